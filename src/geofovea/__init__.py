@@ -1,0 +1,81 @@
+"""GeoFovea answers questions about satellite scenes too large for any vision-language model.
+
+    import geofovea as gf
+
+    answer = gf.ask("scene.tif", "What is the color of the plane at the airport?")
+    answer.text, answer.confidence
+    answer.evidence.to_geojson("evidence.geojson")
+
+Everything below is imported when first used; importing the package is fast and needs no torch.
+"""
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+from geofovea._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from geofovea.errors import (
+        BudgetError,
+        DataError,
+        GeoFoveaError,
+        GeometryError,
+        MissingExtraError,
+        ModelError,
+        OutputError,
+        QuestionError,
+        SceneError,
+        SceneNotFoundError,
+        SceneReadError,
+        SceneRefusedError,
+    )
+    from geofovea.pipeline.answer import Answer
+    from geofovea.pipeline.asking import ask
+    from geofovea.pipeline.models import load_host
+    from geofovea.pipeline.session import SceneSession
+    from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.pyramid import Box, Pyramid, Tile
+    from geofovea.tiling.scene import Scene, open_scene
+
+__all__ = [
+    "Answer",
+    "Box",
+    "Budget",
+    "BudgetError",
+    "DataError",
+    "GeoFoveaError",
+    "GeometryError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "Pyramid",
+    "QuestionError",
+    "Scene",
+    "SceneError",
+    "SceneNotFoundError",
+    "SceneReadError",
+    "SceneRefusedError",
+    "SceneSession",
+    "Tile",
+    "__version__",
+    "ask",
+    "load_host",
+    "open_scene",
+]
+
+__version__ = _version("geofovea")
+
+_HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")} | {
+    "Answer": "geofovea.pipeline.answer",
+    "Box": "geofovea.tiling.pyramid",
+    "Budget": "geofovea.regionfocus.budget",
+    "Pyramid": "geofovea.tiling.pyramid",
+    "Scene": "geofovea.tiling.scene",
+    "SceneSession": "geofovea.pipeline.session",
+    "Tile": "geofovea.tiling.pyramid",
+    "ask": "geofovea.pipeline.asking",
+    "load_host": "geofovea.pipeline.models",
+    "open_scene": "geofovea.tiling.scene",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,91 @@
+"""Every error that GeoFovea raises on purpose.
+
+    GeoFoveaError
+    ├── SceneError              a raster cannot serve as a scene
+    │   ├── SceneNotFoundError      no such file
+    │   ├── SceneRefusedError       the name or the format is not allowed by default
+    │   └── SceneReadError          the file opened, its pixels did not (damaged, truncated)
+    ├── GeometryError           an impossible box, tile, level or window
+    ├── BudgetError             a budget that no answer can keep
+    ├── QuestionError           an empty or oversized question
+    ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
+    ├── OutputError             a result cannot be written where it was asked for
+    ├── DataError               a benchmark or world file is not what its format says
+    └── MissingExtraError       an optional dependency is not installed
+
+A message says what was given, what is allowed, and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BudgetError",
+    "DataError",
+    "GeoFoveaError",
+    "GeometryError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "QuestionError",
+    "SceneError",
+    "SceneNotFoundError",
+    "SceneReadError",
+    "SceneRefusedError",
+]
+
+
+class GeoFoveaError(Exception):
+    """Root of all errors of this package; the command line prints one line and exits with 1."""
+
+
+class SceneError(GeoFoveaError):
+    """A raster cannot serve as a scene."""
+
+
+class SceneNotFoundError(SceneError):
+    """There is no regular file at the given path."""
+
+
+class SceneRefusedError(SceneError):
+    """The name or the format of a raster is not opened by default."""
+
+
+class SceneReadError(SceneError):
+    """A scene opened, but its pixels could not be read."""
+
+
+class GeometryError(GeoFoveaError):
+    """A box, tile, level or window is impossible."""
+
+
+class BudgetError(GeoFoveaError):
+    """A budget is not positive, or too small for the smallest possible answer."""
+
+
+class QuestionError(GeoFoveaError):
+    """A question is empty or too long for the model."""
+
+
+class ModelError(GeoFoveaError):
+    """A model cannot be found or loaded, or lacks a capability that was asked for."""
+
+
+class OutputError(GeoFoveaError):
+    """A result cannot be written where it was asked for."""
+
+
+class DataError(GeoFoveaError):
+    """A data file does not hold what its format promises."""
+
+
+class MissingExtraError(GeoFoveaError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        """Name the missing package, the extra that brings it, and what it is needed for."""
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"run: pip install 'geofovea[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
