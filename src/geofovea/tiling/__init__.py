@@ -1,0 +1,69 @@
+"""Scenes, levels, tiles, windows, radiometry and coordinates. Knows rasters, knows no torch.
+
+The geometry (``pyramid``) needs no raster library, so the names below are imported when first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from geofovea._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from geofovea.tiling.coordinates import (
+        crs_from_scene,
+        geometry_crs,
+        lonlat_from_scene,
+        polygon_scene,
+        scene_from_crs,
+    )
+    from geofovea.tiling.inspection import Inspection, inspect_scene
+    from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
+    from geofovea.tiling.pyramid import Box, Pyramid, Tile
+    from geofovea.tiling.radiometry import Radiometry, plan_radiometry
+    from geofovea.tiling.reader import TilePixels, TileReader
+    from geofovea.tiling.scene import Scene, open_scene
+
+__all__ = [
+    "Box",
+    "Inspection",
+    "Pyramid",
+    "Radiometry",
+    "ReadPlan",
+    "Scene",
+    "Tile",
+    "TilePixels",
+    "TileReader",
+    "crs_from_scene",
+    "geometry_crs",
+    "inspect_scene",
+    "lonlat_from_scene",
+    "open_scene",
+    "plan_box",
+    "plan_radiometry",
+    "plan_tile",
+    "polygon_scene",
+    "scene_from_crs",
+]
+
+_HOMES = {
+    "crs_from_scene": "geofovea.tiling.coordinates",
+    "geometry_crs": "geofovea.tiling.coordinates",
+    "lonlat_from_scene": "geofovea.tiling.coordinates",
+    "polygon_scene": "geofovea.tiling.coordinates",
+    "scene_from_crs": "geofovea.tiling.coordinates",
+    "Inspection": "geofovea.tiling.inspection",
+    "inspect_scene": "geofovea.tiling.inspection",
+    "ReadPlan": "geofovea.tiling.plan",
+    "plan_box": "geofovea.tiling.plan",
+    "plan_tile": "geofovea.tiling.plan",
+    "Box": "geofovea.tiling.pyramid",
+    "Pyramid": "geofovea.tiling.pyramid",
+    "Tile": "geofovea.tiling.pyramid",
+    "Radiometry": "geofovea.tiling.radiometry",
+    "plan_radiometry": "geofovea.tiling.radiometry",
+    "TilePixels": "geofovea.tiling.reader",
+    "TileReader": "geofovea.tiling.reader",
+    "Scene": "geofovea.tiling.scene",
+    "open_scene": "geofovea.tiling.scene",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

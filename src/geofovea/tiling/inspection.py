@@ -1,0 +1,151 @@
+"""What can be said about a scene before it is asked anything, in numbers and in plain words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.tiling.plan import plan_tile
+from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.scene import Scene
+
+__all__ = ["Inspection", "LevelInspection", "inspect_scene"]
+
+
+@dataclass(frozen=True)
+class LevelInspection:
+    """One level of the pyramid.
+
+    Attributes:
+        level: Its number; 0 is native.
+        width: In level pixels.
+        height: In level pixels.
+        rows: Tiles from top to bottom.
+        cols: Tiles from left to right.
+        source: ``native``, or which overview of the file serves it.
+        blocks_per_tile: Blocks of that image that the first tile touches.
+        is_cheap: Whether reading that tile decodes little.
+    """
+
+    level: int
+    width: int
+    height: int
+    rows: int
+    cols: int
+    source: str
+    blocks_per_tile: int
+    is_cheap: bool
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A scene and its pyramid, described.
+
+    Attributes:
+        path: The name as given.
+        driver: GDAL driver.
+        size_bytes: Of the file.
+        width: In native pixels.
+        height: In native pixels.
+        bands: Colour interpretation of each band.
+        dtype: Pixel type.
+        crs: Authority code or name, or None.
+        gsd_m: Metres per native pixel, or None.
+        georef: ``affine``, ``gcps``, ``rpcs`` or ``none``.
+        nodata: Value of missing pixels, or None.
+        mask: ``none``, ``nodata``, ``alpha`` or ``internal``.
+        block: ``(height, width)`` of a native block.
+        levels: From native to the overview.
+        notes: What to know before asking, in plain words.
+    """
+
+    path: str
+    driver: str
+    size_bytes: int
+    width: int
+    height: int
+    bands: tuple[str, ...]
+    dtype: str
+    crs: str | None
+    gsd_m: float | None
+    georef: str
+    nodata: float | None
+    mask: str
+    block: tuple[int, int]
+    levels: tuple[LevelInspection, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists, dicts, strings and numbers; a NaN, which JSON lacks, becomes ``"nan"``."""
+        plain = asdict(self)
+        if self.nodata is not None and not math.isfinite(self.nodata):
+            plain["nodata"] = str(self.nodata)
+        for key in ("bands", "block", "levels", "notes"):
+            plain[key] = list(plain[key])
+        return plain
+
+
+def inspect_scene(scene: Scene, pyramid: Pyramid) -> Inspection:
+    """Describe a scene under a pyramid; reads no pixels."""
+    levels = tuple(_inspect_level(scene, pyramid, n) for n in range(pyramid.top_level + 1))
+    return Inspection(
+        path=scene.path,
+        driver=scene.driver,
+        size_bytes=scene.size_bytes,
+        width=scene.width,
+        height=scene.height,
+        bands=scene.colorinterp,
+        dtype=scene.dtype,
+        crs=scene.crs_name,
+        gsd_m=scene.gsd_m,
+        georef=scene.georef,
+        nodata=scene.nodata,
+        mask=scene.mask_kind,
+        block=scene.block_shape,
+        levels=levels,
+        notes=tuple(_notes(scene, levels)),
+    )
+
+
+def _inspect_level(scene: Scene, pyramid: Pyramid, level: int) -> LevelInspection:
+    width, height = pyramid.level_size(level)
+    rows, cols = pyramid.grid_shape(level)
+    plan = plan_tile(scene, pyramid, Tile(level, 0, 0))
+    overview = plan.overview_level
+    source = "native" if overview is None else f"overview 1/{scene.overviews[overview]}"
+    return LevelInspection(level, width, height, rows, cols, source, plan.blocks, plan.is_cheap)
+
+
+def _notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> list[str]:
+    notes = []
+    costly = [level.level for level in levels if not level.is_cheap]
+    if not scene.overviews and costly:
+        notes.append(
+            "no overviews: every coarse tile reads much of the file; build overviews with "
+            f"gdaladdo -r average '{scene.path}' 2 4 8 16 32 64"
+        )
+    elif costly:
+        notes.append(
+            f"tiles of level {', '.join(map(str, costly))} decode many pixels each; add overviews "
+            "for the missing factors with gdaladdo, or rewrite as COG: gdal_translate -of COG"
+        )
+    if not scene.has_random_access and scene.width * scene.height > 2**24:
+        notes.append(
+            "rows are stored one after another, so a small tile decodes much more than it shows; "
+            "rewrite as COG: gdal_translate -of COG"
+        )
+    if scene.georef == "none":
+        notes.append("not georeferenced: evidence is given in pixels only")
+    elif scene.crs is None:
+        notes.append("the coordinate reference system is not named, so there is no lon/lat")
+    elif not scene.georeference.is_on_earth:
+        notes.append(f"{scene.crs_name} is not on the Earth, so there is no lon/lat")
+    if scene.georef in ("gcps", "rpcs"):
+        notes.append(f"positions come from {scene.georef.upper()} and are approximate")
+    if scene.mask_kind == "none":
+        notes.append("nothing marks missing pixels: a black border counts as picture")
+    if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
+        notes.append("the .aux.xml beside the file is not read, because it can name other files")
+    return notes

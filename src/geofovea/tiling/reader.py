@@ -1,0 +1,220 @@
+"""Pixels of tiles: plans carried out, shown as RGB, with what is missing or padded marked."""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+from rasterio.windows import Window
+
+from geofovea.errors import GeometryError
+from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+from geofovea.tiling.radiometry import FILL, Radiometry, read_valid
+from geofovea.tiling.scene import Scene
+from geofovea.tiling.source import Source
+
+__all__ = ["TilePixels", "TileReader"]
+
+DECODE_ONCE_PIXELS = 16 * 2**20
+_MAX_SUPERSAMPLING = 4
+_COPY_BLOCK = 256
+
+RGB = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class TilePixels:
+    """The picture of one tile, padded to a square.
+
+    Attributes:
+        tile: Its address.
+        rgb: ``(T, T, 3)`` of eight bits; grey 128 where nothing is known.
+        valid: ``(T, T)``; False on padding and on missing pixels, which must never be scored.
+        valid_size: ``(width, height)`` of the part that lies on the scene.
+
+    Raises:
+        GeometryError: If the shapes do not belong together.
+    """
+
+    tile: Tile
+    rgb: RGB
+    valid: Mask
+    valid_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        side = len(self.valid)
+        if self.valid.shape != (side, side) or self.rgb.shape != (side, side, 3):
+            raise GeometryError(
+                f"a tile needs square pixels, got {self.rgb.shape} and {self.valid.shape}"
+            )
+
+    @property
+    def valid_fraction(self) -> float:
+        """The share of the whole square that shows known pixels of the scene, in [0, 1]."""
+        return float(self.valid.mean())
+
+
+class TileReader:
+    """Reads tiles of one scene; one reader may serve many threads.
+
+    A small PNG, JPEG or striped file would decode most of its rows again for every tile. Its
+    native image is decoded once instead, and kept as a tiled file in memory for as long as the
+    reader lives (16 Mpx at most); plans are carried out on it as on the file.
+    """
+
+    def __init__(self, scene: Scene, pyramid: Pyramid, radiometry: Radiometry) -> None:
+        """Join what the reads need.
+
+        Raises:
+            GeometryError: If the pyramid is not that of the scene, or a band does not exist.
+        """
+        if (pyramid.width, pyramid.height) != (scene.width, scene.height):
+            raise GeometryError(
+                f"the pyramid is for {pyramid.width} x {pyramid.height} pixels, the scene has "
+                f"{scene.width} x {scene.height}; make it with scene.pyramid()"
+            )
+        if max(radiometry.bands) > scene.count:
+            raise GeometryError(
+                f"bands {radiometry.bands} are not in the scene, which has {scene.count}"
+            )
+        self.scene = scene
+        self.pyramid = pyramid
+        self.radiometry = radiometry
+        self._lock = threading.Lock()
+        self._copy: Source | None = None
+        self._copy_handles = threading.local()
+
+    def read(self, tile: Tile) -> TilePixels:
+        """Read one tile.
+
+        Raises:
+            GeometryError: If the tile is not on the pyramid's grid.
+            SceneReadError: If the file is damaged.
+        """
+        plan = plan_tile(self.scene, self.pyramid, tile)
+        rows, cols = plan.out_shape
+        rgb, valid = _canvas(self.pyramid.tile_size, self.pyramid.tile_size)
+        rgb[:rows, :cols], valid[:rows, :cols] = self._execute(plan)
+        return TilePixels(tile, rgb, valid, (cols, rows))
+
+    def read_box(self, box: Box, out_shape: tuple[int, int]) -> tuple[RGB, Mask]:
+        """Read any box in scene pixels as a picture of ``(rows, cols)`` pixels.
+
+        Returns:
+            RGB ``(rows, cols, 3)`` and validity ``(rows, cols)``; what lies outside the scene is
+            grey and not valid.
+
+        Raises:
+            GeometryError: If the box shares no area with the scene or the picture is empty.
+            SceneReadError: If the file is damaged.
+        """
+        inside = box.intersection(self.scene.box)
+        if inside is None or min(out_shape) < 1:
+            raise GeometryError(
+                f"a picture of {out_shape} pixels of {box} is empty; the scene is {self.scene.box}"
+            )
+        rgb, valid = _canvas(*out_shape)
+        rows = _pixel_range(box.y0, box.height, inside.y0, inside.y1, out_shape[0])
+        cols = _pixel_range(box.x0, box.width, inside.x0, inside.x1, out_shape[1])
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        rgb[rows, cols], valid[rows, cols] = self._execute(plan_box(self.scene, inside, shape))
+        return rgb, valid
+
+    def _execute(self, plan: ReadPlan) -> tuple[RGB, Mask]:
+        scene, bands = self.scene, self.radiometry.bands
+        resampling, sampling = Resampling[plan.resampling], 1
+        if self.radiometry.needs_expansion and resampling is not Resampling.nearest:
+            # Indexes and phases must not be averaged: pick stored pixels on a finer grid, expand
+            # them, and average what they show.
+            resampling = Resampling.nearest
+            sampling = min(_MAX_SUPERSAMPLING, math.ceil(plan.decimation))
+        rows, cols = (side * sampling for side in plan.out_shape)
+        options = {"window": Window(*plan.window), "resampling": resampling}
+        with gdal_settings(), read_errors(scene.source):
+            if plan.overview_level is None and self._decodes_once:
+                handle, read_bands = self._copy_handle(), tuple(range(1, len(bands) + 1))
+            else:
+                handle, read_bands = open_handle(scene.source, plan.overview_level), bands
+            array = handle.read(list(read_bands), out_shape=(len(bands), rows, cols), **options)
+            masks = len(bands) if scene.mask_kind == "nodata" else 1
+            marked = read_valid(handle, scene, read_bands, out_shape=(masks, rows, cols), **options)
+        valid = np.ones((rows, cols), bool) if marked is None else marked
+        values, valid = self.radiometry.expand(array, valid)
+        if sampling > 1:
+            values, valid = _block_mean(values, valid, sampling)
+        return self.radiometry.finish(values, valid), valid
+
+    @property
+    def _decodes_once(self) -> bool:
+        scene = self.scene
+        pixels = scene.width * scene.height
+        is_small = pixels <= DECODE_ONCE_PIXELS
+        # those of a JPEG are not stored: each costs a decode of the rows above, like the image
+        has_overviews = bool(scene.overviews) and scene.driver != "JPEG"
+        return is_small and not scene.has_random_access and not has_overviews
+
+    def _copy_handle(self) -> Any:
+        handle = getattr(self._copy_handles, "handle", None)
+        if handle is None:
+            with self._lock:
+                self._copy = self._copy or self._decode()
+            handle = self._copy_handles.handle = open_dataset(self._copy)
+        return handle
+
+    def _decode(self) -> Source:
+        """Copy the shown bands and the mask into a tiled file in memory."""
+        scene, bands = self.scene, list(self.radiometry.bands)
+        native = open_handle(scene.source)
+        array = native.read(bands)
+        valid = read_valid(native, scene, self.radiometry.bands)
+        memory = MemoryFile()
+        weakref.finalize(self, memory.close)
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            memory.open(
+                driver="GTiff",
+                width=scene.width,
+                height=scene.height,
+                count=len(bands),
+                dtype=array.dtype,
+                tiled=True,
+                blockxsize=_COPY_BLOCK,
+                blockysize=_COPY_BLOCK,
+            ) as copy,
+        ):
+            copy.write(array)
+            if valid is not None:
+                copy.write_mask(valid)
+        return Source(memory.name, "GTiff")
+
+
+def _canvas(rows: int, cols: int) -> tuple[RGB, Mask]:
+    return np.full((rows, cols, 3), FILL, np.uint8), np.zeros((rows, cols), bool)
+
+
+def _pixel_range(origin: float, length: float, start: float, stop: float, size: int) -> slice:
+    """The output pixels, at least one, that the part of a side inside the scene falls on."""
+    first = min(size - 1, round((start - origin) / length * size))
+    return slice(first, max(first + 1, round((stop - origin) / length * size)))
+
+
+def _block_mean(
+    values: NDArray[np.generic], valid: Mask, side: int
+) -> tuple[NDArray[np.float64], Mask]:
+    """Average valid values over squares; a square is valid if at least half of it is."""
+    bands, rows, cols = values.shape
+    shape = (rows // side, side, cols // side, side)
+    weights = valid.reshape(shape).sum(axis=(1, 3))
+    known = np.where(valid, values, 0).astype(np.float64).reshape(bands, *shape)
+    return known.sum(axis=(2, 4)) / np.maximum(weights, 1), weights * 2 >= side**2

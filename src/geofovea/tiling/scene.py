@@ -1,0 +1,229 @@
+"""A scene: everything about a raster that can be known without reading a pixel."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+
+from geofovea.errors import GeometryError, SceneRefusedError
+from geofovea.tiling.georeference import Georeference, GeorefKind
+from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.pyramid import Box, Pyramid
+from geofovea.tiling.source import Source, SourcePolicy, resolve_source
+
+__all__ = ["MaskKind", "Scene", "open_scene"]
+
+MaskKind = Literal["none", "nodata", "alpha", "internal"]
+
+MAX_BLOCK_BYTES = 256 * 2**20
+_MAX_OVERVIEWS = 32
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One raster as a value: it holds no open file, can be pickled, and never changes.
+
+    Attributes:
+        path: The name as the caller gave it.
+        source: What is opened.
+        width: Native width in pixels.
+        height: Native height in pixels.
+        count: Number of bands, alpha included.
+        dtype: Pixel type of the first band as rasterio names it.
+        nodata: The value that marks missing pixels (NaN is possible), or None.
+        colorinterp: What each band shows, in lower case: ``red``, ``gray``, ``alpha``...
+        block_shape: ``(height, width)`` of a native block.
+        overviews: Decimation factors as GDAL reports them.
+        overview_sizes: Real ``(width, height)`` of each overview.
+        overview_blocks: ``(height, width)`` of a block of each overview.
+        mask_kind: What marks missing pixels.
+        georeference: How pixels relate to the ground.
+        description: What the file says it shows (the TIFF tag ImageDescription), often nothing.
+
+    Raises:
+        GeometryError: If a size is not positive.
+    """
+
+    path: str
+    source: Source
+    width: int
+    height: int
+    count: int
+    dtype: str
+    # NaN differs from itself; two scenes are equal when their sources are
+    nodata: float | None = field(compare=False)
+    colorinterp: tuple[str, ...]
+    block_shape: tuple[int, int]
+    overviews: tuple[int, ...]
+    overview_sizes: tuple[tuple[int, int], ...]
+    overview_blocks: tuple[tuple[int, int], ...]
+    mask_kind: MaskKind
+    georeference: Georeference
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height, self.count, *self.block_shape) < 1:
+            raise GeometryError(f"a scene needs at least one pixel and one band, got {self}")
+
+    @property
+    def driver(self) -> str:
+        """Name of the GDAL driver that reads the scene."""
+        return self.source.driver
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file in bytes, 0 where it is not a local file."""
+        return self.source.size_bytes
+
+    @property
+    def mtime_ns(self) -> int:
+        """Modification time of the file in nanoseconds, 0 where it is not a local file."""
+        return self.source.mtime_ns
+
+    @property
+    def identity(self) -> str:
+        """A key for caches that changes when the file does."""
+        return self.source.identity
+
+    @property
+    def box(self) -> Box:
+        """The whole scene."""
+        return Box(0, 0, self.width, self.height)
+
+    @property
+    def georef(self) -> GeorefKind:
+        """What places the scene on the ground."""
+        return self.georeference.kind
+
+    @property
+    def transform(self) -> tuple[float, float, float, float, float, float] | None:
+        """Affine ``(a, b, c, d, e, f)`` from scene pixels to the CRS, if that places the scene."""
+        return self.georeference.transform
+
+    @property
+    def crs_wkt(self) -> str | None:
+        """The CRS that georeferenced results are in, as WKT."""
+        return self.georeference.crs_wkt
+
+    @property
+    def crs(self) -> CRS | None:
+        """The CRS that georeferenced results are in."""
+        return self.georeference.crs
+
+    @property
+    def crs_name(self) -> str | None:
+        """Authority code such as ``EPSG:32633``, else the CRS's own name, else None."""
+        return self.georeference.crs_name
+
+    @property
+    def gsd_m(self) -> float | None:
+        """Metres per native pixel at the centre of the scene, None where unknown."""
+        return self.georeference.gsd_m(*self.box.center)
+
+    @property
+    def has_random_access(self) -> bool:
+        """Whether a small window can be read without decoding most of the rows around it."""
+        is_sequential = self.driver in ("PNG", "JPEG")
+        is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
+        return not is_sequential and not is_striped
+
+    def pyramid(self, tile_size: int, base_side: int = 0) -> Pyramid:
+        """The pyramid over this scene.
+
+        Args:
+            tile_size: Side of a tile in level pixels.
+            base_side: Longest side of the base level in level pixels; 0 means three tiles.
+
+        Raises:
+            GeometryError: If ``tile_size`` is not positive or ``base_side`` is below it.
+        """
+        return Pyramid(self.width, self.height, tile_size, base_side)
+
+
+def open_scene(
+    path: str | os.PathLike[str], *, allow_vrt: bool = False, allow_remote: bool = False
+) -> Scene:
+    """Look at a raster without reading pixels.
+
+    Args:
+        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file.
+        allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
+        allow_remote: Also open URLs and ``/vsi`` names.
+
+    Returns:
+        The scene.
+
+    Raises:
+        SceneNotFoundError: If there is no such file.
+        SceneRefusedError: If the name, the format or the size of a block is not allowed.
+        SceneReadError: If GDAL cannot open the file.
+    """
+    source = resolve_source(path, SourcePolicy(allow_vrt=allow_vrt, allow_remote=allow_remote))
+    with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
+        if dataset.count == 0:
+            raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
+        # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
+        if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not allow_vrt:
+            raise SceneRefusedError(
+                f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
+                "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
+            )
+        block_shape = _checked_block(dataset, source)
+        overviews, sizes, blocks = [], [], []
+        for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
+            overview = open_handle(source, index)
+            overviews.append(int(factor))
+            sizes.append((overview.width, overview.height))
+            blocks.append(_checked_block(overview, source))
+        return Scene(
+            path=os.fspath(path),
+            source=source,
+            width=dataset.width,
+            height=dataset.height,
+            count=dataset.count,
+            dtype=dataset.dtypes[0],
+            nodata=None if dataset.nodata is None else float(dataset.nodata),
+            colorinterp=tuple(_color_name(c) for c in dataset.colorinterp),
+            block_shape=block_shape,
+            overviews=tuple(overviews),
+            overview_sizes=tuple(sizes),
+            overview_blocks=tuple(blocks),
+            mask_kind=_mask_kind(dataset),
+            georeference=Georeference.from_dataset(dataset),
+            description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
+        )
+
+
+def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
+    """The block shape of the first band, if a block fits into memory comfortably.
+
+    A TIFF of 400 bytes can claim a block of a gigabyte, which GDAL allocates for one pixel.
+    """
+    height_block, width_block = (int(side) for side in dataset.block_shapes[0])
+    # complex_int16 is the one type that numpy does not know
+    bytes_pixel = sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
+    if height_block * width_block * bytes_pixel > MAX_BLOCK_BYTES:
+        raise SceneRefusedError(
+            f"{source.path!r} has blocks of {width_block} x {height_block} pixels with "
+            f"{bytes_pixel} bytes each, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite "
+            "it with smaller tiles: gdal_translate -co TILED=YES"
+        )
+    return height_block, width_block
+
+
+def _color_name(color: int) -> str:
+    return str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
+
+
+def _mask_kind(dataset: Any) -> MaskKind:
+    flags = dataset.mask_flag_enums[0]
+    if MaskFlags.alpha in flags:
+        return "alpha"
+    if MaskFlags.nodata in flags:
+        return "nodata"
+    return "internal" if MaskFlags.per_dataset in flags else "none"
