@@ -1,0 +1,55 @@
+"""What one answer may cost at most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from geofovea.errors import BudgetError
+
+__all__ = ["Budget"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Upper limits on the cost of one answer; None means no limit.
+
+    Attributes:
+        tiles: Tiles that may be encoded, the overview included.
+        tokens: Vision tokens that may reach the decoder.
+        seconds: Wall-clock time of the whole answer.
+        host_ram_mb: Peak memory of the process in MiB.
+        device_ram_mb: Peak memory of the accelerator in MiB.
+
+    Raises:
+        BudgetError: If a limit is not a positive number, or a count is not a whole one.
+    """
+
+    tiles: int = 64
+    tokens: int = 2376
+    seconds: float | None = None
+    host_ram_mb: float | None = None
+    device_ram_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tiles", "tokens"):
+            count: object = getattr(self, name)
+            # True is an int to Python, and a budget of one tile was hardly meant
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise BudgetError(
+                    f"a budget needs {name} as a whole number of at least 1, got {count!r}"
+                )
+        for name in ("seconds", "host_ram_mb", "device_ram_mb"):
+            limit: object = getattr(self, name)
+            if limit is None:
+                continue
+            is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
+            if not is_number or not 0 < float(limit) < math.inf:  # type: ignore[arg-type]
+                raise BudgetError(
+                    f"a budget needs {name} as a positive number, or None for no limit, "
+                    f"got {limit!r}"
+                )
+
+    def to_json(self) -> dict[str, int | float | None]:
+        """The limits by name, ready for ``json.dumps``."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,210 @@
+"""The descent: look coarsely, score, look closer where the score lies, down to native.
+
+Its cost is the number of tiles encoded, which the budget bounds; the size of the scene enters only
+through the number of levels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import GeometryError, ModelError
+from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.scoring import as_masses, is_flat, tile_scores, top_indices
+from geofovea.regionfocus.split import GeometricSplit, Split, start_tiles
+from geofovea.regionfocus.spread import spread_tiles
+from geofovea.regionfocus.stopping import NeverStop, StopRule
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["Descent", "Encode", "LevelLook", "descend", "encode_looks"]
+
+Encode = Callable[[Sequence[Tile]], TokenSet]
+"""Reads and encodes tiles; a tile that shows no data may yield no token."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelLook:
+    """What was seen on one level.
+
+    Attributes:
+        level: The level.
+        tiles: The tiles that were encoded, in reading order, those without data included.
+        tokens: Their n tokens.
+        scores: float32 ``(n,)``, at least zero; comparable within this level only.
+
+    Raises:
+        GeometryError: If there is not one score per token.
+    """
+
+    level: int
+    tiles: tuple[Tile, ...]
+    tokens: TokenSet
+    scores: Tensor
+
+    def __post_init__(self) -> None:
+        if tuple(self.scores.shape) != (len(self.tokens),):
+            raise GeometryError(
+                f"{len(self.tokens)} tokens need as many scores, got {tuple(self.scores.shape)}"
+            )
+
+    @property
+    def tile_scores(self) -> tuple[float, ...]:
+        """The sum of its own tokens' scores for each of ``tiles``; 0 for one without tokens."""
+        sums = torch.zeros(len(self.tokens.tiles), dtype=torch.float64)
+        sums.index_add_(0, self.tokens.tile_index, self.scores.to(torch.float64))
+        of_tile = dict(zip(self.tokens.tiles, sums.tolist(), strict=True))
+        return tuple(of_tile.get(tile, 0.0) for tile in self.tiles)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the scores prefer no token to another."""
+        return is_flat(self.scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Descent:
+    """Everything that was looked at for one question, and why it ended.
+
+    Attributes:
+        looks: One per level, coarse to fine; the first is the overview.
+        stopped: ``native`` (reached it), ``tiles`` (budget spent above it), ``time`` (deadline
+            passed), ``nodata`` (nothing valid to zoom to), or the word of a stop rule.
+
+    Raises:
+        GeometryError: If there is no look, or the looks do not go from coarse to fine.
+    """
+
+    looks: tuple[LevelLook, ...]
+    stopped: str
+
+    def __post_init__(self) -> None:
+        levels = [look.level for look in self.looks]
+        if not levels or levels != sorted(set(levels), reverse=True):
+            raise GeometryError(f"a descent needs looks from coarse to fine, got levels {levels}")
+
+    @property
+    def tiles_encoded(self) -> int:
+        """Tiles that were passed to the encoder."""
+        return sum(self.tiles_by_level.values())
+
+    @property
+    def tiles_by_level(self) -> dict[int, int]:
+        """Tiles that were passed to the encoder, per level, coarse to fine."""
+        return {look.level: len(look.tiles) for look in self.looks}
+
+    @property
+    def finest_level(self) -> int:
+        """The finest level that was looked at; 0 is native."""
+        return self.looks[-1].level
+
+
+def descend(
+    pyramid: Pyramid,
+    budget_tiles: int,
+    encode: Encode,
+    focus: Focus,
+    *,
+    split: Split | None = None,
+    stop: StopRule | None = None,
+    deadline: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Descent:
+    """Walk from the start tiles towards native, under a tile budget.
+
+    Each level's candidates are the tiles under those with tokens on the level before; the best are
+    taken by score, then in reading order. Where scores are flat they are spread over the plane
+    instead, for the first in reading order would all lie in one corner. Tiles that a level cannot
+    use are left to the next finer one.
+
+    The overview is given equal scores and not scored by the focus, unless it is the whole start:
+    nothing would be chosen from them.
+
+    Args:
+        pyramid: The pyramid of the scene.
+        budget_tiles: Tiles that may be encoded, the overview included.
+        encode: Makes the tokens of tiles; called once per level, never twice for a tile.
+        focus: Scores the tokens of a level.
+        split: How the budget is shared over levels; `GeometricSplit` by default.
+        stop: May end the descent early; `NeverStop` by default.
+        deadline: Reading of ``clock`` after which no further level is begun.
+        clock: A monotonic clock in seconds.
+
+    Raises:
+        BudgetError: If the budget is less than one tile.
+        ModelError: If the encoder answers with other tiles, or the focus with other shapes.
+    """
+    split, stop = split or GeometricSplit(), stop or NeverStop()
+    start = start_tiles(pyramid, budget_tiles)
+    plan = split.tiles_per_level(pyramid, budget_tiles)
+    *looks, last = encode_looks(encode, start)
+    looks.append(_scored(last, focus))
+    left, spare, stopped = budget_tiles - len(start), 0, ""
+    for level in sorted((lv for lv in plan if lv < last.level), reverse=True):
+        if deadline is not None and clock() >= deadline:
+            stopped = "time"
+            break
+        candidates, scores = _candidates(pyramid, looks[-1], level)
+        if not candidates:
+            stopped = "nodata"
+            break
+        if reason := stop.reason(scores):
+            stopped = reason
+            break
+        count = min(plan[level] + spare, left)
+        if looks[-1].is_flat:
+            chosen = spread_tiles(candidates, count)
+        else:
+            chosen = sorted(candidates[i] for i in top_indices(scores, count).tolist())
+        spare, left = plan[level] + spare - len(chosen), left - len(chosen)
+        if chosen:
+            looks += [_scored(look, focus) for look in encode_looks(encode, chosen)]
+    return Descent(tuple(looks), stopped or ("tiles" if looks[-1].level else "native"))
+
+
+def encode_looks(encode: Encode, tiles: Sequence[Tile]) -> list[LevelLook]:
+    """Encode tiles in one call and return a look per level, coarse to fine, with equal scores.
+
+    Raises:
+        ModelError: If the encoder answers with tokens of tiles that were not asked for.
+    """
+    tokens = encode(tiles)
+    if strangers := set(tokens.tiles) - set(tiles):
+        raise ModelError(
+            f"the encoder must answer with tokens of the {len(tiles)} tiles it was given; "
+            f"it also answered with {min(strangers)}"
+        )
+    looks = []
+    for level in sorted({tile.level for tile in tiles}, reverse=True):
+        tokens_level = tokens.at_level(level)
+        equal = torch.full((len(tokens_level),), 1 / max(1, len(tokens_level)))
+        tiles_level = tuple(sorted(tile for tile in tiles if tile.level == level))
+        looks.append(LevelLook(level, tiles_level, tokens_level, equal))
+    return looks
+
+
+def _scored(look: LevelLook, focus: Focus) -> LevelLook:
+    if not len(look.tokens):
+        return look
+    masses = as_masses(focus.score(look.tokens), len(look.tokens))
+    return LevelLook(look.level, look.tiles, look.tokens, masses)
+
+
+def _candidates(pyramid: Pyramid, look: LevelLook, level: int) -> tuple[list[Tile], Tensor]:
+    """Tiles of a finer level that show some of a look's tokens, and their scores ``(m,)``."""
+    under = sorted(
+        {
+            child
+            for parent in look.tokens.tiles
+            for child in pyramid.tiles_over(level, pyramid.box_scene(parent))
+        }
+    )
+    # a child without any token above it is all padding or nodata: no tile is spent on it
+    is_covered = tile_scores(look.tokens, torch.ones(len(look.tokens)), under, pyramid) > 0
+    scores = tile_scores(look.tokens, look.scores, under, pyramid)[is_covered]
+    return [tile for tile, shows in zip(under, is_covered.tolist(), strict=True) if shows], scores

@@ -1,0 +1,84 @@
+"""What scores tokens for a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import GeometryError
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Box
+
+__all__ = ["AttentionFocus", "Focus", "OracleFocus"]
+
+_HINT_MASS = 1e-3
+
+
+class Focus(Protocol):
+    """Scores the tokens of one level for one question."""
+
+    @property
+    def name(self) -> str:
+        """The word by which it is chosen."""
+        ...
+
+    def score(self, tokens: TokenSet) -> Tensor:
+        """One score of at least zero per token, ``(n,)``; only their proportions matter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionFocus:
+    """The attention that the last prompt token pays to the vision tokens.
+
+    Attributes:
+        scorer: A host's function of the tokens; the softmax over them is the host's affair.
+    """
+
+    scorer: Callable[[TokenSet], Tensor]
+    name: str = field(default="attention", init=False)
+
+    def score(self, tokens: TokenSet) -> Tensor:
+        """See `Focus`."""
+        return self.scorer(tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class OracleFocus:
+    """Knows the annotated boxes: the upper bound for what a focus can find.
+
+    Attributes:
+        boxes: Boxes in scene pixels that hold the evidence for the answer.
+
+    Raises:
+        GeometryError: If there is no box.
+    """
+
+    boxes: Sequence[Box]
+    name: str = field(default="oracle", init=False)
+
+    def __post_init__(self) -> None:
+        if not self.boxes:
+            raise GeometryError("an oracle needs at least one annotated box, got none")
+        object.__setattr__(self, "boxes", tuple(self.boxes))
+
+    def score(self, tokens: TokenSet) -> Tensor:
+        """The share of each box inside each token, summed over boxes; see `Focus`.
+
+        A thousandth of one box's mass is spread over all tokens, more to the nearer ones, so that
+        a budget larger than the boxes is spent on their neighbourhood.
+        """
+        boxes = torch.tensor([box.as_tuple() for box in self.boxes], dtype=torch.float64)
+        low = torch.maximum(tokens.boxes_scene[:, None, :2], boxes[None, :, :2])
+        high = torch.minimum(tokens.boxes_scene[:, None, 2:], boxes[None, :, 2:])
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+        shares = ((high - low).clamp(min=0).prod(dim=2) / areas).sum(dim=1)
+        centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
+        centers_box = (boxes[:, :2] + boxes[:, 2:]) / 2
+        distances = (centers[:, None] - centers_box).square().sum(dim=2).sqrt().amin(dim=1)
+        hints = 1 / (1 + distances)
+        return shares + _HINT_MASS * hints / hints.sum()

@@ -1,0 +1,105 @@
+"""From scores of tokens to scores of tiles, exactly and repeatably."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["as_masses", "clean_scores", "is_flat", "tile_scores", "top_indices"]
+
+
+def clean_scores(scores: Tensor) -> tuple[Tensor, bool]:
+    """Scores that can be sorted, and whether they had to be replaced.
+
+    NaN becomes -inf and loses; +inf wins. Without a single finite score nothing can be told from
+    them, and all become equal.
+
+    Returns:
+        float32 ``(n,)`` on the host, and True where the scores are a replacement.
+    """
+    scores = scores.detach().to("cpu", torch.float32)
+    if not bool(scores.isfinite().any()):
+        return torch.full_like(scores, 1 / max(1, len(scores))), True
+    return torch.where(scores.isnan(), -torch.inf, scores), False
+
+
+def as_masses(scores: Tensor, count: int) -> Tensor:
+    """Scores as finite masses of at least zero that may be added up over an area.
+
+    What is negative, NaN or -inf weighs nothing. If nothing weighs anything, all weigh the same.
+
+    Returns:
+        float32 ``(count,)`` on the host.
+
+    Raises:
+        ModelError: If there is not one score per token.
+    """
+    if tuple(scores.shape) != (count,):
+        raise ModelError(
+            f"a focus must give one score per token, ({count},); got {tuple(scores.shape)}"
+        )
+    cleaned, _ = clean_scores(scores)
+    masses = cleaned.clamp(0, torch.finfo(torch.float32).max)
+    return masses if bool(masses.any()) else torch.full_like(masses, 1 / max(1, count))
+
+
+def is_flat(scores: Tensor) -> bool:
+    """Whether the scores are all equal, so that they prefer no place to another."""
+    return bool((scores == scores[:1]).all())
+
+
+def top_indices(scores: Tensor, k: int) -> Tensor:
+    """Indices of the ``k`` best scores, best first, equal ones in ascending order of index.
+
+    Scores are compared in float32: sums that differ only by the order of their additions tie.
+    """
+    return torch.argsort(-scores.to(torch.float32), stable=True)[: max(0, k)]
+
+
+def tile_scores(
+    tokens: TokenSet, scores: Tensor, candidates: Sequence[Tile], pyramid: Pyramid
+) -> Tensor:
+    """Score tiles by the mass of tokens that falls into them, by exact overlap in scene pixels.
+
+    A token spreads its score evenly over its box; a tile collects what lies inside its own. Over
+    tiles that partition the tokens' ground the mass is conserved, whatever their level.
+
+    Overlap of boxes is a product of overlaps per axis, and tiles share rows and columns. So the
+    work is one matrix product over the rows and columns that occur, not a token × tile table.
+
+    Args:
+        tokens: n tokens.
+        scores: ``(n,)`` finite masses.
+        candidates: m tiles of any levels.
+        pyramid: The pyramid that the candidates belong to.
+
+    Returns:
+        float64 ``(m,)``.
+    """
+    rows = {key: i for i, key in enumerate(sorted({(t.level, t.row) for t in candidates}))}
+    cols = {key: i for i, key in enumerate(sorted({(t.level, t.col) for t in candidates}))}
+    boxes = tokens.boxes_scene
+    share_x = _shares(boxes[:, 0], boxes[:, 2], list(cols), pyramid.tile_size)
+    share_y = _shares(boxes[:, 1], boxes[:, 3], list(rows), pyramid.tile_size)
+    masses = scores.to("cpu", torch.float64)[:, None]
+    mass_grid = (masses * share_y).T @ share_x
+    row_grid = torch.tensor([rows[t.level, t.row] for t in candidates], dtype=torch.int64)
+    col_grid = torch.tensor([cols[t.level, t.col] for t in candidates], dtype=torch.int64)
+    return mass_grid[row_grid, col_grid]
+
+
+def _shares(
+    start_scene: Tensor, end_scene: Tensor, spans: Sequence[tuple[int, int]], tile_size: int
+) -> Tensor:
+    """Share of n intervals inside r spans ``(level, index)`` of one axis, float64 ``(n, r)``."""
+    sides = torch.tensor([tile_size << level for level, _ in spans], dtype=torch.float64)
+    lows = torch.tensor([index for _, index in spans], dtype=torch.float64) * sides
+    low = torch.maximum(start_scene[:, None], lows)
+    high = torch.minimum(end_scene[:, None], lows + sides)
+    return (high - low).clamp(min=0) / (end_scene - start_scene)[:, None]

@@ -1,0 +1,11 @@
+"""The words by which a strategy is chosen, for command lines and configuration; imports nothing."""
+
+from __future__ import annotations
+
+__all__ = ["FOCUS_NAMES", "REDUCTION_NAMES"]
+
+FOCUS_NAMES = ("attention", "overview", "uniform", "oracle", "full")
+"""Ways of looking: two descents (attention, oracle) and three that ignore the question."""
+
+REDUCTION_NAMES = ("top_score", "strided", "random")
+"""Ways of choosing which tokens reach the decoder."""

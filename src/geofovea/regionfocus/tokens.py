@@ -1,0 +1,177 @@
+"""Vision tokens as values: vectors that know their tile and their place in the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import GeometryError
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["TokenSet", "tokens_of_tiles"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenSet:
+    """Vision tokens of some tiles; padding and nodata never enter one.
+
+    Features stay on the device where they were made; the small geometry is kept on the host.
+
+    Attributes:
+        features: ``(n, d)``, outputs of a host's projector.
+        tiles: The tiles that the tokens come from, each once.
+        tile_index: int64 ``(n,)``, the place of each token's tile in ``tiles``.
+        boxes_scene: float64 ``(n, 4)`` as x0, y0, x1, y1, clipped to the scene.
+
+    Raises:
+        GeometryError: If shapes, types or indices disagree, a tile repeats or a box is empty.
+    """
+
+    features: Tensor
+    tiles: tuple[Tile, ...]
+    tile_index: Tensor
+    boxes_scene: Tensor
+
+    def __post_init__(self) -> None:
+        n = len(self.features)
+        shapes = tuple(self.tile_index.shape), tuple(self.boxes_scene.shape)
+        dtypes = self.tile_index.dtype, self.boxes_scene.dtype
+        if self.features.ndim != 2 or shapes != ((n,), (n, 4)):
+            raise GeometryError(
+                "a token set needs features (n, d), tile_index (n,) and boxes_scene (n, 4), got "
+                f"{tuple(self.features.shape)}, {shapes[0]} and {shapes[1]}"
+            )
+        if dtypes != (torch.int64, torch.float64):
+            raise GeometryError(
+                f"tile_index must be int64 and boxes_scene float64, got {dtypes[0]} and {dtypes[1]}"
+            )
+        if len(set(self.tiles)) != len(self.tiles):
+            raise GeometryError(f"each tile may stand once in a token set, got {self.tiles}")
+        if n and not 0 <= int(self.tile_index.min()) <= int(self.tile_index.max()) < len(
+            self.tiles
+        ):
+            raise GeometryError(
+                f"tile_index must point into the {len(self.tiles)} tiles of the set"
+            )
+        if not bool((self.boxes_scene[:, :2] < self.boxes_scene[:, 2:]).all()):
+            raise GeometryError("every token needs a box with area; drop padding tokens first")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def levels(self) -> Tensor:
+        """Level of each token, int64 ``(n,)``."""
+        return self._of_tiles([tile.level for tile in self.tiles])
+
+    def select(self, keep: Tensor) -> TokenSet:
+        """The tokens at the indices ``keep`` (int64 or bool), in that order.
+
+        Tiles that no token is left of are dropped.
+        """
+        keep = keep.to(self.tile_index.device)
+        used, tile_index = torch.unique(self.tile_index[keep], return_inverse=True)
+        return TokenSet(
+            self.features[keep.to(self.features.device)],
+            tuple(self.tiles[i] for i in used.tolist()),
+            tile_index,
+            self.boxes_scene[keep],
+        )
+
+    def at_level(self, level: int) -> TokenSet:
+        """The tokens of one level, in their order."""
+        return self.select(self.levels == level)
+
+    @staticmethod
+    def concat(sets: Sequence[TokenSet]) -> TokenSet:
+        """All tokens of some sets, one after the other; a tile that several share stands once.
+
+        Raises:
+            GeometryError: If there is no set, so that the width of the features is unknown.
+        """
+        if not sets:
+            raise GeometryError("concat needs at least one token set, got none")
+        place = {tile: i for i, tile in enumerate(dict.fromkeys(t for s in sets for t in s.tiles))}
+        return TokenSet(
+            torch.cat([tokens.features for tokens in sets]),
+            tuple(place),
+            torch.cat([tokens._of_tiles([place[t] for t in tokens.tiles]) for tokens in sets]),
+            torch.cat([tokens.boxes_scene for tokens in sets]),
+        )
+
+    def reading_order(self) -> Tensor:
+        """Indices that put the tokens in reading order, int64 ``(n,)``.
+
+        Coarse levels come first; within a level, tile after tile by row and column; within a tile,
+        tokens row by row. A tile is never interrupted, as a decoder saw tiles in its training.
+        """
+        ordered = sorted(self.tiles, key=lambda tile: (-tile.level, tile.row, tile.col))
+        rank = {tile: i for i, tile in enumerate(ordered)}
+        rank_tile = self._of_tiles([rank[tile] for tile in self.tiles])
+        # stable sorts by the least important key first
+        order = torch.argsort(self.boxes_scene[:, 0], stable=True)
+        order = order[torch.argsort(self.boxes_scene[order, 1], stable=True)]
+        return order[torch.argsort(rank_tile[order], stable=True)]
+
+    def in_reading_order(self) -> TokenSet:
+        """The same tokens in the order of `reading_order`."""
+        return self.select(self.reading_order())
+
+    def _of_tiles(self, values: Sequence[int]) -> Tensor:
+        """One whole number per tile, looked up for every token."""
+        return torch.tensor(values, dtype=torch.int64)[self.tile_index]
+
+
+def tokens_of_tiles(
+    features: Tensor,
+    grid: tuple[int, int],
+    tiles: Sequence[Tile],
+    pyramid: Pyramid,
+    valid: Tensor | None = None,
+) -> TokenSet:
+    """Place the tokens of encoded tiles in the scene and drop those that show none of it.
+
+    Args:
+        features: ``(k, rows * cols, d)``, row-major tokens of k tiles.
+        grid: ``(rows, cols)`` of tokens in a tile.
+        tiles: The k tiles.
+        pyramid: The pyramid that the tiles belong to.
+        valid: bool ``(k, rows * cols)``; False where a token saw no data.
+
+    Raises:
+        GeometryError: If shapes disagree, a tile is off the pyramid's grid or repeats.
+    """
+    rows, cols = grid
+    shape = (len(tiles), rows * cols)
+    if features.ndim != 3 or tuple(features.shape[:2]) != shape:
+        raise GeometryError(
+            f"{len(tiles)} tiles of {rows} x {cols} tokens need features {(*shape, 'd')}, "
+            f"got {tuple(features.shape)}"
+        )
+    if valid is not None and (tuple(valid.shape) != shape or valid.dtype != torch.bool):
+        raise GeometryError(f"valid must be bool {shape}, got {valid.dtype} {tuple(valid.shape)}")
+    for tile in tiles:
+        pyramid.valid_size(tile)  # refuses a tile off the grid
+    # all edges of an axis come from one formula, so neighbours share theirs to the last bit
+    address = torch.tensor([(t.col, t.row) for t in tiles], dtype=torch.float64).reshape(-1, 2)
+    step = torch.tensor([[1 << t.level] for t in tiles], dtype=torch.float64).reshape(-1, 1)
+    side = pyramid.tile_size
+    edges_x = (address[:, :1] * side + torch.arange(cols + 1) * side / cols) * step
+    edges_y = (address[:, 1:] * side + torch.arange(rows + 1) * side / rows) * step
+    edges_x, edges_y = edges_x.clamp(max=pyramid.width), edges_y.clamp(max=pyramid.height)
+    k = len(tiles)
+    x0, x1 = (e[:, None, :].expand(k, rows, cols) for e in (edges_x[:, :-1], edges_x[:, 1:]))
+    y0, y1 = (e[:, :, None].expand(k, rows, cols) for e in (edges_y[:, :-1], edges_y[:, 1:]))
+    boxes_scene = torch.stack([x0, y0, x1, y1], dim=-1).reshape(-1, 4)
+    keep = (boxes_scene[:, :2] < boxes_scene[:, 2:]).all(dim=1)
+    if valid is not None:
+        keep &= valid.reshape(-1).cpu()
+    return TokenSet(
+        features.flatten(0, 1)[keep.to(features.device)],
+        tuple(tiles),
+        torch.arange(k).repeat_interleave(rows * cols)[keep],
+        boxes_scene[keep],
+    )

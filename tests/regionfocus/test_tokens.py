@@ -1,0 +1,114 @@
+"""Tokens know their place; padding and nodata never enter a set."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from regionfocus_toys import ToyEncoder, pyramids
+
+from geofovea.errors import GeometryError
+from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+
+def test_a_token_covers_its_part_of_the_tile_in_scene_pixels():
+    pyramid = Pyramid(400, 300, 100)
+    features = torch.arange(4.0).reshape(1, 4, 1)
+    tokens = tokens_of_tiles(features, (2, 2), [Tile(1, 0, 1)], pyramid)
+    assert tokens.boxes_scene.tolist() == [
+        [200, 0, 300, 100],
+        [300, 0, 400, 100],
+        [200, 100, 300, 200],
+        [300, 100, 400, 200],
+    ]
+    assert tokens.features.flatten().tolist() == [0, 1, 2, 3]
+    assert tokens.levels.tolist() == [1, 1, 1, 1]
+
+
+def test_padding_is_dropped_and_the_edge_is_clipped():
+    # 110 × 60 pixels in one tile of 200 at level 0, tokens of 50
+    tokens = tokens_of_tiles(torch.zeros(1, 16, 3), (4, 4), [Tile(0, 0, 0)], Pyramid(110, 60, 200))
+    assert tokens.boxes_scene.tolist() == [
+        [0, 0, 50, 50],
+        [50, 0, 100, 50],
+        [100, 0, 110, 50],
+        [0, 50, 50, 60],
+        [50, 50, 100, 60],
+        [100, 50, 110, 60],
+    ]
+
+
+def test_nodata_is_dropped_and_its_tile_leaves_with_its_last_token():
+    valid = torch.tensor([[False] * 4, [True, False, True, False]])
+    tiles = [Tile(0, 0, 0), Tile(0, 0, 1)]
+    tokens = tokens_of_tiles(torch.zeros(2, 4, 1), (2, 2), tiles, Pyramid(200, 100, 100), valid)
+    assert tokens.tile_index.tolist() == [1, 1]
+    assert tokens.tiles == tuple(tiles)
+    assert tokens.select(torch.arange(2)).tiles == (Tile(0, 0, 1),)
+
+
+@given(pyramids, st.integers(1, 7), st.integers(1, 7), st.randoms())
+def test_tokens_partition_every_level(pyramid, rows, cols, random):
+    level = random.randint(max(0, pyramid.top_level - 3), pyramid.top_level)
+    tokens = ToyEncoder(pyramid, (rows, cols))(list(pyramid.tiles(level)))
+    x0, y0, x1, y1 = tokens.boxes_scene.T
+    area = pyramid.width * pyramid.height
+    assert float(((x1 - x0) * (y1 - y0)).sum()) == pytest.approx(area, rel=1e-12)
+
+
+def test_reading_order_is_coarse_to_fine_tile_by_tile_row_by_row():
+    pyramid = Pyramid(200, 200, 100)
+    tiles = [Tile(0, 1, 0), Tile(0, 0, 1), Tile(1, 0, 0), Tile(0, 0, 0)]
+    features = torch.arange(16.0).reshape(4, 4, 1)
+    tokens = tokens_of_tiles(features, (2, 2), tiles, pyramid)
+    expected = [8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, 0, 1, 2, 3]
+    assert tokens.in_reading_order().features.flatten().tolist() == expected
+    shuffled = tokens.select(torch.randperm(16, generator=torch.Generator().manual_seed(0)))
+    assert shuffled.in_reading_order().features.flatten().tolist() == expected
+
+
+def test_concat_joins_tokens_and_names_a_shared_tile_once():
+    pyramid = Pyramid(200, 100, 100)
+    tokens = ToyEncoder(pyramid, (2, 2))(list(pyramid.tiles(0)))
+    left, right = tokens.select(torch.tensor([5, 0])), tokens.select(torch.tensor([1, 4]))
+    both = TokenSet.concat([left, right])
+    assert both.tiles == tokens.tiles
+    assert both.tile_index.tolist() == [1, 0, 0, 1]
+    assert both.boxes_scene.tolist() == tokens.boxes_scene[[5, 0, 1, 4]].tolist()
+
+
+def test_a_set_may_be_empty():
+    tokens = ToyEncoder(Pyramid(100, 100, 100))([Tile(0, 0, 0)]).select(torch.arange(0))
+    assert (len(tokens), tokens.tiles, len(tokens.levels)) == (0, (), 0)
+    assert len(TokenSet.concat([tokens, tokens]).in_reading_order()) == 0
+
+
+TILE, BOX = (Tile(0, 0, 0),), torch.tensor([[0.0, 0, 1, 1]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.zeros(2, 3), TILE, torch.tensor([0]), BOX), "needs features"),
+        ((torch.zeros(1), TILE, torch.tensor([0]), BOX), "needs features"),
+        ((torch.zeros(1, 3), TILE, torch.tensor([1]), BOX), "point into the 1 tiles"),
+        ((torch.zeros(1, 3), TILE, torch.tensor([-1]), BOX), "point into the 1 tiles"),
+        ((torch.zeros(1, 3), TILE * 2, torch.tensor([0]), BOX), "stand once"),
+        ((torch.zeros(1, 3), TILE, torch.tensor([0.0]), BOX), "must be int64"),
+        ((torch.zeros(1, 3), TILE, torch.tensor([0]), BOX * 0), "box with area"),
+        ((torch.zeros(1, 3), TILE, torch.tensor([0]), BOX * torch.nan), "box with area"),
+    ],
+)
+def test_an_impossible_set_is_refused(arguments, message):
+    with pytest.raises(GeometryError, match=message):
+        TokenSet(*arguments)
+
+
+def test_features_of_another_grid_and_tiles_off_the_pyramid_are_refused():
+    pyramid = Pyramid(100, 100, 100)
+    with pytest.raises(GeometryError, match="1 tiles of 2 x 2 tokens"):
+        tokens_of_tiles(torch.zeros(1, 5, 1), (2, 2), TILE, pyramid)
+    with pytest.raises(GeometryError, match="valid must be bool"):
+        tokens_of_tiles(torch.zeros(1, 4, 1), (2, 2), TILE, pyramid, torch.ones(1, 4))
+    with pytest.raises(GeometryError, match="outside level 0"):
+        tokens_of_tiles(torch.zeros(1, 4, 1), (2, 2), [Tile(0, 1, 0)], pyramid)
