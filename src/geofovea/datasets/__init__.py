@@ -1,0 +1,1 @@
+"""Benchmark records, prompts and scorers, and the synthetic world. Knows no model."""

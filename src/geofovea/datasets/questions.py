@@ -1,0 +1,213 @@
+"""Questions about a synthetic world, in the eight categories of LRS-VQA, with their answers.
+
+Most need native detail at one place that the question names; *rural or urban* is answered by what
+surrounds that place, and half of *reasoning* compares where two places are. No answer follows from
+the wording: kinds, colours, surfaces and counts are drawn independently of the site.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from geofovea.datasets.vocabulary import CATEGORIES, COLORS, DIRECTIONS, THINGS
+from geofovea.datasets.world import Site, Thing, World
+from geofovea.tiling.pyramid import Box
+
+__all__ = ["Question", "ask_about", "ask_world"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question with its truth.
+
+    Attributes:
+        category: One of ``CATEGORIES``.
+        text: The question without any instruction on the form of the answer.
+        answer: The one right answer, lower case.
+        box: The annotated object in scene pixels; None for a count (as in LRS-VQA) and for a
+            question about two places.
+        places: Where one has to look, in scene pixels; never empty.
+    """
+
+    category: str
+    text: str
+    answer: str
+    box: Box | None
+    places: tuple[Box, ...]
+
+
+def ask_world(world: World, per_category: int, seed: int = 0) -> list[Question]:
+    """Up to ``per_category`` different questions of each category, sites in random order.
+
+    A category gives fewer where the world does not hold enough different ones.
+    """
+    rng = random.Random(f"geofovea-questions-{world.seed}-{seed}")
+    chosen: list[Question] = []
+    for category in CATEGORIES:
+        found: dict[str, Question] = {}
+        for _ in range(4):
+            sites = list(world.named_sites)
+            rng.shuffle(sites)
+            for site in sites:
+                question = _ASKERS[category](world, site, rng)
+                if question and len(found) < per_category:
+                    found.setdefault(question.text, question)
+        chosen += found.values()
+    return chosen
+
+
+def ask_about(world: World, site: Site, rng: random.Random) -> Iterator[Question]:
+    """Endless questions about one site, categories in turn; repetitions happen."""
+    while True:
+        for category in CATEGORIES:
+            question = _ASKERS[category](world, site, rng)
+            if question:
+                yield question
+
+
+def _unique_things(site: Site) -> list[Thing]:
+    return [t for t in site.things if len(site.of_kind(t.kind)) == 1]
+
+
+def _count(_: World, site: Site, rng: random.Random) -> Question:
+    """Every count from zero up is asked for equally often among those that the pad offers."""
+    by_count: dict[int, list[str]] = {}
+    for kind in THINGS:
+        by_count.setdefault(len(site.of_kind(kind)), []).append(kind)
+    number = rng.choice(sorted(by_count))
+    kind = rng.choice(by_count[number])
+    text = rng.choice(
+        (
+            f"How many {kind}s are at the {site.kind}?",
+            f"What is the number of {kind}s at the {site.kind}?",
+        )
+    )
+    return Question("count", text, str(number), None, (site.pad,))
+
+
+def _background(_: World, site: Site, rng: random.Random) -> Question | None:
+    things = _unique_things(site)
+    if not things:
+        return None
+    thing = rng.choice(things)
+    text = rng.choice(
+        (
+            f"What is the {thing.kind} at the {site.kind} standing on?",
+            f"What is the surface under the {thing.kind} at the {site.kind}?",
+        )
+    )
+    return Question("object background", text, site.surface, thing.box, (thing.box,))
+
+
+def _category(_: World, site: Site, rng: random.Random) -> Question | None:
+    things = [t for t in site.things if len(site.of_color(t.color)) == 1]
+    if not things:
+        return None
+    thing = rng.choice(things)
+    text = rng.choice(
+        (
+            f"What is the {thing.color} object at the {site.kind}?",
+            f"What category is the {thing.color} object at the {site.kind}?",
+        )
+    )
+    return Question("object category", text, thing.kind, thing.box, (thing.box,))
+
+
+def _color(_: World, site: Site, rng: random.Random) -> Question | None:
+    things = _unique_things(site)
+    if not things:
+        return None
+    thing = rng.choice(things)
+    text = rng.choice(
+        (
+            f"What is the color of the {thing.kind} at the {site.kind}?",
+            f"What color is the {thing.kind} at the {site.kind}?",
+        )
+    )
+    return Question("object color", text, thing.color, thing.box, (thing.box,))
+
+
+def _shape(_: World, site: Site, rng: random.Random) -> Question:
+    text = rng.choice(
+        (
+            f"What is the shape of the hall at the {site.kind}?",
+            f"What shape is the hall at the {site.kind}?",
+        )
+    )
+    return Question("object shape", text, site.hall.shape, site.hall.box, (site.hall.box,))
+
+
+def _status(_: World, site: Site, rng: random.Random) -> Question | None:
+    things = _unique_things(site)
+    if not things:
+        return None
+    thing = rng.choice(things)
+    text = rng.choice(
+        (
+            f"What is the status of the {thing.kind} at the {site.kind}?",
+            f"Is the {thing.kind} at the {site.kind} parked moving or damaged?",
+        )
+    )
+    return Question("object status", text, thing.status, thing.box, (thing.box,))
+
+
+def _rural_or_urban(_: World, site: Site, rng: random.Random) -> Question:
+    text = rng.choice(
+        (
+            f"Is the hall at the {site.kind} located in a rural or urban area?",
+            f"Is the hall at the {site.kind} in a rural or urban area?",
+        )
+    )
+    return Question("rural or urban", text, site.setting, site.hall.box, (site.hall.box,))
+
+
+def _reasoning(world: World, site: Site, rng: random.Random) -> Question | None:
+    return rng.choice((_verify, _compare_places))(world, site, rng)
+
+
+def _verify(_: World, site: Site, rng: random.Random) -> Question | None:
+    things = _unique_things(site)
+    if not things:
+        return None
+    thing = rng.choice(things)
+    right = rng.random() < 0.5
+    color = thing.color if right else rng.choice([c for c in COLORS if c != thing.color])
+    text = f"Is the {thing.kind} at the {site.kind} {color}?"
+    return Question("reasoning", text, _yes_no(right), thing.box, (thing.box,))
+
+
+def _compare_places(world: World, site: Site, rng: random.Random) -> Question | None:
+    """Only asked where the centres differ by half a cell, so that a map decides it at a glance."""
+    x, y = site.box.center
+    direction = rng.choice(DIRECTIONS)
+    others = []
+    for other in world.named_sites:
+        east, south = x - other.box.center[0], y - other.box.center[1]
+        ahead = {"north": -south, "south": south, "east": east, "west": -east}[direction]
+        if abs(ahead) >= world.cell_side / 2:
+            others.append((other, ahead > 0))
+    wanted = rng.random() < 0.5
+    others = [o for o in others if o[1] == wanted] or others
+    if not others:
+        return None
+    other, right = rng.choice(others)
+    text = f"Is the {site.kind} {direction} of the {other.kind}?"
+    return Question("reasoning", text, _yes_no(right), None, (site.box, other.box))
+
+
+def _yes_no(right: bool) -> str:
+    return "yes" if right else "no"
+
+
+_ASKERS: dict[str, Callable[[World, Site, random.Random], Question | None]] = {
+    "count": _count,
+    "object background": _background,
+    "object category": _category,
+    "object color": _color,
+    "object shape": _shape,
+    "object status": _status,
+    "reasoning": _reasoning,
+    "rural or urban": _rural_or_urban,
+}

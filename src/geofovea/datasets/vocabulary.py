@@ -1,0 +1,76 @@
+"""The words of the synthetic world: what stands in it, and how a question may call it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CATEGORIES",
+    "COLORS",
+    "DIRECTIONS",
+    "FILLER_SITES",
+    "SETTINGS",
+    "SHAPES",
+    "SITES",
+    "STATUSES",
+    "SURFACES",
+    "TERRAINS",
+    "THINGS",
+    "URBAN",
+]
+
+CATEGORIES = (
+    "count",
+    "object background",
+    "object category",
+    "object color",
+    "object shape",
+    "object status",
+    "reasoning",
+    "rural or urban",
+)
+"""The eight categories of LRS-VQA, in that benchmark's spelling."""
+
+SITES = (
+    "airport",
+    "harbour",
+    "depot",
+    "car park",
+    "stadium",
+    "solar farm",
+    "rail yard",
+    "quarry",
+    "greenhouse",
+    "vineyard",
+    "power plant",
+    "camp",
+)
+"""Facilities that a question can name; a world holds each at most once."""
+
+FILLER_SITES = ("village", "farm")
+"""Facilities that repeat and are never asked about: distractors with pads and things too."""
+
+URBAN = "urban"
+TERRAINS = ("field", "meadow", "forest", "desert", URBAN)
+"""What covers a cell of the world; all but the last are rural."""
+
+SETTINGS = ("rural", "urban")
+THINGS = ("plane", "helicopter", "truck", "boat", "tank", "tent")
+"""Movable objects; the hall of a site is not among them."""
+
+COLORS = {
+    "red": (205, 45, 40),
+    "green": (40, 150, 60),
+    "blue": (45, 80, 210),
+    "white": (245, 245, 245),
+    "black": (25, 25, 28),
+    "yellow": (240, 215, 50),
+    "orange": (245, 140, 30),
+    "purple": (140, 60, 170),
+}
+STATUSES = ("parked", "moving", "damaged")
+SHAPES = ("rectangular", "circular", "triangular", "l-shaped", "cross-shaped")
+"""Plans of the hall of a site."""
+
+SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
+"""Coverings of the pad on which the things of a site stand."""
+
+DIRECTIONS = ("north", "south", "east", "west")
