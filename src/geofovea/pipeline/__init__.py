@@ -1,0 +1,1 @@
+"""Joins the rooms: hosts, ask, training, measuring, the command line. Nothing imports it."""

@@ -1,0 +1,235 @@
+"""What comes back from a question: text, confidence, evidence on the map, cost, warnings."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.errors import MissingExtraError
+from geofovea.pipeline.output import write_text
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.coordinates import geometry_crs, lonlat_from_scene, polygon_scene
+from geofovea.tiling.pyramid import Box, Tile
+from geofovea.tiling.scene import Scene
+
+if TYPE_CHECKING:
+    import geopandas
+
+__all__ = ["Answer", "Cost", "Evidence", "EvidenceList", "Look", "confidence_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One region that the answer was read from.
+
+    Attributes:
+        tile: Its address in the pyramid.
+        box_scene: What it shows, in scene pixels.
+        score: The share of its level's attention that fell on it, in [0, 1].
+        tokens: How many of its vision tokens reached the decoder.
+    """
+
+    tile: Tile
+    box_scene: Box
+    score: float
+    tokens: int
+
+
+class EvidenceList(Sequence[Evidence]):
+    """The evidence of one answer, finest level first, then by falling score."""
+
+    def __init__(self, items: Sequence[Evidence], scene: Scene) -> None:
+        """Keep the items in the order given."""
+        self._items = tuple(items)
+        self._scene = scene
+
+    @overload
+    def __getitem__(self, index: int) -> Evidence: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Evidence, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Evidence | tuple[Evidence, ...]:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Evidence]:
+        return iter(self._items)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Rows of the command line's contract; the geometry is lon/lat, or null."""
+        return [
+            {
+                "level": item.tile.level,
+                "row": item.tile.row,
+                "col": item.tile.col,
+                "box_scene": list(item.box_scene.as_tuple()),
+                "score": item.score,
+                "geometry": lonlat_from_scene(self._scene, item.box_scene),
+            }
+            for item in self._items
+        ]
+
+    def to_geojson(self, path: str | os.PathLike[str]) -> None:
+        """Write a FeatureCollection (RFC 7946) that a GIS opens at the right place.
+
+        Without georeference the features keep their pixel boxes and have no geometry.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        features = [
+            {
+                "type": "Feature",
+                "geometry": row.pop("geometry"),
+                "properties": row | {"tokens": item.tokens},
+            }
+            for row, item in zip(self.to_json(), self._items, strict=True)
+        ]
+        write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, indent=1))
+
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.
+
+        Raises:
+            MissingExtraError: If geopandas is not installed.
+        """
+        try:
+            import geopandas
+        except ImportError as error:
+            raise MissingExtraError("geopandas", "geo", "to_geodataframe()") from error
+        located = [geometry_crs(self._scene, item.box_scene) for item in self._items]
+        on_map = all(shape is not None for shape in located) and self._scene.crs_wkt is not None
+        return geopandas.GeoDataFrame(
+            {
+                "level": [item.tile.level for item in self._items],
+                "row": [item.tile.row for item in self._items],
+                "col": [item.tile.col for item in self._items],
+                "score": [item.score for item in self._items],
+                "tokens": [item.tokens for item in self._items],
+            },
+            geometry=located if on_map else [polygon_scene(i.box_scene) for i in self._items],
+            crs=self._scene.crs_wkt if on_map else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What was looked at on one level, for pictures and maps.
+
+    Attributes:
+        level: The level.
+        tiles: Boxes of the tiles in scene pixels.
+        token_boxes: Boxes of their tokens, float64 (n, 4) as x0, y0, x1, y1 in scene pixels.
+        token_scores: Their scores, float32 (n,); comparable within the level only.
+    """
+
+    level: int
+    tiles: tuple[Box, ...]
+    token_boxes: NDArray[np.float64]
+    token_scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer really spent.
+
+    Attributes:
+        tiles_read: Tiles read from the scene for this question.
+        tiles_encoded: Tiles whose tokens the question looked at; never above the budget.
+        tiles_by_level: Those, by level.
+        tokens_total: Vision tokens looked at.
+        tokens_llm: Vision tokens that reached the decoder; never above the budget.
+        seconds: Wall time by stage (open, read, encode, focus, answer, total).
+        peak_rss_mb: Peak resident memory of the process so far, in MB of 10⁶ bytes.
+        budget: What was allowed.
+    """
+
+    tiles_read: int
+    tiles_encoded: int
+    tiles_by_level: Mapping[int, int]
+    tokens_total: int
+    tokens_llm: int
+    seconds: Mapping[str, float]
+    peak_rss_mb: float
+    budget: Budget
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of the command line's contract."""
+        return {
+            "tiles_read": self.tiles_read,
+            "tiles_encoded": self.tiles_encoded,
+            "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},
+            "tokens_total": self.tokens_total,
+            "tokens_llm": self.tokens_llm,
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "budget": self.budget.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer with everything that one needs to judge it.
+
+    Attributes:
+        question: As it was asked.
+        text: The answer.
+        confidence: Probability of the generated words, in [0, 1]. It is the model's own belief,
+            not calibrated.
+        model: Name of the host.
+        scene: The scene that was asked about.
+        levels: Levels of the pyramid that the model saw it through.
+        evidence: Where the answer was read from.
+        cost: What it spent.
+        looks: Where the model looked, coarse to fine.
+        warnings: What a careful reader should know; empty if nothing.
+        stopped: Why the descent ended.
+    """
+
+    question: str
+    text: str
+    confidence: float
+    model: str
+    scene: Scene
+    levels: int
+    evidence: EvidenceList
+    cost: Cost
+    looks: tuple[Look, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
+    stopped: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of the command line's contract."""
+        scene = self.scene
+        return {
+            "question": self.question,
+            "answer": self.text,
+            "confidence": self.confidence,
+            "model": self.model,
+            "scene": {
+                "path": scene.path,
+                "width": scene.width,
+                "height": scene.height,
+                "levels": self.levels,
+                "crs": scene.crs_name,
+                "gsd_m": scene.gsd_m,
+            },
+            "evidence": self.evidence.to_json(),
+            "cost": self.cost.to_json(),
+            "warnings": list(self.warnings),
+        }
+
+
+def confidence_of(log_probabilities: Sequence[float]) -> float:
+    """Probability of a whole generated text; 0 for an empty one."""
+    return math.exp(sum(log_probabilities)) if log_probabilities else 0.0

@@ -1,0 +1,59 @@
+"""``geofovea.ask``: one call from a path and a question to an answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from geofovea.pipeline.answer import Answer
+from geofovea.pipeline.host import Host
+from geofovea.pipeline.models import EMBEDDED, load_host
+from geofovea.pipeline.session import SceneSession
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.pyramid import Box
+from geofovea.tiling.scene import Scene, open_scene
+
+__all__ = ["ask"]
+
+
+def ask(
+    scene: Scene | str | os.PathLike[str],
+    question: str,
+    *,
+    model: str | Host = EMBEDDED,
+    budget: Budget | None = None,
+    focus: str = "attention",
+    reduction: str = "top_score",
+    bands: tuple[int, ...] | None = None,
+    boxes: Sequence[Box] = (),
+    device: str = "cpu",
+) -> Answer:
+    """Ask one question about a scene of any size.
+
+    For many questions about one scene, a ``SceneSession`` keeps what they share.
+
+    Args:
+        scene: A scene, or the path of a GeoTIFF, PNG, JPEG or JPEG 2000.
+        question: The question.
+        model: ``"embedded"``, a folder, a hub id, or a loaded host.
+        budget: Limits on tiles, tokens, time and memory; the host's default if None.
+        focus: ``attention`` (the descent), or a baseline: ``overview``, ``uniform``, ``oracle``,
+            ``full``.
+        reduction: Which tokens of a level survive: ``top_score``, ``strided``, ``random``.
+        bands: Bands to show, 1-based; None chooses from the scene.
+        boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
+        device: Where a model that is named is loaded.
+
+    Returns:
+        The answer with confidence, evidence, cost and warnings.
+
+    Raises:
+        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+    """
+    host = load_host(model, device) if isinstance(model, str) else model
+    started = time.perf_counter()
+    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    session = SceneSession(opened, host, bands)
+    session.opened_in(time.perf_counter() - started)
+    return session.ask(question, budget=budget, focus=focus, reduction=reduction, boxes=boxes)

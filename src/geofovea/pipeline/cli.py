@@ -1,0 +1,271 @@
+"""The command line: ``geofovea VERB``. Verbs are thin; heavy modules load when a verb runs.
+
+Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.errors import GeoFoveaError
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answer import Answer
+    from geofovea.regionfocus.budget import Budget
+
+__all__ = ["main"]
+
+_FOCUS_NAMES = ("attention", "overview", "uniform", "full")
+
+
+class _Program(click.Group):
+    """A group that turns the package's own errors into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GeoFoveaError as error:
+            click.echo("error: " + " ".join(str(error).split()), err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="geofovea")
+def main() -> None:
+    """Ask questions about satellite scenes of any size, with the evidence on the map."""
+
+
+_scene = click.argument("scene", type=str)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_vrt = click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files.")
+_remote = click.option("--allow-remote", is_flag=True, help="Open URLs and /vsi names.")
+
+
+@main.command()
+@_scene
+@click.argument("question", type=str)
+@_json
+@click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
+@click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
+@click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
+@click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
+@click.option("--seconds", type=float, help="No further level is begun after this time.")
+@click.option("--focus", type=click.Choice(_FOCUS_NAMES), default="attention", show_default=True)
+@click.option("--bands", help="Bands to show, for example 4,3,2.")
+@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@_vrt
+@_remote
+def ask(
+    scene: str,
+    question: str,
+    as_json: bool,
+    evidence: Path | None,
+    picture: Path | None,
+    model: str,
+    tiles: int | None,
+    tokens: int | None,
+    seconds: float | None,
+    focus: str,
+    bands: str | None,
+    device: str,
+    allow_vrt: bool,
+    allow_remote: bool,
+) -> None:
+    """Ask QUESTION about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000)."""
+    from geofovea.pipeline.output import check_writable
+
+    for path in (evidence, picture):
+        if path:
+            check_writable(path)
+    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
+    _checked_budget(limits)
+    from geofovea.tiling.scene import open_scene
+
+    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote)
+    from geofovea.pipeline.models import load_host
+    from geofovea.pipeline.session import SceneSession
+
+    host = load_host(model, device)
+    session = SceneSession(opened, host, _parsed_bands(bands))
+    budget = _checked_budget(limits, host.default_budget)
+    answer = session.ask(question, budget=budget, focus=focus)
+    if evidence:
+        answer.evidence.to_geojson(evidence)
+    if picture:
+        from geofovea.pipeline.picture import save_picture
+
+        save_picture(answer, session.reader, picture)
+    if as_json:
+        click.echo(json.dumps(answer.to_json()))
+    else:
+        _print_answer(answer)
+
+
+def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Budget:
+    """The default budget with the limits that were given; refused before anything is loaded."""
+    from dataclasses import replace
+
+    from geofovea.regionfocus.budget import Budget
+
+    given = {name: value for name, value in limits.items() if value is not None}
+    return replace(default or Budget(), **given)
+
+
+def _parsed_bands(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list such as 4,3,2") from error
+
+
+def _print_answer(answer: Answer) -> None:
+    cost = answer.cost
+    levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
+    click.echo(f"{answer.text or '(no answer)'}   ({answer.confidence:.0%} sure)")
+    click.echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
+    click.echo(
+        f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
+        f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
+    )
+    if answer.evidence:
+        best = answer.evidence[0]
+        x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
+        click.echo(f"  evidence   pixels x {x0}-{x1}, y {y0}-{y1} (level {best.tile.level})")
+    for warning in answer.warnings:
+        click.echo(f"  warning    {warning}", err=True)
+
+
+@main.command()
+@_scene
+@_json
+@click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
+@_vrt
+@_remote
+def inspect(scene: str, as_json: bool, tile_size: int, allow_vrt: bool, allow_remote: bool) -> None:
+    """Show size, bands, georeference and levels of SCENE, and which reads are cheap."""
+    from geofovea.tiling.inspection import inspect_scene
+    from geofovea.tiling.scene import open_scene
+
+    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote)
+    inspection = inspect_scene(opened, opened.pyramid(tile_size))
+    if as_json:
+        click.echo(json.dumps(inspection.to_json()))
+        return
+    from geofovea.pipeline.tables import print_inspection
+
+    print_inspection(inspection)
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option("--scenes", default=1, show_default=True, help="Number of scenes.")
+@click.option("--side", default=4096, show_default=True, help="Side of a scene in pixels.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the first scene.")
+@click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
+def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) -> None:
+    """Write synthetic scenes and their questions in the LRS-VQA file format."""
+    from geofovea.pipeline.progress import progress_bar
+    from geofovea.pipeline.synthesis import write_benchmark
+
+    with progress_bar(f"{scenes} scene(s) of {side} x {side}") as advance:
+        path = write_benchmark(output, scenes, side, seed, per_category, advance)
+    click.echo(f"wrote {path}")
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--scale", default=1.0, show_default=True, help="Multiplies the recipe's steps.")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
+@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@click.option("--workers", default=1, show_default=True, help="Processes that render lessons.")
+@click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
+def train(
+    output: Path,
+    scale: float,
+    seed: int,
+    device: str,
+    workers: int,
+    minutes: float | None,
+    compiled: bool,
+) -> None:
+    """Train the embedded model from nothing; the same command goes on with a stopped run."""
+    import math
+
+    from geofovea.pipeline import export, training
+
+    recipe = training.default_recipe(scale, seed)
+    records = training.train(
+        recipe,
+        output,
+        device=device,
+        workers=workers,
+        compiled=compiled,
+        stop_after=math.inf if minutes is None else 60 * minutes,
+    )
+    for record in records:
+        click.echo(json.dumps(record), err=True)
+    export.export_model(output, output / "model")
+    export.write_card(output, output / "model" / "README.md", recipe)
+    export.draw_curve(output, output / "curve.png")
+    click.echo(f"wrote {output / 'model'}")
+
+
+@main.group()
+def bench() -> None:
+    """Measure quality."""
+
+
+@bench.command("synthetic")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
+@click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
+@click.option("--per-category", default=3, show_default=True, help="Questions of each category.")
+@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@click.option("--model", default="embedded", show_default=True, help="Model to measure.")
+@click.option("--tiles", type=int, help="Budget of tiles.")
+@click.option("--tokens", type=int, help="Budget of tokens.")
+def bench_synthetic(
+    output: Path,
+    sides: str,
+    scenes: int,
+    per_category: int,
+    seed: int,
+    model: str,
+    tiles: int | None,
+    tokens: int | None,
+) -> None:
+    """Accuracy with intervals and cost: blind, overview, uniform, the descent, the oracle."""
+    from geofovea.pipeline.bench_synthetic import run_bench
+    from geofovea.pipeline.models import load_host
+
+    host = load_host(model)
+    budget = _checked_budget({"tiles": tiles, "tokens": tokens}, host.default_budget)
+    chosen = [int(side) for side in sides.split(",")]
+    table = run_bench(output, chosen, scenes, per_category, seed, host, budget)
+    click.echo(table)
+
+
+@main.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for the scene, the pictures and the evidence.",
+)
+@click.option("--side", default=32768, show_default=True, help="Side of the scene in pixels.")
+@click.option("--seed", default=2026, show_default=True, help="Seed of the scene.")
+def demo(output: Path, side: int, seed: int) -> None:
+    """Write a gigapixel scene and ask it one question of each kind."""
+    from geofovea.pipeline.demo import run_demo
+
+    run_demo(output, side, seed)

@@ -1,0 +1,169 @@
+"""A trained student as a folder of standard files, its curve, and its model card."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from geofovea.errors import MissingExtraError
+from geofovea.pipeline.embedded import build_tokenizer
+from geofovea.pipeline.llava_host import SCENE_POSITION_FILE, SETTINGS_FILE
+from geofovea.pipeline.output import make_folder, write_file, write_text
+from geofovea.pipeline.student import IMAGE_MEAN, IMAGE_STD, Student
+from geofovea.pipeline.training import Recipe, load_student
+
+__all__ = ["draw_curve", "export_model", "read_log", "write_card"]
+
+_DEFAULT_TILES = 48
+_DEFAULT_TOKENS = 768
+
+
+def export_model(run: Path, folder: Path) -> Recipe:
+    """Write the weights of a run as a model folder that ``--model`` takes.
+
+    Weights are stored as float16 safetensors; they were trained in mixed precision.
+
+    Raises:
+        DataError: If the folder ``run`` holds no training state.
+        OutputError: If the model folder cannot be written.
+    """
+    student, recipe = load_student(run)
+    make_folder(folder)
+    student.llava.half().save_pretrained(folder, safe_serialization=True)
+    build_tokenizer().save_pretrained(folder)
+    position = {"weight": student.scene_position.weight.detach().half().contiguous()}
+    write_file(folder / SCENE_POSITION_FILE, lambda aside: save_file(position, aside))
+    write_text(folder / SETTINGS_FILE, json.dumps(_settings(student), indent=1))
+    return recipe
+
+
+def _settings(student: Student) -> dict[str, Any]:
+    return {
+        "template": "{image}{question}",
+        "instruction": "",
+        "pool": student.shape.pool,
+        "focus_layer": student.shape.focus_layer,
+        "domain": "synthetic",
+        "image_mean": IMAGE_MEAN,
+        "image_std": IMAGE_STD,
+        "tiles": _DEFAULT_TILES,
+        "tokens": _DEFAULT_TOKENS,
+    }
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """All records of a run's log, oldest first."""
+    from geofovea.pipeline.training import LOG_FILE
+
+    lines = (run / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def draw_curve(run: Path, path: Path) -> None:
+    """Draw losses and held-out accuracy of a run into a PNG.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "train", "the training curve") from error
+    records = read_log(run)
+    losses = [r for r in records if "answer" in r]
+    measured = [r for r in records if "held_out" in r]
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in ("answer", "dense", "focus"):
+        left.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)
+    left.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
+    left.legend()
+    categories = sorted({c for r in measured for c in r["held_out"]["accuracy"]})
+    for category in categories:
+        points = [(r["step"], r["held_out"]["accuracy"].get(category)) for r in measured]
+        right.plot([p[0] for p in points], [p[1] for p in points], label=category, lw=1)
+    right.plot(
+        [r["step"] for r in measured],
+        [r["held_out"]["overall"] for r in measured],
+        color="black",
+        label="overall",
+    )
+    right.set(xlabel="step", ylim=(0, 1), title="accuracy on held-out lessons")
+    right.legend(fontsize=7)
+    write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
+
+
+def write_card(run: Path, path: Path, recipe: Recipe) -> None:
+    """Write what is known about a run's model: data, steps, time, hardware, accuracy, limits."""
+    records = read_log(run)
+    last = [r for r in records if "held_out" in r][-1]
+    hours = sum(r["seconds"] for r in records if "seconds" in r) / 3600
+    lessons = sum(p.steps * p.batch for p in recipe.phases)
+    questions = sum(p.steps * p.batch * p.plan.questions for p in recipe.phases)
+    rows = "\n".join(
+        f"| {name} | {value:.3f} |" for name, value in last["held_out"]["accuracy"].items()
+    )
+    write_text(
+        path,
+        _CARD.format(
+            parameters=sum(p.numel() for p in Student(recipe.shape).llava.parameters()) / 1e6,
+            shape=asdict(recipe.shape),
+            seed=recipe.seed,
+            steps=last["step"],
+            lessons=lessons,
+            questions=questions,
+            hours=hours,
+            hardware=_hardware(),
+            rows=rows,
+            overall=last["held_out"]["overall"],
+        ),
+    )
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), bfloat16 autocast"
+
+
+_CARD = """\
+# Model card: the embedded model of GeoFovea
+
+A LLaVA of stock `transformers` classes ({parameters:.1f} M parameters), trained from nothing on
+the synthetic world of this package, and shipped so that demos, tests and measurements run anywhere.
+
+**It knows synthetic scenes only.** On a photograph of the real Earth its answers mean nothing, and
+the pipeline says so with every such answer.
+
+| | |
+|---|---|
+| shape | `{shape}` |
+| data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
+| steps | {steps} ({lessons} lessons, {questions} questions) |
+| time | {hours:.2f} h |
+| hardware | {hardware} |
+| made by | `geofovea train --output RUN` |
+
+Accuracy on held-out lessons (right tiles given) at the end of the run:
+
+| category | accuracy |
+|---|---|
+{rows}
+| **overall** | **{overall:.3f}** |
+
+The accuracy of the whole pipeline, from a file on disk to an answer, with intervals and baselines,
+is measured by `geofovea bench synthetic`; its table is in the README.
+
+## What it cannot do
+
+Anything but the questions of `geofovea synth`: its vocabulary is about a hundred words. It does not
+know any other wording, kind of object, season, sensor or ground resolution than those of the
+synthetic world. Its confidence is a probability of words and is not calibrated.
+"""

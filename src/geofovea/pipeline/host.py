@@ -1,0 +1,87 @@
+"""What the pipeline asks of an LVLM: encode tiles, score tokens, answer. One small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["Capabilities", "Generation", "Host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a host can do beyond answering.
+
+    Attributes:
+        attention: Its last-prompt-token attention can be read, so it can focus by itself.
+        domain: What its training covered, ``"general"`` or ``"synthetic"``.
+        context: The longest sequence in tokens that its positions were made for.
+    """
+
+    attention: bool
+    domain: str
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generated answer.
+
+    Attributes:
+        text: Decoded, without special tokens.
+        log_probabilities: Of each generated token of the text, natural logarithm.
+    """
+
+    text: str
+    log_probabilities: tuple[float, ...]
+
+
+@runtime_checkable
+class Host(Protocol):
+    """An LVLM behind the pipeline.
+
+    Attributes:
+        name: How the user named it.
+        tile_size: Side in pixels of the tiles that it takes.
+        grid: ``(rows, columns)`` of the vision tokens of one tile.
+        default_budget: What it spends when the user sets no budget.
+        capabilities: See there.
+    """
+
+    name: str
+    tile_size: int
+    grid: tuple[int, int]
+    default_budget: Budget
+    capabilities: Capabilities
+
+    def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Vision tokens (k, rows · columns, d) of tiles given as uint8 (k, T, T, 3)."""
+        ...
+
+    def scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """How much the last prompt token attends to each token, float32 (n,), sums to 1.
+
+        Raises:
+            ModelError: If the host exposes no attention.
+        """
+        ...
+
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """Answer a question from exactly these tokens, in their order, greedily.
+
+        None shows no picture at all: what the question alone gives away, the blind baseline.
+        """
+        ...
+
+    def unknown_words(self, question: str) -> list[str]:
+        """Words of a question that the host has no token for; empty for open vocabularies."""
+        ...

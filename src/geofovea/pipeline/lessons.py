@@ -1,0 +1,326 @@
+"""Training samples of the embedded model: pyramid tiles of a synthetic world with questions.
+
+One lesson is one site of one world, seen the way the descent sees it: the overview, a few tiles of
+two coarse levels, and the native tiles of the pad, then many questions that share those tiles.
+Everything is a numpy array of fixed shape; this module knows no model.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from geofovea.datasets.questions import Question, ask_about
+from geofovea.datasets.rendering import render_window
+from geofovea.datasets.vocabulary import (
+    CATEGORIES,
+    COLORS,
+    FILLER_SITES,
+    SHAPES,
+    SITES,
+    STATUSES,
+    SURFACES,
+    THINGS,
+)
+from geofovea.datasets.world import Hall, Site, Thing, World, make_world
+from geofovea.pipeline.embedded import ModelShape
+from geofovea.pipeline.token_places import token_places
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+
+__all__ = ["DENSE_LABELS", "IGNORED", "Lesson", "LessonPlan", "lessons"]
+
+IGNORED = -100
+"""Label of a token that a dense loss must skip, torch's default."""
+
+DENSE_LABELS = {
+    "site": len(SITES) + len(FILLER_SITES) + 1,
+    "setting": 2,
+    "surface": len(SURFACES) + 1,
+    "thing": len(THINGS) + 2,
+    "color": len(COLORS),
+    "status": len(STATUSES),
+    "shape": len(SHAPES),
+}
+"""What each token learns to name, and among how many classes; 0 is "nothing" where there is one."""
+
+_SITE_KINDS = (*SITES, *FILLER_SITES)
+_COLOR_NAMES = tuple(COLORS)
+_FINEST_LEVEL_WITHOUT_THINGS = 2
+_FINEST_LEVEL_WITHOUT_SURFACE = 4
+_FINEST_LEVEL_WITHOUT_SETTING = 6
+
+
+@dataclass(frozen=True, slots=True)
+class LessonPlan:
+    """How many tiles and questions a lesson has, and from which scenes it comes.
+
+    Attributes:
+        overview: Whether the overview is shown.
+        coarse_levels: Number of coarse levels shown.
+        coarse_tiles: Tiles of each of them.
+        native_tiles: Native tiles.
+        questions: Questions a lesson.
+        question_length: Tokens a question may have, the answer and the end included.
+        scene_sides: Sides of the scenes in pixels; each lesson draws one.
+        distracted: Share of lessons whose native tiles miss the pad, so that the model learns to
+            be unsure rather than to invent.
+        dropped: Largest share of vision tokens that is hidden, so that the model can stand
+            having its tokens pruned.
+    """
+
+    overview: bool = True
+    coarse_levels: int = 2
+    coarse_tiles: int = 2
+    native_tiles: int = 6
+    questions: int = 12
+    question_length: int = 16
+    scene_sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
+    distracted: float = 0.05
+    dropped: float = 0.3
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of a lesson."""
+        return self.overview + self.coarse_levels * self.coarse_tiles + self.native_tiles
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Arrays of one lesson; k tiles, g tokens a side of a tile, n = k·g² tokens, q questions.
+
+    Attributes:
+        tiles: uint8 (k, T, T, 3).
+        places: float32 (n, 3), see ``geofovea.pipeline.token_places``.
+        visible: bool (n,), tokens on the scene that were not dropped.
+        group: int64 (n,), tokens of one level share a number.
+        dense: int64 (len(DENSE_LABELS), n).
+        words: int64 (q, question_length), padded behind.
+        targets: int64 (q, question_length), the next word where it counts, else ``IGNORED``.
+        focus: bool (q, n), tokens that lie where the question says to look.
+        category: int64 (q,), index into ``CATEGORIES``.
+    """
+
+    tiles: NDArray[np.uint8]
+    places: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    dense: NDArray[np.int64]
+    words: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    focus: NDArray[np.bool_]
+    category: NDArray[np.int64]
+
+
+def lessons(
+    seed: int, shape: ModelShape, plan: LessonPlan, word_ids: dict[str, int]
+) -> Iterator[Lesson]:
+    """Endless lessons; equal arguments give equal lessons."""
+    rng = random.Random(f"geofovea-lessons-{seed}")
+    while True:
+        side = rng.choice(plan.scene_sides)
+        world = make_world(rng.getrandbits(48), side, side)
+        for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
+            yield _make_lesson(rng, world, site, shape, plan, word_ids)
+
+
+def _make_lesson(
+    rng: random.Random,
+    world: World,
+    site: Site,
+    shape: ModelShape,
+    plan: LessonPlan,
+    word_ids: dict[str, int],
+) -> Lesson:
+    pyramid = Pyramid(world.width, world.height, shape.tile_size)
+    groups = _choose_tiles(rng, pyramid, site, plan)
+    tiles = [tile for group in groups for tile in group]
+    boxes = [_TokenBoxes(pyramid, tile, shape.grid) for tile in tiles]
+    seen = {t for t in tiles if t.level == 0}
+    whole_pad = seen.issuperset(pyramid.tiles_over(0, site.pad))
+    asked = list(islice(_answerable(world, site, rng, whole_pad), plan.questions))
+    visible = np.concatenate([b.on_scene for b in boxes])
+    visible &= np.asarray(
+        np.random.default_rng(rng.getrandbits(32)).random(len(visible))
+        >= rng.uniform(0, plan.dropped)
+    ) | np.repeat([t.level == 0 and rng.random() < 0.7 for t in tiles], shape.grid**2)
+    words, targets = _spell(asked, plan, word_ids)
+    side = shape.tile_size
+    return Lesson(
+        tiles=np.stack(
+            [
+                _compressed(
+                    rng, render_window(world, t.level, t.col * side, t.row * side, side, side)
+                )
+                for t in tiles
+            ]
+        ),
+        places=np.concatenate([token_places(pyramid, t, shape.grid) for t in tiles]),
+        visible=visible,
+        group=np.repeat([i for i, g in enumerate(groups) for _ in g], shape.grid**2),
+        dense=np.concatenate([_dense_labels(world, b) for b in boxes], 1),
+        words=words,
+        targets=targets,
+        focus=np.stack([np.concatenate([b.over_any(q.places) for b in boxes]) for q in asked]),
+        category=np.array([CATEGORIES.index(q.category) for q in asked]),
+    )
+
+
+def _compressed(rng: random.Random, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Half of the tiles pass through JPEG, as the tiles of most real rasters have."""
+    if rng.random() < 0.5:
+        return rgb
+    packed = io.BytesIO()
+    Image.fromarray(rgb).save(packed, "JPEG", quality=rng.randint(75, 95))
+    return np.asarray(Image.open(packed))
+
+
+def _answerable(
+    world: World, site: Site, rng: random.Random, whole_pad: bool
+) -> Iterator[Question]:
+    """Questions about a site; no counting where part of the pad is out of sight."""
+    for question in ask_about(world, site, rng):
+        if whole_pad or question.category != "count":
+            yield question
+
+
+def _choose_tiles(
+    rng: random.Random, pyramid: Pyramid, site: Site, plan: LessonPlan
+) -> list[list[Tile]]:
+    """Tiles by level, coarse to fine: those that show the pad, filled up with others."""
+    groups = [[pyramid.overview]] if plan.overview else []
+    coarse = list(range(1, pyramid.base_level + 1))
+    levels = sorted(rng.sample(coarse, plan.coarse_levels), reverse=True)
+    for level in levels:
+        groups.append(_tiles_around(rng, pyramid, level, site.pad, plan.coarse_tiles))
+    if rng.random() < plan.distracted:
+        groups.append(_fill([], rng, pyramid, 0, site.box, plan.native_tiles))
+    else:
+        groups.append(_tiles_around(rng, pyramid, 0, site.pad, plan.native_tiles))
+    return groups
+
+
+def _tiles_around(
+    rng: random.Random, pyramid: Pyramid, level: int, box: Box, count: int
+) -> list[Tile]:
+    showing = pyramid.tiles_over(level, box)
+    chosen = rng.sample(showing, min(count, len(showing)))
+    return _fill(chosen, rng, pyramid, level, box, count)
+
+
+def _fill(
+    chosen: list[Tile], rng: random.Random, pyramid: Pyramid, level: int, box: Box, count: int
+) -> list[Tile]:
+    """Add neighbours and strangers until there are ``count`` tiles; reading order.
+
+    A level with too few tiles repeats some: the model must stand that, and shapes stay fixed.
+    """
+    rows, cols = pyramid.grid_shape(level)
+    side = pyramid.tile_size << level
+    for attempt in range(20 * count):
+        if len(chosen) == count:
+            break
+        if rng.random() < 0.5:
+            tile = Tile(level, rng.randrange(rows), rng.randrange(cols))
+        else:
+            row = int(box.center[1] // side) + rng.randint(-2, 2)
+            col = int(box.center[0] // side) + rng.randint(-2, 2)
+            tile = Tile(level, min(max(row, 0), rows - 1), min(max(col, 0), cols - 1))
+        if tile not in chosen or attempt > 10 * count:
+            chosen.append(tile)
+    return sorted(chosen)
+
+
+class _TokenBoxes:
+    """The boxes of a tile's tokens, row-major, for overlaps with boxes of the scene."""
+
+    def __init__(self, pyramid: Pyramid, tile: Tile, grid: int) -> None:
+        self.level = tile.level
+        self.scene_box = pyramid.box_scene(tile)
+        self._side = (pyramid.tile_size << tile.level) / grid
+        self._edges_x = tile.col * (pyramid.tile_size << tile.level) + np.arange(grid) * self._side
+        self._edges_y = tile.row * (pyramid.tile_size << tile.level) + np.arange(grid) * self._side
+        self.area = self._side**2
+        self.on_scene = self.overlap(Box(0, 0, pyramid.width, pyramid.height)) > 0
+
+    def overlap(self, box: Box) -> NDArray[np.float64]:
+        """Common area of each token with a box, in square scene pixels, shape (grid²,)."""
+        along_x = np.minimum(self._edges_x + self._side, box.x1) - np.maximum(self._edges_x, box.x0)
+        along_y = np.minimum(self._edges_y + self._side, box.y1) - np.maximum(self._edges_y, box.y0)
+        return np.outer(along_y.clip(0), along_x.clip(0)).ravel()
+
+    def over_any(self, boxes: tuple[Box, ...]) -> NDArray[np.bool_]:
+        """Which tokens share area with at least one of the boxes."""
+        hits = np.zeros(len(self.on_scene), bool)
+        for box in boxes:
+            hits |= self.overlap(box) > 0
+        return hits
+
+    @property
+    def centers(self) -> Iterator[tuple[float, float]]:
+        """Centres ``(x_scene, y_scene)``, row-major."""
+        half = self._side / 2
+        return ((x + half, y + half) for y in self._edges_y for x in self._edges_x)
+
+
+def _dense_labels(world: World, boxes: _TokenBoxes) -> NDArray[np.int64]:
+    labels = {name: np.full(len(boxes.on_scene), IGNORED) for name in DENSE_LABELS}
+    labels["site"][boxes.on_scene] = 0
+    if boxes.level < _FINEST_LEVEL_WITHOUT_SURFACE:
+        labels["surface"][boxes.on_scene] = 0
+    if boxes.level < _FINEST_LEVEL_WITHOUT_THINGS:
+        labels["thing"][boxes.on_scene] = 0
+    if boxes.level < _FINEST_LEVEL_WITHOUT_SETTING:
+        settings = [world.setting_at(x, y) == "urban" for x, y in boxes.centers]
+        labels["setting"][boxes.on_scene] = np.array(settings)[boxes.on_scene]
+    for site in world.sites:
+        if boxes.scene_box.intersection(site.box):
+            _label_site(labels, boxes, site)
+    return np.stack([labels[name] for name in DENSE_LABELS])
+
+
+def _label_site(labels: dict[str, NDArray[np.int64]], boxes: _TokenBoxes, site: Site) -> None:
+    grounds = boxes.overlap(site.box)
+    covered = (grounds > 0.3 * boxes.area) | (grounds > 0.5 * site.box.area)
+    labels["site"][covered] = 1 + _SITE_KINDS.index(site.kind)
+    if boxes.level < _FINEST_LEVEL_WITHOUT_SURFACE:
+        pad = boxes.overlap(site.pad) > 0.4 * boxes.area
+        labels["surface"][pad] = 1 + SURFACES.index(site.surface)
+    if boxes.level >= _FINEST_LEVEL_WITHOUT_THINGS:
+        return
+    best = np.zeros(len(boxes.on_scene))
+    items: list[Hall | Thing] = [site.hall, *site.things]
+    for item in items:
+        common = boxes.overlap(item.box)
+        here = (common > best) & ((common > 0.3 * boxes.area) | (common > 0.4 * item.box.area))
+        best = np.maximum(best, np.where(here, common, 0))
+        if isinstance(item, Hall):
+            labels["thing"][here] = 1 + len(THINGS)
+            labels["color"][here] = labels["status"][here] = IGNORED
+            labels["shape"][here] = SHAPES.index(item.shape)
+        else:
+            labels["thing"][here] = 1 + THINGS.index(item.kind)
+            labels["color"][here] = _COLOR_NAMES.index(item.color)
+            labels["status"][here] = STATUSES.index(item.status)
+            labels["shape"][here] = IGNORED
+
+
+def _spell(
+    asked: list[Question], plan: LessonPlan, word_ids: dict[str, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Questions and answers as word ids, and what to predict at each position."""
+    words = np.full((len(asked), plan.question_length), word_ids["<pad>"])
+    targets = np.full_like(words, IGNORED)
+    for row, question in enumerate(asked):
+        spelled = question.text.lower().replace("?", " ?").split()
+        ids = [word_ids[w] for w in (*spelled, question.answer)]
+        words[row, : len(ids)] = ids
+        targets[row, len(ids) - 2] = ids[-1]
+        targets[row, len(ids) - 1] = word_ids["</s>"]
+    return words, targets

@@ -1,0 +1,306 @@
+"""LLaVA on stock ``transformers``: any folder or hub id of ``LlavaForConditionalGeneration``.
+
+The decoder is driven directly: prefill and decode over ``inputs_embeds`` with explicit positions,
+so any subset of vision tokens can be given, with no patch and no placeholder tokens. A folder may
+carry a ``geofovea.json`` with the keys of ``HostSettings``; without it those of LLaVA-1.5 hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.host import Capabilities, Generation
+from geofovea.pipeline.row_attention import row_logits
+from geofovea.pipeline.token_places import token_places
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["SETTINGS_FILE", "HostSettings", "LlavaHost", "load_llava"]
+
+SETTINGS_FILE = "geofovea.json"
+SCENE_POSITION_FILE = "scene_position.safetensors"
+_MOST_ANSWER_TOKENS = 16
+_TILES_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What ``config.json`` does not say about using a model here.
+
+    Attributes:
+        template: The prompt; ``{image}`` is where the vision tokens go.
+        instruction: Added to every question.
+        pool: Projected tokens are averaged ``pool × pool``.
+        focus_layer: Decoder layer whose last-token attention is the focus.
+        domain: ``"general"`` or ``"synthetic"``.
+        image_mean: Of the red, green and blue that the vision tower expects.
+        image_std: Likewise.
+        tiles: Default budget of tiles.
+        tokens: Default budget of tokens.
+    """
+
+    template: str = "USER: {image}\n{question} ASSISTANT:"
+    instruction: str = "\nAnswer the question using a single word or phrase."
+    pool: int = 2
+    focus_layer: int = 3
+    domain: str = "general"
+    image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    tiles: int = 64
+    tokens: int = 2376
+
+    def __post_init__(self) -> None:
+        if "{image}" not in self.template or "{question}" not in self.template:
+            raise ModelError(
+                f"the template {self.template!r} must contain {{image}} and {{question}}"
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> HostSettings:
+        """Read a settings file; a missing one gives the defaults.
+
+        Raises:
+            ModelError: If it is not JSON or has an unknown key.
+        """
+        if not path.exists():
+            return cls()
+        known = {f.name for f in fields(cls)}
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+            unknown = sorted(set(given) - known)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{path} is not a JSON object: {error}") from error
+        if unknown:
+            raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(known)}")
+        for key in ("image_mean", "image_std"):
+            if key in given:
+                given[key] = tuple(given[key])
+        return cls(**given)
+
+
+class LlavaHost:
+    """A loaded LLaVA; see the ``Host`` protocol for its methods."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        settings: HostSettings,
+        scene_position: Tensor | None = None,
+    ) -> None:
+        """Wrap a model in evaluation mode and its tokenizer.
+
+        Args:
+            name: How the user named it.
+            model: A ``LlavaForConditionalGeneration``.
+            tokenizer: Its tokenizer.
+            settings: How to use it.
+            scene_position: Linear map (d, 3) of a token's place, added to the token.
+        """
+        vision = model.config.vision_config
+        side = vision.image_size // vision.patch_size // settings.pool
+        text = model.config.text_config
+        self.name = name
+        self.tile_size: int = vision.image_size
+        self.grid = (side, side)
+        self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
+        self.capabilities = Capabilities(
+            attention=settings.focus_layer < text.num_hidden_layers,
+            domain=settings.domain,
+            context=text.max_position_embeddings,
+        )
+        self._model = model
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._scene_position = scene_position
+        self._decoder = model.model.language_model
+        self._device = next(model.parameters()).device
+        self._dtype = model.dtype
+        as_pixels = {"device": self._device, "dtype": torch.float32}
+        self._mean = torch.tensor(settings.image_mean, **as_pixels) * 255
+        self._std = torch.tensor(settings.image_std, **as_pixels) * 255
+
+    @torch.inference_mode()
+    def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Vision tokens (k, g², d) of tiles uint8 (k, T, T, 3), a bounded number at once."""
+        parts = [
+            self._encode_some(pixels[i : i + _TILES_AT_ONCE])
+            for i in range(0, len(pixels), _TILES_AT_ONCE)
+        ]
+        tokens = torch.cat(parts)
+        if self._scene_position is None:
+            return tokens
+        places = np.stack([token_places(pyramid, tile, self.grid[0]) for tile in tiles])
+        placed = torch.from_numpy(places).to(self._device) @ self._scene_position.T
+        return tokens + placed.to(tokens.dtype)
+
+    def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
+        images = torch.from_numpy(pixels).to(self._device).float()
+        images = ((images - self._mean) / self._std).permute(0, 3, 1, 2).to(self._dtype)
+        layer = self._model.config.vision_feature_layer
+        output = self._model.model.vision_tower(images, output_hidden_states=layer != -1)
+        # without its final norm, the last hidden state is also the last element of hidden_states
+        features = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+        tokens: Tensor = self._model.model.multi_modal_projector(features[:, 1:])
+        (rows, cols), pool = self.grid, self._settings.pool
+        pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
+        return pooled.flatten(1, 2)
+
+    @torch.inference_mode()
+    def scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """Softmax of the last prompt token's attention over the tokens, mean of heads, (n,)."""
+        hidden, first = self._prompt(question, tokens)
+        layer, captured = self._decoder.layers[self._settings.focus_layer], _Captured()
+        hook = layer.register_forward_pre_hook(captured, with_kwargs=True)
+        try:
+            self._decoder(inputs_embeds=hidden, **_layout(hidden), use_cache=False)
+        except _LayerReached:
+            pass
+        finally:
+            hook.remove()
+        rows = torch.full((1, 1), hidden.shape[1] - 1, device=self._device)
+        logits = row_logits(layer, captured.hidden, captured.rotary, rows, first, len(tokens))
+        return logits.softmax(-1).mean((0, 1, 2)).cpu()
+
+    @torch.inference_mode()
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """Greedy answer from these tokens (or blindly); positions are compact, in their order."""
+        from transformers import DynamicCache
+
+        hidden, _ = self._prompt(question, tokens)
+        cache = DynamicCache(config=self._decoder.config)
+        stop = self._stop_ids()
+        chosen: list[int] = []
+        log_probabilities: list[float] = []
+        for _ in range(_MOST_ANSWER_TOKENS):
+            start = cache.get_seq_length()
+            output = self._decoder(
+                inputs_embeds=hidden,
+                **_layout(hidden, start),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            logits = self._model.lm_head(output.last_hidden_state[:, -1]).float()
+            best = logits.log_softmax(-1).max(-1)
+            if best.indices.item() in stop:
+                break
+            chosen.append(int(best.indices.item()))
+            log_probabilities.append(float(best.values.item()))
+            hidden = self._embed(best.indices[None])
+        text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
+        return Generation(text, tuple(log_probabilities))
+
+    def unknown_words(self, question: str) -> list[str]:
+        """Words that the tokenizer can only map to its unknown token."""
+        unknown = self._tokenizer.unk_token_id
+        if unknown is None:
+            return []
+        words = question.lower().replace("?", " ").split()
+        return [w for w in words if unknown in self._ids(w, special=False)]
+
+    def _prompt(self, question: str, tokens: TokenSet | None) -> tuple[Tensor, int]:
+        """Embedded prompt (1, s, d) with the tokens in place, and the position of the first."""
+        asked = question.strip() + self._settings.instruction
+        before, after = self._settings.template.split("{image}")
+        before_ids = self._ids(before.replace("{question}", asked), special=True)
+        after_ids = self._ids(after.replace("{question}", asked), special=False)
+        ids = torch.tensor([before_ids + after_ids], device=self._device)
+        embedded = self._embed(ids)
+        before_embedded, after_embedded = (
+            embedded[:, : len(before_ids)],
+            embedded[:, len(before_ids) :],
+        )
+        shown = 0 if tokens is None else len(tokens)
+        length = ids.shape[1] + shown + _MOST_ANSWER_TOKENS
+        if length > self.capabilities.context:
+            raise ModelError(
+                f"the prompt has {length} tokens, {self.name} takes {self.capabilities.context}: "
+                "set a smaller token budget"
+            )
+        if tokens is None:
+            return torch.cat([before_embedded, after_embedded], 1), len(before_ids)
+        vision = tokens.features.to(self._device, self._dtype)[None]
+        return torch.cat([before_embedded, vision, after_embedded], 1), len(before_ids)
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []
+        if special and not ids and self._tokenizer.bos_token_id is not None:
+            return [self._tokenizer.bos_token_id]
+        return ids
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        embedded: Tensor = self._model.get_input_embeddings()(ids.long())
+        return embedded.to(self._dtype)
+
+    def _stop_ids(self) -> set[int]:
+        stop = getattr(self._model.generation_config, "eos_token_id", None)
+        given = stop if isinstance(stop, list) else [stop, self._tokenizer.eos_token_id]
+        return {i for i in given if i is not None}
+
+
+class _LayerReached(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by a hook to leave the decoder before the layer runs."""
+
+
+class _Captured:
+    """A forward pre-hook that keeps a layer's input and stops the decoder."""
+
+    hidden: Tensor
+    rotary: tuple[Tensor, Tensor]
+
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.hidden = args[0] if args else kwargs["hidden_states"]
+        self.rotary = kwargs["position_embeddings"]
+        raise _LayerReached
+
+
+def _layout(hidden: Tensor, start: int = 0) -> dict[str, Tensor]:
+    """Compact positions from ``start`` on, and an explicit mask of ones.
+
+    Without a mask, transformers 5 takes gaps in the positions for the borders of packed samples.
+    """
+    length = hidden.shape[1]
+    return {
+        "position_ids": torch.arange(start, start + length, device=hidden.device)[None],
+        "attention_mask": torch.ones(1, start + length, dtype=torch.long, device=hidden.device),
+    }
+
+
+def load_llava(name: str, *, device: str = "cpu", dtype: torch.dtype | None = None) -> LlavaHost:
+    """Load a LLaVA from a local folder or a hub id, from safetensors only, without remote code.
+
+    Raises:
+        ModelError: If there is no such model, or it is not a LLaVA.
+    """
+    from transformers import AutoTokenizer, LlavaForConditionalGeneration
+
+    try:
+        model = LlavaForConditionalGeneration.from_pretrained(
+            name, dtype=dtype or torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the model {name!r} could not be loaded ({reason}); name a folder or hub id of a "
+            "LLaVA in safetensors, or use --model embedded"
+        ) from error
+    folder = Path(name)
+    settings = HostSettings.read(folder / SETTINGS_FILE)
+    position = None
+    if (folder / SCENE_POSITION_FILE).exists():
+        position = load_file(folder / SCENE_POSITION_FILE)["weight"].float().to(device)
+    return LlavaHost(name, model.to(device).eval(), tokenizer, settings, position)

@@ -1,0 +1,290 @@
+"""One scene and one host, ready for any number of questions.
+
+Data flows one way: tiles are read, encoded, scored, chosen, kept, answered. What does not depend on
+the question, the tokens of a tile, is kept for the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.datasets.scene_files import SYNTHETIC_MARK
+from geofovea.errors import ModelError, QuestionError, SceneError
+from geofovea.pipeline.answer import (
+    Answer,
+    Cost,
+    Evidence,
+    EvidenceList,
+    Look,
+    confidence_of,
+)
+from geofovea.pipeline.host import Host
+from geofovea.pipeline.memory import MemoryStop, peak_rss_mb
+from geofovea.pipeline.stage_clock import StageClock
+from geofovea.pipeline.token_cache import TokenCache, TokenEntry
+from geofovea.regionfocus.allocation import keep_tokens
+from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.descent import Descent, Encode, LevelLook, descend
+from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus
+from geofovea.regionfocus.reduction import make_reduction
+from geofovea.regionfocus.strategies import FOCUS_NAMES
+from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+from geofovea.tiling.radiometry import plan_radiometry
+from geofovea.tiling.reader import TileReader
+from geofovea.tiling.scene import Scene
+
+__all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
+
+MAX_QUESTION_LENGTH = 2000
+_CACHE_BYTES = 256 * 2**20
+
+_WHY_STOPPED = {
+    "time": "the time budget ended the descent before native resolution",
+    "memory": "the memory budget ended the descent before native resolution",
+    "nodata": "the descent ended early: what it pointed at holds no valid pixels",
+}
+
+
+class SceneSession:
+    """Answers questions about one scene with one host."""
+
+    def __init__(self, scene: Scene, host: Host, bands: tuple[int, ...] | None = None) -> None:
+        """Prepare a scene: plan its pyramid and its radiometry.
+
+        Args:
+            scene: The scene.
+            host: The model.
+            bands: Which bands to show, 1-based; None chooses them from the scene.
+
+        Raises:
+            SceneReadError: If the scene is damaged.
+        """
+        started = time.perf_counter()
+        self.scene = scene
+        self.host = host
+        self.pyramid: Pyramid = scene.pyramid(host.tile_size)
+        self.reader = TileReader(scene, self.pyramid, plan_radiometry(scene, bands))
+        self._cache = TokenCache(_CACHE_BYTES)
+        self._open_seconds = time.perf_counter() - started
+
+    def opened_in(self, seconds: float) -> None:
+        """State how long opening took in all; the next answer reports it."""
+        self._open_seconds = seconds
+
+    def ask(
+        self,
+        question: str,
+        *,
+        budget: Budget | None = None,
+        focus: str = "attention",
+        reduction: str = "top_score",
+        boxes: Sequence[Box] = (),
+    ) -> Answer:
+        """Answer one question.
+
+        Args:
+            question: In the words of the model.
+            budget: What may be spent; the host's own default if None.
+            focus: One of ``FOCUS_NAMES``.
+            reduction: One of ``REDUCTION_NAMES``.
+            boxes: Where the evidence is, for ``focus="oracle"``.
+
+        Raises:
+            QuestionError: If the question is empty or too long.
+            BudgetError: If the budget cannot hold what the focus needs.
+            ModelError: If the focus or the reduction does not exist or fit the host.
+            SceneError: If the scene shows nothing, or is damaged.
+        """
+        asked = _checked(question)
+        budget = budget or self.host.default_budget
+        clock = StageClock(open=self._open_seconds)
+        spent = _Spending()
+        chosen_reduction = make_reduction(reduction)
+        descent = self._look(focus, asked, budget, boxes, clock, spent)
+        if not any(len(look.tokens) for look in descent.looks):
+            raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
+        kept, _ = keep_tokens(descent, budget.tokens, chosen_reduction)
+        with clock.stage("answer"):
+            generation = self.host.generate(asked, kept)
+        self._open_seconds = 0.0
+        return Answer(
+            question=question,
+            text=generation.text,
+            confidence=confidence_of(generation.log_probabilities),
+            model=self.host.name,
+            scene=self.scene,
+            levels=self.pyramid.top_level + 1,
+            evidence=EvidenceList(self._evidence(descent, kept), self.scene),
+            cost=Cost(
+                tiles_read=spent.tiles_read,
+                tiles_encoded=descent.tiles_encoded,
+                tiles_by_level=descent.tiles_by_level,
+                tokens_total=sum(len(look.tokens) for look in descent.looks),
+                tokens_llm=len(kept),
+                seconds=clock.seconds(),
+                peak_rss_mb=peak_rss_mb(),
+                budget=budget,
+            ),
+            looks=tuple(self._look_record(look) for look in descent.looks),
+            warnings=self._warnings(asked, descent.stopped),
+            stopped=descent.stopped,
+        )
+
+    def _look(
+        self,
+        focus: str,
+        question: str,
+        budget: Budget,
+        boxes: Sequence[Box],
+        clock: StageClock,
+        spent: _Spending,
+    ) -> Descent:
+        encode: Encode = lambda tiles: self._encode(tiles, clock, spent)  # noqa: E731
+        baselines: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
+            "overview": look_overview,
+            "uniform": look_uniform,
+            "full": look_full,
+        }
+        if focus in baselines:
+            return baselines[focus](self.pyramid, budget.tiles, encode)
+        deadline = None if budget.seconds is None else clock.started + budget.seconds
+        return descend(
+            self.pyramid,
+            budget.tiles,
+            encode,
+            self._focus(focus, question, boxes, clock),
+            stop=MemoryStop(budget.host_ram_mb, budget.device_ram_mb),
+            deadline=deadline,
+            clock=time.perf_counter,
+        )
+
+    def _focus(self, name: str, question: str, boxes: Sequence[Box], clock: StageClock) -> Focus:
+        if name == "oracle":
+            return OracleFocus(boxes)
+        if name != "attention":
+            raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+        if not self.host.capabilities.attention:
+            raise ModelError(
+                f"{self.host.name} exposes no attention to focus with; choose one of overview, "
+                "uniform, full"
+            )
+
+        def score(tokens: TokenSet) -> Tensor:
+            with clock.stage("focus"):
+                return self.host.scores(question, tokens)
+
+        return AttentionFocus(score)
+
+    def _encode(self, tiles: Sequence[Tile], clock: StageClock, spent: _Spending) -> TokenSet:
+        """Tokens of some tiles: read and encoded, or remembered from an earlier question."""
+        found: dict[Tile, TokenEntry] = {}
+        missing = []
+        for tile in tiles:
+            entry = self._cache.get(tile)
+            if entry is None:
+                missing.append(tile)
+            else:
+                found[tile] = entry
+        if missing:
+            with clock.stage("read"):
+                pictures = [self.reader.read(tile) for tile in missing]
+            spent.tiles_read += len(missing)
+            with clock.stage("encode"):
+                pixels = np.stack([picture.rgb for picture in pictures])
+                features = self.host.encode(pixels, missing, self.pyramid)
+            for tile, picture, feature in zip(missing, pictures, features, strict=True):
+                shown = _shown_tokens(picture.valid, picture.valid_size, self.host.grid)
+                found[tile] = TokenEntry(feature, torch.from_numpy(shown))
+                self._cache.put(tile, found[tile])
+        return tokens_of_tiles(
+            torch.stack([found[tile].features for tile in tiles]),
+            self.host.grid,
+            tiles,
+            self.pyramid,
+            torch.stack([found[tile].shown for tile in tiles]),
+        )
+
+    def _evidence(self, descent: Descent, kept: TokenSet) -> list[Evidence]:
+        counts = torch.bincount(kept.tile_index, minlength=len(kept.tiles)).tolist()
+        tokens = dict(zip(kept.tiles, counts, strict=True))
+        items = []
+        for look in descent.looks:
+            total = sum(look.tile_scores) or 1.0
+            for tile, score in zip(look.tiles, look.tile_scores, strict=True):
+                if tile in tokens:
+                    box = self.pyramid.box_scene(tile)
+                    items.append(Evidence(tile, box, score / total, tokens[tile]))
+        return sorted(items, key=lambda item: (item.tile.level, -item.score, item.tile))
+
+    def _look_record(self, look: LevelLook) -> Look:
+        return Look(
+            level=look.level,
+            tiles=tuple(self.pyramid.box_scene(tile) for tile in look.tiles),
+            token_boxes=look.tokens.boxes_scene.numpy(),
+            token_scores=look.scores.numpy(),
+        )
+
+    def _warnings(self, question: str, stopped: str) -> tuple[str, ...]:
+        warnings = list(self.reader.radiometry.warnings)
+        if self.host.capabilities.domain == "synthetic":
+            if not self.scene.description.startswith(SYNTHETIC_MARK):
+                warnings.append(
+                    f"the {self.host.name} model knows synthetic scenes only and this is not one: "
+                    "do not rely on its answer; name a real model with --model, for example "
+                    "--model llava-hf/llava-1.5-7b-hf"
+                )
+            if unknown := self.host.unknown_words(question):
+                warnings.append(
+                    f"the {self.host.name} model does not know the words {', '.join(unknown[:8])}"
+                )
+        if self.scene.georef == "none":
+            warnings.append("the scene has no georeference: evidence is in pixels only")
+        if stopped in _WHY_STOPPED:
+            warnings.append(_WHY_STOPPED[stopped])
+        return tuple(warnings)
+
+
+def _checked(question: str) -> str:
+    asked = " ".join(question.split())
+    if not asked:
+        raise QuestionError("the question is empty: ask something about the scene")
+    if len(asked) > MAX_QUESTION_LENGTH:
+        raise QuestionError(
+            f"the question has {len(asked)} characters, at most {MAX_QUESTION_LENGTH} are taken: "
+            "ask one thing at a time"
+        )
+    return asked
+
+
+def _shown_tokens(
+    valid: NDArray[np.bool_], valid_size: tuple[int, int], grid: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Which tokens of a tile show data on at least half of their part of the scene, row-major.
+
+    Args:
+        valid: (T, T), False on padding and missing pixels.
+        valid_size: ``(width, height)`` of the part on the scene.
+        grid: ``(rows, columns)`` of tokens.
+    """
+    width, height = valid_size
+    on_scene = np.zeros_like(valid)
+    on_scene[:height, :width] = True
+    shape = (grid[0], len(valid) // grid[0], grid[1], len(valid) // grid[1])
+    known = valid.reshape(shape).sum((1, 3))
+    possible = on_scene.reshape(shape).sum((1, 3))
+    shown: NDArray[np.bool_] = ((known * 2 >= possible) & (known > 0)).ravel()
+    return shown
+
+
+class _Spending:
+    """Counts that grow while one question is worked on."""
+
+    tiles_read: int = 0

@@ -1,0 +1,183 @@
+"""The embedded model while it learns: stock classes, plus the heads and losses that teach it.
+
+Three signals, each with a reason:
+
+* the answer: cross entropy of the answer word and of the end, for many questions that share one
+  image prefix (a block mask keeps them from seeing each other);
+* dense labels: two thin heads name site, surface, thing, colour ... of every vision token. Without
+  them the answers stay on a plateau for millions of questions;
+* focus: the last prompt token's attention at ``focus_layer`` must fall, level by level, on the
+  tokens that the question is about. That layer is what region focus reads later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geofovea.pipeline.embedded import ModelShape, build_model
+from geofovea.pipeline.lessons import DENSE_LABELS, IGNORED
+from geofovea.pipeline.row_attention import row_logits
+
+__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Losses", "Student"]
+
+IMAGE_MEAN = (0.48, 0.46, 0.41)
+IMAGE_STD = (0.27, 0.26, 0.28)
+_MOST_GROUPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What one batch says: three losses (scalars) and what was answered.
+
+    Attributes:
+        answer: Cross entropy of answers and ends.
+        dense: Mean cross entropy of the dense labels.
+        focus: Mean of −log(attention mass on the right tokens).
+        correct: bool (b, q), whether the answer word was the most likely one.
+        mass: float (b, q, groups), attention mass on the right tokens; NaN where undefined.
+    """
+
+    answer: Tensor
+    dense: Tensor
+    focus: Tensor
+    correct: Tensor
+    mass: Tensor
+
+
+class Student(nn.Module):
+    """A LLaVA with its scene positions and its dense heads."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: ModelShape) -> None:
+        """Make a randomly initialised student; seed torch before the call."""
+        super().__init__()
+        self.shape = shape
+        self.llava = build_model(shape)
+        # sequences are short: plain matrix products beat the fused kernels' backward on a CPU
+        self.llava.set_attn_implementation("eager")
+        self.scene_position = nn.Linear(3, shape.width, bias=False)
+        self.dense_head = nn.Linear(shape.width, sum(DENSE_LABELS.values()))
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGE_STD) * 255, persistent=False)
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        """Losses of a batch of lessons, see ``Lesson`` for the shapes (with a leading b)."""
+        tokens = self._encode(batch["tiles"])
+        dense = self._dense_loss(tokens, batch["dense"])
+        placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
+        logits, attention_logits = self._decode(placed, batch)
+        targets = batch["targets"]
+        answer = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=IGNORED)
+        focus, mass = _focus_loss(attention_logits, batch)
+        asked = _answer_position(targets)[..., None]
+        predicted = logits.argmax(-1).gather(2, asked)
+        correct = (predicted == targets.gather(2, asked))[..., 0]
+        return Losses(answer, dense, focus, correct, mass)
+
+    def _encode(self, tiles: Tensor) -> Tensor:
+        """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
+        batch, count = tiles.shape[:2]
+        pixels = (tiles.flatten(0, 1).float() - self.mean) / self.std
+        features = self.llava.model.vision_tower(pixels.permute(0, 3, 1, 2)).last_hidden_state
+        tokens = self.llava.model.multi_modal_projector(features[:, 1:])
+        side, pool = self.shape.tile_size // self.shape.patch_size, self.shape.pool
+        tokens = tokens.unflatten(1, (side // pool, pool, side // pool, pool)).mean((2, 4))
+        pooled: Tensor = tokens.reshape(batch, count * (side // pool) ** 2, -1)
+        return pooled
+
+    def _dense_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        logits = self.dense_head(tokens).float().split(list(DENSE_LABELS.values()), -1)
+        losses = [
+            F.cross_entropy(
+                part.flatten(0, 1), labels[:, i].flatten(), ignore_index=IGNORED, reduction="sum"
+            )
+            / (labels[:, i] != IGNORED).sum().clamp_min(1)
+            for i, part in enumerate(logits)
+        ]
+        return torch.stack(losses).mean()
+
+    def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Word logits (b, q, l, V) and focus logits (b, heads, q, n) of packed questions."""
+        words, visible = batch["words"], batch["visible"]
+        batch_size, questions, length = words.shape
+        embed = self.llava.get_input_embeddings()
+        config = self.llava.config.text_config
+        start = embed(torch.full_like(words[:, 0, :1], config.bos_token_id))
+        hidden = torch.cat([start, vision, embed(words.flatten(1))], 1).to(vision.dtype)
+        mask, positions = _packed_layout(visible, questions, length)
+        bias = torch.zeros_like(mask, dtype=hidden.dtype).masked_fill(
+            ~mask, torch.finfo(hidden.dtype).min
+        )
+        decoder = self.llava.model.language_model
+        rotary = decoder.rotary_emb(hidden, positions)
+        attention_logits = hidden.new_zeros(())
+        for index, layer in enumerate(decoder.layers):
+            if index == self.shape.focus_layer:
+                rows = 1 + vision.shape[1] + _packed_rows(batch["targets"])
+                attention_logits = row_logits(layer, hidden, rotary, rows, 1, vision.shape[1])
+            hidden = layer(
+                hidden,
+                attention_mask=bias,
+                position_ids=positions,
+                position_embeddings=rotary,
+            )
+        hidden = decoder.norm(hidden[:, 1 + vision.shape[1] :])
+        logits = self.llava.lm_head(hidden).float()
+        return logits.view(batch_size, questions, length, -1), attention_logits
+
+
+def _packed_layout(visible: Tensor, questions: int, length: int) -> tuple[Tensor, Tensor]:
+    """Who sees whom, bool (b, 1, s, s), and positions (b, s): start, vision, then questions.
+
+    Every question sees the start, the visible vision tokens and its own earlier words, and its
+    positions continue behind the visible tokens as if it stood alone.
+    """
+    batch, n = visible.shape
+    device = visible.device
+    seen = F.pad(visible, (1, 0), value=True)
+    prefix = n + 1
+    total = prefix + questions * length
+    causal = torch.ones(total, total, dtype=torch.bool, device=device).tril()
+    owner = torch.arange(total - prefix, device=device) // length
+    owner = F.pad(owner, (prefix, 0), value=-1)
+    related = (owner[:, None] == owner[None]) | (owner[None] == -1)
+    keys = torch.cat([seen, seen.new_ones(batch, total - prefix)], 1)
+    mask = (causal & related)[None, None] & keys[:, None, None]
+    count = seen.sum(1, keepdim=True)
+    within = torch.arange(length, device=device).repeat(questions)
+    positions = torch.cat([seen.cumsum(1) - 1, count + within], 1)
+    return mask, positions
+
+
+def _answer_position(targets: Tensor) -> Tensor:
+    """Index of the last prompt word of each question, (b, q)."""
+    return (targets != IGNORED).int().argmax(-1)
+
+
+def _packed_rows(targets: Tensor) -> Tensor:
+    """The last prompt words as indices into the packed questions, (b, q)."""
+    questions, length = targets.shape[1:]
+    first = torch.arange(questions, device=targets.device) * length
+    return _answer_position(targets) + first
+
+
+def _focus_loss(logits: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Per level: softmax over its visible tokens, mean of heads, −log of the mass that is right."""
+    total, count, masses = logits.new_zeros(()), logits.new_zeros(()), []
+    for group in range(_MOST_GROUPS):
+        shown = ((batch["group"] == group) & batch["visible"])[:, None]  # (b, 1, n)
+        right = batch["focus"] & shown
+        # a level where everything or nothing is right teaches nothing
+        defined = right.any(-1) & (shown & ~batch["focus"]).any(-1)
+        scores = logits.masked_fill(~shown[:, None], -1e4).softmax(-1).mean(1)
+        mass = (scores * right).sum(-1)
+        total = total + (-(mass.clamp_min(1e-5).log()) * defined).sum()
+        count = count + defined.sum()
+        masses.append(mass.detach().masked_fill(~defined, float("nan")))
+    return total / count.clamp_min(1), torch.stack(masses, -1)

@@ -1,0 +1,347 @@
+"""Training of the embedded model from nothing on the synthetic world: reproducible and resumable.
+
+Batch ``i`` is a function of the recipe's seed and of ``i`` alone, so a run that was stopped goes on
+as if it had not been. State is kept as safetensors and JSON, written aside and moved into place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from geofovea.datasets.vocabulary import CATEGORIES
+from geofovea.errors import DataError
+from geofovea.pipeline.embedded import ModelShape, vocabulary
+from geofovea.pipeline.lessons import LessonPlan, lessons
+from geofovea.pipeline.student import Losses, Student
+
+__all__ = ["Phase", "Recipe", "default_recipe", "load_student", "train"]
+
+STATE_FILE = "training_state.safetensors"
+PROGRESS_FILE = "training_state.json"
+LOG_FILE = "training_log.jsonl"
+_HELD_OUT = 10**9
+"""Batches from this number on are for measuring; training never gets there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Some steps with one kind of lesson."""
+
+    steps: int
+    batch: int
+    plan: LessonPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a training run makes.
+
+    Attributes:
+        seed: Of the weights and of the lessons.
+        shape: Of the model.
+        phases: One after the other.
+        learning_rate: Its peak; warm-up is linear, the rest a cosine down to 2 %.
+        warmup: Steps of the warm-up.
+        weight_decay: Of matrices; vectors have none.
+        dense_weight: Weight of the dense labels.
+        focus_weight: Weight of the focus.
+    """
+
+    seed: int = 0
+    shape: ModelShape = field(default_factory=ModelShape)
+    phases: tuple[Phase, ...] = ()
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.05
+    dense_weight: float = 1.0
+    focus_weight: float = 0.3
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that a step belongs to; steps beyond the end belong to the last."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase
+            step -= phase.steps
+        return self.phases[-1]
+
+    def learning_rate_at(self, step: int) -> float:
+        """Warm-up, then cosine."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        share = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2)
+
+
+def default_recipe(scale: float = 1.0, seed: int = 0) -> Recipe:
+    """The recipe of the shipped weights, its steps multiplied by ``scale``.
+
+    First the pad from near with little around it, many lessons a second: things get their names.
+    Then the pyramid as the descent sees it.
+    """
+    near = LessonPlan(overview=False, coarse_levels=1, coarse_tiles=1, native_tiles=4)
+    return Recipe(
+        seed=seed,
+        phases=(
+            Phase(max(1, round(2400 * scale)), 16, near),
+            Phase(max(1, round(1500 * scale)), 16, LessonPlan()),
+        ),
+    )
+
+
+class _Batches(Dataset[dict[str, Tensor]]):
+    """Batch ``i`` of a recipe, made on demand, so that workers share nothing."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._word_ids = {word: index for index, word in enumerate(vocabulary())}
+
+    def __len__(self) -> int:
+        return self._recipe.steps
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        phase = self._recipe.phase_at(index)
+        seed = (self._recipe.seed << 40) + index
+        made = list(
+            islice(lessons(seed, self._recipe.shape, phase.plan, self._word_ids), phase.batch)
+        )
+        return {
+            name: torch.from_numpy(np.stack([getattr(lesson, name) for lesson in made]))
+            for name in vars(made[0])
+        }
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    compiled: bool = True,
+    log_every: int = 50,
+    measure_every: int = 500,
+    stop_after: float = math.inf,
+) -> Iterator[dict[str, Any]]:
+    """Train, or go on training, and yield one log record at a time.
+
+    Args:
+        recipe: What to make. The number of steps may differ from that of the run being resumed;
+            the shape and the seed may not.
+        folder: Where state and log are kept; made if missing.
+        device: A torch device.
+        workers: Processes that make lessons.
+        compiled: Whether to compile the model first.
+        log_every: Steps between records of the training loss.
+        measure_every: Steps between measurements on held-out lessons, and between checkpoints.
+        stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
+
+    Raises:
+        DataError: If the folder holds the state of a run with another seed or shape.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # must come before the first parallel region, for its threads inherit the setting: attention
+    # that has learnt to ignore most tokens is full of numbers too small for a CPU's fast path
+    torch.set_flush_denormal(True)
+    torch.manual_seed(recipe.seed)
+    student = Student(recipe.shape).to(device)
+    optimizer = _optimizer(student, recipe)
+    step = _resume(student, optimizer, recipe, folder)
+    forward = torch.compile(student) if compiled else student
+    loader = DataLoader(
+        _Batches(recipe),
+        sampler=range(step, recipe.steps),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+        multiprocessing_context="spawn" if workers else None,
+    )
+    started, last_time, last_step = time.monotonic(), time.monotonic(), step
+    for batch in loader:
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = recipe.learning_rate_at(step)
+        losses = _step(forward, student, optimizer, recipe, batch, device)
+        step += 1
+        out_of_time = time.monotonic() - started > stop_after
+        ends = step == recipe.steps or out_of_time
+        if step % log_every == 0 or ends:
+            now = time.monotonic()
+            record = {"step": step, "steps": recipe.steps, **_summary(losses, batch)}
+            record["seconds"] = round(now - last_time, 2)
+            record["steps_per_second"] = round((step - last_step) / (now - last_time), 3)
+            last_time, last_step = now, step
+            yield _log(folder, record)
+        if step % measure_every == 0 or ends:
+            yield _log(folder, {"step": step, "held_out": measure(student, recipe, step, device)})
+            _save_state(student, optimizer, recipe, step, folder)
+        if out_of_time:
+            return
+
+
+def _optimizer(student: Student, recipe: Recipe) -> torch.optim.AdamW:
+    matrices = [p for p in student.parameters() if p.ndim > 1]
+    vectors = [p for p in student.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": recipe.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+
+
+def _step(
+    forward: Any,
+    student: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    batch: dict[str, Tensor],
+    device: str,
+) -> Losses:
+    on_device = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        losses = cast(Losses, forward(on_device))
+    total = losses.answer + recipe.dense_weight * losses.dense + recipe.focus_weight * losses.focus
+    total.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return losses
+
+
+def measure(
+    student: Student, recipe: Recipe, step: int, device: str, batches: int = 6
+) -> dict[str, Any]:
+    """Accuracy by category and attention mass on the right tokens, on held-out lessons."""
+    phase = replace(recipe.phase_at(step - 1), steps=2 * _HELD_OUT)
+    made = _Batches(replace(recipe, phases=(phase,)))
+    right: dict[str, list[float]] = {name: [] for name in CATEGORIES}
+    masses = []
+    with torch.no_grad():
+        for index in range(batches):
+            batch = {k: v.to(device) for k, v in made[_HELD_OUT + index].items()}
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+                losses = student(batch)
+            for category, correct in zip(
+                batch["category"].flatten().tolist(),
+                losses.correct.flatten().tolist(),
+                strict=True,
+            ):
+                right[CATEGORIES[category]].append(correct)
+            masses.append(losses.mass.flatten(0, 1))
+    accuracy = {name: round(float(np.mean(v)), 4) for name, v in right.items() if v}
+    mass = torch.cat(masses).nanmean(0)
+    return {
+        "accuracy": accuracy,
+        "overall": round(float(np.mean(list(accuracy.values()))), 4),
+        "focus_mass": [round(m, 3) for m in mass.tolist() if not math.isnan(m)],
+    }
+
+
+def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
+    return {
+        "answer": round(losses.answer.item(), 4),
+        "dense": round(losses.dense.item(), 4),
+        "focus": round(losses.focus.item(), 4),
+        "correct": round(losses.correct.float().mean().item(), 4),
+        "questions": batch["words"].shape[0] * batch["words"].shape[1],
+    }
+
+
+def _log(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    record = {"time": round(time.time(), 1), **record}
+    with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(record) + "\n")
+    return record
+
+
+def _save_state(
+    student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, step: int, folder: Path
+) -> None:
+    tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
+    # two names of one tensor cannot both be written; loading ties them again
+    tensors.pop("model.llava.lm_head.weight", None)
+    for index, moments in optimizer.state_dict()["state"].items():
+        for name, value in moments.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    aside = folder / (STATE_FILE + ".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
+    aside.replace(folder / STATE_FILE)
+    aside = folder / (PROGRESS_FILE + ".part")
+    aside.write_text(json.dumps({"step": step, "recipe": asdict(recipe)}, indent=1))
+    aside.replace(folder / PROGRESS_FILE)
+
+
+def load_student(folder: Path) -> tuple[Student, Recipe]:
+    """The student of a run as it stands, on the CPU, and the recipe it is made by.
+
+    Raises:
+        DataError: If the folder holds no training state.
+    """
+    if not (folder / PROGRESS_FILE).exists():
+        raise DataError(f"{folder} holds no training state: run geofovea train --output {folder}")
+    recipe = _recipe_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
+    student = Student(recipe.shape)
+    _load_weights(student, load_file(folder / STATE_FILE))
+    return student.eval(), recipe
+
+
+def _recipe_from_json(given: dict[str, Any]) -> Recipe:
+    phases = tuple(
+        Phase(
+            p["steps"],
+            p["batch"],
+            LessonPlan(**p["plan"] | {"scene_sides": tuple(p["plan"]["scene_sides"])}),
+        )
+        for p in given["phases"]
+    )
+    return Recipe(**given | {"shape": ModelShape(**given["shape"]), "phases": phases})
+
+
+def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
+    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+    missing, unexpected = student.load_state_dict(weights, strict=False)
+    # the tied output matrix was not written
+    if unexpected or set(missing) - {"llava.lm_head.weight"}:
+        raise DataError(f"the training state does not fit: {missing=}, {unexpected=}")
+
+
+def _resume(student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, folder: Path) -> int:
+    """Load the state in a folder, if there is one, and return the step to go on from."""
+    if not (folder / PROGRESS_FILE).exists():
+        return 0
+    progress = json.loads((folder / PROGRESS_FILE).read_text())
+    for key, ours in (("seed", recipe.seed), ("shape", asdict(recipe.shape))):
+        if progress["recipe"][key] != ours:
+            raise DataError(
+                f"{folder} holds a run with {key} {progress['recipe'][key]}, not {ours}: "
+                "name another folder, or remove that one"
+            )
+    tensors = load_file(folder / STATE_FILE)
+    _load_weights(student, tensors)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return int(progress["step"])
