@@ -20,8 +20,11 @@ GREY = 128
 SOOT = (12, 10, 10)
 
 
+levels = st.integers(0, 8)
+
+
 @st.composite
-def cuts(draw, levels=st.integers(0, 8)):
+def cuts(draw, levels=levels):
     """A world, a level, a window that may reach beyond the scene, and a window inside it."""
     world = make_world(
         draw(st.integers(0, 40)), draw(st.integers(768, 9000)), draw(st.integers(768, 9000))
@@ -60,9 +63,16 @@ def test_a_window_of_any_level_is_a_cut_of_any_larger_one_up_to_its_outermost_pi
     assert (cut[1:-1, 1:-1] == alone[1:-1, 1:-1]).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a border that shares one line with a window is blended twice there"
-)
+def test_a_road_shows_in_windows_that_end_before_its_middle_or_begin_after_it():
+    world = make_world(0, 8192, 8192)
+    large = render_window(world, 0, 2000, 2000, 96, 96)  # a crossing of roads in its middle
+    for split in range(30, 66):
+        upper = render_window(world, 0, 2000, 2000, split, split)
+        lower = render_window(world, 0, 2000 + split, 2000 + split, 96 - split, 96 - split)
+        assert (upper == large[:split, :split]).all()
+        assert (lower == large[split:, split:]).all()
+
+
 def test_a_partly_covered_border_does_not_depend_on_where_the_window_begins():
     large, alone = Canvas(4, 0, 0, 4, 1), Canvas(4, 1, 0, 1, 1)
     for canvas in (large, alone):

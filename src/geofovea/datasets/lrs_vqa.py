@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geofovea.errors import DataError
+from geofovea.errors import DataError, GeometryError, OutputError
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["INSTRUCTION", "Record", "read_records", "write_records"]
@@ -121,18 +121,27 @@ def _parse(line: str, path: str | os.PathLike[str], number: int) -> Record:
         return Record.from_json(json.loads(line))
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}, line {number}: not a JSON object ({error})") from error
-    except DataError as error:
+    except (DataError, GeometryError) as error:
         raise DataError(f"{path}, line {number}: {error}") from error
 
 
 def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> int:
-    """Write an annotation file, aside first and then into place; returns the number of rows."""
+    """Write an annotation file, aside first and then into place; returns the number of rows.
+
+    Raises:
+        OutputError: If the file cannot be written; an older one then stays.
+    """
     target = Path(path)
     aside = target.with_name(target.name + ".part")
     count = 0
-    with aside.open("w", encoding="utf-8") as out:
-        for record in records:
-            out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
-            count += 1
-    aside.replace(target)
+    try:
+        with aside.open("w", encoding="utf-8") as out:
+            for record in records:
+                out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+                count += 1
+        aside.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} could not be written: {error}") from error
+    finally:
+        aside.unlink(missing_ok=True)
     return count

@@ -164,7 +164,8 @@ def _rural_or_urban(_: World, site: Site, rng: random.Random) -> Question:
 
 
 def _reasoning(world: World, site: Site, rng: random.Random) -> Question | None:
-    return rng.choice((_verify, _compare_places))(world, site, rng)
+    first, second = rng.sample((_verify, _compare_places), 2)
+    return first(world, site, rng) or second(world, site, rng)
 
 
 def _verify(_: World, site: Site, rng: random.Random) -> Question | None:

@@ -1,7 +1,9 @@
 """Rendering of any window of a synthetic world at any level, without rendering the rest.
 
 Level ``l`` shows the mean of ``2**l × 2**l`` native pixels, as the overviews of a raster do, so a
-model that learns from these pictures meets the same ones when it reads the raster.
+model that learns from these pictures meets the same ones when it reads the raster. From level 6 on
+that is an approximation: terrain is drawn flat there and roads, less than half a pixel wide, are
+left out.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _COARSEST_LEVEL_WITH_THINGS = 4
 _COARSEST_LEVEL_WITH_TEXTURE = 5
 """Beyond it terrain is as good as flat, roads vanish, and a scene has very many cells."""
 
-_COARSEST_LEVEL_WITH_PADS = 6
+_COARSEST_LEVEL_WITH_PADS = 8
 
 
 def render_window(
@@ -95,6 +97,11 @@ class Canvas:
         if gain != 1.0:
             patch = np.clip(np.arange(256) * gain + 0.5, 0, 255).astype(np.uint8)[patch]
         view = self._rgb[row0:row1, col0:col1]
+        if min(patch.shape[:2]) == 1:
+            # one line is first and last at once: blended along both axes together
+            alpha = (weight_y[:, None] * weight_x)[..., None]
+            view[:] = (view * (1 - alpha) + patch * alpha + 0.5).astype(np.uint8)
+            return
         border = [view[0].copy(), view[-1].copy(), view[:, 0].copy(), view[:, -1].copy()]
         view[:] = patch
         # only the outermost pixels can be covered in part

@@ -51,13 +51,13 @@ def write_scene(
 
     target = Path(path)
     _check_room(target, world)
-    part = target.with_name(target.name + ".part.tif")
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".geofovea-", dir=target.parent) as folder,
             rasterio.Env(GDAL_CACHEMAX=256 * 2**20, GDAL_TIFF_INTERNAL_MASK=True),
         ):
-            raw = Path(folder) / "native.tif"
+            # in the target's own folder, so that the last step is a mere renaming
+            raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
             with rasterio.open(raw, "w", **_profile(world)) as out:
                 out.update_tags(TIFFTAG_IMAGEDESCRIPTION=_description(world))
                 for done, window in _strips(world):
@@ -68,7 +68,7 @@ def write_scene(
                     on_progress(done / 2)
             copy(
                 str(raw),
-                str(part),
+                str(finished),
                 driver="COG",
                 COMPRESS="JPEG",
                 QUALITY=_JPEG_QUALITY,
@@ -77,11 +77,9 @@ def write_scene(
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS="ALL_CPUS",
             )
-        part.replace(target)
+            finished.replace(target)
     except (OSError, RasterioError) as error:
         raise OutputError(f"the scene {target} could not be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
     on_progress(1.0)
 
 

@@ -54,6 +54,5 @@ def ask(
     host = load_host(model, device) if isinstance(model, str) else model
     started = time.perf_counter()
     opened = scene if isinstance(scene, Scene) else open_scene(scene)
-    session = SceneSession(opened, host, bands)
-    session.opened_in(time.perf_counter() - started)
+    session = SceneSession(opened, host, bands, open_seconds=time.perf_counter() - started)
     return session.ask(question, budget=budget, focus=focus, reduction=reduction, boxes=boxes)

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.regionfocus.strategies import FOCUS_NAMES, REDUCTION_NAMES
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
     from geofovea.regionfocus.budget import Budget
 
 __all__ = ["main"]
-
-_FOCUS_NAMES = ("attention", "overview", "uniform", "full")
 
 
 class _Program(click.Group):
@@ -56,7 +56,11 @@ _remote = click.option("--allow-remote", is_flag=True, help="Open URLs and /vsi 
 @click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
 @click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
 @click.option("--seconds", type=float, help="No further level is begun after this time.")
-@click.option("--focus", type=click.Choice(_FOCUS_NAMES), default="attention", show_default=True)
+@click.option("--focus", type=click.Choice(FOCUS_NAMES), default="attention", show_default=True)
+@click.option(
+    "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
+)
+@click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @click.option("--bands", help="Bands to show, for example 4,3,2.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @_vrt
@@ -72,6 +76,8 @@ def ask(
     tokens: int | None,
     seconds: float | None,
     focus: str,
+    reduction: str,
+    boxes: tuple[str, ...],
     bands: str | None,
     device: str,
     allow_vrt: bool,
@@ -87,14 +93,23 @@ def ask(
     _checked_budget(limits)
     from geofovea.tiling.scene import open_scene
 
+    started = time.perf_counter()
     opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote)
+    open_seconds = time.perf_counter() - started
     from geofovea.pipeline.models import load_host
     from geofovea.pipeline.session import SceneSession
+    from geofovea.tiling.pyramid import Box
 
     host = load_host(model, device)
-    session = SceneSession(opened, host, _parsed_bands(bands))
-    budget = _checked_budget(limits, host.default_budget)
-    answer = session.ask(question, budget=budget, focus=focus)
+    chosen = tuple(_numbers(bands, int)) if bands else None
+    session = SceneSession(opened, host, chosen, open_seconds=open_seconds)
+    answer = session.ask(
+        question,
+        budget=_checked_budget(limits, host.default_budget),
+        focus=focus,
+        reduction=reduction,
+        boxes=[Box(*_numbers(box, float, 4)) for box in boxes],
+    )
     if evidence:
         answer.evidence.to_geojson(evidence)
     if picture:
@@ -117,13 +132,15 @@ def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Bu
     return replace(default or Budget(), **given)
 
 
-def _parsed_bands(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
+def _numbers(text: str, kind: type, count: int | None = None) -> list[Any]:
+    """Numbers separated by commas; ``count`` of them, where it is given."""
     try:
-        return tuple(int(part) for part in text.split(","))
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a list such as 4,3,2") from error
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 4,3,2") from error
+    if count is not None and len(numbers) != count:
+        raise click.BadParameter(f"{text!r} should be {count} numbers separated by commas")
+    return numbers
 
 
 def _print_answer(answer: Answer) -> None:
@@ -249,8 +266,7 @@ def bench_synthetic(
 
     host = load_host(model)
     budget = _checked_budget({"tiles": tiles, "tokens": tokens}, host.default_budget)
-    chosen = [int(side) for side in sides.split(",")]
-    table = run_bench(output, chosen, scenes, per_category, seed, host, budget)
+    table = run_bench(output, _numbers(sides, int), scenes, per_category, seed, host, budget)
     click.echo(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import platform
@@ -19,29 +20,36 @@ from geofovea.pipeline.output import make_folder, write_file, write_text
 from geofovea.pipeline.student import IMAGE_MEAN, IMAGE_STD, Student
 from geofovea.pipeline.training import Recipe, load_student
 
-__all__ = ["draw_curve", "export_model", "read_log", "write_card"]
+__all__ = ["draw_curve", "export_model", "read_log", "write_card", "write_model"]
 
 _DEFAULT_TILES = 48
 _DEFAULT_TOKENS = 768
 
 
-def export_model(run: Path, folder: Path) -> Recipe:
+def export_model(run: Path, folder: Path) -> None:
     """Write the weights of a run as a model folder that ``--model`` takes.
-
-    Weights are stored as float16 safetensors; they were trained in mixed precision.
 
     Raises:
         DataError: If the folder ``run`` holds no training state.
         OutputError: If the model folder cannot be written.
     """
-    student, recipe = load_student(run)
+    write_model(load_student(run)[0], folder)
+
+
+def write_model(student: Student, folder: Path) -> None:
+    """Write a student as a model folder.
+
+    Weights are stored as float16 safetensors; they were trained in mixed precision.
+
+    Raises:
+        OutputError: If the folder cannot be written.
+    """
     make_folder(folder)
-    student.llava.half().save_pretrained(folder, safe_serialization=True)
+    copy.deepcopy(student.llava).half().save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     position = {"weight": student.scene_position.weight.detach().half().contiguous()}
     write_file(folder / SCENE_POSITION_FILE, lambda aside: save_file(position, aside))
     write_text(folder / SETTINGS_FILE, json.dumps(_settings(student), indent=1))
-    return recipe
 
 
 def _settings(student: Student) -> dict[str, Any]:

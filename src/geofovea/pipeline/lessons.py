@@ -55,6 +55,8 @@ _COLOR_NAMES = tuple(COLORS)
 _FINEST_LEVEL_WITHOUT_THINGS = 2
 _FINEST_LEVEL_WITHOUT_SURFACE = 4
 _FINEST_LEVEL_WITHOUT_SETTING = 6
+_COARSEST_LEVEL_WITHIN_SITE = 1
+"""Up to this level a tile on a site shows nothing of what is around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class LessonPlan:
     coarse_levels: int = 2
     coarse_tiles: int = 2
     native_tiles: int = 6
-    questions: int = 12
+    questions: int = 32
     question_length: int = 16
     scene_sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
     distracted: float = 0.05
@@ -289,6 +291,8 @@ def _label_site(labels: dict[str, NDArray[np.int64]], boxes: _TokenBoxes, site: 
     grounds = boxes.overlap(site.box)
     covered = (grounds > 0.3 * boxes.area) | (grounds > 0.5 * site.box.area)
     labels["site"][covered] = 1 + _SITE_KINDS.index(site.kind)
+    if boxes.level <= _COARSEST_LEVEL_WITHIN_SITE:
+        labels["setting"][grounds > 0] = IGNORED
     if boxes.level < _FINEST_LEVEL_WITHOUT_SURFACE:
         pad = boxes.overlap(site.pad) > 0.4 * boxes.area
         labels["surface"][pad] = 1 + SURFACES.index(site.surface)

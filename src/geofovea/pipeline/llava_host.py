@@ -8,7 +8,9 @@ carry a ``geofovea.json`` with the keys of ``HostSettings``; without it those of
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -62,32 +65,57 @@ class HostSettings:
     tokens: int = 2376
 
     def __post_init__(self) -> None:
-        if "{image}" not in self.template or "{question}" not in self.template:
+        template = str(self.template)
+        if template.count("{image}") != 1 or "{question}" not in template:
             raise ModelError(
-                f"the template {self.template!r} must contain {{image}} and {{question}}"
+                f"the template {self.template!r} must contain {{image}} once, and {{question}}"
             )
+        fits = {
+            "instruction": isinstance(self.instruction, str),
+            "pool": _is_whole(self.pool, 1),
+            "focus_layer": _is_whole(self.focus_layer, 0),
+            "domain": self.domain in ("general", "synthetic"),
+            "image_mean": _are_three_numbers(self.image_mean),
+            "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
+            "tiles": _is_whole(self.tiles, 1),
+            "tokens": _is_whole(self.tokens, 1),
+        }
+        for name, does_fit in fits.items():
+            if not does_fit:
+                raise ModelError(
+                    f"{getattr(self, name)!r} cannot be the setting {name} of a model; correct it "
+                    f"in its {SETTINGS_FILE}, or leave it out"
+                )
 
     @classmethod
     def read(cls, path: Path) -> HostSettings:
         """Read a settings file; a missing one gives the defaults.
 
         Raises:
-            ModelError: If it is not JSON or has an unknown key.
+            ModelError: If it is not a JSON object, or has a key or a value that cannot be meant.
         """
         if not path.exists():
             return cls()
         known = {f.name for f in fields(cls)}
         try:
             given = json.loads(path.read_text(encoding="utf-8"))
-            unknown = sorted(set(given) - known)
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise ModelError(f"{path} is not a JSON object: {error}") from error
-        if unknown:
+        if not isinstance(given, dict):
+            raise ModelError(f"{path} is not a JSON object but {given!r:.40}")
+        if unknown := sorted(set(given) - known):
             raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(known)}")
-        for key in ("image_mean", "image_std"):
-            if key in given:
-                given[key] = tuple(given[key])
-        return cls(**given)
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+        return cls(**values)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_three_numbers(values: object) -> bool:
+    is_triple = isinstance(values, tuple) and len(values) == 3
+    return is_triple and all(isinstance(v, (int, float)) for v in values)  # type: ignore[attr-defined]
 
 
 class LlavaHost:
@@ -109,10 +137,20 @@ class LlavaHost:
             tokenizer: Its tokenizer.
             settings: How to use it.
             scene_position: Linear map (d, 3) of a token's place, added to the token.
+
+        Raises:
+            ModelError: If the settings do not fit the model, or its vision tower is used in a way
+                that is not supported.
         """
         vision = model.config.vision_config
-        side = vision.image_size // vision.patch_size // settings.pool
         text = model.config.text_config
+        _check_vision(model.config, settings.pool)
+        if scene_position is not None and scene_position.shape != (text.hidden_size, 3):
+            raise ModelError(
+                f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
+                f"the model needs {(text.hidden_size, 3)}"
+            )
+        side = vision.image_size // vision.patch_size // settings.pool
         self.name = name
         self.tile_size: int = vision.image_size
         self.grid = (side, side)
@@ -251,6 +289,22 @@ class LlavaHost:
         return {i for i in given if i is not None}
 
 
+def _check_vision(config: Any, pool: int) -> None:
+    layer, strategy = config.vision_feature_layer, config.vision_feature_select_strategy
+    if not isinstance(layer, int):
+        raise ModelError(f"only one vision_feature_layer is supported, this model has {layer}")
+    if strategy != "default":
+        raise ModelError(
+            f"the vision_feature_select_strategy {strategy!r} is not supported, only 'default'"
+        )
+    patches = config.vision_config.image_size // config.vision_config.patch_size
+    if patches % pool:
+        raise ModelError(
+            f"a pool of {pool} does not divide the {patches} patches along a side of a tile; set "
+            f"another in {SETTINGS_FILE}"
+        )
+
+
 class _LayerReached(Exception):  # noqa: N818 - control flow, not an error
     """Raised by a hook to leave the decoder before the layer runs."""
 
@@ -287,20 +341,56 @@ def load_llava(name: str, *, device: str = "cpu", dtype: torch.dtype | None = No
     """
     from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
+    folder = Path(name)
+    settings = HostSettings.read(folder / SETTINGS_FILE)
     try:
-        model = LlavaForConditionalGeneration.from_pretrained(
-            name, dtype=dtype or torch.float32, use_safetensors=True, trust_remote_code=False
-        )
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        with _quiet_transformers():
+            model, report = LlavaForConditionalGeneration.from_pretrained(
+                name,
+                dtype=dtype or torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the model {name!r} could not be loaded ({reason}); name a folder or hub id of a "
             "LLaVA in safetensors, or use --model embedded"
         ) from error
-    folder = Path(name)
-    settings = HostSettings.read(folder / SETTINGS_FILE)
-    position = None
-    if (folder / SCENE_POSITION_FILE).exists():
-        position = load_file(folder / SCENE_POSITION_FILE)["weight"].float().to(device)
+    # transformers would go on with random numbers in their place
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"the model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; copy or "
+            "download it again"
+        )
+    position = _read_scene_position(folder / SCENE_POSITION_FILE, device)
     return LlavaHost(name, model.to(device).eval(), tokenizer, settings, position)
+
+
+def _read_scene_position(path: Path, device: str) -> Tensor | None:
+    if not path.exists():
+        return None
+    try:
+        weight: Tensor = load_file(path)["weight"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{path} does not hold scene positions: {error}") from error
+    return weight.float().to(device)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep its reports off standard error, and its progress bars too unless someone watches."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if had_bars and not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,16 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Fail before the work, not after it, where a file could not be written.
 
     Raises:
-        OutputError: If the folder is missing or read-only, or the path is a folder.
+        OutputError: If the folder is missing or read-only, or the path is a folder or no path.
     """
     target = Path(path)
-    if target.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(target.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{str(target)!r} cannot be written: {error}") from error
+    if is_folder:
         raise OutputError(f"{target} is a folder: name a file in it")
     if not target.parent.is_dir():
         raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
@@ -49,7 +56,12 @@ def write_file(path: str | os.PathLike[str], write: Callable[[Path], object]) ->
     """
     check_writable(path)
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=".geofovea-", suffix=target.suffix, dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=".geofovea-", suffix=target.suffix, dir=target.parent
+        )
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
     os.close(handle)
     aside = Path(name)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,8 @@ class _Panel:
             self._outline(pen, look, scale)
         if following:
             self._frame(pen, following, scale)
-        self._legend(pen, answer)
+        if self.box == answer.scene.box:
+            self._legend(pen, answer)
         return panel
 
     def _pixels(self, box: Box, scale: float) -> tuple[float, float, float, float]:
@@ -127,7 +129,7 @@ class _Panel:
         for tile in look.tiles:
             if tile.intersection(self.box):
                 x0, y0, x1, y1 = self._pixels(tile, scale)
-                pen.rectangle((x0, y0, max(x1, x0 + 2), max(y1, y0 + 2)), outline=color)
+                pen.rectangle((x0, y0, max(x1, x0 + 2), max(y1, y0 + 2)), outline=color, width=2)
 
     def _frame(self, pen: ImageDraw.ImageDraw, box: Box, scale: float) -> None:
         """A white frame that stays visible when the box is tiny."""
@@ -138,12 +140,7 @@ class _Panel:
         pen.rectangle(outer, outline=_FRAME, width=2)
 
     def _legend(self, pen: ImageDraw.ImageDraw, answer: Answer) -> None:
-        shown = [
-            look
-            for look in answer.looks[1:] or answer.looks
-            if any(tile.intersection(self.box) for tile in look.tiles)
-        ]
-        for line, look in enumerate(shown):
+        for line, look in enumerate(answer.looks[1:] or answer.looks):
             top = 6 + 17 * line
             pen.rectangle((4, top, 132, top + 16), fill=_PAPER)
             color = _LEVEL_COLORS[look.level % len(_LEVEL_COLORS)]
@@ -183,7 +180,7 @@ def _write_caption(page: Image.Image, answer: Answer) -> None:
     pen.text((_GAP, 46), _fitted(answered, 24, room), _LEVEL_COLORS[0], _font(24))
     cost = answer.cost
     facts = (
-        f"{answer.scene.width} × {answer.scene.height} px · {cost.tiles_encoded} tiles looked at · "
+        f"{answer.scene.width} x {answer.scene.height} px · {cost.tiles_encoded} tiles looked at · "
         f"{cost.tokens_llm} of {cost.tokens_total} tokens to the decoder · "
         f"{cost.seconds['total']:.2f} s · model {answer.model}"
     )
@@ -191,13 +188,12 @@ def _write_caption(page: Image.Image, answer: Answer) -> None:
 
 
 def _fitted(text: str, size: int, room: int) -> str:
-    """The text, cut with an ellipsis where it is longer than ``room`` pixels."""
-    font = _font(size)
+    """The text on one line, cut with an ellipsis where it is longer than ``room`` pixels."""
+    font, text = _font(size), " ".join(text.split())
     if font.getlength(text) <= room:
         return text
-    while text and font.getlength(text + "…") > room:
-        text = text[:-1]
-    return text + "…"
+    count = bisect_right(range(len(text)), room, key=lambda n: font.getlength(text[:n] + "…"))
+    return text[: max(0, count - 1)] + "…"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -56,13 +56,21 @@ _WHY_STOPPED = {
 class SceneSession:
     """Answers questions about one scene with one host."""
 
-    def __init__(self, scene: Scene, host: Host, bands: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        host: Host,
+        bands: tuple[int, ...] | None = None,
+        *,
+        open_seconds: float = 0.0,
+    ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
 
         Args:
             scene: The scene.
             host: The model.
             bands: Which bands to show, 1-based; None chooses them from the scene.
+            open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
             SceneReadError: If the scene is damaged.
@@ -73,11 +81,7 @@ class SceneSession:
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         self.reader = TileReader(scene, self.pyramid, plan_radiometry(scene, bands))
         self._cache = TokenCache(_CACHE_BYTES)
-        self._open_seconds = time.perf_counter() - started
-
-    def opened_in(self, seconds: float) -> None:
-        """State how long opening took in all; the next answer reports it."""
-        self._open_seconds = seconds
+        self._open_seconds = open_seconds + time.perf_counter() - started
 
     def ask(
         self,

@@ -27,6 +27,7 @@ __all__ = ["IMAGE_MEAN", "IMAGE_STD", "Losses", "Student"]
 IMAGE_MEAN = (0.48, 0.46, 0.41)
 IMAGE_STD = (0.27, 0.26, 0.28)
 _MOST_GROUPS = 5
+_WEIGHT_OF_NOTHING = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +94,18 @@ class Student(nn.Module):
 
     def _dense_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
         logits = self.dense_head(tokens).float().split(list(DENSE_LABELS.values()), -1)
-        losses = [
-            F.cross_entropy(
-                part.flatten(0, 1), labels[:, i].flatten(), ignore_index=IGNORED, reduction="sum"
+        losses = []
+        for (name, classes), part, wanted in zip(
+            DENSE_LABELS.items(), logits, labels.unbind(1), strict=True
+        ):
+            weight = part.new_ones(classes)
+            # nearly all tokens show no thing, and would drown what tells the kinds apart
+            weight[0] = _WEIGHT_OF_NOTHING if name == "thing" else 1.0
+            seen = (wanted != IGNORED).float() * weight[wanted.clamp_min(0)]
+            loss = F.cross_entropy(
+                part.flatten(0, 1), wanted.flatten(), weight, ignore_index=IGNORED, reduction="sum"
             )
-            / (labels[:, i] != IGNORED).sum().clamp_min(1)
-            for i, part in enumerate(logits)
-        ]
+            losses.append(loss / seen.sum().clamp_min(1))
         return torch.stack(losses).mean()
 
     def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from geofovea.datasets.vocabulary import CATEGORIES
 from geofovea.errors import DataError
 from geofovea.pipeline.embedded import ModelShape, vocabulary
 from geofovea.pipeline.lessons import LessonPlan, lessons
+from geofovea.pipeline.output import make_folder
 from geofovea.pipeline.student import Losses, Student
 
 __all__ = ["Phase", "Recipe", "default_recipe", "load_student", "train"]
@@ -66,7 +67,7 @@ class Recipe:
     learning_rate: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.05
-    dense_weight: float = 1.0
+    dense_weight: float = 4.0
     focus_weight: float = 0.3
 
     @property
@@ -97,11 +98,12 @@ def default_recipe(scale: float = 1.0, seed: int = 0) -> Recipe:
     Then the pyramid as the descent sees it.
     """
     near = LessonPlan(overview=False, coarse_levels=1, coarse_tiles=1, native_tiles=4)
+    pyramid = LessonPlan(coarse_levels=2, coarse_tiles=1, native_tiles=6)
     return Recipe(
         seed=seed,
         phases=(
-            Phase(max(1, round(2400 * scale)), 16, near),
-            Phase(max(1, round(1500 * scale)), 16, LessonPlan()),
+            Phase(max(1, round(2600 * scale)), 16, near),
+            Phase(max(1, round(800 * scale)), 16, pyramid),
         ),
     )
 
@@ -154,8 +156,9 @@ def train(
 
     Raises:
         DataError: If the folder holds the state of a run with another seed or shape.
+        OutputError: If the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # must come before the first parallel region, for its threads inherit the setting: attention
     # that has learnt to ignore most tokens is full of numbers too small for a CPU's fast path
     torch.set_flush_denormal(True)
