@@ -79,3 +79,8 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether or not they have been used yet."""
+    return __all__

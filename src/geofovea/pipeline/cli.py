@@ -88,7 +88,7 @@ def ask(
 
     for path in (evidence, picture):
         if path:
-            check_writable(path)
+            check_writable(path, keep=scene)
     limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
     _checked_budget(limits)
     from geofovea.tiling.scene import open_scene

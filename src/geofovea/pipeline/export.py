@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.embedded import build_tokenizer
-from geofovea.pipeline.llava_host import SCENE_POSITION_FILE, SETTINGS_FILE
+from geofovea.pipeline.host_settings import SETTINGS_FILE
+from geofovea.pipeline.llava_host import SCENE_POSITION_FILE
 from geofovea.pipeline.output import make_folder, write_file, write_text
 from geofovea.pipeline.student import IMAGE_MEAN, IMAGE_STD, Student
 from geofovea.pipeline.training import Recipe, load_student
@@ -112,7 +113,7 @@ def write_card(run: Path, path: Path, recipe: Recipe) -> None:
     """Write what is known about a run's model: data, steps, time, hardware, accuracy, limits."""
     records = read_log(run)
     last = [r for r in records if "held_out" in r][-1]
-    hours = sum(r["seconds"] for r in records if "seconds" in r) / 3600
+    hours = sum(r.get("seconds", 0) for r in records) / 3600
     lessons = sum(p.steps * p.batch for p in recipe.phases)
     questions = sum(p.steps * p.batch * p.plan.questions for p in recipe.phases)
     rows = "\n".join(

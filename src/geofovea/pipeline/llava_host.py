@@ -7,11 +7,9 @@ carry a ``geofovea.json`` with the keys of ``HostSettings``; without it those of
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,98 +22,18 @@ from torch import Tensor, nn
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.host import Capabilities, Generation
+from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.row_attention import row_logits
 from geofovea.pipeline.token_places import token_places
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["SETTINGS_FILE", "HostSettings", "LlavaHost", "load_llava"]
+__all__ = ["SCENE_POSITION_FILE", "LlavaHost", "load_llava"]
 
-SETTINGS_FILE = "geofovea.json"
 SCENE_POSITION_FILE = "scene_position.safetensors"
 _MOST_ANSWER_TOKENS = 16
 _TILES_AT_ONCE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What ``config.json`` does not say about using a model here.
-
-    Attributes:
-        template: The prompt; ``{image}`` is where the vision tokens go.
-        instruction: Added to every question.
-        pool: Projected tokens are averaged ``pool × pool``.
-        focus_layer: Decoder layer whose last-token attention is the focus.
-        domain: ``"general"`` or ``"synthetic"``.
-        image_mean: Of the red, green and blue that the vision tower expects.
-        image_std: Likewise.
-        tiles: Default budget of tiles.
-        tokens: Default budget of tokens.
-    """
-
-    template: str = "USER: {image}\n{question} ASSISTANT:"
-    instruction: str = "\nAnswer the question using a single word or phrase."
-    pool: int = 2
-    focus_layer: int = 3
-    domain: str = "general"
-    image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
-    tiles: int = 64
-    tokens: int = 2376
-
-    def __post_init__(self) -> None:
-        template = str(self.template)
-        if template.count("{image}") != 1 or "{question}" not in template:
-            raise ModelError(
-                f"the template {self.template!r} must contain {{image}} once, and {{question}}"
-            )
-        fits = {
-            "instruction": isinstance(self.instruction, str),
-            "pool": _is_whole(self.pool, 1),
-            "focus_layer": _is_whole(self.focus_layer, 0),
-            "domain": self.domain in ("general", "synthetic"),
-            "image_mean": _are_three_numbers(self.image_mean),
-            "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
-            "tiles": _is_whole(self.tiles, 1),
-            "tokens": _is_whole(self.tokens, 1),
-        }
-        for name, does_fit in fits.items():
-            if not does_fit:
-                raise ModelError(
-                    f"{getattr(self, name)!r} cannot be the setting {name} of a model; correct it "
-                    f"in its {SETTINGS_FILE}, or leave it out"
-                )
-
-    @classmethod
-    def read(cls, path: Path) -> HostSettings:
-        """Read a settings file; a missing one gives the defaults.
-
-        Raises:
-            ModelError: If it is not a JSON object, or has a key or a value that cannot be meant.
-        """
-        if not path.exists():
-            return cls()
-        known = {f.name for f in fields(cls)}
-        try:
-            given = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path} is not a JSON object: {error}") from error
-        if not isinstance(given, dict):
-            raise ModelError(f"{path} is not a JSON object but {given!r:.40}")
-        if unknown := sorted(set(given) - known):
-            raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(known)}")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-        return cls(**values)
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _are_three_numbers(values: object) -> bool:
-    is_triple = isinstance(values, tuple) and len(values) == 3
-    return is_triple and all(isinstance(v, (int, float)) for v in values)  # type: ignore[attr-defined]
 
 
 class LlavaHost:
@@ -251,7 +169,7 @@ class LlavaHost:
 
     def _prompt(self, question: str, tokens: TokenSet | None) -> tuple[Tensor, int]:
         """Embedded prompt (1, s, d) with the tokens in place, and the position of the first."""
-        asked = question.strip() + self._settings.instruction
+        asked = self._plain(question) + self._settings.instruction
         before, after = self._settings.template.split("{image}")
         before_ids = self._ids(before.replace("{question}", asked), special=True)
         after_ids = self._ids(after.replace("{question}", asked), special=False)
@@ -272,6 +190,12 @@ class LlavaHost:
             return torch.cat([before_embedded, after_embedded], 1), len(before_ids)
         vision = tokens.features.to(self._device, self._dtype)[None]
         return torch.cat([before_embedded, vision, after_embedded], 1), len(before_ids)
+
+    def _plain(self, question: str) -> str:
+        """The question without words that mean something special to the tokenizer."""
+        for word in self._tokenizer.all_special_tokens:
+            question = question.replace(word, " ")
+        return " ".join(question.split())
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []

@@ -13,11 +13,18 @@ from geofovea.errors import OutputError
 __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Fail before the work, not after it, where a file could not be written.
+def check_writable(
+    path: str | os.PathLike[str], *, keep: str | os.PathLike[str] | None = None
+) -> None:
+    """Fail before the work, not after it, where a file could not or must not be written.
+
+    Args:
+        path: Where something will be written.
+        keep: A file that must not be written over, such as the scene.
 
     Raises:
-        OutputError: If the folder is missing or read-only, or the path is a folder or no path.
+        OutputError: If the folder is missing or read-only, or the path is a folder, no path at
+            all, or the file to keep.
     """
     target = Path(path)
     try:
@@ -32,6 +39,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
     if not os.access(target.parent, os.W_OK):
         raise OutputError(f"{target} cannot be written: the folder {target.parent} is read-only")
+    if keep is not None and os.path.realpath(target) == os.path.realpath(keep):
+        raise OutputError(f"{target} is the input itself: name another file to write")
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

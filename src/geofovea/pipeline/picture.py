@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -192,8 +193,10 @@ def _fitted(text: str, size: int, room: int) -> str:
     font, text = _font(size), " ".join(text.split())
     if font.getlength(text) <= room:
         return text
-    count = bisect_right(range(len(text)), room, key=lambda n: font.getlength(text[:n] + "…"))
-    return text[: max(0, count - 1)] + "…"
+    fits = bisect_right(
+        range(len(text)), room, key=lambda n: math.ceil(font.getlength(text[:n] + "…"))
+    )
+    return text[: max(0, fits - 1)] + "…"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

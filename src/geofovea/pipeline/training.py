@@ -33,6 +33,7 @@ __all__ = ["Phase", "Recipe", "default_recipe", "load_student", "train"]
 STATE_FILE = "training_state.safetensors"
 PROGRESS_FILE = "training_state.json"
 LOG_FILE = "training_log.jsonl"
+_STEP = "step"
 _HELD_OUT = 10**9
 """Batches from this number on are for measuring; training never gets there."""
 
@@ -68,7 +69,7 @@ class Recipe:
     warmup: int = 200
     weight_decay: float = 0.05
     dense_weight: float = 4.0
-    focus_weight: float = 0.3
+    focus_weight: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -102,8 +103,8 @@ def default_recipe(scale: float = 1.0, seed: int = 0) -> Recipe:
     return Recipe(
         seed=seed,
         phases=(
-            Phase(max(1, round(2600 * scale)), 16, near),
-            Phase(max(1, round(800 * scale)), 16, pyramid),
+            Phase(max(1, round(2500 * scale)), 16, near),
+            Phase(max(1, round(450 * scale)), 16, pyramid),
         ),
     )
 
@@ -280,6 +281,8 @@ def _save_state(
     student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, step: int, folder: Path
 ) -> None:
     tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
+    # in one file with the weights, or a crash between two files would part them
+    tensors[_STEP] = torch.tensor(step)
     # two names of one tensor cannot both be written; loading ties them again
     tensors.pop("model.llava.lm_head.weight", None)
     for index, moments in optimizer.state_dict()["state"].items():
@@ -347,4 +350,4 @@ def _resume(student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, fold
             state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return int(progress["step"])
+    return int(tensors[_STEP])

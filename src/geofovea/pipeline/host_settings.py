@@ -1,0 +1,96 @@
+"""The file ``geofovea.json`` of a model folder: what ``config.json`` does not say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import ModelError
+
+__all__ = ["SETTINGS_FILE", "HostSettings"]
+
+SETTINGS_FILE = "geofovea.json"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What ``config.json`` does not say about using a model here.
+
+    Attributes:
+        template: The prompt; ``{image}`` is where the vision tokens go.
+        instruction: Added to every question.
+        pool: Projected tokens are averaged ``pool × pool``.
+        focus_layer: Decoder layer whose last-token attention is the focus.
+        domain: ``"general"`` or ``"synthetic"``.
+        image_mean: Of the red, green and blue that the vision tower expects.
+        image_std: Likewise.
+        tiles: Default budget of tiles.
+        tokens: Default budget of tokens.
+    """
+
+    template: str = "USER: {image}\n{question} ASSISTANT:"
+    instruction: str = "\nAnswer the question using a single word or phrase."
+    pool: int = 2
+    focus_layer: int = 3
+    domain: str = "general"
+    image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    tiles: int = 64
+    tokens: int = 2376
+
+    def __post_init__(self) -> None:
+        template = str(self.template)
+        if template.count("{image}") != 1 or "{question}" not in template:
+            raise ModelError(
+                f"the template {self.template!r} must contain {{image}} once, and {{question}}"
+            )
+        fits = {
+            "instruction": isinstance(self.instruction, str),
+            "pool": _is_whole(self.pool, 1),
+            "focus_layer": _is_whole(self.focus_layer, 0),
+            "domain": self.domain in ("general", "synthetic"),
+            "image_mean": _are_three_numbers(self.image_mean),
+            "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
+            "tiles": _is_whole(self.tiles, 1),
+            "tokens": _is_whole(self.tokens, 1),
+        }
+        for name, does_fit in fits.items():
+            if not does_fit:
+                raise ModelError(
+                    f"{getattr(self, name)!r} cannot be the setting {name} of a model; correct it "
+                    f"in its {SETTINGS_FILE}, or leave it out"
+                )
+
+    @classmethod
+    def read(cls, path: Path) -> HostSettings:
+        """Read a settings file; a missing one gives the defaults.
+
+        Raises:
+            ModelError: If it is not a JSON object, or has a key or a value that cannot be meant.
+        """
+        if not path.exists():
+            return cls()
+        known = {f.name for f in fields(cls)}
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} is not a JSON object: {error}") from error
+        if not isinstance(given, dict):
+            raise ModelError(f"{path} is not a JSON object but {given!r:.40}")
+        if unknown := sorted(set(given) - known):
+            raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(known)}")
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in given.items()
+        }
+        return cls(**values)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_three_numbers(values: object) -> bool:
+    is_triple = isinstance(values, tuple) and len(values) == 3
+    return is_triple and all(isinstance(v, (int, float)) for v in values)  # type: ignore[attr-defined]

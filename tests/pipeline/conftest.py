@@ -1,0 +1,135 @@
+"""A tiny model with weights that matter, a small synthetic scene, and other small rasters."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# read once, when the hub's client is imported: no test may wait for a network
+os.environ["HF_HUB_OFFLINE"] = "1"
+# tests are imported by path, not as a package; their toys are not on the path by themselves
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from pipeline_toys import lively_student, texture
+from rasterio.transform import Affine
+
+from geofovea.datasets.scene_files import write_scene
+from geofovea.datasets.world import World, make_world
+from geofovea.pipeline.export import write_model
+from geofovea.pipeline.llava_host import LlavaHost
+from geofovea.pipeline.models import load_host
+from geofovea.pipeline.session import SceneSession
+from geofovea.pipeline.student import Student
+from geofovea.tiling.scene import open_scene
+
+
+@pytest.fixture(scope="session")
+def student() -> Student:
+    """An untrained student of one vision layer and three decoder layers, in evaluation mode."""
+    return lively_student()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student as a model folder."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    write_model(student, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_host(tiny_folder: Path) -> LlavaHost:
+    """The student as a host, loaded from its folder."""
+    host = load_host(str(tiny_folder))
+    assert isinstance(host, LlavaHost)
+    return host
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """A synthetic world of 2048 × 2048 pixels."""
+    return make_world(5, 2048, 2048)
+
+
+@pytest.fixture(scope="session")
+def scene_path(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That world as a COG in UTM 33N."""
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    write_scene(world, path)
+    return path
+
+
+@pytest.fixture
+def make_session(tiny_host: LlavaHost, scene_path: Path) -> Callable[..., SceneSession]:
+    """``make_session(path)``: a new session of the tiny host; the synthetic scene by default."""
+
+    def make(path: Path | None = None, **options: Any) -> SceneSession:
+        return SceneSession(open_scene(path or scene_path), tiny_host, **options)
+
+    return make
+
+
+@pytest.fixture
+def make_png(tmp_path: Path) -> Callable[..., Path]:
+    """``make_png(height, width, bands)``: a picture without georeference."""
+
+    def make(height: int, width: int, bands: int = 3, name: str = "picture.png") -> Path:
+        path = tmp_path / name
+        pixels = texture(height, width, bands)
+        shape = {"count": bands, "height": height, "width": width, "dtype": pixels.dtype}
+        with (
+            rasterio.Env(GDAL_PAM_ENABLED=False),
+            rasterio.open(path, "w", driver="PNG", **shape) as dataset,
+        ):
+            dataset.write(pixels)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_tiff(tmp_path: Path) -> Callable[..., Path]:
+    """``make_tiff(pixels, **profile)``: a tiled GeoTIFF in UTM 33N with half-metre pixels."""
+
+    def make(pixels: np.ndarray, name: str = "made.tif", **profile: Any) -> Path:
+        path = tmp_path / name
+        bands, height, width = pixels.shape
+        defaults = {
+            "crs": "EPSG:32633",
+            "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000),
+            "tiled": True,
+            "blockxsize": 64,
+            "blockysize": 64,
+            "compress": "deflate",
+        }
+        shape = {"count": bands, "height": height, "width": width, "dtype": pixels.dtype}
+        with rasterio.open(path, "w", driver="GTiff", **shape, **(defaults | profile)) as dataset:
+            dataset.write(pixels)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def first_logits() -> Callable[..., torch.Tensor]:
+    """``first_logits(host, question, tokens)``: what a host's first decoding step says, (V,)."""
+
+    def listen(host: LlavaHost, question: str, tokens: Any) -> torch.Tensor:
+        heard: list[torch.Tensor] = []
+        hook = host._model.lm_head.register_forward_hook(
+            lambda module, args, output: heard.append(output.detach().float())
+        )
+        try:
+            host.generate(question, tokens)
+        finally:
+            hook.remove()
+        return heard[0].reshape(-1)
+
+    return listen

@@ -1,0 +1,114 @@
+"""The bench asks every question in every way and is honest about how sure its numbers are."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from geofovea.datasets.questions import ask_world
+from geofovea.datasets.world import make_world
+from geofovea.errors import DataError
+from geofovea.pipeline.bench_synthetic import (
+    METHODS,
+    Item,
+    bootstrap_interval,
+    covers_target,
+    run_bench,
+)
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.pyramid import Box
+
+TARGET = Box(100, 100, 120, 110)
+
+
+def looked_at(level, *tiles):
+    return SimpleNamespace(looks=(SimpleNamespace(level=level, tiles=tiles),))
+
+
+@pytest.mark.parametrize(
+    ("level", "tiles", "is_hit"),
+    [
+        (0, [Box(64, 64, 128, 128)], True),
+        (0, [Box(0, 0, 64, 64), Box(64, 64, 128, 128)], True),
+        (0, [Box(46, 64, 110, 128)], True),  # exactly half of it
+        (0, [Box(45, 64, 109, 128)], False),
+        (0, [Box(45, 64, 109, 128), Box(109, 0, 120, 105)], False),  # no single tile holds half
+        (0, [], False),
+        (0, [Box(0, 0, 64, 64)], False),
+        (1, [Box(64, 64, 192, 192)], False),  # seen, but not at native resolution
+    ],
+)
+def test_a_target_is_covered_by_one_native_tile_on_half_of_it(level, tiles, is_hit):
+    assert covers_target(looked_at(level, *tiles), TARGET) is is_hit
+
+
+def item(scene, right, method="attention"):
+    return Item(
+        side=2048, scene=scene, method=method, category="count", question="?", answer="1",
+        truth="1" if right else "2", confidence=0.5, hit=None, tiles=1, tokens=1, seconds=0.1,
+        peak_rss_mb=1,
+    )  # fmt: skip
+
+
+def test_all_right_and_all_wrong_leave_no_doubt():
+    assert bootstrap_interval([item(s, True) for s in range(5)]) == (1, 1)
+    assert bootstrap_interval([item(s, False) for s in range(5)]) == (0, 0)
+
+
+def test_an_interval_holds_the_mean_and_narrows_with_more_scenes():
+    few = [item(s, q % 3 > 0 or s == 1) for s in range(4) for q in range(6)]
+    many = [item(s, q % 3 > 0 or s % 4 == 1) for s in range(40) for q in range(6)]
+    for items in (few, many):
+        low, high = bootstrap_interval(items)
+        assert low <= sum(i.correct for i in items) / len(items) <= high
+        assert bootstrap_interval(items) == (low, high)
+    widths = [high - low for low, high in map(bootstrap_interval, (few, many))]
+    assert widths[1] < widths[0]
+
+
+def test_scenes_are_resampled_and_not_questions():
+    # within a scene all answers agree, so many questions make it no surer
+    items = [item(s, s % 2 == 0) for s in range(6) for _ in range(200)]
+    low, high = bootstrap_interval(items)
+    assert high - low > 0.5
+
+
+@pytest.fixture(scope="module")
+def bench(tiny_host, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    table = run_bench(folder, [2048], 1, 1, 5, tiny_host, Budget(tiles=12, tokens=100))
+    return folder, table
+
+
+@pytest.mark.slow
+def test_a_bench_writes_every_answer_and_its_table(bench):
+    folder, table = bench
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    asked = [q.text for q in ask_world(make_world(5, 2048, 2048), 1)]
+    assert len(asked) >= 6
+    for method in METHODS:
+        mine = [i for i in items if i["method"] == method]
+        assert [i["question"] for i in mine] == asked
+        assert all(i["tiles"] <= 12 and i["tokens"] <= 100 for i in mine)
+        assert all((i["tokens"] == 0) is (method == "blind") for i in mine)
+    assert (folder / "table.md").read_text().rstrip("\n") == table
+    for name in ("blind", "overview only", "uniform", "descent", "oracle", "hit rate", "overall"):
+        assert name in table
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows}) == 1
+
+
+@pytest.mark.slow
+def test_the_oracle_hits_what_it_is_told(bench):
+    folder, _ = bench
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    hits = [i["hit"] for i in items if i["method"] == "oracle" and i["hit"] is not None]
+    # a box on a corner of the grid has no more than a quarter in any tile of this small size
+    assert sum(hits) > len(hits) / 2
+
+
+@pytest.mark.parametrize(("sides", "scenes", "count"), [([], 1, 1), ([2048], 0, 1), ([2048], 1, 0)])
+def test_a_bench_of_nothing_is_refused(tiny_host, tmp_path, sides, scenes, count):
+    with pytest.raises(DataError, match="at least one"):
+        run_bench(tmp_path / "none", sides, scenes, count, 5, tiny_host, Budget())
+    assert not (tmp_path / "none").exists()

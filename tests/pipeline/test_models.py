@@ -1,0 +1,190 @@
+"""Models are found by name, loaded from safetensors alone, or refused in words."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from pipeline_toys import llava_host, random_llava
+from safetensors.torch import load_file, save_file
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.llava_host import LlavaHost
+from geofovea.pipeline.models import load_host
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy of the tiny model that a test may break."""
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def test_a_written_student_loads_with_its_settings(tiny_host, tiny_folder):
+    assert isinstance(tiny_host, LlavaHost)
+    assert tiny_host.name == str(tiny_folder)
+    assert (tiny_host.tile_size, tiny_host.grid) == (64, (4, 4))
+    assert tiny_host.capabilities.domain == "synthetic"
+    assert tiny_host.capabilities.attention
+    assert tiny_host.default_budget.tiles == 48
+
+
+def test_a_model_is_loaded_once(tiny_folder):
+    assert load_host(str(tiny_folder)) is load_host(str(tiny_folder))
+
+
+def test_a_missing_settings_file_means_the_defaults(tmp_path):
+    assert HostSettings.read(tmp_path / SETTINGS_FILE) == HostSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"pol": 2}', r"unknown keys \['pol'\]"),
+        ('{"pool": 2', "not a JSON object"),
+        ("7", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ('["pool"]', "not a JSON object"),
+        ('{"template": "{question}"}', "must contain"),
+        ('{"template": "{image}"}', "must contain"),
+        ('{"template": "{image}{image}{question}"}', "must contain"),
+        ('{"template": 3}', "must contain"),
+        ('{"pool": 0}', "pool"),
+        ('{"pool": "two"}', "pool"),
+        ('{"focus_layer": -1}', "focus_layer"),
+        ('{"tiles": 0}', "tiles"),
+        ('{"image_mean": 0.5}', "image_mean"),
+        ('{"image_std": [1, 0, 1]}', "image_std"),
+        ('{"domain": 3}', "domain"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_meant_is_refused(tmp_path, text, words):
+    (tmp_path / SETTINGS_FILE).write_text(text)
+    with pytest.raises(ModelError, match=words):
+        HostSettings.read(tmp_path / SETTINGS_FILE)
+
+
+def test_settings_are_refused_before_the_weights_are_loaded(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llava"}')
+    (tmp_path / SETTINGS_FILE).write_text('{"pol": 2}')
+    with pytest.raises(ModelError, match="unknown keys"):
+        load_host(str(tmp_path))
+
+
+def test_settings_override_the_defaults(tmp_path):
+    path = tmp_path / SETTINGS_FILE
+    path.write_text('{"pool": 1, "image_mean": [0.5, 0.5, 0.5]}')
+    settings = HostSettings.read(path)
+    assert (settings.pool, settings.image_mean) == (1, (0.5, 0.5, 0.5))
+    assert settings.template == HostSettings().template
+
+
+def test_patches_that_the_pool_does_not_divide_are_refused(folder):
+    settings = json.loads((folder / SETTINGS_FILE).read_text()) | {"pool": 3}
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="pool"):
+        load_host(str(folder))
+
+
+def test_a_folder_with_pickled_weights_only_is_refused(folder):
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="safetensors"):
+        load_host(str(folder))
+
+
+def test_damaged_weights_are_a_model_error(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "words"),
+    [
+        ("weight", torch.zeros(7, 3), r"\(7, 3\).*\(64, 3\)"),
+        ("other", torch.zeros(64, 3), "weight"),
+    ],
+)
+def test_scene_positions_that_do_not_fit_are_a_model_error(folder, name, tensor, words):
+    save_file({name: tensor}, folder / "scene_position.safetensors")
+    with pytest.raises(ModelError, match=words):
+        load_host(str(folder))
+
+
+def test_damaged_scene_positions_are_a_model_error(folder):
+    (folder / "scene_position.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="does not hold scene positions"):
+        load_host(str(folder))
+
+
+def test_weights_that_are_missing_are_not_replaced_by_random_ones(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights.pop(next(name for name in weights if "multi_modal_projector" in name))
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 weights.*multi_modal_projector"):
+        load_host(str(folder))
+
+
+def test_loading_writes_nothing_on_standard_error(folder, capfd):
+    load_host(str(folder))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(folder):
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize("name", ["nonsense", "a/b/c", "", "/no/such/folder"])
+def test_a_name_that_is_neither_folder_nor_hub_id_is_refused_with_the_choices(name):
+    with pytest.raises(ModelError, match=r"embedded.*llava-hf/llava-1\.5-7b-hf"):
+        load_host(name)
+
+
+@pytest.mark.parametrize("name", ["nobody/no-such-model", "../x", "a b/c d"])
+def test_a_hub_id_that_cannot_be_reached_is_a_model_error(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_host(name)
+
+
+def test_a_file_is_not_a_model(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"x")
+    with pytest.raises(ModelError, match="there is no model"):
+        load_host(str(path))
+
+
+@pytest.mark.parametrize("config", [None, "{", "[]", "{}"])
+def test_a_folder_without_a_config_is_refused(tmp_path, config):
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ModelError, match=r"no model config\.json"):
+        load_host(str(tmp_path))
+
+
+def test_a_model_of_another_family_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ModelError, match="is a 'bert'; supported is 'llava'"):
+        load_host(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("vision_feature_layer", [-2, -1]), ("vision_feature_select_strategy", "full")],
+)
+def test_a_vision_tower_that_is_used_in_another_way_is_refused(key, value):
+    model = random_llava()
+    setattr(model.config, key, value)
+    with pytest.raises(ModelError, match=key):
+        llava_host(model)
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_model_error(device):
+    with pytest.raises(ModelError, match="cannot be used"):
+        load_host("embedded", device)

@@ -1,0 +1,259 @@
+"""A session keeps its budget to the token, reuses what it read, and warns where it should."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline_toys import QUESTION, texture
+
+import geofovea as gf
+from geofovea.datasets.questions import ask_world
+from geofovea.datasets.world import make_world
+from geofovea.errors import BudgetError, GeometryError, ModelError, QuestionError, SceneError
+from geofovea.pipeline.embedded import embedded_model_path
+from geofovea.pipeline.models import load_host
+from geofovea.pipeline.session import MAX_QUESTION_LENGTH
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.strategies import REDUCTION_NAMES
+from geofovea.tiling.pyramid import Box
+
+FEW = Budget(tiles=12, tokens=60)
+
+
+def boxes_of(answer):
+    return [(item.tile, item.box_scene, item.tokens) for item in answer.evidence]
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_host, scene_path):
+    """One session for many questions: what it remembers must not bend any budget."""
+    return gf.SceneSession(gf.open_scene(scene_path), tiny_host)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    tiles=st.integers(1, 80),
+    tokens=st.integers(1, 2000),
+    focus=st.sampled_from(["attention", "overview", "uniform", "oracle"]),
+    reduction=st.sampled_from(REDUCTION_NAMES),
+)
+def test_no_budget_is_ever_exceeded(shared, tiles, tokens, focus, reduction):
+    budget = Budget(tiles=tiles, tokens=tokens)
+    boxes = [Box(900, 1200, 950, 1260)] if focus == "oracle" else []
+    answer = shared.ask(QUESTION, budget=budget, focus=focus, reduction=reduction, boxes=boxes)
+    cost = answer.cost
+    assert 1 <= cost.tiles_encoded <= tiles
+    assert sum(cost.tiles_by_level.values()) == cost.tiles_encoded
+    assert cost.tokens_llm == min(tokens, cost.tokens_total)
+    assert cost.tokens_total == 16 * cost.tiles_encoded
+    assert sum(item.tokens for item in answer.evidence) == cost.tokens_llm
+    assert cost.tiles_read <= cost.tiles_encoded
+    assert 0 <= answer.confidence <= 1
+    assert cost.budget is budget
+
+
+def test_the_descent_reaches_native_tiles(make_session):
+    answer = make_session().ask(QUESTION, budget=FEW)
+    assert (answer.stopped, answer.looks[-1].level) == ("native", 0)
+    assert answer.levels == 6
+    assert set(answer.cost.tiles_by_level) == {5, 4, 3, 2, 1, 0}
+
+
+def test_without_a_budget_the_default_of_the_host_holds(make_session, tiny_host):
+    assert make_session().ask(QUESTION).cost.budget == tiny_host.default_budget
+
+
+def test_the_same_question_has_the_same_answer(make_session):
+    first, second = (make_session().ask(QUESTION, budget=FEW) for _ in range(2))
+    assert (first.text, first.confidence) == (second.text, second.confidence)
+    assert boxes_of(first) == boxes_of(second)
+
+
+def test_a_second_question_reads_less_and_answers_as_a_fresh_session_would(make_session):
+    session = make_session()
+    other = "How many boats are at the harbour?"
+    first = session.ask(QUESTION, budget=FEW)
+    second = session.ask(other, budget=FEW)
+    fresh = make_session().ask(other, budget=FEW)
+    assert first.cost.tiles_read == first.cost.tiles_encoded == fresh.cost.tiles_read
+    assert second.cost.tiles_read < fresh.cost.tiles_read
+    assert second.cost.tiles_encoded == fresh.cost.tiles_encoded
+    assert second.text == fresh.text
+    assert second.confidence == pytest.approx(fresh.confidence, abs=1e-5)
+    assert boxes_of(second) == boxes_of(fresh)
+    assert session.ask(other, budget=FEW).cost.tiles_read == 0
+
+
+def test_opening_is_paid_by_the_first_answer_alone(make_session):
+    session = make_session()
+    first, second = (session.ask(QUESTION, budget=FEW).cost.seconds for _ in range(2))
+    assert first["open"] > 0 == second["open"]
+    for seconds in (first, second):
+        assert sum(v for k, v in seconds.items() if k != "total") <= seconds["total"] + 1e-6
+
+
+def test_evidence_is_made_of_pyramid_tiles_finest_first(make_session):
+    session = make_session()
+    evidence = session.ask(QUESTION, budget=FEW).evidence
+    assert len(evidence) > 3
+    for item in evidence:
+        assert item.box_scene == session.pyramid.box_scene(item.tile)
+        assert item.tokens >= 1
+        assert 0 <= item.score <= 1
+    keys = [(item.tile.level, -item.score) for item in evidence]
+    assert keys == sorted(keys)
+    assert len({item.tile for item in evidence}) == len(evidence)
+
+
+def test_scores_of_evidence_are_shares_of_a_level(make_session):
+    answer = make_session().ask(QUESTION, budget=Budget(tiles=12, tokens=2000))
+    for level in answer.cost.tiles_by_level:
+        total = sum(item.score for item in answer.evidence if item.tile.level == level)
+        assert total == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("focus", ["attention", "overview", "uniform", "full"])
+def test_every_way_of_looking_answers(make_session, make_png, focus):
+    answer = make_session(make_png(150, 200)).ask(QUESTION, focus=focus)
+    assert answer.cost.tiles_encoded >= 2
+    if focus == "full":
+        assert answer.cost.tiles_by_level == {2: 1, 0: 12}
+
+
+def test_a_full_look_that_the_budget_cannot_hold_is_refused(make_session):
+    with pytest.raises(BudgetError, match="needs 1025 tiles"):
+        make_session().ask(QUESTION, budget=FEW, focus="full")
+
+
+def test_an_oracle_looks_at_its_box_and_needs_one(make_session):
+    box = Box(1500, 300, 1540, 330)
+    answer = make_session().ask(QUESTION, budget=FEW, focus="oracle", boxes=[box])
+    assert any(box.intersection(tile) for tile in answer.looks[-1].tiles)
+    with pytest.raises(GeometryError, match="at least one annotated box"):
+        make_session().ask(QUESTION, budget=FEW, focus="oracle")
+
+
+def test_words_that_name_no_strategy_are_refused_with_the_choices(make_session):
+    with pytest.raises(ModelError, match=r"unknown focus 'telepathy'; choose one of attention,"):
+        make_session().ask(QUESTION, budget=FEW, focus="telepathy")
+    with pytest.raises(ModelError, match="top_score"):
+        make_session().ask(QUESTION, budget=FEW, reduction="telepathy")
+
+
+@pytest.mark.parametrize("question", ["", " ", "\n\t  ", "x" * 10_000, "why " * 2500])
+def test_a_question_that_is_empty_or_endless_is_refused(make_session, question):
+    with pytest.raises(QuestionError, match=r"empty|at most 2000"):
+        make_session().ask(question, budget=FEW)
+
+
+def test_the_longest_question_is_answered(make_session):
+    words = ("what " * MAX_QUESTION_LENGTH)[: MAX_QUESTION_LENGTH - 1] + "?"
+    assert make_session().ask(words, budget=FEW).question == words
+
+
+def test_white_space_in_a_question_means_nothing(make_session):
+    plain = make_session().ask(QUESTION, budget=FEW)
+    spaced = make_session().ask("  " + QUESTION.replace(" ", " \n "), budget=FEW)
+    assert (plain.text, plain.confidence) == (spaced.text, spaced.confidence)
+
+
+@pytest.mark.parametrize("limits", [{"tiles": 0}, {"tiles": -1}, {"tokens": 0}, {"tokens": -1}])
+def test_a_budget_of_nothing_is_refused(limits):
+    with pytest.raises(BudgetError, match="at least 1"):
+        gf.Budget(**limits)
+
+
+def test_a_scene_without_a_valid_pixel_is_refused_in_words(make_session, make_tiff):
+    path = make_tiff(np.zeros((3, 300, 300), np.uint8), nodata=0)
+    with pytest.raises(SceneError, match="no valid pixel"):
+        make_session(path).ask(QUESTION, budget=FEW)
+
+
+def test_where_nothing_is_known_nothing_is_looked_at(make_session, make_tiff):
+    pixels = texture(512, 512)
+    pixels[:, :, 256:] = 0
+    answer = make_session(make_tiff(pixels, nodata=0)).ask(QUESTION, budget=FEW)
+    assert all(item.box_scene.x0 < 256 for item in answer.evidence)
+    assert answer.cost.tokens_total < 16 * answer.cost.tiles_encoded
+    for look in answer.looks:
+        assert (look.token_boxes[:, 0] < 256).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (10, 15), (1, 700), (700, 1), (65, 63)])
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_pictures_of_any_size_and_bands_answer(make_session, make_png, height, width, bands):
+    answer = make_session(make_png(height, width, bands)).ask(QUESTION, budget=FEW)
+    assert answer.cost.tokens_llm >= 1
+    inside = Box(0, 0, width, height)
+    assert all(item.box_scene.share_inside(inside) == 1 for item in answer.evidence)
+
+
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint16"), (4, "uint16"), (3, "float32")])
+def test_rasters_of_deep_pixels_answer(make_session, make_tiff, bands, dtype):
+    path = make_tiff(texture(200, 200, bands, dtype) * 40)
+    assert make_session(path).ask(QUESTION, budget=FEW).cost.tokens_llm == 60
+
+
+def test_the_bands_that_are_named_are_shown(make_session, make_tiff):
+    path = make_tiff(texture(100, 100, 4))
+    assert make_session(path, bands=(4, 3, 2)).reader.radiometry.bands == (4, 3, 2)
+
+
+@pytest.mark.parametrize("bands", [(9, 8, 7), (0, 1, 2), ()])
+def test_bands_that_do_not_exist_are_refused(make_session, bands):
+    with pytest.raises(gf.GeoFoveaError, match="band"):
+        make_session(bands=bands)
+
+
+def test_a_spent_time_budget_still_answers_and_says_so(make_session):
+    answer = make_session().ask(QUESTION, budget=Budget(tiles=12, tokens=60, seconds=1e-6))
+    assert answer.stopped == "time"
+    assert any("time budget ended the descent" in warning for warning in answer.warnings)
+    assert answer.cost.tokens_llm > 0
+
+
+def test_a_spent_memory_budget_still_answers_and_says_so(make_session):
+    answer = make_session().ask(QUESTION, budget=Budget(tiles=12, tokens=60, host_ram_mb=1))
+    assert answer.stopped == "memory"
+    assert any("memory budget ended the descent" in warning for warning in answer.warnings)
+
+
+def test_a_model_of_synthetic_scenes_warns_of_all_others(make_session, make_png, make_tiff):
+    def warned(path=None):
+        warnings = make_session(path).ask(QUESTION, budget=FEW).warnings
+        return any("knows synthetic scenes only" in warning for warning in warnings)
+
+    assert not warned()
+    assert warned(make_png(100, 100))
+    assert warned(make_tiff(texture(100, 100)))
+
+
+def test_unknown_words_and_a_missing_georeference_are_told(make_session, make_png):
+    warnings = make_session().ask("Where is the zeppelin?", budget=FEW).warnings
+    assert any("does not know the words where, zeppelin" in warning for warning in warnings)
+    assert make_session().ask(QUESTION, budget=FEW).warnings == ()
+    warnings = make_session(make_png(50, 50)).ask(QUESTION, budget=FEW).warnings
+    assert any("no georeference" in warning for warning in warnings)
+
+
+def test_ask_takes_a_path_or_a_scene_and_a_name_or_a_host(tiny_host, tiny_folder, scene_path):
+    by_names = gf.ask(str(scene_path), QUESTION, model=str(tiny_folder), budget=FEW)
+    by_values = gf.ask(gf.open_scene(scene_path), QUESTION, model=tiny_host, budget=FEW)
+    assert by_names.text == by_values.text
+    assert by_names.cost.seconds["open"] > 0
+    assert by_names.model == str(tiny_folder)
+
+
+@pytest.mark.slow
+def test_the_shipped_model_answers_most_questions_about_an_unseen_scene(tmp_path):
+    if not (embedded_model_path() / "config.json").exists():
+        pytest.skip("the embedded model is not there: run geofovea train, or get the release")
+    from geofovea.datasets.scene_files import write_scene
+
+    unseen = make_world(777, 4096, 4096)
+    write_scene(unseen, tmp_path / "unseen.tif")
+    session = gf.SceneSession(gf.open_scene(tmp_path / "unseen.tif"), load_host())
+    questions = ask_world(unseen, 3)
+    right = [session.ask(q.text).text == q.answer for q in questions]
+    assert len(right) >= 16
+    assert sum(right) / len(right) >= 0.6

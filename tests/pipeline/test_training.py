@@ -1,0 +1,183 @@
+"""A run is a function of its recipe alone, however often it is interrupted."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from pipeline_toys import QUESTION, TINY
+from safetensors.torch import load_file
+
+from geofovea.errors import DataError, OutputError
+from geofovea.pipeline import training
+from geofovea.pipeline.export import draw_curve, export_model, read_log, write_card
+from geofovea.pipeline.lessons import LessonPlan
+from geofovea.pipeline.models import load_host
+from geofovea.pipeline.training import Phase, Recipe, default_recipe, load_student, train
+from geofovea.regionfocus.budget import Budget
+
+PLAN = LessonPlan(
+    coarse_levels=1, coarse_tiles=1, native_tiles=2, questions=3, scene_sides=(2048,), dropped=0.2
+)
+RECIPE = Recipe(seed=4, shape=TINY, phases=(Phase(3, 2, PLAN), Phase(1, 2, PLAN)), warmup=2)
+PLAIN = {"workers": 0, "compiled": False, "log_every": 2, "measure_every": 100}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def numbers_as_before():
+    """Training changes how this process treats denormal numbers and draws random ones."""
+    state = torch.get_rng_state()
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_rng_state(state)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_measurements():
+    """Held-out lessons are measured here for their presence, not for their number."""
+    with pytest.MonkeyPatch.context() as patch:
+        whole = training.measure
+        patch.setattr(training, "measure", lambda *args: whole(*args, batches=1))
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of four steps without interruption."""
+    folder = tmp_path_factory.mktemp("run")
+    list(train(RECIPE, folder, **PLAIN))
+    return folder
+
+
+def weights(folder):
+    return load_file(folder / training.STATE_FILE)
+
+
+def test_a_batch_is_a_function_of_seed_and_index():
+    first, again = training._Batches(RECIPE), training._Batches(RECIPE)
+    third = first[2]
+    again[0]
+    for name, value in again[2].items():
+        assert torch.equal(value, third[name])
+    assert not torch.equal(first[1]["tiles"], third["tiles"])
+    other = training._Batches(replace(RECIPE, seed=5))[2]
+    assert not torch.equal(other["tiles"], third["tiles"])
+    assert third["tiles"].shape == (2, 4, 64, 64, 3)
+    assert third["words"].shape == (2, 3, 16)
+
+
+def test_held_out_lessons_are_none_of_those_trained_on():
+    held_out = training._Batches(replace(RECIPE, phases=(Phase(2 * 10**9, 2, PLAN),)))[10**9]
+    for index in range(4):
+        assert not torch.equal(training._Batches(RECIPE)[index]["tiles"], held_out["tiles"])
+
+
+def test_a_run_that_was_interrupted_ends_with_the_very_same_weights(run, tmp_path):
+    for _ in range(3):  # each time, one step is taken
+        list(train(RECIPE, tmp_path, stop_after=0, **PLAIN))
+    assert json.loads((tmp_path / training.PROGRESS_FILE).read_text())["step"] == 3
+    list(train(RECIPE, tmp_path, **PLAIN))
+    ours, theirs = weights(tmp_path), weights(run)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+def test_a_step_moves_the_weights(run, tmp_path):
+    list(train(RECIPE, tmp_path, stop_after=0, **PLAIN))
+    early, late = weights(tmp_path), weights(run)
+    moved = [n for n in early if n.startswith("model.") and not torch.equal(early[n], late[n])]
+    assert len(moved) > 0.9 * len([n for n in early if n.startswith("model.")])
+
+
+def test_a_run_that_is_complete_does_nothing_more(run):
+    before = weights(run)
+    assert list(train(RECIPE, run, **PLAIN)) == []
+    assert all(torch.equal(value, before[name]) for name, value in weights(run).items())
+
+
+@pytest.mark.parametrize(
+    "other", [replace(RECIPE, seed=5), replace(RECIPE, shape=replace(TINY, focus_layer=2))]
+)
+def test_a_folder_of_another_run_is_refused(run, other):
+    with pytest.raises(DataError, match="name another folder"):
+        list(train(other, run, **PLAIN))
+
+
+def test_a_file_where_the_folder_should_be_is_an_output_error(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(OutputError, match="cannot be made"):
+        list(train(RECIPE, tmp_path / "run", **PLAIN))
+
+
+def test_a_folder_without_a_run_holds_no_student(tmp_path):
+    with pytest.raises(DataError, match="holds no training state"):
+        load_student(tmp_path)
+
+
+def test_the_student_of_a_run_comes_back_with_its_recipe(run):
+    student, recipe = load_student(run)
+    assert recipe == RECIPE
+    assert not student.training
+    embedding = weights(run)["model.llava.model.language_model.embed_tokens.weight"]
+    assert torch.equal(student.llava.lm_head.weight, embedding)
+
+
+def test_the_log_is_one_json_object_a_line(run):
+    lines = (run / training.LOG_FILE).read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert records == read_log(run)
+    losses = [r for r in records if "answer" in r]
+    assert [r["step"] for r in losses] == [2, 4]
+    for record in losses:
+        assert {"answer", "dense", "focus", "correct", "seconds"} <= set(record)
+        assert all(math.isfinite(record[name]) for name in ("answer", "dense", "focus"))
+    (measured,) = [r["held_out"] for r in records if "held_out" in r]
+    assert 0 <= measured["overall"] <= 1
+    assert all(0 <= mass <= 1 for mass in measured["focus_mass"])
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 1e-4), (4, 5e-4), (9, 1e-3), (10, 1e-3), (60, 5.1e-4), (110, 2e-5), (999, 2e-5)],
+)
+def test_the_learning_rate_climbs_and_falls_as_stated(step, rate):
+    recipe = Recipe(phases=(Phase(110, 1, PLAN),), learning_rate=1e-3, warmup=10)
+    assert recipe.learning_rate_at(step) == pytest.approx(rate)
+
+
+def test_phases_follow_each_other_and_the_last_goes_on():
+    first, second = RECIPE.phases
+    found = [RECIPE.phase_at(step) for step in (0, 2, 3, 99)]
+    assert found == [first, first, second, second]
+    assert RECIPE.steps == 4
+
+
+def test_the_default_recipe_scales_its_steps_and_keeps_its_phases():
+    whole, tenth = default_recipe(), default_recipe(0.1)
+    assert len(whole.phases) == len(tenth.phases)
+    assert tenth.steps == pytest.approx(whole.steps / 10, abs=2)
+    assert default_recipe(1e-9).steps == len(whole.phases)
+
+
+def test_a_run_becomes_a_model_that_answers_with_card_and_curve(run, tmp_path, make_session):
+    export_model(run, tmp_path / "model")
+    write_card(run, tmp_path / "model" / "README.md", RECIPE)
+    draw_curve(run, tmp_path / "curve.png")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "It knows synthetic scenes only" in card
+    assert "| steps | 4 (8 lessons, 24 questions) |" in card
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    host = load_host(str(tmp_path / "model"))
+    session = make_session()
+    session.host = host
+    answer = session.ask(QUESTION, budget=Budget(tiles=8, tokens=40))
+    assert answer.model == str(tmp_path / "model")
+    assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".md"}
+
+
+def test_writing_a_model_leaves_the_student_as_it_was(student, tiny_folder):
+    assert {p.dtype for p in student.parameters()} == {torch.float32}
+    stored = load_file(tiny_folder / "model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float16}

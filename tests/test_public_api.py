@@ -1,0 +1,51 @@
+"""What ``import geofovea`` offers, and what it costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import geofovea
+
+
+@pytest.mark.parametrize("name", geofovea.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(geofovea, name) is not None
+
+
+def test_the_public_names_are_exactly_those_that_are_declared():
+    listed = printed("import geofovea; print(*dir(geofovea))").split()
+    assert listed == sorted(geofovea.__all__)
+    assert len(set(geofovea.__all__)) == len(geofovea.__all__)
+    assert sorted(geofovea.__all__) == geofovea.__all__
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'geofovea' has no attribute 'telepathy'"):
+        _ = geofovea.telepathy
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = ("torch", "rasterio", "transformers", "numpy", "PIL", "click")
+    code = f"import sys, geofovea; print(*(n for n in {heavy} if n in sys.modules))"
+    assert printed(code).split() == []
+
+
+@pytest.mark.parametrize("name", ["GeoFoveaError", "Budget", "Box", "Pyramid", "Tile"])
+def test_small_values_need_no_heavy_import(name):
+    code = (
+        f"import sys, geofovea; geofovea.{name}; "
+        "print(*(n for n in ('torch', 'rasterio', 'transformers') if n in sys.modules))"
+    )
+    assert printed(code).split() == []
+
+
+def test_every_error_is_a_geofovea_error():
+    for name in geofovea.__all__:
+        if name.endswith("Error"):
+            assert issubclass(getattr(geofovea, name), geofovea.GeoFoveaError)
+
+
+def printed(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
