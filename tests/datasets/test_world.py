@@ -1,6 +1,7 @@
 """A world follows from its seed, and everything in it has room of its own."""
 
 import itertools
+import random
 from collections import Counter
 
 import pytest
@@ -21,7 +22,7 @@ from geofovea.datasets.vocabulary import (
     THINGS,
     URBAN,
 )
-from geofovea.datasets.world import MIN_SIDE, make_world
+from geofovea.datasets.world import MIN_SIDE, make_crowd, make_world
 from geofovea.errors import DataError
 from geofovea.tiling import Box
 
@@ -167,3 +168,15 @@ def test_every_word_is_used_and_none_much_more_than_the_others():
         times = Counter(used)
         assert set(times) == set(group)
         assert max(times.values()) < 1.35 * len(used) / len(group), group
+
+
+@pytest.mark.parametrize("slots", [1, 3, 6])
+def test_a_crowd_has_one_thing_on_each_place_and_all_of_them_inside(slots):
+    crowd = make_crowd(random.Random(5), slots)
+    (site,) = crowd.sites
+    assert (crowd.width, crowd.height) == (64 * slots, 64 * slots)
+    items = [site.hall, *site.things]
+    assert {(i.x // 64, i.y // 64) for i in items} == set(
+        itertools.product(range(slots), range(slots))
+    )
+    assert len(items) == slots**2

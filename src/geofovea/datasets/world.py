@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from geofovea.datasets.vocabulary import (
     COLORS,
     FILLER_SITES,
+    SETTINGS,
     SHAPES,
     SITES,
     STATUSES,
@@ -28,7 +29,7 @@ from geofovea.datasets.vocabulary import (
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["MIN_SIDE", "Hall", "Site", "Thing", "World", "make_world"]
+__all__ = ["MIN_SIDE", "Hall", "Site", "Thing", "World", "make_crowd", "make_world"]
 
 CELL_SIDE = 2048
 MIN_SIDE = 768
@@ -42,6 +43,7 @@ _PAD_SIDE = (240, 300)
 _PAD_RING = 60
 _THING_HALF_LENGTH = (14, 26)
 _HALL_HALF_LENGTH = (26, 34)
+_CROWD_PITCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,39 @@ def make_world(seed: int, width: int, height: int) -> World:
         for kind, (row, col) in zip(kinds, cells, strict=False)
     )
     return World(seed, width, height, cell_side, terrain, sites)
+
+
+def make_crowd(rng: random.Random, slots: int) -> World:
+    """A world that is one pad, crowded with things: one on each of ``slots × slots`` places.
+
+    A scene shows a handful of things; this is for learning to tell them apart.
+    """
+    side = slots * _CROWD_PITCH
+    everywhere = Box(0, 0, side, side)
+    places = [
+        (round((col + 0.5) * _CROWD_PITCH), round((row + 0.5) * _CROWD_PITCH))
+        for row in range(slots)
+        for col in range(slots)
+    ]
+    rng.shuffle(places)
+    hall = Hall(
+        rng.choice(SHAPES), *places[0], rng.randint(*_HALL_HALF_LENGTH), rng.uniform(0, 360)
+    )
+    things = tuple(
+        Thing(
+            rng.choice(THINGS),
+            rng.choice(list(COLORS)),
+            rng.choice(STATUSES),
+            x + rng.randint(-5, 5),
+            y + rng.randint(-5, 5),
+            rng.randint(*_THING_HALF_LENGTH),
+            rng.uniform(0, 360),
+        )
+        for x, y in places[1:]
+    )
+    surface = rng.choice(SURFACES)
+    site = Site(SITES[0], everywhere, everywhere, surface, SETTINGS[0], hall, things, 1.0)
+    return World(0, side, side, side, ((TERRAINS[0],),), (site,))
 
 
 def _terrain(rng: random.Random) -> str:

@@ -29,7 +29,7 @@ from geofovea.datasets.vocabulary import (
     SURFACES,
     THINGS,
 )
-from geofovea.datasets.world import Hall, Site, Thing, World, make_world
+from geofovea.datasets.world import Hall, Site, Thing, World, make_crowd, make_world
 from geofovea.pipeline.embedded import ModelShape
 from geofovea.pipeline.token_places import token_places
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -55,6 +55,7 @@ _COLOR_NAMES = tuple(COLORS)
 _FINEST_LEVEL_WITHOUT_THINGS = 2
 _FINEST_LEVEL_WITHOUT_SURFACE = 4
 _FINEST_LEVEL_WITHOUT_SETTING = 6
+_SHARE_OF_COARSE_CROWDS = 0.15
 _COARSEST_LEVEL_WITHIN_SITE = 1
 """Up to this level a tile on a site shows nothing of what is around it."""
 
@@ -68,6 +69,8 @@ class LessonPlan:
         coarse_levels: Number of coarse levels shown.
         coarse_tiles: Tiles of each of them.
         native_tiles: Native tiles.
+        crowded_tiles: Tiles full of things instead of native tiles of a scene. They are for
+            learning names, not for answering: a plan with them has no questions.
         questions: Questions a lesson.
         question_length: Tokens a question may have, the answer and the end included.
         scene_sides: Sides of the scenes in pixels; each lesson draws one.
@@ -81,6 +84,7 @@ class LessonPlan:
     coarse_levels: int = 2
     coarse_tiles: int = 2
     native_tiles: int = 6
+    crowded_tiles: int = 0
     questions: int = 32
     question_length: int = 16
     scene_sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
@@ -90,7 +94,8 @@ class LessonPlan:
     @property
     def tiles(self) -> int:
         """Tiles of a lesson."""
-        return self.overview + self.coarse_levels * self.coarse_tiles + self.native_tiles
+        coarse = self.overview + self.coarse_levels * self.coarse_tiles
+        return coarse + self.native_tiles + self.crowded_tiles
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,10 @@ def lessons(
         side = rng.choice(plan.scene_sides)
         world = make_world(rng.getrandbits(48), side, side)
         for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
-            yield _make_lesson(rng, world, site, shape, plan, word_ids)
+            if plan.crowded_tiles:
+                yield _make_drill(rng, world, site, shape, plan)
+            else:
+                yield _make_lesson(rng, world, site, shape, plan, word_ids)
 
 
 def _make_lesson(
@@ -143,7 +151,8 @@ def _make_lesson(
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
     groups = _choose_tiles(rng, pyramid, site, plan)
     tiles = [tile for group in groups for tile in group]
-    boxes = [_TokenBoxes(pyramid, tile, shape.grid) for tile in tiles]
+    shown = [_show(rng, world, pyramid, tile, shape) for tile in tiles]
+    boxes = [b for _, b, _ in shown]
     seen = {t for t in tiles if t.level == 0}
     whole_pad = seen.issuperset(pyramid.tiles_over(0, site.pad))
     asked = list(islice(_answerable(world, site, rng, whole_pad), plan.questions))
@@ -153,25 +162,60 @@ def _make_lesson(
         >= rng.uniform(0, plan.dropped)
     ) | np.repeat([t.level == 0 and rng.random() < 0.7 for t in tiles], shape.grid**2)
     words, targets = _spell(asked, plan, word_ids)
-    side = shape.tile_size
     return Lesson(
-        tiles=np.stack(
-            [
-                _compressed(
-                    rng, render_window(world, t.level, t.col * side, t.row * side, side, side)
-                )
-                for t in tiles
-            ]
-        ),
+        tiles=np.stack([pixels for pixels, _, _ in shown]),
         places=np.concatenate([token_places(pyramid, t, shape.grid) for t in tiles]),
         visible=visible,
         group=np.repeat([i for i, g in enumerate(groups) for _ in g], shape.grid**2),
-        dense=np.concatenate([_dense_labels(world, b) for b in boxes], 1),
+        dense=np.concatenate([dense for _, _, dense in shown], 1),
         words=words,
         targets=targets,
         focus=np.stack([np.concatenate([b.over_any(q.places) for b in boxes]) for q in asked]),
         category=np.array([CATEGORIES.index(q.category) for q in asked]),
     )
+
+
+def _make_drill(
+    rng: random.Random, world: World, site: Site, shape: ModelShape, plan: LessonPlan
+) -> Lesson:
+    """Tiles with dense labels alone: some coarse ones of a scene, the others crowded."""
+    pyramid = Pyramid(world.width, world.height, shape.tile_size)
+    shown = [
+        _show(rng, world, pyramid, tile, shape)
+        for group in _choose_tiles(rng, pyramid, site, plan)
+        for tile in group
+    ]
+    for _ in range(plan.crowded_tiles):
+        level = int(rng.random() < _SHARE_OF_COARSE_CROWDS)
+        crowd = make_crowd(rng, (shape.tile_size << level) // 64)
+        crowd_pyramid = Pyramid(crowd.width, crowd.height, shape.tile_size)
+        pixels, boxes, dense = _show(rng, crowd, crowd_pyramid, Tile(level, 0, 0), shape)
+        for name in ("site", "setting"):
+            dense[list(DENSE_LABELS).index(name)] = IGNORED
+        shown.append((pixels, boxes, dense))
+    tokens = plan.tiles * shape.grid**2
+    nothing = np.zeros((0, plan.question_length), np.int64)
+    return Lesson(
+        tiles=np.stack([pixels for pixels, _, _ in shown]),
+        places=np.zeros((tokens, 3), np.float32),
+        visible=np.concatenate([boxes.on_scene for _, boxes, _ in shown]),
+        group=np.zeros(tokens, np.int64),
+        dense=np.concatenate([dense for _, _, dense in shown], 1),
+        words=nothing,
+        targets=nothing,
+        focus=np.zeros((0, tokens), bool),
+        category=np.zeros(0, np.int64),
+    )
+
+
+def _show(
+    rng: random.Random, world: World, pyramid: Pyramid, tile: Tile, shape: ModelShape
+) -> tuple[NDArray[np.uint8], _TokenBoxes, NDArray[np.int64]]:
+    """Pixels, token boxes and dense labels of one tile."""
+    side = shape.tile_size
+    pixels = render_window(world, tile.level, tile.col * side, tile.row * side, side, side)
+    boxes = _TokenBoxes(pyramid, tile, shape.grid)
+    return _compressed(rng, pixels), boxes, _dense_labels(world, boxes)
 
 
 def _compressed(rng: random.Random, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

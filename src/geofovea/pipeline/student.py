@@ -71,6 +71,8 @@ class Student(nn.Module):
         """Losses of a batch of lessons, see ``Lesson`` for the shapes (with a leading b)."""
         tokens = self._encode(batch["tiles"])
         dense = self._dense_loss(tokens, batch["dense"])
+        if not batch["words"].shape[1]:
+            return _only_dense(dense, batch)
         placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
         logits, attention_logits = self._decode(placed, batch)
         targets = batch["targets"]
@@ -136,6 +138,13 @@ class Student(nn.Module):
         hidden = decoder.norm(hidden[:, 1 + vision.shape[1] :])
         logits = self.llava.lm_head(hidden).float()
         return logits.view(batch_size, questions, length, -1), attention_logits
+
+
+def _only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
+    """The losses of lessons without questions."""
+    none = dense.new_zeros(())
+    asked = batch["words"].shape[:2]
+    return Losses(none, dense, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS)))
 
 
 def _packed_layout(visible: Tensor, questions: int, length: int) -> tuple[Tensor, Tensor]:

@@ -95,16 +95,25 @@ class Recipe:
 def default_recipe(scale: float = 1.0, seed: int = 0) -> Recipe:
     """The recipe of the shipped weights, its steps multiplied by ``scale``.
 
-    First the pad from near with little around it, many lessons a second: things get their names.
-    Then the pyramid as the descent sees it.
+    First tiles crowded with things, so that things get their names; then the pad from near with
+    little around it, many lessons a second; then the pyramid as the descent sees it.
     """
+    crowded = LessonPlan(
+        overview=False,
+        coarse_levels=1,
+        coarse_tiles=2,
+        native_tiles=0,
+        crowded_tiles=6,
+        questions=0,
+    )
     near = LessonPlan(overview=False, coarse_levels=1, coarse_tiles=1, native_tiles=4)
     pyramid = LessonPlan(coarse_levels=2, coarse_tiles=1, native_tiles=6)
     return Recipe(
         seed=seed,
         phases=(
+            Phase(max(1, round(1500 * scale)), 16, crowded),
             Phase(max(1, round(2500 * scale)), 16, near),
-            Phase(max(1, round(450 * scale)), 16, pyramid),
+            Phase(max(1, round(1500 * scale)), 16, pyramid),
         ),
     )
 
@@ -192,7 +201,9 @@ def train(
             last_time, last_step = now, step
             yield _log(folder, record)
         if step % measure_every == 0 or ends:
-            yield _log(folder, {"step": step, "held_out": measure(student, recipe, step, device)})
+            if recipe.phase_at(step - 1).plan.questions:
+                held_out = measure(student, recipe, step, device)
+                yield _log(folder, {"step": step, "held_out": held_out})
             _save_state(student, optimizer, recipe, step, folder)
         if out_of_time:
             return
@@ -265,7 +276,7 @@ def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
         "answer": round(losses.answer.item(), 4),
         "dense": round(losses.dense.item(), 4),
         "focus": round(losses.focus.item(), 4),
-        "correct": round(losses.correct.float().mean().item(), 4),
+        "correct": round(losses.correct.float().sum().item() / max(1, losses.correct.numel()), 4),
         "questions": batch["words"].shape[0] * batch["words"].shape[1],
     }
 

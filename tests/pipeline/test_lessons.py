@@ -1,0 +1,106 @@
+"""Lessons show what they claim to, and label it truly."""
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from geofovea.datasets.vocabulary import CATEGORIES
+from geofovea.pipeline.embedded import ModelShape, vocabulary
+from geofovea.pipeline.lessons import DENSE_LABELS, IGNORED, LessonPlan, lessons
+
+SHAPE = ModelShape()
+WORD_IDS = {word: index for index, word in enumerate(vocabulary())}
+NEAR = LessonPlan(
+    overview=False,
+    coarse_levels=1,
+    coarse_tiles=1,
+    native_tiles=4,
+    questions=16,
+    scene_sides=(4096, 16384),
+    distracted=0,
+    dropped=0,
+)
+CROWDED = replace(NEAR, native_tiles=0, crowded_tiles=3, questions=0)
+
+
+@pytest.fixture(scope="module")
+def near():
+    return list(islice(lessons(11, SHAPE, NEAR, WORD_IDS), 6))
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    return list(islice(lessons(11, SHAPE, CROWDED, WORD_IDS), 4))
+
+
+def words_of(lesson, row):
+    spelled = {index: word for word, index in WORD_IDS.items()}
+    ids = [i for i in lesson.words[row].tolist() if i != WORD_IDS["<pad>"]]
+    return [spelled[i] for i in ids]
+
+
+def test_every_word_that_a_question_or_answer_uses_has_a_token(near):
+    for lesson in near:
+        assert lesson.words.min() >= 0
+        assert not (lesson.words == WORD_IDS["<unk>"]).any()
+
+
+def test_the_targets_are_the_answer_behind_the_question_and_then_the_end(near):
+    for lesson in near:
+        for row, targets in enumerate(lesson.targets):
+            said = words_of(lesson, row)
+            places = np.flatnonzero(targets != IGNORED)
+            assert said[places[0]] == "?"
+            assert targets[places[0]] == WORD_IDS[said[-1]]
+            assert targets[places[1]] == WORD_IDS["</s>"]
+            assert len(places) == 2
+
+
+def test_some_token_lies_where_a_question_about_one_thing_says_to_look(near):
+    for lesson in near:
+        shown = (lesson.focus & lesson.visible).any(1)
+        assert shown.mean() > 0.5
+        assert lesson.focus.shape == (NEAR.questions, NEAR.tiles * SHAPE.grid**2)
+
+
+def test_the_color_that_is_asked_for_is_the_label_of_the_tokens_to_look_at(near):
+    color = list(DENSE_LABELS).index("color")
+    names = ("red", "green", "blue", "white", "black", "yellow", "orange", "purple")
+    checked = 0
+    for lesson in near:
+        for row in np.flatnonzero(lesson.category == CATEGORIES.index("object color")):
+            labels = lesson.dense[color][lesson.focus[row]]
+            labels = labels[labels != IGNORED]
+            if len(labels):
+                answer = words_of(lesson, row)[-1]
+                assert names.index(answer) in labels
+                checked += 1
+    assert checked > 5
+
+
+def test_a_dropped_share_hides_tokens_and_none_hides_only_padding(near):
+    assert all(lesson.visible.mean() > 0.8 for lesson in near)
+    plan = replace(NEAR, dropped=0.9)
+    hidden = [1 - lesson.visible.mean() for lesson in islice(lessons(3, SHAPE, plan, WORD_IDS), 6)]
+    assert max(hidden) > 0.1
+
+
+def test_crowded_lessons_have_names_to_learn_and_nothing_to_answer(crowded):
+    thing, site = (list(DENSE_LABELS).index(name) for name in ("thing", "site"))
+    per_tile = SHAPE.grid**2
+    for lesson in crowded:
+        assert lesson.words.shape == (0, CROWDED.question_length)
+        assert lesson.tiles.shape[0] == CROWDED.tiles
+        crowd = lesson.dense[:, per_tile:]
+        assert (crowd[thing] > 0).mean() > 0.3
+        assert (crowd[site] == IGNORED).all()
+        assert (lesson.dense[site, :per_tile] != IGNORED).any()
+
+
+def test_equal_arguments_give_equal_lessons(crowded):
+    again = list(islice(lessons(11, SHAPE, CROWDED, WORD_IDS), 4))
+    for one, other in zip(crowded, again, strict=True):
+        for name, value in vars(one).items():
+            assert np.array_equal(value, getattr(other, name)), name
