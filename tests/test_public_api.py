@@ -40,6 +40,15 @@ def test_small_values_need_no_heavy_import(name):
     assert printed(code).split() == []
 
 
+def test_training_needs_no_raster_library():
+    # so that it runs on a borrowed machine that has torch and transformers and little else
+    code = (
+        "import sys, geofovea.pipeline.training, geofovea.pipeline.export; "
+        "print(*(n for n in ('rasterio', 'shapely') if n in sys.modules))"
+    )
+    assert printed(code).split() == []
+
+
 def test_every_error_is_a_geofovea_error():
     for name in geofovea.__all__:
         if name.endswith("Error"):

@@ -9,6 +9,7 @@
 Everything below is imported when first used; importing the package is fast and needs no torch.
 """
 
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,11 @@ __all__ = [
     "open_scene",
 ]
 
-__version__ = _version("geofovea")
+try:
+    __version__ = _version("geofovea")
+except _PackageNotFoundError:
+    # run from a source tree that was never installed, as on a borrowed training machine
+    __version__ = "0+uninstalled"
 
 _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")} | {
     "Answer": "geofovea.pipeline.answer",

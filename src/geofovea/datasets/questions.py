@@ -10,12 +10,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from geofovea.datasets.vocabulary import CATEGORIES, COLORS, DIRECTIONS, THINGS
-from geofovea.datasets.world import Site, Thing, World
+from geofovea.datasets.world import Hall, Site, Thing, World
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["Question", "ask_about", "ask_world"]
+
+_Asker = Callable[[World, Site, random.Random], "Question | None"]
+_Item = TypeVar("_Item")
+_Answer = Callable[[Site, _Item], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +92,6 @@ def _count(_: World, site: Site, rng: random.Random) -> Question:
     return Question("count", text, str(number), None, (site.pad,))
 
 
-def _background(_: World, site: Site, rng: random.Random) -> Question | None:
-    things = _unique_things(site)
-    if not things:
-        return None
-    thing = rng.choice(things)
-    text = rng.choice(
-        (
-            f"What is the {thing.kind} at the {site.kind} standing on?",
-            f"What is the surface under the {thing.kind} at the {site.kind}?",
-        )
-    )
-    return Question("object background", text, site.surface, thing.box, (thing.box,))
-
-
 def _category(_: World, site: Site, rng: random.Random) -> Question | None:
     things = [t for t in site.things if len(site.of_color(t.color)) == 1]
     if not things:
@@ -115,52 +106,28 @@ def _category(_: World, site: Site, rng: random.Random) -> Question | None:
     return Question("object category", text, thing.kind, thing.box, (thing.box,))
 
 
-def _color(_: World, site: Site, rng: random.Random) -> Question | None:
-    things = _unique_things(site)
-    if not things:
-        return None
-    thing = rng.choice(things)
-    text = rng.choice(
-        (
-            f"What is the color of the {thing.kind} at the {site.kind}?",
-            f"What color is the {thing.kind} at the {site.kind}?",
-        )
-    )
-    return Question("object color", text, thing.color, thing.box, (thing.box,))
+def _thing_asker(category: str, wordings: tuple[str, str], answer: _Answer[Thing]) -> _Asker:
+    """Asks about a thing that is the only one of its kind on its pad."""
+
+    def ask(_: World, site: Site, rng: random.Random) -> Question | None:
+        things = _unique_things(site)
+        if not things:
+            return None
+        thing = rng.choice(things)
+        text = rng.choice(wordings).format(thing=thing.kind, site=site.kind)
+        return Question(category, text, answer(site, thing), thing.box, (thing.box,))
+
+    return ask
 
 
-def _shape(_: World, site: Site, rng: random.Random) -> Question:
-    text = rng.choice(
-        (
-            f"What is the shape of the hall at the {site.kind}?",
-            f"What shape is the hall at the {site.kind}?",
-        )
-    )
-    return Question("object shape", text, site.hall.shape, site.hall.box, (site.hall.box,))
+def _hall_asker(category: str, wordings: tuple[str, str], answer: _Answer[Hall]) -> _Asker:
+    """Asks about the hall of a site."""
 
+    def ask(_: World, site: Site, rng: random.Random) -> Question:
+        text = rng.choice(wordings).format(site=site.kind)
+        return Question(category, text, answer(site, site.hall), site.hall.box, (site.hall.box,))
 
-def _status(_: World, site: Site, rng: random.Random) -> Question | None:
-    things = _unique_things(site)
-    if not things:
-        return None
-    thing = rng.choice(things)
-    text = rng.choice(
-        (
-            f"What is the status of the {thing.kind} at the {site.kind}?",
-            f"Is the {thing.kind} at the {site.kind} parked moving or damaged?",
-        )
-    )
-    return Question("object status", text, thing.status, thing.box, (thing.box,))
-
-
-def _rural_or_urban(_: World, site: Site, rng: random.Random) -> Question:
-    text = rng.choice(
-        (
-            f"Is the hall at the {site.kind} located in a rural or urban area?",
-            f"Is the hall at the {site.kind} in a rural or urban area?",
-        )
-    )
-    return Question("rural or urban", text, site.setting, site.hall.box, (site.hall.box,))
+    return ask
 
 
 def _reasoning(world: World, site: Site, rng: random.Random) -> Question | None:
@@ -202,13 +169,45 @@ def _yes_no(right: bool) -> str:
     return "yes" if right else "no"
 
 
-_ASKERS: dict[str, Callable[[World, Site, random.Random], Question | None]] = {
+_ASKERS: dict[str, _Asker] = {
     "count": _count,
-    "object background": _background,
+    "object background": _thing_asker(
+        "object background",
+        (
+            "What is the {thing} at the {site} standing on?",
+            "What is the surface under the {thing} at the {site}?",
+        ),
+        lambda site, _: site.surface,
+    ),
     "object category": _category,
-    "object color": _color,
-    "object shape": _shape,
-    "object status": _status,
+    "object color": _thing_asker(
+        "object color",
+        (
+            "What is the color of the {thing} at the {site}?",
+            "What color is the {thing} at the {site}?",
+        ),
+        lambda _, thing: thing.color,
+    ),
+    "object shape": _hall_asker(
+        "object shape",
+        ("What is the shape of the hall at the {site}?", "What shape is the hall at the {site}?"),
+        lambda _, hall: hall.shape,
+    ),
+    "object status": _thing_asker(
+        "object status",
+        (
+            "What is the status of the {thing} at the {site}?",
+            "Is the {thing} at the {site} parked moving or damaged?",
+        ),
+        lambda _, thing: thing.status,
+    ),
     "reasoning": _reasoning,
-    "rural or urban": _rural_or_urban,
+    "rural or urban": _hall_asker(
+        "rural or urban",
+        (
+            "Is the hall at the {site} located in a rural or urban area?",
+            "Is the hall at the {site} in a rural or urban area?",
+        ),
+        lambda site, _: site.setting,
+    ),
 }

@@ -200,6 +200,7 @@ def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) ->
 @main.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the recipe's steps.")
+@click.option("--batch", default=16, show_default=True, help="Lessons a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render lessons.")
@@ -208,6 +209,7 @@ def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) ->
 def train(
     output: Path,
     scale: float,
+    batch: int,
     seed: int,
     device: str,
     workers: int,
@@ -219,7 +221,7 @@ def train(
 
     from geofovea.pipeline import export, training
 
-    recipe = training.default_recipe(scale, seed)
+    recipe = training.default_recipe(scale, seed, batch)
     records = training.train(
         recipe,
         output,

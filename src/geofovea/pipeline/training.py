@@ -92,8 +92,8 @@ class Recipe:
         return self.learning_rate * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2)
 
 
-def default_recipe(scale: float = 1.0, seed: int = 0) -> Recipe:
-    """The recipe of the shipped weights, its steps multiplied by ``scale``.
+def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 16) -> Recipe:
+    """The recipe, its steps multiplied by ``scale``, with ``batch`` lessons a step.
 
     First tiles crowded with things, so that things get their names; then the pad from near with
     little around it, many lessons a second; then the pyramid as the descent sees it.
@@ -111,9 +111,9 @@ def default_recipe(scale: float = 1.0, seed: int = 0) -> Recipe:
     return Recipe(
         seed=seed,
         phases=(
-            Phase(max(1, round(1500 * scale)), 16, crowded),
-            Phase(max(1, round(2500 * scale)), 16, near),
-            Phase(max(1, round(1500 * scale)), 16, pyramid),
+            Phase(max(1, round(1500 * scale)), batch, crowded),
+            Phase(max(1, round(2500 * scale)), batch, near),
+            Phase(max(1, round(1500 * scale)), batch, pyramid),
         ),
     )
 
