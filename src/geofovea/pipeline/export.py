@@ -114,8 +114,8 @@ def write_card(run: Path, path: Path, recipe: Recipe) -> None:
     records = read_log(run)
     last = [r for r in records if "held_out" in r][-1]
     hours = sum(r.get("seconds", 0) for r in records) / 3600
-    lessons = sum(p.steps * p.batch for p in recipe.phases)
-    questions = sum(p.steps * p.batch * p.plan.questions for p in recipe.phases)
+    logged = [r for r in records if "seconds" in r]
+    questions = sum(r["questions"] * r["seconds"] * r["steps_per_second"] for r in logged)
     rows = "\n".join(
         f"| {name} | {value:.3f} |" for name, value in last["held_out"]["accuracy"].items()
     )
@@ -126,7 +126,6 @@ def write_card(run: Path, path: Path, recipe: Recipe) -> None:
             shape=asdict(recipe.shape),
             seed=recipe.seed,
             steps=last["step"],
-            lessons=lessons,
             questions=questions,
             hours=hours,
             hardware=_hardware(),
@@ -155,7 +154,7 @@ the pipeline says so with every such answer.
 |---|---|
 | shape | `{shape}` |
 | data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
-| steps | {steps} ({lessons} lessons, {questions} questions) |
+| steps | {steps} (about {questions:,.0f} questions) |
 | time | {hours:.2f} h |
 | hardware | {hardware} |
 | made by | `geofovea train --output RUN` |

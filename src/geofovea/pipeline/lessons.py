@@ -66,7 +66,8 @@ class LessonPlan:
 
     Attributes:
         overview: Whether the overview is shown.
-        coarse_levels: Number of coarse levels shown.
+        base_tiles: Tiles of the base level, where other sites compete for the attention.
+        coarse_levels: Number of other coarse levels shown.
         coarse_tiles: Tiles of each of them.
         native_tiles: Native tiles.
         crowded_tiles: Tiles full of things instead of native tiles of a scene. They are for
@@ -81,6 +82,7 @@ class LessonPlan:
     """
 
     overview: bool = True
+    base_tiles: int = 0
     coarse_levels: int = 2
     coarse_tiles: int = 2
     native_tiles: int = 6
@@ -94,7 +96,7 @@ class LessonPlan:
     @property
     def tiles(self) -> int:
         """Tiles of a lesson."""
-        coarse = self.overview + self.coarse_levels * self.coarse_tiles
+        coarse = self.overview + self.base_tiles + self.coarse_levels * self.coarse_tiles
         return coarse + self.native_tiles + self.crowded_tiles
 
 
@@ -241,7 +243,10 @@ def _choose_tiles(
 ) -> list[list[Tile]]:
     """Tiles by level, coarse to fine: those that show the pad, filled up with others."""
     groups = [[pyramid.overview]] if plan.overview else []
-    coarse = list(range(1, pyramid.base_level + 1))
+    base = pyramid.base_level
+    if plan.base_tiles:
+        groups.append(_tiles_around(rng, pyramid, base, site.pad, plan.base_tiles))
+    coarse = list(range(1, base if plan.base_tiles else base + 1))
     levels = sorted(rng.sample(coarse, plan.coarse_levels), reverse=True)
     for level in levels:
         groups.append(_tiles_around(rng, pyramid, level, site.pad, plan.coarse_tiles))

@@ -155,12 +155,13 @@ def _packed_layout(visible: Tensor, questions: int, length: int) -> tuple[Tensor
     """
     batch, n = visible.shape
     device = visible.device
-    seen = F.pad(visible, (1, 0), value=True)
+    # not F.pad: compiled for a CPU it reads before the first element, which may be unmapped memory
+    seen = torch.cat([visible.new_ones(batch, 1), visible], 1)
     prefix = n + 1
     total = prefix + questions * length
     causal = torch.ones(total, total, dtype=torch.bool, device=device).tril()
     owner = torch.arange(total - prefix, device=device) // length
-    owner = F.pad(owner, (prefix, 0), value=-1)
+    owner = torch.cat([owner.new_full((prefix,), -1), owner])
     related = (owner[:, None] == owner[None]) | (owner[None] == -1)
     keys = torch.cat([seen, seen.new_ones(batch, total - prefix)], 1)
     mask = (causal & related)[None, None] & keys[:, None, None]
