@@ -167,7 +167,7 @@ def test_a_run_becomes_a_model_that_answers_with_card_and_curve(run, tmp_path, m
     draw_curve(run, tmp_path / "curve.png")
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "It knows synthetic scenes only" in card
-    assert "| steps | 4 (8 lessons, 24 questions) |" in card
+    assert "| steps | 4 (24 questions) |" in card
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     host = load_host(str(tmp_path / "model"))
     session = make_session()

@@ -115,7 +115,7 @@ def write_card(run: Path, path: Path, recipe: Recipe) -> None:
     last = [r for r in records if "held_out" in r][-1]
     hours = sum(r.get("seconds", 0) for r in records) / 3600
     logged = [r for r in records if "seconds" in r]
-    questions = sum(r["questions"] * r["seconds"] * r["steps_per_second"] for r in logged)
+    questions = sum(r["questions"] * round(r["seconds"] * r["steps_per_second"]) for r in logged)
     rows = "\n".join(
         f"| {name} | {value:.3f} |" for name, value in last["held_out"]["accuracy"].items()
     )
@@ -154,7 +154,7 @@ the pipeline says so with every such answer.
 |---|---|
 | shape | `{shape}` |
 | data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
-| steps | {steps} (about {questions:,.0f} questions) |
+| steps | {steps} ({questions:,} questions) |
 | time | {hours:.2f} h |
 | hardware | {hardware} |
 | made by | `geofovea train --output RUN` |

@@ -72,6 +72,9 @@ class LessonPlan:
         native_tiles: Native tiles.
         crowded_tiles: Tiles full of things instead of native tiles of a scene. They are for
             learning names, not for answering: a plan with them has no questions.
+        strangers: Share of questions about other sites than the one that is shown from near.
+            Without them the name of a site would never matter, and the attention would learn to
+            fall on any site at all.
         questions: Questions a lesson.
         question_length: Tokens a question may have, the answer and the end included.
         scene_sides: Sides of the scenes in pixels; each lesson draws one.
@@ -87,6 +90,7 @@ class LessonPlan:
     coarse_tiles: int = 2
     native_tiles: int = 6
     crowded_tiles: int = 0
+    strangers: float = 0.0
     questions: int = 32
     question_length: int = 16
     scene_sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
@@ -157,7 +161,7 @@ def _make_lesson(
     boxes = [b for _, b, _ in shown]
     seen = {t for t in tiles if t.level == 0}
     whole_pad = seen.issuperset(pyramid.tiles_over(0, site.pad))
-    asked = list(islice(_answerable(world, site, rng, whole_pad), plan.questions))
+    asked = list(islice(_asked(world, site, rng, whole_pad, plan.strangers), plan.questions))
     visible = np.concatenate([b.on_scene for b in boxes])
     visible &= np.asarray(
         np.random.default_rng(rng.getrandbits(32)).random(len(visible))
@@ -229,12 +233,16 @@ def _compressed(rng: random.Random, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]
     return np.asarray(Image.open(packed))
 
 
-def _answerable(
-    world: World, site: Site, rng: random.Random, whole_pad: bool
+def _asked(
+    world: World, site: Site, rng: random.Random, whole_pad: bool, strangers: float
 ) -> Iterator[Question]:
-    """Questions about a site; no counting where part of the pad is out of sight."""
-    for question in ask_about(world, site, rng):
-        if whole_pad or question.category != "count":
+    """Questions about a site, some about others; no counting where a pad is not seen whole."""
+    askers = {other: ask_about(world, other, rng) for other in world.named_sites}
+    others = [other for other in world.named_sites if other is not site]
+    while True:
+        is_stranger = bool(others) and rng.random() < strangers
+        question = next(askers[rng.choice(others) if is_stranger else site])
+        if question.category != "count" or (whole_pad and not is_stranger):
             yield question
 
 

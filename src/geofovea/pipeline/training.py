@@ -107,7 +107,9 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 16) -> Recipe
         questions=0,
     )
     near = LessonPlan(overview=False, coarse_levels=1, coarse_tiles=1, native_tiles=4)
-    pyramid = LessonPlan(base_tiles=4, coarse_levels=1, coarse_tiles=1, native_tiles=6)
+    pyramid = LessonPlan(
+        base_tiles=4, coarse_levels=1, coarse_tiles=1, native_tiles=6, strangers=0.5
+    )
     return Recipe(
         seed=seed,
         phases=(
