@@ -54,7 +54,7 @@ def write_scene(
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".geofovea-", dir=target.parent) as folder,
-            rasterio.Env(GDAL_CACHEMAX=256 * 2**20, GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.Env(GDAL_CACHEMAX=256 * 2**20),
         ):
             # in the target's own folder, so that the last step is a mere renaming
             raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"

@@ -221,8 +221,9 @@ class SceneSession:
         tokens = dict(zip(kept.tiles, counts, strict=True))
         items = []
         for look in descent.looks:
-            total = sum(look.tile_scores) or 1.0
-            for tile, score in zip(look.tiles, look.tile_scores, strict=True):
+            scores = look.tile_scores
+            total = sum(scores) or 1.0
+            for tile, score in zip(look.tiles, scores, strict=True):
                 if tile in tokens:
                     box = self.pyramid.box_scene(tile)
                     items.append(Evidence(tile, box, score / total, tokens[tile]))
