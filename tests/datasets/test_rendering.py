@@ -18,6 +18,7 @@ few = settings(deadline=None, max_examples=60)
 
 GREY = 128
 SOOT = (12, 10, 10)
+ASH = (150, 140, 128)
 
 
 levels = st.integers(0, 8)
@@ -176,7 +177,8 @@ def test_a_status_shows_at_its_place():
         else:
             assert differs.sum() > 0.05 * thing.half_length**2, thing
         if thing.status == "damaged":
-            assert ((pixels == SOOT).all(-1) & disc(pixels.shape[:2], 8)).sum() >= 10
+            burnt = ASH if thing.color == "black" else SOOT
+            assert ((pixels == burnt).all(-1) & disc(pixels.shape[:2], 26)).sum() >= 20
 
 
 def test_every_pad_looks_like_its_surface():

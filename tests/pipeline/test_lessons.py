@@ -20,6 +20,7 @@ NEAR = LessonPlan(
     questions=16,
     scene_sides=(4096, 16384),
     distracted=0,
+    alone=0,
     dropped=0,
 )
 CROWDED = replace(NEAR, native_tiles=0, crowded_tiles=3, questions=0)
@@ -85,6 +86,34 @@ def test_a_dropped_share_hides_tokens_and_none_hides_only_padding(near):
     plan = replace(NEAR, dropped=0.9)
     hidden = [1 - lesson.visible.mean() for lesson in islice(lessons(3, SHAPE, plan, WORD_IDS), 6)]
     assert max(hidden) > 0.1
+
+
+def test_a_lesson_shown_alone_shows_one_level_and_counts_no_answer_that_needs_another():
+    plan = replace(NEAR, alone=1.0)
+    for lesson in islice(lessons(5, SHAPE, plan, WORD_IDS), 12):
+        shown = set(lesson.group[lesson.visible].tolist())
+        assert len(shown) == 1
+        details = lesson.category != CATEGORIES.index("rural or urban")
+        details &= lesson.category != CATEGORIES.index("reasoning")
+        if shown == {0}:
+            assert not lesson.answered[details].any()
+
+
+def test_questions_count_where_their_place_is_shown_and_not_for_strangers(near):
+    for lesson in near:
+        looked = (lesson.focus & lesson.visible).any(1)
+        assert (looked | ~lesson.answered).all()
+    assert np.mean([lesson.answered.mean() for lesson in near]) > 0.4
+    plan = replace(NEAR, strangers=1.0)
+    details = {CATEGORIES.index(name) for name in ("object color", "object status", "count")}
+    for lesson in islice(lessons(5, SHAPE, plan, WORD_IDS), 6):
+        is_detail = np.isin(lesson.category, list(details))
+        assert not lesson.answered[is_detail].any()
+
+
+def test_a_distracted_lesson_counts_every_answer():
+    plan = replace(NEAR, distracted=1.0)
+    assert all(lesson.answered.all() for lesson in islice(lessons(5, SHAPE, plan, WORD_IDS), 6))
 
 
 def test_crowded_lessons_have_names_to_learn_and_nothing_to_answer(crowded):

@@ -139,12 +139,12 @@ def test_the_log_is_one_json_object_a_line(run):
 
 
 @pytest.mark.parametrize(
-    ("step", "rate"),
-    [(0, 1e-4), (4, 5e-4), (9, 1e-3), (10, 1e-3), (60, 5.1e-4), (110, 2e-5), (999, 2e-5)],
+    ("step", "pace"),
+    [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.51), (110, 0.02), (999, 0.02)],
 )
-def test_the_learning_rate_climbs_and_falls_as_stated(step, rate):
-    recipe = Recipe(phases=(Phase(110, 1, PLAN),), learning_rate=1e-3, warmup=10)
-    assert recipe.learning_rate_at(step) == pytest.approx(rate)
+def test_the_learning_rate_climbs_and_falls_as_stated(step, pace):
+    recipe = Recipe(phases=(Phase(110, 1, PLAN),), warmup=10)
+    assert recipe.pace_at(step) == pytest.approx(pace)
 
 
 def test_phases_follow_each_other_and_the_last_goes_on():

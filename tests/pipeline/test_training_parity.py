@@ -13,7 +13,13 @@ WORDS = vocabulary()
 NOISE = 1e-4
 """Of float32, as a share of the spread of what is compared: other kernels add in another order."""
 PLAN = LessonPlan(
-    coarse_levels=2, coarse_tiles=2, native_tiles=3, questions=4, scene_sides=(SIDE,), dropped=0
+    coarse_levels=2,
+    coarse_tiles=2,
+    native_tiles=3,
+    questions=4,
+    scene_sides=(SIDE,),
+    dropped=0,
+    alone=0,
 )
 
 

@@ -97,6 +97,8 @@ class _Pen:
 _SHADOW: Color = (30, 30, 34)
 _SHADOW_SHIFT = 2.5 * _OVERSAMPLING
 _SOOT: Color = (12, 10, 10)
+_ASH: Color = (150, 140, 128)
+_BURNS = (((0.45, 0.1), 0.17), ((-0.15, -0.15), 0.2), ((-0.65, 0.05), 0.15))
 _TRAIL_COLOR: Color = (250, 250, 250)
 _ROOF: Color = (150, 152, 158)
 
@@ -148,9 +150,8 @@ def _draw_thing(pen: _Pen, thing: Thing) -> None:
             pen.polygon(outline, color)
         _DETAILS.get(thing.kind, _no_detail)(pen, color)
     if thing.status == "damaged":
-        pen.disc((0, 0), 0.2, _SOOT)
-        pen.line((-0.7, -0.7), (0.7, 0.7), 0.11, _SOOT)
-        pen.line((-0.7, 0.7), (0.7, -0.7), 0.11, _SOOT)
+        for center, radius in _BURNS:
+            pen.disc(center, radius, _ASH if thing.color == "black" else _SOOT)
 
 
 def _no_detail(pen: _Pen, color: Color) -> None:

@@ -200,7 +200,7 @@ def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) ->
 @main.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the recipe's steps.")
-@click.option("--batch", default=16, show_default=True, help="Lessons a step; more on a GPU.")
+@click.option("--batch", default=4, show_default=True, help="Lessons a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render lessons.")

@@ -56,6 +56,8 @@ _FINEST_LEVEL_WITHOUT_THINGS = 2
 _FINEST_LEVEL_WITHOUT_SURFACE = 4
 _FINEST_LEVEL_WITHOUT_SETTING = 6
 _SHARE_OF_COARSE_CROWDS = 0.15
+_SHARE_OF_WHOLE_TILES = 0.7
+_ENOUGH_OF_A_PLACE = 0.6
 _COARSEST_LEVEL_WITHIN_SITE = 1
 """Up to this level a tile on a site shows nothing of what is around it."""
 
@@ -78,8 +80,9 @@ class LessonPlan:
         questions: Questions a lesson.
         question_length: Tokens a question may have, the answer and the end included.
         scene_sides: Sides of the scenes in pixels; each lesson draws one.
-        distracted: Share of lessons whose native tiles miss the pad, so that the model learns to
-            be unsure rather than to invent.
+        distracted: Share of lessons whose native tiles miss the pad and whose questions count all
+            the same, so that the model learns to be unsure rather than to invent.
+        alone: Share of lessons that show one level only, as the focus of a descent sees it.
         dropped: Largest share of vision tokens that is hidden, so that the model can stand
             having its tokens pruned.
     """
@@ -95,6 +98,7 @@ class LessonPlan:
     question_length: int = 16
     scene_sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
     distracted: float = 0.05
+    alone: float = 0.2
     dropped: float = 0.3
 
     @property
@@ -116,6 +120,8 @@ class Lesson:
         dense: int64 (len(DENSE_LABELS), n).
         words: int64 (q, question_length), padded behind.
         targets: int64 (q, question_length), the next word where it counts, else ``IGNORED``.
+        answered: bool (q,), whether what is shown is enough for an answer, or the lesson is one
+            in guessing.
         focus: bool (q, n), tokens that lie where the question says to look.
         category: int64 (q,), index into ``CATEGORIES``.
     """
@@ -127,6 +133,7 @@ class Lesson:
     dense: NDArray[np.int64]
     words: NDArray[np.int64]
     targets: NDArray[np.int64]
+    answered: NDArray[np.bool_]
     focus: NDArray[np.bool_]
     category: NDArray[np.int64]
 
@@ -155,30 +162,57 @@ def _make_lesson(
     word_ids: dict[str, int],
 ) -> Lesson:
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
-    groups = _choose_tiles(rng, pyramid, site, plan)
+    distracted = rng.random() < plan.distracted
+    groups = _choose_tiles(rng, pyramid, site, plan, distracted)
     tiles = [tile for group in groups for tile in group]
+    group = np.repeat([i for i, g in enumerate(groups) for _ in g], shape.grid**2)
     shown = [_show(rng, world, pyramid, tile, shape) for tile in tiles]
     boxes = [b for _, b, _ in shown]
     seen = {t for t in tiles if t.level == 0}
     whole_pad = seen.issuperset(pyramid.tiles_over(0, site.pad))
     asked = list(islice(_asked(world, site, rng, whole_pad, plan.strangers), plan.questions))
-    visible = np.concatenate([b.on_scene for b in boxes])
-    visible &= np.asarray(
-        np.random.default_rng(rng.getrandbits(32)).random(len(visible))
-        >= rng.uniform(0, plan.dropped)
-    ) | np.repeat([t.level == 0 and rng.random() < 0.7 for t in tiles], shape.grid**2)
+    visible = _visible(rng, tiles, boxes, plan.dropped)
+    if rng.random() < plan.alone:
+        visible &= group == rng.randrange(len(groups))
     words, targets = _spell(asked, plan, word_ids)
     return Lesson(
         tiles=np.stack([pixels for pixels, _, _ in shown]),
         places=np.concatenate([token_places(pyramid, t, shape.grid) for t in tiles]),
         visible=visible,
-        group=np.repeat([i for i, g in enumerate(groups) for _ in g], shape.grid**2),
+        group=group,
         dense=np.concatenate([dense for _, _, dense in shown], 1),
         words=words,
         targets=targets,
+        answered=np.array([distracted or _is_shown(q, boxes, visible) for q in asked]),
         focus=np.stack([np.concatenate([b.over_any(q.places) for b in boxes]) for q in asked]),
         category=np.array([CATEGORIES.index(q.category) for q in asked]),
     )
+
+
+def _visible(
+    rng: random.Random, tiles: list[Tile], boxes: list[_TokenBoxes], dropped: float
+) -> NDArray[np.bool_]:
+    """Tokens on the scene without some that are dropped at random, fewer of the native ones."""
+    on_scene = np.concatenate([b.on_scene for b in boxes])
+    chance = np.random.default_rng(rng.getrandbits(32)).random(len(on_scene))
+    spared = [tile.level == 0 and rng.random() < _SHARE_OF_WHOLE_TILES for tile in tiles]
+    kept = (chance >= rng.uniform(0, dropped)) | np.repeat(spared, len(on_scene) // len(tiles))
+    return np.asarray(on_scene & kept)
+
+
+def _is_shown(question: Question, boxes: list[_TokenBoxes], visible: NDArray[np.bool_]) -> bool:
+    """Whether the visible tokens are enough for an answer: fine ones, if details are asked for."""
+    is_coarse = question.category == "rural or urban" or len(question.places) > 1
+    by_tile = list(zip(boxes, np.split(visible, len(boxes)), strict=True))
+    for place in question.places:
+        shares = [
+            (b.overlap(place) * v).sum() / place.area
+            for b, v in by_tile
+            if is_coarse or b.level == 0
+        ]
+        if sum(shares) < _ENOUGH_OF_A_PLACE:
+            return False
+    return True
 
 
 def _make_drill(
@@ -188,7 +222,7 @@ def _make_drill(
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
     shown = [
         _show(rng, world, pyramid, tile, shape)
-        for group in _choose_tiles(rng, pyramid, site, plan)
+        for group in _choose_tiles(rng, pyramid, site, plan, distracted=False)
         for tile in group
     ]
     for _ in range(plan.crowded_tiles):
@@ -209,6 +243,7 @@ def _make_drill(
         dense=np.concatenate([dense for _, _, dense in shown], 1),
         words=nothing,
         targets=nothing,
+        answered=np.zeros(0, bool),
         focus=np.zeros((0, tokens), bool),
         category=np.zeros(0, np.int64),
     )
@@ -247,7 +282,7 @@ def _asked(
 
 
 def _choose_tiles(
-    rng: random.Random, pyramid: Pyramid, site: Site, plan: LessonPlan
+    rng: random.Random, pyramid: Pyramid, site: Site, plan: LessonPlan, distracted: bool
 ) -> list[list[Tile]]:
     """Tiles by level, coarse to fine: those that show the pad, filled up with others."""
     groups = [[pyramid.overview]] if plan.overview else []
@@ -258,7 +293,7 @@ def _choose_tiles(
     levels = sorted(rng.sample(coarse, plan.coarse_levels), reverse=True)
     for level in levels:
         groups.append(_tiles_around(rng, pyramid, level, site.pad, plan.coarse_tiles))
-    if rng.random() < plan.distracted:
+    if distracted:
         groups.append(_fill([], rng, pyramid, 0, site.box, plan.native_tiles))
     else:
         groups.append(_tiles_around(rng, pyramid, 0, site.pad, plan.native_tiles))

@@ -3,7 +3,7 @@
 Three signals, each with a reason:
 
 * the answer: cross entropy of the answer word and of the end, for many questions that share one
-  image prefix (a block mask keeps them from seeing each other);
+  image prefix and do not see each other;
 * dense labels: two thin heads name site, surface, thing, colour ... of every vision token. Without
   them the answers stay on a plateau for millions of questions;
 * focus: the last prompt token's attention at ``focus_layer`` must fall, level by level, on the
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from geofovea.pipeline.embedded import ModelShape, build_model
 from geofovea.pipeline.lessons import DENSE_LABELS, IGNORED
+from geofovea.pipeline.packed_attention import PACKED_QUESTIONS
 from geofovea.pipeline.row_attention import row_logits
 
 __all__ = ["IMAGE_MEAN", "IMAGE_STD", "Losses", "Student"]
@@ -61,7 +62,9 @@ class Student(nn.Module):
         self.shape = shape
         self.llava = build_model(shape)
         # sequences are short: plain matrix products beat the fused kernels' backward on a CPU
-        self.llava.set_attn_implementation("eager")
+        self.llava.set_attn_implementation(
+            {"vision_config": "eager", "text_config": PACKED_QUESTIONS}
+        )
         self.scene_position = nn.Linear(3, shape.width, bias=False)
         self.dense_head = nn.Linear(shape.width, sum(DENSE_LABELS.values()))
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN) * 255, persistent=False)
@@ -75,8 +78,12 @@ class Student(nn.Module):
             return _only_dense(dense, batch)
         placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
         logits, attention_logits = self._decode(placed, batch)
-        targets = batch["targets"]
-        answer = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=IGNORED)
+        targets, answered = batch["targets"], batch["answered"]
+        wanted = targets.masked_fill(~answered[..., None], IGNORED)
+        losses = F.cross_entropy(
+            logits.flatten(0, 2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        answer = losses / (wanted != IGNORED).sum().clamp_min(1)
         focus, mass = _focus_loss(attention_logits, batch)
         asked = _answer_position(targets)[..., None]
         predicted = logits.argmax(-1).gather(2, asked)
@@ -118,10 +125,9 @@ class Student(nn.Module):
         config = self.llava.config.text_config
         start = embed(torch.full_like(words[:, 0, :1], config.bos_token_id))
         hidden = torch.cat([start, vision, embed(words.flatten(1))], 1).to(vision.dtype)
-        mask, positions = _packed_layout(visible, questions, length)
-        bias = torch.zeros_like(mask, dtype=hidden.dtype).masked_fill(
-            ~mask, torch.finfo(hidden.dtype).min
-        )
+        # not F.pad: compiled for a CPU it reads before the first element, perhaps unmapped memory
+        seen = torch.cat([visible.new_ones(batch_size, 1), visible], 1)
+        positions = _packed_positions(seen, questions, length)
         decoder = self.llava.model.language_model
         rotary = decoder.rotary_emb(hidden, positions)
         attention_logits = hidden.new_zeros(())
@@ -131,9 +137,10 @@ class Student(nn.Module):
                 attention_logits = row_logits(layer, hidden, rotary, rows, 1, vision.shape[1])
             hidden = layer(
                 hidden,
-                attention_mask=bias,
+                attention_mask=seen,
                 position_ids=positions,
                 position_embeddings=rotary,
+                question_length=length,
             )
         hidden = decoder.norm(hidden[:, 1 + vision.shape[1] :])
         logits = self.llava.lm_head(hidden).float()
@@ -147,28 +154,14 @@ def _only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
     return Losses(none, dense, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS)))
 
 
-def _packed_layout(visible: Tensor, questions: int, length: int) -> tuple[Tensor, Tensor]:
-    """Who sees whom, bool (b, 1, s, s), and positions (b, s): start, vision, then questions.
+def _packed_positions(seen: Tensor, questions: int, length: int) -> Tensor:
+    """Positions (b, s) of the prefix, then of questions that each go on behind what is seen of it.
 
-    Every question sees the start, the visible vision tokens and its own earlier words, and its
-    positions continue behind the visible tokens as if it stood alone.
+    So every question has the positions that it would have alone behind the pruned prefix.
     """
-    batch, n = visible.shape
-    device = visible.device
-    # not F.pad: compiled for a CPU it reads before the first element, which may be unmapped memory
-    seen = torch.cat([visible.new_ones(batch, 1), visible], 1)
-    prefix = n + 1
-    total = prefix + questions * length
-    causal = torch.ones(total, total, dtype=torch.bool, device=device).tril()
-    owner = torch.arange(total - prefix, device=device) // length
-    owner = torch.cat([owner.new_full((prefix,), -1), owner])
-    related = (owner[:, None] == owner[None]) | (owner[None] == -1)
-    keys = torch.cat([seen, seen.new_ones(batch, total - prefix)], 1)
-    mask = (causal & related)[None, None] & keys[:, None, None]
     count = seen.sum(1, keepdim=True)
-    within = torch.arange(length, device=device).repeat(questions)
-    positions = torch.cat([seen.cumsum(1) - 1, count + within], 1)
-    return mask, positions
+    within = torch.arange(length, device=seen.device).repeat(questions)
+    return torch.cat([seen.cumsum(1) - 1, count + within], 1)
 
 
 def _answer_position(targets: Tensor) -> Tensor:

@@ -55,7 +55,9 @@ class Recipe:
         seed: Of the weights and of the lessons.
         shape: Of the model.
         phases: One after the other.
-        learning_rate: Its peak; warm-up is linear, the rest a cosine down to 2 %.
+        learning_rate: Peak for embeddings, heads and vectors (AdamW).
+        matrix_learning_rate: Peak for the matrices of the layers (Muon). Both warm up linearly and
+            fall along a cosine to 2 %.
         warmup: Steps of the warm-up.
         weight_decay: Of matrices; vectors have none.
         dense_weight: Weight of the dense labels.
@@ -66,6 +68,7 @@ class Recipe:
     shape: ModelShape = field(default_factory=ModelShape)
     phases: tuple[Phase, ...] = ()
     learning_rate: float = 1e-3
+    matrix_learning_rate: float = 4e-3
     warmup: int = 200
     weight_decay: float = 0.05
     dense_weight: float = 4.0
@@ -84,19 +87,22 @@ class Recipe:
             step -= phase.steps
         return self.phases[-1]
 
-    def learning_rate_at(self, step: int) -> float:
-        """Warm-up, then cosine."""
+    def pace_at(self, step: int) -> float:
+        """Factor of the learning rates: warm-up, then cosine."""
         if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
+            return (step + 1) / self.warmup
         share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2)
+        return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
-def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 16) -> Recipe:
+def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     """The recipe, its steps multiplied by ``scale``, with ``batch`` lessons a step.
 
-    First tiles crowded with things, so that things get their names; then the pad from near with
-    little around it, many lessons a second; then the pyramid as the descent sees it.
+    First tiles crowded with things, so that things get their names; then pads from near, with only
+    a little of the scene around them, many lessons a second; then the pyramid as a descent sees it.
+
+    Steps are small because early on their number counts, not their size: with the same tiles, 1,000
+    steps of 4 lessons name things far better than 250 of 16.
     """
     crowded = LessonPlan(
         overview=False,
@@ -106,16 +112,18 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 16) -> Recipe
         crowded_tiles=6,
         questions=0,
     )
-    near = LessonPlan(overview=False, coarse_levels=1, coarse_tiles=1, native_tiles=4)
+    near = LessonPlan(
+        overview=False, base_tiles=1, coarse_levels=0, native_tiles=4, strangers=0.2, alone=0.0
+    )
     pyramid = LessonPlan(
-        base_tiles=4, coarse_levels=1, coarse_tiles=1, native_tiles=6, strangers=0.5
+        base_tiles=4, coarse_levels=1, coarse_tiles=1, native_tiles=6, strangers=0.5, questions=24
     )
     return Recipe(
         seed=seed,
         phases=(
-            Phase(max(1, round(1500 * scale)), batch, crowded),
-            Phase(max(1, round(2500 * scale)), batch, near),
-            Phase(max(1, round(1500 * scale)), batch, pyramid),
+            Phase(max(1, round(4000 * scale)), batch, crowded),
+            Phase(max(1, round(6000 * scale)), batch, near),
+            Phase(max(1, round(5000 * scale)), batch, pyramid),
         ),
     )
 
@@ -176,9 +184,9 @@ def train(
     torch.set_flush_denormal(True)
     torch.manual_seed(recipe.seed)
     student = Student(recipe.shape).to(device)
-    optimizer = _optimizer(student, recipe)
-    step = _resume(student, optimizer, recipe, folder)
-    forward = torch.compile(student) if compiled else student
+    optimizers = _optimizers(student, recipe)
+    step = _resume(student, optimizers, recipe, folder)
+    forward = torch.compile(student, dynamic=False) if compiled else student
     loader = DataLoader(
         _Batches(recipe),
         sampler=range(step, recipe.steps),
@@ -189,9 +197,10 @@ def train(
     )
     started, last_time, last_step = time.monotonic(), time.monotonic(), step
     for batch in loader:
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = recipe.learning_rate_at(step)
-        losses = _step(forward, student, optimizer, recipe, batch, device)
+        for optimizer in optimizers:
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = parameters["peak"] * recipe.pace_at(step)
+        losses = _step(forward, student, optimizers, recipe, batch, device)
         step += 1
         out_of_time = time.monotonic() - started > stop_after
         ends = step == recipe.steps or out_of_time
@@ -206,29 +215,45 @@ def train(
             if recipe.phase_at(step - 1).plan.questions:
                 held_out = measure(student, recipe, step, device)
                 yield _log(folder, {"step": step, "held_out": held_out})
-            _save_state(student, optimizer, recipe, step, folder)
+            _save_state(student, optimizers, recipe, step, folder)
         if out_of_time:
             return
 
 
-def _optimizer(student: Student, recipe: Recipe) -> torch.optim.AdamW:
-    matrices = [p for p in student.parameters() if p.ndim > 1]
-    vectors = [p for p in student.parameters() if p.ndim <= 1]
-    return torch.optim.AdamW(
+def _optimizers(student: Student, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices of the layers, AdamW for all else (tables, heads, vectors)."""
+    llava = student.llava.model
+    parts = (llava.vision_tower, llava.multi_modal_projector, llava.language_model)
+    linear = [m for part in parts for m in part.modules() if isinstance(m, nn.Linear)]
+    in_layers = {id(m.weight) for m in linear}
+    matrices = [p for p in student.parameters() if id(p) in in_layers]
+    others = [p for p in student.parameters() if id(p) not in in_layers]
+    muon = torch.optim.Muon(
+        matrices,
+        lr=recipe.matrix_learning_rate,
+        weight_decay=recipe.weight_decay,
+        # one step moves a matrix as far as AdamW would
+        adjust_lr_fn="match_rms_adamw",
+    )
+    adam = torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=recipe.learning_rate,
         betas=(0.9, 0.95),
         fused=True,
     )
+    for optimizer in (muon, adam):
+        for parameters in optimizer.param_groups:
+            parameters["peak"] = parameters["lr"]
+    return muon, adam
 
 
 def _step(
     forward: Any,
     student: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: tuple[torch.optim.Optimizer, ...],
     recipe: Recipe,
     batch: dict[str, Tensor],
     device: str,
@@ -239,8 +264,9 @@ def _step(
     total = losses.answer + recipe.dense_weight * losses.dense + recipe.focus_weight * losses.focus
     total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     return losses
 
 
@@ -257,12 +283,14 @@ def measure(
             batch = {k: v.to(device) for k, v in made[_HELD_OUT + index].items()}
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 losses = student(batch)
-            for category, correct in zip(
+            for category, correct, answered in zip(
                 batch["category"].flatten().tolist(),
                 losses.correct.flatten().tolist(),
+                batch["answered"].flatten().tolist(),
                 strict=True,
             ):
-                right[CATEGORIES[category]].append(correct)
+                if answered:
+                    right[CATEGORIES[category]].append(correct)
             masses.append(losses.mass.flatten(0, 1))
     accuracy = {name: round(float(np.mean(v)), 4) for name, v in right.items() if v}
     mass = torch.cat(masses).nanmean(0)
@@ -274,11 +302,12 @@ def measure(
 
 
 def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
+    answered = batch["answered"].to(losses.correct.device)
     return {
         "answer": round(losses.answer.item(), 4),
         "dense": round(losses.dense.item(), 4),
         "focus": round(losses.focus.item(), 4),
-        "correct": round(losses.correct.float().sum().item() / max(1, losses.correct.numel()), 4),
+        "correct": round((losses.correct * answered).sum().item() / max(1, int(answered.sum())), 4),
         "questions": batch["words"].shape[0] * batch["words"].shape[1],
     }
 
@@ -291,16 +320,21 @@ def _log(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _save_state(
-    student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, step: int, folder: Path
+    student: Student,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    step: int,
+    folder: Path,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
     # in one file with the weights, or a crash between two files would part them
     tensors[_STEP] = torch.tensor(step)
     # two names of one tensor cannot both be written; loading ties them again
     tensors.pop("model.llava.lm_head.weight", None)
-    for index, moments in optimizer.state_dict()["state"].items():
-        for name, value in moments.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    for which, optimizer in enumerate(optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                tensors[f"optimizer.{which}.{index}.{name}"] = torch.as_tensor(value)
     aside = folder / (STATE_FILE + ".part")
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
     aside.replace(folder / STATE_FILE)
@@ -343,7 +377,12 @@ def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
         raise DataError(f"the training state does not fit: {missing=}, {unexpected=}")
 
 
-def _resume(student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, folder: Path) -> int:
+def _resume(
+    student: Student,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    folder: Path,
+) -> int:
     """Load the state in a folder, if there is one, and return the step to go on from."""
     if not (folder / PROGRESS_FILE).exists():
         return 0
@@ -356,11 +395,12 @@ def _resume(student: Student, optimizer: torch.optim.AdamW, recipe: Recipe, fold
             )
     tensors = load_file(folder / STATE_FILE)
     _load_weights(student, tensors)
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for which, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(f"optimizer.{which}."):
+                _, _, index, name = key.split(".", 3)
+                state.setdefault(int(index), {})[name] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
     return int(tensors[_STEP])
