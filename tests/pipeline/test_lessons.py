@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from geofovea.datasets.vocabulary import CATEGORIES
+from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.embedded import ModelShape, vocabulary
-from geofovea.pipeline.lessons import DENSE_LABELS, IGNORED, LessonPlan, lessons
+from geofovea.pipeline.lessons import LessonPlan, lessons
 
 SHAPE = ModelShape()
 WORD_IDS = {word: index for index, word in enumerate(vocabulary())}

@@ -14,7 +14,8 @@ from geofovea.pipeline import training
 from geofovea.pipeline.export import draw_curve, export_model, read_log, write_card
 from geofovea.pipeline.lessons import LessonPlan
 from geofovea.pipeline.models import load_host
-from geofovea.pipeline.training import Phase, Recipe, default_recipe, load_student, train
+from geofovea.pipeline.recipe import Phase, Recipe, default_recipe
+from geofovea.pipeline.training import load_student, train
 from geofovea.regionfocus.budget import Budget
 
 PLAN = LessonPlan(

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from geofovea.pipeline.dense_labels import IGNORED
 from geofovea.pipeline.embedded import vocabulary
-from geofovea.pipeline.lessons import IGNORED, LessonPlan, lessons
+from geofovea.pipeline.lessons import LessonPlan, lessons
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 

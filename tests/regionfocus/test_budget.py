@@ -9,8 +9,6 @@ import pytest
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.reduction import reductions
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
 
 @pytest.mark.parametrize("name", ["tiles", "tokens"])
@@ -43,7 +41,3 @@ def test_budget_and_names_are_imported_without_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_the_names_of_reductions_are_those_that_exist():
-    assert tuple(reductions) == REDUCTION_NAMES

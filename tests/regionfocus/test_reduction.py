@@ -6,22 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
-from geofovea.errors import BudgetError, ModelError
+from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.allocation import allot, keep_tokens
 from geofovea.regionfocus.baselines import look_full
 from geofovea.regionfocus.descent import descend
-from geofovea.regionfocus.reduction import (
-    RandomKeep,
-    Strided,
-    TokenContext,
-    TopScore,
-    make_reduction,
-    reductions,
-)
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.random_keep import RandomKeep
+from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.strided import Strided
+from geofovea.regionfocus.reductions.top_score import TopScore
 from geofovea.regionfocus.spread import even_positions
+from geofovea.regionfocus.strategies import REDUCTION_NAMES
 from geofovea.tiling.pyramid import Pyramid
 
 inf, nan = torch.inf, torch.nan
+SELECTING = ("top_score", "strided", "random")
+"""Reductions that need nothing but the scores that every focus gives."""
 
 
 def context(scores):
@@ -49,7 +49,7 @@ def test_top_score_without_a_finite_score_keeps_even_positions_and_says_so():
     assert (kept.index.tolist(), kept.info) == ([1, 3, 6, 8], {"fallback": "uniform"})
 
 
-@given(st.integers(0, 60), st.integers(-3, 70), st.sampled_from(sorted(reductions)))
+@given(st.integers(0, 60), st.integers(-3, 70), st.sampled_from(SELECTING))
 def test_every_reduction_keeps_the_clipped_number_in_ascending_order(n, k, name):
     scores = torch.rand(n, generator=torch.Generator().manual_seed(n))
     before = scores.clone()
@@ -71,10 +71,35 @@ def test_strided_keeps_even_positions():
     assert Strided().reduce(TokenContext(torch.zeros(10, 1)), 4).index.tolist() == [1, 3, 6, 8]
 
 
+def test_protected_tokens_are_always_kept_and_never_counted():
+    scores = torch.tensor([0.1, 0.9, 0.2, 0.8, 0.3])
+    protected = torch.tensor([True, False, False, False, True])
+    kept = TopScore().reduce(TokenContext(torch.zeros(5, 2), scores, protected=protected), 2)
+    assert kept.index.tolist() == [0, 1, 3, 4]
+
+
+def test_every_name_makes_the_reduction_that_bears_it():
+    assert tuple(make_reduction(name).name for name in REDUCTION_NAMES) == REDUCTION_NAMES
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scores": torch.zeros(4)},
+        {"grid": (2, 2)},
+        {"cls_attention": {3: torch.zeros(2, 4)}},
+        {"attention": {3: torch.zeros(2, 3, 4)}},
+    ],
+)
+def test_a_context_whose_fields_do_not_fit_its_tokens_is_refused(fields):
+    with pytest.raises(GeometryError, match="3"):
+        TokenContext(torch.zeros(3, 1), **fields)
+
+
 def test_an_unknown_reduction_and_a_missing_score_name_the_alternatives():
     with pytest.raises(ModelError, match="unknown reduction 'best'; choose one of top_score, str"):
         make_reduction("best")
-    with pytest.raises(ModelError, match=r"needs scores.*random, strided"):
+    with pytest.raises(ModelError, match=r"needs scores.*such as strided"):
         TopScore().reduce(TokenContext(torch.zeros(3, 1)), 2)
 
 
@@ -122,7 +147,7 @@ def test_an_impossible_sharing_is_refused():
     pyramids,
     st.integers(1, 40),
     st.integers(1, 600),
-    st.sampled_from(sorted(reductions)),
+    st.sampled_from(SELECTING),
     st.integers(0, 99),
 )
 def test_kept_tokens_fill_the_budget_in_reading_order_with_the_overview(

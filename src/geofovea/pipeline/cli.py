@@ -219,11 +219,11 @@ def train(
     """Train the embedded model from nothing; the same command goes on with a stopped run."""
     import math
 
-    from geofovea.pipeline import export, training
+    from geofovea.pipeline import export, recipe, training
 
-    recipe = training.default_recipe(scale, seed, batch)
+    made_by = recipe.default_recipe(scale, seed, batch)
     records = training.train(
-        recipe,
+        made_by,
         output,
         device=device,
         workers=workers,
@@ -233,7 +233,7 @@ def train(
     for record in records:
         click.echo(json.dumps(record), err=True)
     export.export_model(output, output / "model")
-    export.write_card(output, output / "model" / "README.md", recipe)
+    export.write_card(output, output / "model" / "README.md", made_by)
     export.draw_curve(output, output / "curve.png")
     click.echo(f"wrote {output / 'model'}")
 

@@ -18,8 +18,9 @@ from geofovea.pipeline.embedded import build_tokenizer
 from geofovea.pipeline.host_settings import SETTINGS_FILE
 from geofovea.pipeline.llava_host import SCENE_POSITION_FILE
 from geofovea.pipeline.output import make_folder, write_file, write_text
+from geofovea.pipeline.recipe import Recipe
 from geofovea.pipeline.student import IMAGE_MEAN, IMAGE_STD, Student
-from geofovea.pipeline.training import Recipe, load_student
+from geofovea.pipeline.training import load_student
 
 __all__ = ["draw_curve", "export_model", "read_log", "write_card", "write_model"]
 

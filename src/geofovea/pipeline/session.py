@@ -33,7 +33,7 @@ from geofovea.regionfocus.baselines import look_full, look_overview, look_unifor
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook, descend
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus
-from geofovea.regionfocus.reduction import make_reduction
+from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.strategies import FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile

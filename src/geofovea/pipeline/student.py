@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.embedded import ModelShape, build_model
-from geofovea.pipeline.lessons import DENSE_LABELS, IGNORED
 from geofovea.pipeline.packed_attention import PACKED_QUESTIONS
 from geofovea.pipeline.row_attention import row_logits
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.descent import Descent
-from geofovea.regionfocus.reduction import Reduction, Strided, TokenContext
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.reductions.strided import Strided
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["allot", "keep_tokens"]
@@ -82,13 +85,15 @@ def keep_tokens(
     kept, scores = [], []
     for look in descent.looks:
         # a reduction keeps at least one token: a level without a share keeps none
-        index = torch.arange(0)
+        index, merged = torch.arange(0), None
         if shares[look.level]:
             is_blind = look.is_flat and "scores" in reduction.requires
             choose = Strided() if is_blind else reduction
             context = TokenContext.of(look.tokens, look.scores)
-            index = choose.reduce(context, shares[look.level]).index
-        kept.append(look.tokens.select(index))
+            choice = choose.reduce(context, shares[look.level])
+            index, merged = choice.index, choice.features
+        chosen = look.tokens.select(index)
+        kept.append(chosen if merged is None else replace(chosen, features=merged))
         scores.append(look.scores[index])
     tokens = TokenSet.concat(kept)
     order = tokens.reading_order()

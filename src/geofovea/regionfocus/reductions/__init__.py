@@ -1,0 +1,1 @@
+"""Which tokens survive: one file a method, all behind one interface (``selector``)."""

@@ -1,0 +1,123 @@
+"""What a reduction may know of the tokens that it chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import GeometryError
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["TokenContext"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenContext:
+    """What a reduction may know of n tokens; it declares what it ``requires`` beyond features.
+
+    Attention maps are softmaxes within one tile: they cannot be compared between tiles. "Patches
+    only" means that the entry of a class token took part in the softmax and was dropped after it.
+
+    Attributes:
+        features: ``(n, d)``, tokens where the reduction acts.
+        scores: ``(n,)``, from the focus.
+        levels: int64 ``(n,)``.
+        tile_index: int64 ``(n,)``; tokens of one tile share a number.
+        boxes_scene: float64 ``(n, 4)`` as x0, y0, x1, y1.
+        grid: ``(rows, cols)``, if the n tokens are a whole row-major grid.
+        cls_attention: By encoder layer, ``(heads, n)``: the class token's attention, patches only.
+        received: By encoder layer, ``(n,)``: mean attention that a token receives over heads and
+            queries.
+        attention: By encoder layer, ``(heads, n, n)``: patch attention, rows are queries.
+        keys: ``(n, dk)``, mean over heads of the encoder's keys at the feature layer.
+        cls_key: ``(dk,)``, the same of the class token.
+        encoder_hidden: ``(n, dv)``, encoder output before the projector.
+        entropy: ``(n,)``, grey-level entropy of each token's pixels in bits.
+        text_embeds: ``(t, d)``, embeddings of the question in the space of the features.
+        text_similarity: ``(n,)``, likeness of token and question in a contrastive space.
+        protected: bool ``(n,)``, tokens that are always kept and never counted.
+        seed: For methods with declared randomness.
+
+    Raises:
+        GeometryError: If a field does not have one row per token.
+    """
+
+    features: Tensor
+    scores: Tensor | None = None
+    levels: Tensor | None = None
+    tile_index: Tensor | None = None
+    boxes_scene: Tensor | None = None
+    grid: tuple[int, int] | None = None
+    cls_attention: Mapping[int, Tensor] | None = None
+    received: Mapping[int, Tensor] | None = None
+    attention: Mapping[int, Tensor] | None = None
+    keys: Tensor | None = None
+    cls_key: Tensor | None = None
+    encoder_hidden: Tensor | None = None
+    entropy: Tensor | None = None
+    text_embeds: Tensor | None = None
+    text_similarity: Tensor | None = None
+    protected: Tensor | None = None
+    seed: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        n = len(self.features)
+        for name in _PER_TOKEN:
+            value = getattr(self, name)
+            if value is not None and len(value) != n:
+                raise GeometryError(f"{n} tokens need {n} {name}, got {len(value)}")
+        for name in ("cls_attention", "received", "attention"):
+            for layer, value in (getattr(self, name) or {}).items():
+                if value.shape[-1] != n:
+                    raise GeometryError(
+                        f"{name} of layer {layer} must be over {n} tokens, got {tuple(value.shape)}"
+                    )
+        if self.grid is not None and self.grid[0] * self.grid[1] != n:
+            raise GeometryError(f"a grid of {self.grid} does not hold {n} tokens")
+
+    @classmethod
+    def of(cls, tokens: TokenSet, scores: Tensor | None = None) -> TokenContext:
+        """The context that a token set provides."""
+        return cls(tokens.features, scores, tokens.levels, tokens.tile_index, tokens.boxes_scene)
+
+    def select(self, index: Tensor) -> TokenContext:
+        """The context of some of the tokens, in the order of ``index`` int64 ``(m,)``.
+
+        The grid is lost, for what is left of one is none.
+        """
+        chosen = {f.name: getattr(self, f.name) for f in fields(self)} | {"grid": None}
+        for name in _PER_TOKEN:
+            if chosen[name] is not None:
+                chosen[name] = chosen[name][index.to(chosen[name].device)]
+        for name in ("cls_attention", "received"):
+            if chosen[name] is not None:
+                chosen[name] = {k: v[..., index] for k, v in chosen[name].items()}
+        if self.attention is not None:
+            chosen["attention"] = {
+                k: v[..., index[:, None], index] for k, v in self.attention.items()
+            }
+        return TokenContext(**chosen)
+
+    @property
+    def candidates(self) -> Tensor:
+        """Indices of the tokens that are not protected, int64, ascending."""
+        if self.protected is None:
+            return torch.arange(len(self.features))
+        return (~self.protected).nonzero()[:, 0].cpu()
+
+
+_PER_TOKEN = (
+    "features",
+    "scores",
+    "levels",
+    "tile_index",
+    "boxes_scene",
+    "keys",
+    "encoder_hidden",
+    "entropy",
+    "text_similarity",
+    "protected",
+)

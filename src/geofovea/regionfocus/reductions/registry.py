@@ -1,0 +1,32 @@
+"""Reductions by name; a method's file is imported when it is first chosen."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.strategies import REDUCTION_NAMES
+
+__all__ = ["make_reduction"]
+
+_HOMES = {
+    "top_score": "top_score:TopScore",
+    "strided": "strided:Strided",
+    "random": "random_keep:RandomKeep",
+}
+"""Module of this folder and class, for each of ``REDUCTION_NAMES``."""
+
+
+def make_reduction(name: str) -> Reduction:
+    """The reduction of that name with its default settings.
+
+    Raises:
+        ModelError: If there is none; the message lists those there are.
+    """
+    if name not in _HOMES:
+        raise ModelError(f"unknown reduction {name!r}; choose one of {', '.join(REDUCTION_NAMES)}")
+    module, made = _HOMES[name].split(":")
+    found = getattr(import_module(f"geofovea.regionfocus.reductions.{module}"), made)
+    return cast(Reduction, found())

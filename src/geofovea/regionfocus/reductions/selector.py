@@ -1,0 +1,119 @@
+"""The interface of all reductions, and the rules that all of them keep.
+
+At least one token and at most as many as there are; all of them, untouched, when the budget holds
+them; indices in ascending order; protected tokens always, uncounted; nothing mutated; equal input,
+equal choice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.context import TokenContext
+
+__all__ = ["Kept", "Reduction", "Selector", "Stage"]
+
+Stage = Literal["tile", "encoder_layer", "encoder_output", "projected", "decoder_layer", "cache"]
+"""Where a reduction acts, in the order in which tokens pass."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """The choice of a reduction.
+
+    Attributes:
+        index: int64 ``(k,)``, ascending: which tokens stay, or which token each output stands for.
+        features: ``(k, d)``, where merging changed the values; None where tokens stay as they are.
+        groups: int64 ``(n,)``, the output that each token went into, −1 where it was dropped; None
+            for plain selection, and where tokens went into several outputs.
+        sizes: ``(k,)``, how many tokens each output stands for; None for plain selection.
+        info: What is worth telling, such as ``{"fallback": "uniform"}``.
+    """
+
+    index: Tensor
+    features: Tensor | None = None
+    groups: Tensor | None = None
+    sizes: Tensor | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+class Reduction(Protocol):
+    """Chooses or merges tokens under a budget."""
+
+    @property
+    def name(self) -> str:
+        """The word by which it is chosen."""
+        ...
+
+    @property
+    def stage(self) -> Stage:
+        """Where it acts."""
+        ...
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Fields of `TokenContext` that it cannot do without."""
+        ...
+
+    def reduce(self, context: TokenContext, k: int) -> Kept:
+        """Keep ``k`` of n tokens; ``k`` is clipped to ``1..n``, and n = 0 keeps none.
+
+        Raises:
+            ModelError: If the context lacks a required field.
+        """
+        ...
+
+
+class Selector(ABC):
+    """The rules that all reductions share; a method adds only its choice."""
+
+    name: ClassVar[str]
+    stage: ClassVar[Stage] = "projected"
+    requires: ClassVar[frozenset[str]] = frozenset()
+
+    def reduce(self, context: TokenContext, k: int) -> Kept:
+        """See `Reduction`."""
+        if missing := sorted(f for f in self.requires if getattr(context, f) is None):
+            raise ModelError(
+                f"the reduction {self.name!r} needs {', '.join(missing)}, which these tokens do "
+                "not have; choose one that needs less, such as strided or divprune"
+            )
+        candidates = context.candidates
+        k = min(max(k, 1), len(candidates))
+        if k == len(candidates):
+            return Kept(torch.arange(len(context.features)))
+        if len(candidates) == len(context.features):
+            return self._choose(context, len(candidates), k)
+        return self._beside_protected(context, candidates, k)
+
+    @abstractmethod
+    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+        """Keep ``k`` of ``n`` tokens, none of them protected, ``1 <= k < n``."""
+
+    def _beside_protected(self, context: TokenContext, candidates: Tensor, k: int) -> Kept:
+        """Choose among the others and put the protected tokens back where they were."""
+        assert context.protected is not None  # noqa: S101 - only called then
+        others = replace(context.select(candidates), protected=None)
+        kept = self._choose(others, len(candidates), k)
+        always = context.protected.nonzero()[:, 0].cpu()
+        index = torch.cat([candidates[kept.index], always])
+        order = torch.argsort(index, stable=True)
+        features = groups = sizes = None
+        if kept.features is not None:
+            whole = context.features[always.to(context.features.device)]
+            features = torch.cat([kept.features, whole])[order]
+        if kept.groups is not None:
+            # the place of an output before ordering leads to its place after it
+            place = torch.argsort(order)
+            groups = torch.full((len(context.features),), -1, dtype=torch.int64)
+            groups[candidates] = torch.where(kept.groups < 0, -1, place[kept.groups.clamp_min(0)])
+            groups[always] = place[len(kept.index) :]
+        if kept.sizes is not None:
+            sizes = torch.cat([kept.sizes, kept.sizes.new_ones(len(always))])[order]
+        return Kept(index[order], features, groups, sizes, kept.info)
