@@ -45,8 +45,10 @@ class LessonPlan:
         coarse_levels: Number of other coarse levels shown.
         coarse_tiles: Tiles of each of them.
         native_tiles: Native tiles.
-        crowded_tiles: Tiles full of things instead of native tiles of a scene. They are for
-            learning names, not for answering: a plan with them has no questions.
+        crowded_tiles: Tiles full of things, of no scene. They are for learning names, not for
+            answering: only the dense labels see them. A plan may have nothing else and no
+            questions. Without them in every lesson, names once learnt are lost again, for the
+            tiles of a scene show few things.
         strangers: Share of questions about other sites than the one that is shown from near.
             Without them the name of a site would never matter, and the attention would learn to
             fall on any site at all.
@@ -83,14 +85,17 @@ class LessonPlan:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Arrays of one lesson; k tiles, g tokens a side of a tile, n = k·g² tokens, q questions.
+    """Arrays of one lesson; k tiles of a scene and c crowded ones, q questions.
+
+    With g tokens a side of a tile there are n = k·g² tokens to answer from, and m = (k+c)·g² in
+    all, those of the crowded tiles last.
 
     Attributes:
-        tiles: uint8 (k, T, T, 3).
+        tiles: uint8 (k+c, T, T, 3).
         places: float32 (n, 3), see ``geofovea.pipeline.token_places``.
         visible: bool (n,), tokens on the scene that were not dropped.
         group: int64 (n,), tokens of one level share a number.
-        dense: int64 (len(DENSE_LABELS), n).
+        dense: int64 (len(DENSE_LABELS), m).
         words: int64 (q, question_length), padded behind.
         targets: int64 (q, question_length), the next word where it counts, else ``IGNORED``.
         answered: bool (q,), whether what is shown is enough for an answer, or the lesson is one
@@ -120,7 +125,7 @@ def lessons(
         side = rng.choice(plan.scene_sides)
         world = make_world(rng.getrandbits(48), side, side)
         for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
-            if plan.crowded_tiles:
+            if not plan.questions:
                 yield _make_drill(rng, world, site, shape, plan)
             else:
                 yield _make_lesson(rng, world, site, shape, plan, word_ids)
@@ -148,6 +153,7 @@ def _make_lesson(
     if rng.random() < plan.alone:
         visible &= group == rng.randrange(len(groups))
     words, targets = _spell(asked, plan, word_ids)
+    shown += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
     return Lesson(
         tiles=np.stack([pixels for pixels, _, _ in shown]),
         places=np.concatenate([token_places(pyramid, t, shape.grid) for t in tiles]),
@@ -198,20 +204,13 @@ def _make_drill(
         for group in _choose_tiles(rng, pyramid, site, plan, distracted=False)
         for tile in group
     ]
-    for _ in range(plan.crowded_tiles):
-        level = int(rng.random() < _SHARE_OF_COARSE_CROWDS)
-        crowd = make_crowd(rng, (shape.tile_size << level) // 64)
-        crowd_pyramid = Pyramid(crowd.width, crowd.height, shape.tile_size)
-        pixels, boxes, dense = _show(rng, crowd, crowd_pyramid, Tile(level, 0, 0), shape)
-        for name in ("site", "setting"):
-            dense[list(DENSE_LABELS).index(name)] = IGNORED
-        shown.append((pixels, boxes, dense))
-    tokens = plan.tiles * shape.grid**2
+    shown += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    tokens = (plan.tiles - plan.crowded_tiles) * shape.grid**2
     nothing = np.zeros((0, plan.question_length), np.int64)
     return Lesson(
         tiles=np.stack([pixels for pixels, _, _ in shown]),
         places=np.zeros((tokens, 3), np.float32),
-        visible=np.concatenate([boxes.on_scene for _, boxes, _ in shown]),
+        visible=np.zeros(tokens, bool),
         group=np.zeros(tokens, np.int64),
         dense=np.concatenate([dense for _, _, dense in shown], 1),
         words=nothing,
@@ -220,6 +219,19 @@ def _make_drill(
         focus=np.zeros((0, tokens), bool),
         category=np.zeros(0, np.int64),
     )
+
+
+def _show_crowd(
+    rng: random.Random, shape: ModelShape
+) -> tuple[NDArray[np.uint8], TokenBoxes, NDArray[np.int64]]:
+    """A tile full of things, with the labels of things alone; some are seen from twice as far."""
+    level = int(rng.random() < _SHARE_OF_COARSE_CROWDS)
+    crowd = make_crowd(rng, (shape.tile_size << level) // 64)
+    pyramid = Pyramid(crowd.width, crowd.height, shape.tile_size)
+    pixels, boxes, dense = _show(rng, crowd, pyramid, Tile(level, 0, 0), shape)
+    for name in ("site", "setting"):
+        dense[list(DENSE_LABELS).index(name)] = IGNORED
+    return pixels, boxes, dense
 
 
 def _show(

@@ -87,17 +87,30 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         questions=0,
     )
     near = LessonPlan(
-        overview=False, base_tiles=1, coarse_levels=0, native_tiles=4, strangers=0.2, alone=0.0
+        overview=False,
+        base_tiles=1,
+        coarse_levels=0,
+        native_tiles=4,
+        crowded_tiles=3,
+        strangers=0.2,
+        alone=0.0,
+        questions=20,
     )
     pyramid = LessonPlan(
-        base_tiles=4, coarse_levels=1, coarse_tiles=1, native_tiles=6, strangers=0.5, questions=24
+        base_tiles=3,
+        coarse_levels=1,
+        coarse_tiles=1,
+        native_tiles=6,
+        crowded_tiles=2,
+        strangers=0.5,
+        questions=20,
     )
     return Recipe(
         seed=seed,
         phases=(
             Phase(max(1, round(4000 * scale)), batch, crowded),
-            Phase(max(1, round(6000 * scale)), batch, near),
-            Phase(max(1, round(5000 * scale)), batch, pyramid),
+            Phase(max(1, round(4200 * scale)), batch, near),
+            Phase(max(1, round(2800 * scale)), batch, pyramid),
         ),
     )
 

@@ -76,6 +76,8 @@ class Student(nn.Module):
         dense = self._dense_loss(tokens, batch["dense"])
         if not batch["words"].shape[1]:
             return _only_dense(dense, batch)
+        # the tokens of crowded tiles come last, and nobody is asked about them
+        tokens = tokens[:, : batch["places"].shape[1]]
         placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
         logits, attention_logits = self._decode(placed, batch)
         targets, answered = batch["targets"], batch["answered"]
