@@ -182,3 +182,18 @@ def test_writing_a_model_leaves_the_student_as_it_was(student, tiny_folder):
     assert {p.dtype for p in student.parameters()} == {torch.float32}
     stored = load_file(tiny_folder / "model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
+
+
+def test_a_phase_with_frozen_vision_leaves_the_tower_alone_and_teaches_the_rest(tmp_path):
+    seeing, frozen = (
+        replace(RECIPE, phases=(Phase(2, 2, PLAN), Phase(2, 2, PLAN, vision_frozen=is_frozen)))
+        for is_frozen in (False, True)
+    )
+    states = {}
+    for name, recipe in (("before", replace(seeing, phases=seeing.phases[:1])), ("after", frozen)):
+        list(train(recipe, tmp_path / "run", workers=0, compiled=False, log_every=1))
+        student, _ = load_student(tmp_path / "run")
+        states[name] = student.state_dict()
+    changed = {k for k, v in states["after"].items() if not torch.equal(v, states["before"][k])}
+    assert not {name for name in changed if "vision_tower" in name}
+    assert {name for name in changed if "language_model" in name}

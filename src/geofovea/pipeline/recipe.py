@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geofovea.pipeline.embedded import ModelShape
@@ -14,11 +14,20 @@ __all__ = ["Phase", "Recipe", "default_recipe", "recipe_from_json"]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Some steps with one kind of lesson."""
+    """Some steps with one kind of lesson.
+
+    Attributes:
+        steps: How many.
+        batch: Lessons a step.
+        plan: Of the lessons.
+        vision_frozen: Whether the vision tower stays as it is: what it sees is learnt before what
+            to say about it, and steps without its backward pass take half of the time.
+    """
 
     steps: int
     batch: int
     plan: LessonPlan
+    vision_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,8 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     """The recipe, its steps multiplied by ``scale``, with ``batch`` lessons a step.
 
     First tiles crowded with things, so that things get their names; then pads from near, with only
-    a little of the scene around them, many lessons a second; then the pyramid as a descent sees it.
+    a little of the scene around them, many lessons a second, until the eyes are good and after
+    that for the words alone; then the pyramid as a descent sees it.
 
     Steps are small because early on their number counts, not their size: with the same tiles, 1,000
     steps of 4 lessons name things far better than 250 of 16.
@@ -96,21 +106,22 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         alone=0.0,
         questions=20,
     )
+    words = replace(near, crowded_tiles=0, questions=24)
     pyramid = LessonPlan(
         base_tiles=3,
         coarse_levels=1,
         coarse_tiles=1,
         native_tiles=6,
-        crowded_tiles=2,
         strangers=0.5,
-        questions=20,
+        questions=24,
     )
     return Recipe(
         seed=seed,
         phases=(
             Phase(max(1, round(4000 * scale)), batch, crowded),
-            Phase(max(1, round(4200 * scale)), batch, near),
-            Phase(max(1, round(2800 * scale)), batch, pyramid),
+            Phase(max(1, round(4000 * scale)), batch, near),
+            Phase(max(1, round(2500 * scale)), batch, words, vision_frozen=True),
+            Phase(max(1, round(4500 * scale)), batch, pyramid, vision_frozen=True),
         ),
     )
 
@@ -122,6 +133,7 @@ def recipe_from_json(given: dict[str, Any]) -> Recipe:
             p["steps"],
             p["batch"],
             LessonPlan(**p["plan"] | {"scene_sides": tuple(p["plan"]["scene_sides"])}),
+            p["vision_frozen"],
         )
         for p in given["phases"]
     )

@@ -60,6 +60,7 @@ class Student(nn.Module):
         """Make a randomly initialised student; seed torch before the call."""
         super().__init__()
         self.shape = shape
+        self.vision_frozen = False
         self.llava = build_model(shape)
         # sequences are short: plain matrix products beat the fused kernels' backward on a CPU
         self.llava.set_attn_implementation(
@@ -96,7 +97,8 @@ class Student(nn.Module):
         """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
         batch, count = tiles.shape[:2]
         pixels = (tiles.flatten(0, 1).float() - self.mean) / self.std
-        features = self.llava.model.vision_tower(pixels.permute(0, 3, 1, 2)).last_hidden_state
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vision_frozen):
+            features = self.llava.model.vision_tower(pixels.permute(0, 3, 1, 2)).last_hidden_state
         tokens = self.llava.model.multi_modal_projector(features[:, 1:])
         side, pool = self.shape.tile_size // self.shape.patch_size, self.shape.pool
         tokens = tokens.unflatten(1, (side // pool, pool, side // pool, pool)).mean((2, 4))

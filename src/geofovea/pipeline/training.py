@@ -111,6 +111,7 @@ def train(
         for optimizer in optimizers:
             for parameters in optimizer.param_groups:
                 parameters["lr"] = parameters["peak"] * recipe.pace_at(step)
+        student.vision_frozen = recipe.phase_at(step).vision_frozen
         losses = _step(forward, student, optimizers, recipe, batch, device)
         step += 1
         out_of_time = time.monotonic() - started > stop_after
