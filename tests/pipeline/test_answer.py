@@ -32,7 +32,8 @@ def placeless(make_session, make_png):
 def test_json_has_exactly_the_keys_of_the_contract(answer, scene_path):
     row = answer.to_json()
     assert set(row) == {
-        "question", "answer", "confidence", "model", "scene", "evidence", "cost", "warnings"
+        "question", "answer", "confidence", "model", "scene", "evidence", "cost", "warnings",
+        "radiometry",
     }  # fmt: skip
     assert set(row["scene"]) == {"path", "width", "height", "levels", "crs", "gsd_m"}
     assert set(row["cost"]) == {

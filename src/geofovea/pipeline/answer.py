@@ -17,6 +17,7 @@ from geofovea.pipeline.output import write_text
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.coordinates import geometry_crs, lonlat_from_scene, polygon_scene
 from geofovea.tiling.pyramid import Box, Tile
+from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ class Answer:
         looks: Where the model looked, coarse to fine.
         warnings: What a careful reader should know; empty if nothing.
         stopped: Why the descent ended.
+        radiometry: Which bands it saw, and how their numbers became colours.
     """
 
     question: str
@@ -207,6 +209,7 @@ class Answer:
     looks: tuple[Look, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     stopped: str = ""
+    radiometry: Radiometry | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract."""
@@ -227,6 +230,7 @@ class Answer:
             "evidence": self.evidence.to_json(),
             "cost": self.cost.to_json(),
             "warnings": list(self.warnings),
+            "radiometry": None if self.radiometry is None else self.radiometry.to_json(),
         }
 
 
