@@ -116,7 +116,7 @@ def test_without_georeference_there_is_no_geometry(placeless, tmp_path):
 def test_a_geodataframe_has_the_crs_and_the_areas_of_the_scene(answer):
     frame = answer.evidence.to_geodataframe()
     assert frame.crs.to_epsg() == 32633
-    assert list(frame.columns) == ["level", "row", "col", "score", "tokens", "geometry"]
+    assert list(frame.columns) == ["level", "row", "col", "score", "tokens", "area_m2", "geometry"]
     assert list(frame.area) == pytest.approx([i.box_scene.area * 0.25 for i in answer.evidence])
     assert int(frame.tokens.sum()) == answer.cost.tokens_llm
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.output import write_text
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.coordinates import geometry_crs, lonlat_from_scene, polygon_scene
+from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
@@ -92,7 +92,8 @@ class EvidenceList(Sequence[Evidence]):
             {
                 "type": "Feature",
                 "geometry": row.pop("geometry"),
-                "properties": row | {"tokens": item.tokens},
+                "properties": row
+                | {"tokens": item.tokens, "area_m2": area_m2(self._scene, item.box_scene)},
             }
             for row, item in zip(self.to_json(), self._items, strict=True)
         ]
@@ -100,6 +101,8 @@ class EvidenceList(Sequence[Evidence]):
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
         """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.
+
+        ``area_m2`` is the area on the ground, whatever the CRS does to areas.
 
         Raises:
             MissingExtraError: If geopandas is not installed.
@@ -117,6 +120,7 @@ class EvidenceList(Sequence[Evidence]):
                 "col": [item.tile.col for item in self._items],
                 "score": [item.score for item in self._items],
                 "tokens": [item.tokens for item in self._items],
+                "area_m2": [area_m2(self._scene, item.box_scene) for item in self._items],
             },
             geometry=located if on_map else [polygon_scene(i.box_scene) for i in self._items],
             crs=self._scene.crs_wkt if on_map else None,
