@@ -145,5 +145,7 @@ def _cut_at_antimeridian(shape: shapely.Geometry) -> list[shapely.Polygon]:
         shift = np.array([-360.0 * turn, 0.0])
         for part in shapely.get_parts(shapely.transform(piece, lambda xy, s=shift: xy + s)):
             if isinstance(part, shapely.Polygon) and part.area > 0:
-                pieces.append(orient(part, sign=1.0))
-    return pieces
+                pieces.append(part)
+    # a ring around a pole is closed on some meridian, which is no edge
+    whole = shapely.union_all(pieces) if len(pieces) > 1 else shapely.MultiPolygon(pieces)
+    return [orient(part, sign=1.0) for part in shapely.get_parts(whole)]

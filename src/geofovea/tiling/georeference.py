@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
@@ -27,7 +28,7 @@ Points = NDArray[np.float64]
 _WGS84 = "EPSG:4326"
 _ELLIPSOID = re.compile(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)')
 _EARTH_AXIS_M = (6.35e6, 6.40e6)
-_TRUE_TO_GROUND = 0.01
+_TRUE_TO_GROUND = 0.05
 _WGS84_AXIS_M, _WGS84_ECCENTRICITY_2 = 6378137.0, 0.00669437999014
 
 
@@ -151,7 +152,7 @@ class Georeference:
             return None
         try:
             lon, lat = warp_transform(self.crs, _WGS84, points_crs[:, 0], points_crs[:, 1])
-        except (CRSError, RasterioError):
+        except (CRSError, RasterioError, CPLE_BaseError):
             return None
         lonlat = np.column_stack((lon, lat))
         return lonlat if np.isfinite(lonlat).all() else None
@@ -159,8 +160,8 @@ class Georeference:
     def gsd_m(self, x_scene: float, y_scene: float) -> float | None:
         """Metres per pixel at a point: the square root of the area that one pixel covers.
 
-        These are metres of the projection where it is true to the ground within a percent, as UTM
-        and national grids are, and metres on the ground elsewhere: a pixel of Web Mercator that
+        These are metres of the projection where it is true to the ground within 5 %, as UTM and
+        national grids are, and metres on the ground elsewhere: a pixel of Web Mercator that
         claims a metre covers half of that at 60° north. In degrees on another planet, or without
         CRS, it is unknown.
         """
@@ -193,7 +194,7 @@ class Georeference:
         for lat in (90.0, -90.0) if self.is_on_earth and self.crs is not None else ():
             try:
                 x, y = warp_transform(_WGS84, self.crs, [0.0], [lat])
-            except (CRSError, RasterioError):
+            except (CRSError, RasterioError, CPLE_BaseError):
                 continue
             pole = self.scene_from_crs(np.column_stack((x, y)))
             if pole is not None and np.isfinite(pole).all():
