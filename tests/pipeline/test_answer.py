@@ -135,6 +135,28 @@ def test_a_turned_scene_keeps_the_areas_of_its_tiles(make_session, make_tiff):
     assert list(answer.evidence.to_geodataframe().area) == pytest.approx(areas)
 
 
+def test_evidence_has_its_area_on_the_ground_whatever_the_crs_does_to_areas(
+    make_session, make_tiff, tmp_path
+):
+    # at 60 degrees north a metre of Web Mercator is half a metre
+    mercator = Affine(1, 0, 1_113_194.9, 0, -1, 8_399_737.9)
+    path = make_tiff(texture(200, 300), transform=mercator, crs=CRS.from_epsg(3857))
+    answer = make_session(path).ask(QUESTION, budget=FEW)
+    expected = [pytest.approx(item.box_scene.area / 4, rel=1e-2) for item in answer.evidence]
+    assert list(answer.evidence.to_geodataframe().area_m2) == expected
+    answer.evidence.to_geojson(tmp_path / "e.geojson")
+    features = json.loads((tmp_path / "e.geojson").read_text(encoding="utf-8"))["features"]
+    assert [feature["properties"]["area_m2"] for feature in features] == expected
+    assert answer.scene.gsd_m == pytest.approx(0.5, rel=1e-2)
+
+
+def test_without_georeference_there_is_no_area(placeless, tmp_path):
+    assert set(placeless.evidence.to_geodataframe().area_m2) == {None}
+    placeless.evidence.to_geojson(tmp_path / "e.geojson")
+    features = json.loads((tmp_path / "e.geojson").read_text(encoding="utf-8"))["features"]
+    assert {feature["properties"]["area_m2"] for feature in features} == {None}
+
+
 def test_without_geopandas_the_extra_is_named(answer, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "geopandas", None)
     with pytest.raises(MissingExtraError, match=r"geofovea\[geo\]"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from geofovea.errors import SceneError
 from geofovea.tiling.composites import ROLES, Composite, composite_named
-from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
+from geofovea.tiling.handles import gdal_settings, open_dataset, read_errors
 from geofovea.tiling.scene import Scene
 
 __all__ = ["BandChoice", "BandRoles", "choose_bands", "find_roles"]
@@ -152,10 +152,10 @@ def find_roles(scene: Scene) -> BandRoles:
     Raises:
         SceneReadError: If the file cannot be opened.
     """
-    with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source)
-        waves = {b: wave for b in range(1, scene.count + 1) if (wave := _wavelength_um(handle, b))}
-        descriptions = [(text or "").strip() for text in handle.descriptions]
+    # a handle of one image shows no descriptions
+    with gdal_settings(), read_errors(scene.source), open_dataset(scene.source) as dataset:
+        waves = {b: wave for b in range(1, scene.count + 1) if (wave := _wavelength_um(dataset, b))}
+        descriptions = [(text or "").strip() for text in dataset.descriptions]
     by_wave = {}
     for role in ROLES.values():
         near = [b for b, wave in waves.items() if role.low_um <= wave < role.high_um]
@@ -210,11 +210,11 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
     )
 
 
-def _wavelength_um(handle: Any, band: int) -> float | None:
-    imagery = handle.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+def _wavelength_um(dataset: Any, band: int) -> float | None:
+    imagery = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
     if imagery is not None:
         return _number(imagery)
-    tags = {key.lower(): value for key, value in handle.tags(band).items()}
+    tags = {key.lower(): value for key, value in dataset.tags(band).items()}
     wave = _number(tags.get("wavelength", ""))
     if wave is None:
         return None

@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import SceneError
 from geofovea.tiling.bands import BandChoice, choose_bands
-from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
+from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.validity import read_band_masks, read_valid
 
@@ -226,10 +226,13 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
         if choice.composite is not None and choice.composite.is_index:
             if _is_complex(handle, chosen):
                 raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
+            # a handle of one image shows no scales
+            with open_dataset(scene.source) as dataset:
+                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in chosen]
             return Radiometry(
                 chosen,
                 stretch=((-1.0, 1.0),),
-                scaling=tuple((handle.scales[b - 1], handle.offsets[b - 1]) for b in chosen),
+                scaling=tuple(scaling),
                 composite=name,
                 has_declared_nodata=declared,
                 reason=f"{choice.reason}, computed from stored numbers with their scale and "

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags, Resampling
+from rasterio.windows import Window
 
+from geofovea.tiling.handles import ALL_OVERVIEWS, open_handle
 from geofovea.tiling.missing import is_missing_part
 from geofovea.tiling.scene import Scene
 
@@ -64,6 +66,8 @@ def read_band_masks(
     is_copy = MaskFlags.per_dataset in flags and handle.name != scene.source.path
     if scene.mask_kind == "nodata" and not is_copy:
         masks = handle.read_masks(list(bands), **options) >= _HALF
+    elif scene.mask_kind == "internal" and not is_copy and handle.width < scene.width:
+        masks = _masks_of_file(handle, scene, bands, options)
     elif scene.mask_kind in ("alpha", "internal") or is_copy:
         # one for all bands
         if "out_shape" in options:
@@ -79,6 +83,26 @@ def read_band_masks(
         )
         masks = declared if masks is None else masks & declared
     return masks
+
+
+def _masks_of_file(
+    handle: Any, scene: Scene, bands: tuple[int, ...], options: dict[str, Any]
+) -> NDArray[np.bool_]:
+    """The mask for a part of an overview, from the whole file.
+
+    An overview shows an own mask of ones where the mask has no overviews: one that was written
+    after them, or beside the file. The mask of the whole file is right in both cases, and cheap
+    where it has overviews. The pixels of such an overview may be mixed at the edge of its mask.
+    """
+    whole = open_handle(scene.source, ALL_OVERVIEWS)
+    window = options.get("window") or Window(0, 0, handle.width, handle.height)
+    x, y = whole.width / handle.width, whole.height / handle.height
+    shape = options.get("out_shape", (round(window.height), round(window.width)))[-2:]
+    native = Window(window.col_off * x, window.row_off * y, window.width * x, window.height * y)
+    mask = whole.read_masks(
+        [bands[0]], window=native, out_shape=(1, *shape), resampling=Resampling.average
+    )
+    return np.broadcast_to(mask >= _HALF, (len(bands), *shape))
 
 
 def _shares(handle: Any, window: Any) -> tuple[float, float, float, float]:
