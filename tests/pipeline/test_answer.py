@@ -32,7 +32,8 @@ def placeless(make_session, make_png):
 def test_json_has_exactly_the_keys_of_the_contract(answer, scene_path):
     row = answer.to_json()
     assert set(row) == {
-        "question", "answer", "confidence", "model", "scene", "evidence", "cost", "warnings"
+        "question", "answer", "confidence", "model", "scene", "evidence", "cost", "warnings",
+        "radiometry",
     }  # fmt: skip
     assert set(row["scene"]) == {"path", "width", "height", "levels", "crs", "gsd_m"}
     assert set(row["cost"]) == {
@@ -115,7 +116,7 @@ def test_without_georeference_there_is_no_geometry(placeless, tmp_path):
 def test_a_geodataframe_has_the_crs_and_the_areas_of_the_scene(answer):
     frame = answer.evidence.to_geodataframe()
     assert frame.crs.to_epsg() == 32633
-    assert list(frame.columns) == ["level", "row", "col", "score", "tokens", "geometry"]
+    assert list(frame.columns) == ["level", "row", "col", "score", "tokens", "area_m2", "geometry"]
     assert list(frame.area) == pytest.approx([i.box_scene.area * 0.25 for i in answer.evidence])
     assert int(frame.tokens.sum()) == answer.cost.tokens_llm
 
@@ -132,6 +133,28 @@ def test_a_turned_scene_keeps_the_areas_of_its_tiles(make_session, make_tiff):
     answer = make_session(path).ask(QUESTION, budget=FEW)
     areas = [4 * item.box_scene.area for item in answer.evidence]
     assert list(answer.evidence.to_geodataframe().area) == pytest.approx(areas)
+
+
+def test_evidence_has_its_area_on_the_ground_whatever_the_crs_does_to_areas(
+    make_session, make_tiff, tmp_path
+):
+    # at 60 degrees north a metre of Web Mercator is half a metre
+    mercator = Affine(1, 0, 1_113_194.9, 0, -1, 8_399_737.9)
+    path = make_tiff(texture(200, 300), transform=mercator, crs=CRS.from_epsg(3857))
+    answer = make_session(path).ask(QUESTION, budget=FEW)
+    expected = [pytest.approx(item.box_scene.area / 4, rel=1e-2) for item in answer.evidence]
+    assert list(answer.evidence.to_geodataframe().area_m2) == expected
+    answer.evidence.to_geojson(tmp_path / "e.geojson")
+    features = json.loads((tmp_path / "e.geojson").read_text(encoding="utf-8"))["features"]
+    assert [feature["properties"]["area_m2"] for feature in features] == expected
+    assert answer.scene.gsd_m == pytest.approx(0.5, rel=1e-2)
+
+
+def test_without_georeference_there_is_no_area(placeless, tmp_path):
+    assert set(placeless.evidence.to_geodataframe().area_m2) == {None}
+    placeless.evidence.to_geojson(tmp_path / "e.geojson")
+    features = json.loads((tmp_path / "e.geojson").read_text(encoding="utf-8"))["features"]
+    assert {feature["properties"]["area_m2"] for feature in features} == {None}
 
 
 def test_without_geopandas_the_extra_is_named(answer, monkeypatch):

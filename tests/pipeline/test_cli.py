@@ -93,6 +93,39 @@ def test_bands_are_taken_from_the_words(ask, make_tiff):
         assert is_one_error_line(result)
 
 
+def test_composites_and_nodata_are_taken_from_the_words(ask, make_tiff):
+    path = make_tiff(texture(100, 100, 5))
+    words = ["--composite", "NDVI", "--band-map", "red=3, nir=5", "--nodata", "0", "--json"]
+    result = ask(*words, scene=path)
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)["radiometry"]
+    assert (record["composite"], record["bands"]) == ("ndvi", [5, 3])
+    for wrong in (
+        ["--composite", "nonsense"],
+        ["--band-map", "red"],
+        ["--band-map", "red=x"],
+        ["--nodata", "black"],
+        ["--bands", "one"],
+    ):
+        assert ask(*wrong, scene=path).exit_code == 2
+    unknown = ask("--composite", "ndvi", scene=path)
+    assert unknown.exit_code == 1
+    assert is_one_error_line(unknown)
+    assert "band_map" in unknown.stderr
+
+
+def test_inspect_says_what_would_be_shown(run, make_tiff):
+    path = make_tiff(texture(100, 100, 4, "uint16"))
+    plain = json.loads(run("inspect", path, "--json").stdout)
+    assert "percentile 2 to 98" in plain["shown"]
+    assert any("are a guess" in note for note in plain["notes"])
+    told = run("inspect", path, "--composite", "ndwi", "--band-map", "green=2,nir=4")
+    assert told.exit_code == 0, told.stderr
+    assert "ndwi (open water bright) with green=2, nir=4" in told.stdout
+    declared = json.loads(run("inspect", path, "--nodata", "auto", "--json").stdout)
+    assert declared["mask"] == "declared"
+
+
 @pytest.mark.parametrize("focus", ["attention", "overview", "uniform"])
 def test_every_focus_can_be_named(ask, focus):
     result = ask("--focus", focus, "--json")

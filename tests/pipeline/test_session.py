@@ -199,6 +199,86 @@ def test_the_bands_that_are_named_are_shown(make_session, make_tiff):
     assert make_session(path, bands=(4, 3, 2)).reader.radiometry.bands == (4, 3, 2)
 
 
+def test_an_answer_records_what_it_was_shown(make_session, make_tiff):
+    path = make_tiff(texture(100, 100, 4, "uint16"))
+    session = make_session(path, composite="ndvi", band_map={"red": 1, "nir": 4})
+    answer = session.ask(QUESTION, budget=FEW)
+    assert answer.radiometry is session.reader.radiometry
+    record = answer.to_json()["radiometry"]
+    assert (record["bands"], record["composite"]) == ([4, 1], "ndvi")
+    assert record["stretch"] == [[-1.0, 1.0]]
+    assert "nir=4, red=1 by the given band map" in record["reason"]
+    deep = make_session(path).ask(QUESTION, budget=FEW)
+    assert len(deep.to_json()["radiometry"]["stretch"]) == 3
+    assert any("are a guess" in warning for warning in deep.warnings)
+
+
+def test_ask_takes_a_composite(tiny_host, make_tiff):
+    path = make_tiff(texture(100, 100, 4))
+    answer = gf.ask(
+        path, QUESTION, model=tiny_host, composite="false-colour", band_map={"nir": 4}, budget=FEW
+    )
+    assert answer.radiometry.bands == (4, 1, 2)
+
+
+class CountingHost:
+    """A host that remembers which tiles it encoded."""
+
+    def __init__(self, host):
+        self._host = host
+        self.tiles = []
+
+    def __getattr__(self, name):
+        return getattr(self._host, name)
+
+    def encode(self, pixels, tiles, pyramid):
+        self.tiles += tiles
+        return self._host.encode(pixels, tiles, pyramid)
+
+
+def half_empty(make_tiff, kind):
+    pixels = texture(512, 512)
+    pixels[:, :, 192:] = 0
+    if kind == "nodata":
+        return gf.open_scene(make_tiff(pixels, nodata=0))
+    if kind == "declared":
+        return gf.open_scene(make_tiff(pixels), nodata=0)
+    alpha = (pixels.any(axis=0, keepdims=True) * 255).astype(np.uint8)
+    return gf.open_scene(make_tiff(np.concatenate([pixels, alpha]), photometric="rgb", alpha="yes"))
+
+
+@pytest.mark.parametrize("kind", ["nodata", "declared", "alpha"])
+@pytest.mark.parametrize("focus", ["attention", "full", "uniform"])
+def test_a_tile_that_shows_nothing_is_never_encoded(tiny_host, make_tiff, kind, focus):
+    host = CountingHost(tiny_host)
+    session = gf.SceneSession(half_empty(make_tiff, kind), host)
+    answer = session.ask(QUESTION, budget=Budget(tiles=80, tokens=200), focus=focus)
+    assert all(session.pyramid.box_scene(tile).x0 < 192 for tile in host.tiles)
+    assert answer.cost.tiles_encoded == len(host.tiles) == len(set(host.tiles))
+    assert sum(answer.cost.tiles_by_level.values()) == len(host.tiles)
+    if focus == "full":
+        # 3 of 8 columns of native tiles hold something, and the overview
+        assert len(host.tiles) == 3 * 8 + 1
+        assert answer.cost.tiles_read == 65
+    again = session.ask("How many boats are at the harbour?", budget=FEW, focus="uniform")
+    assert len(host.tiles) == len(set(host.tiles))
+    assert again.text is not None
+
+
+@pytest.mark.slow
+def test_the_embedded_model_is_never_shown_an_empty_tile(make_tiff):
+    if not (embedded_model_path() / "config.json").exists():
+        pytest.skip("the embedded model is not there: run geofovea train, or get the release")
+    host = CountingHost(load_host())
+    pixels = texture(8 * host.tile_size, 8 * host.tile_size)
+    pixels[:, :, 2 * host.tile_size :] = 0
+    session = gf.SceneSession(gf.open_scene(make_tiff(pixels, nodata=0)), host)
+    answer = session.ask(QUESTION, focus="full", budget=Budget(tiles=80, tokens=500))
+    natives = [tile for tile in host.tiles if tile.level == 0]
+    assert len(natives) == 2 * 8
+    assert answer.cost.tiles_encoded == len(host.tiles)
+
+
 @pytest.mark.parametrize("bands", [(9, 8, 7), (0, 1, 2), ()])
 def test_bands_that_do_not_exist_are_refused(make_session, bands):
     with pytest.raises(gf.GeoFoveaError, match="band"):

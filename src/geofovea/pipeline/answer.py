@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.output import write_text
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.coordinates import geometry_crs, lonlat_from_scene, polygon_scene
+from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
 from geofovea.tiling.pyramid import Box, Tile
+from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class EvidenceList(Sequence[Evidence]):
             {
                 "type": "Feature",
                 "geometry": row.pop("geometry"),
-                "properties": row | {"tokens": item.tokens},
+                "properties": row
+                | {"tokens": item.tokens, "area_m2": area_m2(self._scene, item.box_scene)},
             }
             for row, item in zip(self.to_json(), self._items, strict=True)
         ]
@@ -99,6 +101,8 @@ class EvidenceList(Sequence[Evidence]):
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
         """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.
+
+        ``area_m2`` is the area on the ground, whatever the CRS does to areas.
 
         Raises:
             MissingExtraError: If geopandas is not installed.
@@ -116,6 +120,7 @@ class EvidenceList(Sequence[Evidence]):
                 "col": [item.tile.col for item in self._items],
                 "score": [item.score for item in self._items],
                 "tokens": [item.tokens for item in self._items],
+                "area_m2": [area_m2(self._scene, item.box_scene) for item in self._items],
             },
             geometry=located if on_map else [polygon_scene(i.box_scene) for i in self._items],
             crs=self._scene.crs_wkt if on_map else None,
@@ -194,6 +199,7 @@ class Answer:
         looks: Where the model looked, coarse to fine.
         warnings: What a careful reader should know; empty if nothing.
         stopped: Why the descent ended.
+        radiometry: Which bands it saw, and how their numbers became colours.
     """
 
     question: str
@@ -207,6 +213,7 @@ class Answer:
     looks: tuple[Look, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     stopped: str = ""
+    radiometry: Radiometry | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract."""
@@ -227,6 +234,7 @@ class Answer:
             "evidence": self.evidence.to_json(),
             "cost": self.cost.to_json(),
             "warnings": list(self.warnings),
+            "radiometry": None if self.radiometry is None else self.radiometry.to_json(),
         }
 
 

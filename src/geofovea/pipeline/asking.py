@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from geofovea.pipeline.answer import Answer
 from geofovea.pipeline.host import Host
@@ -26,6 +26,8 @@ def ask(
     focus: str = "attention",
     reduction: str = "top_score",
     bands: tuple[int, ...] | None = None,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
     boxes: Sequence[Box] = (),
     device: str = "cpu",
 ) -> Answer:
@@ -42,6 +44,8 @@ def ask(
             ``full``.
         reduction: Which tokens of a level survive: ``top_score``, ``strided``, ``random``.
         bands: Bands to show, 1-based; None chooses from the scene.
+        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
         device: Where a model that is named is loaded.
 
@@ -54,5 +58,12 @@ def ask(
     host = load_host(model, device) if isinstance(model, str) else model
     started = time.perf_counter()
     opened = scene if isinstance(scene, Scene) else open_scene(scene)
-    session = SceneSession(opened, host, bands, open_seconds=time.perf_counter() - started)
+    session = SceneSession(
+        opened,
+        host,
+        bands,
+        composite=composite,
+        band_map=band_map,
+        open_seconds=time.perf_counter() - started,
+    )
     return session.ask(question, budget=budget, focus=focus, reduction=reduction, boxes=boxes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import FOCUS_NAMES, REDUCTION_NAMES
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ _remote = click.option("--allow-remote", is_flag=True, help="Open URLs and /vsi 
     "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
 )
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
-@click.option("--bands", help="Bands to show, for example 4,3,2.")
+@view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @_vrt
 @_remote
@@ -78,10 +79,11 @@ def ask(
     focus: str,
     reduction: str,
     boxes: tuple[str, ...],
-    bands: str | None,
     device: str,
     allow_vrt: bool,
     allow_remote: bool,
+    nodata: Any,
+    **view: Any,
 ) -> None:
     """Ask QUESTION about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000)."""
     from geofovea.pipeline.output import check_writable
@@ -94,15 +96,14 @@ def ask(
     from geofovea.tiling.scene import open_scene
 
     started = time.perf_counter()
-    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote)
+    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote, nodata=nodata)
     open_seconds = time.perf_counter() - started
     from geofovea.pipeline.models import load_host
     from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
     host = load_host(model, device)
-    chosen = tuple(_numbers(bands, int)) if bands else None
-    session = SceneSession(opened, host, chosen, open_seconds=open_seconds)
+    session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,
         budget=_checked_budget(limits, host.default_budget),
@@ -164,15 +165,24 @@ def _print_answer(answer: Answer) -> None:
 @_scene
 @_json
 @click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
+@view_options
 @_vrt
 @_remote
-def inspect(scene: str, as_json: bool, tile_size: int, allow_vrt: bool, allow_remote: bool) -> None:
+def inspect(
+    scene: str,
+    as_json: bool,
+    tile_size: int,
+    allow_vrt: bool,
+    allow_remote: bool,
+    nodata: Any,
+    **view: Any,
+) -> None:
     """Show size, bands, georeference and levels of SCENE, and which reads are cheap."""
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.scene import open_scene
 
-    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote)
-    inspection = inspect_scene(opened, opened.pyramid(tile_size))
+    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote, nodata=nodata)
+    inspection = inspect_scene(opened, opened.pyramid(tile_size), **view)
     if as_json:
         click.echo(json.dumps(inspection.to_json()))
         return

@@ -7,7 +7,7 @@ the question, the tokens of a tile, is kept for the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -62,6 +62,8 @@ class SceneSession:
         host: Host,
         bands: tuple[int, ...] | None = None,
         *,
+        composite: str | None = None,
+        band_map: Mapping[str, int] | None = None,
         open_seconds: float = 0.0,
     ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
@@ -70,17 +72,23 @@ class SceneSession:
             scene: The scene.
             host: The model.
             bands: Which bands to show, 1-based; None chooses them from the scene.
+            composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+            band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
             SceneReadError: If the scene is damaged.
+            SceneError: If it has no such bands.
         """
         started = time.perf_counter()
         self.scene = scene
         self.host = host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
-        self.reader = TileReader(scene, self.pyramid, plan_radiometry(scene, bands))
+        radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
+        self.reader = TileReader(scene, self.pyramid, radiometry)
         self._cache = TokenCache(_CACHE_BYTES)
+        self._empty: set[Tile] = set()
+        self._no_features: Tensor | None = None
         self._open_seconds = open_seconds + time.perf_counter() - started
 
     def ask(
@@ -119,6 +127,8 @@ class SceneSession:
         with clock.stage("answer"):
             generation = self.host.generate(asked, kept)
         self._open_seconds = 0.0
+        # tiles that show nothing were read and found empty, not encoded
+        encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
         return Answer(
             question=question,
             text=generation.text,
@@ -129,8 +139,8 @@ class SceneSession:
             evidence=EvidenceList(self._evidence(descent, kept), self.scene),
             cost=Cost(
                 tiles_read=spent.tiles_read,
-                tiles_encoded=descent.tiles_encoded,
-                tiles_by_level=descent.tiles_by_level,
+                tiles_encoded=sum(encoded.values()),
+                tiles_by_level=encoded,
                 tokens_total=sum(len(look.tokens) for look in descent.looks),
                 tokens_llm=len(kept),
                 seconds=clock.seconds(),
@@ -140,6 +150,7 @@ class SceneSession:
             looks=tuple(self._look_record(look) for look in descent.looks),
             warnings=self._warnings(asked, descent.stopped),
             stopped=descent.stopped,
+            radiometry=self.reader.radiometry,
         )
 
     def _look(
@@ -188,32 +199,45 @@ class SceneSession:
         return AttentionFocus(score)
 
     def _encode(self, tiles: Sequence[Tile], clock: StageClock, spent: _Spending) -> TokenSet:
-        """Tokens of some tiles: read and encoded, or remembered from an earlier question."""
+        """Tokens of some tiles: read and encoded, or remembered from an earlier question.
+
+        A tile that shows nothing is read, remembered as empty, and never encoded.
+        """
         found: dict[Tile, TokenEntry] = {}
         missing = []
         for tile in tiles:
             entry = self._cache.get(tile)
-            if entry is None:
-                missing.append(tile)
-            else:
+            if entry is not None:
                 found[tile] = entry
+            elif tile not in self._empty:
+                missing.append(tile)
         if missing:
             with clock.stage("read"):
                 pictures = [self.reader.read(tile) for tile in missing]
             spent.tiles_read += len(missing)
-            with clock.stage("encode"):
-                pixels = np.stack([picture.rgb for picture in pictures])
-                features = self.host.encode(pixels, missing, self.pyramid)
-            for tile, picture, feature in zip(missing, pictures, features, strict=True):
-                shown = _shown_tokens(picture.valid, picture.valid_size, self.host.grid)
-                found[tile] = TokenEntry(feature, torch.from_numpy(shown))
-                self._cache.put(tile, found[tile])
+            shown = [_shown_tokens(p.valid, p.valid_size, self.host.grid) for p in pictures]
+            self._empty |= {tile for tile, s in zip(missing, shown, strict=True) if not s.any()}
+            full = [i for i, tile in enumerate(missing) if tile not in self._empty]
+            if full:
+                with clock.stage("encode"):
+                    pixels = np.stack([pictures[i].rgb for i in full])
+                    features = self.host.encode(pixels, [missing[i] for i in full], self.pyramid)
+                self._no_features = features[:0].clone()
+                for i, feature in zip(full, features, strict=True):
+                    found[missing[i]] = TokenEntry(feature, torch.from_numpy(shown[i]))
+                    self._cache.put(missing[i], found[missing[i]])
+        entries = [found[tile] for tile in tiles if tile in found]
+        if self._no_features is None:
+            raise SceneError(
+                f"{self.scene.path} shows no valid pixel: there is nothing to look at; check its "
+                "nodata and mask with geofovea inspect"
+            )
         return tokens_of_tiles(
-            torch.stack([found[tile].features for tile in tiles]),
+            torch.stack([e.features for e in entries]) if entries else self._no_features,
             self.host.grid,
-            tiles,
+            [tile for tile in tiles if tile in found],
             self.pyramid,
-            torch.stack([found[tile].shown for tile in tiles]),
+            torch.stack([e.shown for e in entries]) if entries else None,
         )
 
     def _evidence(self, descent: Descent, kept: TokenSet) -> list[Evidence]:

@@ -57,6 +57,7 @@ def print_inspection(inspection: Inspection) -> None:
         ("bands", f"{', '.join(inspection.bands)} ({inspection.dtype})"),
         ("CRS", f"{inspection.crs or 'none'} (by {inspection.georef}), GSD {gsd}"),
         ("nodata", f"{nodata} (mask: {inspection.mask})"),
+        ("shown", inspection.shown),
         ("block", f"{inspection.block[1]} × {inspection.block[0]} px"),
     )
     console = Console(width=_WIDEST, highlight=False, soft_wrap=True)

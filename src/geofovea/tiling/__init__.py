@@ -9,6 +9,7 @@ from geofovea._lazy import lazy_names
 
 if TYPE_CHECKING:
     from geofovea.tiling.coordinates import (
+        area_m2,
         crs_from_scene,
         geometry_crs,
         lonlat_from_scene,
@@ -32,6 +33,7 @@ __all__ = [
     "Tile",
     "TilePixels",
     "TileReader",
+    "area_m2",
     "crs_from_scene",
     "geometry_crs",
     "inspect_scene",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "area_m2": "geofovea.tiling.coordinates",
     "crs_from_scene": "geofovea.tiling.coordinates",
     "geometry_crs": "geofovea.tiling.coordinates",
     "lonlat_from_scene": "geofovea.tiling.coordinates",

@@ -7,19 +7,21 @@ of a rotated scene contain places that it does not show.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from rasterio.warp import transform as warp_transform
 from shapely.geometry import mapping
 from shapely.geometry.polygon import orient
 
+from geofovea.tiling.outline import outline_lonlat, ring_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "area_m2",
     "crs_from_scene",
     "geometry_crs",
     "lonlat_from_scene",
@@ -28,9 +30,17 @@ __all__ = [
 ]
 
 _EDGE_PARTS = 16
-# a straight edge may leave the true one by this share of a native pixel
+# How far a drawn edge may leave the true one: a quarter of a native pixel, or of a level pixel of
+# a tile that is about a thousand of them wide.
 _MAX_BEND_PIXELS = 0.25
+_MAX_BEND_SHARE = 1 / 4096
+# areas want more points than drawings
+_AREA_BEND_SHARE = 1 / 65536
 _LONLAT_DIGITS = 9
+_WGS84 = "EPSG:4326"
+# equal areas on the ellipsoid, and straight where meridians and parallels are
+_EQUAL_AREA = "+proj=cea +ellps=WGS84"
+_METRES_PER_DEGREE_EAST = 6378137.0 * np.pi / 180
 
 
 def polygon_scene(box: Box) -> shapely.Polygon:
@@ -62,7 +72,7 @@ def geometry_crs(scene: Scene, box: Box) -> shapely.Polygon | None:
     An affine keeps four corners. GCPs and RPCs bend edges, so those are followed in small steps.
     """
     parts = 1 if scene.georef == "affine" else _EDGE_PARTS
-    ring_crs = crs_from_scene(scene, _ring_scene(box, parts))
+    ring_crs = crs_from_scene(scene, ring_scene(box, parts))
     if ring_crs is None or not np.isfinite(ring_crs).all():
         return None
     return shapely.Polygon(ring_crs)
@@ -72,20 +82,19 @@ def lonlat_from_scene(scene: Scene, box: Box) -> Mapping[str, Any] | None:
     """A box of scene pixels as a GeoJSON geometry by RFC 7946.
 
     Longitude and latitude are WGS 84 degrees, exterior rings run counter-clockwise, curved edges
-    are followed to a quarter of a native pixel, and a box over the antimeridian is cut into a
-    MultiPolygon. A ring around a pole is closed over the pole.
+    are followed to a quarter of a native pixel or 1/4096 of the box, and a box over the
+    antimeridian is cut into a MultiPolygon. A ring around a pole is closed over the pole.
 
     Returns:
         None without georeference or CRS, on another planet, or where the CRS cannot be inverted.
     """
-    ring = scene.georeference.lonlat_from_scene(_ring_scene(box, _EDGE_PARTS))
+    # half of what is allowed goes to each of the two steps
+    tolerance = max(_MAX_BEND_PIXELS, _MAX_BEND_SHARE * max(box.width, box.height)) / 2
+    ring = outline_lonlat(scene.georeference, box, tolerance)
     if ring is None:
         return None
-    unrolled = _unrolled(ring)
-    shape = shapely.Polygon(unrolled)
-    # the size of a native pixel in degrees, from the area of the box
-    pixel_degrees = (shape.area / box.area) ** 0.5
-    shape = shape.simplify(_MAX_BEND_PIXELS * pixel_degrees)
+    shape = shapely.Polygon(ring)
+    shape = shape.simplify(tolerance * _degrees_per_pixel(ring, box))
     if not shape.is_valid:
         shape = shape.buffer(0)
     parts = _cut_at_antimeridian(shape)
@@ -97,28 +106,34 @@ def lonlat_from_scene(scene: Scene, box: Box) -> Mapping[str, Any] | None:
     return result
 
 
+def area_m2(scene: Scene, box: Box) -> float | None:
+    """The area on the ground that a box of scene pixels covers, on the WGS 84 ellipsoid.
+
+    It is measured in an equal-area projection of the box's outline, so it holds across the
+    antimeridian and around a pole, and where the scene's own projection stretches areas.
+
+    Returns:
+        Square metres; None without georeference or CRS, on another planet, or where the CRS cannot
+        be inverted.
+    """
+    tolerance = _AREA_BEND_SHARE * max(box.width, box.height)
+    ring = outline_lonlat(scene.georeference, box, tolerance)
+    if ring is None:
+        return None
+    _, north = warp_transform(_WGS84, _EQUAL_AREA, np.zeros(len(ring)), ring[:, 1])
+    metres = np.column_stack((ring[:, 0] * _METRES_PER_DEGREE_EAST, north))
+    # far from the origin the products that make an area would lose its digits
+    return float(shapely.Polygon(metres - metres.mean(axis=0)).area)
+
+
+def _degrees_per_pixel(ring: NDArray[np.float64], box: Box) -> float:
+    """The size of a native pixel in degrees of latitude, from the areas of ring and box."""
+    width_parallel = np.cos(np.radians(np.abs(ring[:, 1]).mean()))
+    return float((shapely.Polygon(ring).area * max(width_parallel, 1e-3) / box.area) ** 0.5)
+
+
 def _points(points: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(points, dtype=np.float64).reshape(-1, 2)
-
-
-def _ring_scene(box: Box, parts: int) -> NDArray[np.float64]:
-    """The closed edge of a box with every side cut into equal parts."""
-    x0, y0, x1, y1 = box.as_tuple()
-    corners = np.array([(x0, y0), (x0, y1), (x1, y1), (x1, y0), (x0, y0)], dtype=np.float64)
-    along = np.arange(parts)[:, None] / parts
-    sides = [(1 - along) * a + along * b for a, b in pairwise(corners)]
-    return np.concatenate([*sides, corners[:1]])
-
-
-def _unrolled(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitudes without jumps of 360°; a ring that went around a pole is closed over it."""
-    lon = np.unwrap(ring[:, 0], period=360)
-    lat = ring[:, 1]
-    if abs(lon[-1] - lon[0]) > 180:
-        pole = 90.0 if lat.mean() > 0 else -90.0
-        lon = np.concatenate((lon, [lon[-1], lon[0], lon[0]]))
-        lat = np.concatenate((lat, [pole, pole, lat[0]]))
-    return np.column_stack((lon, lat))
 
 
 def _cut_at_antimeridian(shape: shapely.Geometry) -> list[shapely.Polygon]:
@@ -130,5 +145,7 @@ def _cut_at_antimeridian(shape: shapely.Geometry) -> list[shapely.Polygon]:
         shift = np.array([-360.0 * turn, 0.0])
         for part in shapely.get_parts(shapely.transform(piece, lambda xy, s=shift: xy + s)):
             if isinstance(part, shapely.Polygon) and part.area > 0:
-                pieces.append(orient(part, sign=1.0))
-    return pieces
+                pieces.append(part)
+    # a ring around a pole is closed on some meridian, which is no edge
+    whole = shapely.union_all(pieces) if len(pieces) > 1 else shapely.MultiPolygon(pieces)
+    return [orient(part, sign=1.0) for part in shapely.get_parts(whole)]

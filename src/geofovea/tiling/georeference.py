@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
@@ -27,6 +28,7 @@ Points = NDArray[np.float64]
 _WGS84 = "EPSG:4326"
 _ELLIPSOID = re.compile(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)')
 _EARTH_AXIS_M = (6.35e6, 6.40e6)
+_TRUE_TO_GROUND = 0.05
 _WGS84_AXIS_M, _WGS84_ECCENTRICITY_2 = 6378137.0, 0.00669437999014
 
 
@@ -150,7 +152,7 @@ class Georeference:
             return None
         try:
             lon, lat = warp_transform(self.crs, _WGS84, points_crs[:, 0], points_crs[:, 1])
-        except (CRSError, RasterioError):
+        except (CRSError, RasterioError, CPLE_BaseError):
             return None
         lonlat = np.column_stack((lon, lat))
         return lonlat if np.isfinite(lonlat).all() else None
@@ -158,26 +160,46 @@ class Georeference:
     def gsd_m(self, x_scene: float, y_scene: float) -> float | None:
         """Metres per pixel at a point: the square root of the area that one pixel covers.
 
-        In a projected CRS these are metres of the projection. In degrees on another planet, or
-        without CRS, it is unknown.
+        These are metres of the projection where it is true to the ground within 5 %, as UTM and
+        national grids are, and metres on the ground elsewhere: a pixel of Web Mercator that
+        claims a metre covers half of that at 60° north. In degrees on another planet, or without
+        CRS, it is unknown.
         """
         corner = np.array([(x_scene, y_scene), (x_scene + 1, y_scene), (x_scene, y_scene + 1)])
-        if self.crs is not None and self.crs.is_projected:
-            unit_m = float(self.crs.linear_units_factor[1])
-            if self.transform is not None:
-                return math.sqrt(abs(self._determinant)) * unit_m
-            points = self.crs_from_scene(corner)
-            scale = np.array([unit_m, unit_m])
-        else:
-            points = self.lonlat_from_scene(corner)
-            if points is None:
-                return None
-            scale = _metres_per_degree(float(points[0, 1]))
-        if points is None:
+        nominal = self._nominal_gsd_m(corner)
+        true = None
+        points = self.lonlat_from_scene(corner)
+        if points is not None:
+            # no step of one pixel goes around the globe
+            steps = points[1:] - points[0]
+            steps[:, 0] -= 360 * np.round(steps[:, 0] / 360)
+            true = _side_of(steps * _metres_per_degree(float(points[0, 1])))
+        if nominal is not None and (true is None or abs(nominal / true - 1) < _TRUE_TO_GROUND):
+            return nominal
+        return true
+
+    def _nominal_gsd_m(self, corner: Points) -> float | None:
+        """Metres of a projection per pixel; None in degrees."""
+        if self.crs is None or not self.crs.is_projected:
             return None
-        along_x, along_y = (points[1:] - points[0]) * scale
-        area = abs(along_x[0] * along_y[1] - along_x[1] * along_y[0])
-        return math.sqrt(area) if area > 0 else None
+        unit_m = float(self.crs.linear_units_factor[1])
+        if self.transform is not None:
+            return math.sqrt(abs(self._determinant)) * unit_m
+        points = self.crs_from_scene(corner)
+        return None if points is None else _side_of((points[1:] - points[0]) * unit_m)
+
+    def lonlat_of_pole(self) -> Points:
+        """Where the poles lie in the scene, ``(m, 2)`` pixels; only those that the CRS can show."""
+        poles = []
+        for lat in (90.0, -90.0) if self.is_on_earth and self.crs is not None else ():
+            try:
+                x, y = warp_transform(_WGS84, self.crs, [0.0], [lat])
+            except (CRSError, RasterioError, CPLE_BaseError):
+                continue
+            pole = self.scene_from_crs(np.column_stack((x, y)))
+            if pole is not None and np.isfinite(pole).all():
+                poles.append(pole)
+        return np.concatenate(poles) if poles else np.empty((0, 2))
 
     def _transformer(self) -> Any:
         if self.kind == "gcps":
@@ -189,6 +211,12 @@ class Georeference:
     def _heights(self, points: Points) -> list[float]:
         height = float(dict(self.rpcs).get("HEIGHT_OFF", 0.0))
         return [height] * len(points)
+
+
+def _side_of(steps: Points) -> float | None:
+    """The side of a square with the area of a parallelogram given by two steps ``(2, 2)``."""
+    area = abs(steps[0, 0] * steps[1, 1] - steps[0, 1] * steps[1, 0])
+    return math.sqrt(area) if area > 0 and math.isfinite(area) else None
 
 
 def _metres_per_degree(lat: float) -> Points:

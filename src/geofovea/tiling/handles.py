@@ -23,10 +23,20 @@ from rasterio.errors import RasterioError
 from geofovea.errors import SceneReadError
 from geofovea.tiling.source import Source
 
-__all__ = ["GDAL_CACHE_BYTES", "gdal_settings", "open_dataset", "open_handle", "read_errors"]
+__all__ = [
+    "ALL_OVERVIEWS",
+    "GDAL_CACHE_BYTES",
+    "gdal_settings",
+    "open_dataset",
+    "open_handle",
+    "read_errors",
+]
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's block cache. Rasterio takes bytes, where GDAL itself takes small numbers as megabytes."""
+
+ALL_OVERVIEWS = -1
+"""In place of an overview's index: leave the choice to GDAL."""
 
 MAX_HANDLES_PER_THREAD = 16
 
@@ -160,6 +170,7 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
         source: What to open.
         overview_level: Index of the overview, or None for the native image. The dataset shows that
             image alone: GDAL has no other overview to pick from, so a read is what was planned.
+            ``ALL_OVERVIEWS`` shows the whole file.
 
     Returns:
         A ``rasterio.DatasetReader`` that stays open for later reads on this thread. Do not close
@@ -172,7 +183,8 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
     handle = handles.get(key)
     if handle is None:
         level = "NONE" if overview_level is None else f"{overview_level}only"
-        handle = handles[key] = open_dataset(source, OVERVIEW_LEVEL=level)
+        options = {} if overview_level == ALL_OVERVIEWS else {"OVERVIEW_LEVEL": level}
+        handle = handles[key] = open_dataset(source, **options)
         while len(handles) > MAX_HANDLES_PER_THREAD:
             _, oldest = handles.popitem(last=False)
             with suppress(RasterioError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.radiometry import describe_radiometry
 from geofovea.tiling.scene import Scene
 
 __all__ = ["Inspection", "LevelInspection", "inspect_scene"]
@@ -55,10 +57,11 @@ class Inspection:
         gsd_m: Metres per native pixel, or None.
         georef: ``affine``, ``gcps``, ``rpcs`` or ``none``.
         nodata: Value of missing pixels, or None.
-        mask: ``none``, ``nodata``, ``alpha`` or ``internal``.
+        mask: ``none``, ``nodata``, ``alpha``, ``internal`` or ``declared``.
         block: ``(height, width)`` of a native block.
         levels: From native to the overview.
         notes: What to know before asking, in plain words.
+        shown: Which bands a question would see and how they are stretched, in plain words.
     """
 
     path: str
@@ -76,6 +79,7 @@ class Inspection:
     block: tuple[int, int]
     levels: tuple[LevelInspection, ...]
     notes: tuple[str, ...]
+    shown: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; a NaN, which JSON lacks, becomes ``"nan"``."""
@@ -87,8 +91,27 @@ class Inspection:
         return plain
 
 
-def inspect_scene(scene: Scene, pyramid: Pyramid) -> Inspection:
-    """Describe a scene under a pyramid; reads no pixels."""
+def inspect_scene(
+    scene: Scene,
+    pyramid: Pyramid,
+    bands: tuple[int, ...] | None = None,
+    *,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+) -> Inspection:
+    """Describe a scene under a pyramid, and what a question would see; reads no pixels.
+
+    Args:
+        scene: The scene.
+        pyramid: Its pyramid.
+        bands: As in ``plan_radiometry``, and likewise the following.
+        composite: A named composite.
+        band_map: Which band plays which role in it.
+
+    Raises:
+        SceneError: If the scene has no such bands.
+    """
+    shown, warnings = describe_radiometry(scene, bands, composite=composite, band_map=band_map)
     levels = tuple(_inspect_level(scene, pyramid, n) for n in range(pyramid.top_level + 1))
     return Inspection(
         path=scene.path,
@@ -105,7 +128,8 @@ def inspect_scene(scene: Scene, pyramid: Pyramid) -> Inspection:
         mask=scene.mask_kind,
         block=scene.block_shape,
         levels=levels,
-        notes=tuple(_notes(scene, levels)),
+        notes=(*_notes(scene, levels), *warnings),
+        shown=shown,
     )
 
 
@@ -145,7 +169,10 @@ def _notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> list[str]:
     if scene.georef in ("gcps", "rpcs"):
         notes.append(f"positions come from {scene.georef.upper()} and are approximate")
     if scene.mask_kind == "none":
-        notes.append("nothing marks missing pixels: a black border counts as picture")
+        notes.append(
+            "nothing marks missing pixels: a black border counts as picture (declare it with "
+            "nodata= or --nodata)"
+        )
     if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
         notes.append("the .aux.xml beside the file is not read, because it can name other files")
     return notes

@@ -2,11 +2,15 @@
 
 A stretch per tile would make neighbours differ and hide what is bright or dark in the scene, so it
 is measured once, on a fixed sample of native pixels, and is a value like the scene itself.
+
+Scale and offset tags do not matter to a stretch, which is measured on stored numbers and would
+undo them; an index such as NDVI is made of what they stand for, so it applies them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +19,12 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import SceneError
-from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
+from geofovea.tiling.bands import BandChoice, choose_bands
+from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.scene import Scene
+from geofovea.tiling.validity import read_band_masks, read_valid
 
-__all__ = ["FILL", "Radiometry", "plan_radiometry", "read_valid"]
+__all__ = ["FILL", "Radiometry", "describe_radiometry", "plan_radiometry", "read_valid"]
 
 FILL = 128
 """The grey of padding and of missing pixels. Black would look like water or shadow."""
@@ -35,36 +41,66 @@ class Radiometry:
     """How the pixels of one scene become RGB.
 
     Attributes:
-        bands: One or three band indexes, counted from 1; one band is shown as grey.
-        stretch: ``(low, high)`` per band, shown as 0 and 255; None leaves eight bits untouched.
+        bands: One or three band indexes, counted from 1; one band is shown as grey. Two are the
+            plus and the minus of an index, ``(plus - minus) / (plus + minus)``.
+        stretch: ``(low, high)`` per shown band, shown as 0 and 255; None leaves eight bits
+            untouched.
         palette: RGBA of each index of a palette image.
         is_complex: Pixels are complex (radar) and are shown as magnitude in decibels.
+        scaling: ``(scale, offset)`` per band, which lead from stored numbers to those of an index.
+        composite: Name of the composite that was asked for, or None.
+        has_declared_nodata: Some stored numbers are missing by the caller's word alone.
         reason: In plain words, why these bands and this stretch.
         warnings: What a reader of the results should know.
 
     Raises:
-        SceneError: If there are not one or three bands, or a stretch is empty.
+        SceneError: If there are not one to three bands, a stretch is empty, or an index has no
+            stretch.
     """
 
     bands: tuple[int, ...]
     stretch: tuple[tuple[float, float], ...] | None = None
     palette: tuple[tuple[int, int, int, int], ...] | None = None
     is_complex: bool = False
+    scaling: tuple[tuple[float, float], ...] = ()
+    composite: str | None = None
+    has_declared_nodata: bool = False
     reason: str = ""
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.bands) not in (1, 3) or min(self.bands) < 1:
+        if not 1 <= len(self.bands) <= 3 or min(self.bands) < 1:
             raise SceneError(f"bands must be one or three numbers from 1 up, got {self.bands}")
+        if self.is_index and (self.stretch is None or self.palette or self.is_complex):
+            raise SceneError("an index of two bands needs a stretch and plain numbers")
+        shown = 1 if self.is_index else len(self.bands)
         if self.stretch is not None and (
-            len(self.stretch) != len(self.bands) or any(not lo < hi for lo, hi in self.stretch)
+            len(self.stretch) != shown or any(not lo < hi for lo, hi in self.stretch)
         ):
             raise SceneError(f"a stretch needs low < high for each band, got {self.stretch}")
 
     @property
+    def is_index(self) -> bool:
+        """Whether two bands are shown as one normalised difference."""
+        return len(self.bands) == 2
+
+    def to_json(self) -> dict[str, Any]:
+        """What an answer records: bands, stretch, composite and reason."""
+        return {
+            "bands": list(self.bands),
+            "stretch": None if self.stretch is None else [list(pair) for pair in self.stretch],
+            "composite": self.composite,
+            "reason": self.reason,
+        }
+
+    @property
     def needs_expansion(self) -> bool:
-        """Whether stored numbers may not be averaged: palette indexes, and phases of radar."""
-        return self.palette is not None or self.is_complex
+        """Whether stored numbers may not be averaged.
+
+        They may not where they are palette indexes or phases of radar, nor where only the caller
+        knows which of them are missing: GDAL would mix those into their neighbours.
+        """
+        return self.palette is not None or self.is_complex or self.has_declared_nodata
 
     def expand(
         self, array: NDArray[np.generic], valid: NDArray[np.bool_]
@@ -82,12 +118,20 @@ class Radiometry:
             power = np.square(np.abs(array), dtype=np.float64)
             return power, valid & np.isfinite(power).all(axis=0) & (power > 0).any(axis=0)
         if np.issubdtype(array.dtype, np.floating):
-            return array, valid & np.isfinite(array).all(axis=0)
+            valid = valid & np.isfinite(array).all(axis=0)
+        if self.is_index:
+            plus, minus = self._unscaled(array)
+            # where both are dark, or noise below zero, a ratio of them says nothing
+            valid = valid & (plus + minus > 0)
         return array, valid
 
     def finish(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Stretch expanded values ``(bands, h, w)`` into RGB ``(h, w, 3)``, missing ones grey."""
         shown = to_decibels(values) if self.is_complex else values
+        if self.is_index:
+            plus, minus = self._unscaled(values)
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                shown = ((plus - minus) / (plus + minus))[None]
         if self.stretch is not None:
             low, high = np.array(self.stretch, dtype=np.float64).T[:, :, None, None]
             with np.errstate(invalid="ignore", over="ignore"):
@@ -103,57 +147,140 @@ class Radiometry:
         """Show stored numbers ``(bands, h, w)`` as RGB ``(h, w, 3)``; invalid pixels are grey."""
         return self.finish(*self.expand(array, valid))
 
+    def _unscaled(self, array: NDArray[np.generic]) -> NDArray[np.float64]:
+        """What stored numbers ``(bands, h, w)`` stand for."""
+        scale, offset = np.array(self.scaling or [(1.0, 0.0)] * len(array)).T[:, :, None, None]
+        return np.asarray(array * scale + offset, dtype=np.float64)
 
-def plan_radiometry(scene: Scene, bands: tuple[int, ...] | None = None) -> Radiometry:
+
+def plan_radiometry(
+    scene: Scene,
+    bands: tuple[int, ...] | None = None,
+    *,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+) -> Radiometry:
     """Choose bands and measure the stretch of a scene; reads a bounded, fixed sample.
 
     Args:
         scene: What to show.
         bands: One or three band indexes, counted from 1. By default the red, green and blue bands
             by their colour interpretation, else the first three (with a warning), else the first.
+        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``, where the
+            file does not say.
 
     Raises:
-        SceneError: If a band does not exist.
+        SceneError: If a band, a composite or the band of a role does not exist.
         SceneReadError: If the sample cannot be read.
     """
-    chosen, reason, warnings = _choose_bands(scene, bands)
+    choice = choose_bands(scene, bands, composite, band_map)
+    planned = _without_stretch(scene, choice)
+    if planned is not None:
+        return planned
+    chosen, warnings = choice.bands, _warnings(scene, choice)
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source)
-        if len(chosen) == 1 and scene.colorinterp[chosen[0] - 1] == "palette":
-            entries = handle.colormap(chosen[0])
-            palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
-            return Radiometry(chosen, palette=palette, reason=f"{reason}, shown by its palette")
-        dtype = handle.dtypes[chosen[0] - 1]
-        if all(handle.dtypes[band - 1] == "uint8" for band in chosen):
-            return Radiometry(chosen, reason=f"{reason}, eight bits untouched", warnings=warnings)
-        is_complex = dtype.startswith("complex")
+        is_complex = _is_complex(handle, chosen)
         stretch, found = _measure_stretch(scene, chosen, is_complex, handle)
     if not found:
         warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
-    unit = "magnitude in decibels" if is_complex else dtype
     return Radiometry(
         chosen,
         stretch=stretch,
         is_complex=is_complex,
-        reason=f"{reason}, {unit} stretched from percentile 2 to 98 of valid native pixels",
+        composite=choice.composite_name,
+        has_declared_nodata=scene.missing is not None,
+        reason=_stretch_reason(scene, choice),
         warnings=warnings,
     )
 
 
-def read_valid(
-    handle: Any, scene: Scene, bands: tuple[int, ...], **options: Any
-) -> NDArray[np.bool_] | None:
-    """Which pixels the file marks as present, ``(h, w)``; None where it marks nothing.
+def describe_radiometry(
+    scene: Scene,
+    bands: tuple[int, ...] | None = None,
+    *,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+) -> tuple[str, tuple[str, ...]]:
+    """The reason and the warnings that ``plan_radiometry`` would give; reads no pixels.
 
-    A pixel that is only missing in some bands is a dark pixel, not a missing one. A resampled
-    pixel is valid if at least half of it is.
+    Raises:
+        SceneError: As there.
+        SceneReadError: If the file cannot be opened.
     """
-    if scene.mask_kind == "none":
-        return None
-    # alpha and masks are the same for all bands, nodata is not
-    indexes = list(bands) if scene.mask_kind == "nodata" else [bands[0]]
-    masks: NDArray[np.uint8] = handle.read_masks(indexes, **options)
-    return np.asarray((masks >= 128).any(axis=0))
+    choice = choose_bands(scene, bands, composite, band_map)
+    planned = _without_stretch(scene, choice)
+    if planned is not None:
+        return planned.reason, planned.warnings
+    return _stretch_reason(scene, choice), _warnings(scene, choice)
+
+
+def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
+    """The radiometry, where it follows from metadata alone."""
+    chosen, warnings = choice.bands, _warnings(scene, choice)
+    declared = scene.missing is not None
+    name = choice.composite_name
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source)
+        if choice.composite is not None and choice.composite.is_index:
+            if _is_complex(handle, chosen):
+                raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
+            # a handle of one image shows no scales
+            with open_dataset(scene.source) as dataset:
+                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in chosen]
+            return Radiometry(
+                chosen,
+                stretch=((-1.0, 1.0),),
+                scaling=tuple(scaling),
+                composite=name,
+                has_declared_nodata=declared,
+                reason=f"{choice.reason}, computed from stored numbers with their scale and "
+                "offset, grey from -1 (black) to 1 (white)",
+                warnings=warnings,
+            )
+        if len(chosen) == 1 and scene.colorinterp[chosen[0] - 1] == "palette":
+            entries = handle.colormap(chosen[0])
+            palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
+            return Radiometry(
+                chosen,
+                palette=palette,
+                has_declared_nodata=declared,
+                reason=f"{choice.reason}, shown by its palette",
+                warnings=warnings,
+            )
+        if any(handle.dtypes[band - 1] != "uint8" for band in chosen):
+            return None
+        bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in chosen]
+        stretch, shown = None, "eight bits untouched"
+        if any(count != "8" for count in bits):
+            # a mask of one bit would be black on black
+            stretch = tuple((0.0, 2.0 ** int(count) - 1) for count in bits)
+            shown = f"{', '.join(bits)} bits stretched to eight"
+        return Radiometry(
+            chosen,
+            stretch=stretch,
+            composite=name,
+            has_declared_nodata=declared,
+            reason=f"{choice.reason}, {shown}",
+            warnings=warnings,
+        )
+
+
+def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:
+    return any(handle.dtypes[band - 1].startswith("complex") for band in bands)
+
+
+def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source)
+        dtype = handle.dtypes[choice.bands[0] - 1]
+        unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
+    return f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
+
+
+def _warnings(scene: Scene, choice: BandChoice) -> tuple[str, ...]:
+    return (*choice.warnings, *(scene.missing.warnings if scene.missing else ()))
 
 
 def to_decibels(power: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -161,47 +288,30 @@ def to_decibels(power: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.asarray(10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny)))
 
 
-def _choose_bands(
-    scene: Scene, bands: tuple[int, ...] | None
-) -> tuple[tuple[int, ...], str, tuple[str, ...]]:
-    if bands is not None:
-        if len(bands) not in (1, 3) or not all(1 <= band <= scene.count for band in bands):
-            raise SceneError(
-                f"bands={bands} cannot be shown; give one or three numbers from 1 to {scene.count}"
-            )
-        return tuple(bands), f"bands {bands} as asked", ()
-    names = scene.colorinterp
-    if {"red", "green", "blue"} <= set(names):
-        rgb = tuple(names.index(name) + 1 for name in ("red", "green", "blue"))
-        return rgb, "red, green and blue by colour interpretation", ()
-    shown = [band for band, name in enumerate(names, start=1) if name != "alpha"]
-    if len(shown) >= 3:
-        guess = tuple(shown[:3])
-        warning = (
-            f"the file does not say which bands are red, green and blue; bands {guess} are a guess "
-            "(choose with bands=)"
-        )
-        return guess, f"the first three bands {guess}", (warning,)
-    first = shown[0] if shown else 1
-    return (first,), f"band {first} as grey", ()
-
-
 def _measure_stretch(
     scene: Scene, bands: tuple[int, ...], is_complex: bool, handle: Any
 ) -> tuple[tuple[tuple[float, float], ...], bool]:
     probe = Radiometry(bands, is_complex=is_complex)
-    samples: list[NDArray[np.float64]] = []
+    samples: list[list[NDArray[np.float64]]] = [[] for _ in bands]
     for window in _sample_windows(scene):
         array = handle.read(list(bands), window=window)
+        masks = read_band_masks(handle, scene, bands, window=window)
         valid = read_valid(handle, scene, bands, window=window)
-        values, valid = probe.expand(
-            array, np.ones(array.shape[1:], bool) if valid is None else valid
-        )
-        samples.append((to_decibels(values) if is_complex else values)[:, valid].astype(np.float64))
-    sample = np.concatenate(samples, axis=1)
-    if sample.shape[1] == 0:
+        whole = np.ones(array.shape[1:], bool) if valid is None else valid
+        values, whole = probe.expand(array, whole)
+        if is_complex:
+            values = to_decibels(values)
+        for i, sample in enumerate(samples):
+            # a number that is missing in this band alone would pull its stretch
+            known = whole if masks is None else whole & masks[i]
+            sample.append(values[i][known].astype(np.float64))
+    known_values = [np.concatenate(sample) for sample in samples]
+    if not any(len(values) for values in known_values):
         return ((0.0, 1.0),) * len(bands), False
-    return tuple(_widened(*np.percentile(band, _PERCENTILES)) for band in sample), True
+    return tuple(
+        _widened(*np.percentile(values, _PERCENTILES)) if len(values) else (0.0, 1.0)
+        for values in known_values
+    ), True
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

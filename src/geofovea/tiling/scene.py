@@ -13,12 +13,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 from geofovea.errors import GeometryError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
 
 __all__ = ["MaskKind", "Scene", "open_scene"]
 
-MaskKind = Literal["none", "nodata", "alpha", "internal"]
+MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
 
 MAX_BLOCK_BYTES = 256 * 2**20
 _MAX_OVERVIEWS = 32
@@ -35,15 +36,16 @@ class Scene:
         height: Native height in pixels.
         count: Number of bands, alpha included.
         dtype: Pixel type of the first band as rasterio names it.
-        nodata: The value that marks missing pixels (NaN is possible), or None.
+        nodata: The value by which the file marks missing pixels (NaN is possible), or None.
         colorinterp: What each band shows, in lower case: ``red``, ``gray``, ``alpha``...
         block_shape: ``(height, width)`` of a native block.
         overviews: Decimation factors as GDAL reports them.
         overview_sizes: Real ``(width, height)`` of each overview.
         overview_blocks: ``(height, width)`` of a block of each overview.
-        mask_kind: What marks missing pixels.
+        mask_kind: What marks missing pixels; ``declared`` if nothing but the caller's word.
         georeference: How pixels relate to the ground.
         description: What the file says it shows (the TIFF tag ImageDescription), often nothing.
+        missing: What the caller declared missing besides alpha and masks, instead of ``nodata``.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -65,6 +67,7 @@ class Scene:
     mask_kind: MaskKind
     georeference: Georeference
     description: str = ""
+    missing: Missing | None = None
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
@@ -88,7 +91,8 @@ class Scene:
     @property
     def identity(self) -> str:
         """A key for caches that changes when the file does."""
-        return self.source.identity
+        declared = "" if self.missing is None else f"|missing={self.missing.key}"
+        return self.source.identity + declared
 
     @property
     def box(self) -> Box:
@@ -146,7 +150,11 @@ class Scene:
 
 
 def open_scene(
-    path: str | os.PathLike[str], *, allow_vrt: bool = False, allow_remote: bool = False
+    path: str | os.PathLike[str],
+    *,
+    allow_vrt: bool = False,
+    allow_remote: bool = False,
+    nodata: DeclaredNodata | None = None,
 ) -> Scene:
     """Look at a raster without reading pixels.
 
@@ -154,6 +162,10 @@ def open_scene(
         path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file.
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
         allow_remote: Also open URLs and ``/vsi`` names.
+        nodata: The value that marks missing pixels, where the file does not say it or says it
+            wrongly; it replaces the file's. ``"auto"`` takes the constant colour, if there is one,
+            that is connected to the border; it is a guess, comes with a warning, and does read
+            pixels: a coarse overview, or the whole file once if it has none.
 
     Returns:
         The scene.
@@ -162,6 +174,7 @@ def open_scene(
         SceneNotFoundError: If there is no such file.
         SceneRefusedError: If the name, the format or the size of a block is not allowed.
         SceneReadError: If GDAL cannot open the file.
+        SceneError: If ``nodata`` is neither a number nor ``"auto"``.
     """
     source = resolve_source(path, SourcePolicy(allow_vrt=allow_vrt, allow_remote=allow_remote))
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
@@ -180,6 +193,7 @@ def open_scene(
             overviews.append(int(factor))
             sizes.append((overview.width, overview.height))
             blocks.append(_checked_block(overview, source))
+        missing = None if nodata is None else declare_missing(source, dataset, nodata)
         return Scene(
             path=os.fspath(path),
             source=source,
@@ -187,15 +201,16 @@ def open_scene(
             height=dataset.height,
             count=dataset.count,
             dtype=dataset.dtypes[0],
-            nodata=None if dataset.nodata is None else float(dataset.nodata),
+            nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
             colorinterp=tuple(_color_name(c) for c in dataset.colorinterp),
             block_shape=block_shape,
             overviews=tuple(overviews),
             overview_sizes=tuple(sizes),
             overview_blocks=tuple(blocks),
-            mask_kind=_mask_kind(dataset),
+            mask_kind=_mask_kind(dataset, missing),
             georeference=Georeference.from_dataset(dataset),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
+            missing=missing,
         )
 
 
@@ -220,10 +235,12 @@ def _color_name(color: int) -> str:
     return str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
 
 
-def _mask_kind(dataset: Any) -> MaskKind:
-    flags = dataset.mask_flag_enums[0]
+def _mask_kind(dataset: Any, missing: Missing | None) -> MaskKind:
+    flags = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
     if MaskFlags.alpha in flags:
         return "alpha"
-    if MaskFlags.nodata in flags:
-        return "nodata"
-    return "internal" if MaskFlags.per_dataset in flags else "none"
+    if MaskFlags.per_dataset in flags:
+        return "internal"
+    if missing is not None:
+        return "declared"
+    return "nodata" if MaskFlags.nodata in flags else "none"

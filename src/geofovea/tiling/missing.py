@@ -1,0 +1,227 @@
+"""Pixels that the caller says are missing, where the file does not say so.
+
+GDAL does not know of them, so it would average them into their neighbours. They are therefore
+recognised among stored pixels only, before anything is averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.features import rasterize, shapes
+
+from geofovea.errors import SceneError
+from geofovea.tiling.handles import open_handle
+from geofovea.tiling.source import Source
+
+__all__ = ["DeclaredNodata", "Missing", "declare_missing", "is_missing_part"]
+
+DeclaredNodata = float | Literal["auto"]
+
+_COARSE_SIDE = 256
+# the least share of the scene's outline that a border colour takes, so that a lake does not count
+_LEAST_OUTLINE = 0.1
+# how far the pixels of a constant border stray after lossy compression, in eight-bit steps
+_LOSSY_TOLERANCE = 8.0
+_LOSSY = ("JPEG", "YCBCR", "WEBP", "LERC")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What counts as missing besides the masks of the file.
+
+    Attributes:
+        values: One number per band of the file; none if nothing was found.
+        tolerance: How far a pixel may be from them.
+        all_bands: A pixel is missing where all shown bands match (a colour), not where one does.
+        outline: Bits of a coarse picture of the scene, row-major, in which the border's colour is
+            connected to the border; only there it counts. Empty means everywhere.
+        outline_shape: ``(rows, cols)`` of that picture.
+        warnings: What a reader of the results should know.
+
+    Raises:
+        SceneError: If the outline is not of its shape.
+    """
+
+    # NaN differs from itself
+    values: tuple[float, ...] = field(compare=False)
+    tolerance: float = 0.0
+    all_bands: bool = True
+    outline: bytes = field(default=b"", repr=False)
+    outline_shape: tuple[int, int] = (0, 0)
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.outline) != -(-math.prod(self.outline_shape) // 8):
+            raise SceneError(
+                f"an outline of {self.outline_shape} pixels needs as many bits, got "
+                f"{len(self.outline)} bytes"
+            )
+
+    @property
+    def key(self) -> str:
+        """Distinguishes caches of one file under different declarations."""
+        return f"{self.values}|{self.tolerance}|{self.outline.hex() if self.outline else ''}"
+
+    def valid(
+        self,
+        array: NDArray[np.generic],
+        bands: tuple[int, ...],
+        box: tuple[float, float, float, float],
+    ) -> NDArray[np.bool_]:
+        """Which stored pixels ``(n, h, w)`` of some bands are there, band by band.
+
+        Args:
+            array: Pixels as stored; resampled by nearest neighbour at most.
+            bands: Their band indexes, counted from 1.
+            box: Where they lie, ``(x0, y0, x1, y1)`` in shares of the scene's width and height.
+
+        Returns:
+            bool ``(n, h, w)``; where ``all_bands``, all bands of a pixel are alike.
+        """
+        if not self.values:
+            return np.ones(array.shape, bool)
+        values = np.array([self.values[band - 1] for band in bands])[:, None, None]
+        if np.issubdtype(array.dtype, np.integer):
+            array = array.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            matches = np.abs(array - values) <= self.tolerance
+        if np.issubdtype(array.dtype, np.floating):
+            matches |= np.isnan(values) & np.isnan(array)
+        if self.all_bands:
+            matches = np.broadcast_to(matches.all(axis=0), matches.shape)
+        if self.outline:
+            matches = matches & self._near_border(matches.shape[1:], box)
+        return np.asarray(~matches)
+
+    def _near_border(
+        self, shape: tuple[int, ...], box: tuple[float, float, float, float]
+    ) -> NDArray[np.bool_]:
+        coarse = self._outline_picture()
+        x0, y0, x1, y1 = box
+        rows = (y0 + (np.arange(shape[0]) + 0.5) / shape[0] * (y1 - y0)) * len(coarse)
+        cols = (x0 + (np.arange(shape[1]) + 0.5) / shape[1] * (x1 - x0)) * coarse.shape[1]
+        rows = np.clip(rows.astype(int), 0, len(coarse) - 1)
+        cols = np.clip(cols.astype(int), 0, coarse.shape[1] - 1)
+        return np.asarray(coarse[np.ix_(rows, cols)])
+
+    def _outline_picture(self) -> NDArray[np.bool_]:
+        bits = np.unpackbits(np.frombuffer(self.outline, np.uint8))
+        return bits[: math.prod(self.outline_shape)].reshape(self.outline_shape).astype(bool)
+
+
+def is_missing_part(nodata: float | None, dtype: str) -> bool:
+    """Whether nodata in one of several shown bands makes the whole pixel missing.
+
+    The darkest and the brightest value of an unsigned type are colours too: a pure red has zeros in
+    two bands. Such a pixel is missing where all shown bands are. Any other value is no colour.
+    """
+    if nodata is None or math.isnan(nodata) or not dtype.startswith("uint"):
+        return True
+    return nodata not in (0, np.iinfo(dtype).max)
+
+
+def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Missing:
+    """Turn a caller's word about missing pixels into a value.
+
+    Args:
+        source: The raster.
+        dataset: The same, open.
+        nodata: A number (NaN is possible), or ``"auto"``: the constant colour, if there is one,
+            that is connected to the border. That reads a coarse picture of the scene, and without
+            overviews, for that, the whole file once.
+
+    Raises:
+        SceneError: If it is neither.
+    """
+    if nodata != "auto":
+        try:
+            number = float(nodata)
+        except (TypeError, ValueError) as error:
+            raise SceneError(
+                f"nodata={nodata!r} is neither a number nor 'auto'; give the value that marks "
+                "missing pixels"
+            ) from error
+        values = (number,) * dataset.count
+        whole = not is_missing_part(number, dataset.dtypes[0])
+        return Missing(values, all_bands=whole, warnings=_overview_warning(dataset))
+    return _find_border(source, dataset)
+
+
+def _overview_warning(dataset: Any) -> tuple[str, ...]:
+    if not dataset.overviews(1):
+        return ()
+    return (
+        "the overviews in the file were made without knowing the nodata given here: around missing "
+        "areas they may hold a rim of mixed pixels",
+    )
+
+
+def _find_border(source: Source, dataset: Any) -> Missing:
+    bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
+    picture = _coarse_picture(source, dataset, bands)
+    ring = np.concatenate(
+        [picture[:, 0], picture[:, -1], picture[:, :, 0], picture[:, :, -1]], axis=1
+    )
+    colors, counts = np.unique(ring, axis=1, return_counts=True)
+    color, share = colors[:, counts.argmax()], counts.max() / ring.shape[1]
+    kind = str(dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", dataset.driver)).upper()
+    is_lossy = any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
+    tolerance = _LOSSY_TOLERANCE if is_lossy else 0.0
+    matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
+    if share < _LEAST_OUTLINE or not np.isfinite(color).all():
+        return Missing(
+            (), warnings=("nodata='auto' found no constant colour at the border of the scene",)
+        )
+    outline = _touching_the_border(matches)
+    named = ", ".join(f"{value:g}" for value in color)
+    warning = (
+        f"nodata='auto' is a guess: the colour ({named}) where it is connected to the border, "
+        f"{outline.mean():.0%} of the scene, counts as missing"
+    )
+    values = np.full(dataset.count, np.nan)
+    values[np.array(bands) - 1] = color
+    return Missing(
+        tuple(values.tolist()),
+        tolerance,
+        outline=np.packbits(_widened(outline)).tobytes(),
+        outline_shape=(outline.shape[0], outline.shape[1]),
+        warnings=(warning, *_overview_warning(dataset)),
+    )
+
+
+def _coarse_picture(source: Source, dataset: Any, bands: list[int]) -> NDArray[np.generic]:
+    """Stored pixels on a coarse grid, at most 256 a side, from the smallest overview that does."""
+    scale = min(1.0, _COARSE_SIDE / max(dataset.width, dataset.height))
+    rows, cols = (max(1, round(side * scale)) for side in (dataset.height, dataset.width))
+    factors = [(f, k) for k, f in enumerate(dataset.overviews(1)) if dataset.width // f >= cols]
+    handle = open_handle(source, max(factors)[1] if factors else None)
+    picture: NDArray[np.generic] = handle.read(
+        bands, out_shape=(len(bands), rows, cols), resampling=Resampling.nearest
+    )
+    return picture
+
+
+def _touching_the_border(matches: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    rows, cols = matches.shape
+    touching = []
+    for geometry, _ in shapes(matches.astype(np.uint8), mask=matches):
+        x, y = np.array(geometry["coordinates"][0]).T
+        if x.min() == 0 or y.min() == 0 or x.max() == cols or y.max() == rows:
+            touching.append(geometry)
+    if not touching:
+        return np.zeros_like(matches)
+    return np.asarray(rasterize(touching, out_shape=matches.shape), dtype=bool)
+
+
+def _widened(picture: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One pixel more on all sides: the true edge lies somewhere between two coarse pixels."""
+    padded = np.pad(picture, 1)
+    rows, cols = picture.shape
+    moved = [padded[i : i + rows, j : j + cols] for i in range(3) for j in range(3)]
+    return np.asarray(np.any(moved, axis=0))
