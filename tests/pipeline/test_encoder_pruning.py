@@ -10,13 +10,13 @@ import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from geofovea.errors import BudgetError, ModelError
-from geofovea.pipeline.encoder_pruning import encode_pruned, run_layers
+from geofovea.pipeline.encoder_pruning import calibrate_dymu, encode_pruned, run_layers
 from geofovea.regionfocus.reductions.dymu import DyMUEncoder
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.evit import EViTEncoder
 from geofovea.regionfocus.reductions.flowcut import FlowCutEncoder
 from geofovea.regionfocus.reductions.selector import Kept
-from geofovea.regionfocus.reductions.tome import ToMeEncoder
+from geofovea.regionfocus.reductions.tome import ToMeEncoder, merge_once
 from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", Path(__file__).resolve().parents[2] / "../shared"))
@@ -171,6 +171,36 @@ def test_dymu_keeps_fewer_tokens_of_a_simple_image():
     assert few < many <= 30
 
 
+def test_calibrated_thresholds_merge_as_many_patches_as_asked_for(tower, pixels):
+    thresholds = calibrate_dymu(tower, [pixels], 4, -1)
+    assert len(thresholds) == 6
+    images = encode_pruned(tower, pixels, DyMUEncoder(thresholds), PATCHES - 1, -1)
+    # over the batch, as far as a threshold is not cut at zero
+    assert sum(image.lengths[1] for image in images) == 2 * (PATCHES - 4)
+    assert all(image.lengths[-1] < PATCHES - 8 for image in images)
+    halved = calibrate_dymu(tower, [pixels[:1], pixels[1:]], 4, 1)
+    each = [calibrate_dymu(tower, [image[None]], 4, 1)[0] for image in pixels]
+    assert halved == (pytest.approx(sum(each) / 2),)
+
+
+def test_calibration_without_images_or_with_too_many_merges_is_refused(tower, pixels):
+    with pytest.raises(ModelError, match="at least one batch of images"):
+        calibrate_dymu(tower, [], 4)
+    with pytest.raises(ModelError, match="choose a smaller r"):
+        calibrate_dymu(tower, [pixels], 15)
+
+
+def test_tome_in_an_encoder_merges_as_beside_the_published_class_token():
+    layers = clip(1).encoder.layers
+    hidden = torch.randn(8, 32, generator=torch.Generator().manual_seed(6))
+    image = run_layers(layers, hidden, ToMeEncoder(), 5)
+    with torch.inference_mode():
+        keys = layers[0].self_attn.k_proj(layers[0].layer_norm1(hidden)).view(8, 4, 8).mean(1)
+    _, _, groups = merge_once(hidden, keys, torch.ones(8), 2, protect_first=True)
+    together = groups[1:, None] == groups[1:]
+    assert torch.equal(image.groups[:, None] == image.groups, together)
+
+
 @pytest.mark.parametrize("name", ENCODER_REDUCTION_NAMES)
 @pytest.mark.parametrize("layers", [1, 2])
 def test_even_the_shallowest_encoder_meets_the_budget(name, layers):
@@ -226,9 +256,7 @@ def test_flowcut_prunes_a_toy_encoder_as_published(path):
     torch.testing.assert_close(image.hidden, expected, rtol=1e-4, atol=2e-5 * scale)
 
 
-def test_a_reduction_without_a_number_a_strange_tower_and_a_strange_layer_are_refused(
-    tower, pixels
-):
+def test_what_cannot_be_is_refused(tower, pixels):
     with pytest.raises(ModelError, match="give k, 1 to 36"):
         encode_pruned(tower, pixels, ToMeEncoder())
     with pytest.raises(ModelError, match="CLIPVisionModel only, not a Linear"):

@@ -9,8 +9,8 @@ tokens (and, with some methods, different numbers of them).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,12 +18,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.dymu import (
+    ThresholdCalibration,
+    layer_threshold,
+    merge_above,
+)
 from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction, EncoderRun, LayerView
 from geofovea.regionfocus.reductions.selector import Kept
 
-__all__ = ["PrunedImage", "encode_pruned", "run_layers"]
+__all__ = ["PrunedImage", "calibrate_dymu", "encode_pruned", "run_layers"]
 
 _MOST_TOKENS = 8192
+_KEYS = frozenset({"keys"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +78,50 @@ def encode_pruned(
         ModelError: If the tower is no CLIP vision model, has no such layer, or a reduction comes
             without ``k``.
     """
+    layers, embedded = _embed(tower, pixels, feature_layer)
+    return [run_layers(layers, image, reduction, k) for image in embedded]
+
+
+@torch.inference_mode()
+def calibrate_dymu(
+    tower: Any, batches: Iterable[Tensor], r: int, feature_layer: int = -2
+) -> tuple[float, ...]:
+    """Thresholds for `DyMUEncoder` at which images lose ``r`` tokens a layer on average.
+
+    Args:
+        tower: A ``CLIPVisionModel`` in evaluation mode.
+        batches: Unlabelled images, ``(b, 3, s, s)`` each, normalised as the model wants them.
+        r: Tokens that an image loses in each layer, at least 1.
+        feature_layer: See `encode_pruned`.
+
+    Returns:
+        One threshold a layer that runs: the mean over batches.
+
+    Raises:
+        ModelError: If the tower is no CLIP vision model, there is no batch, or images have too few
+            patches to lose ``r`` in every layer.
+    """
+    calibration = None
+    for pixels in batches:
+        layers, embedded = _embed(tower, pixels, feature_layer)
+        calibration = calibration or ThresholdCalibration(len(layers))
+        images = [_Left.start(hidden) for hidden in embedded]
+        for number, layer in enumerate(layers):
+            begun = [_begin(layer, left, _KEYS, is_proportional=True) for left in images]
+            views = [_view(number, left, shown) for left, shown in begun]
+            threshold = layer_threshold(views, r)
+            calibration.add(number, threshold)
+            images = [
+                _finish(layer, left.after(merge_above(view, threshold).kept()))
+                for (left, _), view in zip(begun, views, strict=True)
+            ]
+    if calibration is None:
+        raise ModelError("DyMU is calibrated on at least one batch of images, got none; give some")
+    return calibration.thresholds
+
+
+def _embed(tower: Any, pixels: Tensor, feature_layer: int) -> tuple[Sequence[Any], Tensor]:
+    """The layers that run, and their input (b, n + 1, d)."""
     model = getattr(tower, "vision_model", tower)
     if not all(hasattr(model, part) for part in ("embeddings", "pre_layrnorm", "encoder")):
         raise ModelError(
@@ -84,8 +134,7 @@ def encode_pruned(
         raise ModelError(
             f"this encoder has hidden states 0 to {len(every)}, got feature_layer {feature_layer}"
         )
-    embedded = model.pre_layrnorm(model.embeddings(pixels))
-    return [run_layers(every[:count], image, reduction, k) for image in embedded]
+    return every[:count], model.pre_layrnorm(model.embeddings(pixels))
 
 
 @torch.inference_mode()
@@ -111,11 +160,10 @@ def run_layers(
         raise ModelError(
             f"the reduction {reduction.name!r} needs a number of patches to leave; give k, 1 to {n}"
         )
-    each = torch.arange(n, device=hidden.device)
     run = None
     if reduction is not None and k is not None and layers and max(1, k) < n:
         run = reduction.start(n, max(1, k), len(layers))
-    left = _Left(hidden, each, torch.ones(n, device=hidden.device), each)
+    left = _Left.start(hidden)
     lengths = [n]
     for number, layer in enumerate(layers):
         left = _run_layer(layer, number, left, run, reduction)
@@ -134,8 +182,17 @@ class _Left:
     sizes: Tensor
     groups: Tensor
 
-    def after(self, kept: Kept, patches: Tensor) -> _Left:
-        """What ``kept`` leaves of the ``patches`` (m, d) that stand behind the class token."""
+    @classmethod
+    def start(cls, hidden: Tensor) -> _Left:
+        """All patches of an image, ``(n + 1, d)``."""
+        each = torch.arange(len(hidden) - 1, device=hidden.device)
+        return cls(hidden, each, torch.ones(len(each), device=hidden.device), each)
+
+    def after(self, kept: Kept | None) -> _Left:
+        """What a step of a reduction leaves; all for None."""
+        if kept is None:
+            return self
+        patches = self.hidden[1:]
         m, device = len(patches), patches.device
         index = kept.index.to(device)
         if kept.groups is None:
@@ -155,33 +212,36 @@ class _Left:
 def _run_layer(
     layer: Any, number: int, left: _Left, run: EncoderRun | None, reduction: EncoderReduction | None
 ) -> _Left:
-    needs = frozenset() if run is None else run.needs(number)
-    is_proportional = reduction is not None and reduction.is_proportional
-    mixed, shown = _attend(
-        layer.self_attn,
-        layer.layer_norm1(left.hidden),
-        left.sizes if is_proportional else None,
-        needs,
-    )
-    left = _Left(left.hidden + mixed, left.positions, left.sizes, left.groups)
-    place = None if reduction is None or not needs else reduction.place
-    if place == "attention":
-        left = _reduce(number, left, run, shown)
-    left = _Left(
-        left.hidden + layer.mlp(layer.layer_norm2(left.hidden)),
-        left.positions,
-        left.sizes,
-        left.groups,
-    )
-    return _reduce(number, left, run, shown) if place == "block" else left
+    if run is None or reduction is None:
+        return _finish(layer, _begin(layer, left, frozenset(), is_proportional=False)[0])
+    needs = run.needs(number)
+    left, shown = _begin(layer, left, needs, is_proportional=reduction.is_proportional)
+    if needs and reduction.place == "attention":
+        left = left.after(run.step(_view(number, left, shown)))
+    left = _finish(layer, left)
+    if needs and reduction.place == "block":
+        left = left.after(run.step(_view(number, left, shown)))
+    return left
 
 
-def _reduce(number: int, left: _Left, run: EncoderRun | None, shown: dict[str, Tensor]) -> _Left:
-    assert run is not None  # noqa: S101 - there is a place to act at only with a run
-    patches = left.hidden[1:]
-    view = LayerView(
+def _begin(
+    layer: Any, left: _Left, needs: frozenset[str], *, is_proportional: bool
+) -> tuple[_Left, dict[str, Tensor]]:
+    """Tokens after the attention of a layer, and what was asked of it."""
+    sizes = left.sizes if is_proportional else None
+    mixed, shown = _attend(layer.self_attn, layer.layer_norm1(left.hidden), sizes, needs)
+    return replace(left, hidden=left.hidden + mixed), shown
+
+
+def _finish(layer: Any, left: _Left) -> _Left:
+    """Tokens after the MLP of a layer."""
+    return replace(left, hidden=left.hidden + layer.mlp(layer.layer_norm2(left.hidden)))
+
+
+def _view(number: int, left: _Left, shown: dict[str, Tensor]) -> LayerView:
+    return LayerView(
         number,
-        patches,
+        left.hidden[1:],
         left.positions,
         left.sizes,
         class_row=shown.get("class_row"),
@@ -189,8 +249,6 @@ def _reduce(number: int, left: _Left, run: EncoderRun | None, shown: dict[str, T
         values=shown.get("values"),
         attention=shown.get("attention"),
     )
-    kept = run.step(view)
-    return left if kept is None else left.after(kept, patches)
 
 
 def _attend(

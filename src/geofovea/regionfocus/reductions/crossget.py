@@ -201,7 +201,7 @@ class CrossGET(Selector):
         state = MergeState.start(
             context.features, context.features, None, merge_units(context), importance
         )
-        return merge_down(state, k, _match).kept()
+        return merge_down(state, k, _match).kept(context.boxes_scene)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ from geofovea.regionfocus.reductions.encoder_stage import LayerView, Place
 from geofovea.regionfocus.reductions.merging import MergeState, Pairs, merge_down, merge_units
 from geofovea.regionfocus.reductions.selector import Kept, Selector
 from geofovea.regionfocus.reductions.tome import (
+    behind_class,
     best_of_odd,
+    match_in,
     match_tome,
     merge_pairs,
     tome_survivors,
@@ -46,6 +48,8 @@ __all__ = [
     "batch_threshold",
     "dymu_merge",
     "dymu_pairs",
+    "layer_threshold",
+    "merge_above",
 ]
 
 
@@ -152,6 +156,27 @@ def _merge_alike(state: MergeState, k: int, threshold: float) -> MergeState:
     return state
 
 
+def merge_above(view: LayerView, threshold: float) -> MergeState:
+    """One round in an encoder layer: every pair of patches above the threshold."""
+    state = MergeState.start(view.hidden, view.mean_key, view.sizes)
+    if view.has_class:
+        pairs = behind_class(
+            state.metric, lambda rows: dymu_pairs(rows, threshold, protect_first=True)
+        )
+    else:
+        pairs = dymu_pairs(state.metric, threshold)
+    return state.merge(pairs) if len(pairs[0]) else state
+
+
+def layer_threshold(views: Sequence[LayerView], r: int) -> float:
+    """`batch_threshold` of what one encoder layer shows of a batch of images."""
+    metrics = [view.mean_key for view in views]
+    has_class = views[0].has_class
+    if has_class:
+        metrics = [torch.cat([m.new_zeros(1, m.shape[1]), m]) for m in metrics]
+    return batch_threshold(metrics, r, protect_first=has_class)
+
+
 @dataclass(frozen=True, slots=True)
 class DyMU(Selector):
     """Alike tokens merge first, in rounds; then the rest, as far as the budget asks.
@@ -174,7 +199,7 @@ class DyMU(Selector):
     def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
         state = MergeState.start(context.features, context.features, units=merge_units(context))
         state = _merge_alike(state, 1 if self.is_adaptive else k, self.threshold)
-        return merge_down(state, k, match_tome).kept()
+        return merge_down(state, k, match_tome).kept(context.boxes_scene)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +246,7 @@ class DyMURun:
 
     def step(self, view: LayerView) -> Kept | None:
         """See `EncoderRun`."""
-        state = MergeState.start(view.hidden, view.mean_key, view.sizes)
-        pairs = dymu_pairs(state.metric, self.thresholds[view.layer])
-        if len(pairs[0]):
-            state = state.merge(pairs)
+        state = merge_above(view, self.thresholds[view.layer])
         if view.layer == len(self.thresholds) - 1:
-            state = merge_down(state, self.k, match_tome)
+            state = merge_down(state, self.k, match_in(view))
         return state.kept() if len(state) < len(view.hidden) else None

@@ -51,8 +51,7 @@ def flowcut_score(attention: Tensor, affinity: Tensor, value: Tensor) -> Tensor:
         affinity: ``(..., n)``, see `class_affinity`.
         value: ``(..., n, d)``, mean over heads.
     """
-    flow: Tensor = (_share(attention) + _share(affinity)) * _size(value)
-    return flow
+    return (_share(attention) + _share(affinity)) * _size(value)
 
 
 def flowcut_qwen_score(attention: Tensor, value: Tensor) -> Tensor:
@@ -77,7 +76,7 @@ def flowcut_llm_score(relation: Tensor, affinity: Tensor, value: Tensor) -> Tens
 
 def key_relation(query: Tensor, keys: Tensor) -> Tensor:
     """Softmax over ``keys`` (heads, n, dh) of one query (heads, dh), mean of heads, ``(n,)``."""
-    logits = (keys.float() @ query.float()[..., None])[..., 0] / query.shape[-1] ** 0.5
+    logits = (keys.float() @ query.float()[..., None])[..., 0] / math.sqrt(query.shape[-1])
     return logits.softmax(-1).mean(0)
 
 

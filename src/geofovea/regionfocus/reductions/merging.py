@@ -148,9 +148,20 @@ class MergeState:
             importance=self.importance,
         )
 
-    def kept(self) -> Kept:
-        """The state as the outcome of a reduction, its small tensors on the host."""
-        return Kept(self.index.cpu(), self.features, self.groups.cpu(), self.sizes.cpu())
+    def kept(self, boxes_scene: Tensor | None = None) -> Kept:
+        """The state as the outcome of a reduction, its small tensors on the host.
+
+        Each output stands for the token that took in the others; with ``boxes_scene`` (n, 4) for
+        that of its members which is nearest to the middle of them all.
+        """
+        groups, sizes = self.groups.cpu(), self.sizes.cpu()
+        if boxes_scene is None:
+            return Kept(self.index.cpu(), self.features, groups, sizes)
+        index = _central_members(groups, boxes_scene.cpu(), len(self))
+        order = torch.argsort(index)
+        place = torch.argsort(order)
+        features = self.features[order.to(self.features.device)]
+        return Kept(index[order], features, place[groups], sizes[order])
 
 
 def merge_down(state: MergeState, k: int, match: Callable[[MergeState, int], Pairs]) -> MergeState:
@@ -178,6 +189,18 @@ def merge_down(state: MergeState, k: int, match: Callable[[MergeState, int], Pai
                 f"no pair is left among {len(state)} tokens to reach {k}; ask for more tokens"
             )
     return state
+
+
+def _central_members(groups: Tensor, boxes_scene: Tensor, count: int) -> Tensor:
+    """The member of each group whose box is nearest to their mean, the first of equals."""
+    n = len(groups)
+    centres = (boxes_scene[:, :2] + boxes_scene[:, 2:]) / 2
+    members = torch.bincount(groups, minlength=count)[:, None]
+    middle = centres.new_zeros(count, 2).index_add_(0, groups, centres) / members
+    away = (centres - middle[groups]).square().sum(1)
+    least = away.new_full((count,), torch.inf).scatter_reduce(0, groups, away, "amin")
+    each = torch.where(away == least[groups], torch.arange(n), n)
+    return each.new_full((count,), n).scatter_reduce(0, groups, each, "amin")
 
 
 def merge_units(context: TokenContext) -> Tensor | None:

@@ -9,14 +9,16 @@ and the logarithm of a key's size is added to its attention logit (proportional 
 
 Time O(n²d/4) a round, memory O(n).
 
-``faithful``: `tome_pairs` with ``protect_first`` and `tome_survivors`, which give the published
-order of the output. ``fixed`` (the classes here) differs: the output is in order of position; zero
-vectors are like nothing instead of NaN; protected tokens of any place are left out; a budget below
-half is reached in several rounds; even and odd count within a tile, and tiles do not merge.
+``faithful``: `merge_once`, with ``protect_first`` beside a class token; its output has the
+published order. ``fixed`` (the classes here) differs: the output is in order of position, and a
+merged token of a list stands where its members have their middle; zero vectors are like nothing
+instead of NaN; protected tokens of any place are left out; a budget below half is reached in
+several rounds; even and odd count within a tile, and tiles do not merge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,7 +45,10 @@ __all__ = [
     "ToMe",
     "ToMeEncoder",
     "ToMeRun",
+    "behind_class",
     "best_of_odd",
+    "match_behind_class",
+    "match_in",
     "match_tome",
     "merge_once",
     "merge_pairs",
@@ -142,6 +147,23 @@ def match_tome(state: MergeState, r: int) -> Pairs:
     return tome_pairs(state.metric, r, state.units)
 
 
+def match_behind_class(state: MergeState, r: int) -> Pairs:
+    """`tome_pairs` of patches behind a class token, for `merge_down`: patch 0 counts as odd."""
+    return behind_class(state.metric, lambda rows: tome_pairs(rows, r, protect_first=True))
+
+
+def match_in(view: LayerView) -> Callable[[MergeState, int], Pairs]:
+    """How tokens of an encoder layer pair, for `merge_down`."""
+    return match_behind_class if view.has_class else match_tome
+
+
+def behind_class(metric: Tensor, pair: Callable[[Tensor], Pairs]) -> Pairs:
+    """Pairs among patches, found by ``pair`` with a row for the class token before them."""
+    rows = torch.cat([metric.new_zeros(1, metric.shape[1]), metric])
+    sources, destinations = pair(rows)
+    return sources - 1, destinations - 1
+
+
 @dataclass(frozen=True, slots=True)
 class ToMe(Selector):
     """Pairs of alike tokens merge until k are left."""
@@ -150,7 +172,7 @@ class ToMe(Selector):
 
     def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
         state = MergeState.start(context.features, context.features, units=merge_units(context))
-        return merge_down(state, k, match_tome).kept()
+        return merge_down(state, k, match_tome).kept(context.boxes_scene)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +204,7 @@ class ToMeRun:
         if len(view.hidden) <= k:
             return None
         state = MergeState.start(view.hidden, view.mean_key, view.sizes)
-        return merge_down(state, k, match_tome).kept()
+        return merge_down(state, k, match_in(view)).kept()
 
 
 def merge_once(
