@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["FOCUS_NAMES", "REDUCTION_NAMES"]
+__all__ = ["ENCODER_REDUCTION_NAMES", "FOCUS_NAMES", "REDUCTION_NAMES"]
 
 FOCUS_NAMES = ("attention", "overview", "uniform", "oracle", "full")
 """Ways of looking: two descents (attention, oracle) and three that ignore the question."""
 
-REDUCTION_NAMES = ("top_score", "strided", "random")
+REDUCTION_NAMES = (
+    "top_score",
+    "strided",
+    "random",
+    # mergers, and what encoders prune by
+    "tome",
+    "dymu",
+    "crossget",
+    "evit",
+    "zero_tprune",
+)
 """Ways of choosing which tokens reach the decoder."""
+
+ENCODER_REDUCTION_NAMES = (
+    "tome",
+    "dymu",
+    "crossget",
+    "evit",
+    "stvit",
+    "flowcut",
+    "zero_tprune",
+)
+"""Ways of dropping or merging tokens between the layers of the vision encoder."""

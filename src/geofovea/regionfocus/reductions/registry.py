@@ -15,6 +15,12 @@ _HOMES = {
     "top_score": "top_score:TopScore",
     "strided": "strided:Strided",
     "random": "random_keep:RandomKeep",
+    # mergers, and what encoders prune by
+    "tome": "tome:ToMe",
+    "dymu": "dymu:DyMU",
+    "crossget": "crossget:CrossGET",
+    "evit": "evit:EViT",
+    "zero_tprune": "zero_tprune:ZeroTPrune",
 }
 """Module of this folder and class, for each of ``REDUCTION_NAMES``."""
 

@@ -1,0 +1,297 @@
+"""A stock CLIP vision encoder that loses tokens on its way.
+
+The layers of an unpatched ``CLIPVisionModel`` run one by one; after the attention or after the
+whole of a layer a reduction says which tokens stay or merge, and the rest of the encoder works on
+what is left. Attention is computed from the layer's own projections, with the fused kernel unless
+the reduction wants the whole matrix. Images are encoded each on its own, for they lose different
+tokens (and, with some methods, different numbers of them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.dymu import (
+    ThresholdCalibration,
+    layer_threshold,
+    merge_above,
+)
+from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction, EncoderRun, LayerView
+from geofovea.regionfocus.reductions.selector import Kept
+
+__all__ = ["PrunedImage", "calibrate_dymu", "encode_pruned", "run_layers"]
+
+_MOST_TOKENS = 8192
+_KEYS = frozenset({"keys"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrunedImage:
+    """What an encoder that lost tokens made of an image.
+
+    Attributes:
+        hidden: ``(m + 1, d)``, the class token and the m patches that are left.
+        positions: int64 ``(m,)``, ascending: the patch that each stands for.
+        sizes: float32 ``(m,)``, how many patches each stands for.
+        groups: int64 ``(n,)``, what became of each patch, −1 where it was dropped.
+        lengths: Patches that entered each layer, and those that left the last.
+    """
+
+    hidden: Tensor
+    positions: Tensor
+    sizes: Tensor
+    groups: Tensor
+    lengths: tuple[int, ...]
+
+    @property
+    def features(self) -> Tensor:
+        """The patches that are left, ``(m, d)``."""
+        return self.hidden[1:]
+
+
+@torch.inference_mode()
+def encode_pruned(
+    tower: Any,
+    pixels: Tensor,
+    reduction: EncoderReduction | None = None,
+    k: int | None = None,
+    feature_layer: int = -2,
+) -> list[PrunedImage]:
+    """Encode images with at most ``k`` patches left of each.
+
+    Args:
+        tower: A ``CLIPVisionModel`` in evaluation mode.
+        pixels: ``(b, 3, s, s)``, normalised as the model wants them.
+        reduction: What chooses or merges; None for a plain forward pass.
+        k: Patches to be left of an image; clipped to 1 and the number there is.
+        feature_layer: Which hidden state is wanted, numbered as in ``hidden_states``: 0 are the
+            embeddings, -1 is the output of the last layer.
+
+    Raises:
+        ModelError: If the tower is no CLIP vision model, has no such layer, or a reduction comes
+            without ``k``.
+    """
+    layers, embedded = _embed(tower, pixels, feature_layer)
+    return [run_layers(layers, image, reduction, k) for image in embedded]
+
+
+@torch.inference_mode()
+def calibrate_dymu(
+    tower: Any, batches: Iterable[Tensor], r: int, feature_layer: int = -2
+) -> tuple[float, ...]:
+    """Thresholds for `DyMUEncoder` at which images lose ``r`` tokens a layer on average.
+
+    Args:
+        tower: A ``CLIPVisionModel`` in evaluation mode.
+        batches: Unlabelled images, ``(b, 3, s, s)`` each, normalised as the model wants them.
+        r: Tokens that an image loses in each layer, at least 1.
+        feature_layer: See `encode_pruned`.
+
+    Returns:
+        One threshold a layer that runs: the mean over batches.
+
+    Raises:
+        ModelError: If the tower is no CLIP vision model, there is no batch, or images have too few
+            patches to lose ``r`` in every layer.
+    """
+    calibration = None
+    for pixels in batches:
+        layers, embedded = _embed(tower, pixels, feature_layer)
+        calibration = calibration or ThresholdCalibration(len(layers))
+        images = [_Left.start(hidden) for hidden in embedded]
+        for number, layer in enumerate(layers):
+            begun = [_begin(layer, left, _KEYS, is_proportional=True) for left in images]
+            views = [_view(number, left, shown) for left, shown in begun]
+            threshold = layer_threshold(views, r)
+            calibration.add(number, threshold)
+            images = [
+                _finish(layer, left.after(merge_above(view, threshold).kept()))
+                for (left, _), view in zip(begun, views, strict=True)
+            ]
+    if calibration is None:
+        raise ModelError("DyMU is calibrated on at least one batch of images, got none; give some")
+    return calibration.thresholds
+
+
+def _embed(tower: Any, pixels: Tensor, feature_layer: int) -> tuple[Sequence[Any], Tensor]:
+    """The layers that run, and their input (b, n + 1, d)."""
+    model = getattr(tower, "vision_model", tower)
+    if not all(hasattr(model, part) for part in ("embeddings", "pre_layrnorm", "encoder")):
+        raise ModelError(
+            f"tokens can be dropped inside a CLIPVisionModel only, not a {type(tower).__name__}; "
+            "choose a reduction that acts behind the encoder"
+        )
+    every = model.encoder.layers
+    count = feature_layer if feature_layer >= 0 else len(every) + 1 + feature_layer
+    if not 0 <= count <= len(every):
+        raise ModelError(
+            f"this encoder has hidden states 0 to {len(every)}, got feature_layer {feature_layer}"
+        )
+    return every[:count], model.pre_layrnorm(model.embeddings(pixels))
+
+
+@torch.inference_mode()
+def run_layers(
+    layers: Sequence[Any],
+    hidden: Tensor,
+    reduction: EncoderReduction | None = None,
+    k: int | None = None,
+) -> PrunedImage:
+    """Run CLIP encoder layers over one image, the class token first.
+
+    Args:
+        layers: The layers that run.
+        hidden: ``(n + 1, d)``, input of the first.
+        reduction: What chooses or merges; None for a plain forward pass.
+        k: Patches to be left.
+
+    Raises:
+        ModelError: If a reduction comes without ``k``, or answers with what cannot be.
+    """
+    n = len(hidden) - 1
+    if reduction is not None and k is None:
+        raise ModelError(
+            f"the reduction {reduction.name!r} needs a number of patches to leave; give k, 1 to {n}"
+        )
+    run = None
+    if reduction is not None and k is not None and layers and max(1, k) < n:
+        run = reduction.start(n, max(1, k), len(layers))
+    left = _Left.start(hidden)
+    lengths = [n]
+    for number, layer in enumerate(layers):
+        left = _run_layer(layer, number, left, run, reduction)
+        lengths.append(len(left.positions))
+    return PrunedImage(
+        left.hidden, left.positions.cpu(), left.sizes.cpu(), left.groups.cpu(), tuple(lengths)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Left:
+    """Tokens on their way: ``hidden`` (m + 1, d) with the class token, the rest of patches only."""
+
+    hidden: Tensor
+    positions: Tensor
+    sizes: Tensor
+    groups: Tensor
+
+    @classmethod
+    def start(cls, hidden: Tensor) -> _Left:
+        """All patches of an image, ``(n + 1, d)``."""
+        each = torch.arange(len(hidden) - 1, device=hidden.device)
+        return cls(hidden, each, torch.ones(len(each), device=hidden.device), each)
+
+    def after(self, kept: Kept | None) -> _Left:
+        """What a step of a reduction leaves; all for None."""
+        if kept is None:
+            return self
+        patches = self.hidden[1:]
+        m, device = len(patches), patches.device
+        index = kept.index.to(device)
+        if kept.groups is None:
+            groups = torch.full((m,), -1, device=device)
+            groups[index] = torch.arange(len(index), device=device)
+        else:
+            groups = kept.groups.to(device)
+        # a patch that was dropped earlier stays so: its -1 must not count from the end
+        gone = self.groups < 0
+        groups = torch.where(gone, -1, groups[self.groups.clamp_min(0)])
+        features = patches[index] if kept.features is None else kept.features.to(patches.dtype)
+        sizes = self.sizes[index] if kept.sizes is None else kept.sizes.to(device)
+        hidden = torch.cat([self.hidden[:1], features])
+        return _Left(hidden, self.positions[index], sizes, groups)
+
+
+def _run_layer(
+    layer: Any, number: int, left: _Left, run: EncoderRun | None, reduction: EncoderReduction | None
+) -> _Left:
+    if run is None or reduction is None:
+        return _finish(layer, _begin(layer, left, frozenset(), is_proportional=False)[0])
+    needs = run.needs(number)
+    left, shown = _begin(layer, left, needs, is_proportional=reduction.is_proportional)
+    if needs and reduction.place == "attention":
+        left = left.after(run.step(_view(number, left, shown)))
+    left = _finish(layer, left)
+    if needs and reduction.place == "block":
+        left = left.after(run.step(_view(number, left, shown)))
+    return left
+
+
+def _begin(
+    layer: Any, left: _Left, needs: frozenset[str], *, is_proportional: bool
+) -> tuple[_Left, dict[str, Tensor]]:
+    """Tokens after the attention of a layer, and what was asked of it."""
+    sizes = left.sizes if is_proportional else None
+    mixed, shown = _attend(layer.self_attn, layer.layer_norm1(left.hidden), sizes, needs)
+    return replace(left, hidden=left.hidden + mixed), shown
+
+
+def _finish(layer: Any, left: _Left) -> _Left:
+    """Tokens after the MLP of a layer."""
+    return replace(left, hidden=left.hidden + layer.mlp(layer.layer_norm2(left.hidden)))
+
+
+def _view(number: int, left: _Left, shown: dict[str, Tensor]) -> LayerView:
+    return LayerView(
+        number,
+        left.hidden[1:],
+        left.positions,
+        left.sizes,
+        class_row=shown.get("class_row"),
+        keys=shown.get("keys"),
+        values=shown.get("values"),
+        attention=shown.get("attention"),
+    )
+
+
+def _attend(
+    attention: Any, hidden: Tensor, sizes: Tensor | None, needs: frozenset[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Output (m, d) of an attention over its normed input (m, d), and what was asked of it.
+
+    With ``sizes`` (m - 1,), a key counts as often as its token stands for patches.
+    """
+    m = len(hidden)
+    queries, keys, values = (
+        project(hidden).view(m, attention.num_heads, -1).transpose(0, 1)
+        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    bias = None
+    if sizes is not None and bool((sizes != 1).any()):
+        bias = torch.cat([sizes.new_zeros(1), sizes.log()])
+    shown: dict[str, Tensor] = {}
+    if "attention" in needs:
+        if m > _MOST_TOKENS:
+            raise ModelError(
+                f"the whole attention of at most {_MOST_TOKENS} tokens fits, got {m}; choose a "
+                "reduction that needs the class token's row only, such as flowcut"
+            )
+        weights = _weights(queries, keys, attention.scale, bias)
+        mixed = weights.to(values.dtype) @ values
+        shown["attention"] = weights
+    else:
+        mask = None if bias is None else bias.to(queries.dtype)[None, None, None]
+        mixed = F.scaled_dot_product_attention(
+            queries[None], keys[None], values[None], attn_mask=mask, scale=attention.scale
+        )[0]
+    if "class_row" in needs:
+        shown["class_row"] = _weights(queries[:, :1], keys, attention.scale, bias)[:, 0, 1:]
+    if "keys" in needs:
+        shown["keys"] = keys
+    if "values" in needs:
+        shown["values"] = values
+    output: Tensor = attention.out_proj(mixed.transpose(0, 1).reshape(m, -1))
+    return output, shown
+
+
+def _weights(queries: Tensor, keys: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+    """Attention (heads, q, m) in float32."""
+    logits = queries.float() @ keys.float().transpose(1, 2) * scale
+    return (logits if bias is None else logits + bias).softmax(-1)
