@@ -1,0 +1,220 @@
+"""SparseVLM: words that fit the picture rate its tokens; some of the losers are merged and kept.
+
+Source: SparseVLM, ICML 2025; version 1 of its code.
+
+Acts after decoder layers 2, 6 and 15 (of 32, from 0) on their attention: raters are the text tokens
+that vision tokens like best (once, on the prompt's embeddings), a token's score is the mean
+attention of heads and raters. Of the removed tokens the best three in ten are clustered (DPC-KNN)
+and stay as the means of their clusters. Needs a row per rater. O(raters · s · d · heads) + m² d for
+m recycled tokens, m² memory. Text-guided. Positions are numbered anew.
+
+``faithful``: `raters`, `rater_scores`, `recycled`, `cluster_means` with ``exact=False``. ``fixed``
+differs: the means count in the budget, stand where their cluster's centre stood instead of behind
+all others, and are true means, with no 1e-6 added to the count, weighted by what earlier merges put
+into a token; the vision tokens that elect raters are normed in blocks; beyond 8,192 recycled tokens
+only the best of them are merged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import BudgetError
+from geofovea.regionfocus.reductions.decoder_stage import (
+    DecoderStage,
+    DecoderView,
+    Positions,
+    Schedule,
+)
+from geofovea.regionfocus.reductions.selector import Kept
+from geofovea.regionfocus.reductions.top_score import keep_best
+from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, without_sinks
+from geofovea.regionfocus.scoring import clean_scores, top_indices
+
+__all__ = ["SparseVlm", "cluster_means", "clusters_of", "rater_scores", "raters", "recycled"]
+
+_MOST_CLUSTERED = 8192
+"""Above this, distances of all pairs would take more than 268 MB."""
+_BLOCK = 2048
+
+_PUBLISHED = Schedule.of((3 / 32, 300 / 576), (7 / 32, 200 / 576), (16 / 32, 110 / 576))
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVlm(DecoderStage):
+    """Keep what raters look at, and the means of the better ones of the rest.
+
+    Attributes:
+        schedule: 300, 200 and 110 of 576 tokens after layers 2, 6 and 15 of 32, as shares, unless
+            told otherwise.
+        positions: Of survivors.
+        sinks: Vision tokens that may not win by being attention sinks; None to leave them in.
+    """
+
+    schedule: Schedule = _PUBLISHED
+    positions: Positions = "contiguous"
+    sinks: SinkFilter | None = None
+    name: ClassVar[str] = "sparsevlm"
+    reach: ClassVar[int] = 1
+
+    def _choose(self, view: DecoderView, k: int) -> Kept:
+        chosen = raters(view.embedded_visual, view.embedded_text)
+        scores = view.mean_rows(view.text[chosen.to(view.text.device)], back=1)[view.visual]
+        scores, is_replaced = clean_scores(without_sinks(scores, view, self.sinks))
+        if is_replaced:
+            return keep_best(scores.fill_(torch.nan), k)
+        n = len(scores)
+        kept_count = _kept_count(n, k)
+        if kept_count == k:
+            return keep_best(scores, k)
+        best = top_indices(scores, n)
+        kept, removed = best[:kept_count], best[kept_count:]
+        again = removed[: _recycled_count(len(removed))].sort().values
+        hidden = view.hidden[view.visual]
+        sizes = view.carried.get("sizes", torch.ones(n, device=hidden.device)).float()
+        means, centres, label, mass = _weighted_clusters(
+            hidden[again.to(hidden.device)], k - kept_count, sizes[again.to(hidden.device)]
+        )
+        index, order = torch.cat([kept, again[centres]]).sort()
+        place = torch.argsort(order)
+        groups = torch.full((n,), -1, dtype=torch.int64)
+        groups[kept] = place[:kept_count]
+        groups[again] = place[kept_count:][label]
+        features = torch.cat([hidden[kept.to(hidden.device)], means.to(hidden.dtype)])
+        masses = torch.cat([sizes[kept.to(sizes.device)], mass])
+        order = order.to(hidden.device)
+        return Kept(index, features[order], groups, masses[order], {"raters": len(chosen)})
+
+
+def raters(visual: Tensor, text: Tensor) -> Tensor:
+    """Text tokens that vision tokens prefer above the mean, int64 ``(r,)``, ascending.
+
+    The preference is a softmax over text tokens of raw dot products, so a long vector wins always.
+    All of them, where all are liked the same.
+
+    Args:
+        visual: ``(n, d)``, embeddings as the prompt has them.
+        text: ``(t, d)``.
+    """
+    words = text.float()
+    liked = torch.zeros(len(words), device=words.device)
+    for block in torch.split(visual.float(), _BLOCK):  # type: ignore[no-untyped-call]
+        liked += (block @ words.T).softmax(-1).sum(0)
+    liked /= max(1, len(visual))
+    chosen = (liked > liked.mean()).nonzero()[:, 0]
+    return (chosen if len(chosen) else torch.arange(len(words), device=words.device)).cpu()
+
+
+def rater_scores(attention: Tensor, visual: Tensor, rows: Tensor) -> Tensor:
+    """Mean attention of heads and raters to each vision token, float32 ``(n,)``.
+
+    Args:
+        attention: ``(heads, s, s)``.
+        visual: int64 ``(n,)``, places of the vision tokens.
+        rows: int64 ``(r,)``, places of the raters.
+    """
+    return attention[:, rows].float().mean((0, 1))[visual]
+
+
+def recycled(scores: Tensor, kept: Tensor) -> tuple[Tensor, int]:
+    """The removed tokens that the published code merges, and into how many.
+
+    Args:
+        scores: ``(n,)``.
+        kept: int64 ``(k,)``, indices of the tokens that stay.
+
+    Returns:
+        int64 ``(m,)`` ascending, and the number of clusters.
+    """
+    removed = torch.ones(len(scores), dtype=torch.bool)
+    removed[kept] = False
+    left = removed.nonzero()[:, 0]
+    count = min(int(len(left) * 0.3) + 1, len(left))
+    again = left[top_indices(scores[left], count)].sort().values
+    return again, int(count / 10) + 1
+
+
+def clusters_of(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Clusters by DPC-KNN: centres are dense, and far from anything denser.
+
+    Equal densities count in order of index; the published code adds noise.
+
+    Args:
+        points: ``(m, d)``.
+        count: Clusters, and neighbours that make up a density; the point itself is one.
+
+    Returns:
+        int64 ``(count,)`` centres, best first, and int64 ``(m,)`` the centre of each point, as a
+        number below ``count``.
+
+    Raises:
+        BudgetError: If there are fewer points than clusters, no cluster, or too many points.
+    """
+    m = len(points)
+    if not 1 <= count <= m:
+        raise BudgetError(f"{m} tokens can make 1 to {m} clusters, not {count}")
+    if m > _MOST_CLUSTERED:
+        raise BudgetError(
+            f"clustering compares all pairs and takes at most {_MOST_CLUSTERED} tokens, got {m}; "
+            "cluster tile by tile, or keep tokens without merging"
+        )
+    points = points.float()
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = distance / points.shape[1] ** 0.5
+    nearest = distance.topk(count, largest=False).values
+    density = (-nearest.square().mean(1)).exp()
+    order = torch.arange(m, device=points.device)
+    is_denser = density > density[:, None]
+    is_denser |= (density == density[:, None]) & (order < order[:, None])
+    apart = torch.where(is_denser, distance, torch.inf).amin(1)
+    apart = torch.where(apart.isinf(), distance.max(), apart)
+    centres = top_indices(density * apart, count)
+    label = distance[:, centres].argmin(1)
+    label[centres] = torch.arange(count, device=points.device)
+    return centres, label
+
+
+def cluster_means(points: Tensor, count: int, *, exact: bool = True) -> Tensor:
+    """Means of the clusters of ``(m, d)`` points, float32 ``(count, d)``, best centre first.
+
+    Args:
+        points: ``(m, d)``.
+        count: Clusters.
+        exact: False to add 1e-6 to the number of members, as the published code does.
+
+    Raises:
+        BudgetError: As `clusters_of`.
+    """
+    _, label = clusters_of(points, count)
+    sums = torch.zeros(count, points.shape[1], device=points.device)
+    sums.index_add_(0, label, points.float())
+    members = label.bincount(minlength=count)[:, None]
+    return sums / (members if exact else members + 1e-6)
+
+
+def _weighted_clusters(
+    points: Tensor, count: int, sizes: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Means (c, d), centres (c,), labels (m,) and sizes (c,) of clusters, labels on the host."""
+    centres, label = clusters_of(points, count)
+    mass = torch.zeros(count, device=points.device).index_add_(0, label, sizes)
+    sums = torch.zeros(count, points.shape[1], device=points.device)
+    sums.index_add_(0, label, points.float() * sizes[:, None])
+    return sums / mass[:, None], centres.cpu(), label.cpu(), mass
+
+
+def _recycled_count(removed: int) -> int:
+    return min(int(removed * 0.3) + 1, removed, _MOST_CLUSTERED)
+
+
+def _kept_count(n: int, k: int) -> int:
+    """How many of n tokens stay themselves when they and the means are to be k."""
+    for clusters in range(1, k):
+        wanted = int(_recycled_count(n - k + clusters) / 10) + 1
+        if wanted <= clusters:
+            return k - clusters
+    return 1
