@@ -30,6 +30,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderView,
     Sublayer,
     sequence_after,
+    summed,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 
@@ -122,7 +123,6 @@ class DecoderRun:
             )
         hidden = self._generate(embedded) if self.lengths else self._prefill(embedded)
         final: Tensor = self._decoder.norm(hidden[:, -1])
-        self._next += 1 if self.lengths and embedded.shape[1] == 1 else 0
         return final
 
     def _prefill(self, embedded: Tensor) -> Tensor:
@@ -136,9 +136,10 @@ class DecoderRun:
         for number, layer in enumerate(self._layers):
             view = _View(sequence, number, depth)
             if reduction and number in acting and len(sequence.visual):
-                kept = reduction.reduce(view)
+                before, kept = len(sequence.visual), reduction.reduce(view)
                 sequence.shorten(kept, contiguous=reduction.positions == "contiguous")
-                self.drops.append(Drop(number, sequence.identity.cpu(), kept))
+                if len(sequence.visual) < before:
+                    self.drops.append(Drop(number, sequence.identity.cpu(), kept))
                 view = _View(sequence, number, depth)
             sequence.remember(number, reach)
             with _watched(layer, view, reduction if number in watched else None):
@@ -156,6 +157,7 @@ class DecoderRun:
                 where = torch.tensor([[position]], device=embedded.device)
                 rotary, known = self._decoder.rotary_emb(embedded, where), position
             hidden = self._through(layer, hidden, rotary)
+        self._next += 1
         return hidden
 
     def _through(self, layer: Any, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
@@ -310,9 +312,10 @@ class _View:
         heads = layer.self_attn.q_proj.out_features // layer.self_attn.head_dim
         block = max(1, _MOST_LOGITS // (heads * hidden.shape[1]))
         total = torch.zeros(hidden.shape[1], device=hidden.device)
-        for some in torch.split(queries, block):  # type: ignore[no-untyped-call]
-            total += self.rows(some, back).sum((0, 1))
-        return total / (heads * max(1, len(queries)))
+        for some in torch.split(queries, block):
+            total += summed(self.rows(some, back), (0, 1))
+        mean: Tensor = total / (heads * max(1, len(queries)))
+        return mean
 
     def keys(self) -> Tensor:
         return self._rotated(0)[0].float().mean(0)

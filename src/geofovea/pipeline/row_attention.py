@@ -71,9 +71,11 @@ def rotated_keys(
 def pair_logits(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
     """Scaled products of all queries with all keys, float32 (b, heads, q, count)."""
     # several query heads may share one key head
-    grouped = queries.unflatten(1, (keys.shape[1], -1)).float()
+    batch, _, rows, dim = queries.shape
+    grouped = queries.float().view(batch, keys.shape[1], -1, rows, dim)
     logits = grouped @ keys.float().transpose(-1, -2).unsqueeze(2)
-    return logits.flatten(1, 2) * scaling
+    scaled: Tensor = logits.flatten(1, 2) * scaling
+    return scaled
 
 
 def _rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

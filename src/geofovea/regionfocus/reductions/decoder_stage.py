@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "Sublayer",
     "sequence_after",
+    "summed",
 ]
 
 Positions = Literal["original", "contiguous"]
@@ -295,6 +296,15 @@ class DecoderStage(ABC):
     @abstractmethod
     def _choose(self, view: DecoderView, k: int) -> Kept:
         """Keep ``k`` of the vision tokens left, ``1 <= k < n``."""
+
+
+def summed(values: Tensor, dims: int | tuple[int, ...]) -> Tensor:
+    """Sums added up in double precision and rounded to float32, where the device can.
+
+    Sums of equal numbers are then equal, whatever the order in which they were added.
+    """
+    wide = torch.float32 if values.device.type == "mps" else torch.float64
+    return values.sum(dims, dtype=wide).float()
 
 
 def sequence_after(length: int, visual: Tensor, kept: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     Positions,
     Schedule,
     sequence_after,
+    summed,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
@@ -66,7 +67,7 @@ def last_row_scores(rows: Tensor, visual: Tensor) -> Tensor:
     Returns:
         float32 ``(n,)``.
     """
-    return rows[:, -1].float().mean(0)[visual]
+    return summed(rows[:, -1].float(), 0)[visual] / len(rows)
 
 
 def keep_places(attention: Tensor, visual: Tensor, k: int) -> Tensor:

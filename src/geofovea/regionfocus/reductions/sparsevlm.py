@@ -29,6 +29,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderView,
     Positions,
     Schedule,
+    summed,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
@@ -102,7 +103,7 @@ def raters(visual: Tensor, text: Tensor) -> Tensor:
     """
     words = text.float()
     liked = torch.zeros(len(words), device=words.device)
-    for block in torch.split(visual.float(), _BLOCK):  # type: ignore[no-untyped-call]
+    for block in torch.split(visual.float(), _BLOCK):
         liked += (block @ words.T).softmax(-1).sum(0)
     liked /= max(1, len(visual))
     chosen = (liked > liked.mean()).nonzero()[:, 0]
@@ -117,7 +118,8 @@ def rater_scores(attention: Tensor, visual: Tensor, rows: Tensor) -> Tensor:
         visual: int64 ``(n,)``, places of the vision tokens.
         rows: int64 ``(r,)``, places of the raters.
     """
-    return attention[:, rows].float().mean((0, 1))[visual]
+    seen = attention[:, rows]
+    return summed(seen.float(), (0, 1))[visual] / (seen.shape[0] * seen.shape[1])
 
 
 def recycled(scores: Tensor, kept: Tensor) -> tuple[Tensor, int]:

@@ -28,6 +28,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderView,
     Positions,
     Schedule,
+    summed,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
@@ -77,7 +78,7 @@ def cumulative_attention(attention: Iterable[Tensor]) -> Tensor:
     Args:
         attention: Of each layer, ``(heads, q, s)``, at least one; sums to heads · q a layer.
     """
-    return torch.stack([layer.float().sum((0, 1)) for layer in attention]).sum(0)
+    return summed(torch.stack([summed(layer.float(), (0, 1)) for layer in attention]), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.decoder_stage import (
@@ -29,6 +28,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     Positions,
     Schedule,
     Sublayer,
+    summed,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
@@ -92,13 +92,17 @@ def transition(before: Tensor, after: Tensor) -> Tensor:
         float32 ``(s,)``: ratio of lengths times a softmax over the sequence of 1 − cosine.
     """
     before, after = before.float(), after.float()
-    lengths = before.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
-    angles = (1 - cosine_similarity(before, after, dim=-1, eps=1e-12)).softmax(-1)
-    change: Tensor = after.norm(dim=-1) / lengths * angles
-    return change
+    tiny = torch.finfo(torch.float32).tiny
+    # in this form a token that is not changed has a ratio and a cosine of exactly one
+    square_before = summed(before.square(), -1).clamp_min(tiny)
+    square_after = summed(after.square(), -1)
+    lengths = square_before.sqrt() * square_after.sqrt()
+    cosines = summed(before * after, -1) / lengths.clamp_min(tiny)
+    return (square_after / square_before).sqrt() * (1 - cosines).softmax(-1)
 
 
 def combined_scores(transitions: Tensor, attention: Tensor) -> Tensor:
     """Each of two signals ``(n,)`` as shares of its sum, added, float32 ``(n,)``."""
     transitions, attention = transitions.float(), attention.float()
-    return transitions / (transitions.sum() + 1e-8) + attention / (attention.sum() + 1e-8)
+    shares = (part / (summed(part, 0) + 1e-8) for part in (transitions, attention))
+    return sum(shares, torch.zeros_like(transitions))
