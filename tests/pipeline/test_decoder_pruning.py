@@ -246,6 +246,26 @@ def test_a_reduction_sees_the_attention_and_the_sublayers_of_the_stock_layers(mo
     torch.testing.assert_close(model.model.layers[3].input_layernorm(before), normed, **CLOSE)
 
 
+@dataclass
+class LooksTooFar(Probe):
+    """Drops before layer 2, and before layer 3 asks for a layer that saw another sequence."""
+
+    reach = 2
+
+    def layers(self, depth):
+        return (2, 3)
+
+    def reduce(self, view):
+        if view.layer == 3:
+            view.rows(view.text, back=2)
+        return self._choose(view, 0)
+
+
+def test_rows_over_a_sequence_that_is_gone_are_refused(model, prompt):
+    with pytest.raises(ModelError, match="rows of layer 1 are gone before layer 3"):
+        start(model, LooksTooFar()).advance(prompt)
+
+
 def test_transprune_watches_the_layers_up_to_its_last_step():
     made = TransPrune()
     assert made.layers(32) == (7, 9, 12)

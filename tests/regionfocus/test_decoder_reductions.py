@@ -20,9 +20,11 @@ from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduct
 from geofovea.regionfocus.reductions.decoder_stage import Schedule, Step, sequence_after
 from geofovea.regionfocus.reductions.local_attention import local_mask
 from geofovea.regionfocus.reductions.sparsevlm import (
+    PUBLISHED,
     SparseVlm,
     cluster_means,
     clusters_of,
+    rank_count,
     rater_scores,
     raters,
     recycled,
@@ -33,11 +35,11 @@ from geofovea.regionfocus.reductions.transprune import combined_scores, transiti
 from geofovea.regionfocus.reductions.visiondrop import VisionDrop, contextual, visible_rows
 from geofovea.regionfocus.reductions.visual_sinks import (
     SinkFilter,
+    exclude_visual_sinks,
     looking_heads,
     redistribute,
     sink_dimensions,
     sink_tokens,
-    without_sinks,
 )
 from geofovea.regionfocus.scoring import top_indices
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
@@ -156,7 +158,8 @@ def test_var_finds_the_sinks_and_moves_the_attention_of_the_reference(file):
     )
     assert looking.nonzero().tolist() == sorted(case["out_coords"][:, 1:].tolist())
     # in a prefill only queries behind the picture are touched
-    after = looking & (torch.arange(looking.shape[1]) >= end)
+    later = torch.arange(looking.shape[1]) >= end
+    after = looking & later if params["prefill"] else looking
     moved = redistribute(case["in_attn"], is_sink, visual, after, strength=params["p"])
     torch.testing.assert_close(moved, case["out_attn"], **CLOSE)
 
@@ -374,7 +377,17 @@ def test_schedules_never_grow_and_end_where_they_are_bent_to(n, depth, name, sha
 
 def test_sparsevlm_and_visiondrop_keep_the_published_counts():
     assert SparseVlm().schedule.counts(576, 32) == {3: 300, 7: 200, 16: 110}
+    assert PUBLISHED[64].counts(576, 32) == {3: 66, 7: 30, 16: 17}
     assert VisionDrop().schedule.counts(48, 32) == {8: 35, 16: 26, 24: 19}
+
+
+def test_sparsevlm_keeps_what_the_rank_of_its_attention_asks_for_within_the_schedule():
+    attention = torch.eye(3, 10).expand(2, 3, 10)
+    assert [rank_count(attention, share) for share in (0.0, 0.5, 1.0)] == [10, 7, 3]
+    view = random_view(30)
+    for share, left in ((0.0, 20), (1.0, len(raters(view.embedded_visual, view.embedded_text)))):
+        reduction = SparseVlm(Schedule.of((2, 20)), rank_strength=share)
+        assert len(reduction.reduce(view).index) == left
 
 
 def test_todre_drops_all_or_none():
@@ -415,11 +428,13 @@ def test_a_sink_cannot_win_unless_all_are_sinks():
     view.hidden.fill_(0.1)
     view.hidden[0, 5] = view.hidden[view.visual[2], 5] = 900
     assert sink_dimensions(view.hidden[0], 2) == (5,)
-    filtered = without_sinks(torch.ones(6), view, SinkFilter(threshold=2))
+    filtered = exclude_visual_sinks(torch.ones(6), view, SinkFilter(threshold=2))
     assert filtered.isneginf().tolist() == [False, False, True, False, False, False]
     view.hidden[view.visual, 5] = 900
-    assert torch.equal(without_sinks(torch.ones(6), view, SinkFilter(threshold=2)), torch.ones(6))
-    assert torch.equal(without_sinks(torch.ones(6), view, None), torch.ones(6))
+    assert torch.equal(
+        exclude_visual_sinks(torch.ones(6), view, SinkFilter(threshold=2)), torch.ones(6)
+    )
+    assert torch.equal(exclude_visual_sinks(torch.ones(6), view, None), torch.ones(6))
 
 
 def test_all_words_rate_where_none_stands_out():
@@ -459,6 +474,7 @@ def test_a_cache_never_outgrows_its_budget(s, first, important, recent):
         (lambda: local_mask((3, 3), 4), GeometryError, "odd window"),
         (lambda: CacheBudget(0, 0, 0), BudgetError, "at least one entry"),
         (lambda: SinkFilter(()), ModelError, "at least one dimension"),
+        (lambda: SparseVlm(rank_strength=2), ModelError, "between 0 and 1"),
         (lambda: TodreDropAll(threshold=2), ModelError, "between 0 and 1"),
         (lambda: VisionDrop(contextual_share=1), ModelError, "below 1"),
         (lambda: make_decoder_reduction("best"), ModelError, "choose one of fastv, pyr"),

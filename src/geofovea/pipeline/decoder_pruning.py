@@ -1,11 +1,11 @@
 """Prefill that drops vision tokens between layers, and decoding from what it leaves.
 
-Any stock decoder of LLaMA's or Qwen2's kind (``layers``, ``norm``, ``rotary_emb``; see
-``row_attention``), unpatched, one sequence at a time. The layers are run one by one; before those
-that a reduction asked for, it chooses among the vision tokens, and the sequence really gets
-shorter: every layer's cache holds only the tokens that ran through it. Attention is causal over
-what is left, so no mask is needed, and no full attention matrix is ever made (but by ``eager``
-attention itself, which is refused for long sequences).
+Any stock decoder of LLaMA's or Qwen2's kind (``layers``, ``norm``, ``rotary_emb`` with positions of
+one dimension; see ``row_attention``), unpatched, one sequence at a time. The layers are run one by
+one; before those that a reduction asked for, it chooses among the vision tokens, and the sequence
+really gets shorter: every layer's cache holds only the tokens that ran through it. Attention is
+causal over what is left, so no mask is needed, and no full attention matrix is ever made (but by
+``eager`` attention itself, which is refused for long sequences).
 
 Positions. ``original``: survivors keep theirs, and the first generated token gets the one after the
 prompt, in every layer. ``contiguous``: survivors are numbered anew from 0, and a generated token's
@@ -149,6 +149,7 @@ class DecoderRun:
         return sequence.hidden
 
     def _generate(self, embedded: Tensor) -> Tensor:
+        self._check_window(self._next + 1)
         hidden, rotary, known = embedded, None, -1
         is_contiguous = self._reduction is not None and self._reduction.positions == "contiguous"
         for number, layer in enumerate(self._layers):
@@ -189,11 +190,14 @@ class DecoderRun:
                 f"eager attention makes a matrix of {length}²; above {_MOST_EAGER} tokens call "
                 "set_attn_implementation('sdpa') on the model"
             )
+        self._check_window(length)
+
+    def _check_window(self, length: int) -> None:
         window = getattr(self._decoder.config, "sliding_window", None)
         if window is not None and length > window:
             raise ModelError(
-                f"the decoder sees {window} tokens back, a prompt of {length} cannot be run layer "
-                "by layer with full attention; set a smaller token budget"
+                f"the decoder sees {window} tokens back, {length} cannot be run layer by layer "
+                "with full attention; set a smaller token budget"
             )
 
 

@@ -147,8 +147,13 @@ class LlavaHost:
         hidden, first = self._prompt(question, tokens)
         advance = self._stock_decoder()
         if reduction is not None and tokens is not None:
-            shown = {"first": first, "count": len(tokens), "levels": tokens.levels}
-            advance = DecoderRun(self._decoder, reduction=reduction, **shown).advance
+            advance = DecoderRun(
+                self._decoder,
+                reduction=reduction,
+                first=first,
+                count=len(tokens),
+                levels=tokens.levels,
+            ).advance
         stop = self._stop_ids()
         chosen: list[int] = []
         log_probabilities: list[float] = []

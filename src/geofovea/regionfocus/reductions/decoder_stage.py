@@ -31,6 +31,7 @@ __all__ = [
     "Sublayer",
     "sequence_after",
     "summed",
+    "summed_by",
 ]
 
 Positions = Literal["original", "contiguous"]
@@ -305,6 +306,15 @@ def summed(values: Tensor, dims: int | tuple[int, ...]) -> Tensor:
     """
     wide = torch.float32 if values.device.type == "mps" else torch.float64
     return values.sum(dims, dtype=wide).float()
+
+
+def summed_by(values: Tensor, label: Tensor, count: int) -> Tensor:
+    """Sums of ``(m, d)`` values by label ``(m,)``, float32 ``(count, d)``.
+
+    A product of matrices, since scattered additions come in any order on an accelerator.
+    """
+    belongs = label == torch.arange(count, device=label.device)[:, None]
+    return belongs.float() @ values.float()
 
 
 def sequence_after(length: int, visual: Tensor, kept: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
-from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, without_sinks
+from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, exclude_visual_sinks
 from geofovea.regionfocus.scoring import top_indices
 
 __all__ = ["FastV", "keep_places", "last_row_scores"]
@@ -54,7 +54,7 @@ class FastV(DecoderStage):
 
     def _choose(self, view: DecoderView, k: int) -> Kept:
         scores = last_row_scores(view.rows(view.text[-1:], back=1), view.visual)
-        return keep_best(without_sinks(scores, view, self.sinks), k)
+        return keep_best(exclude_visual_sinks(scores, view, self.sinks), k)
 
 
 def last_row_scores(rows: Tensor, visual: Tensor) -> Tensor:

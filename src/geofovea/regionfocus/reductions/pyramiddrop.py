@@ -26,7 +26,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
 from geofovea.regionfocus.reductions.fastv import keep_places, last_row_scores
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
-from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, without_sinks
+from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, exclude_visual_sinks
 
 __all__ = ["PyramidDrop", "keep_places"]
 
@@ -51,4 +51,4 @@ class PyramidDrop(DecoderStage):
 
     def _choose(self, view: DecoderView, k: int) -> Kept:
         scores = last_row_scores(view.rows(view.text[-1:]), view.visual)
-        return keep_best(without_sinks(scores, view, self.sinks), k)
+        return keep_best(exclude_visual_sinks(scores, view, self.sinks), k)

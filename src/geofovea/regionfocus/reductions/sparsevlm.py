@@ -23,26 +23,45 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.errors import BudgetError
+from geofovea.errors import BudgetError, ModelError
 from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderStage,
     DecoderView,
     Positions,
     Schedule,
     summed,
+    summed_by,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
-from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, without_sinks
+from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, exclude_visual_sinks
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["SparseVlm", "cluster_means", "clusters_of", "rater_scores", "raters", "recycled"]
+__all__ = [
+    "PUBLISHED",
+    "SparseVlm",
+    "cluster_means",
+    "clusters_of",
+    "rank_count",
+    "rater_scores",
+    "raters",
+    "recycled",
+]
 
 _MOST_CLUSTERED = 8192
 """Above this, distances of all pairs would take more than 268 MB."""
 _BLOCK = 2048
 
-_PUBLISHED = Schedule.of((3 / 32, 300 / 576), (7 / 32, 200 / 576), (16 / 32, 110 / 576))
+PUBLISHED = {
+    tokens: Schedule.of(*zip((3 / 32, 7 / 32, 16 / 32), [n / 576 for n in counts], strict=True))
+    for tokens, counts in {
+        192: (300, 200, 110),
+        128: (303, 110, 36),
+        96: (238, 48, 26),
+        64: (66, 30, 17),
+    }.items()
+}
+"""The published schedules, as shares, by the number of tokens that they call themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +73,32 @@ class SparseVlm(DecoderStage):
             told otherwise.
         positions: Of survivors.
         sinks: Vision tokens that may not win by being attention sinks; None to leave them in.
+        rank_strength: The paper's own count: of n tokens, this share of n less the rank of the
+            raters' attention is removed, at least what the schedule removes; None not to ask.
+
+    Raises:
+        ModelError: If the rank's strength is not in 0..1.
     """
 
-    schedule: Schedule = _PUBLISHED
+    schedule: Schedule = PUBLISHED[192]
     positions: Positions = "contiguous"
     sinks: SinkFilter | None = None
+    rank_strength: float | None = None
     name: ClassVar[str] = "sparsevlm"
     reach: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        if self.rank_strength is not None and not 0 <= self.rank_strength <= 1:
+            raise ModelError(f"a share is between 0 and 1, got rank_strength={self.rank_strength}")
+
     def _choose(self, view: DecoderView, k: int) -> Kept:
         chosen = raters(view.embedded_visual, view.embedded_text)
-        scores = view.mean_rows(view.text[chosen.to(view.text.device)], back=1)[view.visual]
-        scores, is_replaced = clean_scores(without_sinks(scores, view, self.sinks))
+        rows = view.text[chosen.to(view.text.device)]
+        scores = view.mean_rows(rows, back=1)[view.visual]
+        if self.rank_strength is not None:
+            attention = view.rows(rows, back=1)[..., view.visual]
+            k = min(k, rank_count(attention, self.rank_strength))
+        scores, is_replaced = clean_scores(exclude_visual_sinks(scores, view, self.sinks))
         if is_replaced:
             return keep_best(scores.fill_(torch.nan), k)
         n = len(scores)
@@ -120,6 +153,18 @@ def rater_scores(attention: Tensor, visual: Tensor, rows: Tensor) -> Tensor:
     """
     seen = attention[:, rows]
     return summed(seen.float(), (0, 1))[visual] / (seen.shape[0] * seen.shape[1])
+
+
+def rank_count(attention: Tensor, strength: float) -> int:
+    """How many vision tokens the paper keeps, at least 1.
+
+    Args:
+        attention: ``(heads, r, n)``, from raters to vision tokens, not all NaN.
+        strength: Which share of the n tokens beyond the rank of the head mean is removed.
+    """
+    n = attention.shape[-1]
+    matrix = (summed(attention.float(), 0) / len(attention)).nan_to_num()
+    return max(1, n - int(strength * (n - int(torch.linalg.matrix_rank(matrix)))))
 
 
 def recycled(scores: Tensor, kept: Tensor) -> tuple[Tensor, int]:
@@ -192,10 +237,8 @@ def cluster_means(points: Tensor, count: int, *, exact: bool = True) -> Tensor:
         BudgetError: As `clusters_of`.
     """
     _, label = clusters_of(points, count)
-    sums = torch.zeros(count, points.shape[1], device=points.device)
-    sums.index_add_(0, label, points.float())
     members = label.bincount(minlength=count)[:, None]
-    return sums / (members if exact else members + 1e-6)
+    return summed_by(points, label, count) / (members if exact else members + 1e-6)
 
 
 def _weighted_clusters(
@@ -203,10 +246,9 @@ def _weighted_clusters(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Means (c, d), centres (c,), labels (m,) and sizes (c,) of clusters, labels on the host."""
     centres, label = clusters_of(points, count)
-    mass = torch.zeros(count, device=points.device).index_add_(0, label, sizes)
-    sums = torch.zeros(count, points.shape[1], device=points.device)
-    sums.index_add_(0, label, points.float() * sizes[:, None])
-    return sums / mass[:, None], centres.cpu(), label.cpu(), mass
+    mass = summed_by(sizes[:, None], label, count)
+    sums = summed_by(points.float() * sizes[:, None], label, count)
+    return sums / mass, centres.cpu(), label.cpu(), mass[:, 0]
 
 
 def _recycled_count(removed: int) -> int:

@@ -31,6 +31,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderView,
     Positions,
     Schedule,
+    summed_by,
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
@@ -147,18 +148,16 @@ def contextual(
     mass = torch.ones(len(rest), device=here)
     if sizes is not None:
         mass = sizes[rest.to(sizes.device)].to(here, torch.float32)
-    totals = torch.zeros(len(slots), device=here).index_add_(0, label, mass)
+    totals = summed_by(mass[:, None], label, len(slots))
     if not add:
-        sums = torch.zeros(len(slots), features.shape[1], device=here)
-        tokens = sums.index_add_(0, label, members * mass[:, None]) / totals[:, None]
-        return Contextual(tokens, targets, rest, label.cpu(), totals)
+        tokens = summed_by(members * mass[:, None], label, len(slots)) / totals
+        return Contextual(tokens, targets, rest, label.cpu(), totals[:, 0])
     is_follower = torch.ones(len(rest), dtype=torch.bool, device=here)
     is_follower[slots.to(here)] = False
-    sums = torch.zeros(len(slots), features.shape[1], device=here)
-    sums.index_add_(0, label[is_follower], members[is_follower])
+    sums = summed_by(members[is_follower], label[is_follower], len(slots))
     followers = label[is_follower].bincount(minlength=len(slots)).clamp_min(1)
     tokens = members[slots.to(here)] + sums / followers[:, None]
-    return Contextual(tokens, targets, rest, label.cpu(), totals)
+    return Contextual(tokens, targets, rest, label.cpu(), totals[:, 0])
 
 
 def visible_rows(queries: Tensor, keys: Tensor) -> Tensor:

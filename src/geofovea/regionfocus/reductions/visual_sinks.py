@@ -5,12 +5,13 @@ Source: VAR, "See What You Are Told: Visual Attention Sink in Large Multimodal M
 A token is a sink where its normed hidden state is huge in one of a few dimensions, which belong to
 the model (Llama-2-7B: 2533 and 1415; 13B: 2100 and 4743). Two uses:
 
-* `without_sinks`: a free filter for scores made of attention (FastV, PyramidDrop, SparseVLM);
-  O(n · d), before the step's choice. The dimensions of an unknown model are those that are huge in
-  its first token.
-* `redistribute`: the published use on attention weights (stage: attention). Rows of heads that look
-  at the picture but not at its sinks take attention from sinks and give it to the other vision
-  tokens; sums of rows stay. O(heads · q · s). It removes no token.
+* `exclude_visual_sinks`: a free filter for scores made of attention (FastV, PyramidDrop,
+  SparseVLM); O(n · d), before the step's choice. The dimensions of an unknown model are those that
+  are huge in its first token.
+* `redistribute`: the published use on attention weights (stage: attention), for layers from 2 on,
+  the last excepted. Rows of heads that look at the picture but not at its sinks take attention
+  from sinks and give it to the other vision tokens; sums of rows stay. O(heads · q · s). It removes
+  no token.
 
 `redistribute` is faithful; ours is one guard more: a row without another vision token stays as it
 is, where the published formula divides by zero.
@@ -28,11 +29,11 @@ from geofovea.regionfocus.reductions.decoder_stage import DecoderView
 
 __all__ = [
     "SinkFilter",
+    "exclude_visual_sinks",
     "looking_heads",
     "redistribute",
     "sink_dimensions",
     "sink_tokens",
-    "without_sinks",
 ]
 
 
@@ -81,7 +82,7 @@ def sink_tokens(hidden: Tensor, dimensions: tuple[int, ...], threshold: float = 
     return _normed(hidden)[:, list(dimensions)].abs().amax(1) > threshold
 
 
-def without_sinks(scores: Tensor, view: DecoderView, sinks: SinkFilter | None) -> Tensor:
+def exclude_visual_sinks(scores: Tensor, view: DecoderView, sinks: SinkFilter | None) -> Tensor:
     """Scores ``(n,)`` of the vision tokens left, in which sinks have lost; unchanged for None."""
     if sinks is None:
         return scores
