@@ -11,8 +11,8 @@ m recycled tokens, m² memory. Text-guided. Positions are numbered anew.
 ``faithful``: `raters`, `rater_scores`, `recycled`, `cluster_means` with ``exact=False``. ``fixed``
 differs: the means count in the budget, stand where their cluster's centre stood instead of behind
 all others, and are true means, with no 1e-6 added to the count, weighted by what earlier merges put
-into a token; the vision tokens that elect raters are normed in blocks; beyond 8,192 recycled tokens
-only the best of them are merged.
+into a token; without any preference all text tokens rate; of recycled tokens at most the best 8,192
+are merged. Version 2 of the code is not here.
 """
 
 from __future__ import annotations
