@@ -8,7 +8,7 @@ carry a ``geofovea.json`` with the keys of ``HostSettings``; without it those of
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.row_attention import row_logits
 from geofovea.pipeline.token_places import token_places
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
@@ -132,24 +134,31 @@ class LlavaHost:
         return logits.softmax(-1).mean((0, 1, 2)).cpu()
 
     @torch.inference_mode()
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
-        """Greedy answer from these tokens (or blindly); positions are compact, in their order."""
-        from transformers import DynamicCache
+    def generate(
+        self, question: str, tokens: TokenSet | None, reduction: DecoderReduction | None = None
+    ) -> Generation:
+        """Greedy answer from these tokens (or blindly); positions are compact, in their order.
 
-        hidden, _ = self._prompt(question, tokens)
-        cache = DynamicCache(config=self._decoder.config)
+        Args:
+            question: What is asked.
+            tokens: What is shown.
+            reduction: What drops tokens between the layers of the decoder; None drops none.
+        """
+        hidden, first = self._prompt(question, tokens)
+        advance = self._stock_decoder()
+        if reduction is not None and tokens is not None:
+            advance = DecoderRun(
+                self._decoder,
+                reduction=reduction,
+                first=first,
+                count=len(tokens),
+                levels=tokens.levels,
+            ).advance
         stop = self._stop_ids()
         chosen: list[int] = []
         log_probabilities: list[float] = []
         for _ in range(_MOST_ANSWER_TOKENS):
-            start = cache.get_seq_length()
-            output = self._decoder(
-                inputs_embeds=hidden,
-                **_layout(hidden, start),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            logits = self._model.lm_head(output.last_hidden_state[:, -1]).float()
+            logits = self._model.lm_head(advance(hidden)).float()
             best = logits.log_softmax(-1).max(-1)
             if best.indices.item() in stop:
                 break
@@ -158,6 +167,22 @@ class LlavaHost:
             hidden = self._embed(best.indices[None])
         text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
         return Generation(text, tuple(log_probabilities))
+
+    def _stock_decoder(self) -> Callable[[Tensor], Tensor]:
+        """What takes the prompt (1, s, d), then token by token, and gives the last state (1, d)."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self._decoder.config)
+
+        def advance(hidden: Tensor) -> Tensor:
+            layout = _layout(hidden, cache.get_seq_length())
+            output = self._decoder(
+                inputs_embeds=hidden, **layout, past_key_values=cache, use_cache=True
+            )
+            last: Tensor = output.last_hidden_state[:, -1]
+            return last
+
+        return advance
 
     def unknown_words(self, question: str) -> list[str]:
         """Words that the tokenizer can only map to its unknown token."""

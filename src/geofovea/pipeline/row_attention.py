@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["row_logits"]
+__all__ = ["pair_logits", "rotated_keys", "rotated_queries", "row_logits"]
 
 
 def row_logits(
@@ -33,22 +33,52 @@ def row_logits(
     Returns:
         float32 (b, heads, q, count), before any mask and softmax.
     """
+    return pair_logits(
+        rotated_queries(layer, hidden, rotary, rows),
+        rotated_keys(layer, hidden, rotary, first, count),
+        layer.self_attn.scaling,
+    )
+
+
+def rotated_queries(
+    layer: Any, hidden: Tensor, rotary: tuple[Tensor, Tensor], rows: Tensor
+) -> Tensor:
+    """Queries of ``rows`` (b, q) as the layer would use them, (b, heads, q, head_dim)."""
     attention = layer.self_attn
-    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
-    batch, dim = hidden.shape[0], attention.head_dim
-    normed = layer.input_layernorm(hidden)
-    wanted = normed.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
-    queries = attention.q_proj(wanted).view(batch, rows.shape[1], -1, dim)
-    keys = attention.k_proj(normed[:, first : first + count]).view(batch, count, -1, dim)
+    wanted = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
+    queries = attention.q_proj(layer.input_layernorm(wanted))
+    queries = queries.view(*rows.shape, -1, attention.head_dim)
     if hasattr(attention, "q_norm"):
-        queries, keys = attention.q_norm(queries), attention.k_norm(keys)
-    queries, keys = queries.transpose(1, 2), keys.transpose(1, 2)
-    cos, sin = rotary
-    place = rows[..., None].expand(-1, -1, cos.shape[-1])
-    queries, _ = rotate(queries, queries, cos.gather(1, place), sin.gather(1, place))
-    _, keys = rotate(keys, keys, cos[:, first : first + count], sin[:, first : first + count])
+        queries = attention.q_norm(queries)
+    place = rows[..., None].expand(-1, -1, rotary[0].shape[-1])
+    cos, sin = (table.gather(1, place) for table in rotary)
+    return _rotate(attention, queries.transpose(1, 2), cos, sin)
+
+
+def rotated_keys(
+    layer: Any, hidden: Tensor, rotary: tuple[Tensor, Tensor], first: int, count: int
+) -> Tensor:
+    """``count`` keys from ``first`` on as the layer would use them, (b, key heads, count, dim)."""
+    attention = layer.self_attn
+    wanted = layer.input_layernorm(hidden[:, first : first + count])
+    keys = attention.k_proj(wanted).view(len(hidden), count, -1, attention.head_dim)
+    if hasattr(attention, "k_norm"):
+        keys = attention.k_norm(keys)
+    cos, sin = (table[:, first : first + count] for table in rotary)
+    return _rotate(attention, keys.transpose(1, 2), cos, sin)
+
+
+def pair_logits(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
+    """Scaled products of all queries with all keys, float32 (b, heads, q, count)."""
     # several query heads may share one key head
-    queries = queries.unflatten(1, (keys.shape[1], -1))
-    logits = queries.float() @ keys.float().transpose(-1, -2).unsqueeze(2)
-    scaled: Tensor = logits.flatten(1, 2) * attention.scaling
+    batch, _, rows, dim = queries.shape
+    grouped = queries.float().view(batch, keys.shape[1], -1, rows, dim)
+    logits = grouped @ keys.float().transpose(-1, -2).unsqueeze(2)
+    scaled: Tensor = logits.flatten(1, 2) * scaling
     return scaled
+
+
+def _rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
+    rotated: Tensor = rotate(states, states, cos, sin)[0]
+    return rotated

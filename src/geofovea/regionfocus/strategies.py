@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["ENCODER_REDUCTION_NAMES", "FOCUS_NAMES", "REDUCTION_NAMES"]
+__all__ = [
+    "DECODER_REDUCTION_NAMES",
+    "ENCODER_REDUCTION_NAMES",
+    "FOCUS_NAMES",
+    "REDUCTION_NAMES",
+]
 
 FOCUS_NAMES = ("attention", "overview", "uniform", "oracle", "full")
 """Ways of looking: two descents (attention, oracle) and three that ignore the question."""
@@ -30,3 +35,15 @@ ENCODER_REDUCTION_NAMES = (
     "zero_tprune",
 )
 """Ways of dropping or merging tokens between the layers of the vision encoder."""
+
+DECODER_REDUCTION_NAMES = (
+    "fastv",
+    "pyramiddrop",
+    "sparsevlm",
+    "transprune",
+    "visiondrop",
+    "catp_decoder",
+    "spatten",
+    "todre_drop_all",
+)
+"""Ways of dropping vision tokens between the layers of the decoder."""

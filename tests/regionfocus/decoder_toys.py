@@ -1,0 +1,129 @@
+"""What decoder reductions are shown in tests: reference cases, and views made of tensors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from geofovea.regionfocus.reductions.decoder_stage import summed
+
+VECTORS = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "vectors"
+X = torch.tensor(
+    [
+        *([1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.2]),
+        *([0, 0, 1], [0.5, 0.5, 0.1], [-1, 0, 0.1], [0.2, 0.1, 0.9]),
+    ]
+)
+"""Features of the worked examples."""
+
+
+def reference_cases(pattern: str) -> list[object]:
+    """Parameters for a test, one for each file of that pattern; a skip where there is none."""
+    files = sorted(VECTORS.glob(pattern))
+    if files:
+        return [pytest.param(file, id=file.stem) for file in files]
+    reason = f"no {pattern} in {VECTORS}; set GEOFOVEA_SHARED to the folder with vectors/"
+    return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="absent")]
+
+
+def load(file: Path) -> tuple[dict[str, Tensor], dict]:
+    """Arrays of a reference case by name, and its parameters."""
+    rows = json.loads((file.parent / "index.json").read_text())
+    [params] = [row["params"] for row in rows if row["file"] == file.name]
+    with np.load(file) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}, params
+
+
+def worked_attention(n: int, *, causal: bool) -> Tensor:
+    """The two-head attention of the worked examples, (2, n, n), renormalised if causal."""
+    i, j = torch.arange(n)[:, None], torch.arange(n)
+    rows = torch.stack([((3 * i + 5 * j + i * j + 2 * h) % 7) / 2 for h in (0, 1)]).softmax(-1)
+    if causal:
+        rows = rows.tril()
+    return rows / rows.sum(-1, keepdim=True)
+
+
+def decoder_attention(
+    features: Tensor, wq: Tensor, wk: Tensor, heads: int
+) -> tuple[Tensor, Tensor]:
+    """Causal attention (heads, s, s) of a layer with rotary positions, and its head-mean keys."""
+    length, width = features.shape
+    half = width // heads // 2
+    angles = torch.arange(length)[:, None] / 10000 ** (torch.arange(half) / half)
+    cos, sin = angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
+
+    def project(weight: Tensor) -> Tensor:
+        states = (features @ weight.T).view(length, heads, -1).transpose(0, 1)
+        turned = torch.cat([-states[..., half:], states[..., :half]], -1)
+        return states * cos + turned * sin
+
+    queries, keys = project(wq), project(wk)
+    logits = queries @ keys.transpose(1, 2) / (2 * half) ** 0.5
+    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    return logits.masked_fill(later, -torch.inf).softmax(-1), keys.mean(0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedView:
+    """A `DecoderView` made of tensors.
+
+    Attributes:
+        attention: By ``back``, ``(heads, s, s)``.
+    """
+
+    layer: int
+    depth: int
+    original: int
+    hidden: Tensor
+    visual: Tensor
+    text: Tensor
+    attention: Mapping[int, Tensor]
+    embedded_visual: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    embedded_text: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    key_means: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    carried: MutableMapping[str, Tensor] = field(default_factory=dict)
+
+    def rows(self, queries: Tensor, back: int = 0) -> Tensor:
+        """See `DecoderView`."""
+        return self.attention[back][:, queries].float()
+
+    def mean_rows(self, queries: Tensor, back: int = 0) -> Tensor:
+        """See `DecoderView`."""
+        rows = self.rows(queries, back)
+        return summed(rows, (0, 1)) / (rows.shape[0] * rows.shape[1])
+
+    def keys(self) -> Tensor:
+        """See `DecoderView`."""
+        return self.key_means
+
+
+def random_view(n: int, seed: int = 0, *, before: int = 3, after: int = 5, **given) -> FixedView:
+    """A view of ``n`` vision tokens between some others, with lively causal attention."""
+    generator = torch.Generator().manual_seed(seed)
+    s = before + n + after
+    logits = 2 * torch.randn(3, 4, s, s, generator=generator)
+    later = torch.ones(s, s, dtype=torch.bool).triu(1)
+    rows = logits.masked_fill(later, -torch.inf).softmax(-1)
+    hidden = torch.randn(s, 8, generator=generator)
+    fields = {
+        "layer": 2,
+        "depth": 8,
+        "original": n,
+        "hidden": hidden,
+        "visual": torch.arange(before, before + n),
+        "text": torch.arange(before + n, s),
+        "attention": {back: rows[back] for back in range(3)},
+        "embedded_visual": torch.randn(n, 8, generator=generator),
+        "embedded_text": torch.randn(after, 8, generator=generator),
+        "key_means": torch.randn(s, 4, generator=generator),
+        "carried": {"transition": torch.rand(n, generator=generator)},
+    }
+    return FixedView(**(fields | given))

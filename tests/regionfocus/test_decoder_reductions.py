@@ -1,0 +1,493 @@
+"""Methods that drop vision tokens between decoder layers equal their references and examples."""
+
+import pytest
+import torch
+from decoder_toys import (
+    X,
+    decoder_attention,
+    load,
+    random_view,
+    reference_cases,
+    worked_attention,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.errors import BudgetError, GeometryError, ModelError
+from geofovea.regionfocus.reductions import fastv, pyramiddrop
+from geofovea.regionfocus.reductions.catp_decoder import CatpDecoder, context_scores
+from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.decoder_stage import Schedule, Step, sequence_after
+from geofovea.regionfocus.reductions.local_attention import local_mask
+from geofovea.regionfocus.reductions.sparsevlm import (
+    PUBLISHED,
+    SparseVlm,
+    cluster_means,
+    clusters_of,
+    rank_count,
+    rater_scores,
+    raters,
+    recycled,
+)
+from geofovea.regionfocus.reductions.spatten import CacheBudget, cumulative_attention, evicted
+from geofovea.regionfocus.reductions.todre_drop_all import TodreDropAll, attention_share
+from geofovea.regionfocus.reductions.transprune import combined_scores, transition
+from geofovea.regionfocus.reductions.visiondrop import VisionDrop, contextual, visible_rows
+from geofovea.regionfocus.reductions.visual_sinks import (
+    SinkFilter,
+    exclude_visual_sinks,
+    looking_heads,
+    redistribute,
+    sink_dimensions,
+    sink_tokens,
+)
+from geofovea.regionfocus.scoring import top_indices
+from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
+
+nan = torch.nan
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+SCHEDULED = tuple(name for name in DECODER_REDUCTION_NAMES if name != "todre_drop_all")
+BY_SCORE = ("fastv", "pyramiddrop", "transprune", "spatten")
+"""Methods whose choice is a top-k of one score."""
+
+
+def reduce_to(name, view, k):
+    """What a method keeps when its next step leaves k tokens."""
+    made = type(make_decoder_reduction(name))
+    return made(schedule=Schedule.of((view.layer, k))).reduce(view)
+
+
+# --- reference vectors
+
+
+@pytest.mark.parametrize("file", reference_cases("fastv*.npz"))
+def test_fastv_keeps_the_places_of_the_reference(file):
+    case, params = load(file)
+    visual = torch.arange(params["image_len"]) + params["sys_len"]
+    kept = fastv.keep_places(case["in_attn"][0], visual, params["rank"])
+    assert kept.tolist() == sorted(case["out_keep"].tolist())
+
+
+@pytest.mark.parametrize("file", reference_cases("pdrop*.npz"))
+def test_pyramiddrop_keeps_the_places_of_the_reference(file):
+    case, params = load(file)
+    rows, _ = decoder_attention(case["in_features"], case["in_wq"], case["in_wk"], params["heads"])
+    visual = torch.arange(params["image_len"]) + params["image_start"]
+    stage = Schedule.of((1, params["stage_ratio"][1]))
+    k = Schedule(stage.steps, rounding="down").counts(len(visual), 2)[1]
+    kept = pyramiddrop.keep_places(rows, visual, k)
+    assert kept.tolist() == sorted(case["out_keep"].tolist())
+    assert case["out_position_ids"][0].tolist() == list(range(len(kept)))
+
+
+@pytest.mark.parametrize("file", reference_cases("transprune*.npz"))
+def test_transprune_measures_transitions_and_keeps_the_places_of_the_reference(file):
+    case, params = load(file)
+    attn_in, attn_out, ffn_in, ffn_out = (
+        case[f"in_{name}"] for name in ("attn_in", "attn_out", "ffn_in", "ffn_out")
+    )
+    one = transition(attn_in, attn_out) + transition(ffn_in, ffn_out)
+    two = transition(attn_out, ffn_in) + transition(ffn_in, attn_in)
+    torch.testing.assert_close(one, case["out_ttv_layer1"], **CLOSE)
+    torch.testing.assert_close(two, case["out_ttv_layer2"], **CLOSE)
+    rows, _ = decoder_attention(case["in_features"], case["in_wq"], case["in_wk"], params["heads"])
+    end = params["image_start"] + params["image_len"]
+    visual = torch.arange(params["image_start"], end)
+    looks = rows[:, end:].mean((0, 1))[visual]
+    best = top_indices(
+        combined_scores((one + two)[visual], looks), int(len(visual) * params["ratio"])
+    )
+    kept = sequence_after(len(one), visual, best)
+    assert kept.tolist() == sorted(case["out_keep"].tolist())
+
+
+@pytest.mark.parametrize("file", reference_cases("visiondrop*.npz"))
+def test_visiondrop_gives_the_sequence_of_the_reference(file):
+    case, params = load(file)
+    features = case["in_features"]
+    rows, keys = decoder_attention(features, case["in_wq"], case["in_wk"], params["heads"])
+    start, end = params["image_start"], params["image_start"] + params["image_len"]
+    scores = rows[:, start:end].mean((0, 1))[start:end]
+    dominant = top_indices(scores, params["dominant"]).sort().values
+    image = features[start:end]
+    merged = contextual(image, keys[start:end], dominant, params["contextual"], add=True)
+    sequence = torch.cat([features[:start], image[dominant], merged.tokens, features[end:]])
+    torch.testing.assert_close(sequence, case["out_sequence"], **CLOSE)
+
+
+@pytest.mark.parametrize("file", reference_cases("sparsevlm_score*.npz"))
+def test_sparsevlm_elects_the_raters_and_gives_the_scores_of_the_reference(file):
+    case, params = load(file)
+    chosen = raters(case["in_vis_embeds"][0], case["in_text_embeds"][0])
+    assert chosen.tolist() == case["out_raters"].tolist()
+    visual = torch.arange(params["v_num"]) + params["v_start"]
+    rows = case["in_rater_text_idx"] + params["text_start"]
+    scores = rater_scores(case["in_attn"][0], visual, rows)
+    torch.testing.assert_close(scores, case["out_relation"][0], **CLOSE)
+    best = top_indices(scores, min(params["k"], params["v_num"] - 1)).sort().values
+    assert best.tolist() == case["out_keep_mask"][0].nonzero()[:, 0].tolist()
+
+
+@pytest.mark.parametrize("file", reference_cases("sparsevlm_cluster*.npz"))
+def test_dpc_knn_merges_into_the_means_of_the_reference(file):
+    case, params = load(file)
+    means = cluster_means(case["in_x"], params["cluster_num"], exact=False)
+    torch.testing.assert_close(means, case["out_merged"], **CLOSE)
+
+
+@pytest.mark.parametrize("file", reference_cases("spatten_kv*.npz"))
+def test_spatten_evicts_what_the_reference_evicts(file):
+    case, params = load(file)
+    budget = CacheBudget(params["start"], params["important"], params["recent"])
+    keys, values, _ = evicted(
+        case["in_k"], case["in_v"], case["in_scores"], budget, coming=params["num_coming"]
+    )
+    torch.testing.assert_close(keys, case["out_k"], rtol=0, atol=0)
+    torch.testing.assert_close(values, case["out_v"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("file", reference_cases("var_redistribution*.npz"))
+def test_var_finds_the_sinks_and_moves_the_attention_of_the_reference(file):
+    case, params = load(file)
+    is_sink = sink_tokens(case["in_hidden"], tuple(params["sink_dims"]), params["tau"])
+    assert is_sink.nonzero()[:, 0].tolist() == sorted(case["out_sinks"].tolist())
+    start, end = params["image_start"], params["image_start"] + params["image_len"]
+    visual = torch.arange(start, end)
+    looking = looking_heads(
+        case["in_attn"], is_sink, visual, most_on_sinks=params["rho"], least_mass=params["summ"]
+    )
+    assert looking.nonzero().tolist() == sorted(case["out_coords"][:, 1:].tolist())
+    # in a prefill only queries behind the picture are touched
+    later = torch.arange(looking.shape[1]) >= end
+    after = looking & later if params["prefill"] else looking
+    moved = redistribute(case["in_attn"], is_sink, visual, after, strength=params["p"])
+    torch.testing.assert_close(moved, case["out_attn"], **CLOSE)
+
+
+@pytest.mark.parametrize("file", reference_cases("yopo_local_mask*.npz"))
+def test_yopo_allows_the_neighbours_of_the_reference(file):
+    case, params = load(file)
+    side = int(len(case["out_allowed"]) ** 0.5)
+    assert torch.equal(local_mask((side, side), params["window"]), case["out_allowed"])
+
+
+# --- worked examples
+
+
+def test_fastv_scores_are_those_of_the_worked_example():
+    rows, visual = worked_attention(12, causal=True), torch.arange(2, 10)
+    expected = [0.0595, 0.16173, 0.11814, 0.03609, 0.0981, 0.07165, 0.02189, 0.0595]
+    assert fastv.last_row_scores(rows, visual).tolist() == pytest.approx(expected, abs=1e-5)
+    assert fastv.keep_places(rows, visual, 4).tolist() == [0, 1, 3, 4, 6, 7, 10, 11]
+
+
+def test_pyramiddrop_keeps_the_published_counts():
+    schedule = pyramiddrop.PyramidDrop().schedule
+    assert schedule.counts(576, 32) == {8: 288, 16: 144, 24: 72}
+    assert schedule.mean_tokens(576, 32) == 270
+
+
+def test_transprune_scores_are_those_of_the_worked_example():
+    after = [[1, 0, 0], [0, 0.9, 0], [0, 2, 0], [0, 0.45, 0.1], [1, 0, 1], [0.5, 0.5, 0.1]]
+    change = transition(X, torch.tensor([*after, [1, 0, -0.1], [0.2, 0.1, 0.9]]))
+    expected = [0.06187, 0.14967, 0.12374, 0.03093, 0.11727, 0.06187, 0.45715, 0.06187]
+    assert change.tolist() == pytest.approx(expected, abs=1e-5)
+    looks = worked_attention(12, causal=True)[:, 10:].double().mean((0, 1))[2:10]
+    expected = [0.10966, 0.12357, 0.12947, 0.02886, 0.06688, 0.06522, 0.05941, 0.10966]
+    assert looks.tolist() == pytest.approx(expected, abs=1e-5)
+    scores = combined_scores(change, looks)
+    expected = [0.21643, 0.319, 0.30315, 0.07072, 0.20672, 0.15228, 0.51527, 0.21643]
+    assert scores.tolist() == pytest.approx(expected, abs=1e-5)
+    assert top_indices(scores, 4).sort().values.tolist() == [0, 1, 2, 6]
+
+
+def test_sparsevlm_raters_and_recycling_are_those_of_the_worked_example():
+    words = torch.tensor([[1, 0, 0], [0, 1, 0], [0.2, 0.2, 0.2], [0, 0, 2]])
+    assert raters(X, words).tolist() == [1, 3]
+    scores = torch.tensor([0.30, 0.05, 0.20, 0.12, 0.08, 0.15, 0.02, 0.25])
+    again, clusters = recycled(scores, torch.tensor([0, 2, 5, 7]))
+    assert (again.tolist(), clusters) == ([3, 4], 1)
+    means = cluster_means(X[again], clusters, exact=False)
+    assert means[0].tolist() == pytest.approx([0, 0.45, 0.6], abs=1e-5)
+
+
+def test_dpc_knn_centres_and_means_are_those_of_the_worked_example():
+    centres, label = clusters_of(X, 3)
+    assert centres.tolist() == [1, 3, 6]
+    assert label.tolist() == [0, 0, 1, 1, 1, 0, 2, 1]
+    expected = torch.tensor([[0.8, 0.2, 0.03333], [0.05, 0.5, 0.525], [-1, 0, 0.1]])
+    torch.testing.assert_close(cluster_means(X, 3), expected, atol=1e-5, rtol=0)
+
+
+def test_visiondrop_merges_as_the_worked_example():
+    scores = worked_attention(8, causal=True).mean((0, 1))
+    expected = [0.32935, 0.18693, 0.14972, 0.12222, 0.12211, 0.06829, 0.0169, 0.00449]
+    assert scores.tolist() == pytest.approx(expected, abs=1e-5)
+    merged = contextual(X, X, torch.tensor([0, 1, 2]), 2, add=True)
+    assert merged.targets.tolist() == [3, 5]
+    expected = torch.tensor([[-0.5, 0.9, 0.75], [0.7, 0.6, 1]])
+    torch.testing.assert_close(merged.tokens, expected, atol=1e-5, rtol=0)
+
+
+def test_debiasing_divides_by_the_rows_that_see_a_token():
+    rows = worked_attention(8, causal=True)[:1]
+    everyone = torch.arange(8)
+    shares = rows.sum((0, 1)) / visible_rows(everyone, everyone)
+    expected = [0.31893, 0.19626, 0.17227, 0.16661, 0.45116, 0.10322, 0.03701, 0.0198]
+    assert shares.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_todre_shares_are_those_of_the_worked_example():
+    rows = worked_attention(8, causal=True)[:1]
+    visual, text = torch.arange(1, 5), torch.arange(5, 8)
+    assert attention_share(rows, text, visual) == pytest.approx(0.79443, abs=1e-5)
+    assert attention_share(rows, visual, text) == 0
+
+
+def test_catp_scores_are_those_of_the_worked_example():
+    before = torch.tensor([0.10, 0.05, 0.20, 0.02, 0.08, 0.15, 0.05, 0.05])
+    current = torch.tensor([0.12, 0.05, 0.10, 0.06, 0.20, 0.14, 0.05, 0.05])
+    likeness = torch.cosine_similarity(X, torch.tensor([[0.1, 0.2, 1.0]]))
+    scores = context_scores(before, current, likeness)
+    expected = [0.07855, 0.07113, 0.11711, 0.28134, 0.70554, 0.20498, 0, 0.59352]
+    assert scores.tolist() == pytest.approx(expected, abs=1e-5)
+    assert top_indices(scores, 4).sort().values.tolist() == [3, 4, 5, 7]
+
+
+def test_spatten_sums_are_those_of_the_worked_example():
+    sums = cumulative_attention([worked_attention(8, causal=False)])
+    expected = [1.60714, 1.92068, 1.98048, 1.78505, 3.07901, 2.1799, 1.84059, 1.60714]
+    assert sums.tolist() == pytest.approx(expected, abs=1e-5)
+    assert float(sums.sum()) == pytest.approx(16, abs=1e-5)
+    assert top_indices(sums, 4).sort().values.tolist() == [1, 2, 4, 5]
+
+
+def test_var_moves_attention_as_the_worked_example():
+    row = torch.tensor([[[0.3, 0.1, 0.2, 0.05, 0.15, 0.2]]])
+    is_sink = torch.tensor([True, False, True, False, False, False])
+    moved = redistribute(row, is_sink, torch.arange(1, 5), torch.tensor([[True]]))
+    expected = [0.18, 0.16667, 0.12, 0.08333, 0.25, 0.2]
+    assert moved.flatten().tolist() == pytest.approx(expected, abs=1e-5)
+
+
+# --- properties
+
+
+@given(st.integers(1, 40), st.integers(1, 45), st.sampled_from(SCHEDULED), st.integers(0, 9))
+def test_every_method_leaves_the_scheduled_number_in_ascending_order(n, k, name, seed):
+    view = random_view(n, seed)
+    before = view.hidden.clone()
+    kept = reduce_to(name, view, k)
+    index = kept.index.tolist()
+    assert len(index) == min(k, n)
+    assert index == sorted(set(index))
+    assert all(0 <= i < n for i in index)
+    assert torch.equal(view.hidden, before)
+
+
+@given(st.integers(2, 40), st.integers(1, 39), st.sampled_from(BY_SCORE), st.integers(0, 9))
+def test_a_smaller_budget_keeps_some_of_what_a_larger_one_keeps(n, k, name, seed):
+    fewer, more = (
+        reduce_to(name, random_view(n, seed), count).index.tolist() for count in (k, k + 1)
+    )
+    assert set(fewer) <= set(more)
+
+
+@given(st.integers(2, 40), st.integers(1, 39), st.sampled_from(SCHEDULED))
+def test_without_a_number_to_go_by_tokens_are_kept_evenly(n, k, name):
+    view = random_view(n)
+    view.attention.update({back: rows * nan for back, rows in view.attention.items()})
+    view.hidden.fill_(nan)
+    kept = reduce_to(name, view, k)
+    assert len(kept.index) == min(k, n)
+    assert k >= n or kept.info["fallback"] == "uniform"
+
+
+@given(st.integers(2, 30), st.integers(1, 29), st.sampled_from(BY_SCORE))
+def test_equal_scores_keep_the_first(n, k, name):
+    view = random_view(n, carried={"transition": torch.ones(n)})
+    view.attention.update({b: torch.full_like(r, 1 / len(r[0])) for b, r in view.attention.items()})
+    assert reduce_to(name, view, k).index.tolist() == list(range(min(k, n)))
+
+
+@given(st.integers(2, 30), st.sampled_from(("fastv", "pyramiddrop", "transprune")))
+def test_scores_go_with_their_tokens(n, name):
+    """Swapping what two tokens receive swaps their fate."""
+    view = random_view(n)
+    turned = torch.randperm(n, generator=torch.Generator().manual_seed(n))
+    rows = {back: r.clone() for back, r in view.attention.items()}
+    for r in rows.values():
+        r[..., view.visual] = r[..., view.visual[turned]]
+    carried = {"transition": view.carried["transition"][turned]}
+    other = random_view(n, attention=rows, carried=carried)
+    kept, moved = (set(reduce_to(name, v, n // 2).index.tolist()) for v in (view, other))
+    assert {int(turned[i]) for i in moved} == kept
+
+
+@given(st.integers(3, 60), st.integers(1, 59), st.integers(0, 9))
+def test_merging_methods_lose_or_keep_every_token_and_count_what_they_merged(n, k, seed):
+    for name in ("sparsevlm", "visiondrop"):
+        view = random_view(n, seed)
+        kept = reduce_to(name, view, k)
+        if kept.groups is None:
+            continue
+        members = kept.groups[kept.groups >= 0].bincount(minlength=len(kept.index))
+        assert members.tolist() == kept.sizes.tolist()
+        assert kept.groups[kept.index].tolist() == list(range(len(kept.index)))
+        hidden = view.hidden[view.visual]
+        for output, features in enumerate(kept.features):
+            inside = hidden[kept.groups == output]
+            torch.testing.assert_close(features, inside.mean(0), atol=1e-5, rtol=1e-4)
+        if name == "visiondrop":
+            assert int(kept.sizes.sum()) == n
+
+
+def test_a_second_merge_weighs_tokens_by_what_is_in_them():
+    sizes = torch.tensor([3.0, 1.0, 2.0])
+    points = torch.tensor([[0.0, 1], [4, 1], [9, 9]])
+    merged = contextual(points, points, torch.tensor([2]), 1, sizes=sizes)
+    assert merged.tokens.tolist() == [[1.0, 1.0]]
+    assert merged.sizes.tolist() == [4]
+
+
+def test_selection_in_bfloat16_equals_that_of_its_float32_copy():
+    for name in SCHEDULED:
+        small = random_view(30)
+        low = {back: rows.bfloat16() for back, rows in small.attention.items()}
+        fields = {
+            key: getattr(small, key).bfloat16()
+            for key in ("hidden", "embedded_visual", "embedded_text", "key_means")
+        }
+        high = {back: rows.float() for back, rows in low.items()}
+        one = random_view(30, attention=low, **fields)
+        two = random_view(30, attention=high, **{k: v.float() for k, v in fields.items()})
+        assert torch.equal(reduce_to(name, one, 9).index, reduce_to(name, two, 9).index), name
+
+
+@given(st.integers(1, 700), st.integers(3, 40), st.sampled_from(SCHEDULED), st.floats(0.01, 0.9))
+def test_schedules_never_grow_and_end_where_they_are_bent_to(n, depth, name, share):
+    schedule = make_decoder_reduction(name, share).schedule
+    counts = schedule.counts(n, depth)
+    left = list(counts.values())
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == max(1, int(share * n + 0.5))
+    assert all(1 <= layer < depth for layer in counts)
+    assert list(counts) == sorted(counts)
+
+
+def test_sparsevlm_and_visiondrop_keep_the_published_counts():
+    assert SparseVlm().schedule.counts(576, 32) == {3: 300, 7: 200, 16: 110}
+    assert PUBLISHED[64].counts(576, 32) == {3: 66, 7: 30, 16: 17}
+    assert VisionDrop().schedule.counts(48, 32) == {8: 35, 16: 26, 24: 19}
+
+
+def test_sparsevlm_keeps_what_the_rank_of_its_attention_asks_for_within_the_schedule():
+    attention = torch.eye(3, 10).expand(2, 3, 10)
+    assert [rank_count(attention, share) for share in (0.0, 0.5, 1.0)] == [10, 7, 3]
+    view = random_view(30)
+    for share, left in ((0.0, 20), (1.0, len(raters(view.embedded_visual, view.embedded_text)))):
+        reduction = SparseVlm(Schedule.of((2, 20)), rank_strength=share)
+        assert len(reduction.reduce(view).index) == left
+
+
+def test_todre_drops_all_or_none():
+    rows = worked_attention(8, causal=True)
+    fields = {"attention": {0: rows}, "visual": torch.arange(1, 5), "text": torch.arange(5, 8)}
+    view = random_view(4, before=1, after=3, **fields)
+    assert TodreDropAll(threshold=0.1).reduce(view).index.tolist() == [0, 1, 2, 3]
+    assert TodreDropAll(threshold=0.9).reduce(view).index.tolist() == []
+
+
+def test_catp_shrinks_context_first_and_its_own_picture_one_layer_later():
+    reduction = CatpDecoder(schedule=Schedule.of((2, 9)))
+    assert reduction.layers(8) == (2, 3)
+    levels = torch.tensor([3] * 12 + [0] * 6)
+    first = reduction.reduce(random_view(18, carried={"levels": levels}))
+    kept = levels[first.index]
+    assert (int((kept == 3).sum()), int((kept == 0).sum())) == (6, 6)
+    later = random_view(12, layer=3, original=18, carried={"levels": kept})
+    kept = kept[reduction.reduce(later).index]
+    assert (int((kept == 3).sum()), int((kept == 0).sum())) == (6, 3)
+
+
+@given(st.integers(0, 50))
+def test_moving_attention_from_sinks_keeps_the_sums_of_rows(seed):
+    view = random_view(10, seed)
+    generator = torch.Generator().manual_seed(seed)
+    is_sink = torch.rand(len(view.hidden), generator=generator) < 0.4
+    rows = torch.rand(view.attention[0].shape[:2], generator=generator) < 0.5
+    moved = redistribute(view.attention[0], is_sink, view.visual, rows)
+    torch.testing.assert_close(moved.sum(-1), view.attention[0].sum(-1), atol=1e-5, rtol=0)
+    assert torch.equal(moved[~rows], view.attention[0][~rows])
+    unchanged = redistribute(view.attention[0], is_sink & False, view.visual, rows)
+    assert torch.equal(unchanged, view.attention[0])
+
+
+def test_a_sink_cannot_win_unless_all_are_sinks():
+    view = random_view(6)
+    view.hidden.fill_(0.1)
+    view.hidden[0, 5] = view.hidden[view.visual[2], 5] = 900
+    assert sink_dimensions(view.hidden[0], 2) == (5,)
+    filtered = exclude_visual_sinks(torch.ones(6), view, SinkFilter(threshold=2))
+    assert filtered.isneginf().tolist() == [False, False, True, False, False, False]
+    view.hidden[view.visual, 5] = 900
+    assert torch.equal(
+        exclude_visual_sinks(torch.ones(6), view, SinkFilter(threshold=2)), torch.ones(6)
+    )
+    assert torch.equal(exclude_visual_sinks(torch.ones(6), view, None), torch.ones(6))
+
+
+def test_all_words_rate_where_none_stands_out():
+    assert raters(X, torch.ones(4, 3)).tolist() == [0, 1, 2, 3]
+
+
+@given(st.integers(1, 60), st.integers(0, 5), st.integers(0, 6), st.integers(1, 9))
+def test_a_cache_never_outgrows_its_budget(s, first, important, recent):
+    budget = CacheBudget(first, important, recent)
+    generator = torch.Generator().manual_seed(s)
+    keys = torch.randn(1, 2, s, 4, generator=generator)
+    kept, _, stays = evicted(keys, keys, torch.randn(1, 2, 3, s, generator=generator), budget)
+    assert kept.shape[2] == min(s, budget.size)
+    assert bool((stays.diff(dim=-1) > 0).all())
+    assert torch.equal(kept[0, 1], keys[0, 1, stays[0, 1]])
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Step(0, 5), ModelError, "layer of at least 1"),
+        (lambda: Step(1.5, 5), ModelError, "layer of at least 1"),
+        (lambda: Step(True, 5), ModelError, "layer of at least 1"),
+        (lambda: Step(2, 0), BudgetError, "todre_drop_all"),
+        (lambda: Step(2, 1.5), BudgetError, "at most 1"),
+        (lambda: Schedule(()), ModelError, "at least one step"),
+        (lambda: Schedule.of((4, 0.5), (2, 0.25)), ModelError, "must ascend"),
+        (lambda: Schedule.of((2, 0.2), (4, 0.5)), BudgetError, "cannot come back"),
+        (lambda: Schedule.of((9, 0.2)).counts(10, 8), ModelError, "8 layers"),
+        (lambda: Schedule.of((2, 5)).to_final(0.1), BudgetError, "schedule of shares"),
+        (lambda: clusters_of(torch.zeros(8193, 1), 2), BudgetError, "at most 8192"),
+        (lambda: clusters_of(X, 9), BudgetError, "1 to 8 clusters"),
+        (lambda: local_mask((91, 91)), BudgetError, "at most 8192"),
+        (lambda: local_mask((3, 3), 4), GeometryError, "odd window"),
+        (lambda: CacheBudget(0, 0, 0), BudgetError, "at least one entry"),
+        (lambda: SinkFilter(()), ModelError, "at least one dimension"),
+        (lambda: SparseVlm(rank_strength=2), ModelError, "between 0 and 1"),
+        (lambda: TodreDropAll(threshold=2), ModelError, "between 0 and 1"),
+        (lambda: VisionDrop(contextual_share=1), ModelError, "below 1"),
+        (lambda: make_decoder_reduction("best"), ModelError, "choose one of fastv, pyr"),
+        (lambda: make_decoder_reduction("todre_drop_all", 0.1), ModelError, "all vision tokens"),
+        (lambda: CatpDecoder().layers(2), ModelError, "too shallow"),
+    ],
+)
+def test_impossible_values_are_refused_with_a_way_out(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_every_name_makes_the_decoder_reduction_that_bears_it():
+    made = [make_decoder_reduction(name) for name in DECODER_REDUCTION_NAMES]
+    assert tuple(reduction.name for reduction in made) == DECODER_REDUCTION_NAMES
+    assert {reduction.stage for reduction in made} == {"decoder_layer"}
