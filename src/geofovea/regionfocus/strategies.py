@@ -7,5 +7,16 @@ __all__ = ["FOCUS_NAMES", "REDUCTION_NAMES"]
 FOCUS_NAMES = ("attention", "overview", "uniform", "oracle", "full")
 """Ways of looking: two descents (attention, oracle) and three that ignore the question."""
 
-REDUCTION_NAMES = ("top_score", "strided", "random")
+REDUCTION_NAMES = (
+    "top_score",
+    "strided",
+    "random",
+    # at encoder output and on projected tokens
+    "divprune",
+    "todre",
+    "fastervlm",
+    "vtc_cls",
+    "holov",
+    "hiprune",
+)
 """Ways of choosing which tokens reach the decoder."""

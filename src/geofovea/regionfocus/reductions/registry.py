@@ -15,6 +15,13 @@ _HOMES = {
     "top_score": "top_score:TopScore",
     "strided": "strided:Strided",
     "random": "random_keep:RandomKeep",
+    # at encoder output and on projected tokens
+    "divprune": "divprune:DivPrune",
+    "todre": "todre:ToDRE",
+    "fastervlm": "fastervlm:FasterVLM",
+    "vtc_cls": "vtc_cls:VtcCls",
+    "holov": "holov:HoloV",
+    "hiprune": "hiprune:HiPrune",
 }
 """Module of this folder and class, for each of ``REDUCTION_NAMES``."""
 
