@@ -18,5 +18,10 @@ REDUCTION_NAMES = (
     "vtc_cls",
     "holov",
     "hiprune",
+    "visionzip",
+    "prumerge",
+    "prumerge_plus",
+    "fopru",
+    "vflowopt",
 )
 """Ways of choosing which tokens reach the decoder."""

@@ -22,6 +22,11 @@ _HOMES = {
     "vtc_cls": "vtc_cls:VtcCls",
     "holov": "holov:HoloV",
     "hiprune": "hiprune:HiPrune",
+    "visionzip": "visionzip:VisionZip",
+    "prumerge": "prumerge:PruMerge",
+    "prumerge_plus": "prumerge:PruMergePlus",
+    "fopru": "fopru:FoPru",
+    "vflowopt": "vflowopt:VFlowOpt",
 }
 """Module of this folder and class, for each of ``REDUCTION_NAMES``."""
 
