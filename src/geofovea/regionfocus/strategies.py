@@ -23,5 +23,12 @@ REDUCTION_NAMES = (
     "prumerge_plus",
     "fopru",
     "vflowopt",
+    "catp",
+    "recoverable",
+    "tokencorr",
+    "quota",
+    "lrs_vqa",
+    "m3",
+    "pooled",
 )
 """Ways of choosing which tokens reach the decoder."""

@@ -27,6 +27,13 @@ _HOMES = {
     "prumerge_plus": "prumerge:PruMergePlus",
     "fopru": "fopru:FoPru",
     "vflowopt": "vflowopt:VFlowOpt",
+    "catp": "catp:Catp",
+    "recoverable": "recoverable:RecoverableCompression",
+    "tokencorr": "tokencorr:TokenCorr",
+    "quota": "quota:Quota",
+    "lrs_vqa": "lrs_vqa:LrsVqa",
+    "m3": "pooled:M3",
+    "pooled": "pooled:Pooled",
 }
 """Module of this folder and class, for each of ``REDUCTION_NAMES``."""
 

@@ -139,7 +139,8 @@ def recycle_released(
 def cell_numbers(cells: Tensor, m: float) -> Tensor:
     """Number the cells of ``m × m`` tokens, real ``m``, that tokens at ``(n, 2)`` fall into."""
     row, col = (cells / m).floor().to(torch.int64).T
-    return row * (int(col.max()) + 1) + col if len(col) else row
+    number: Tensor = row * (int(col.max()) + 1) + col
+    return number
 
 
 def recycle(scores: Tensor, cells: Tensor, k: int, m: float) -> tuple[Tensor, Tensor]:
