@@ -203,6 +203,17 @@ def test_vflowopt_merges_within_cells_until_the_budget_holds():
         assert torch.equal(-least, scores[position])
 
 
+def test_vflowopt_on_attention_received_adds_entropy_too():
+    received, entropy = ATTENTION.mean(dim=(0, 1)), 8 * OTHER
+    whole = importance(ATTENTION, entropy, t=40.0, alpha_v=1.0)
+    for context in (
+        tokens(received={22: received}, entropy=entropy),
+        tokens(attention={22: ATTENTION}, entropy=entropy),
+    ):
+        kept = VFlowOpt(m=1, alpha_v=1.0).reduce(context, 7)
+        assert kept.index.tolist() == recycle(whole, cells_of(context), 7, 1.0)[0].tolist()
+
+
 def test_vflowopt_refuses_entropy_that_it_does_not_have():
     with pytest.raises(ModelError, match="set alpha_v to 0"):
         VFlowOpt(alpha_v=0.5).reduce(tokens(received={22: CLS}), 3)

@@ -204,7 +204,9 @@ def test_lrs_vqa_selects_as_the_released_code(path):
         valid = mask if masked else None
         number = kind.removeprefix("thr").removeprefix("ratio")
         if kind.startswith("thr"):
-            found = select_by_threshold(scores, int(number) / 10, valid)
+            # thr02 is a threshold of 0.2
+            threshold = float(f"{number[0]}.{number[1:]}")
+            found = select_by_threshold(scores, threshold, valid)
         else:
             found = select_by_ratio(scores, int(number) / 100, params["tokens_per_row"], valid)
         assert found.tolist() == sorted(expected.tolist())

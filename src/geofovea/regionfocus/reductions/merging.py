@@ -83,12 +83,15 @@ def join(parts: Sequence[tuple[Tensor, Kept]], features: Tensor) -> Kept:
     Args:
         parts: For each part the indices of its tokens, int64, and the choice among them.
         features: ``(n, d)``, all tokens.
+
+    Returns:
+        The choice; of what the parts tell, only words, for their numbers are about themselves.
     """
     index = torch.cat([tokens[kept.index] for tokens, kept in parts])
     order = torch.argsort(index, stable=True)
     info: dict[str, Any] = {}
     for _, kept in parts:
-        info |= kept.info
+        info |= {word: told for word, told in kept.info.items() if isinstance(told, str)}
     values = groups = sizes = None
     if any(kept.features is not None for _, kept in parts):
         values = torch.cat([_values(tokens, kept, features) for tokens, kept in parts])

@@ -16,7 +16,9 @@ mean of itself and of the attention-weighted mean of its neighbours, the summary
 attention-weighted mean of the rest, where the released code adds sums with raw attention; the
 evenly spaced tokens of PruMerge+ are taken among the others (three of four selected ones), without
 the duplicates for which the released code then loses as many other tokens; output is in order of
-position. Neighbourhoods overlap, so ``groups`` is None and ``info["neighbours"]`` tells them.
+position. Neighbourhoods overlap, so ``groups`` is None; ``info["neighbours"]`` tells those of the
+selected tokens, as indices among the tokens of the one tile that is reduced, protected ones left
+out.
 """
 
 from __future__ import annotations

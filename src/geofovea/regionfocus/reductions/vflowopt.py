@@ -107,7 +107,10 @@ def importance(
         float32 ``(n,)``.
     """
     mean = attention.detach().to(torch.float32).mean(dim=0)
-    paid: Tensor = mean[global_queries(attention, t)].mean(dim=0)
+    return _with_entropy(mean[global_queries(attention, t)].mean(dim=0), entropy, alpha_v)
+
+
+def _with_entropy(paid: Tensor, entropy: Tensor | None, alpha_v: float) -> Tensor:
     if entropy is None or alpha_v == 0:
         return paid
     return paid + alpha_v * entropy.detach().to(paid.device, torch.float32).softmax(dim=0)
@@ -236,6 +239,6 @@ class VFlowOpt(PerTile):
             return importance(table, context.entropy, t=self.t, alpha_v=self.alpha_v), {}
         # what all queries pay on average is what the rule falls back to without a global one
         received = context.received or {}
-        row = received[deepest(received, self.layer, "received attention")]
-        scores = importance(row[None, None], context.entropy, t=0, alpha_v=self.alpha_v)
+        row = received[deepest(received, self.layer, "received attention")].detach()
+        scores = _with_entropy(row.to(torch.float32), context.entropy, self.alpha_v)
         return scores, {"score": "received"}
