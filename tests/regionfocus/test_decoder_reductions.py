@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions import fastv, pyramiddrop
 from geofovea.regionfocus.reductions.catp_decoder import CatpDecoder, context_scores
+from geofovea.regionfocus.reductions.clustering import cluster_by_density
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.decoder_stage import Schedule, Step, sequence_after
 from geofovea.regionfocus.reductions.local_attention import local_mask
@@ -23,7 +24,6 @@ from geofovea.regionfocus.reductions.sparsevlm import (
     PUBLISHED,
     SparseVlm,
     cluster_means,
-    clusters_of,
     rank_count,
     rater_scores,
     raters,
@@ -212,7 +212,8 @@ def test_sparsevlm_raters_and_recycling_are_those_of_the_worked_example():
 
 
 def test_dpc_knn_centres_and_means_are_those_of_the_worked_example():
-    centres, label = clusters_of(X, 3)
+    clusters = cluster_by_density(X, 3)
+    centres, label = clusters.centres, clusters.assignment
     assert centres.tolist() == [1, 3, 6]
     assert label.tolist() == [0, 0, 1, 1, 1, 0, 2, 1]
     expected = torch.tensor([[0.8, 0.2, 0.03333], [0.05, 0.5, 0.525], [-1, 0, 0.1]])
@@ -468,8 +469,8 @@ def test_a_cache_never_outgrows_its_budget(s, first, important, recent):
         (lambda: Schedule.of((2, 0.2), (4, 0.5)), BudgetError, "cannot come back"),
         (lambda: Schedule.of((9, 0.2)).counts(10, 8), ModelError, "8 layers"),
         (lambda: Schedule.of((2, 5)).to_final(0.1), BudgetError, "schedule of shares"),
-        (lambda: clusters_of(torch.zeros(8193, 1), 2), BudgetError, "at most 8192"),
-        (lambda: clusters_of(X, 9), BudgetError, "1 to 8 clusters"),
+        (lambda: cluster_by_density(torch.zeros(8193, 1), 2), BudgetError, "at most 8192"),
+        (lambda: cluster_by_density(X, 9), BudgetError, "choose 1 to 8"),
         (lambda: local_mask((91, 91)), BudgetError, "at most 8192"),
         (lambda: local_mask((3, 3), 4), GeometryError, "odd window"),
         (lambda: CacheBudget(0, 0, 0), BudgetError, "at least one entry"),

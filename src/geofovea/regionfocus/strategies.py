@@ -22,6 +22,25 @@ REDUCTION_NAMES = (
     "crossget",
     "evit",
     "zero_tprune",
+    # at encoder output and on projected tokens
+    "divprune",
+    "todre",
+    "fastervlm",
+    "vtc_cls",
+    "holov",
+    "hiprune",
+    "visionzip",
+    "prumerge",
+    "prumerge_plus",
+    "fopru",
+    "vflowopt",
+    "catp",
+    "recoverable",
+    "tokencorr",
+    "quota",
+    "lrs_vqa",
+    "m3",
+    "pooled",
 )
 """Ways of choosing which tokens reach the decoder."""
 

@@ -28,6 +28,8 @@ class TokenContext:
         tile_index: int64 ``(n,)``; tokens of one tile share a number.
         boxes_scene: float64 ``(n, 4)`` as x0, y0, x1, y1.
         grid: ``(rows, cols)``, if the n tokens are a whole row-major grid.
+        cells: int64 ``(n, 2)``, row and column of each token on the grid of its tile, which may
+            have holes.
         cls_attention: By encoder layer, ``(heads, n)``: the class token's attention, patches only.
         received: By encoder layer, ``(n,)``: mean attention that a token receives over heads and
             queries.
@@ -62,6 +64,7 @@ class TokenContext:
     text_similarity: Tensor | None = None
     protected: Tensor | None = None
     seed: int = field(default=0)
+    cells: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -86,9 +89,12 @@ class TokenContext:
     def select(self, index: Tensor) -> TokenContext:
         """The context of some of the tokens, in the order of ``index`` int64 ``(m,)``.
 
-        The grid is lost, for what is left of one is none.
+        The grid is lost, for what is left of one is none; its cells remain.
         """
         chosen = {f.name: getattr(self, f.name) for f in fields(self)} | {"grid": None}
+        if self.grid is not None and self.cells is None:
+            place = torch.arange(len(self.features))
+            chosen["cells"] = torch.stack([place // self.grid[1], place % self.grid[1]], dim=1)
         for name in _PER_TOKEN:
             if chosen[name] is not None:
                 chosen[name] = chosen[name][index.to(chosen[name].device)]
@@ -120,4 +126,5 @@ _PER_TOKEN = (
     "entropy",
     "text_similarity",
     "protected",
+    "cells",
 )

@@ -21,6 +21,25 @@ _HOMES = {
     "crossget": "crossget:CrossGET",
     "evit": "evit:EViT",
     "zero_tprune": "zero_tprune:ZeroTPrune",
+    # at encoder output and on projected tokens
+    "divprune": "divprune:DivPrune",
+    "todre": "todre:ToDRE",
+    "fastervlm": "fastervlm:FasterVLM",
+    "vtc_cls": "vtc_cls:VtcCls",
+    "holov": "holov:HoloV",
+    "hiprune": "hiprune:HiPrune",
+    "visionzip": "visionzip:VisionZip",
+    "prumerge": "prumerge:PruMerge",
+    "prumerge_plus": "prumerge:PruMergePlus",
+    "fopru": "fopru:FoPru",
+    "vflowopt": "vflowopt:VFlowOpt",
+    "catp": "catp:Catp",
+    "recoverable": "recoverable:RecoverableCompression",
+    "tokencorr": "tokencorr:TokenCorr",
+    "quota": "quota:Quota",
+    "lrs_vqa": "lrs_vqa:LrsVqa",
+    "m3": "pooled:M3",
+    "pooled": "pooled:Pooled",
 }
 """Module of this folder and class, for each of ``REDUCTION_NAMES``."""
 

@@ -76,6 +76,8 @@ class Selector(ABC):
     name: ClassVar[str]
     stage: ClassVar[Stage] = "projected"
     requires: ClassVar[frozenset[str]] = frozenset()
+    requires_one_of: ClassVar[tuple[frozenset[str], ...]] = ()
+    """Fields that can stand in for each other: of each set it needs one."""
 
     def reduce(self, context: TokenContext, k: int) -> Kept:
         """See `Reduction`."""
@@ -84,6 +86,13 @@ class Selector(ABC):
                 f"the reduction {self.name!r} needs {', '.join(missing)}, which these tokens do "
                 "not have; choose one that needs less, such as strided or divprune"
             )
+        for fields in self.requires_one_of:
+            if all(getattr(context, f) is None for f in fields):
+                raise ModelError(
+                    f"the reduction {self.name!r} needs {' or '.join(sorted(fields))}, and these "
+                    "tokens have none of them; choose one that needs less, such as strided or "
+                    "divprune"
+                )
         candidates = context.candidates
         k = min(max(k, 1), len(candidates))
         if k == len(candidates):

@@ -23,7 +23,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.errors import BudgetError, ModelError
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.clustering import cluster_by_density
 from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderStage,
     DecoderView,
@@ -33,6 +34,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
     summed_by,
 )
 from geofovea.regionfocus.reductions.selector import Kept
+from geofovea.regionfocus.reductions.similarity import MOST_TOKENS
 from geofovea.regionfocus.reductions.top_score import keep_best
 from geofovea.regionfocus.reductions.visual_sinks import SinkFilter, exclude_visual_sinks
 from geofovea.regionfocus.scoring import clean_scores, top_indices
@@ -41,15 +43,12 @@ __all__ = [
     "PUBLISHED",
     "SparseVlm",
     "cluster_means",
-    "clusters_of",
     "rank_count",
     "rater_scores",
     "raters",
     "recycled",
 ]
 
-_MOST_CLUSTERED = 8192
-"""Above this, distances of all pairs would take more than 268 MB."""
 _BLOCK = 2048
 
 PUBLISHED = {
@@ -185,46 +184,6 @@ def recycled(scores: Tensor, kept: Tensor) -> tuple[Tensor, int]:
     return again, int(count / 10) + 1
 
 
-def clusters_of(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Clusters by DPC-KNN: centres are dense, and far from anything denser.
-
-    Equal densities count in order of index; the published code adds noise.
-
-    Args:
-        points: ``(m, d)``.
-        count: Clusters, and neighbours that make up a density; the point itself is one.
-
-    Returns:
-        int64 ``(count,)`` centres, best first, and int64 ``(m,)`` the centre of each point, as a
-        number below ``count``.
-
-    Raises:
-        BudgetError: If there are fewer points than clusters, no cluster, or too many points.
-    """
-    m = len(points)
-    if not 1 <= count <= m:
-        raise BudgetError(f"{m} tokens can make 1 to {m} clusters, not {count}")
-    if m > _MOST_CLUSTERED:
-        raise BudgetError(
-            f"clustering compares all pairs and takes at most {_MOST_CLUSTERED} tokens, got {m}; "
-            "cluster tile by tile, or keep tokens without merging"
-        )
-    points = points.float()
-    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    distance = distance / points.shape[1] ** 0.5
-    nearest = distance.topk(count, largest=False).values
-    density = (-nearest.square().mean(1)).exp()
-    order = torch.arange(m, device=points.device)
-    is_denser = density > density[:, None]
-    is_denser |= (density == density[:, None]) & (order < order[:, None])
-    apart = torch.where(is_denser, distance, torch.inf).amin(1)
-    apart = torch.where(apart.isinf(), distance.max(), apart)
-    centres = top_indices(density * apart, count)
-    label = distance[:, centres].argmin(1)
-    label[centres] = torch.arange(count, device=points.device)
-    return centres, label
-
-
 def cluster_means(points: Tensor, count: int, *, exact: bool = True) -> Tensor:
     """Means of the clusters of ``(m, d)`` points, float32 ``(count, d)``, best centre first.
 
@@ -234,9 +193,9 @@ def cluster_means(points: Tensor, count: int, *, exact: bool = True) -> Tensor:
         exact: False to add 1e-6 to the number of members, as the published code does.
 
     Raises:
-        BudgetError: As `clusters_of`.
+        BudgetError: As `cluster_by_density`.
     """
-    _, label = clusters_of(points, count)
+    label = cluster_by_density(points, count).assignment
     members = label.bincount(minlength=count)[:, None]
     return summed_by(points, label, count) / (members if exact else members + 1e-6)
 
@@ -245,14 +204,15 @@ def _weighted_clusters(
     points: Tensor, count: int, sizes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Means (c, d), centres (c,), labels (m,) and sizes (c,) of clusters, labels on the host."""
-    centres, label = clusters_of(points, count)
+    clusters = cluster_by_density(points, count)
+    centres, label = clusters.centres, clusters.assignment
     mass = summed_by(sizes[:, None], label, count)
     sums = summed_by(points.float() * sizes[:, None], label, count)
     return sums / mass, centres.cpu(), label.cpu(), mass[:, 0]
 
 
 def _recycled_count(removed: int) -> int:
-    return min(int(removed * 0.3) + 1, removed, _MOST_CLUSTERED)
+    return min(int(removed * 0.3) + 1, removed, MOST_TOKENS)
 
 
 def _kept_count(n: int, k: int) -> int:

@@ -1,0 +1,62 @@
+"""Reductions that choose within one tile, and how they share a budget among several."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from geofovea.regionfocus.reductions.allotment import allot_tokens
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.outputs import join
+from geofovea.regionfocus.reductions.selector import Kept, Selector
+from geofovea.regionfocus.scoring import as_masses
+
+__all__ = ["PerTile"]
+
+
+class PerTile(Selector):
+    """A reduction by attention or by neighbourhood, neither of which reaches beyond a tile.
+
+    Attention of two tiles cannot be compared: each sums to one inside its own. So each tile gets
+    its share of the budget first, by the mass of the focus's scores in it (by its tokens where
+    there is none), and a tile whose share is nothing is left out. ``info["per_tile"]`` tells the
+    shares by tile number.
+    """
+
+    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+        tiles = context.tile_index
+        if tiles is None or bool((tiles == tiles[0]).all()):
+            return self._choose_in_tile(context, n, k)
+        numbers = sorted(set(tiles.tolist()))
+        members = [(tiles == number).nonzero()[:, 0].cpu() for number in numbers]
+        inside = [replace(context.select(tokens), tile_index=None) for tokens in members]
+        weights = self._tile_weights(context, members, inside)
+        shares = allot_tokens(weights, [len(tokens) for tokens in members], k)
+        parts = []
+        for tokens, within, share in zip(members, inside, shares, strict=True):
+            if share == len(tokens):
+                parts.append((tokens, Kept(torch.arange(share))))
+            elif share:
+                parts.append((tokens, self._choose_in_tile(within, len(tokens), share)))
+        kept = join(parts, context.features)
+        return replace(kept, info=kept.info | {"per_tile": dict(zip(numbers, shares, strict=True))})
+
+    @abstractmethod
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+        """Keep ``k`` of the ``n`` tokens of one tile, ``1 <= k < n``."""
+
+    def _tile_weights(
+        self,
+        context: TokenContext,
+        members: Sequence[Tensor],
+        inside: Sequence[TokenContext],  # noqa: ARG002 - for those that weigh by more than scores
+    ) -> list[float]:
+        """Weight of each tile, from the indices of its tokens and its own context."""
+        if context.scores is None:
+            return [float(len(tokens)) for tokens in members]
+        masses = as_masses(context.scores, len(context.features))
+        return [float(masses[tokens].sum(dtype=torch.float64)) for tokens in members]

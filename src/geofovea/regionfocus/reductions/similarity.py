@@ -1,0 +1,93 @@
+"""Cosine similarity that neither zero vectors nor smooth imagery can break, and a memory guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import BudgetError
+
+__all__ = [
+    "MOST_TOKENS",
+    "broken_rows",
+    "cosine_matrix",
+    "nearest_distance",
+    "refuse_quadratic",
+    "row_blocks",
+    "unit_rows",
+]
+
+MOST_TOKENS = 8192
+"""Most tokens whose n × n table is held at once: 268 MB in float32."""
+
+NOISE = 1e-6
+"""Cosine distances below this are rounding errors of float32, and count as zero."""
+
+
+def broken_rows(features: Tensor) -> Tensor:
+    """Rows of ``(n, d)`` that hold a value that is not finite, bool ``(n,)``."""
+    return ~features.isfinite().all(dim=1)
+
+
+def unit_rows(features: Tensor, eps: float = 1e-12) -> Tensor:
+    """Rows of ``(n, d)`` at length one, in float32; zero and broken rows are zero."""
+    x = features.detach().to(torch.float32)
+    # the copy that zeroes broken rows is only made where there are any
+    if bool((broken := broken_rows(x)).any()):
+        x = x.masked_fill(broken[:, None], 0)
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x / norms.clamp_min(eps)
+
+
+def cosine_matrix(features: Tensor) -> Tensor:
+    """Cosine similarity of all pairs of rows of ``(n, d)``, float32 ``(n, n)``.
+
+    A zero vector has similarity 0 to all, itself included.
+
+    Raises:
+        BudgetError: Above `MOST_TOKENS` rows.
+    """
+    refuse_quadratic(len(features), "a cosine matrix")
+    unit = unit_rows(features)
+    return unit @ unit.T
+
+
+def refuse_quadratic(n: int, name: str, limit: int = MOST_TOKENS) -> None:
+    """Refuse a table of n × n entries that is too large for memory.
+
+    Raises:
+        BudgetError: If ``n`` is above ``limit``.
+    """
+    if n > limit:
+        raise BudgetError(
+            f"{name} needs a table of {n} x {n} and takes at most {limit} tokens at a time; reduce "
+            "tile by tile, or choose a linear method such as divprune, todre or fastervlm"
+        )
+
+
+def row_blocks(rows: int, cols: int, entries: int = 1 << 24) -> Iterator[slice]:
+    """Slices over ``rows`` so that a block of them by ``cols`` has at most ``entries`` entries."""
+    step = max(1, entries // max(1, cols))
+    for start in range(0, rows, step):
+        yield slice(start, min(rows, start + step))
+
+
+def nearest_distance(unit: Tensor) -> Tensor:
+    """Cosine distance from each row of unit rows ``(n, d)`` to its nearest other row, ``(n,)``.
+
+    In blocks: O(n² d) time, O(n) memory. A single row is infinitely far from all others.
+    """
+    nearest = unit.new_full((len(unit),), torch.inf)
+    for block in row_blocks(len(unit), len(unit)):
+        distance = 1 - unit[block] @ unit.T
+        own = torch.arange(len(unit), device=unit.device)[block]
+        distance[torch.arange(len(own), device=unit.device), own] = torch.inf
+        nearest[block] = distance.amin(dim=1)
+    return without_noise(nearest)
+
+
+def without_noise(distance: Tensor) -> Tensor:
+    """Cosine distances, those that float32 cannot tell from zero set to zero."""
+    return torch.where(distance < NOISE, 0, distance)

@@ -1,0 +1,73 @@
+"""Numbers recorded from official implementations, and the specification's worked examples."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+DEFAULT = Path(__file__).resolve().parents[3] / "shared"
+FOLDER = Path(os.environ.get("GEOFOVEA_SHARED", DEFAULT)) / "vectors"
+
+# the fixture of the worked examples: 8 tokens of 3 features on a grid of 2 x 4
+X = torch.tensor(
+    [
+        [1, 0, 0],
+        [0.9, 0.1, 0],
+        [0, 1, 0],
+        [0, 0.9, 0.2],
+        [0, 0, 1],
+        [0.5, 0.5, 0.1],
+        [-1, 0, 0.1],
+        [0.2, 0.1, 0.9],
+    ]
+)
+CLS = torch.tensor([0.05, 0.22, 0.10, 0.08, 0.03, 0.30, 0.12, 0.10])
+TEXT = torch.tensor([0.1, 0.2, 1.0])
+
+
+def formula(n):
+    """Attention ``(2, n, n)`` of the worked examples."""
+    h, i, j = torch.meshgrid(torch.arange(2), torch.arange(n), torch.arange(n), indexing="ij")
+    return (((3 * i + 5 * j + i * j + 2 * h) % 7) / 2).softmax(dim=-1)
+
+
+def vector_files(*prefixes):
+    """Each recorded file of a method is one test; one skipped test where there are none."""
+    files = sorted(p for prefix in prefixes for p in FOLDER.glob(f"{prefix}*.npz"))
+    if not files:
+        skip = pytest.mark.skip(reason=f"no {'/'.join(prefixes)} in {FOLDER}; set GEOFOVEA_SHARED")
+        return [pytest.param(None, marks=skip, id="absent")]
+    return [pytest.param(path, id=path.stem) for path in files]
+
+
+def load(path):
+    """Parameters, inputs and outputs of a recorded file, arrays as tensors."""
+    index = json.loads((path.parent / "index.json").read_text(encoding="utf-8"))
+    params = next(entry["params"] for entry in index if entry["file"] == path.name)
+    with np.load(path) as arrays:
+        values = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+    given = {name[3:]: value for name, value in values.items() if name.startswith("in_")}
+    made = {name[4:]: value for name, value in values.items() if name.startswith("out_")}
+    return params, given, made
+
+
+def close(found, expected):
+    """Compare at the tolerance of the recorded files."""
+    torch.testing.assert_close(
+        found.to(torch.float64), expected.to(torch.float64), rtol=1e-4, atol=1e-4
+    )
+
+
+def near(found, expected, atol=2e-5):
+    """Compare with a number printed to five digits."""
+    torch.testing.assert_close(
+        torch.as_tensor(found, dtype=torch.float64),
+        torch.as_tensor(expected, dtype=torch.float64),
+        rtol=0,
+        atol=atol,
+    )

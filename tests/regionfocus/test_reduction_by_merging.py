@@ -1,0 +1,234 @@
+"""Reductions that merge at the output of the encoder: recorded numbers and worked examples."""
+
+import pytest
+import torch
+from reduction_vectors import CLS, X, close, formula, load, near, vector_files
+
+from geofovea.errors import BudgetError, GeometryError, ModelError
+from geofovea.regionfocus.reductions.cells import cells_of
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.fopru import FoPru, best_rows, significance
+from geofovea.regionfocus.reductions.prumerge import PruMerge, PruMergePlus, prumerge_faithful
+from geofovea.regionfocus.reductions.vflowopt import (
+    VFlowOpt,
+    cell_numbers,
+    global_queries,
+    importance,
+    patch_entropy,
+    recycle,
+    recycle_released,
+)
+from geofovea.regionfocus.reductions.visionzip import (
+    VisionZip,
+    assign_to_targets,
+    visionzip_faithful,
+)
+
+OTHER = torch.tensor([0.10, 0.12, 0.30, 0.03, 0.08, 0.10, 0.22, 0.05])
+ATTENTION = formula(8)
+
+
+def tokens(**fields):
+    return TokenContext(X, grid=(2, 4), **fields)
+
+
+def test_visionzip_is_that_of_the_worked_example():
+    with_cls = torch.cat([torch.full((1, 3), 9.0), X])
+    found, top = visionzip_faithful(torch.stack([CLS, OTHER]), with_cls, with_cls, 2, 2)
+    assert sorted(top.tolist()) == [0, 3, 6]
+    rest = torch.tensor([0, 1, 3, 4, 6, 7])
+    targets, best = assign_to_targets(X, rest, 2)
+    assert targets.tolist() == [0, 4]
+    assert best.tolist() == [0, 0, 1, 1, 1, 1]
+    near(found[:3], [[9, 9, 9], [0, 1, 0], [0.5, 0.5, 0.1]])
+    near(found[3:], [[1.9, 0.1, 0], [-0.26667, 0.33333, 1.4]])
+
+
+@pytest.mark.parametrize("path", vector_files("visionzip_"))
+def test_visionzip_faithful_is_the_released_code(path):
+    params, inputs, outputs = load(path)
+    found, top = visionzip_faithful(
+        inputs["cls_attn_heads"],
+        inputs["metric"],
+        inputs["hidden"],
+        params["dominant_excl_cls"],
+        params["contextual"],
+    )
+    assert set(top.tolist()) == set(outputs["all_indices"].tolist())
+    close(found, outputs["tokens"])
+
+
+def test_visionzip_means_conserve_the_mass_of_all_tokens():
+    context = tokens(cls_attention={22: torch.stack([CLS, OTHER])}, keys=X)
+    kept = VisionZip(contextual=0.5).reduce(context, 4)
+    assert kept.index.tolist() == [0, 2, 4, 5]
+    assert kept.groups.tolist() == [0, 0, 1, 2, 2, 3, 2, 2]
+    near(kept.features[0], [0.95, 0.05, 0])
+    near(kept.sizes.double() @ kept.features.double(), X.double().sum(dim=0))
+
+
+def test_prumerge_is_that_of_the_worked_example():
+    with_cls = torch.cat([torch.ones(1, 3), X])
+    found, selected = prumerge_faithful(with_cls, with_cls, with_cls, ratio=0.25, neighbours=3)
+    assert selected.tolist() == [7, 3]
+    expected = [
+        [0.24928, 0.238, 1.02261],
+        [0.07017, 1.05277, 0.30384],
+        [0.19499, 0.15163, 0.106],
+    ]
+    near(found, expected)
+
+
+@pytest.mark.parametrize("path", vector_files("prumerge"))
+def test_prumerge_faithful_is_the_released_code(path):
+    params, inputs, outputs = load(path)
+    found, selected = prumerge_faithful(
+        inputs["q"],
+        inputs["k"],
+        inputs["hidden"],
+        ratio=None if params["adaptive"] else params["reduction_ratio"],
+        plus=path.stem.startswith("prumergeplus"),
+        neighbours=params["knn"],
+    )
+    assert len(selected) == len(outputs["tokens"]) - 1
+    close(found, outputs["tokens"])
+
+
+def test_prumerge_plus_without_a_step_for_its_grid_is_refused():
+    with_cls = torch.cat([torch.ones(1, 3), X])
+    with pytest.raises(BudgetError, match="at most a third"):
+        prumerge_faithful(with_cls, with_cls, with_cls, ratio=0.5, plus=True, fixed_grid=False)
+
+
+@pytest.mark.parametrize("make", [PruMerge, PruMergePlus])
+def test_prumerge_counts_each_token_once_and_keeps_to_the_budget(make):
+    context = tokens(cls_attention={22: CLS[None]}, keys=X)
+    for k in range(1, 8):
+        kept = make().reduce(context, k)
+        assert (len(kept.index), int(kept.sizes.sum())) == (k, 8)
+        assert kept.info["neighbours"].shape == (k - 1, 7)
+        assert kept.features.abs().max() <= 1
+
+
+def test_fopru_is_that_of_the_worked_example():
+    found = significance(ATTENTION)
+    near(found, [0.10045, 0.12004, 0.12378, 0.11157, 0.19244, 0.13624, 0.11504, 0.10045])
+    context = tokens(attention={22: ATTENTION})
+    assert FoPru().reduce(context, 3).index.tolist() == [2, 4, 5]
+    assert best_rows(found, (2, 4), 0.5).tolist() == [4, 5, 6, 7]
+    assert FoPru("row").reduce(context, 4).index.tolist() == [4, 5, 6, 7]
+    assert FoPru("row").reduce(context, 6).index.tolist() == [1, 2, 4, 5, 6, 7]
+
+
+def test_fopru_by_rank_needs_no_more_than_the_attention_received():
+    kept = FoPru().reduce(tokens(received={22: significance(ATTENTION)}), 3)
+    assert (kept.index.tolist(), kept.info) == ([2, 4, 5], {"score": "received"})
+
+
+@pytest.mark.parametrize("path", vector_files("fopru"))
+def test_fopru_is_the_released_code(path):
+    params, inputs, outputs = load(path)
+    for name, expected in outputs.items():
+        dominant = name.endswith("_rowdominant")
+        scores = significance(inputs["attn_rowdominant" if dominant else "attn"])
+        side = round(len(scores) ** 0.5)
+        if name.startswith("rank"):
+            context = TokenContext(torch.zeros(len(scores), 1), received={0: scores})
+            found = FoPru().reduce(context, params["k"]).index
+        else:
+            found = best_rows(scores, (side, side), params["row_ratio"])
+        assert sorted(found.tolist()) == sorted(expected.tolist())
+
+
+def test_the_entropy_of_a_patch_is_that_of_its_grey_levels():
+    flat = torch.full((3, 4, 4), 0.5)
+    four = (torch.arange(4).repeat(4) * 60).reshape(1, 4, 4).expand(3, 4, 4).to(torch.uint8)
+    near(patch_entropy(flat, 4), [0])
+    near(patch_entropy(four, 4), [2])
+    with pytest.raises(GeometryError, match="patches of 3"):
+        patch_entropy(flat, 3)
+
+
+def test_vflowopt_importance_is_that_of_the_worked_example():
+    entropy = torch.tensor([0.0, 2, 1, 0, 3, 1, 0, 2])
+    assert global_queries(ATTENTION, 1.0).tolist() == [4, 5]
+    found = importance(ATTENTION, entropy, t=1.0, alpha_v=0.5)
+    near(found, [0.09468, 0.23195, 0.09645, 0.21923, 0.42729, 0.10776, 0.15418, 0.16846])
+    assert sorted(torch.topk(found, 4).indices.tolist()) == [1, 3, 4, 7]
+
+
+def test_vflowopt_without_a_global_query_takes_all():
+    near(importance(ATTENTION, t=40.0, alpha_v=0), ATTENTION.mean(dim=(0, 1)))
+
+
+@pytest.mark.parametrize("path", vector_files("vflowopt_importance"))
+def test_vflowopt_importance_is_that_of_the_released_code(path):
+    params, inputs, outputs = load(path)
+    entropy = patch_entropy(inputs["pixels"], params["patch"])
+    close(entropy, outputs["entropy"])
+    assert torch.equal(global_queries(inputs["attn"], params["t"]), outputs["global_tokens"])
+    found = importance(inputs["attn"], entropy, t=params["t"], alpha_v=params["alpha_v"])
+    close(found, outputs["importance"])
+
+
+@pytest.mark.parametrize("path", vector_files("vflowopt_recycle"))
+def test_vflowopt_recycling_is_that_of_the_released_code(path):
+    params, inputs, outputs = load(path)
+    side, (rows, cols) = params["base_grid"], params["local_hw"]
+    views = [
+        torch.stack([torch.arange(h * w) // w, torch.arange(h * w) % w], dim=1)
+        for h, w in ((side, side), (rows, cols))
+    ]
+    base, local = (cell_numbers(view, params["m"]) for view in views)
+    cell = torch.cat([base, local + int(base.max()) + 1])
+    found, scores, position = recycle_released(
+        inputs["features"], inputs["importance"], cell, m=params["m"], r_v=params["r_v"]
+    )
+    assert position.tolist() == outputs["keep_mask"].nonzero()[:, 0].tolist()
+    close(found, outputs["tokens"])
+    close(scores, outputs["importance"])
+
+
+def test_vflowopt_merges_within_cells_until_the_budget_holds():
+    scores = torch.rand(48, generator=torch.Generator().manual_seed(1))
+    cells = cells_of(TokenContext(torch.zeros(48, 1), grid=(6, 8)))
+    number = cell_numbers(cells, 2.5)
+    for k in range(1, 48):
+        position, groups = recycle(scores, cells, k, 2.5)
+        assert len(position) == k == int(groups.max()) + 1
+        assert torch.equal(groups[position], torch.arange(k))
+        if k >= len(set(number.tolist())):
+            assert torch.equal(number[position][groups], number)
+        least = torch.full((k,), torch.inf).scatter_reduce(0, groups, -scores, "amin")
+        assert torch.equal(-least, scores[position])
+
+
+def test_vflowopt_on_attention_received_adds_entropy_too():
+    received, entropy = ATTENTION.mean(dim=(0, 1)), 8 * OTHER
+    whole = importance(ATTENTION, entropy, t=40.0, alpha_v=1.0)
+    for context in (
+        tokens(received={22: received}, entropy=entropy),
+        tokens(attention={22: ATTENTION}, entropy=entropy),
+    ):
+        kept = VFlowOpt(m=1, alpha_v=1.0).reduce(context, 7)
+        assert kept.index.tolist() == recycle(whole, cells_of(context), 7, 1.0)[0].tolist()
+
+
+def test_vflowopt_refuses_entropy_that_it_does_not_have():
+    with pytest.raises(ModelError, match="set alpha_v to 0"):
+        VFlowOpt(alpha_v=0.5).reduce(tokens(received={22: CLS}), 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: VisionZip(contextual=2), r"in \[0, 1\], got 2"),
+        (lambda: PruMerge(neighbours=-1), "at least 0, got -1"),
+        (lambda: PruMergePlus(attended=-0.1), r"in \[0, 1\]"),
+        (lambda: FoPru("column"), "'rank' or 'row'"),
+        (lambda: VFlowOpt(m=0), "m of at least 1"),
+    ],
+)
+def test_impossible_settings_are_refused(make, match):
+    with pytest.raises(ModelError, match=match):
+        make()
