@@ -20,7 +20,7 @@ from geofovea.errors import BudgetError, GeometryError
 from geofovea.regionfocus.published_geometry import TOKENS_PER_SIDE
 from geofovea.regionfocus.scoring import top_indices
 
-__all__ = ["KEPT_SHARE", "positions_of_tiles", "select_share", "tiles_of_tokens", "valid_tokens"]
+__all__ = ["KEPT_SHARE", "select_share", "tiles_of_tokens", "valid_tokens"]
 
 KEPT_SHARE = 0.25
 """The share of valid tokens that is kept, newlines not counted; nothing else is ever used."""
@@ -51,8 +51,10 @@ def select_share(
         raise GeometryError(f"a grid of {grid} needs {rows * cols} scores, got {len(scores)}")
     candidates = torch.arange(len(scores)) if valid is None else valid.nonzero()[:, 0].cpu()
     best = top_indices(scores.cpu()[candidates], int(len(candidates) * share))
-    newlines = torch.arange(cols - 1, rows * cols, cols)
-    return torch.cat([candidates[best], newlines]).unique()
+    kept = torch.zeros(rows * cols, dtype=torch.bool)
+    kept[candidates[best]] = True
+    kept[cols - 1 :: cols] = True
+    return kept.nonzero()[:, 0]
 
 
 def tiles_of_tokens(index: Tensor, grid: tuple[int, int], blocks: tuple[int, int]) -> Tensor:
@@ -68,12 +70,9 @@ def tiles_of_tokens(index: Tensor, grid: tuple[int, int], blocks: tuple[int, int
     """
     rows = (index // grid[1]) * blocks[0] // grid[0]
     cols = (index % grid[1]) * blocks[1] // grid[1]
-    return positions_of_tiles((rows * blocks[1] + cols).unique(), blocks)
-
-
-def positions_of_tiles(numbers: Tensor, blocks: tuple[int, int]) -> Tensor:
-    """Row and column ``(m, 2)`` of tiles that are numbered ``(m,)`` row by row."""
-    return torch.stack([numbers // blocks[1], numbers % blocks[1]], 1)
+    voted = torch.zeros(blocks, dtype=torch.bool)
+    voted[rows, cols] = True
+    return voted.nonzero()
 
 
 def valid_tokens(tiles: Sequence[tuple[int, int]], grid: tuple[int, int]) -> Tensor:
