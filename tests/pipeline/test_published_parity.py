@@ -12,18 +12,20 @@ import pytest
 import torch
 from published_toys import SHARED, Case, recorded_cases
 
-from geofovea.pipeline.published_host import PublishedHost, load_published
 from geofovea.pipeline.published_image import PublishedImage
+from geofovea.pipeline.published_model import PublishedModel, load_published_model
 from geofovea.regionfocus.published_selection import select_share
 
 # tolerances of the recorded numbers, all of them float32
 PIXEL, EMBEDDING, LOGIT = {"atol": 1e-6}, {"atol": 1e-5}, {"atol": 2e-5}
 ATTENTION = {"rtol": 2e-5, "atol": 1e-9}
+# inside the module values reach ten, and layers add up their rounding
+HIDDEN = {"rtol": 1e-5, "atol": 1e-5}
 
 
 @lru_cache(maxsize=3)
-def host_of(folder) -> PublishedHost:
-    return load_published(str(folder))
+def host_of(folder) -> PublishedModel:
+    return load_published_model(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,7 @@ def test_the_first_pass_scores_and_selects_as_recorded(seen):
     case, _, host, look = seen
     inputs = host.parts.focus.features(look.first.embeds)
     assert len(inputs) - 1 == case.numbers["level0"]["rank_layer"]
-    close(inputs[-1][::17], case.arrays["level0_features_stride"], **EMBEDDING)
+    close(inputs[-1][::17], case.arrays["level0_features_stride"], **HIDDEN)
     close(look.first.scores, case.arrays["level0_attention"], **ATTENTION)
     assert look.first.index.tolist() == case.arrays["level0_selected_indices"].tolist()
 

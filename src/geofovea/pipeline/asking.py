@@ -25,6 +25,7 @@ def ask(
     budget: Budget | None = None,
     focus: str = "attention",
     reduction: str = "top_score",
+    descent: str = "geometric",
     bands: tuple[int, ...] | None = None,
     boxes: Sequence[Box] = (),
     device: str = "cpu",
@@ -38,9 +39,10 @@ def ask(
         question: The question.
         model: ``"embedded"``, a folder, a hub id, or a loaded host.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
-        focus: ``attention`` (the descent), or a baseline: ``overview``, ``uniform``, ``oracle``,
-            ``full``.
+        focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module), or a
+            baseline: ``overview``, ``uniform``, ``oracle``, ``full``.
         reduction: Which tokens of a level survive: ``top_score``, ``strided``, ``random``.
+        descent: ``geometric``, or ``published``: the two passes of LRS-VQA, for its models.
         bands: Bands to show, 1-based; None chooses from the scene.
         boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
         device: Where a model that is named is loaded.
@@ -55,4 +57,6 @@ def ask(
     started = time.perf_counter()
     opened = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(opened, host, bands, open_seconds=time.perf_counter() - started)
-    return session.ask(question, budget=budget, focus=focus, reduction=reduction, boxes=boxes)
+    return session.ask(
+        question, budget=budget, focus=focus, reduction=reduction, descent=descent, boxes=boxes
+    )

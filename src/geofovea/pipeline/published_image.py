@@ -18,7 +18,7 @@ from torch import Tensor
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
 from geofovea.regionfocus.published_geometry import TILE_SIDE, PublishedPlan, plan_published
 
-__all__ = ["MOST_PIXELS", "PublishedImage", "read_whole"]
+__all__ = ["MOST_PIXELS", "PublishedImage", "normalized", "read_whole", "refuse_huge"]
 
 MOST_PIXELS = 2**30
 """The largest image that is read whole: 3 GiB of pixels, and 4 GiB more while a level is made."""
@@ -47,7 +47,7 @@ class PublishedImage:
                 f"{pixels.dtype} {pixels.shape}"
             )
         height, width = pixels.shape[:2]
-        _refuse_huge(height, width, "an image")
+        refuse_huge(height, width, "an image")
         self.pixels = pixels
         self.plan: PublishedPlan = plan_published(height, width)
 
@@ -75,6 +75,12 @@ class PublishedImage:
         return result
 
 
+def normalized(pixels: NDArray[np.uint8]) -> Tensor:
+    """Pictures uint8 ``(n, height, width, 3)`` as a CLIP tower takes them: ``(n, 3, ...)``."""
+    given = torch.from_numpy(pixels).float().div_(255)
+    return ((given - torch.tensor(_MEAN)) / torch.tensor(_STD)).permute(0, 3, 1, 2)
+
+
 def read_whole(path: str | Path) -> NDArray[np.uint8]:
     """The pixels of an image file as RGB, uint8 ``(height, width, 3)``, through PIL.
 
@@ -91,7 +97,7 @@ def read_whole(path: str | Path) -> NDArray[np.uint8]:
     most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit stands below
     try:
         with Image.open(path) as picture:
-            _refuse_huge(picture.height, picture.width, str(path))
+            refuse_huge(picture.height, picture.width, str(path))
             return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise SceneReadError(f"{path} could not be read as a picture: {error}") from error
@@ -99,7 +105,12 @@ def read_whole(path: str | Path) -> NDArray[np.uint8]:
         Image.MAX_IMAGE_PIXELS = most
 
 
-def _refuse_huge(height: int, width: int, name: str) -> None:
+def refuse_huge(height: int, width: int, name: str) -> None:
+    """Refuse what is too large to be read whole.
+
+    Raises:
+        SceneRefusedError: If it has more than ``MOST_PIXELS``.
+    """
     if height * width > MOST_PIXELS:
         raise SceneRefusedError(
             f"the published method reads an image whole: {name} of {height} × {width} pixels has "

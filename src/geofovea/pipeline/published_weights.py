@@ -28,7 +28,7 @@ from geofovea.errors import ModelError
 from geofovea.regionfocus.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
 from geofovea.regionfocus.region_focus_module import RegionFocusModule, RegionFocusSettings
 
-__all__ = ["PublishedParts", "load_parts"]
+__all__ = ["PublishedParts", "is_published", "load_parts"]
 
 _TOWER = "model.vision_tower.vision_tower."
 _PROJECTOR = "model.mm_projector.mlp_projector."
@@ -130,6 +130,11 @@ def load_parts(
             f"the published model {name!r} could not be built ({reason}); check that its "
             "config.json belongs to its weights"
         ) from error
+
+
+def is_published(config: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` is that of a published checkpoint, and not of a stock LLaVA."""
+    return config.get("model_type") in _FAMILIES and "mm_vision_tower" in config
 
 
 def _folder_of(name: str) -> Path:

@@ -187,7 +187,8 @@ class RegionFocusModule(nn.Module):
         """Cosines and sines ``(s, head_dim)``, computed in float32."""
         dim = self.settings.head_dim
         steps = torch.arange(0, dim, 2, dtype=torch.float32, device=positions.device)
-        angles = positions.float()[:, None] / self.settings.rope_theta ** (steps / dim)
+        # in the order of the stock classes: an angle of thousands has no digits left to lose
+        angles = positions.float()[:, None] * (1.0 / self.settings.rope_theta ** (steps / dim))
         angles = torch.cat([angles, angles], -1)
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
