@@ -1,4 +1,4 @@
-"""Recorded cases of the published method: where they are, and the images they were made from."""
+"""Recorded cases of the published method with their images, and a small published model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from pipeline_toys import enliven
+from safetensors.torch import save_file
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
+from geofovea.pipeline.embedded import build_tokenizer
 from geofovea.pipeline.published_image import read_whole
+from geofovea.regionfocus.region_focus_module import RegionFocusModule, RegionFocusSettings
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "reference"
 
@@ -82,3 +95,61 @@ def drawn(height: int, width: int, seed: int) -> np.ndarray:
         small = (noise >> np.uint32(24) & np.uint32(15)).astype(np.int32)
         result[..., channel] = np.clip(flat[..., channel] + small, 0, 255)
     return result
+
+
+def write_published(folder: Path, family: str = "llava_qwen", **changes: Any) -> Path:
+    """A tiny random checkpoint under the published names: config, safetensors, tokenizer."""
+    torch.manual_seed(5)
+    tokenizer = build_tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    text = sizes | {
+        "num_key_value_heads": 2,
+        "num_hidden_layers": 2,
+        "vocab_size": len(tokenizer),
+        "eos_token_id": tokenizer.eos_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "max_position_embeddings": 8192,
+    }
+    vision = sizes | {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "image_size": 336,
+        "patch_size": 14,
+    }
+    config = text | {
+        "model_type": family,
+        "rope_theta": 10000.0,
+        "rms_norm_eps": 1e-6,
+        "hidden_act": "silu",
+        "mm_vision_tower": "somewhere/else",
+        "vision_config": vision,
+        "mm_patch_merge_type": "spatial_unpad",
+        "llm_layer_list": [1, 2],
+        "colon_token_id": 7,
+        "tokenizer_model_max_length": 4096,
+    }
+    is_qwen = family == "llava_qwen"
+    make_config, make = (
+        (Qwen2Config, Qwen2ForCausalLM) if is_qwen else (LlamaConfig, LlamaForCausalLM)
+    )
+    decoder = make(make_config(**text))
+    tower = CLIPVisionModel(CLIPVisionConfig(**vision))
+    focus = RegionFocusModule(RegionFocusSettings(3, 32, 48, 4, 2, bias=is_qwen))
+    projector = torch.nn.Sequential(
+        torch.nn.Linear(16, 32), torch.nn.GELU(), torch.nn.Linear(32, 32)
+    )
+    for module in (decoder, tower, focus, projector):
+        enliven(module)
+    plain = {k.removeprefix("vision_model."): v for k, v in tower.state_dict().items()}
+    weights = dict(decoder.state_dict()) | {"model.image_newline": torch.randn(32)}
+    for prefix, state in (
+        ("model.vision_tower.vision_tower.vision_model.", plain),
+        ("model.mm_projector.mlp_projector.", projector.state_dict()),
+        ("model.mm_projector.token_pruner.", focus.state_dict()),
+    ):
+        weights |= {prefix + key: value for key, value in state.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+    save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors")
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -35,7 +35,14 @@ from geofovea.regionfocus.published_selection import (
     valid_tokens,
 )
 
-__all__ = ["IMAGE_ID", "PublishedLook", "PublishedModel", "PublishedPass", "load_published_model"]
+__all__ = [
+    "IMAGE_ID",
+    "PublishedLook",
+    "PublishedModel",
+    "PublishedPass",
+    "load_published_model",
+    "published_prompt",
+]
 
 IMAGE_ID = -200
 """Stands for the image among the ids of a prompt."""
@@ -97,6 +104,20 @@ class PublishedLook:
     embeds: Tensor
 
 
+def published_prompt(family: str, question: str) -> str:
+    """The prompt of a question, with ``<image>`` where the image stands.
+
+    The words are those of the released evaluation scripts, for they are what the weights know. For
+    LRS-VQA those scripts end the question with one newline more.
+
+    Args:
+        family: ``"qwen2"`` or ``"llama"``.
+        question: With whatever asks for a short answer.
+    """
+    before, after = _TEMPLATES[family]
+    return before + "<image>" + after.replace("{question}", question)
+
+
 class PublishedModel:
     """A published model that looks and answers as its authors' code does."""
 
@@ -106,14 +127,6 @@ class PublishedModel:
         self.parts = parts
         self._device = parts.newline.device
         self._dtype = parts.newline.dtype
-
-    def prompt(self, question: str) -> str:
-        """The prompt of a question, with ``<image>`` where the image stands.
-
-        The words are those of the released evaluation scripts: they are what the weights know.
-        """
-        before, after = _TEMPLATES[self.parts.family]
-        return before + "<image>" + after.replace("{question}", question)
 
     def prompt_ids(self, question: str) -> Tensor:
         """Ids ``(s,)`` of the prompt with one ``IMAGE_ID``.
@@ -129,7 +142,7 @@ class PublishedModel:
         # words in the question that mean something to the tokenizer must not break the prompt
         for word in (*tokenizer.all_special_tokens, "<image>"):
             question = question.replace(word, " ")
-        before, after = self.prompt(question).split("<image>")
+        before, after = published_prompt(self.parts.family, question).split("<image>")
         ids = [*tokenizer.encode(before), IMAGE_ID]
         ids += tokenizer.encode(after, add_special_tokens=False)
         return torch.tensor(ids)
