@@ -188,3 +188,9 @@ def test_pixels_are_read_whole_or_refused_in_words(make_png, tmp_path, monkeypat
         read_whole(path)
     with pytest.raises(SceneReadError, match="uint8"):
         PublishedImage(np.zeros((30, 40, 3), np.float32))
+
+
+@pytest.mark.parametrize("name", ["nobody/has-this-model", "no-such-folder"])
+def test_a_name_that_leads_nowhere_is_refused(name):
+    with pytest.raises(ModelError, match=name):
+        load_published_model(name)

@@ -61,7 +61,7 @@ def load_host(name: str = EMBEDDED, device: str = "cpu") -> Host:
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return {"model_type": config["model_type"]} | config
+        return dict(config, model_type=config["model_type"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"the folder {folder} holds no model config.json: {_HOW_TO_NAME}"

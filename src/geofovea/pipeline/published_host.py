@@ -69,7 +69,8 @@ class PublishedHost:
         before, after = self.model.words(self.model.prompt_ids(question))
         shown = tokens.features.to(before.device, before.dtype)
         embeds = torch.cat([before, shown, after])
-        return self.model.parts.focus(embeds, len(before), len(shown)).float().cpu()
+        scores: Tensor = self.model.parts.focus(embeds, len(before), len(shown))
+        return scores.float().cpu()
 
     @torch.inference_mode()
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:

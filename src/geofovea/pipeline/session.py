@@ -123,10 +123,10 @@ class SceneSession:
             )
         spent = _Spending()
         chosen_reduction = make_reduction(reduction)
-        descent = self._look(focus, asked, budget, boxes, clock, spent)
-        if not any(len(look.tokens) for look in descent.looks):
+        found = self._look(focus, asked, budget, boxes, clock, spent)
+        if not any(len(look.tokens) for look in found.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        kept, _ = keep_tokens(descent, budget.tokens, chosen_reduction)
+        kept, _ = keep_tokens(found, budget.tokens, chosen_reduction)
         with clock.stage("answer"):
             generation = self.host.generate(asked, kept)
         self._open_seconds = 0.0
@@ -137,20 +137,20 @@ class SceneSession:
             model=self.host.name,
             scene=self.scene,
             levels=self.pyramid.top_level + 1,
-            evidence=EvidenceList(self._evidence(descent, kept), self.scene),
+            evidence=EvidenceList(self._evidence(found, kept), self.scene),
             cost=Cost(
                 tiles_read=spent.tiles_read,
-                tiles_encoded=descent.tiles_encoded,
-                tiles_by_level=descent.tiles_by_level,
-                tokens_total=sum(len(look.tokens) for look in descent.looks),
+                tiles_encoded=found.tiles_encoded,
+                tiles_by_level=found.tiles_by_level,
+                tokens_total=sum(len(look.tokens) for look in found.looks),
                 tokens_llm=len(kept),
                 seconds=clock.seconds(),
                 peak_rss_mb=peak_rss_mb(),
                 budget=budget,
             ),
-            looks=tuple(self._look_record(look) for look in descent.looks),
-            warnings=self._warnings(asked, descent.stopped),
-            stopped=descent.stopped,
+            looks=tuple(self._look_record(look) for look in found.looks),
+            warnings=self._warnings(asked, found.stopped),
+            stopped=found.stopped,
         )
 
     def _ask_as_published(
