@@ -25,6 +25,7 @@ def ask(
     budget: Budget | None = None,
     focus: str = "attention",
     reduction: str = "top_score",
+    descent: str = "geometric",
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
@@ -40,9 +41,10 @@ def ask(
         question: The question.
         model: ``"embedded"``, a folder, a hub id, or a loaded host.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
-        focus: ``attention`` (the descent), or a baseline: ``overview``, ``uniform``, ``oracle``,
-            ``full``.
+        focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module), or a
+            baseline: ``overview``, ``uniform``, ``oracle``, ``full``.
         reduction: Which tokens of a level survive: ``top_score``, ``strided``, ``random``.
+        descent: ``geometric``, or ``published``: the two passes of LRS-VQA, for its models.
         bands: Bands to show, 1-based; None chooses from the scene.
         composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
@@ -66,4 +68,6 @@ def ask(
         band_map=band_map,
         open_seconds=time.perf_counter() - started,
     )
-    return session.ask(question, budget=budget, focus=focus, reduction=reduction, boxes=boxes)
+    return session.ask(
+        question, budget=budget, focus=focus, reduction=reduction, descent=descent, boxes=boxes
+    )

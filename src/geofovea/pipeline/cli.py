@@ -15,7 +15,7 @@ import click
 
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.view_options import view_options
-from geofovea.regionfocus.strategies import FOCUS_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES, REDUCTION_NAMES
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
@@ -61,6 +61,7 @@ _remote = click.option("--allow-remote", is_flag=True, help="Open URLs and /vsi 
 @click.option(
     "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
 )
+@click.option("--descent", type=click.Choice(DESCENT_NAMES), default="geometric", show_default=True)
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
@@ -78,6 +79,7 @@ def ask(
     seconds: float | None,
     focus: str,
     reduction: str,
+    descent: str,
     boxes: tuple[str, ...],
     device: str,
     allow_vrt: bool,
@@ -109,6 +111,7 @@ def ask(
         budget=_checked_budget(limits, host.default_budget),
         focus=focus,
         reduction=reduction,
+        descent=descent,
         boxes=[Box(*_numbers(box, float, 4)) for box in boxes],
     )
     if evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geofovea.errors import ModelError
 
@@ -35,6 +35,8 @@ def load_host(name: str = EMBEDDED, device: str = "cpu") -> Host:
         ModelError: If there is no such model or device, or its family is not supported.
     """
     from geofovea.pipeline.llava_host import load_llava
+    from geofovea.pipeline.published_host import load_published
+    from geofovea.pipeline.published_weights import is_published
 
     _check_device(device)
     if name == EMBEDDED:
@@ -45,19 +47,43 @@ def load_host(name: str = EMBEDDED, device: str = "cpu") -> Host:
         return host
     folder = Path(name)
     if folder.is_dir():
-        _check_family(folder)
+        config = _read_config(folder)
+        if is_published(config):
+            return load_published(name, device=device)
+        _check_family(folder, config)
     elif folder.exists() or name.count("/") != 1:
         raise ModelError(f"there is no model {name!r}: {_HOW_TO_NAME}")
+    elif _is_published_on_hub(name):
+        return load_published(name, device=device)
     return load_llava(name, device=device)
 
 
-def _check_family(folder: Path) -> None:
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        family = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return dict(config, model_type=config["model_type"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"the folder {folder} holds no model config.json: {_HOW_TO_NAME}"
         ) from error
+
+
+def _is_published_on_hub(name: str) -> bool:
+    """Whether a hub id is a published model's; that there is none, others say better."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from geofovea.pipeline.published_weights import is_published
+
+    try:
+        config = Path(hf_hub_download(name, "config.json")).read_text(encoding="utf-8")
+        return is_published(json.loads(config))
+    except (OSError, ValueError, TypeError, AttributeError, HfHubHTTPError):
+        return False
+
+
+def _check_family(folder: Path, config: dict[str, Any]) -> None:
+    family = config["model_type"]
     if family != "llava":
         raise ModelError(f"{folder} is a {family!r}; supported is 'llava': {_HOW_TO_NAME}")
 

@@ -26,15 +26,17 @@ from geofovea.pipeline.answer import (
 )
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.memory import MemoryStop, peak_rss_mb
+from geofovea.pipeline.published_answer import answer_as_published
+from geofovea.pipeline.published_host import HasRegionFocus, PublishedHost
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.token_cache import TokenCache, TokenEntry
 from geofovea.regionfocus.allocation import keep_tokens
 from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook, descend
-from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus
+from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import FOCUS_NAMES
+from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
@@ -98,6 +100,7 @@ class SceneSession:
         budget: Budget | None = None,
         focus: str = "attention",
         reduction: str = "top_score",
+        descent: str = "geometric",
         boxes: Sequence[Box] = (),
     ) -> Answer:
         """Answer one question.
@@ -107,6 +110,8 @@ class SceneSession:
             budget: What may be spent; the host's own default if None.
             focus: One of ``FOCUS_NAMES``.
             reduction: One of ``REDUCTION_NAMES``.
+            descent: One of ``DESCENT_NAMES``; ``published`` needs a published model and its own
+                focus, ``rfm``, and keeps tokens in its own way.
             boxes: Where the evidence is, for ``focus="oracle"``.
 
         Raises:
@@ -118,17 +123,23 @@ class SceneSession:
         asked = _checked(question)
         budget = budget or self.host.default_budget
         clock = StageClock(open=self._open_seconds)
+        if descent == "published":
+            return self._ask_as_published(asked, budget, focus, reduction, clock)
+        if descent != "geometric":
+            raise ModelError(
+                f"unknown descent {descent!r}; choose one of {', '.join(DESCENT_NAMES)}"
+            )
         spent = _Spending()
         chosen_reduction = make_reduction(reduction)
-        descent = self._look(focus, asked, budget, boxes, clock, spent)
-        if not any(len(look.tokens) for look in descent.looks):
+        found = self._look(focus, asked, budget, boxes, clock, spent)
+        if not any(len(look.tokens) for look in found.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        kept, _ = keep_tokens(descent, budget.tokens, chosen_reduction)
+        kept, _ = keep_tokens(found, budget.tokens, chosen_reduction)
         with clock.stage("answer"):
             generation = self.host.generate(asked, kept)
         self._open_seconds = 0.0
         # tiles that show nothing were read and found empty, not encoded
-        encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
+        encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
         return Answer(
             question=question,
             text=generation.text,
@@ -136,20 +147,59 @@ class SceneSession:
             model=self.host.name,
             scene=self.scene,
             levels=self.pyramid.top_level + 1,
-            evidence=EvidenceList(self._evidence(descent, kept), self.scene),
+            evidence=EvidenceList(self._evidence(found, kept), self.scene),
             cost=Cost(
                 tiles_read=spent.tiles_read,
                 tiles_encoded=sum(encoded.values()),
                 tiles_by_level=encoded,
-                tokens_total=sum(len(look.tokens) for look in descent.looks),
+                tokens_total=sum(len(look.tokens) for look in found.looks),
                 tokens_llm=len(kept),
                 seconds=clock.seconds(),
                 peak_rss_mb=peak_rss_mb(),
                 budget=budget,
             ),
-            looks=tuple(self._look_record(look) for look in descent.looks),
-            warnings=self._warnings(asked, descent.stopped),
-            stopped=descent.stopped,
+            looks=tuple(self._look_record(look) for look in found.looks),
+            warnings=self._warnings(asked, found.stopped),
+            stopped=found.stopped,
+            radiometry=self.reader.radiometry,
+        )
+
+    def _ask_as_published(
+        self, question: str, budget: Budget, focus: str, reduction: str, clock: StageClock
+    ) -> Answer:
+        if not isinstance(self.host, PublishedHost):
+            raise ModelError(
+                f"descent='published' needs a published LRS-VQA model, and {self.host.name} is "
+                "none: name one with --model, or use descent='geometric'"
+            )
+        if (focus, reduction) != ("rfm", "top_score"):
+            raise ModelError(
+                "descent='published' goes with focus='rfm' and the reduction 'top_score' only, got "
+                f"focus={focus!r} and reduction={reduction!r}"
+            )
+        found = answer_as_published(self.host, self.reader, question, budget, clock)
+        self._open_seconds = 0.0
+        return Answer(
+            question=question,
+            text=found.generation.text,
+            confidence=confidence_of(found.generation.log_probabilities),
+            model=self.host.name,
+            scene=self.scene,
+            levels=self.pyramid.top_level + 1,
+            evidence=EvidenceList(found.evidence, self.scene),
+            cost=Cost(
+                tiles_read=found.tiles_read,
+                tiles_encoded=sum(found.tiles_by_level.values()),
+                tiles_by_level=found.tiles_by_level,
+                tokens_total=found.tokens_total,
+                tokens_llm=found.tokens_llm,
+                seconds=clock.seconds(),
+                peak_rss_mb=peak_rss_mb(),
+                budget=budget,
+            ),
+            looks=found.looks,
+            warnings=self._warnings(question, "published"),
+            stopped="published",
             radiometry=self.reader.radiometry,
         )
 
@@ -184,12 +234,15 @@ class SceneSession:
     def _focus(self, name: str, question: str, boxes: Sequence[Box], clock: StageClock) -> Focus:
         if name == "oracle":
             return OracleFocus(boxes)
+        if name == "rfm":
+            return self._region_focus(question, clock)
         if name != "attention":
             raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
         if not self.host.capabilities.attention:
             raise ModelError(
-                f"{self.host.name} exposes no attention to focus with; choose one of overview, "
-                "uniform, full"
+                f"{self.host.name} exposes no attention to focus with; choose one of "
+                + ("rfm, " if isinstance(self.host, HasRegionFocus) else "")
+                + "overview, uniform, full"
             )
 
         def score(tokens: TokenSet) -> Tensor:
@@ -197,6 +250,20 @@ class SceneSession:
                 return self.host.scores(question, tokens)
 
         return AttentionFocus(score)
+
+    def _region_focus(self, question: str, clock: StageClock) -> Focus:
+        host = self.host
+        if not isinstance(host, HasRegionFocus):
+            raise ModelError(
+                f"{host.name} brings no region focus module for focus='rfm'; choose attention, or "
+                "name a published model with --model"
+            )
+
+        def score(tokens: TokenSet) -> Tensor:
+            with clock.stage("focus"):
+                return host.region_scores(question, tokens)
+
+        return RegionFocus(score)
 
     def _encode(self, tiles: Sequence[Tile], clock: StageClock, spent: _Spending) -> TokenSet:
         """Tokens of some tiles: read and encoded, or remembered from an earlier question.

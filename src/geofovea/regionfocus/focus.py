@@ -13,7 +13,7 @@ from geofovea.errors import GeometryError
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["AttentionFocus", "Focus", "OracleFocus"]
+__all__ = ["AttentionFocus", "Focus", "OracleFocus", "RegionFocus"]
 
 _HINT_MASS = 1e-3
 
@@ -41,6 +41,22 @@ class AttentionFocus:
 
     scorer: Callable[[TokenSet], Tensor]
     name: str = field(default="attention", init=False)
+
+    def score(self, tokens: TokenSet) -> Tensor:
+        """See `Focus`."""
+        return self.scorer(tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFocus:
+    """What a region focus module gives the vision tokens.
+
+    Attributes:
+        scorer: A function of the tokens.
+    """
+
+    scorer: Callable[[TokenSet], Tensor]
+    name: str = field(default="rfm", init=False)
 
     def score(self, tokens: TokenSet) -> Tensor:
         """See `Focus`."""

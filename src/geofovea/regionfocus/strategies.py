@@ -4,13 +4,17 @@ from __future__ import annotations
 
 __all__ = [
     "DECODER_REDUCTION_NAMES",
+    "DESCENT_NAMES",
     "ENCODER_REDUCTION_NAMES",
     "FOCUS_NAMES",
     "REDUCTION_NAMES",
 ]
 
-FOCUS_NAMES = ("attention", "overview", "uniform", "oracle", "full")
-"""Ways of looking: two descents (attention, oracle) and three that ignore the question."""
+FOCUS_NAMES = ("attention", "rfm", "overview", "uniform", "oracle", "full")
+"""Ways of looking: three descents (attention, rfm, oracle) and three that ignore the question."""
+
+DESCENT_NAMES = ("geometric", "published")
+"""Ways from coarse to fine: ours, under a budget, and the two passes of LRS-VQA."""
 
 REDUCTION_NAMES = (
     "top_score",
