@@ -20,10 +20,19 @@ from rasterio._err import CPLE_BaseError
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
-from geofovea.errors import SceneReadError
+from geofovea.errors import GeoFoveaError, SceneReadError
+from geofovea.tiling.faults import collect_faults
 from geofovea.tiling.source import Source
 
-__all__ = ["GDAL_CACHE_BYTES", "gdal_settings", "open_dataset", "open_handle", "read_errors"]
+__all__ = [
+    "GDAL_CACHE_BYTES",
+    "check_current",
+    "close_handles",
+    "gdal_settings",
+    "open_dataset",
+    "open_handle",
+    "read_errors",
+]
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's block cache. Rasterio takes bytes, where GDAL itself takes small numbers as megabytes."""
@@ -35,6 +44,10 @@ _OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
     # probe for .ovr and .msk by name and never list the folder, which may hold 100,000 files
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # GDAL's own network client has no use here: far-away files come through file objects
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
+    # a warning of a worker thread would never reach the read that caused it
+    "GDAL_NUM_THREADS": "1",
 }
 
 
@@ -128,15 +141,55 @@ def gdal_settings() -> Iterator[None]:
 
 @contextmanager
 def read_errors(source: Source) -> Iterator[None]:
-    """Turn every failure of rasterio and GDAL inside the block into a ``SceneReadError``."""
+    """Turn every failure inside the block into a ``SceneReadError``, the silent ones too.
+
+    Those are warnings of a decoder that means damaged pixels, and a file that is another one at
+    the end of the block. After a failure this thread reads nothing from handles that may have kept
+    some of it.
+
+    Raises:
+        SceneReadError: With the reason.
+        GeoFoveaError: What a far-away file failed with.
+    """
     try:
-        yield
-    except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
-        reason = str(error.__cause__ or error) or type(error).__name__
+        with collect_faults() as faults:
+            try:
+                yield
+            except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
+                if faults.error is not None:
+                    raise faults.error from error
+                raise _read_error(source, _reason(error)) from error
+        if faults.error is not None:
+            raise faults.error
+        if faults.damage:
+            raise _read_error(source, faults.damage[0])
+        check_current(source)
+    except GeoFoveaError:
+        close_handles(source)
+        raise
+
+
+def check_current(source: Source) -> None:
+    """Refuse a file that is not the one that was found.
+
+    Raises:
+        SceneReadError: If it changed or vanished.
+    """
+    if not source.is_current:
         raise SceneReadError(
-            f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
-            "and copy or download it again if it is damaged"
-        ) from error
+            f"{source.path!r} changed or vanished while it was in use; open the scene again"
+        )
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.__cause__ or error) or type(error).__name__
+
+
+def _read_error(source: Source, reason: str) -> SceneReadError:
+    return SceneReadError(
+        f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
+        "and copy or download it again if it is damaged"
+    )
 
 
 def open_dataset(source: Source, **options: object) -> Any:
@@ -145,12 +198,25 @@ def open_dataset(source: Source, **options: object) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
-    if not source.is_current:
-        raise SceneReadError(
-            f"{source.path!r} changed or vanished while it was in use; open the scene again"
-        )
+    check_current(source)
     with read_errors(source):
+        if source.remote is not None:
+            from geofovea.tiling.range_file import NAME, RangeFiles
+
+            files = RangeFiles(source.remote)
+            return rasterio.open(NAME, driver=source.driver, opener=files, **options)
         return rasterio.open(source.path, driver=source.driver, **options)
+
+
+def close_handles(source: Source) -> None:
+    """Close the calling thread's datasets of a source."""
+    for key in [key for key in _thread.handles if key[0] == source]:
+        _close(_thread.handles.pop(key))
+
+
+def _close(handle: Any) -> None:
+    with suppress(RasterioError):
+        handle.close()
 
 
 def open_handle(source: Source, overview_level: int | None = None) -> Any:
@@ -166,16 +232,17 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
         it, keep it or hand it to another thread.
 
     Raises:
-        SceneReadError: If GDAL cannot open it.
+        SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
     handles, key = _thread.handles, (source, overview_level)
     handle = handles.get(key)
+    if handle is not None and not source.is_current:
+        close_handles(source)
+        check_current(source)
     if handle is None:
         level = "NONE" if overview_level is None else f"{overview_level}only"
         handle = handles[key] = open_dataset(source, OVERVIEW_LEVEL=level)
         while len(handles) > MAX_HANDLES_PER_THREAD:
-            _, oldest = handles.popitem(last=False)
-            with suppress(RasterioError):
-                oldest.close()
+            _close(handles.popitem(last=False)[1])
     handles.move_to_end(key)
     return handle

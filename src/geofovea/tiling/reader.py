@@ -175,9 +175,11 @@ class TileReader:
     def _decode(self) -> Source:
         """Copy the shown bands and the mask into a tiled file in memory."""
         scene, bands = self.scene, list(self.radiometry.bands)
-        native = open_handle(scene.source)
-        array = native.read(bands)
-        valid = read_valid(native, scene, self.radiometry.bands)
+        # a block of its own: damaged pixels must fail here, before they become the copy
+        with read_errors(scene.source):
+            native = open_handle(scene.source)
+            array = native.read(bands)
+            valid = read_valid(native, scene, self.radiometry.bands)
         memory = MemoryFile()
         weakref.finalize(self, memory.close)
         with (

@@ -146,24 +146,30 @@ class Scene:
 
 
 def open_scene(
-    path: str | os.PathLike[str], *, allow_vrt: bool = False, allow_remote: bool = False
+    path: str | os.PathLike[str],
+    *,
+    allow_vrt: bool = False,
+    allow_remote: bool = False,
+    allowed_hosts: tuple[str, ...] = (),
 ) -> Scene:
     """Look at a raster without reading pixels.
 
     Args:
         path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file.
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
-        allow_remote: Also open URLs and ``/vsi`` names.
+        allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
+        allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
+            none by default.
 
     Returns:
         The scene.
 
     Raises:
         SceneNotFoundError: If there is no such file.
-        SceneRefusedError: If the name, the format or the size of a block is not allowed.
-        SceneReadError: If GDAL cannot open the file.
+        SceneRefusedError: If the name, the host, the format or the size of a block is not allowed.
+        SceneReadError: If GDAL cannot open the file, or its server does not serve it well.
     """
-    source = resolve_source(path, SourcePolicy(allow_vrt=allow_vrt, allow_remote=allow_remote))
+    source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
@@ -181,7 +187,7 @@ def open_scene(
             sizes.append((overview.width, overview.height))
             blocks.append(_checked_block(overview, source))
         return Scene(
-            path=os.fspath(path),
+            path=os.fspath(path) if source.remote is None else source.path,
             source=source,
             width=dataset.width,
             height=dataset.height,
