@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import rasterio  # noqa: F401  (makes the logger that is watched below)
 
-from geofovea.errors import SceneError
+from geofovea.errors import GeoFoveaError
 
 __all__ = ["Faults", "collect_faults", "is_damage", "report_fault"]
 
@@ -46,7 +46,7 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self.error: SceneError | None = None
+        self.error: GeoFoveaError | None = None
         self.damage: list[str] = []
 
 
@@ -83,7 +83,7 @@ class _WatchedLogger(logging.Logger):
 logging.getLogger("rasterio._err").__class__ = _WatchedLogger
 
 
-def report_fault(error: SceneError) -> None:
+def report_fault(error: GeoFoveaError) -> None:
     """Let the read that is under way on this thread fail with an error, when GDAL is done."""
     if _collectors.stack and _collectors.stack[-1].error is None:
         _collectors.stack[-1].error = error

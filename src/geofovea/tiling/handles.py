@@ -7,6 +7,7 @@ for the handle of the thread it runs on, inside ``gdal_settings()``.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import OrderedDict
@@ -212,6 +213,14 @@ def close_handles(source: Source) -> None:
     """Close the calling thread's datasets of a source."""
     for key in [key for key in _thread.handles if key[0] == source]:
         _close(_thread.handles.pop(key))
+
+
+@atexit.register
+def _close_before_exit() -> None:
+    # a far-away file calls Python when it is closed, which a dying interpreter cannot answer
+    for handle in _thread.handles.values():
+        _close(handle)
+    _thread.handles.clear()
 
 
 def _close(handle: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from rasterio.abc import MultiByteRangeResource, MultiByteRangeResourceContainer
+from rasterio.abc import MultiByteRangeResourceContainer
 
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling.faults import report_fault
@@ -18,7 +18,7 @@ NAME = "remote/scene"
 """What GDAL calls every far-away file, so that no URL gets into its messages."""
 
 
-class _RangeFile(MultiByteRangeResource):  # type: ignore[misc]  # rasterio has no types
+class _RangeFile:
     """The file object that GDAL reads; it never raises, because GDAL could not pass that on."""
 
     def __init__(self, client: RangeClient) -> None:

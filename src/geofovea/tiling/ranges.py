@@ -144,6 +144,10 @@ class RangeClient:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 # their texts may hold the URL or a header, their kinds do not
                 reason = _plain_reason(error)
+            except BaseException:
+                # what is left of a reply must not be taken for the next one
+                self.close()
+                raise
             self.close()
             self._target = None
         raise self._error(f"{reason} ({MAX_ATTEMPTS} attempts)", "try again later")
@@ -153,10 +157,10 @@ class RangeClient:
         url = self._target or signed_url(remote.url)
         allowed = (*remote.allowed_hosts, *_signed_host(remote.url, url))
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._send(split_url(url), start, stop)
-            location = response.getheader("Location")
-            if not 300 <= response.status < 400 or location is None:
-                return self._receive(response, start, stop)
+            with self._send(split_url(url), start, stop) as response:
+                location = response.getheader("Location")
+                if not 300 <= response.status < 400 or location is None:
+                    return self._receive(response, start, stop)
             self.close()
             before, url = url, urljoin(url, location)
             parts = split_url(url)
@@ -230,8 +234,10 @@ class _Deadline:
         self._connection = connection
         self._timer = threading.Timer(REQUEST_SECONDS, self._cut)
         self._timer.daemon = True
+        self._is_over = False
 
     def _cut(self) -> None:
+        self._is_over = True
         if self._connection.sock is not None:
             with suppress(OSError):
                 self._connection.sock.shutdown(socket.SHUT_RDWR)
@@ -241,6 +247,9 @@ class _Deadline:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        if self._is_over:
+            # half a reply may look like a whole one, or like any other failure
+            raise _Transient("the server did not answer in time")
 
 
 def _connect(parts: SplitResult) -> http.client.HTTPConnection:
