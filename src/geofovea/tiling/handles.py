@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling.faults import collect_faults
+from geofovea.tiling.png import damage_in_png
 from geofovea.tiling.source import Source
 
 __all__ = [
@@ -209,6 +210,28 @@ def open_dataset(source: Source, **options: object) -> Any:
         return rasterio.open(source.path, driver=source.driver, **options)
 
 
+# which files were found whole; a set of short texts, so it may grow
+_whole: set[str] = set()
+
+
+def _check_checksums(source: Source) -> None:
+    """Read a PNG through once, before any pixel of it is used."""
+    if source.driver != "PNG" or source.identity in _whole:
+        return
+    with read_errors(source):
+        if source.remote is None:
+            with open(source.path, "rb") as file:  # noqa: PTH123  (a path as text)
+                damage = damage_in_png(file)
+        else:
+            from geofovea.tiling.range_file import NAME, RangeFiles
+
+            with RangeFiles(source.remote).open(NAME) as far_file:
+                damage = damage_in_png(far_file)
+    if damage:
+        raise _read_error(source, damage)
+    _whole.add(source.identity)
+
+
 def close_handles(source: Source) -> None:
     """Close the calling thread's datasets of a source."""
     for key in [key for key in _thread.handles if key[0] == source]:
@@ -249,6 +272,7 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
         close_handles(source)
         check_current(source)
     if handle is None:
+        _check_checksums(source)
         level = "NONE" if overview_level is None else f"{overview_level}only"
         handle = handles[key] = open_dataset(source, OVERVIEW_LEVEL=level)
         while len(handles) > MAX_HANDLES_PER_THREAD:
