@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from geofovea.errors import GeometryError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.limits import check_sequential
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
 
@@ -179,6 +180,7 @@ def open_scene(
                 f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
                 "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
             )
+        check_sequential(source.path, source.driver, dataset.width, dataset.height)
         block_shape = _checked_block(dataset, source)
         overviews, sizes, blocks = [], [], []
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
