@@ -7,9 +7,11 @@ of memory, CPU time and wall time. What can happen to it:
 
     error         a GeoFoveaError
     same          every tile that was read shows the pixels of the undamaged file
-    undetectable  other pixels, and nothing in the file could have told: plain rasterio reads the
-                  same ones, without an error or a warning, and no checksum of the format is wrong
-                  (flipped bits in uncompressed pixels, in JPEG or in JPEG 2000 are of this kind)
+    undetectable  other pixels that plain rasterio reads too, without an error or a warning, and no
+                  checksum of a PNG is wrong. Most formats have none (TIFF, JPEG, JPEG 2000). A tile
+                  of DEFLATE has one, which libtiff does not reach when the damaged data fill the
+                  tile too early; checking it would double the cost of every read, so those cases
+                  are counted here as well
     SILENT        other pixels although plain rasterio fails or warns, reads something else, or a
                   checksum of a PNG is wrong
     UNTYPED       an exception that is not a GeoFoveaError
