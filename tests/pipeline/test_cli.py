@@ -191,6 +191,27 @@ def test_a_scene_that_may_not_be_opened_is_one_error_line(run, verb, name, tmp_p
     assert is_one_error_line(result)
 
 
+@pytest.mark.parametrize("verb", ["ask", "inspect"])
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ([], "allow_remote=True"),
+        (["--allow-remote"], "--allow-host 127.0.0.1"),
+        (["--allow-remote", "--allow-host", "a.org", "--allow-host", "b.org"], "a.org, b.org"),
+        (["--allow-remote", "--allow-host", "127.0.0.1"], "could not be read"),
+    ],
+)
+def test_a_url_is_asked_only_on_a_host_that_was_allowed(run, verb, options, advice):
+    # nothing listens on the port, so the last one gets as far as it can
+    url = "http://mallory:word@127.0.0.1:9/scene.tif?signature=1"
+    result = run(verb, url, *([QUESTION] if verb == "ask" else []), *options)
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert advice in result.stderr
+    assert "mallory" not in result.stderr
+    assert "signature" not in result.stderr
+
+
 def test_a_text_that_is_called_tif_and_a_vrt_are_one_error_line(ask, tmp_path):
     (tmp_path / "notes.tif").write_text("these are notes")
     (tmp_path / "scene.vrt").write_text('<VRTDataset rasterXSize="8" rasterYSize="8"/>')

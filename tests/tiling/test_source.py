@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import rasterio
 from rasterio.shutil import copy as copy_raster
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.tiling import TileReader, open_scene, plan_radiometry
+from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
 
 
 def read_everything(path):
@@ -176,6 +177,147 @@ def test_plain_overviews_beside_the_scene_are_used(make_tiled, texture):
         dataset.build_overviews([2, 4])
     assert path.with_name("scene.tif.ovr").exists()
     assert open_scene(path).overviews == (2, 4)
+
+
+@pytest.mark.parametrize("suffix", [".msk", ".msk.ovr", ".ovr.ovr", ".ovr.msk", ".OVR", ".MSK"])
+def test_a_virtual_raster_beside_the_scene_cannot_become_its_mask_or_its_overviews(
+    make_tiled, make_raster, suffix
+):
+    path = make_tiled(np.full((1, 128, 128), 10, "uint8"))
+    secret = make_raster(np.full((1, 64, 64), 200, "uint8"), "secret.tif")
+    copy_raster(secret, f"{path}{suffix}", driver="VRT")
+    with pytest.raises(SceneRefusedError, match="not a TIFF"):
+        open_scene(path)
+
+
+@pytest.mark.parametrize("name", ["scene.aux", "scene.tif.aux"])
+def test_an_imagine_file_beside_the_scene_cannot_bring_overviews(make_tiled, name):
+    path = make_tiled(np.full((1, 256, 256), 10, "uint8"))
+    with rasterio.Env(USE_RRD=True), rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2, 4])
+    imagine = path.with_suffix(".aux")
+    with rasterio.Env(GDAL_PAM_ENABLED=False), rasterio.open(path) as dataset:
+        assert dataset.overviews(1) == [2, 4]  # what the refusal is for
+    imagine.rename(path.with_name(name))
+    with pytest.raises(SceneRefusedError, match="replace the overviews"):
+        open_scene(path)
+
+
+def test_an_aux_file_of_another_program_is_nothing_to_us(make_tiled, texture, tmp_path):
+    path = make_tiled(texture(20, 20))
+    (tmp_path / "scene.aux").write_text("\\relax")
+    assert open_scene(path).width == 20
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+def test_what_is_no_file_beside_the_scene_is_refused_without_waiting(make_tiled, texture):
+    path = make_tiled(texture(20, 20))
+    os.mkfifo(f"{path}.msk")
+    with pytest.raises(SceneRefusedError, match="not a TIFF"):
+        open_scene(path)
+
+
+def test_a_link_is_followed_to_a_file_and_to_nothing_else(make_tiled, texture, tmp_path):
+    path = make_tiled(texture(20, 20))
+    links = {name: tmp_path / f"{name}.tif" for name in ("good", "device", "folder", "circle")}
+    links["good"].symlink_to(path)
+    links["device"].symlink_to("/dev/zero")
+    links["folder"].symlink_to(tmp_path)
+    links["circle"].symlink_to(links["circle"])
+    assert open_scene(links["good"]).width == 20
+    for name, reason in (
+        ("device", "not a regular"),
+        ("folder", "directory"),
+        ("circle", "no file"),
+    ):
+        with pytest.raises(SceneNotFoundError, match=reason):
+            open_scene(links[name])
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin", "/dev/null"])
+def test_devices_are_refused(path):
+    with pytest.raises(SceneNotFoundError):
+        open_scene(path)
+
+
+def test_files_of_the_system_that_look_regular_are_refused():
+    with pytest.raises(SceneRefusedError, match=r"in no format|is empty"):
+        open_scene("/proc/self/maps")
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 300, "a\nb.tif", "\udcff.tif", "s\ud800.tif", "~"])
+def test_a_name_of_no_file_is_not_found_whatever_its_characters(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SceneNotFoundError, match=r"no file|is a directory"):
+        open_scene(name)
+
+
+def test_names_with_odd_characters_open_the_file_of_that_name(make_raster, texture, tmp_path):
+    names = ("a\nb.tif", "a!b.tif", "a::b.tif", "%2e%2e.tif", "a'b\"c.tif", "[1].tif", "-o.tif")
+    for side, name in enumerate((*names, " a.tif ", "&amp;.tif", "vsi.tif"), start=5):
+        plain = make_raster(texture(side, side), "plain.tif")
+        plain.rename(tmp_path / name)
+        assert open_scene(tmp_path / name).width == side
+        read_everything(tmp_path / name)
+
+
+def test_a_name_that_is_not_utf_8_is_refused_and_not_guessed(make_raster, texture, tmp_path):
+    path = make_raster(texture(9, 9))
+    odd = os.fsencode(tmp_path) + b"/\xff.tif"
+    path.rename(os.fsdecode(odd))
+    with pytest.raises(SceneNotFoundError, match="utf-8"):
+        open_scene(os.fsdecode(odd))
+
+
+def test_a_small_file_that_claims_a_terapixel_opens_but_is_not_decoded_whole(tmp_path):
+    path = tmp_path / "bomb.tif"
+    profile = {"width": 1_000_000, "height": 1_000_000, "count": 1, "dtype": "uint8"}
+    profile |= {"tiled": True, "blockxsize": 8192, "blockysize": 8192, "compress": "deflate"}
+    with rasterio.open(path, "w", driver="GTiff", **profile, SPARSE_OK=True):
+        pass
+    assert path.stat().st_size < 300_000
+    scene = open_scene(path)
+    reader = TileReader(scene, scene.pyramid(336), plan_radiometry(scene))
+    assert reader.read(Tile(0, 2976, 2976)).rgb.shape == (336, 336, 3)
+    with pytest.raises(SceneRefusedError, match=r"4096 Mpx allowed; build overviews"):
+        reader.read(reader.pyramid.overview)
+
+
+def tiny_png(width, height):
+    """A PNG that claims any size and holds one empty chunk of pixels."""
+
+    def chunk(kind, body):
+        checksum = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def test_a_png_that_claims_gigapixels_is_refused_before_any_is_decoded(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(tiny_png(60_000, 60_000))
+    with pytest.raises(SceneRefusedError, match=r"60000 x 60000 .* 2048 Mpx .*gdal_translate"):
+        open_scene(path)
+
+
+def test_a_picture_that_claims_more_than_it_holds_is_a_read_error(tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(tiny_png(600, 600))
+    with pytest.raises(SceneReadError, match="could not be read"):
+        read_everything(path)
+
+
+def test_a_virtual_raster_over_raw_bytes_cannot_show_another_file(tmp_path):
+    (tmp_path / "secret.txt").write_text("the secret of the house" * 10)
+    (tmp_path / "scene.tif").write_text(
+        '<VRTDataset rasterXSize="10" rasterYSize="10">'
+        '<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">'
+        '<SourceFilename relativeToVRT="1">secret.txt</SourceFilename></VRTRasterBand></VRTDataset>'
+    )
+    with pytest.raises(SceneRefusedError, match="allow_vrt=True"):
+        open_scene(tmp_path / "scene.tif")
 
 
 def test_a_file_that_changes_while_in_use_is_noticed(make_tiled, texture, reader_of):

@@ -13,7 +13,7 @@ from geofovea.datasets.lrs_vqa import Record
 from geofovea.datasets.questions import Question
 from geofovea.datasets.rendering import render_window
 from geofovea.datasets.world import GSD_M, World
-from geofovea.errors import OutputError
+from geofovea.errors import OutputError, SceneError
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["SYNTHETIC_MARK", "record_of", "write_scene"]
@@ -46,8 +46,11 @@ def write_scene(
         OutputError: If the place cannot be written or lacks room.
     """
     import rasterio
+    from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
     from rasterio.shutil import copy
+
+    from geofovea.tiling.whole import check_whole
 
     target = Path(path)
     _check_room(target, world)
@@ -77,8 +80,9 @@ def write_scene(
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS="ALL_CPUS",
             )
+            check_whole(finished)
             finished.replace(target)
-    except (OSError, RasterioError) as error:
+    except (OSError, RasterioError, CPLE_BaseError, SceneError) as error:
         raise OutputError(f"the scene {target} could not be written: {error}") from error
     on_progress(1.0)
 

@@ -43,8 +43,24 @@ def main() -> None:
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-_vrt = click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files.")
-_remote = click.option("--allow-remote", is_flag=True, help="Open URLs and /vsi names.")
+
+
+def _access(command: Any) -> Any:
+    """Options of every verb that opens a scene: what it may be besides a local raster file."""
+    options = (
+        click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files."),
+        click.option("--allow-remote", is_flag=True, help="Open http, https and s3 URLs."),
+        click.option(
+            "--allow-host",
+            "allowed_hosts",
+            multiple=True,
+            metavar="HOST",
+            help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @main.command()
@@ -65,8 +81,7 @@ _remote = click.option("--allow-remote", is_flag=True, help="Open URLs and /vsi 
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@_vrt
-@_remote
+@_access
 def ask(
     scene: str,
     question: str,
@@ -84,6 +99,7 @@ def ask(
     device: str,
     allow_vrt: bool,
     allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
     nodata: Any,
     **view: Any,
 ) -> None:
@@ -98,7 +114,13 @@ def ask(
     from geofovea.tiling.scene import open_scene
 
     started = time.perf_counter()
-    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote, nodata=nodata)
+    opened = open_scene(
+        scene,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
+        nodata=nodata,
+    )
     open_seconds = time.perf_counter() - started
     from geofovea.pipeline.models import load_host
     from geofovea.pipeline.session import SceneSession
@@ -169,14 +191,14 @@ def _print_answer(answer: Answer) -> None:
 @_json
 @click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
 @view_options
-@_vrt
-@_remote
+@_access
 def inspect(
     scene: str,
     as_json: bool,
     tile_size: int,
     allow_vrt: bool,
     allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
     nodata: Any,
     **view: Any,
 ) -> None:
@@ -184,7 +206,13 @@ def inspect(
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.scene import open_scene
 
-    opened = open_scene(scene, allow_vrt=allow_vrt, allow_remote=allow_remote, nodata=nodata)
+    opened = open_scene(
+        scene,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
+        nodata=nodata,
+    )
     inspection = inspect_scene(opened, opened.pyramid(tile_size), **view)
     if as_json:
         click.echo(json.dumps(inspection.to_json()))

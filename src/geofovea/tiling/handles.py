@@ -7,6 +7,7 @@ for the handle of the thread it runs on, inside ``gdal_settings()``.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import OrderedDict
@@ -20,12 +21,16 @@ from rasterio._err import CPLE_BaseError
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
-from geofovea.errors import SceneReadError
+from geofovea.errors import GeoFoveaError, SceneReadError
+from geofovea.tiling.faults import collect_faults
+from geofovea.tiling.png import damage_in_png
 from geofovea.tiling.source import Source
 
 __all__ = [
     "ALL_OVERVIEWS",
     "GDAL_CACHE_BYTES",
+    "check_current",
+    "close_handles",
     "gdal_settings",
     "open_dataset",
     "open_handle",
@@ -45,6 +50,10 @@ _OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
     # probe for .ovr and .msk by name and never list the folder, which may hold 100,000 files
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # GDAL's own network client has no use here: far-away files come through file objects
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
+    # a warning of a worker thread would never reach the read that caused it
+    "GDAL_NUM_THREADS": "1",
 }
 
 
@@ -138,15 +147,55 @@ def gdal_settings() -> Iterator[None]:
 
 @contextmanager
 def read_errors(source: Source) -> Iterator[None]:
-    """Turn every failure of rasterio and GDAL inside the block into a ``SceneReadError``."""
+    """Turn every failure inside the block into a ``SceneReadError``, the silent ones too.
+
+    Those are warnings of a decoder that means damaged pixels, and a file that is another one at
+    the end of the block. After a failure this thread reads nothing from handles that may have kept
+    some of it.
+
+    Raises:
+        SceneReadError: With the reason.
+        GeoFoveaError: What a far-away file failed with.
+    """
     try:
-        yield
-    except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
-        reason = str(error.__cause__ or error) or type(error).__name__
+        with collect_faults() as faults:
+            try:
+                yield
+            except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
+                if faults.error is not None:
+                    raise faults.error from error
+                raise _read_error(source, _reason(error)) from error
+        if faults.error is not None:
+            raise faults.error
+        if faults.damage:
+            raise _read_error(source, faults.damage[0])
+        check_current(source)
+    except GeoFoveaError:
+        close_handles(source)
+        raise
+
+
+def check_current(source: Source) -> None:
+    """Refuse a file that is not the one that was found.
+
+    Raises:
+        SceneReadError: If it changed or vanished.
+    """
+    if not source.is_current:
         raise SceneReadError(
-            f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
-            "and copy or download it again if it is damaged"
-        ) from error
+            f"{source.path!r} changed or vanished while it was in use; open the scene again"
+        )
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.__cause__ or error) or type(error).__name__
+
+
+def _read_error(source: Source, reason: str) -> SceneReadError:
+    return SceneReadError(
+        f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
+        "and copy or download it again if it is damaged"
+    )
 
 
 def open_dataset(source: Source, **options: object) -> Any:
@@ -155,12 +204,55 @@ def open_dataset(source: Source, **options: object) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
-    if not source.is_current:
-        raise SceneReadError(
-            f"{source.path!r} changed or vanished while it was in use; open the scene again"
-        )
+    check_current(source)
     with read_errors(source):
+        if source.remote is not None:
+            from geofovea.tiling.range_file import NAME, RangeFiles
+
+            files = RangeFiles(source.remote)
+            return rasterio.open(NAME, driver=source.driver, opener=files, **options)
         return rasterio.open(source.path, driver=source.driver, **options)
+
+
+# which files were found whole; a set of short texts, so it may grow
+_whole: set[str] = set()
+
+
+def _check_checksums(source: Source) -> None:
+    """Read a PNG through once, before any pixel of it is used."""
+    if source.driver != "PNG" or source.identity in _whole:
+        return
+    with read_errors(source):
+        if source.remote is None:
+            with open(source.path, "rb") as file:  # noqa: PTH123  (a path as text)
+                damage = damage_in_png(file)
+        else:
+            from geofovea.tiling.range_file import NAME, RangeFiles
+
+            with RangeFiles(source.remote).open(NAME) as far_file:
+                damage = damage_in_png(far_file)
+    if damage:
+        raise _read_error(source, damage)
+    _whole.add(source.identity)
+
+
+def close_handles(source: Source) -> None:
+    """Close the calling thread's datasets of a source."""
+    for key in [key for key in _thread.handles if key[0] == source]:
+        _close(_thread.handles.pop(key))
+
+
+@atexit.register
+def _close_before_exit() -> None:
+    # a far-away file calls Python when it is closed, which a dying interpreter cannot answer
+    for handle in _thread.handles.values():
+        _close(handle)
+    _thread.handles.clear()
+
+
+def _close(handle: Any) -> None:
+    with suppress(RasterioError):
+        handle.close()
 
 
 def open_handle(source: Source, overview_level: int | None = None) -> Any:
@@ -177,17 +269,19 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
         it, keep it or hand it to another thread.
 
     Raises:
-        SceneReadError: If GDAL cannot open it.
+        SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
     handles, key = _thread.handles, (source, overview_level)
     handle = handles.get(key)
+    if handle is not None and not source.is_current:
+        close_handles(source)
+        check_current(source)
     if handle is None:
+        _check_checksums(source)
         level = "NONE" if overview_level is None else f"{overview_level}only"
         options = {} if overview_level == ALL_OVERVIEWS else {"OVERVIEW_LEVEL": level}
         handle = handles[key] = open_dataset(source, **options)
         while len(handles) > MAX_HANDLES_PER_THREAD:
-            _, oldest = handles.popitem(last=False)
-            with suppress(RasterioError):
-                oldest.close()
+            _close(handles.popitem(last=False)[1])
     handles.move_to_end(key)
     return handle

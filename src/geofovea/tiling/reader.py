@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.limits import check_read
 from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import FILL, Radiometry, read_valid
@@ -133,6 +134,7 @@ class TileReader:
 
     def _execute(self, plan: ReadPlan) -> tuple[RGB, Mask]:
         scene, bands = self.scene, self.radiometry.bands
+        check_read(scene.path, plan.decoded_pixels)
         resampling, sampling = Resampling[plan.resampling], 1
         if self.radiometry.needs_expansion and resampling is not Resampling.nearest:
             # Indexes and phases must not be averaged: pick stored pixels on a finer grid, expand
@@ -175,9 +177,11 @@ class TileReader:
     def _decode(self) -> Source:
         """Copy the shown bands and the mask into a tiled file in memory."""
         scene, bands = self.scene, list(self.radiometry.bands)
-        native = open_handle(scene.source)
-        array = native.read(bands)
-        valid = read_valid(native, scene, self.radiometry.bands)
+        # a block of its own: damaged pixels must fail here, before they become the copy
+        with read_errors(scene.source):
+            native = open_handle(scene.source)
+            array = native.read(bands)
+            valid = read_valid(native, scene, self.radiometry.bands)
         memory = MemoryFile()
         weakref.finalize(self, memory.close)
         with (

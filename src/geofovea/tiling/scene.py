@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from geofovea.errors import GeometryError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.limits import check_sequential
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
@@ -154,6 +155,7 @@ def open_scene(
     *,
     allow_vrt: bool = False,
     allow_remote: bool = False,
+    allowed_hosts: tuple[str, ...] = (),
     nodata: DeclaredNodata | None = None,
 ) -> Scene:
     """Look at a raster without reading pixels.
@@ -161,7 +163,9 @@ def open_scene(
     Args:
         path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file.
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
-        allow_remote: Also open URLs and ``/vsi`` names.
+        allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
+        allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
+            none by default.
         nodata: The value that marks missing pixels, where the file does not say it or says it
             wrongly; it replaces the file's. ``"auto"`` takes the constant colour, if there is one,
             that is connected to the border; it is a guess, comes with a warning, and does read
@@ -172,11 +176,11 @@ def open_scene(
 
     Raises:
         SceneNotFoundError: If there is no such file.
-        SceneRefusedError: If the name, the format or the size of a block is not allowed.
-        SceneReadError: If GDAL cannot open the file.
+        SceneRefusedError: If the name, the host, the format or the size of a block is not allowed.
+        SceneReadError: If GDAL cannot open the file, or its server does not serve it well.
         SceneError: If ``nodata`` is neither a number nor ``"auto"``.
     """
-    source = resolve_source(path, SourcePolicy(allow_vrt=allow_vrt, allow_remote=allow_remote))
+    source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
@@ -186,6 +190,7 @@ def open_scene(
                 f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
                 "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
             )
+        check_sequential(source.path, source.driver, dataset.width, dataset.height)
         block_shape = _checked_block(dataset, source)
         overviews, sizes, blocks = [], [], []
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
@@ -195,7 +200,7 @@ def open_scene(
             blocks.append(_checked_block(overview, source))
         missing = None if nodata is None else declare_missing(source, dataset, nodata)
         return Scene(
-            path=os.fspath(path),
+            path=os.fspath(path) if source.remote is None else source.path,
             source=source,
             width=dataset.width,
             height=dataset.height,

@@ -3,10 +3,12 @@
 GDAL treats a name as a small language: it can mean a web address, an archive member, a page of a
 file, or inline XML that reads any other file. A scene comes from somebody else, so the name is
 decided here, before GDAL sees it, and the file is opened by the one driver its first bytes ask for.
+What is far away goes through ``ranges``, never through GDAL's own network.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -14,6 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
+from geofovea.tiling.remote import RemoteObject, is_remote_name, redacted, remote_object
+from geofovea.tiling.stamp import (
+    FileStamp,
+    aux_names,
+    side_names,
+    stamp_companions,
+    stamp_of,
+)
 
 __all__ = ["Source", "SourcePolicy", "resolve_source"]
 
@@ -27,16 +37,10 @@ _DRIVER_BY_MAGIC = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
     (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
 )
-_DRIVER_BY_SUFFIX = {
-    ".vrt": "VRT",
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jp2": "JP2OpenJPEG",
-    ".j2k": "JP2OpenJPEG",
-}
 # GDAL returns the pixels of a file that was cut short without an error in these two formats.
 _END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+_ENDED = tuple(magic for magic, driver in _DRIVER_BY_MAGIC if driver in _END_MARK)
+_IMAGINE_MAGIC = b"EHFA_HEADER_TAG"
 _HEAD_BYTES = 1024  # where GDAL looks for "<VRTDataset"
 _TAIL_BYTES = 65536  # cameras append trailers after the end mark
 _SUBDATASET = re.compile(r"[A-Za-z][A-Za-z0-9_]+:")
@@ -48,11 +52,15 @@ class SourcePolicy:
 
     Attributes:
         allow_vrt: Open GDAL virtual rasters. They can read any file that this process can read.
-        allow_remote: Open URLs and ``/vsi`` names. They make GDAL use the network.
+        allow_remote: Open ``http``, ``https`` and ``s3`` names on the hosts below.
+        allowed_hosts: Hosts that may be asked, in the first place and by redirects:
+            ``example.org`` (any port), ``example.org:8443``, ``*.example.org`` (names below it),
+            ``s3://bucket``. Empty: none.
     """
 
     allow_vrt: bool = False
     allow_remote: bool = False
+    allowed_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +68,55 @@ class Source:
     """A name that was found safe to open, and the only driver that may open it.
 
     Attributes:
-        path: Absolute path of a file, or the name as given where the policy allowed more.
+        path: Absolute path of a file, or a name without secrets where the policy allowed more.
         driver: GDAL driver name.
-        size_bytes: Size of the file; 0 where the name is not a local file.
+        size_bytes: Size of the file; 0 where it has none (inline XML).
         mtime_ns: Modification time in nanoseconds; 0 where the name is not a local file.
+        stamp: The file that was found, None where the name is not a local file.
+        companions: Stamps of what GDAL may read along with it, in the order of ``stamp``'s names.
+        remote: Where and what it is, if it is far away.
     """
 
     path: str
     driver: str
     size_bytes: int = 0
     mtime_ns: int = 0
+    stamp: FileStamp | None = None
+    companions: tuple[FileStamp | None, ...] = ()
+    remote: RemoteObject | None = None
 
     @property
     def identity(self) -> str:
-        """A key for caches that changes when the file does."""
-        return f"{self.path}|{self.size_bytes}|{self.mtime_ns}"
+        """A key for caches that changes when the file, or what belongs to it, does."""
+        parts: tuple[object, ...] = (self.size_bytes, self.mtime_ns)
+        if self.stamp is not None:
+            parts += (self.stamp.device, self.stamp.inode, self.stamp.ctime_ns)
+        if any(self.companions):
+            parts += (_digest(repr(self.companions)),)
+        if self.remote is not None:
+            parts += (_digest(self.remote.identity),)
+        return "|".join((self.path, *map(str, parts)))
 
     @property
     def is_current(self) -> bool:
-        """Whether the file is still the one that was found; always true for other names."""
-        if self.size_bytes == 0:
+        """Whether the file is still the one that was found; always true for other names.
+
+        What is far away is compared with every reply of its server instead.
+        """
+        if self.stamp is None:
             return True
-        try:
-            status = Path(self.path).stat()
-        except OSError:
-            return False
-        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+        return stamp_of(self.path) == self.stamp and stamp_companions(self.path) == self.companions
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = None) -> Source:
     """Decide whether a name may be opened, and by which driver.
 
     Args:
-        path: A local file, or with the right policy a URL, a ``/vsi`` name or inline VRT XML.
+        path: A local file, or with the right policy a URL or inline VRT XML.
         policy: What is allowed; by default local raster files only.
 
     Returns:
@@ -100,15 +124,16 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
 
     Raises:
         SceneNotFoundError: If there is no regular file of that name.
-        SceneRefusedError: If the name or the format is not allowed.
-        SceneReadError: If a PNG or JPEG ends before its end mark, or the file cannot be opened.
+        SceneRefusedError: If the name, the host or the format is not allowed.
+        SceneReadError: If a PNG or JPEG ends before its end mark, the file cannot be opened, or a
+            server does not serve it in ranges.
     """
     policy = policy or SourcePolicy()
     name = os.fspath(path)
     if name.lstrip().startswith("<"):
         _require_vrt(policy, "inline XML")
         return Source(name, "VRT")
-    if "://" in name or name.startswith("/vsi") or str(Path(name).absolute()).startswith("/vsi"):
+    if is_remote_name(name):
         return _resolve_remote(name, policy)
     if _SUBDATASET.match(name):
         raise SceneRefusedError(
@@ -130,20 +155,22 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
 def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
     if not policy.allow_remote:
         raise SceneRefusedError(
-            f"{name!r} is a remote or virtual file name; pass allow_remote=True if you trust it, "
-            "or download the file and give its path"
+            f"{redacted(name)!r} is a remote or virtual file name; pass allow_remote=True if you "
+            "trust it, or download the file and give its path"
         )
-    # The first bytes are not at hand, so the name chooses the one driver.
-    suffix = Path(name.split("?", 1)[0]).suffix.lower()
-    driver = _DRIVER_BY_SUFFIX.get(suffix, "GTiff")
-    if driver == "VRT":
-        _require_vrt(policy, repr(name))
-    return Source(name, driver)
+    # imported here: local files need no network client
+    from geofovea.tiling.ranges import look_at
+
+    remote, head, tail = look_at(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
+    driver = _sniff(remote.shown, head, SourcePolicy())
+    _check_end(remote.shown, driver, tail)
+    return Source(remote.shown, driver, remote.size_bytes, remote=remote)
 
 
 def _resolve_file(name: str, policy: SourcePolicy) -> Source:
     try:
         status = Path(name).stat()
+        name.encode()  # GDAL takes names in UTF-8
     except (OSError, ValueError) as error:
         raise SceneNotFoundError(
             f"there is no file {name!r} ({getattr(error, 'strerror', None) or error}); check the "
@@ -152,8 +179,15 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise SceneNotFoundError(f"{name!r} is {kind}; give the path of one raster file")
+    path = str(Path(name).absolute())
+    # stamped before anything is looked at: whatever changes from here on is noticed
+    stamp, companions = FileStamp.from_status(status), stamp_companions(path)
     try:
-        with Path(name).open("rb") as file:
+        # what was swapped for a FIFO since must not make us wait for a writer
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, not a path)
+            if FileStamp.from_status(os.fstat(descriptor)) != stamp:
+                raise SceneReadError(f"{name!r} changed while it was being opened; open it again")
             head = file.read(_HEAD_BYTES)
             file.seek(max(0, status.st_size - _TAIL_BYTES))
             tail = file.read(_TAIL_BYTES)
@@ -162,14 +196,12 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
             f"{name!r} could not be opened: {error.strerror}; check its permissions"
         ) from error
     driver = _sniff(name, head, policy)
-    if driver in _END_MARK and _END_MARK[driver] not in tail:
-        raise SceneReadError(
-            f"{name!r} could not be read: the {driver} ends before its end mark, so it was cut "
-            "short; copy or download it again"
-        )
-    for suffix in (".ovr", ".OVR", ".msk", ".MSK"):
-        _check_companion(name + suffix)
-    return Source(str(Path(name).absolute()), driver, status.st_size, status.st_mtime_ns)
+    _check_end(name, driver, tail)
+    for side in side_names(path):
+        _check_side(side)
+    for aux in aux_names(path):
+        _check_aux(aux)
+    return Source(path, driver, status.st_size, status.st_mtime_ns, stamp, companions)
 
 
 def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
@@ -187,15 +219,41 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     )
 
 
-def _check_companion(name: str) -> None:
+def _check_end(name: str, driver: str, tail: bytes) -> None:
+    if driver in _END_MARK and _END_MARK[driver] not in tail:
+        raise SceneReadError(
+            f"{name!r} could not be read: the {driver} ends before its end mark, so it was cut "
+            "short; copy or download it again"
+        )
+
+
+def _check_side(name: str) -> None:
     # GDAL opens overviews and masks beside a file with any driver, so a virtual raster called
     # scene.tif.ovr would put the pixels of another file into every coarse tile.
+    head = _first_bytes(name)
+    if head is not None and not head.startswith(_TIFF_MAGIC):
+        raise SceneRefusedError(
+            f"{name!r} would be read along with the scene but is not a TIFF; remove it, or "
+            "build it again with gdaladdo"
+        )
+
+
+def _check_aux(name: str) -> None:
+    # An Imagine file can bring overviews of anything, and name yet other files.
+    head = _first_bytes(name)
+    if head is not None and head.startswith(_IMAGINE_MAGIC):
+        raise SceneRefusedError(
+            f"{name!r} would replace the overviews of the scene; move it away, and build overviews "
+            "with gdaladdo if the scene has none"
+        )
+
+
+def _first_bytes(name: str) -> bytes | None:
+    """The first bytes of what GDAL would open under a name; None where there is nothing."""
     companion = Path(name)
-    if companion.is_file():
-        with companion.open("rb") as file:
-            head = file.read(4)
-        if not head.startswith(_TIFF_MAGIC):
-            raise SceneRefusedError(
-                f"{name!r} would be read along with the scene but is not a TIFF; remove it, or "
-                "build it again with gdaladdo"
-            )
+    if not companion.exists():
+        return None
+    if not companion.is_file():
+        return b""
+    with companion.open("rb") as file:
+        return file.read(len(_IMAGINE_MAGIC))

@@ -1,0 +1,139 @@
+"""Names of files that are far away: which host a name means, whether it may be asked, what to show.
+
+A URL can carry a password or a signature. So the name that people, logs and answers see is made
+here once, without them, and the whole one stays inside ``RemoteObject``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from geofovea.errors import SceneRefusedError
+
+__all__ = [
+    "RemoteObject",
+    "check_host",
+    "is_remote_name",
+    "redacted",
+    "remote_object",
+    "split_url",
+]
+
+_SCHEMES = ("http", "https", "s3")
+_USERINFO = re.compile(r"(://)[^/?#]*@")
+_VSI_URL = re.compile(r"^/vsicurl/(?=https?://)")
+_VSI_S3 = re.compile(r"^/vsis3/(?=[^/])")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """A file on a server, as it was when it was found.
+
+    Attributes:
+        url: The whole URL, secrets included; never shown.
+        shown: The URL without password, query and fragment.
+        allowed_hosts: Hosts that may be asked for it.
+        size_bytes: Its size; 0 before it was found.
+        validators: What the server said to tell versions apart: entity tag and modification time.
+    """
+
+    url: str = field(repr=False)
+    shown: str
+    allowed_hosts: tuple[str, ...]
+    size_bytes: int = 0
+    validators: tuple[str, str] = ("", "")
+
+    @property
+    def identity(self) -> str:
+        """A key that changes when the server says that the file did."""
+        return "|".join((self.url, str(self.size_bytes), *self.validators))
+
+
+def is_remote_name(name: str) -> bool:
+    """Whether GDAL, or we, would look for a name anywhere but on the local disks."""
+    absolute = str(Path(name).absolute()) if "\0" not in name else name
+    return "://" in name or name.startswith("/vsi") or absolute.startswith("/vsi")
+
+
+def redacted(name: str) -> str:
+    """A remote name without password, query and fragment; little more than "://" if malformed."""
+    try:
+        _ = urlsplit(name).port
+    except ValueError:
+        return name.partition("://")[0] + "://..."
+    bare = _USERINFO.sub(r"\1", name)
+    head, mark, _ = bare.partition("?")
+    return head.partition("#")[0] + ("?..." if mark else "")
+
+
+def remote_object(name: str, allowed_hosts: Sequence[str]) -> RemoteObject:
+    """The object that a name means, if its host may be asked.
+
+    Args:
+        name: ``http://``, ``https://`` or ``s3://``; ``/vsicurl/http...`` and ``/vsis3/...`` mean
+            the same to us as without the prefix.
+        allowed_hosts: See ``SourcePolicy``.
+
+    Raises:
+        SceneRefusedError: If the name is of another kind or its host is not allowed.
+    """
+    url = _VSI_S3.sub("s3://", _VSI_URL.sub("", name.strip()))
+    parts = split_url(url)
+    hosts = tuple(host.strip() for host in allowed_hosts)
+    check_host(parts, hosts, redacted(url))
+    return RemoteObject(url, redacted(url), hosts)
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL that can be asked for.
+
+    Raises:
+        SceneRefusedError: If it is of another kind or not well formed.
+    """
+    shown = redacted(url)
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or parts.scheme not in _SCHEMES:
+        raise SceneRefusedError(
+            f"{shown!r} cannot be opened from far away; give an http://, https:// or s3:// URL, or "
+            "download the file and give its path"
+        )
+    if not url.isascii() or re.search(r"[\s\\\x00-\x20\x7f]", url):
+        raise SceneRefusedError(
+            f"{shown!r} has characters that a URL cannot have; percent-encode them"
+        )
+    return parts
+
+
+def check_host(parts: SplitResult, allowed_hosts: Sequence[str], shown: str) -> None:
+    """Refuse a URL whose host is not in the list.
+
+    Raises:
+        SceneRefusedError: With what to add to the list.
+    """
+    host = (parts.hostname or "").rstrip(".").lower()
+    wanted = f"s3://{host}" if parts.scheme == "s3" else host
+    if not any(_matches(wanted, parts.port, entry.lower()) for entry in allowed_hosts):
+        listed = ", ".join(allowed_hosts) or "none"
+        raise SceneRefusedError(
+            f"{shown!r} is on {wanted!r}, which is not among the allowed hosts ({listed}); pass "
+            f"allowed_hosts=({wanted!r},), or --allow-host {wanted} on the command line, if you "
+            "trust it"
+        )
+
+
+def _matches(host: str, port: int | None, entry: str) -> bool:
+    if entry.startswith("s3://"):
+        return host == entry.rstrip("/")
+    if entry.startswith("*."):
+        return host.endswith(entry[1:]) and "/" not in host
+    if host == entry or f"[{host}]" == entry:
+        return True
+    return port is not None and entry in (f"{host}:{port}", f"[{host}]:{port}")

@@ -1,0 +1,66 @@
+"""What a file on disk is right now, so that another one under its name is noticed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+__all__ = ["FileStamp", "aux_names", "side_names", "stamp_companions", "stamp_of"]
+
+_SIDE_SUFFIXES = (".ovr", ".OVR", ".msk", ".MSK")
+_AUX_SUFFIXES = (".aux", ".AUX")
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """A file as the system tells it apart from others.
+
+    Size and modification time can be set by anybody who may write the file. The time of the last
+    change of its inode cannot, so a file that was rewritten in place and dressed up as before, or
+    moved away and back, still has another stamp.
+
+    Attributes:
+        device: Number of the file system.
+        inode: Number of the file in it.
+        size_bytes: Size.
+        mtime_ns: Time of the last change of the content, in nanoseconds.
+        ctime_ns: Time of the last change of the inode, in nanoseconds.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def from_status(cls, status: os.stat_result) -> FileStamp:
+        """The stamp in the answer of ``os.stat``."""
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+
+
+def stamp_of(path: str) -> FileStamp | None:
+    """The stamp of whatever has this name now, None if nothing has."""
+    try:
+        return FileStamp.from_status(os.stat(path))  # noqa: PTH116  (many per read: no Path)
+    except (OSError, ValueError):
+        return None
+
+
+def side_names(path: str) -> tuple[str, ...]:
+    """Names of the overviews and masks that GDAL looks for beside a file, and beside those."""
+    nested = (outer + inner for outer in (".ovr", ".msk") for inner in (".ovr", ".msk"))
+    return tuple(path + suffix for suffix in (*_SIDE_SUFFIXES, *nested))
+
+
+def aux_names(path: str) -> tuple[str, ...]:
+    """Names under which GDAL looks for overviews in the files of ERDAS Imagine."""
+    stem = os.path.splitext(path)[0]  # noqa: PTH122  (many per read: no Path)
+    return tuple(base + suffix for base in (stem, path) for suffix in _AUX_SUFFIXES)
+
+
+def stamp_companions(path: str) -> tuple[FileStamp | None, ...]:
+    """Stamps of all these, None for each that is absent: one that turns up is a change."""
+    return tuple(stamp_of(name) for name in (*side_names(path), *aux_names(path)))
