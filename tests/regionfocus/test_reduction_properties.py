@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import BudgetError
@@ -230,6 +230,7 @@ def test_tiny_sets_of_tokens_do_not_raise(name):
 @given(grid=grids, seed=seeds, data=st.data())
 def test_the_order_of_the_tokens_does_not_matter(name, grid, seed, data):
     n = grid[0] * grid[1]
+    assume(n != 2)  # two tokens are equally far from each other: a tie
     context = rich(grid, seed)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed + 1))
     k = data.draw(st.integers(1, n))
@@ -316,7 +317,9 @@ def test_merging_conserves_the_mass_of_all_tokens(name, grid, seed, data):
 @given(seed=seeds, data=st.data())
 def test_tiles_share_the_budget_and_their_tokens_stay_apart(name, seed, data):
     tiles = torch.arange(36) % 3
-    context = replace(rich((6, 6), seed), tile_index=tiles, attention=None)
+    context = replace(rich((6, 6), seed), tile_index=tiles)
+    if "attention" not in make_reduction(name).requires:
+        context = replace(context, attention=None)
     k = data.draw(st.integers(1, 35))
     kept = chosen(name, context, k)
     assert len(kept.index) <= k if name in AT_MOST else len(kept.index) == k

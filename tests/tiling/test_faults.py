@@ -308,6 +308,9 @@ def test_a_read_that_is_overtaken_by_a_change_is_an_error(two_alike, monkeypatch
     class Overtaken:
         """The handle, with somebody else writing between the look at the file and the read."""
 
+        def __getattr__(self, name):
+            return getattr(handle, name)
+
         def read(self, *arguments, **options):
             rewritten_in_place(first, other)
             return handle.read(*arguments, **options)

@@ -63,7 +63,7 @@ def read_band_masks(
     masks: NDArray[np.bool_] | None = None
     flags = handle.mask_flag_enums[0]
     # a copy made of this scene holds all that is known of it in its own mask
-    is_copy = MaskFlags.per_dataset in flags and handle.name != scene.source.path
+    is_copy = MaskFlags.per_dataset in flags and _is_other_file(handle, scene)
     if scene.mask_kind == "nodata" and not is_copy:
         masks = handle.read_masks(list(bands), **options) >= _HALF
     elif scene.mask_kind == "internal" and not is_copy and handle.width < scene.width:
@@ -83,6 +83,13 @@ def read_band_masks(
         )
         masks = declared if masks is None else masks & declared
     return masks
+
+
+def _is_other_file(handle: Any, scene: Scene) -> bool:
+    # GDAL knows a far-away file by a name of its own
+    is_in_memory = str(handle.name).startswith("/vsimem/")
+    is_elsewhere = scene.source.remote is None and handle.name != scene.source.path
+    return is_in_memory or is_elsewhere
 
 
 def _masks_of_file(
