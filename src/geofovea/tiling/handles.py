@@ -21,6 +21,7 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
 from geofovea.errors import SceneReadError
+from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.source import Source
 
 __all__ = ["GDAL_CACHE_BYTES", "gdal_settings", "open_dataset", "open_handle", "read_errors"]
@@ -168,6 +169,8 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it.
     """
+    if isinstance(source, ArraySource):
+        return source.handle(overview_level)
     handles, key = _thread.handles, (source, overview_level)
     handle = handles.get(key)
     if handle is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rasterio.crs import CRS
@@ -15,6 +15,9 @@ from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["MaskKind", "Scene", "open_scene"]
 
@@ -146,12 +149,15 @@ class Scene:
 
 
 def open_scene(
-    path: str | os.PathLike[str], *, allow_vrt: bool = False, allow_remote: bool = False
+    path: str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    *,
+    allow_vrt: bool = False,
+    allow_remote: bool = False,
 ) -> Scene:
     """Look at a raster without reading pixels.
 
     Args:
-        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file.
+        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, or an xarray object (see ``open_array``).
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
         allow_remote: Also open URLs and ``/vsi`` names.
 
@@ -162,7 +168,13 @@ def open_scene(
         SceneNotFoundError: If there is no such file.
         SceneRefusedError: If the name, the format or the size of a block is not allowed.
         SceneReadError: If GDAL cannot open the file.
+        SceneError: If an xarray object is not an image.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        # here, because xarray takes longer to import than a file to open
+        from geofovea.tiling.array_scene import open_array
+
+        return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt=allow_vrt, allow_remote=allow_remote))
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
