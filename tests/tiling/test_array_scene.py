@@ -179,7 +179,7 @@ def test_a_pass_over_the_scene_computes_each_chunk_once_in_bounded_pieces(monkey
     monkeypatch.setattr(array_levels_module, "READ_AT_ONCE", 2**16)
     monkeypatch.setattr(array_levels_module, "KEPT_BYTES", 2**16)
     monkeypatch.setattr(array_levels_module, "PIECE_BYTES", 2**18)
-    touched, alive, most = [], 0, 0
+    touched = []
 
     def make(block_info=None):
         touched.append(block_info[None]["chunk-location"])
@@ -340,7 +340,7 @@ REFUSED = {
     "days": (xr.DataArray(np.zeros((4, 4), "M8[ns]"), dims=("y", "x")), "allowed are integers"),
     "truth": (xr.DataArray(np.zeros((4, 4), bool), dims=("y", "x")), "bool"),
     "uneven steps": (
-        xr.DataArray(IMAGE[0], dims=("y", "x"), coords={"x": np.arange(9.0) ** 2, "y": np.arange(8)}),
+        xr.DataArray(IMAGE[0], {"x": np.arange(9.0) ** 2, "y": np.arange(8)}, ("y", "x")),
         "irregular",
     ),
     "equal places": (
@@ -461,9 +461,6 @@ def test_any_window_of_any_level_is_the_same_in_pieces(data):
 
 def test_resampling_keeps_the_words_of_rasterio(texture):
     handle = open_scene(xr.DataArray(texture(40, 40), dims=("band", "y", "x"))).source.handle()
-    assert handle.read([1], out_shape=(1, 10, 10), resampling=Resampling.average).shape == (
-        1,
-        10,
-        10,
-    )
-    assert handle.read([1], out_shape=(1, 10, 10)).shape == (1, 10, 10)
+    shape = (1, 10, 10)
+    assert handle.read([1], out_shape=shape, resampling=Resampling.average).shape == shape
+    assert handle.read([1], out_shape=shape).shape == shape

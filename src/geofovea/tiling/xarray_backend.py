@@ -21,6 +21,7 @@ from geofovea.errors import GeometryError
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
+    from geofovea.tiling.plan import ReadPlan
     from geofovea.tiling.scene import Scene
 
 __all__ = ["VARIABLE", "GeoFoveaBackend"]
@@ -330,8 +331,7 @@ class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-i
         from rasterio.windows import Window
 
         from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
-        from geofovea.tiling.plan import plan_box
-        from geofovea.tiling.pyramid import Box
+        from geofovea.tiling.plan import plan_tile
 
         scene, level = self._scene, self._level
         out_shape = (rows.stop - rows.start, cols.stop - cols.start)
@@ -340,15 +340,35 @@ class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-i
                 overview = None if level.overview < 0 else level.overview
                 window = Window(cols.start, rows.start, out_shape[1], out_shape[0])
                 return getattr(open_handle(scene.source, overview), method)(bands, window=window)
-            step = 1 << level.number
-            box = Box(cols.start * step, rows.start * step, cols.stop * step, rows.stop * step)
-            plan = plan_box(scene, box.intersection(scene.box) or box, out_shape)
+            # A pyramid whose top is this level plans it as one tile, so that windows of it are
+            # taken from the same image, in the same way, as tiles of the file are.
+            pyramid = scene.pyramid(max(level.width, level.height))
+            plan = plan_tile(scene, pyramid, pyramid.overview)
             return getattr(open_handle(scene.source, plan.overview_level), method)(
                 bands,
-                window=Window(*plan.window),
+                window=_part_of(plan, scene, level.number, rows, cols),
                 out_shape=(len(bands), *out_shape),
                 resampling=Resampling[plan.resampling],
             )
+
+
+def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice) -> Any:
+    """The window of some rows and columns of a level, in pixels of the image that it is read from.
+
+    Args:
+        plan: Of the whole level.
+        scene: The scene.
+        level: The level.
+        rows: Of the level.
+        cols: Of the level.
+    """
+    from rasterio.windows import Window
+
+    _, _, width_image, height_image = plan.window
+    ratio_x, ratio_y = width_image / scene.width, height_image / scene.height
+    x0, x1 = cols.start << level, min(cols.stop << level, scene.width)
+    y0, y1 = rows.start << level, min(rows.stop << level, scene.height)
+    return Window(x0 * ratio_x, y0 * ratio_y, (x1 - x0) * ratio_x, (y1 - y0) * ratio_y)
 
 
 class _LevelMask(_LevelArray):
