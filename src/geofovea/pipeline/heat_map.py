@@ -83,8 +83,11 @@ def _painted(look: Look, shape: tuple[int, int], step: int) -> NDArray[np.float3
     top = float(look.token_scores.max(initial=0)) or 1.0
     # weak ones first, so that the strongest stays
     order = np.argsort(look.token_scores, kind="stable")
-    first = np.minimum(np.rint(look.token_boxes[:, :2] / step), np.array(shape)[::-1] - 1)
-    last = np.maximum(first + 1, np.rint(look.token_boxes[:, 2:] / step))
+    # a token has the pixels whose centres it covers, or the one that its own centre lies in
+    corners = look.token_boxes / step
+    first, last = np.ceil(corners[:, :2] - 0.5), np.ceil(corners[:, 2:] - 0.5)
+    center = np.floor((corners[:, :2] + corners[:, 2:]) / 2)
+    first, last = np.where(first < last, (first, last), (center, center + 1))
     edges = np.concatenate([first, last], axis=1).astype(int)
     for x0, y0, x1, y1, score in zip(*edges[order].T, look.token_scores[order], strict=True):
         layer[y0:y1, x0:x1] = score / top
