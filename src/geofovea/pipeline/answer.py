@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.errors import MissingExtraError
-from geofovea.pipeline.output import write_text
+from geofovea.pipeline.output import write_file, write_text
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
 from geofovea.tiling.pyramid import Box, Tile
@@ -22,6 +22,7 @@ from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
     import geopandas
+    import xarray
 
 __all__ = ["Answer", "Cost", "Evidence", "EvidenceList", "Look", "confidence_of"]
 
@@ -125,6 +126,20 @@ class EvidenceList(Sequence[Evidence]):
             geometry=located if on_map else [polygon_scene(i.box_scene) for i in self._items],
             crs=self._scene.crs_wkt if on_map else None,
         )
+
+    def to_geoparquet(self, path: str | os.PathLike[str]) -> None:
+        """Write the GeoDataFrame as GeoParquet, which keeps its CRS.
+
+        Raises:
+            MissingExtraError: If geopandas or pyarrow is not installed.
+            OutputError: If the file cannot be written.
+        """
+        frame = self.to_geodataframe()
+        try:
+            import pyarrow.parquet  # noqa: F401 geopandas would name no extra
+        except ImportError as error:
+            raise MissingExtraError("pyarrow", "geo", "to_geoparquet()") from error
+        write_file(path, frame.to_parquet)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,6 +251,26 @@ class Answer:
             "warnings": list(self.warnings),
             "radiometry": None if self.radiometry is None else self.radiometry.to_json(),
         }
+
+    def to_xarray(self, level: int | None = None) -> xarray.DataArray:
+        """Where the model looked, as a map; see ``heat_map``.
+
+        Args:
+            level: Whose pixels the map has; by default the finest of at most 2048 a side.
+
+        Raises:
+            GeometryError: If the level is negative or too fine to be held in memory.
+        """
+        # here, because most answers are asked for words alone and xarray takes long to import
+        from geofovea.pipeline.heat_map import heat_map
+
+        return heat_map(self, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from geofovea.pipeline.answer_html import answer_html
+
+        return answer_html(self)
 
 
 def confidence_of(log_probabilities: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from geofovea.pipeline.answer import Answer
 from geofovea.pipeline.host import Host
@@ -14,11 +15,14 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene, open_scene
 
+if TYPE_CHECKING:
+    import xarray
+
 __all__ = ["ask"]
 
 
 def ask(
-    scene: Scene | str | os.PathLike[str],
+    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
     question: str,
     *,
     model: str | Host = EMBEDDED,
@@ -37,7 +41,7 @@ def ask(
     For many questions about one scene, a ``SceneSession`` keeps what they share.
 
     Args:
-        scene: A scene, or the path of a GeoTIFF, PNG, JPEG or JPEG 2000.
+        scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
         question: The question.
         model: ``"embedded"``, a folder, a hub id, or a loaded host.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.

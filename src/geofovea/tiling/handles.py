@@ -22,6 +22,7 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
 from geofovea.errors import GeoFoveaError, SceneReadError
+from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.faults import collect_faults
 from geofovea.tiling.png import damage_in_png
 from geofovea.tiling.source import Source
@@ -271,6 +272,8 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
+    if isinstance(source, ArraySource):
+        return source.handle(overview_level)
     handles, key = _thread.handles, (source, overview_level)
     handle = handles.get(key)
     if handle is not None and not source.is_current:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 
-from geofovea.errors import GeometryError, SceneRefusedError
+from geofovea.errors import GeometryError, SceneError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.limits import check_sequential
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["MaskKind", "Scene", "open_scene"]
 
@@ -151,7 +154,7 @@ class Scene:
 
 
 def open_scene(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
     *,
     allow_vrt: bool = False,
     allow_remote: bool = False,
@@ -161,7 +164,7 @@ def open_scene(
     """Look at a raster without reading pixels.
 
     Args:
-        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file.
+        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, or an xarray object (see ``open_array``).
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
         allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
         allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
@@ -178,8 +181,18 @@ def open_scene(
         SceneNotFoundError: If there is no such file.
         SceneRefusedError: If the name, the host, the format or the size of a block is not allowed.
         SceneReadError: If GDAL cannot open the file, or its server does not serve it well.
-        SceneError: If ``nodata`` is neither a number nor ``"auto"``.
+        SceneError: If ``nodata`` is neither a number nor ``"auto"``, or an xarray object is not an
+            image.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        # here, because xarray takes longer to import than a file to open
+        from geofovea.tiling.array_scene import open_array
+
+        if nodata is not None:
+            raise SceneError(
+                f"nodata={nodata!r} is for files; set attrs['_FillValue'] of the array instead"
+            )
+        return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:

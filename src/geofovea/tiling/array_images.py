@@ -1,0 +1,170 @@
+"""Images inside xarray objects: which variables are bands, which dimensions rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geofovea.errors import SceneError
+from geofovea.tiling.array_bands import ArrayBands
+
+__all__ = ["ALLOWED", "ArrayImage", "find_images"]
+
+ALLOWED = (
+    "a path, or an xarray DataArray with dimensions y, x and at most one of bands, a Dataset with "
+    "one variable per band, or a DataTree with a level in each group"
+)
+
+_DIMS = (("y", "x"), ("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"))
+_BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImage:
+    """One level as found.
+
+    Attributes:
+        bands: Its pixels.
+        names: What the bands are called, as far as the object says; empty where it does not.
+        obj: What its coordinates and attributes are of.
+    """
+
+    bands: ArrayBands
+    names: tuple[str, ...]
+    obj: xr.DataArray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(width, height)`` in pixels."""
+        return self.bands.width, self.bands.height
+
+    def coord(self, name: Hashable) -> Any | None:
+        """The variable of a coordinate, or None."""
+        return self.obj.coords[name].variable if name in self.obj.coords else None
+
+
+def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[int, ArrayImage]:
+    """The images of an object by level, the native one as level 0.
+
+    Raises:
+        SceneError: If there is none, or it is not plain which.
+    """
+    if isinstance(obj, xr.DataTree):
+        return _levels_of_tree(obj)
+    if isinstance(obj, xr.Dataset):
+        return {0: _image_of_dataset(obj, "the Dataset")}
+    if isinstance(obj, xr.DataArray):
+        return {0: _image_of_array(obj)}
+    raise SceneError(f"a {type(obj).__name__} is not a scene; allowed are {ALLOWED}")
+
+
+def _image_of_array(array: xr.DataArray) -> ArrayImage:
+    name = f"the DataArray {array.name!r}" if array.name else "the DataArray"
+    dims = _spatial_dims(array.sizes, name)
+    bands_dims = [dim for dim in array.dims if dim not in dims and _is_band_dim(array, dim)]
+    flat = {dim: 0 for dim in array.dims if dim not in (*dims, *bands_dims)}
+    array = array.isel(flat)
+    band_dim = str(bands_dims[0]) if bands_dims else None
+    if array.dtype == bool:
+        raise SceneError(f"{name} holds bool pixels, which show nothing: convert it to numbers")
+    bands = ArrayBands(name, (array.variable,), dims, band_dim)
+    return ArrayImage(bands, _band_names(array, bands), array)
+
+
+def _band_names(array: xr.DataArray, bands: ArrayBands) -> tuple[str, ...]:
+    dim = bands.band_dim
+    found: list[Any] = [array.attrs.get("long_name")]
+    if dim is not None:
+        found = [array.coords[c].to_numpy() for c in ("colorinterp", dim) if c in array.coords]
+        found.append(array.attrs.get("long_name"))
+    for names in found:
+        is_list = isinstance(names, (tuple, list, np.ndarray)) and len(names) == bands.count
+        if is_list and not isinstance(names[0], (int, float, np.number)):
+            return tuple(str(name) for name in names)
+    return ()
+
+
+def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
+    """Whether the one dimension beside rows and columns counts bands.
+
+    Raises:
+        SceneError: If it counts something else, or there are several.
+    """
+    others = [d for d in array.dims if d not in _spatial_dims(array.sizes, "")]
+    long = [d for d in others if array.sizes[d] != 1]
+    named = [d for d in others if str(d).lower() in _BAND_DIMS]
+    chosen = long or named[:1]
+    is_time = array[dim].dtype.kind in "mM" if dim in array.coords else str(dim) == "time"
+    if len(long) > 1 or (dim in long and is_time):
+        raise SceneError(
+            f"a scene is one image, and the DataArray has dimensions {dict(array.sizes)}; allowed "
+            f"are rows, columns and at most one of bands: select one of {', '.join(map(str, long))}"
+            f", for example with isel({long[0]}=0)"
+        )
+    return dim in chosen
+
+
+def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
+    by_name = {str(dim).lower(): str(dim) for dim in sizes}
+    for y, x in _DIMS:
+        if y in by_name and x in by_name:
+            return by_name[y], by_name[x]
+    dims = [str(dim) for dim in sizes]
+    if len(dims) == 2 and all(dim.startswith("dim_") for dim in dims):
+        return dims[0], dims[1]
+    raise SceneError(
+        f"{name} has dimensions {tuple(dims)}, and it takes rows called y and columns called x "
+        "(or lat and lon) to know the picture: rename them, for example with rename(dim_1='y', "
+        "dim_2='x')"
+    )
+
+
+def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
+    found: dict[tuple[str, str], list[str]] = {}
+    for key, variable in dataset.data_vars.items():
+        if variable.ndim >= 2 and str(key) not in ("spatial_ref", "crs"):
+            found.setdefault(_spatial_dims(variable.sizes, f"{name}, {key!r},"), []).append(
+                str(key)
+            )
+    if len(found) != 1:
+        raise SceneError(
+            f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
+            f"bands of one image; allowed are {ALLOWED}: pick them with dataset[['red', 'green']]"
+        )
+    ((dims, names),) = found.items()
+    if len(names) == 1:
+        return _image_of_array(dataset[names[0]])
+    images = [_image_of_array(dataset[key]) for key in names]
+    for image in images:
+        if image.bands.band_dim is not None:
+            raise SceneError(
+                f"{image.bands.name} has bands of its own beside the other variables of {name}; "
+                f"allowed are {ALLOWED}: pick it with dataset[name]"
+            )
+    layers = tuple(image.bands.layers[0] for image in images)
+    return ArrayImage(ArrayBands(name, layers, dims), tuple(names), images[0].obj)
+
+
+def _levels_of_tree(tree: xr.DataTree) -> dict[int, ArrayImage]:
+    images = []
+    for node in tree.subtree:
+        dataset = node.to_dataset()
+        if any(variable.ndim >= 2 for variable in dataset.data_vars.values()):
+            images.append(_image_of_dataset(dataset, f"the group {node.path!r}"))
+    if not images:
+        raise SceneError(f"the DataTree holds no image in any group; allowed are {ALLOWED}")
+    images.sort(key=lambda image: -image.size[0] * image.size[1])
+    native = images[0]
+    levels = {0: native}
+    for image in images[1:]:
+        level = max(0, round(np.log2(max(native.size) / max(image.size))))
+        is_half = image.size == tuple(-(-side // (1 << level)) for side in native.size)
+        kinds = [(one.bands.count, one.bands.dtype) for one in (image, native)]
+        # groups of other sizes or types are something else than overviews of the largest one
+        if level and is_half and kinds[0] == kinds[1]:
+            levels.setdefault(level, image)
+    return levels

@@ -1,0 +1,466 @@
+"""xarray objects are scenes: the same pixels and places as files, whatever their form."""
+
+import gc
+import pickle
+import threading
+import weakref
+
+import dask
+import dask.array
+import numpy as np
+import pytest
+import rasterio
+import rioxarray  # noqa: F401 registers .rio
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.enums import Resampling
+from rasterio.transform import Affine
+
+from geofovea.errors import SceneError, SceneReadError
+from geofovea.tiling import Box, Tile, TileReader, open_scene, plan_radiometry
+from geofovea.tiling import array_levels as array_levels_module
+from geofovea.tiling.array_levels import halve
+
+UTM33 = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+
+
+def all_tiles(reader):
+    return [t for n in range(reader.pyramid.top_level + 1) for t in reader.pyramid.tiles(n)]
+
+
+def reader_of(obj, tile_size=64, bands=None):
+    scene = open_scene(obj)
+    return TileReader(scene, scene.pyramid(tile_size), plan_radiometry(scene, bands))
+
+
+def placed(image, dims=("band", "y", "x"), transform=UTM33, crs="EPSG:32633", name="rgb"):
+    """A DataArray as rioxarray writes one."""
+    array = xr.DataArray(image, dims=dims, name=name)
+    height, width = array.sizes["y"], array.sizes["x"]
+    x = transform.c + transform.a * (np.arange(width) + 0.5)
+    y = transform.f + transform.e * (np.arange(height) + 0.5)
+    return array.assign_coords(x=x, y=y).rio.write_crs(crs).rio.write_transform(transform)
+
+
+def assert_same_tiles(one, other, tolerance=0):
+    assert one.pyramid == other.pyramid
+    for tile in all_tiles(one):
+        a, b = one.read(tile), other.read(tile)
+        assert (a.valid == b.valid).all(), tile
+        assert np.abs(a.rgb.astype(int) - b.rgb).max() <= tolerance, tile
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("backing", ["numpy", "dask"])
+def test_an_array_gives_the_tiles_of_the_file_with_gdals_own_overviews(
+    make_tiled, texture, dtype, backing
+):
+    image = texture(512, 768, 3, dtype) * (1 if dtype == "uint8" else 7)
+    path = make_tiled(image, overviews=(2, 4, 8, 16))
+    data = image if backing == "numpy" else dask.array.from_array(image, chunks=(2, 100, 130))
+    # float averages may differ in the last bit, and a stretch can then round to the next grey
+    tolerance = 1 if dtype.startswith("float") else 0
+    bands = (1, 2, 3)
+    scene = open_scene(path)
+    file = TileReader(scene, scene.pyramid(64), plan_radiometry(scene, bands))
+    assert_same_tiles(file, reader_of(placed(data), bands=bands), tolerance)
+
+
+def test_levels_hold_what_gdal_averages_to_the_last_bit(make_tiled, texture):
+    image = texture(256, 512, 2, "uint16") * 251
+    path = make_tiled(image, overviews=(2, 4, 8), photometric="minisblack")
+    handle = open_scene(xr.DataArray(image, dims=("band", "y", "x"))).source.handle
+    for index in range(3):
+        with rasterio.open(path, overview_level=index) as overview:
+            assert (handle(index).read([1, 2]) == overview.read()).all()
+
+
+def test_nodata_is_left_out_of_averages_as_gdal_does(make_tiled, texture):
+    image = texture(256, 256, 2, "int16")
+    image[0, 30:99, 50:180] = -7
+    image[1, 60:120, :] = -7
+    path = make_tiled(image, nodata=-7, overviews=(2, 4), photometric="minisblack")
+    array = xr.DataArray(image, dims=("band", "y", "x"), attrs={"_FillValue": -7})
+    source = open_scene(array).source
+    for index in range(2):
+        with rasterio.open(path, overview_level=index) as overview:
+            known = overview.read_masks() > 0
+            assert ((source.handle(index).read_masks([1, 2]) > 0) == known).all()
+            assert (source.handle(index).read([1, 2]) == overview.read())[known].all()
+
+
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    dtype=st.sampled_from(["uint8", "int16", "uint32", "float32"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_halving_is_the_rounded_mean_of_the_valid_pixels(height, width, dtype, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 100, (2, height, width)).astype(dtype)
+    if dtype == "int16":
+        values -= 50
+    valid = rng.random((2, height, width)) < 0.7
+    half, half_valid = halve(values, valid)
+    assert half.dtype == values.dtype
+    for b, row, col in np.ndindex(2, -(-height // 2), -(-width // 2)):
+        place = b, slice(2 * row, 2 * row + 2), slice(2 * col, 2 * col + 2)
+        known = values[place][valid[place]].astype(float)
+        assert half_valid[b, row, col] == (len(known) > 0)
+        if len(known):
+            mean = known.mean()
+            rounded = mean if dtype == "float32" else np.sign(mean) * np.floor(abs(mean) + 0.5)
+            assert half[b, row, col] == pytest.approx(rounded, rel=1e-6)
+
+
+DIMS = [("band", "y", "x"), ("y", "x", "band"), ("x", "band", "y"), ("latitude", "longitude", "c")]
+
+
+@pytest.mark.parametrize("dims", DIMS)
+def test_dimensions_may_be_in_any_order(texture, dims):
+    image = texture(70, 90)
+    order = {"band": 0, "c": 0, "y": 1, "latitude": 1, "x": 2, "longitude": 2}
+    turned = xr.DataArray(np.transpose(image, [order[d] for d in dims]), dims=dims)
+    plain = xr.DataArray(image, dims=("band", "y", "x"))
+    assert_same_tiles(reader_of(plain), reader_of(turned))
+
+
+def test_a_dataset_has_a_band_in_each_variable_and_names_tell_colours(texture):
+    image = texture(64, 80, 4)
+    names = ("nir", "blue", "green", "red")
+    dataset = xr.Dataset({n: (("y", "x"), b) for n, b in zip(names, image, strict=True)})
+    dataset["spatial_ref"] = 0
+    reader = reader_of(dataset)
+    assert reader.scene.colorinterp == names
+    assert reader.radiometry.bands == (4, 3, 2)
+    assert reader.radiometry.warnings == ()
+    shown = reader.read(Tile(0, 0, 0)).rgb
+    assert (shown == np.moveaxis(image[[3, 2, 1], :64, :64], 0, -1)).all()
+
+
+@pytest.mark.parametrize("where", ["band", "colorinterp", "long_name"])
+def test_bands_of_an_array_have_colours_too(texture, where):
+    array = xr.DataArray(texture(10, 10), dims=("band", "y", "x"))
+    names = ["blue", "green", "red"]
+    if where == "long_name":
+        array.attrs["long_name"] = tuple(names)
+    else:
+        array = array.assign_coords({where: ("band", names)})
+    assert plan_radiometry(open_scene(array)).bands == (3, 2, 1)
+
+
+def test_a_single_time_step_or_band_is_flattened(texture):
+    image = texture(64, 64, 1)[None]
+    array = xr.DataArray(image, dims=("time", "band", "y", "x"))
+    assert open_scene(array).count == 1
+    assert reader_of(array).read(Tile(0, 0, 0)).valid.all()
+
+
+def test_opening_computes_nothing_and_a_tile_only_the_chunks_below_it():
+    touched = []
+
+    def make(block_info=None):
+        touched.append(tuple(start for start, _ in block_info[None]["array-location"]))
+        return np.ones(block_info[None]["chunk-shape"], "uint8")
+
+    chunks = ((3,), (256,) * 8, (256,) * 8)
+    data = dask.array.map_blocks(make, chunks=chunks, dtype="uint8", meta=np.empty((0, 0, 0), "u1"))
+    reader = reader_of(xr.DataArray(data, dims=("band", "y", "x")), 128)
+    assert touched == []
+    reader.read(Tile(0, 3, 5))
+    assert touched == [(0, 256, 512)]
+    touched.clear()
+    reader.read(Tile(2, 0, 1))
+    assert sorted(touched) == [(0, y, x) for y in (0, 256) for x in (512, 768)]
+
+
+def test_a_pass_over_the_scene_computes_each_chunk_once_in_bounded_pieces(monkeypatch):
+    monkeypatch.setattr(array_levels_module, "READ_AT_ONCE", 2**16)
+    monkeypatch.setattr(array_levels_module, "KEPT_BYTES", 2**16)
+    monkeypatch.setattr(array_levels_module, "PIECE_BYTES", 2**18)
+    touched = []
+
+    def make(block_info=None):
+        touched.append(block_info[None]["chunk-location"])
+        return np.full(block_info[None]["chunk-shape"], 77, "uint8")
+
+    chunks = ((128,) * 16, (128,) * 16)
+    data = dask.array.map_blocks(make, chunks=chunks, dtype="uint8", meta=np.empty((0, 0), "u1"))
+    reader = reader_of(xr.DataArray(data, dims=("y", "x")), 128)
+    with dask.config.set(scheduler="synchronous"):
+        overview = reader.read(reader.pyramid.overview)
+        assert len(touched) == len(set(touched)) == 16 * 16
+        base = [reader.read(tile) for tile in reader.pyramid.tiles(reader.pyramid.base_level)]
+    # the kept copy served what is coarser than it
+    assert len(touched) <= 2 * 16 * 16
+    for pixels in (overview, *base):
+        assert (pixels.rgb[pixels.valid] == 77).all()
+
+
+def test_the_stretch_of_an_array_is_that_of_the_file(make_tiled, texture):
+    image = texture(300, 400, 1, "uint16") * 31
+    image[0, :150] = 0
+    path = make_tiled(image, nodata=0)
+    array = placed(image)
+    array.attrs["nodata"] = 0
+    assert plan_radiometry(open_scene(array)).stretch == plan_radiometry(open_scene(path)).stretch
+
+
+@pytest.mark.parametrize("kind", ["nodata", "encoded", "nan", "alpha", "mask"])
+@pytest.mark.parametrize("backing", ["numpy", "dask"])
+def test_missing_pixels_of_arrays_are_never_valid_and_never_black(texture, kind, backing):
+    y, x = np.mgrid[:300, :400]
+    known = ((x - 200) ** 2 + (y - 150) ** 2 > 75**2) & (x > y / 5)
+    image = np.where(known, np.maximum(texture(300, 400), 60), 0).astype("uint8")
+    if kind == "nan":
+        image = np.where(known, texture(300, 400, 3, "float32"), np.nan)
+    if kind == "alpha":
+        image = np.concatenate([image, known[None].astype("uint8") * 255])
+    data = image if backing == "numpy" else dask.array.from_array(image, chunks=(1, 99, 101))
+    array = xr.DataArray(data, dims=("band", "y", "x"))
+    if kind == "nodata":
+        array.attrs["_FillValue"] = np.uint8(0)
+    elif kind == "encoded":
+        array.encoding["_FillValue"] = 0
+    elif kind == "alpha":
+        array = array.assign_coords(band=["red", "green", "blue", "alpha"])
+    elif kind == "mask":
+        array = array.assign_coords(mask=(("y", "x"), known))
+    reader = reader_of(array)
+    kinds = {"encoded": "nodata", "nan": "nodata", "mask": "internal"}
+    assert reader.scene.mask_kind == kinds.get(kind, kind)
+    for tile in all_tiles(reader):
+        pixels, box = reader.read(tile), reader.pyramid.box_scene(tile)
+        width, height = pixels.valid_size
+        truth = known[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+        if tile.level == 0:
+            assert (pixels.valid[:height, :width] == truth).all()
+        assert (pixels.rgb[~pixels.valid] == 128).all()
+        if kind != "nan":
+            assert pixels.rgb.min() >= 55
+    rgb, valid = reader.read_box(Box(3.5, 10, 390, 290.25), (93, 77))
+    assert (rgb[~valid] == 128).all()
+    assert 0.5 < valid.mean() < 1
+
+
+def test_boxes_are_resampled_as_those_of_a_file(make_tiled, texture):
+    image = texture(256, 320)
+    path = make_tiled(image, overviews=(2, 4, 8))
+    scene = open_scene(path)
+    file = TileReader(scene, scene.pyramid(64), plan_radiometry(scene))
+    array = reader_of(placed(image))
+    for box, shape in [
+        (Box(10, 20, 60, 50), (30, 50)),
+        (Box(-50, -50, 50, 50), (100, 100)),
+        (Box(100.5, 100.5, 102.25, 101), (64, 64)),
+        (Box(0, 0, 320, 256), (57, 71)),
+        (Box(7.25, 9.5, 250.5, 199), (40, 33)),
+    ]:
+        (rgb, valid), (rgb_file, valid_file) = (r.read_box(box, shape) for r in (array, file))
+        assert (valid == valid_file).all()
+        assert np.abs(rgb.astype(int) - rgb_file).max() <= 1, box
+
+
+def test_radar_is_shown_by_its_magnitude(make_raster):
+    rng = np.random.default_rng(0)
+    decibels = np.linspace(0, 60, 512)[None, :].repeat(512, axis=0)
+    phase = rng.uniform(0, 2 * np.pi, decibels.shape)
+    slc = (10 ** (decibels / 20) * np.exp(1j * phase)).astype("complex64")
+    array = reader_of(xr.DataArray(slc, dims=("y", "x")))
+    file = reader_of(make_raster(slc[None], tiled=True, transform=UTM33))
+    assert array.scene.overviews == ()
+    assert array.radiometry.stretch == file.radiometry.stretch
+    overview = array.pyramid.overview
+    assert np.abs(array.read(overview).rgb.astype(int) - file.read(overview).rgb).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["coordinates", "transform only"])
+@pytest.mark.parametrize("signs", [(1, -1), (1, 1), (-1, -1), (-1, 1)])
+def test_the_place_is_rioxarrays_for_rising_and_falling_axes(texture, order, signs):
+    transform = Affine(2.5 * signs[0], 0, 4e5, 0, 1.25 * signs[1], 6e6)
+    array = placed(texture(40, 60), transform=transform)
+    if order == "transform only":
+        array = array.drop_vars(["x", "y"])
+    scene = open_scene(array)
+    assert scene.transform == tuple(transform)[:6]
+    assert scene.crs.to_epsg() == 32633
+    assert scene.gsd_m == pytest.approx((2.5 * 1.25) ** 0.5)
+
+
+def test_a_selection_lies_where_its_coordinates_say(texture):
+    whole = placed(texture(100, 120))
+    part = whole[:, 10:90:1, 20:70]
+    assert open_scene(part).transform == (0.5, 0, 500_010, 0, -0.5, 5_399_995)
+    flipped = whole[:, ::-1]
+    assert open_scene(flipped).transform == (0.5, 0, 500_000, 0, 0.5, 5_400_000 - 50)
+    every_second = whole[:, ::2, ::2]
+    a, *_, e, _ = open_scene(every_second).transform
+    assert (a, e) == (1.0, -1.0)
+    assert tuple(part.rio.transform(recalc=True))[:6] == open_scene(part).transform
+    row = whole[:, 10:11]
+    assert open_scene(row).transform == (0.5, 0, 500_000, 0, -0.5, 5_399_995)
+
+
+def test_degrees_without_a_datum_are_wgs_84_as_climate_files_mean_them():
+    lon = ("lon", np.arange(10.05, 11, 0.1, "float32"), {"units": "degrees_east"})
+    lat = ("lat", np.arange(50.95, 50, -0.1, "float32"), {"units": "degrees_north"})
+    array = xr.DataArray(
+        np.ones((10, 10), "f4"), dims=("lat", "lon"), coords={"lat": lat, "lon": lon}
+    )
+    scene = open_scene(array)
+    assert scene.crs.to_epsg() == 4326
+    assert scene.transform == pytest.approx((0.1, 0, 10, 0, -0.1, 51), abs=1e-5)
+
+
+def test_pixels_counted_without_a_crs_are_no_place(texture):
+    plain = xr.DataArray(texture(30, 40), dims=("band", "y", "x"))
+    counted = plain.assign_coords(x=np.arange(40), y=np.arange(30))
+    for array in (plain, counted, counted.assign_coords(x=np.arange(40) + 0.5)):
+        assert open_scene(array).crs is None
+    assert open_scene(plain).georef == open_scene(counted).georef == "none"
+
+
+IMAGE = np.ones((3, 8, 9), "uint8")
+TIMES = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[ns]")
+REFUSED = {
+    "one dimension": (xr.DataArray(np.ones(5), dims="x"), "rows called y"),
+    "no dimensions": (xr.DataArray(1.0), "rows called y"),
+    "names that say nothing": (xr.DataArray(IMAGE), "rename"),
+    "four dimensions": (
+        xr.DataArray(IMAGE[None].repeat(2, 0), dims=("time", "band", "y", "x")), "isel"
+    ),
+    "a series": (
+        xr.DataArray(IMAGE, dims=("time", "y", "x"), coords={"time": TIMES}), r"isel\(time=0\)"
+    ),
+    "no rows": (xr.DataArray(IMAGE[:, :0], dims=("band", "y", "x")), "is empty"),
+    "no bands": (xr.DataArray(IMAGE[:0], dims=("band", "y", "x")), "is empty"),
+    "words": (xr.DataArray(np.full((4, 4), "a"), dims=("y", "x")), "allowed are integers"),
+    "objects": (xr.DataArray(np.full((4, 4), None), dims=("y", "x")), "allowed are integers"),
+    "days": (xr.DataArray(np.zeros((4, 4), "M8[ns]"), dims=("y", "x")), "allowed are integers"),
+    "truth": (xr.DataArray(np.zeros((4, 4), bool), dims=("y", "x")), "bool"),
+    "uneven steps": (
+        xr.DataArray(IMAGE[0], {"x": np.arange(9.0) ** 2, "y": np.arange(8)}, ("y", "x")),
+        "irregular",
+    ),
+    "equal places": (
+        xr.DataArray(IMAGE[0], dims=("y", "x"), coords={"x": np.ones(9), "y": np.arange(8)}),
+        "irregular",
+    ),
+    "an unknown CRS": (
+        xr.DataArray(IMAGE[0], dims=("y", "x"), attrs={"crs": "EPSG:nowhere"}), "PROJ does not know"
+    ),
+    "an empty Dataset": (xr.Dataset(), "allowed are"),
+    "two grids": (
+        xr.Dataset({"a": (("y", "x"), IMAGE[0]), "b": (("lat", "lon"), IMAGE[0])}), "allowed are"
+    ),
+    "two images": (
+        xr.Dataset({"a": (("c", "y", "x"), IMAGE), "b": (("c", "y", "x"), IMAGE)}), "allowed are"
+    ),
+    "an empty tree": (xr.DataTree(), "no image"),
+    "a list": ([1, 2], "allowed are"),
+    "a number": (7, "allowed are"),
+    "a numpy array": (IMAGE, "allowed are"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_no_image_is_refused_with_what_is_allowed(what):
+    obj, message = REFUSED[what]
+    with pytest.raises(SceneError, match=message):
+        open_scene(obj)
+
+
+def test_a_failing_chunk_is_a_read_error_that_names_the_place():
+    def fail(block):
+        raise ZeroDivisionError("bad chunk")
+
+    data = dask.array.zeros((64, 64), chunks=32, dtype="uint8").map_blocks(fail, dtype="uint8")
+    reader = reader_of(xr.DataArray(data, dims=("y", "x"), name="broken"), 32)
+    with pytest.raises(SceneReadError, match=r"'broken'.*rows 0 to 32.*bad chunk"):
+        reader.read(Tile(0, 0, 0))
+
+
+def test_a_tree_uses_its_coarser_groups(texture):
+    image = texture(256, 300)
+    groups = {
+        "0": image,
+        "1": np.full((3, 128, 150), 9, "u1"),
+        "odd": np.full((3, 99, 98), 5, "u1"),
+    }
+    groups["2"] = np.full((3, 64, 75), 200, "u1")
+    tree = xr.DataTree.from_dict(
+        {name: xr.Dataset({"a": (("band", "y", "x"), data)}) for name, data in groups.items()}
+    )
+    reader = reader_of(tree)
+    assert (reader.scene.width, reader.scene.height) == (300, 256)
+    assert (reader.read(Tile(0, 0, 0)).rgb == np.moveaxis(image[:, :64, :64], 0, -1)).all()
+    # each is what its group says, and what is coarser than all groups is made from the last
+    for level, value in ((1, 9), (2, 200), (3, 200)):
+        pixels = reader.read(Tile(level, 0, 0))
+        assert (pixels.rgb[pixels.valid] == value).all()
+
+
+def test_a_scene_of_arrays_can_be_pickled_and_has_an_identity_of_its_own(texture):
+    array = xr.DataArray(texture(100, 100), dims=("band", "y", "x"))
+    scene = open_scene(array)
+    copy = pickle.loads(pickle.dumps(scene))
+    assert copy.identity == scene.identity != open_scene(array).identity
+    readers = [TileReader(s, s.pyramid(64), plan_radiometry(s)) for s in (scene, copy)]
+    assert_same_tiles(*readers)
+
+
+def test_threads_read_the_same_pixels(texture):
+    data = dask.array.from_array(texture(512, 512), chunks=(3, 64, 64))
+    reader = reader_of(xr.DataArray(data, dims=("band", "y", "x")))
+    truth = {tile: reader.read(tile).rgb for tile in all_tiles(reader)}
+    wrong = []
+
+    def work():
+        wrong.extend(t for t in all_tiles(reader) if (reader.read(t).rgb != truth[t]).any())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert wrong == []
+
+
+def test_arrays_are_let_go_when_the_scene_is(texture):
+    class Pixels(np.ndarray):
+        """An array that can be watched."""
+
+    image = texture(100, 100).view(Pixels)
+    watched = weakref.ref(image)
+    reader = reader_of(xr.DataArray(image, dims=("band", "y", "x")))
+    reader.read(reader.pyramid.overview)
+    del image, reader
+    gc.collect()
+    assert watched() is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_window_of_any_level_is_the_same_in_pieces(data):
+    height, width = (data.draw(st.integers(1, 70)) for _ in range(2))
+    level = data.draw(st.integers(0, 4))
+    image = np.random.default_rng(0).integers(0, 255, (1, height, width)).astype("uint8")
+    scene = open_scene(xr.DataArray(image, dims=("band", "y", "x")))
+    levels = scene.source.levels
+    columns, rows = levels.size(level)
+    whole = levels.read((1,), level, slice(0, rows), slice(0, columns)).values
+    y0, x0 = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
+    y1 = data.draw(st.integers(y0 + 1, rows))
+    x1 = data.draw(st.integers(x0 + 1, columns))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(array_levels_module, "PIECE_BYTES", data.draw(st.integers(2, 2000)))
+        patch.setattr(array_levels_module, "READ_AT_ONCE", data.draw(st.integers(0, 500)))
+        patch.setattr(array_levels_module, "KEPT_BYTES", data.draw(st.integers(2, 4000)))
+        part = levels.read((1,), level, slice(y0, y1), slice(x0, x1)).values
+    assert (part == whole[:, y0:y1, x0:x1]).all()
+
+
+def test_resampling_keeps_the_words_of_rasterio(texture):
+    handle = open_scene(xr.DataArray(texture(40, 40), dims=("band", "y", "x"))).source.handle()
+    shape = (1, 10, 10)
+    assert handle.read([1], out_shape=shape, resampling=Resampling.average).shape == shape
+    assert handle.read([1], out_shape=shape).shape == shape
