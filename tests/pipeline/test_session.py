@@ -25,7 +25,13 @@ def boxes_of(answer):
     return [(item.tile, item.box_scene, item.tokens) for item in answer.evidence]
 
 
-ASKING_LITTLE = [name for name in REDUCTION_NAMES if make_reduction(name).requires <= {"scores"}]
+ALWAYS_THERE = {"scores", "levels", "tile_index", "boxes_scene"}
+ASKING_LITTLE = [
+    name
+    for name in REDUCTION_NAMES
+    if make_reduction(name).requires <= ALWAYS_THERE
+    and not getattr(make_reduction(name), "requires_one_of", None)
+]
 """Reductions that need no more than what every host gives."""
 
 
