@@ -71,10 +71,17 @@ class Recipe:
         return self.phases[-1]
 
     def pace_at(self, step: int) -> float:
-        """Factor of the learning rates: warm-up, then cosine."""
+        """Factor of the learning rates: warm-up, then cosine; again once vision is frozen.
+
+        Words are learnt after the eyes. In the tail of one long cosine they hardly are.
+        """
+        seeing = sum(phase.steps for phase in self.phases if not phase.vision_frozen)
+        is_later = seeing <= step and seeing < self.steps
+        begin, end = (seeing, self.steps) if is_later else (0, seeing)
         if step < self.warmup:
             return (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
+        begin = max(begin, self.warmup)
+        share = (step - begin) / max(1, end - begin)
         return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 

@@ -80,6 +80,7 @@ def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]
         levels=levels,
         overview_levels=overview_levels,
         palette=palette,
+        names=native.names,
     )
     all_attrs = {str(k): v for k, v in (dict(attrs) | dict(native.obj.attrs)).items()}
     return Scene(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import rasterio
@@ -43,11 +43,13 @@ class ArraySource(Source):
         levels: Their pixels.
         overview_levels: The level of each overview that the scene reports.
         palette: Colours of the indexes of a palette image.
+        names: What the bands are called; empty where nobody says.
     """
 
     levels: ArrayLevels = field(kw_only=True, compare=False, repr=False)
     overview_levels: tuple[int, ...] = field(kw_only=True, default=())
     palette: tuple[tuple[int, ...], ...] = field(kw_only=True, default=())
+    names: tuple[str, ...] = field(kw_only=True, default=())
 
     def handle(self, overview_level: int | None = None) -> ArrayHandle:
         """What reads the native image, or an overview by its index."""
@@ -65,6 +67,29 @@ class ArrayHandle:
         self.count = self._levels.native.count
         self.dtypes = (self._levels.native.dtype.name,) * self.count
         self.nodata = self._levels.missing.nodata
+        self.descriptions = source.names or (None,) * self.count
+        self.scales, self.offsets = (1.0,) * self.count, (0.0,) * self.count
+
+    # what a file says beyond its pixels, an array says in other ways or not at all
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open that could be closed."""
+
+    @property
+    def name(self) -> str:
+        """The name of its source."""
+        return self._source.path
+
+    @property
+    def mask_flag_enums(self) -> tuple[list[str], ...]:
+        """GDAL's flags of the masks of each band: none, for the masks of every level hold."""
+        return ([],) * self.count
+
+    def tags(self, *_: object, **__: object) -> dict[str, str]:
+        """No metadata in GDAL's domains."""
+        return {}
 
     def colormap(self, index: int) -> dict[int, tuple[int, ...]]:  # noqa: ARG002 one for all bands
         """RGBA of each index of a palette image."""

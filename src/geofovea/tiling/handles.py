@@ -205,6 +205,8 @@ def open_dataset(source: Source, **options: object) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
+    if isinstance(source, ArraySource):
+        return source.handle()
     check_current(source)
     with read_errors(source):
         if source.remote is not None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.windows import Window
 
+from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.handles import ALL_OVERVIEWS, open_handle
 from geofovea.tiling.missing import is_missing_part
 from geofovea.tiling.scene import Scene
@@ -66,7 +67,7 @@ def read_band_masks(
     is_copy = MaskFlags.per_dataset in flags and _is_other_file(handle, scene)
     if scene.mask_kind == "nodata" and not is_copy:
         masks = handle.read_masks(list(bands), **options) >= _HALF
-    elif scene.mask_kind == "internal" and not is_copy and handle.width < scene.width:
+    elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene) and not is_copy:
         masks = _masks_of_file(handle, scene, bands, options)
     elif scene.mask_kind in ("alpha", "internal") or is_copy:
         # one for all bands
@@ -83,6 +84,10 @@ def read_band_masks(
         )
         masks = declared if masks is None else masks & declared
     return masks
+
+
+def _has_doubtful_mask(handle: Any, scene: Scene) -> bool:
+    return handle.width < scene.width and not isinstance(scene.source, ArraySource)
 
 
 def _is_other_file(handle: Any, scene: Scene) -> bool:
