@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from geofovea.errors import GeometryError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.level_files import LevelFiles, level_files_of
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
 
@@ -44,6 +46,8 @@ class Scene:
         mask_kind: What marks missing pixels.
         georeference: How pixels relate to the ground.
         description: What the file says it shows (the TIFF tag ImageDescription), often nothing.
+        compression: Codec of the blocks in lower case, empty where the file names none.
+        interleave: ``pixel`` or ``band``, as GDAL reports it.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -65,6 +69,8 @@ class Scene:
     mask_kind: MaskKind
     georeference: Georeference
     description: str = ""
+    compression: str = ""
+    interleave: str = "pixel"
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
@@ -132,6 +138,11 @@ class Scene:
         is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
         return not is_sequential and not is_striped
 
+    @cached_property
+    def level_files(self) -> LevelFiles | None:
+        """The level files that its coarse tiles are read from; None where they need none."""
+        return level_files_of(self)
+
     def pyramid(self, tile_size: int, base_side: int = 0) -> Pyramid:
         """The pyramid over this scene.
 
@@ -196,6 +207,9 @@ def open_scene(
             mask_kind=_mask_kind(dataset),
             georeference=Georeference.from_dataset(dataset),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
+            compression=_structure(dataset, "COMPRESSION").lower(),
+            # a file of one band names no interleave that matters
+            interleave=_structure(dataset, "INTERLEAVE").lower() or "pixel",
         )
 
 
@@ -214,6 +228,10 @@ def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
             "it with smaller tiles: gdal_translate -co TILED=YES"
         )
     return height_block, width_block
+
+
+def _structure(dataset: Any, key: str) -> str:
+    return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
 
 
 def _color_name(color: int) -> str:
