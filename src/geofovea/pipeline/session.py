@@ -26,6 +26,7 @@ from geofovea.pipeline.answer import (
 )
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.memory import MemoryStop, peak_rss_mb
+from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.token_cache import TokenCache, TokenEntry
 from geofovea.regionfocus.allocation import keep_tokens
@@ -79,7 +80,9 @@ class SceneSession:
         self.scene = scene
         self.host = host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
-        self.reader = TileReader(scene, self.pyramid, plan_radiometry(scene, bands))
+        self.reader = TileReader(
+            scene, self.pyramid, plan_radiometry(scene, bands), progress=progress_bar
+        )
         self._cache = TokenCache(_CACHE_BYTES)
         self._open_seconds = open_seconds + time.perf_counter() - started
 
