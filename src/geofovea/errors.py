@@ -4,12 +4,14 @@
     ├── SceneError              a raster cannot serve as a scene
     │   ├── SceneNotFoundError      no such file
     │   ├── SceneRefusedError       the name or the format is not allowed by default
-    │   └── SceneReadError          the file opened, its pixels did not (damaged, truncated)
+    │   ├── SceneReadError          the file opened, its pixels did not (damaged, truncated)
+    │   └── LevelBuildError         its level files cannot be built within the limits
     ├── GeometryError           an impossible box, tile, level or window
     ├── BudgetError             a budget that no answer can keep
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
     ├── OutputError             a result cannot be written where it was asked for
+    │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
     └── MissingExtraError       an optional dependency is not installed
 
@@ -21,8 +23,10 @@ from __future__ import annotations
 __all__ = [
     "BudgetError",
     "DataError",
+    "DiskSpaceError",
     "GeoFoveaError",
     "GeometryError",
+    "LevelBuildError",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -54,6 +58,10 @@ class SceneReadError(SceneError):
     """A scene opened, but its pixels could not be read."""
 
 
+class LevelBuildError(SceneError):
+    """The level files of a scene cannot be built within the limits on pixels and time."""
+
+
 class GeometryError(GeoFoveaError):
     """A box, tile, level or window is impossible."""
 
@@ -72,6 +80,10 @@ class ModelError(GeoFoveaError):
 
 class OutputError(GeoFoveaError):
     """A result cannot be written where it was asked for."""
+
+
+class DiskSpaceError(OutputError):
+    """There is too little free disk space for what would be written."""
 
 
 class DataError(GeoFoveaError):

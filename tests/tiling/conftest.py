@@ -13,7 +13,7 @@ import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
 
-from geofovea.tiling import TileReader, open_scene, plan_radiometry
+from geofovea.tiling import TileReader, level_files, open_scene, plan_radiometry
 
 UTM33 = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
 
@@ -41,6 +41,19 @@ def _texture(height: int, width: int, bands: int = 3, dtype: str = "uint8") -> n
     waves = [np.sin(x / (17 + 3 * b)) + np.cos(y / (23 + 2 * b)) for b in range(bands)]
     image = 128 + 40 * np.stack(waves) + rng.normal(0, 4, (bands, height, width))
     return np.clip(image, 1, 255).astype(dtype)
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has a cache of its own, and never that of whoever runs the tests."""
+    monkeypatch.setenv("GEOFOVEA_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "levels"
+
+
+@pytest.fixture
+def small_counts_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenes of more than 100 x 100 pixels are treated as those of more than 16 Mpx."""
+    monkeypatch.setattr(level_files, "DECODE_ONCE_PIXELS", 10_000)
 
 
 @pytest.fixture(scope="session")

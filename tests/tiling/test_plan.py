@@ -4,6 +4,7 @@ import math
 import pickle
 
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -140,5 +141,16 @@ def test_an_inspection_names_levels_costs_and_remedies(make_raster, make_tiled, 
     sources = [level["source"] for level in report["levels"]]
     assert sources == ["native", "overview 1/2", "overview 1/4", "overview 1/4"]
     assert (report["crs"], report["gsd_m"]) == ("EPSG:32633", 0.5)
-    big = scene_of(32768, 32768)
-    assert any("gdaladdo" in note for note in inspect_scene(big, big.pyramid(336)).notes)
+
+
+def test_an_inspection_of_a_large_scene_without_overviews_says_what_will_be_built(tmp_path):
+    path = tmp_path / "big.tif"
+    profile = {"width": 32768, "height": 32768, "count": 1, "dtype": "uint8", "sparse_ok": True}
+    rasterio.open(path, "w", driver="GTiff", tiled=True, **profile).close()
+    big = open_scene(path)
+    report = inspect_scene(big, big.pyramid(336)).to_json()
+    assert report["way_in"] == "level_files"
+    assert report["level_files"]["builder"] == "streamed"
+    assert not report["level_files"]["are_built"]
+    # each level has a quarter of the pixels of the one before
+    assert 0.33 < report["level_files"]["most_bytes"] / 32768**2 < 0.34

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.cli_cache import cache
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES, REDUCTION_NAMES
 
@@ -40,6 +41,8 @@ class _Program(click.Group):
 def main() -> None:
     """Ask questions about satellite scenes of any size, with the evidence on the map."""
 
+
+main.add_command(cache)
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

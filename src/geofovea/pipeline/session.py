@@ -26,6 +26,7 @@ from geofovea.pipeline.answer import (
 )
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.memory import MemoryStop, peak_rss_mb
+from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.published_answer import answer_as_published
 from geofovea.pipeline.published_host import HasRegionFocus, PublishedHost
 from geofovea.pipeline.stage_clock import StageClock
@@ -87,7 +88,7 @@ class SceneSession:
         self.host = host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
-        self.reader = TileReader(scene, self.pyramid, radiometry)
+        self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
         self._cache = TokenCache(_CACHE_BYTES)
         self._empty: set[Tile] = set()
         self._no_features: Tensor | None = None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         scene_from_crs,
     )
     from geofovea.tiling.inspection import Inspection, inspect_scene
+    from geofovea.tiling.level_cache import clear_cache, list_cache, prepare
+    from geofovea.tiling.level_files import LevelFiles, LevelLimits, way_in
     from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
     from geofovea.tiling.radiometry import Radiometry, plan_radiometry
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Box",
     "Inspection",
+    "LevelFiles",
+    "LevelLimits",
     "Pyramid",
     "Radiometry",
     "ReadPlan",
@@ -34,16 +38,20 @@ __all__ = [
     "TilePixels",
     "TileReader",
     "area_m2",
+    "clear_cache",
     "crs_from_scene",
     "geometry_crs",
     "inspect_scene",
+    "list_cache",
     "lonlat_from_scene",
     "open_scene",
     "plan_box",
     "plan_radiometry",
     "plan_tile",
     "polygon_scene",
+    "prepare",
     "scene_from_crs",
+    "way_in",
 ]
 
 _HOMES = {
@@ -55,6 +63,12 @@ _HOMES = {
     "scene_from_crs": "geofovea.tiling.coordinates",
     "Inspection": "geofovea.tiling.inspection",
     "inspect_scene": "geofovea.tiling.inspection",
+    "clear_cache": "geofovea.tiling.level_cache",
+    "list_cache": "geofovea.tiling.level_cache",
+    "prepare": "geofovea.tiling.level_cache",
+    "LevelFiles": "geofovea.tiling.level_files",
+    "LevelLimits": "geofovea.tiling.level_files",
+    "way_in": "geofovea.tiling.level_files",
     "ReadPlan": "geofovea.tiling.plan",
     "plan_box": "geofovea.tiling.plan",
     "plan_tile": "geofovea.tiling.plan",

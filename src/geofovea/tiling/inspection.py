@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.tiling.level_cache import are_prepared, cache_folder
+from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.radiometry import describe_radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Inspection", "LevelInspection", "inspect_scene"]
+__all__ = ["Inspection", "LevelFilesInspection", "LevelInspection", "inspect_scene"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class LevelInspection:
         height: In level pixels.
         rows: Tiles from top to bottom.
         cols: Tiles from left to right.
-        source: ``native``, or which overview of the file serves it.
+        source: ``native``, or which overview of the file or which level file serves it.
         blocks_per_tile: Blocks of that image that the first tile touches.
         is_cheap: Whether reading that tile decodes little.
     """
@@ -39,6 +41,26 @@ class LevelInspection:
     source: str
     blocks_per_tile: int
     is_cheap: bool
+
+
+@dataclass(frozen=True)
+class LevelFilesInspection:
+    """What is built, once, before tiles of a scene can be read cheaply.
+
+    Attributes:
+        builder: ``streamed`` (GDAL, strip by strip), or ``pyvips`` for the copy of the native
+            image and ``streamed`` for the rest.
+        levels: Which levels are built; 0 is a tiled copy of the native image.
+        most_bytes: What they need on disk without compression, hence about at most.
+        folder: The cache that they are kept in.
+        are_built: Whether they are there already.
+    """
+
+    builder: LevelBuilder
+    levels: tuple[int, ...]
+    most_bytes: int
+    folder: str
+    are_built: bool
 
 
 @dataclass(frozen=True)
@@ -60,6 +82,8 @@ class Inspection:
         mask: ``none``, ``nodata``, ``alpha``, ``internal`` or ``declared``.
         block: ``(height, width)`` of a native block.
         levels: From native to the overview.
+        way_in: ``direct``, ``decode_once`` (in memory) or ``level_files``.
+        level_files: What is built on first use; None if nothing is.
         notes: What to know before asking, in plain words.
         shown: Which bands a question would see and how they are stretched, in plain words.
     """
@@ -78,6 +102,8 @@ class Inspection:
     mask: str
     block: tuple[int, int]
     levels: tuple[LevelInspection, ...]
+    way_in: WayIn
+    level_files: LevelFilesInspection | None
     notes: tuple[str, ...]
     shown: str = ""
 
@@ -88,6 +114,8 @@ class Inspection:
             plain["nodata"] = str(self.nodata)
         for key in ("bands", "block", "levels", "notes"):
             plain[key] = list(plain[key])
+        if self.level_files is not None:
+            plain["level_files"]["levels"] = list(self.level_files.levels)
         return plain
 
 
@@ -113,6 +141,7 @@ def inspect_scene(
     """
     shown, warnings = describe_radiometry(scene, bands, composite=composite, band_map=band_map)
     levels = tuple(_inspect_level(scene, pyramid, n) for n in range(pyramid.top_level + 1))
+    level_files = _inspect_level_files(scene)
     return Inspection(
         path=scene.path,
         driver=scene.driver,
@@ -128,8 +157,23 @@ def inspect_scene(
         mask=scene.mask_kind,
         block=scene.block_shape,
         levels=levels,
-        notes=(*_notes(scene, levels), *warnings),
+        way_in=way_in(scene),
+        level_files=level_files,
+        notes=(*_notes(scene, levels, level_files), *warnings),
         shown=shown,
+    )
+
+
+def _inspect_level_files(scene: Scene) -> LevelFilesInspection | None:
+    files = scene.level_files
+    if files is None:
+        return None
+    return LevelFilesInspection(
+        builder=files.builder,
+        levels=tuple(image.level for image in files.images),
+        most_bytes=files.most_bytes,
+        folder=str(cache_folder()),
+        are_built=are_prepared(scene),
     )
 
 
@@ -139,11 +183,23 @@ def _inspect_level(scene: Scene, pyramid: Pyramid, level: int) -> LevelInspectio
     plan = plan_tile(scene, pyramid, Tile(level, 0, 0))
     overview = plan.overview_level
     source = "native" if overview is None else f"overview 1/{scene.overviews[overview]}"
+    if plan.level_file is not None:
+        source = f"level file 1/{1 << plan.level_file}"
     return LevelInspection(level, width, height, rows, cols, source, plan.blocks, plan.is_cheap)
 
 
-def _notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> list[str]:
+def _notes(
+    scene: Scene, levels: tuple[LevelInspection, ...], level_files: LevelFilesInspection | None
+) -> list[str]:
     notes = []
+    if level_files is not None and not level_files.are_built:
+        kept = "levels" if level_files.levels[0] else "a tiled copy and its levels"
+        by = "pyvips and rasterio" if level_files.builder == "pyvips" else "rasterio"
+        notes.append(
+            f"the first question builds {kept} with {by}, at most about "
+            f"{level_files.most_bytes / 1e6:.0f} MB in {level_files.folder}, by reading the whole "
+            "file once; a COG needs none of it: gdal_translate -of COG"
+        )
     costly = [level.level for level in levels if not level.is_cheap]
     if not scene.overviews and costly:
         notes.append(
@@ -155,7 +211,8 @@ def _notes(scene: Scene, levels: tuple[LevelInspection, ...]) -> list[str]:
             f"tiles of level {', '.join(map(str, costly))} decode many pixels each; add overviews "
             "for the missing factors with gdaladdo, or rewrite as COG: gdal_translate -of COG"
         )
-    if not scene.has_random_access and scene.width * scene.height > 2**24:
+    native_is_sequential = not scene.has_random_access and way_in(scene) == "direct"
+    if native_is_sequential and scene.width * scene.height > 2**24:
         notes.append(
             "rows are stored one after another, so a small tile decodes much more than it shows; "
             "rewrite as COG: gdal_translate -of COG"

@@ -27,6 +27,7 @@ class ReadPlan:
 
     Attributes:
         overview_level: Index of the overview to read, None for the native image.
+        level_file: Level of the level file to read instead, None for an image of the scene's file.
         overview_factor: Native pixels per pixel of that image along x, exactly.
         window: ``(x, y, width, height)`` in pixels of that image; whole numbers in a 1:1 read.
         out_shape: ``(rows, cols)`` of the result.
@@ -45,6 +46,7 @@ class ReadPlan:
     resampling: ReadResampling
     blocks: int
     block_shape: tuple[int, int]
+    level_file: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.out_shape) < 1 or min(self.window[2:]) <= 0:
@@ -68,12 +70,13 @@ class ReadPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """The native image or an overview, with its real size."""
+    """The native image, an overview or a level file, with its real size."""
 
     overview_level: int | None
     width: int
     height: int
     block_shape: tuple[int, int]
+    level_file: int | None = None
 
 
 def plan_tile(scene: Scene, pyramid: Pyramid, tile: Tile) -> ReadPlan:
@@ -116,9 +119,7 @@ def _coarsest_image(scene: Scene, step_x: float, step_y: float) -> _Image:
 
     Writers round the size of an overview up or down, so the whole steps decide.
     """
-    images = [_Image(None, scene.width, scene.height, scene.block_shape)]
-    overviews = zip(scene.overview_sizes, scene.overview_blocks, strict=True)
-    images += [_Image(k, *size, block) for k, (size, block) in enumerate(overviews)]
+    images = _images(scene)
     fine_enough = [
         image
         for image in images[1:]
@@ -126,6 +127,23 @@ def _coarsest_image(scene: Scene, step_x: float, step_y: float) -> _Image:
         and scene.height // step_y <= image.height <= scene.height
     ]
     return min(fine_enough, key=lambda image: image.width * image.height, default=images[0])
+
+
+def _images(scene: Scene) -> list[_Image]:
+    """All images that may be read, the native one first; level files need not be built yet."""
+    files = scene.level_files
+    native = _Image(None, scene.width, scene.height, scene.block_shape)
+    overviews = [
+        _Image(index, *size, block)
+        for index, (size, block) in enumerate(
+            zip(scene.overview_sizes, scene.overview_blocks, strict=True)
+        )
+    ]
+    if files is None:
+        return [native, *overviews]
+    levels = [_Image(None, i.width, i.height, i.block_shape, i.level) for i in files.images]
+    # a tiled copy stands for all that the file holds, which has no random access
+    return levels if files.copies_native else [native, *overviews, *levels]
 
 
 def _window(scene: Scene, image: _Image, box: Box) -> tuple[float, float, float, float]:
@@ -162,4 +180,5 @@ def _plan(
         resampling=resampling,
         blocks=blocks,
         block_shape=image.block_shape,
+        level_file=image.level_file,
     )

@@ -15,8 +15,10 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from geofovea.errors import GeometryError
+from geofovea.errors import GeometryError, SceneReadError
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.level_cache import PreparedLevels, Progress, prepare
+from geofovea.tiling.level_files import LevelLimits, way_in
 from geofovea.tiling.limits import check_read
 from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -26,7 +28,6 @@ from geofovea.tiling.source import Source
 
 __all__ = ["TilePixels", "TileReader"]
 
-DECODE_ONCE_PIXELS = 16 * 2**20
 _MAX_SUPERSAMPLING = 4
 _COPY_BLOCK = 256
 
@@ -71,11 +72,27 @@ class TileReader:
 
     A small PNG, JPEG or striped file would decode most of its rows again for every tile. Its
     native image is decoded once instead, and kept as a tiled file in memory for as long as the
-    reader lives (16 Mpx at most); plans are carried out on it as on the file.
+    reader lives (16 Mpx at most); plans are carried out on it as on the file. A large scene
+    without overviews has level files, which are built when the first plan names one.
     """
 
-    def __init__(self, scene: Scene, pyramid: Pyramid, radiometry: Radiometry) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        pyramid: Pyramid,
+        radiometry: Radiometry,
+        *,
+        limits: LevelLimits | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         """Join what the reads need.
+
+        Args:
+            scene: What to read.
+            pyramid: Its levels and tiles.
+            radiometry: How its pixels become RGB.
+            limits: What building its level files may cost.
+            progress: Shows how far that is.
 
         Raises:
             GeometryError: If the pyramid is not that of the scene, or a band does not exist.
@@ -92,7 +109,10 @@ class TileReader:
         self.scene = scene
         self.pyramid = pyramid
         self.radiometry = radiometry
+        self._limits = limits
+        self._progress = progress
         self._lock = threading.Lock()
+        self._levels: PreparedLevels | None = None
         self._copy: Source | None = None
         self._copy_handles = threading.local()
 
@@ -102,6 +122,8 @@ class TileReader:
         Raises:
             GeometryError: If the tile is not on the pyramid's grid.
             SceneReadError: If the file is damaged.
+            LevelBuildError: If level files are needed and would cost more than allowed.
+            OutputError: If they cannot be written.
         """
         plan = plan_tile(self.scene, self.pyramid, tile)
         rows, cols = plan.out_shape
@@ -133,8 +155,53 @@ class TileReader:
         return rgb, valid
 
     def _execute(self, plan: ReadPlan) -> tuple[RGB, Mask]:
-        scene, bands = self.scene, self.radiometry.bands
-        check_read(scene.path, plan.decoded_pixels)
+        if plan.level_file is None:
+            return self._execute_on_scene(plan)
+        levels = self._prepared()
+        try:
+            return self._execute_on_level(plan, levels.source(plan.level_file))
+        except SceneReadError:
+            # the file was damaged or removed under our hands: build it again, once
+            levels.discard()
+            return self._execute_on_level(plan, self._prepared().source(plan.level_file))
+
+    def _prepared(self) -> PreparedLevels:
+        """The level files, checked; one thread builds them and the others wait for it."""
+        with self._lock:
+            levels = self._levels
+            if levels is None or not levels.is_current:
+                levels = prepare(self.scene, limits=self._limits, progress=self._progress)
+                if levels is None:
+                    raise GeometryError(f"{self.scene.path!r} has no level files to read from")
+                self._levels = levels
+            return levels
+
+    def _execute_on_level(self, plan: ReadPlan, source: Source) -> tuple[RGB, Mask]:
+        files = self.scene.level_files
+        with gdal_settings(), read_errors(source):
+            handle = open_handle(source)
+            files = self.scene.level_files
+            if files is None or not files.is_expanded:
+                return self._read(plan, handle, self.radiometry.bands)
+            # a palette has become three bands, complex numbers have kept theirs
+            bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
+            options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
+            options["out_shape"] = (len(bands), *plan.out_shape)
+            values = handle.read(bands, **options)
+            valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
+        return self.radiometry.finish(values, valid), valid
+
+    def _execute_on_scene(self, plan: ReadPlan) -> tuple[RGB, Mask]:
+        bands, source = self.radiometry.bands, self.scene.source
+        check_read(self.scene.path, plan.decoded_pixels)
+        with gdal_settings(), read_errors(source):
+            if plan.overview_level is None and self._decodes_once:
+                return self._read(plan, self._copy_handle(), tuple(range(1, len(bands) + 1)))
+            return self._read(plan, open_handle(source, plan.overview_level), bands)
+
+    def _read(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
+        """Carry out a plan on an image of stored numbers."""
+        scene = self.scene
         resampling, sampling = Resampling[plan.resampling], 1
         if self.radiometry.needs_expansion and resampling is not Resampling.nearest:
             # Indexes and phases must not be averaged: pick stored pixels on a finer grid, expand
@@ -143,14 +210,9 @@ class TileReader:
             sampling = min(_MAX_SUPERSAMPLING, math.ceil(plan.decimation))
         rows, cols = (side * sampling for side in plan.out_shape)
         options = {"window": Window(*plan.window), "resampling": resampling}
-        with gdal_settings(), read_errors(scene.source):
-            if plan.overview_level is None and self._decodes_once:
-                handle, read_bands = self._copy_handle(), tuple(range(1, len(bands) + 1))
-            else:
-                handle, read_bands = open_handle(scene.source, plan.overview_level), bands
-            array = handle.read(list(read_bands), out_shape=(len(bands), rows, cols), **options)
-            masks = len(bands) if scene.mask_kind == "nodata" else 1
-            marked = read_valid(handle, scene, read_bands, out_shape=(masks, rows, cols), **options)
+        array = handle.read(list(bands), out_shape=(len(bands), rows, cols), **options)
+        masks = len(bands) if scene.mask_kind == "nodata" else 1
+        marked = read_valid(handle, scene, bands, out_shape=(masks, rows, cols), **options)
         valid = np.ones((rows, cols), bool) if marked is None else marked
         values, valid = self.radiometry.expand(array, valid)
         if sampling > 1:
@@ -159,12 +221,7 @@ class TileReader:
 
     @property
     def _decodes_once(self) -> bool:
-        scene = self.scene
-        pixels = scene.width * scene.height
-        is_small = pixels <= DECODE_ONCE_PIXELS
-        # those of a JPEG are not stored: each costs a decode of the rows above, like the image
-        has_overviews = bool(scene.overviews) and scene.driver != "JPEG"
-        return is_small and not scene.has_random_access and not has_overviews
+        return way_in(self.scene) == "decode_once"
 
     def _copy_handle(self) -> Any:
         handle = getattr(self._copy_handles, "handle", None)

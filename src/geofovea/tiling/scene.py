@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.level_files import LevelFiles, level_files_of
 from geofovea.tiling.limits import check_sequential
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.pyramid import Box, Pyramid
@@ -50,6 +52,8 @@ class Scene:
         georeference: How pixels relate to the ground.
         description: What the file says it shows (the TIFF tag ImageDescription), often nothing.
         missing: What the caller declared missing besides alpha and masks, instead of ``nodata``.
+        compression: Codec of the blocks in lower case, empty where the file names none.
+        interleave: ``pixel`` or ``band``, as GDAL reports it.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -72,6 +76,8 @@ class Scene:
     georeference: Georeference
     description: str = ""
     missing: Missing | None = None
+    compression: str = ""
+    interleave: str = "pixel"
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
@@ -139,6 +145,11 @@ class Scene:
         is_sequential = self.driver in ("PNG", "JPEG")
         is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
         return not is_sequential and not is_striped
+
+    @cached_property
+    def level_files(self) -> LevelFiles | None:
+        """The level files that its coarse tiles are read from; None where they need none."""
+        return level_files_of(self)
 
     def pyramid(self, tile_size: int, base_side: int = 0) -> Pyramid:
         """The pyramid over this scene.
@@ -229,6 +240,9 @@ def open_scene(
             georeference=Georeference.from_dataset(dataset),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
             missing=missing,
+            compression=_structure(dataset, "COMPRESSION").lower(),
+            # a file of one band names no interleave that matters
+            interleave=_structure(dataset, "INTERLEAVE").lower() or "pixel",
         )
 
 
@@ -247,6 +261,10 @@ def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
             "it with smaller tiles: gdal_translate -co TILED=YES"
         )
     return height_block, width_block
+
+
+def _structure(dataset: Any, key: str) -> str:
+    return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
 
 
 def _color_name(color: int) -> str:

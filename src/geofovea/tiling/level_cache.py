@@ -1,0 +1,388 @@
+"""Where level files are kept: built once, found again, never half, never those of an older file.
+
+A scene's files lie in one folder whose name is a hash of all that they depend on. They are written
+into a folder aside, under a lock, and renamed into place together with a record of their sizes and
+times; a file that is not as recorded is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import (
+    DiskSpaceError,
+    GeometryError,
+    LevelBuildError,
+    OutputError,
+    SceneError,
+)
+from geofovea.tiling.level_building import build_level_files, file_source
+from geofovea.tiling.level_files import LevelFiles, LevelLimits
+from geofovea.tiling.scene import Scene
+from geofovea.tiling.source import Source
+
+__all__ = [
+    "CacheEntry",
+    "PreparedLevels",
+    "Progress",
+    "are_prepared",
+    "cache_folder",
+    "clear_cache",
+    "list_cache",
+    "prepare",
+]
+
+CACHE_VARIABLE = "GEOFOVEA_CACHE_DIR"
+
+Progress = Callable[[str], AbstractContextManager[Callable[[float], None]]]
+"""Given a title, a context whose value takes the share that is done, in [0, 1]."""
+
+_FORMAT = 1  # counts up when the same source gives other level files
+_RECORD = "record.json"
+_ASIDE = "building-"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLevels:
+    """Level files that are there.
+
+    Attributes:
+        folder: Where they lie.
+        sources: Level and file of each.
+    """
+
+    folder: Path
+    sources: tuple[tuple[int, Source], ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all files are still as they were built."""
+        return all(source.is_current for _, source in self.sources)
+
+    def source(self, level: int) -> Source:
+        """The file of one level.
+
+        Raises:
+            GeometryError: If there is none.
+        """
+        for number, source in self.sources:
+            if number == level:
+                return source
+        raise GeometryError(f"there is no level file {level} in {self.folder}")
+
+    def discard(self) -> None:
+        """Make sure that the files are built again when they are next needed."""
+        (self.folder / _RECORD).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """What is kept of one scene.
+
+    Attributes:
+        scene: Absolute path of the scene's file.
+        folder: Where the level files lie.
+        levels: Which levels there are.
+        bytes: Size of all files.
+        builder: What made them.
+        built: When, in seconds since 1970.
+        state: ``current``; ``stale``, for another state of the scene's file; or ``damaged``.
+    """
+
+    scene: str
+    folder: str
+    levels: tuple[int, ...]
+    bytes: int
+    builder: str
+    built: float
+    state: str
+
+
+def cache_folder() -> Path:
+    """``$GEOFOVEA_CACHE_DIR``, else the folder for caches of this user and system."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("geofovea", appauthor=False))
+
+
+def are_prepared(scene: Scene) -> bool:
+    """Whether the level files of a scene are there; builds and reads nothing."""
+    files = scene.level_files
+    return files is not None and _found(_folder_of(scene, files), files) is not None
+
+
+def prepare(
+    scene: Scene, *, limits: LevelLimits | None = None, progress: Progress | None = None
+) -> PreparedLevels | None:
+    """Make sure that the level files of a scene are there.
+
+    The first caller builds them; others, in this or another process, wait for it.
+
+    Args:
+        scene: The scene.
+        limits: What a build may cost.
+        progress: Shows how far a build is, if there is one.
+
+    Returns:
+        The files; None if the scene needs none.
+
+    Raises:
+        LevelBuildError: If the scene is too large or the build takes too long.
+        DiskSpaceError: If the disk has too little space.
+        OutputError: If the cache cannot be written.
+        SceneReadError: If the scene is damaged or has changed.
+    """
+    files = scene.level_files
+    if files is None:
+        return None
+    folder = _folder_of(scene, files)
+    found = _found(folder, files)
+    if found is not None:
+        return found
+    limits = limits or LevelLimits()
+    _check_pixels(scene, limits)
+    with _locked(folder, limits):
+        found = _found(folder, files)  # another one may have built them meanwhile
+        if found is None:
+            found = _built(scene, files, folder, limits, progress)
+    return found
+
+
+def list_cache() -> list[CacheEntry]:
+    """All that is kept, largest first."""
+    entries = [_entry(path.parent) for path in sorted(_levels_folder().glob(f"*/{_RECORD}"))]
+    return sorted((e for e in entries if e is not None), key=lambda entry: -entry.bytes)
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove all level files that no process is building.
+
+    Returns:
+        How many scenes and how many bytes were removed.
+
+    Raises:
+        OutputError: If something cannot be removed.
+    """
+    from filelock import FileLock, Timeout
+
+    scenes, size = 0, 0
+    for lock_path in sorted(_levels_folder().glob("*.lock")):
+        folder = lock_path.with_suffix("")
+        try:
+            with FileLock(lock_path, timeout=0):
+                size += _bytes_in(folder)
+                scenes += folder.is_dir()
+                for path in (folder, *_levels_folder().glob(f"{_ASIDE}{folder.name}-*")):
+                    _remove(path)
+        except Timeout:
+            continue
+    return scenes, size
+
+
+def _levels_folder() -> Path:
+    return cache_folder() / "levels"
+
+
+def _folder_of(scene: Scene, files: LevelFiles) -> Path:
+    """The folder of a scene, named by all that its level files depend on."""
+    parts = {
+        "format": _FORMAT,
+        "scene": scene.identity,
+        "mask": scene.mask_kind,
+        "nodata": repr(scene.nodata),
+        "files": asdict(files),
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return _levels_folder() / digest[:32]
+
+
+def _found(folder: Path, files: LevelFiles) -> PreparedLevels | None:
+    """The files of a folder, if each is there and exactly as it was built."""
+    record = _record(folder)
+    if record is None:
+        return None
+    sources = []
+    for image in files.images:
+        built = record["files"].get(image.name)
+        if built is None:
+            return None
+        try:
+            source = file_source(folder / image.name)
+        except SceneError:
+            return None
+        if (source.size_bytes, source.mtime_ns) != (built["bytes"], built["mtime_ns"]):
+            return None
+        sources.append((image.level, source))
+    return PreparedLevels(folder, tuple(sources))
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        sizes = [(int(f["bytes"]), int(f["mtime_ns"])) for f in record["files"].values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return record if sizes and all(size > 0 for size, _ in sizes) else None
+
+
+def _check_pixels(scene: Scene, limits: LevelLimits) -> None:
+    pixels = scene.width * scene.height
+    if pixels > limits.pixels:
+        raise LevelBuildError(
+            f"{scene.path!r} has {pixels:.3g} pixels and no overviews for its coarse levels, which "
+            f"are built for at most {limits.pixels:.3g}; build overviews with gdaladdo -r average, "
+            "or rewrite it: gdal_translate -of COG"
+        )
+
+
+@contextmanager
+def _locked(folder: Path, limits: LevelLimits) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_suffix(".lock"), timeout=limits.seconds)
+        lock.acquire()
+    except Timeout as error:
+        raise LevelBuildError(
+            f"another process has been building the level files in {folder} for more than "
+            f"{limits.seconds:g} s; end it, or try again later"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"the cache {folder.parent} cannot be written: {error.strerror or error}; set "
+            f"{CACHE_VARIABLE} to a folder that can"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _built(
+    scene: Scene, files: LevelFiles, folder: Path, limits: LevelLimits, progress: Progress | None
+) -> PreparedLevels:
+    """Build under the lock: what lies about aside was left by a build that was killed."""
+    for leftover in folder.parent.glob(f"{_ASIDE}{folder.name}-*"):
+        _remove(leftover)
+    _check_space(scene, files, folder, limits)
+    started = time.monotonic()
+    deadline = started + limits.seconds
+    title = f"level files of {Path(scene.path).name}"
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(f"{folder.parent} cannot be written: {error.strerror}") from error
+    try:
+        with progress(title) if progress else nullcontext(_ignore) as show:
+
+            def watch(share: float) -> None:
+                if time.monotonic() > deadline:
+                    raise LevelBuildError(
+                        f"building the level files of {scene.path!r} took more than "
+                        f"{limits.seconds:g} s; build overviews with gdaladdo -r average instead"
+                    )
+                show(share)
+
+            build_level_files(scene, files, aside, watch)
+        _write_record(scene, files, aside, time.monotonic() - started)
+        _remove(folder)
+        aside.rename(folder)
+    except OSError as error:
+        raise OutputError(f"{folder} could not be written: {error.strerror or error}") from error
+    finally:
+        _remove(aside)
+    found = _found(folder, files)
+    if found is None:
+        raise OutputError(f"the level files in {folder} vanished at once; is somebody clearing it?")
+    return found
+
+
+def _ignore(_share: float) -> None:
+    return None
+
+
+def _check_space(scene: Scene, files: LevelFiles, folder: Path, limits: LevelLimits) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    needed = files.most_bytes + limits.spare_bytes
+    if free < needed:
+        raise DiskSpaceError(
+            f"the level files of {scene.path!r} may need {needed / 1e9:.1f} GB, and "
+            f"{folder.parent} has {free / 1e9:.1f} GB free; run geofovea cache clear, or "
+            f"set {CACHE_VARIABLE} to a folder on another disk"
+        )
+
+
+def _write_record(scene: Scene, files: LevelFiles, folder: Path, seconds: float) -> None:
+    sources = {image.name: file_source(folder / image.name) for image in files.images}
+    record = {
+        "scene": scene.source.path,
+        "scene_bytes": scene.size_bytes,
+        "scene_mtime_ns": scene.mtime_ns,
+        "builder": files.builder,
+        "built": time.time(),
+        "seconds": round(seconds, 3),
+        "levels": [image.level for image in files.images],
+        "files": {
+            name: {"bytes": source.size_bytes, "mtime_ns": source.mtime_ns}
+            for name, source in sources.items()
+        },
+    }
+    (folder / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _entry(folder: Path) -> CacheEntry | None:
+    record = _record(folder)
+    if record is None:
+        return None
+    state = "current"
+    files = record["files"].items()
+    if not all(_is_as_recorded(folder / name, f["bytes"], f["mtime_ns"]) for name, f in files):
+        state = "damaged"
+    elif not _is_as_recorded(
+        Path(record["scene"]), record["scene_bytes"], record["scene_mtime_ns"]
+    ):
+        state = "stale"
+    return CacheEntry(
+        scene=record["scene"],
+        folder=str(folder),
+        levels=tuple(record["levels"]),
+        bytes=_bytes_in(folder),
+        builder=record["builder"],
+        built=record["built"],
+        state=state,
+    )
+
+
+def _is_as_recorded(path: Path, size: int, mtime_ns: int) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be removed: {error.strerror or error}") from error

@@ -1,0 +1,134 @@
+"""A tiled copy of a PNG, JPEG or striped TIFF, made by libvips in a process of its own.
+
+libvips decodes such files from top to bottom in one pass with little memory, faster than GDAL. It
+runs in a child process because a process that forks after it used libvips leaves children that hang
+for ever, and because a damaged file then can take nothing down with it. The copy is not compressed:
+the libraries in the wheel can only do so several times slower than the whole copy takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from geofovea.errors import SceneReadError
+from geofovea.tiling import vips_worker
+from geofovea.tiling.handles import open_dataset, read_errors
+from geofovea.tiling.level_files import BLOCK_SIDE
+from geofovea.tiling.scene import Scene
+from geofovea.tiling.source import Source
+
+__all__ = ["copy_with_vips"]
+
+_CHECKED_ROWS = 64
+_SECONDS_BETWEEN_LOOKS = 0.1
+# two decoders of one JPEG differ most where they enlarge its colours
+_MOST_JPEG_DIFFERENCE = 4.0
+
+_log = logging.getLogger(__name__)
+
+
+def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> bool:
+    """Write the native image of a scene as a tiled TIFF.
+
+    Args:
+        scene: A scene whose layout libvips knows, with the builder ``pyvips``.
+        path: The file to write.
+        watch: Is told the share that is done; may raise to end the copy.
+
+    Returns:
+        Whether the file is there and shows what GDAL shows; False asks for another way.
+
+    Raises:
+        SceneReadError: If libvips finds a PNG or JPEG damaged, which GDAL would not tell.
+    """
+    code, reason = _run(scene, path, "warning", watch)
+    if code == vips_worker.VIPS_FAILED and scene.driver in ("PNG", "JPEG"):
+        # a warning may be about a colour profile; missing pixels are found without them
+        code, reason = _run(scene, path, "truncated", watch)
+        if code == vips_worker.VIPS_FAILED:
+            raise SceneReadError(
+                f"{scene.path!r} could not be read: {reason}; copy or download it again if it is "
+                "damaged"
+            )
+    if code == 0 and _is_same(scene, path):
+        return True
+    _log.info("libvips did not copy %s (%s); rasterio will", scene.path, reason or "it differs")
+    path.unlink(missing_ok=True)
+    return False
+
+
+class _Listener(threading.Thread):
+    """Reads what the child says: shares that are done, or complaints."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__(daemon=True)
+        self._lines = lines
+        self.share = 0.0
+        self.complaint = ""
+
+    def run(self) -> None:
+        for line in self._lines:
+            try:
+                self.share = float(line)
+            except ValueError:
+                self.complaint = line.strip() or self.complaint
+
+
+def _run(scene: Scene, path: Path, fail_on: str, watch: Callable[[float], None]) -> tuple[int, str]:
+    """Run the child to its end; its exit code and its last complaint."""
+    command = [sys.executable, "-m", vips_worker.__name__]
+    command += [scene.source.path, str(path), fail_on, str(BLOCK_SIDE)]
+    with subprocess.Popen(  # noqa: S603, the program is this Python, the names are no shell's
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as child:
+        listener = _Listener(child.stdout or ())
+        listener.start()
+        try:
+            while child.poll() is None:
+                watch(listener.share)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_SECONDS_BETWEEN_LOOKS)
+        finally:
+            child.kill()  # where the watch ended the build, nothing may go on writing
+            listener.join()
+        return child.wait(), listener.complaint
+
+
+def _is_same(scene: Scene, path: Path) -> bool:
+    """Whether the copy has the shape of the scene, and its first rows the same pixels.
+
+    Finds what the layout does not tell: inverted grey, single bits, other colour spaces.
+    """
+    rows = min(_CHECKED_ROWS, scene.height)
+    window = Window(0, 0, scene.width, rows)
+    with rasterio.open(path, "r+", driver="GTiff") as copy:
+        if (copy.width, copy.height, copy.count) != (scene.width, scene.height, scene.count):
+            return False
+        if copy.dtypes[0] != scene.dtype:
+            return False
+        if "alpha" in [ColorInterp(c).name for c in copy.colorinterp]:
+            copy.colorinterp = [ColorInterp.undefined] * copy.count
+        if scene.transform is not None:
+            copy.transform = Affine(*scene.transform)
+    with open_dataset(Source(str(path), "GTiff")) as copy:
+        if "all_valid" not in [flag.name for flag in copy.mask_flag_enums[0]]:
+            return False
+        copied = copy.read(window=window).astype(np.int32)
+    with read_errors(scene.source), open_dataset(scene.source) as dataset:
+        truth = dataset.read(window=window).astype(np.int32)
+    difference = np.abs(copied - truth)
+    if scene.driver == "JPEG" or scene.compression in ("jpeg", "webp"):
+        return float(difference.mean()) <= _MOST_JPEG_DIFFERENCE
+    return not difference.any()

@@ -1,0 +1,50 @@
+"""The child process of ``vips_copy``: knows libvips alone, so that it starts fast.
+
+Run as ``python -m geofovea.tiling.vips_worker SOURCE TARGET FAIL_ON BLOCK_SIDE``. Prints the share
+that is done; what else it prints is a complaint.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["VIPS_FAILED"]
+
+VIPS_FAILED = 3
+"""Exit code: libvips is there, and refused the source or the target."""
+
+
+def _show(_image: object, progress: object) -> None:
+    try:
+        print(progress.percent / 100, flush=True)  # type: ignore[attr-defined]
+    except OSError:
+        os._exit(1)  # whoever asked is gone
+
+
+def _copy(source: str, target: str, fail_on: str, block_side: str) -> int:
+    import pyvips
+
+    try:
+        image = pyvips.Image.new_from_file(
+            source, access="sequential", fail_on=fail_on, revalidate=True
+        )
+        image.set_progress(True)
+        image.signal_connect("eval", _show)
+        image.tiffsave(
+            target,
+            tile=True,
+            tile_width=int(block_side),
+            tile_height=int(block_side),
+            compression="none",
+            bigtiff=True,
+            keep="none",
+        )
+    except pyvips.Error as error:
+        print(" ".join(str(error).split()))
+        return VIPS_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_copy(*sys.argv[1:5]))

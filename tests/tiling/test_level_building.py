@@ -1,0 +1,316 @@
+"""Level files equal the overviews that GDAL would build, and know what is missing."""
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.enums import ColorInterp, Resampling
+
+from geofovea.errors import SceneReadError
+from geofovea.tiling import TileReader, level_building, open_scene, plan_radiometry, prepare
+from geofovea.tiling.level_building import build_level_files
+
+pytestmark = pytest.mark.usefixtures("small_counts_as_large")
+
+
+def noise(height, width, bands, dtype):
+    values = np.random.default_rng(1).normal(120, 60, (bands, height, width))
+    if dtype in ("int16", "int32"):
+        values = (values - 120) * 100
+    if dtype in ("uint8", "uint16"):
+        values = np.clip(values, 0, 255)
+    return values.astype(dtype)
+
+
+def build(scene, folder, monkeypatch=None):
+    folder.mkdir(exist_ok=True)
+    build_level_files(scene, scene.level_files, folder, lambda share: None)
+    return [folder / image.name for image in scene.level_files.images]
+
+
+def pixels(path, overview=None):
+    options = {} if overview is None else {"OVERVIEW_LEVEL": f"{overview}only"}
+    with rasterio.open(path, **options) as dataset:
+        return dataset.read()
+
+
+def gdal_levels(make_tiled, array, factors, **profile):
+    path = make_tiled(array, "oracle.tif", overviews=factors, **profile)
+    return [pixels(path, k) for k in range(len(factors))]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "interleave"),
+    [
+        ("uint8", "pixel"),
+        ("uint8", "band"),
+        ("uint16", "pixel"),
+        ("int16", "band"),
+        ("int32", "pixel"),
+        ("float32", "pixel"),
+        ("float32", "band"),
+        ("float64", "pixel"),
+    ],
+)
+@pytest.mark.parametrize("size", [(1024, 1024), (777, 1001), (1001, 778), (776, 1001)])
+def test_levels_equal_gdals_average_overviews_to_the_last_bit(
+    make_tiled, tmp_path, size, dtype, interleave
+):
+    array = noise(*size, 2, dtype)
+    scene = open_scene(make_tiled(array, interleave=interleave))
+    built = build(scene, tmp_path / "levels")
+    assert len(built) == 2
+    for path, truth in zip(built, gdal_levels(make_tiled, array, (2, 4)), strict=True):
+        assert np.array_equal(pixels(path), truth)
+
+
+@pytest.mark.parametrize("size", [(777, 1000), (776, 1001), (776, 1000)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_levels_made_of_many_strips_equal_gdals_to_the_last_bit(
+    make_tiled, tmp_path, monkeypatch, size, dtype
+):
+    monkeypatch.setattr(level_building, "_STRIP_BYTES", 1)
+    array = noise(*size, 2, dtype)
+    built = build(open_scene(make_tiled(array)), tmp_path / "levels")
+    # one level: the sides of the next are odd
+    assert np.array_equal(pixels(built[0]), gdal_levels(make_tiled, array, (2,))[0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_strips_over_two_odd_sides_change_nothing_but_last_bits_of_doubles(
+    make_tiled, tmp_path, monkeypatch, dtype
+):
+    monkeypatch.setattr(level_building, "_STRIP_BYTES", 1)
+    array = noise(1001, 777, 2, dtype)
+    built = build(open_scene(make_tiled(array)), tmp_path / "levels")
+    truth = gdal_levels(make_tiled, array, (2,))[0]
+    if dtype == "float64":
+        assert np.allclose(pixels(built[0]), truth, rtol=1e-12, atol=1e-10)
+    else:
+        assert np.array_equal(pixels(built[0]), truth)
+
+
+def test_a_pyramid_goes_on_where_the_overviews_of_a_file_end(make_tiled, tmp_path):
+    array = noise(1000, 1200, 3, "uint8")
+    scene = open_scene(make_tiled(array, overviews=(2,)))
+    assert scene.level_files.base_overview == 0
+    built = build(scene, tmp_path / "levels")
+    truth = gdal_levels(make_tiled, array, (2, 4, 8))
+    assert [np.array_equal(pixels(p), t) for p, t in zip(built, truth[1:], strict=True)] == [
+        True
+    ] * 2
+
+
+def round_hole(height, width):
+    y, x = np.mgrid[:height, :width]
+    return (x - width / 2) ** 2 + (y - height / 2) ** 2 > (height / 4) ** 2
+
+
+@pytest.mark.parametrize("kind", ["nodata", "alpha", "internal", "nan", "undeclared nan"])
+@pytest.mark.parametrize("tiled", [True, False])
+def test_missing_pixels_are_never_averaged_in(make_tiled, reader_of, tmp_path, kind, tiled):
+    known = round_hole(600, 801)
+    options = {} if tiled else {"tiled": False, "blockysize": 8, "blockxsize": 801}
+    if "nan" in kind:
+        image = np.where(known, np.float32(200), np.nan)[None]
+        options |= {"nodata": np.nan} if kind == "nan" else {}
+    else:
+        image = np.where(known, 200, 0).astype("uint8")[None].repeat(3, axis=0)
+        if kind == "nodata":
+            options["nodata"] = 0
+        elif kind == "internal":
+            options["mask"] = known
+        else:
+            image = np.concatenate([image, known[None].astype("uint8") * 255])
+            rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+            options["colorinterp"] = (*rgb, ColorInterp.alpha)
+    reader = reader_of(make_tiled(image, **options))
+    scene, pyramid = reader.scene, reader.pyramid
+    assert scene.level_files.builder == "streamed"
+    with rasterio.open(build(scene, tmp_path / "levels")[-1]) as coarsest:
+        colour = coarsest.read(1)[coarsest.read_masks(1) >= 128]
+    assert (colour[np.isfinite(colour)] == 200).all()
+    for level in range(pyramid.top_level + 1):
+        truth = known[(1 << level) // 2 :: 1 << level, (1 << level) // 2 :: 1 << level]
+        shown = 0
+        for tile in pyramid.tiles(level):
+            tile_pixels = reader.read(tile)
+            assert len(np.unique(tile_pixels.rgb[tile_pixels.valid])) <= 1, (tile, kind)
+            assert (tile_pixels.rgb[~tile_pixels.valid] == 128).all()
+            shown += tile_pixels.valid.sum()
+        if level == 0:
+            assert shown == known.sum()
+        # a pixel of a level that is partly known may count as either
+        assert shown == pytest.approx(truth.sum(), rel=0.1)
+
+
+def test_palette_colours_are_averaged_and_indexes_are_not(make_tiled, reader_of):
+    for layout in ({}, {"tiled": False, "blockxsize": 512, "blockysize": 8}):
+        indexes = np.indices((512, 512)).sum(axis=0) % 2 * 200
+        colormap = {0: (250, 0, 0, 255), 100: (0, 255, 0, 255), 200: (0, 0, 250, 255)}
+        path = make_tiled(
+            indexes[None].astype("uint8"), f"{len(layout)}.tif", colormap=colormap, **layout
+        )
+        reader = reader_of(path)
+        assert reader.scene.level_files.is_expanded
+        native = reader.read(next(reader.pyramid.tiles(0))).rgb
+        assert set(map(tuple, native.reshape(-1, 3))) == {(250, 0, 0), (0, 0, 250)}
+        for level in range(1, reader.pyramid.top_level + 1):
+            assert (reader.read(next(reader.pyramid.tiles(level))).rgb == (125, 0, 125)).all()
+
+
+def test_transparent_palette_entries_are_missing_in_every_level(tmp_path, reader_of):
+    indexes = np.repeat([0, 1], 256)[None, :].repeat(512, axis=0)
+    image = Image.fromarray(indexes.astype("uint8"), mode="P")
+    image.putpalette([0, 0, 0, 9, 8, 7])
+    image.save(tmp_path / "scene.png", transparency=0)
+    reader = reader_of(tmp_path / "scene.png")
+    for level in range(reader.pyramid.top_level + 1):
+        tiles = [reader.read(tile) for tile in reader.pyramid.tiles(level)]
+        assert sum(t.valid.sum() for t in tiles) == (512 >> level) ** 2 / 2
+        assert all((t.rgb[t.valid] == (9, 8, 7)).all() for t in tiles)
+
+
+def test_radar_is_averaged_as_power(make_tiled, reader_of, tmp_path):
+    power_db = np.linspace(0, 60, 512)[None, :].repeat(512, axis=0)
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, power_db.shape)
+    slc = (10 ** (power_db / 20) * np.exp(1j * phase)).astype("complex64")
+    reader = reader_of(make_tiled(slc[None]))
+    built = pixels(build(reader.scene, tmp_path / "levels")[0])[0]
+    truth = np.square(np.abs(slc)).reshape(256, 2, 256, 2).mean(axis=(1, 3))
+    assert np.allclose(built, truth, rtol=1e-5)
+    low, high = reader.radiometry.stretch[0]
+    shown = reader.read(reader.pyramid.overview).rgb[..., 0].mean(axis=0)
+    mean_db = 10 * np.log10((10 ** (power_db[0] / 10)).reshape(64, 8).mean(axis=1))
+    assert np.abs(shown - np.clip((mean_db - low) / (high - low), 0, 1) * 255).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.tif", {}),
+        ("b.tif", {"compress": "lzw"}),
+        ("c.tif", {"compress": "deflate", "predictor": 2}),
+        ("d.tif", {"compress": "packbits"}),
+        ("e.png", {"driver": "PNG"}),
+    ],
+)
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (3, "uint8"), (3, "uint16")])
+def test_both_builders_give_the_same_pixels(
+    make_raster, texture, tmp_path, monkeypatch, name, options, bands, dtype
+):
+    scene = open_scene(make_raster(texture(333, 401, bands, dtype), name, **options))
+    assert scene.level_files.builder == "pyvips"
+    was_copied = []
+    real = level_building.copy_with_vips
+
+    def copy(*args):
+        was_copied.append(real(*args))
+        return was_copied[-1]
+
+    monkeypatch.setattr(level_building, "copy_with_vips", copy)
+    by_vips = [pixels(path) for path in build(scene, tmp_path / "vips")]
+    assert was_copied == [True]
+    monkeypatch.setattr(level_building, "copy_with_vips", lambda *args: False)
+    streamed = [pixels(path) for path in build(scene, tmp_path / "streamed")]
+    for a, b in zip(by_vips, streamed, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_jpeg_is_copied_with_the_differences_that_decoders_have(make_raster, texture, tmp_path):
+    path = make_raster(texture(400, 600), "scene.jpg", driver="JPEG", quality=90)
+    scene = open_scene(path)
+    assert scene.level_files.builder == "pyvips"
+    copy = pixels(build(scene, tmp_path / "levels")[0]).astype(int)
+    assert np.abs(copy - pixels(path)).mean() < 4
+
+
+def test_four_bands_without_a_mask_stay_without_one(make_raster, texture, tmp_path):
+    interp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined)
+    array = texture(300, 400, 4)
+    array[3] = 0  # taken for alpha, it would hide everything
+    scene = open_scene(make_raster(array, photometric="rgb", alpha="no", colorinterp=interp))
+    assert (scene.mask_kind, scene.level_files.builder) == ("none", "pyvips")
+    for path in build(scene, tmp_path / "levels"):
+        with rasterio.open(path) as dataset:
+            assert (dataset.read_masks() == 255).all()
+            assert dataset.read(1).min() > 0
+
+
+def test_a_copy_that_shows_other_pixels_than_gdal_is_not_taken(make_raster, texture, tmp_path):
+    array = texture(300, 400, 1)
+    scene = open_scene(make_raster(array, photometric="miniswhite"))  # libvips inverts it
+    assert scene.level_files.builder == "pyvips"
+    assert np.array_equal(pixels(build(scene, tmp_path / "levels")[0]), array)
+
+
+def test_without_a_working_libvips_the_files_are_streamed(
+    make_raster, texture, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(level_building.copy_with_vips.__globals__["vips_worker"], "__name__", "no")
+    array = texture(300, 400)
+    scene = open_scene(make_raster(array))
+    assert np.array_equal(pixels(build(scene, tmp_path / "levels")[0]), array)
+
+
+def test_a_png_that_is_damaged_inside_is_an_error_and_not_a_picture(make_raster, texture, tmp_path):
+    path = make_raster(texture(400, 500), "scene.png", driver="PNG")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    path.write_bytes(data)
+    with pytest.raises(SceneReadError, match=r"scene\.png"):
+        build(open_scene(path), tmp_path / "levels")
+
+
+def test_tiles_from_level_files_equal_those_of_a_file_with_overviews(
+    make_tiled, texture, reader_of
+):
+    array = texture(901, 1202)
+    without = reader_of(make_tiled(array, "without.tif"))
+    with_overviews = reader_of(make_tiled(array, "with.tif", overviews=(2, 4, 8, 16)))
+    striped = reader_of(
+        make_tiled(array, "striped.tif", tiled=False, blockxsize=1202, blockysize=16)
+    )
+    assert with_overviews.scene.level_files is None
+    assert striped.scene.level_files.copies_native
+    for level in range(4):
+        for tile in without.pyramid.tiles(level):
+            truth = with_overviews.read(tile).rgb
+            assert np.array_equal(without.read(tile).rgb, truth)
+            assert np.array_equal(striped.read(tile).rgb, truth)
+
+
+def test_levels_of_a_scene_carry_its_georeference(make_tiled, texture):
+    scene = open_scene(make_tiled(texture(300, 400)))
+    prepared = prepare(scene)
+    with rasterio.open(prepared.source(1).path) as dataset:
+        assert dataset.res == (1.0, 1.0)
+        assert (dataset.transform.c, dataset.transform.f) == (500_000, 5_400_000)
+
+
+def test_every_reference_raster_agrees_with_its_plain_averages(
+    shared_raster, monkeypatch, tmp_path
+):
+    if shared_raster.suffix == ".vrt" or shared_raster.name.startswith("corrupt"):
+        pytest.skip("not built from: a virtual raster, or damaged on purpose")
+    scene = open_scene(shared_raster)
+    files = scene.level_files
+    if files is None or scene.width * scene.height > 4_000_000:
+        pytest.skip("has enough overviews of its own, or is too large for a quick test")
+    pyramid = scene.pyramid(224)
+    pixels = TileReader(scene, pyramid, plan_radiometry(scene)).read(pyramid.overview)
+    assert pixels.valid.any()
+    if files.is_expanded or scene.mask_kind != "none":
+        return
+    finer = files.images[0].level
+    truth = 8 if finer else 4
+    width, height = pyramid.valid_size(pyramid.overview)
+    with rasterio.open(shared_raster) as dataset:
+        if scene.dtype == "uint8":
+            plain = dataset.read(
+                list(plan_radiometry(scene).bands),
+                out_shape=(len(plan_radiometry(scene).bands), height, width),
+                resampling=Resampling.average,
+            )
+            shown = np.moveaxis(pixels.rgb[:height, :width], -1, 0)[: len(plain)]
+            assert np.abs(shown.astype(int) - plain).mean() < truth

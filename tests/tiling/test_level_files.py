@@ -1,0 +1,204 @@
+"""The way in follows from the layout of a file, before a pixel is read."""
+
+import pickle
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geofovea.errors import GeometryError
+from geofovea.tiling import Scene, Tile, inspect_scene, open_scene, plan_tile, way_in
+from geofovea.tiling.georeference import Georeference
+from geofovea.tiling.level_files import LevelFiles, LevelImage, LevelLimits
+from geofovea.tiling.source import Source
+
+GIGAPIXEL = (32768, 32768)
+TILED, STRIPED = (512, 512), (1, 32768)
+
+
+def scene_of(size=GIGAPIXEL, block=TILED, factors=(), driver="GTiff", **changes):
+    width, height = size
+    sizes = tuple((-(-width // f), -(-height // f)) for f in factors)
+    facts = {
+        "path": "scene.tif",
+        "source": Source("/scene.tif", driver, 1000, 1),
+        "width": width,
+        "height": height,
+        "count": 3,
+        "dtype": "uint8",
+        "nodata": None,
+        "colorinterp": ("red", "green", "blue"),
+        "block_shape": block,
+        "overviews": tuple(factors),
+        "overview_sizes": sizes,
+        "overview_blocks": (TILED,) * len(factors),
+        "mask_kind": "none",
+        "georeference": Georeference(),
+    }
+    return Scene(**(facts | changes))
+
+
+FULL = (2, 4, 8, 16, 32)
+REMOTE = Source("https://example.com/scene.tif", "GTiff")
+
+
+@pytest.mark.parametrize(
+    ("scene", "way", "builder", "levels"),
+    [
+        # with overviews, or with resolutions of its own: as it is
+        (scene_of(factors=FULL), "direct", None, None),
+        (scene_of(factors=(2, 4, 8)), "direct", None, None),
+        (scene_of(block=STRIPED, factors=FULL), "direct", None, None),
+        (scene_of(driver="JP2OpenJPEG", block=(1024, 1024)), "direct", None, None),
+        (scene_of(driver="VRT"), "direct", None, None),
+        (scene_of(source=REMOTE), "direct", None, None),
+        # small: directly, or decoded once
+        (scene_of((4096, 4096)), "direct", None, None),
+        (scene_of((4096, 4096), (1, 4096)), "decode_once", None, None),
+        (scene_of((4096, 4096), (1, 4096), driver="PNG"), "decode_once", None, None),
+        (scene_of((4096, 4096), (1, 4096), (2, 4, 8), "JPEG"), "decode_once", None, None),
+        (scene_of((4096, 4096), (1, 4096), (2, 4)), "direct", None, None),
+        # tiled without overviews, or without enough: the levels that are missing
+        (scene_of(), "level_files", "streamed", range(1, 8)),
+        (scene_of(factors=(2, 4)), "level_files", "streamed", range(3, 8)),
+        (scene_of(factors=(3,)), "level_files", "streamed", range(1, 8)),
+        (scene_of((4097, 4096)), "level_files", "streamed", range(1, 6)),
+        # without random access: all levels
+        (scene_of(block=STRIPED), "level_files", "pyvips", range(8)),
+        (scene_of(block=STRIPED, driver="PNG"), "level_files", "pyvips", range(8)),
+        (scene_of(block=STRIPED, factors=FULL, driver="JPEG"), "level_files", "pyvips", range(8)),
+        (scene_of(block=STRIPED, factors=(2,)), "level_files", "pyvips", range(8)),
+    ],
+)
+def test_the_way_in_is_that_of_the_table(scene, way, builder, levels):
+    assert way_in(scene) == way
+    files = scene.level_files
+    assert (files and files.builder) == builder
+    assert (files and [image.level for image in files.images]) == (levels and list(levels))
+
+
+@pytest.mark.parametrize(
+    ("change", "builder"),
+    [
+        ({"compression": codec}, "pyvips")
+        for codec in ("", "lzw", "deflate", "packbits", "jpeg", "webp")
+    ]
+    + [
+        ({"compression": "zstd"}, "streamed"),  # libvips of the wheel shows these as black
+        ({"compression": "lerc"}, "streamed"),
+        ({"compression": "lzma"}, "streamed"),
+        ({"dtype": "uint16"}, "pyvips"),
+        ({"dtype": "int16"}, "streamed"),
+        ({"dtype": "float32"}, "streamed"),
+        ({"dtype": "complex64", "count": 1, "colorinterp": ("gray",)}, "streamed"),
+        ({"count": 4, "colorinterp": ("red", "green", "blue", "undefined")}, "pyvips"),
+        ({"count": 5, "colorinterp": ("gray",) + ("undefined",) * 4}, "streamed"),
+        ({"mask_kind": "nodata"}, "streamed"),
+        ({"mask_kind": "internal"}, "streamed"),
+        ({"mask_kind": "alpha", "count": 2, "colorinterp": ("gray", "alpha")}, "streamed"),
+        ({"count": 1, "colorinterp": ("palette",)}, "streamed"),
+        ({"count": 4, "colorinterp": ("cyan", "magenta", "yellow", "black")}, "streamed"),
+        ({"interleave": "band"}, "streamed"),
+        ({"interleave": "band", "count": 1, "colorinterp": ("gray",)}, "pyvips"),
+    ],
+)
+def test_pyvips_copies_only_what_it_decodes_as_gdal_does(change, builder):
+    files = scene_of(block=STRIPED, **change).level_files
+    assert files.builder == builder
+    assert files.copies_native
+
+
+def test_levels_start_from_the_coarsest_overview_that_is_one():
+    assert scene_of(factors=(2, 4)).level_files.base_overview == 1
+    assert scene_of(factors=(2, 3)).level_files.base_overview == 0
+    assert scene_of().level_files.base_overview is None
+
+
+def test_what_must_not_be_averaged_is_kept_as_it_shows():
+    palette = scene_of(count=1, colorinterp=("palette",)).level_files
+    assert (palette.is_expanded, palette.count, palette.dtype) == (True, 3, "uint8")
+    radar = scene_of(count=2, colorinterp=("gray",) * 2, dtype="complex64").level_files
+    assert (radar.is_expanded, radar.count, radar.dtype) == (True, 2, "float32")
+    assert not scene_of().level_files.is_expanded
+
+
+def test_a_plan_names_the_level_file_of_its_level_and_reads_it_one_to_one():
+    tiled, striped = scene_of(), scene_of(block=STRIPED)
+    for scene, native in ((tiled, None), (striped, 0)):
+        pyramid = scene.pyramid(336)
+        plans = [plan_tile(scene, pyramid, Tile(level, 0, 0)) for level in range(8)]
+        assert [plan.level_file for plan in plans] == [native, 1, 2, 3, 4, 5, 6, 7]
+        assert all(plan.overview_level is None for plan in plans)
+        assert all(plan.resampling == "nearest" for plan in plans)
+        assert all(plan.is_cheap for plan in plans)
+
+
+def test_overviews_that_are_there_go_before_level_files():
+    scene = scene_of(factors=(2, 4))
+    pyramid = scene.pyramid(336)
+    plans = [plan_tile(scene, pyramid, Tile(level, 0, 0)) for level in range(5)]
+    assert [(p.overview_level, p.level_file) for p in plans] == [
+        (None, None),
+        (0, None),
+        (1, None),
+        (None, 3),
+        (None, 4),
+    ]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.integers(1, 100_000),
+    st.integers(1, 100_000),
+    st.sampled_from([(), (2,), (2, 4), (5,), (4, 8)]),
+    st.booleans(),
+)
+def test_level_files_follow_one_another_down_to_one_small_image(width, height, factors, striped):
+    block = (1, width) if striped else TILED
+    files = scene_of((width, height), block, factors).level_files
+    if files is None:
+        return
+    for finer, coarser in zip(files.images, files.images[1:], strict=False):
+        assert (coarser.width, coarser.height) == (-(-finer.width // 2), -(-finer.height // 2))
+    last = files.images[-1]
+    assert max(last.width, last.height) <= 256
+    assert files.most_bytes >= 3 * sum(image.width * image.height for image in files.images)
+
+
+def test_impossible_level_files_are_refused():
+    with pytest.raises(GeometryError, match="follow one another"):
+        LevelFiles((LevelImage(1, 9, 9), LevelImage(3, 3, 3)), None, "streamed", 3, "uint8", False)
+    with pytest.raises(GeometryError, match="area"):
+        LevelImage(1, 0, 9)
+    with pytest.raises(GeometryError, match="positive"):
+        LevelLimits(seconds=0)
+    with pytest.raises(GeometryError, match="no level file 9"):
+        scene_of().level_files.image(9)
+
+
+def test_a_scene_with_level_files_survives_pickling():
+    scene = scene_of()
+    again = pickle.loads(pickle.dumps((scene, scene.level_files)))
+    assert again == (scene, scene.level_files)
+    assert replace(scene, width=100, height=100).level_files is None
+
+
+@pytest.mark.usefixtures("small_counts_as_large")
+def test_an_inspection_tells_beforehand_what_will_be_built(make_raster, texture, cache_folder):
+    scene = open_scene(make_raster(texture(300, 200), driver="PNG", name="scene.png"))
+    report = inspect_scene(scene, scene.pyramid(64)).to_json()
+    assert report["way_in"] == "level_files"
+    assert report["level_files"] == {
+        "builder": "pyvips",
+        "levels": [0, 1],
+        "most_bytes": 3 * (300 * 200 + 150 * 100),
+        "folder": str(cache_folder.parent),
+        "are_built": False,
+    }
+    assert [level["source"] for level in report["levels"]][:2] == [
+        "level file 1/1",
+        "level file 1/2",
+    ]
+    assert any("pyvips and rasterio" in note for note in report["notes"])
+    assert not cache_folder.exists()
