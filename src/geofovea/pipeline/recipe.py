@@ -71,17 +71,14 @@ class Recipe:
         return self.phases[-1]
 
     def pace_at(self, step: int) -> float:
-        """Factor of the learning rates: warm-up, then cosine; again once vision is frozen.
+        """Factor of the learning rates: warm-up, then one cosine over all phases.
 
-        Words are learnt after the eyes. In the tail of one long cosine they hardly are.
+        Measured: to start it again with the words raises the accuracy of an oracle, and loses the
+        attention to the names of sites that the descent follows.
         """
-        seeing = sum(phase.steps for phase in self.phases if not phase.vision_frozen)
-        is_later = seeing <= step and seeing < self.steps
-        begin, end = (seeing, self.steps) if is_later else (0, seeing)
         if step < self.warmup:
             return (step + 1) / self.warmup
-        begin = max(begin, self.warmup)
-        share = (step - begin) / max(1, end - begin)
+        share = (step - self.warmup) / max(1, self.steps - self.warmup)
         return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
