@@ -314,3 +314,17 @@ def test_every_reference_raster_agrees_with_its_plain_averages(
             )
             shown = np.moveaxis(pixels.rgb[:height, :width], -1, 0)[: len(plain)]
             assert np.abs(shown.astype(int) - plain).mean() < truth
+
+
+def test_what_the_caller_declares_missing_is_in_no_average_of_a_level_file(make_tiled):
+    array = np.full((3, 512, 512), 200, "uint8")
+    array[:, :, :101] = 0  # a collar whose edge lies inside a pixel of every level
+    scene = open_scene(make_tiled(array), nodata=0)
+    assert scene.level_files.copies_native
+    reader = TileReader(scene, scene.pyramid(64), plan_radiometry(scene))
+    for level in range(reader.pyramid.top_level + 1):
+        for tile in reader.pyramid.tiles(level):
+            pixels_tile = reader.read(tile)
+            assert (pixels_tile.rgb[pixels_tile.valid] == 200).all()
+    top = reader.read(reader.pyramid.overview)
+    assert 0.75 < top.valid.mean() < 0.85

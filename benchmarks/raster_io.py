@@ -1,0 +1,444 @@
+"""Opening, the first overview, and random tiles at four scales, of one picture in several layouts.
+
+Side by side, on the same files and the same places, each measurement in a process of its own:
+
+* ``geofovea``: this package with an empty cache, so that the first overview contains the build of
+  the level files where the layout needs them; ``geofovea again`` finds them.
+* ``rasterio``: ``read(window, out_shape, average)`` on the file, with a block cache of the same
+  size; GDAL chooses among the overviews.
+* ``rio-tiler``: ``Reader.part`` in pixels (``ImageReader`` where there is no georeference).
+* ``pyvips``: ``thumbnail`` for the overview; crops of the best page, or of the image opened for
+  random access, for tiles.
+* ``pyvips pyramid``: first writes an uncompressed pyramid with ``tiffsave``, then reads its pages.
+* ``Pillow``: decodes the whole image once; ``reduce`` for overview and tiles.
+
+A scale of tiles ends early after ``--scale-seconds``, so means are over what was read until then.
+Peaks are resident memory beyond the imports, those of child processes added. ``difference`` is the
+mean absolute difference of the tiles from raw rasterio's, in grey values: 0 or little shows that
+all read the same places. Files are kept in ``--folder``; a side of 32768 needs 16 GB there.
+Needs a Unix. Nothing is asserted.
+
+    python benchmarks/raster_io.py --side 4096 --folder /tmp/raster-io --json io.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+TILE = 336
+SCALES = (1, 4, 16, 64)
+TILES_PER_SCALE = 50
+BAND_COUNT = 3
+CACHE_BYTES = 128 * 2**20
+SEED = 11
+KINDS = ("cog", "tiled", "striped", "striped_deflate", "png")
+READERS = (
+    *("geofovea", "geofovea again", "rasterio", "rio-tiler"),
+    *("pyvips", "pyvips pyramid", "Pillow"),
+)
+SUFFIX = {"png": ".png"}
+
+Read = Callable[[int, int, int], Any]
+"""``read(scale, x_scene, y_scene)``: a tile ``(TILE, TILE, 3)`` from that corner."""
+
+
+def places(side: int) -> dict[int, list[tuple[int, int]]]:
+    """Corners of whole tiles on the grid of each scale that the scene has, in scene pixels."""
+    import numpy as np
+
+    rng = np.random.default_rng(SEED)
+    found = {}
+    for scale in SCALES:
+        count = side // (TILE * scale)
+        if count:
+            cells = rng.integers(0, count, (TILES_PER_SCALE, 2)) * TILE * scale
+            found[scale] = [(int(x), int(y)) for x, y in cells]
+    return found
+
+
+def make_scene(path: Path, kind: str, side: int) -> None:
+    """Write one layout of the picture; others than ``tiled`` are copies of ``tiled``."""
+    import rasterio
+    import rasterio.shutil
+
+    tiled = path.with_name(f"tiled_{side}.tif")
+    if kind == "tiled":
+        write_tiled(path, side)
+    elif kind == "cog":
+        options = {"compress": "deflate", "level": 1, "blocksize": 512, "bigtiff": "yes"}
+        options |= {"overview_resampling": "average", "num_threads": "all_cpus"}
+        rasterio.shutil.copy(tiled, path, driver="COG", **options)
+    elif kind == "png":
+        import pyvips
+
+        image = pyvips.Image.new_from_file(str(tiled))
+        image.pngsave(str(path), compression=1)
+    else:
+        codec = {"compress": "deflate", "zlevel": 1} if kind == "striped_deflate" else {}
+        rasterio.shutil.copy(
+            tiled, path, driver="GTiff", bigtiff="yes", interleave="pixel", **codec
+        )
+
+
+def write_tiled(path: Path, side: int) -> None:
+    """A picture that compresses about as badly as a real one: noise of several sizes."""
+    import numpy as np
+    import rasterio
+    from rasterio.transform import Affine
+    from rasterio.windows import Window
+
+    block = 2048
+    rng = np.random.default_rng(SEED)
+    texture = np.zeros((BAND_COUNT, block, block), np.float32)
+    for step in (1, 4, 32, 256):
+        coarse = rng.normal(0, 6 * step**0.3, (BAND_COUNT, block // step, block // step))
+        texture += np.kron(coarse, np.ones((1, step, step))).astype(np.float32)
+    profile = {"width": side, "height": side, "count": BAND_COUNT, "dtype": "uint8", "tiled": True}
+    profile |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
+    profile |= {"photometric": "rgb", "interleave": "pixel", "bigtiff": "yes"}
+    profile |= {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
+    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile) as dataset:
+        for y in range(0, side, block):
+            for x in range(0, side, block):
+                window = Window(x, y, min(block, side - x), min(block, side - y))
+                shade = 128 + 50 * np.sin(x / 9000 + y / 7000)
+                pixels = np.clip(texture[:, : window.height, : window.width] + shade, 0, 255)
+                dataset.write(pixels.astype(np.uint8), window=window)
+
+
+def open_geofovea(path: str) -> tuple[Callable[[], Any], Read]:
+    """Open with this package; its overview and its tiles."""
+    from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
+
+    scene = open_scene(path)
+    pyramid = scene.pyramid(TILE)
+    reader = TileReader(scene, pyramid, plan_radiometry(scene))
+
+    def read(scale: int, x_scene: int, y_scene: int) -> Any:
+        side = TILE * scale
+        return reader.read(Tile(scale.bit_length() - 1, y_scene // side, x_scene // side)).rgb
+
+    return lambda: reader.read(pyramid.overview).rgb, read
+
+
+def open_rasterio(path: str) -> tuple[Callable[[], Any], Read]:
+    """Open with rasterio as it comes."""
+    import numpy as np
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.windows import Window
+
+    rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES).__enter__()
+    dataset = rasterio.open(path)
+
+    def part(x: int, y: int, side: int) -> Any:
+        shape = (BAND_COUNT, TILE, TILE)
+        window = Window(x, y, side, side)
+        pixels = dataset.read(window=window, out_shape=shape, resampling=Resampling.average)
+        return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+
+    return lambda: part(0, 0, dataset.width), lambda scale, x, y: part(x, y, TILE * scale)
+
+
+def open_rio_tiler(path: str) -> tuple[Callable[[], Any], Read]:
+    """Open with rio-tiler; windows in pixels, without a warp."""
+    import numpy as np
+    import rasterio
+    from rio_tiler.io import ImageReader
+    from rio_tiler.reader import part as read_part
+
+    rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES).__enter__()
+    dataset = rasterio.open(path)
+    has_place = dataset.crs is not None
+    image = None if has_place else ImageReader(path)
+
+    def part(x: int, y: int, side: int) -> Any:
+        if image is not None:
+            found = image.part((x, y + side, x + side, y), width=TILE, height=TILE)
+        else:
+            west, north = dataset.transform * (x, y)
+            east, south = dataset.transform * (x + side, y + side)
+            found = read_part(
+                dataset,
+                (west, south, east, north),
+                width=TILE,
+                height=TILE,
+                resampling_method="average",
+            )
+        return np.ascontiguousarray(np.moveaxis(found.data[:BAND_COUNT], 0, -1))
+
+    return lambda: part(0, 0, dataset.width), lambda scale, x, y: part(x, y, TILE * scale)
+
+
+def open_pyvips(path: str) -> tuple[Callable[[], Any], Read]:
+    """Open with libvips: pages where there are any, else for random access."""
+    import pyvips
+
+    native = pyvips.Image.new_from_file(path)
+    pages = {1: native}
+    if path.endswith(".tif"):
+        for number in range(1, native.get("n-pages") if native.get_typeof("n-pages") else 1):
+            page = pyvips.Image.new_from_file(path, page=number)
+            pages[round(native.width / page.width)] = page
+
+    def read(scale: int, x_scene: int, y_scene: int) -> Any:
+        factor = max(f for f in pages if f <= scale)
+        side = TILE * scale // factor
+        part = pages[factor].crop(x_scene // factor, y_scene // factor, side, side)
+        return part.shrink(scale // factor, scale // factor).numpy()
+
+    return lambda: pyvips.Image.thumbnail(path, TILE).numpy(), read
+
+
+def open_pyvips_pyramid(path: str) -> tuple[Callable[[], Any], Read]:
+    """Let libvips write a pyramid, then read that."""
+    import pyvips
+
+    target = path + ".pyramid.tif"
+    image = pyvips.Image.new_from_file(path, access="sequential")
+    options = {"tile_width": 256, "tile_height": 256, "compression": "none", "bigtiff": True}
+
+    opened: list[tuple[Callable[[], Any], Read]] = []
+
+    def overview() -> Any:
+        image.tiffsave(target, tile=True, pyramid=True, **options)
+        opened.append(open_pyvips(target))
+        return opened[0][0]()
+
+    return overview, lambda scale, x, y: opened[0][1](scale, x, y)
+
+
+def open_pillow(path: str) -> tuple[Callable[[], Any], Read]:
+    """Open with Pillow, which decodes the whole image when it is first touched."""
+    import numpy as np
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+    image = Image.open(path)
+
+    def overview() -> Any:
+        image.load()
+        factor = image.width // TILE
+        return np.asarray(image.reduce(factor).resize((TILE, TILE)))
+
+    def read(scale: int, x_scene: int, y_scene: int) -> Any:
+        side = TILE * scale
+        part = image.crop((x_scene, y_scene, x_scene + side, y_scene + side))
+        return np.asarray(part.reduce(scale))
+
+    return overview, read
+
+
+OPENERS = {
+    "geofovea": open_geofovea,
+    "geofovea again": open_geofovea,
+    "rasterio": open_rasterio,
+    "rio-tiler": open_rio_tiler,
+    "pyvips": open_pyvips,
+    "pyvips pyramid": open_pyvips_pyramid,
+    "Pillow": open_pillow,
+}
+
+
+def import_all(reader: str) -> None:
+    """What a program has imported before it opens anything."""
+    import numpy  # noqa: F401, ICN001
+
+    if "geofovea" in reader:
+        from geofovea.tiling import TileReader, open_scene, plan_radiometry, prepare  # noqa: F401
+    elif "pyvips" in reader:
+        import pyvips  # noqa: F401
+    elif reader == "rio-tiler":
+        import rio_tiler.io
+        import rio_tiler.reader  # noqa: F401
+    elif reader == "Pillow":
+        import PIL.Image  # noqa: F401
+    else:
+        import rasterio  # noqa: F401
+
+
+def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str, Any]:
+    """What one reader takes; ``means`` of its tiles let the parent compare what they show."""
+    import warnings
+
+    warnings.simplefilter("ignore")  # a PNG has no georeference
+    import_all(reader)
+    imported = peak_mib()
+    clock = time.perf_counter
+    start = clock()
+    overview, read = OPENERS[reader](path)
+    opened = clock()
+    overview()
+    numbers: dict[str, Any] = {"open_s": opened - start, "overview_s": clock() - opened}
+    means: dict[str, list[list[float]]] = {}
+    for scale, corners in places(side).items():
+        start, done = clock(), []
+        for corner in corners:
+            done.append(read(scale, *corner))
+            if clock() - start > scale_seconds:
+                break
+        numbers[f"tile_ms_{scale}"] = (clock() - start) / len(done) * 1000
+        numbers[f"tiles_{scale}"] = len(done)
+        means[str(scale)] = [
+            tile[::16, ::16, :BAND_COUNT].astype(int).ravel().tolist() for tile in done[:5]
+        ]
+    return numbers | {"peak_mib": peak_mib() - imported, "imports_mib": imported, "shown": means}
+
+
+def peak_mib() -> float:
+    """The largest resident set of this process so far, and of its largest child."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(each).ru_maxrss for each in who) / unit
+
+
+def run_child(arguments: list[str], cache: Path, timeout: float) -> dict[str, Any]:
+    """Do one task in a fresh process; what went wrong comes back as ``{"reason": ...}``."""
+    command = [sys.executable, __file__, "--child", *arguments]
+    environment = os.environ | {"GEOFOVEA_CACHE_DIR": str(cache)}
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=timeout,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        return {"reason": f"ended after {timeout:g} s"}
+    if done.returncode == 0:
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    return {"reason": f"failed with exit code {done.returncode}"}
+
+
+def measure_kind(kind: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """All readers on one layout, which is made where it is not there yet."""
+    folder, side = options.folder, options.side
+    path = folder / f"{kind}_{side}{SUFFIX.get(kind, '.tif')}"
+    if not path.exists():
+        print(f"writing {path}", file=sys.stderr)
+        failed = run_child(["make", str(path), kind, str(side)], folder, 7200).get("reason")
+        if failed:
+            raise SystemExit(f"{path} could not be written: {failed}")
+    cache = folder / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    for reader in options.readers.split(","):
+        print(f"{kind}: {reader}", file=sys.stderr)
+        arguments = [reader, str(path), str(side), str(options.scale_seconds)]
+        numbers = run_child(arguments, cache, options.timeout)
+        Path(f"{path}.pyramid.tif").unlink(missing_ok=True)
+        yield {"kind": kind, "reader": reader, "file_mb": path.stat().st_size / 1e6, **numbers}
+    shutil.rmtree(cache, ignore_errors=True)
+
+
+def add_differences(rows: list[dict[str, Any]]) -> None:
+    """Turn what each reader showed into its mean difference from raw rasterio."""
+    truth = next((row.get("shown") for row in rows if row["reader"] == "rasterio"), None)
+    for row in rows:
+        shown = row.pop("shown", None)
+        if shown is None or truth is None:
+            continue
+        total, count = 0, 0
+        for scale in shown:
+            for tile, true in zip(shown[scale], truth[scale], strict=False):
+                total += sum(abs(a - b) for a, b in zip(tile, true, strict=True))
+                count += len(tile)
+        row["difference"] = total / max(1, count)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The measurements in aligned columns; below them why some are missing."""
+    scales = [scale for scale in SCALES if any(f"tile_ms_{scale}" in row for row in rows)]
+    header = ["layout", "reader", "open s", "overview s"]
+    header += [f"ms at 1/{scale}" for scale in scales]
+    header += [f"× rasterio {scale}" for scale in scales] + ["peak MiB", "difference"]
+    lines, notes = [header], []
+    for row in rows:
+        base = next(r for r in rows if (r["kind"], r["reader"]) == (row["kind"], "rasterio"))
+        if "reason" in row:
+            notes.append(f"{row['kind']}, {row['reader']}: {row['reason']}")
+        times = [f"tile_ms_{scale}" for scale in scales]
+        line = [row["kind"], row["reader"]]
+        line += [_shown(row, "open_s", ".3f"), _shown(row, "overview_s", ".2f")]
+        line += [_shown(row, name, ".1f") for name in times]
+        line += [
+            f"{row[name] / base[name]:.2f}" if name in row and name in base else "-"
+            for name in times
+        ]
+        lines.append([*line, _shown(row, "peak_mib", ".0f"), _shown(row, "difference", ".2f")])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    texts = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in lines]
+    return "\n".join([*texts, *notes])
+
+
+def _shown(row: dict[str, Any], name: str, form: str) -> str:
+    return format(row[name], form) if name in row else "-"
+
+
+def main() -> None:
+    """Measure, print the table, and write the numbers where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--side", type=int, default=32768, help="pixels (default %(default)s)")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="layouts (default %(default)s)")
+    parser.add_argument("--readers", default=",".join(READERS), help="default %(default)s")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "geofovea-raster-io",
+        help="where the files are kept, or made at first use (default %(default)s)",
+    )
+    parser.add_argument("--scale-seconds", type=float, default=20.0, help="default %(default)s")
+    parser.add_argument("--timeout", type=float, default=900.0, help="of one reader on one layout")
+    parser.add_argument("--json", type=Path, help="also write all numbers to this file")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        task, path, *rest = options.child
+        if task == "make":
+            make_scene(Path(path), rest[0], int(rest[1]))
+            print("{}")
+        else:
+            print(json.dumps(measure(task, path, int(rest[0]), float(rest[1]))))
+        return
+    wrong = {*options.kinds.split(",")} - {*KINDS} | {*options.readers.split(",")} - {*READERS}
+    if wrong or "rasterio" not in options.readers.split(","):
+        parser.error(f"choose kinds of {KINDS} and readers of {READERS}, rasterio among them")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    # every other layout is a copy of this one
+    kinds = options.kinds.split(",")
+    tiled = options.folder / f"tiled_{options.side}.tif"
+    if not tiled.exists():
+        print(f"writing {tiled}", file=sys.stderr)
+        run_child(["make", str(tiled), "tiled", str(options.side)], options.folder, 7200)
+    rows = []
+    for kind in kinds:
+        of_kind = list(measure_kind(kind, options))
+        add_differences(of_kind)
+        rows += of_kind
+    machine = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "side": options.side,
+    }
+    print(", ".join(f"{name} {value}" for name, value in machine.items()), end="\n\n")
+    print(table(rows))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
