@@ -16,6 +16,7 @@ from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.holov import HoloV
 from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.similarity import nearest_distance, unit_rows
 from geofovea.regionfocus.spread import even_positions
 from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
@@ -230,8 +231,11 @@ def test_tiny_sets_of_tokens_do_not_raise(name):
 @given(grid=grids, seed=seeds, data=st.data())
 def test_the_order_of_the_tokens_does_not_matter(name, grid, seed, data):
     n = grid[0] * grid[1]
-    assume(n != 2)  # two tokens are equally far from each other: a tie
     context = rich(grid, seed)
+    if name == "divprune" and n > 1:
+        # two that are each other's nearest are equally isolated, and the first of them starts
+        most, next_most = nearest_distance(unit_rows(context.features)).topk(2).values
+        assume(most - next_most > 1e-5)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed + 1))
     k = data.draw(st.integers(1, n))
     kept = chosen(name, context.select(order), k).index
