@@ -166,7 +166,12 @@ def open_rio_tiler(path: str) -> tuple[Callable[[], Any], Read]:
 
     def part(x: int, y: int, side: int) -> Any:
         if image is not None:
-            found = image.part((x, y + side, x + side, y), width=TILE, height=TILE)
+            found = image.part(
+                (x, y + side, x + side, y),
+                width=TILE,
+                height=TILE,
+                resampling_method="average",
+            )
         else:
             west, north = dataset.transform * (x, y)
             east, south = dataset.transform * (x + side, y + side)

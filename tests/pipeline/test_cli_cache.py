@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
@@ -24,8 +23,9 @@ def run(monkeypatch, tmp_path):
 def striped(tmp_path):
     """A striped TIFF of 600 × 500 pixels."""
     path = tmp_path / "striped.tif"
-    pixels = np.moveaxis(texture(500, 600), -1, 0)
-    with rasterio.open(path, "w", "GTiff", 600, 500, len(pixels), dtype="uint8") as dataset:
+    pixels = texture(500, 600)
+    shape = {"width": 600, "height": 500, "count": len(pixels), "dtype": "uint8"}
+    with rasterio.open(path, "w", "GTiff", interleave="pixel", **shape) as dataset:
         dataset.write(pixels)
     return path
 
