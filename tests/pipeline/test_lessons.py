@@ -26,6 +26,8 @@ NEAR = LessonPlan(
 )
 CROWDED = replace(NEAR, native_tiles=0, crowded_tiles=3, questions=0)
 
+LONE_PAD = LessonPlan(lone_pad=True, crowded_tiles=1, questions=12)
+
 
 @pytest.fixture(scope="module")
 def near():
@@ -127,6 +129,36 @@ def test_crowded_lessons_have_names_to_learn_and_nothing_to_answer(crowded):
         assert (crowd[thing] > 0).mean() > 0.3
         assert (crowd[site] == IGNORED).all()
         assert (lesson.dense[site, :per_tile] != IGNORED).any()
+
+
+def test_the_tile_of_a_lone_pad_shows_what_its_questions_are_about():
+    tokens = SHAPE.grid**2
+    labels = list(DENSE_LABELS)
+    for lesson in islice(lessons(5, SHAPE, LONE_PAD, WORD_IDS), 8):
+        assert lesson.tiles.shape == (2, SHAPE.tile_size, SHAPE.tile_size, 3)
+        assert lesson.places.shape == (tokens, 3)
+        assert lesson.answered.all()
+        assert "rural or urban" not in {CATEGORIES[c] for c in lesson.category}
+        # a pad of no scene does not look like the site whose name it has
+        for name in ("site", "setting"):
+            assert (lesson.dense[labels.index(name), :tokens] == IGNORED).all()
+        things = lesson.dense[labels.index("thing"), :tokens]
+        assert lesson.focus.any(1).all()
+        for row in np.flatnonzero(lesson.category == CATEGORIES.index("object color")):
+            assert (things[lesson.focus[row]] > 0).any()
+
+
+def test_a_count_looks_at_what_it_counts_and_at_the_whole_pad_if_there_is_none():
+    counts = CATEGORIES.index("count")
+    seen = set()
+    for lesson in islice(lessons(6, SHAPE, LONE_PAD, WORD_IDS), 12):
+        for row in np.flatnonzero(lesson.category == counts):
+            number = int(words_of(lesson, row)[-1])
+            share = lesson.focus[row].mean()
+            seen.add(number)
+            # a thing touches at most 3 x 3 tokens
+            assert share == 1 if number == 0 else 0 < share <= min(1, 9 * number / SHAPE.grid**2)
+    assert {0, 1} <= seen
 
 
 def test_equal_arguments_give_equal_lessons(crowded):

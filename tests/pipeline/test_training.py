@@ -14,14 +14,15 @@ from geofovea.pipeline import training
 from geofovea.pipeline.export import draw_curve, export_model, read_log, write_card
 from geofovea.pipeline.lessons import LessonPlan
 from geofovea.pipeline.models import load_host
-from geofovea.pipeline.recipe import Phase, Recipe, default_recipe
+from geofovea.pipeline.recipe import Phase, Recipe, Turn, default_recipe
 from geofovea.pipeline.training import load_student, train
 from geofovea.regionfocus.budget import Budget
 
 PLAN = LessonPlan(
     coarse_levels=1, coarse_tiles=1, native_tiles=2, questions=3, scene_sides=(2048,), dropped=0.2
 )
-RECIPE = Recipe(seed=4, shape=TINY, phases=(Phase(3, 2, PLAN), Phase(1, 2, PLAN)), warmup=2)
+TURN = Turn(2, PLAN)
+RECIPE = Recipe(seed=4, shape=TINY, phases=(Phase(3, (TURN,)), Phase(1, (TURN,))), warmup=2)
 PLAIN = {"workers": 0, "compiled": False, "log_every": 2, "measure_every": 100}
 
 
@@ -69,7 +70,7 @@ def test_a_batch_is_a_function_of_seed_and_index():
 
 
 def test_held_out_lessons_are_none_of_those_trained_on():
-    held_out = training._Batches(replace(RECIPE, phases=(Phase(2 * 10**9, 2, PLAN),)))[10**9]
+    held_out = training._Batches(replace(RECIPE, phases=(Phase(2 * 10**9, (TURN,)),)))[10**9]
     for index in range(4):
         assert not torch.equal(training._Batches(RECIPE)[index]["tiles"], held_out["tiles"])
 
@@ -136,7 +137,7 @@ def test_the_log_is_one_json_object_a_line(run):
         assert all(math.isfinite(record[name]) for name in ("answer", "dense", "focus"))
     (measured,) = [r["held_out"] for r in records if "held_out" in r]
     assert 0 <= measured["overall"] <= 1
-    assert all(0 <= mass <= 1 for mass in measured["focus_mass"])
+    assert all(0 <= mass <= 1 for turn in measured["focus_mass"] for mass in turn)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_the_log_is_one_json_object_a_line(run):
     [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.51), (110, 0.02), (999, 0.02)],
 )
 def test_the_learning_rate_climbs_and_falls_as_stated(step, pace):
-    recipe = Recipe(phases=(Phase(110, 1, PLAN),), warmup=10)
+    recipe = Recipe(phases=(Phase(110, (Turn(1, PLAN),)),), warmup=10)
     assert recipe.pace_at(step) == pytest.approx(pace)
 
 
@@ -153,6 +154,14 @@ def test_phases_follow_each_other_and_the_last_goes_on():
     found = [RECIPE.phase_at(step) for step in (0, 2, 3, 99)]
     assert found == [first, first, second, second]
     assert RECIPE.steps == 4
+
+
+def test_a_phase_takes_turns_by_the_number_of_the_step():
+    other = Turn(1, replace(PLAN, questions=5))
+    recipe = replace(RECIPE, phases=(Phase(3, (TURN,)), Phase(4, (TURN, other))))
+    assert [recipe.turn_at(step) for step in range(7)] == [TURN] * 3 + [other, TURN] * 2
+    shapes = [training._Batches(recipe)[step]["words"].shape for step in (4, 5)]
+    assert shapes == [(2, 3, 16), (1, 5, 16)]
 
 
 def test_the_default_recipe_scales_its_steps_and_keeps_its_phases():
@@ -186,7 +195,7 @@ def test_writing_a_model_leaves_the_student_as_it_was(student, tiny_folder):
 
 def test_a_phase_with_frozen_vision_leaves_the_tower_alone_and_teaches_the_rest(tmp_path):
     seeing, frozen = (
-        replace(RECIPE, phases=(Phase(2, 2, PLAN), Phase(2, 2, PLAN, vision_frozen=is_frozen)))
+        replace(RECIPE, phases=(Phase(2, (TURN,)), Phase(2, (TURN,), vision_frozen=is_frozen)))
         for is_frozen in (False, True)
     )
     states = {}

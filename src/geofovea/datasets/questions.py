@@ -33,7 +33,8 @@ class Question:
         answer: The one right answer, lower case.
         box: The annotated object in scene pixels; None for a count (as in LRS-VQA) and for a
             question about two places.
-        places: Where one has to look, in scene pixels; never empty.
+        places: What one has to see whole, in scene pixels; never empty.
+        counted: The objects that a count is about, within its place; empty for other questions.
     """
 
     category: str
@@ -41,6 +42,12 @@ class Question:
     answer: str
     box: Box | None
     places: tuple[Box, ...]
+    counted: tuple[Box, ...] = ()
+
+    @property
+    def evidence(self) -> tuple[Box, ...]:
+        """What the answer is read from, in scene pixels; never empty."""
+        return self.counted or self.places
 
 
 def ask_world(world: World, per_category: int, seed: int = 0) -> list[Question]:
@@ -89,7 +96,8 @@ def _count(_: World, site: Site, rng: random.Random) -> Question:
             f"What is the number of {kind}s at the {site.kind}?",
         )
     )
-    return Question("count", text, str(number), None, (site.pad,))
+    counted = tuple(thing.box for thing in site.of_kind(kind))
+    return Question("count", text, str(number), None, (site.pad,), counted)
 
 
 def _category(_: World, site: Site, rng: random.Random) -> Question | None:

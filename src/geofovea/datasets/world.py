@@ -29,7 +29,7 @@ from geofovea.datasets.vocabulary import (
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["MIN_SIDE", "Hall", "Site", "Thing", "World", "make_crowd", "make_world"]
+__all__ = ["MIN_SIDE", "Hall", "Site", "Thing", "World", "make_crowd", "make_pad", "make_world"]
 
 CELL_SIDE = 2048
 MIN_SIDE = 768
@@ -221,6 +221,21 @@ def make_crowd(rng: random.Random, slots: int) -> World:
     )
     surface = rng.choice(SURFACES)
     site = Site(SITES[0], everywhere, everywhere, surface, SETTINGS[0], hall, things, 1.0)
+    return World(0, side, side, side, ((TERRAINS[0],),), (site,))
+
+
+def make_pad(rng: random.Random, side: int) -> World:
+    """A world that is nothing but the pad of one site, furnished as those of scenes are.
+
+    Args:
+        rng: Where everything comes from.
+        side: Of the pad in pixels.
+    """
+    pad = Box(0, 0, side, side)
+    hall, things = _furnish(rng, pad)
+    site = Site(
+        rng.choice(SITES), pad, pad, rng.choice(SURFACES), SETTINGS[0], hall, things, gain=1.0
+    )
     return World(0, side, side, side, ((TERRAINS[0],),), (site,))
 
 

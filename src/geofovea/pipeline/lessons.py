@@ -22,7 +22,7 @@ from geofovea.datasets.rendering import render_window
 from geofovea.datasets.vocabulary import (
     CATEGORIES,
 )
-from geofovea.datasets.world import Site, World, make_crowd, make_world
+from geofovea.datasets.world import Site, World, make_crowd, make_pad, make_world
 from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED, TokenBoxes, dense_labels
 from geofovea.pipeline.embedded import ModelShape
 from geofovea.pipeline.token_places import token_places
@@ -49,6 +49,9 @@ class LessonPlan:
             answering: only the dense labels see them. A plan may have nothing else and no
             questions. Without them in every lesson, names once learnt are lost again, for the
             tiles of a scene show few things.
+        lone_pad: Whether the lesson is one tile that a pad of no scene fills, with questions about
+            what stands there: short, so that very many are had, for learning what the words of a
+            question mean. Its crowded tiles are the only others that it may have.
         strangers: Share of questions about other sites than the one that is shown from near.
             Without them the name of a site would never matter, and the attention would learn to
             fall on any site at all.
@@ -68,6 +71,7 @@ class LessonPlan:
     coarse_tiles: int = 2
     native_tiles: int = 6
     crowded_tiles: int = 0
+    lone_pad: bool = False
     strangers: float = 0.0
     questions: int = 32
     question_length: int = 16
@@ -79,6 +83,8 @@ class LessonPlan:
     @property
     def tiles(self) -> int:
         """Tiles of a lesson."""
+        if self.lone_pad:
+            return 1 + self.crowded_tiles
         coarse = self.overview + self.base_tiles + self.coarse_levels * self.coarse_tiles
         return coarse + self.native_tiles + self.crowded_tiles
 
@@ -122,6 +128,9 @@ def lessons(
     """Endless lessons; equal arguments give equal lessons."""
     rng = random.Random(f"geofovea-lessons-{seed}")
     while True:
+        if plan.lone_pad:
+            yield _make_pad_lesson(rng, shape, plan, word_ids)
+            continue
         side = rng.choice(plan.scene_sides)
         world = make_world(rng.getrandbits(48), side, side)
         for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
@@ -163,7 +172,44 @@ def _make_lesson(
         words=words,
         targets=targets,
         answered=np.array([distracted or _is_shown(q, boxes, visible) for q in asked]),
-        focus=np.stack([np.concatenate([b.over_any(q.places) for b in boxes]) for q in asked]),
+        focus=np.stack([np.concatenate([b.over_any(q.evidence) for b in boxes]) for q in asked]),
+        category=np.array([CATEGORIES.index(q.category) for q in asked]),
+    )
+
+
+def _make_pad_lesson(
+    rng: random.Random, shape: ModelShape, plan: LessonPlan, word_ids: dict[str, int]
+) -> Lesson:
+    """One tile that a pad fills, somewhere in a scene, with questions about its details."""
+    pad = make_pad(rng, shape.tile_size)
+    tile = Tile(0, 0, 0)
+    shown = [_show(rng, pad, Pyramid(pad.width, pad.height, shape.tile_size), tile, shape)]
+    boxes = shown[0][1]
+    for name in ("site", "setting"):
+        shown[0][2][list(DENSE_LABELS).index(name)] = IGNORED
+    side = rng.choice(plan.scene_sides)
+    around = Pyramid(side, side, shape.tile_size)
+    rows, cols = around.grid_shape(0)
+    somewhere = Tile(0, rng.randrange(rows), rng.randrange(cols))
+    shown += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    details = (
+        question
+        for question in ask_about(pad, pad.sites[0], rng)
+        if question.category != "rural or urban"
+    )
+    asked = list(islice(details, plan.questions))
+    words, targets = _spell(asked, plan, word_ids)
+    tokens = shape.grid**2
+    return Lesson(
+        tiles=np.stack([pixels for pixels, _, _ in shown]),
+        places=token_places(around, somewhere, shape.grid),
+        visible=np.ones(tokens, bool),
+        group=np.zeros(tokens, np.int64),
+        dense=np.concatenate([dense for _, _, dense in shown], 1),
+        words=words,
+        targets=targets,
+        answered=np.ones(len(asked), bool),
+        focus=np.stack([boxes.over_any(q.evidence) for q in asked]),
         category=np.array([CATEGORIES.index(q.category) for q in asked]),
     )
 

@@ -26,7 +26,7 @@ from geofovea.errors import DataError
 from geofovea.pipeline.embedded import vocabulary
 from geofovea.pipeline.lessons import lessons
 from geofovea.pipeline.output import make_folder
-from geofovea.pipeline.recipe import Recipe, recipe_from_json
+from geofovea.pipeline.recipe import Phase, Recipe, recipe_from_json
 from geofovea.pipeline.student import Losses, Student
 
 __all__ = ["load_student", "train"]
@@ -50,10 +50,10 @@ class _Batches(Dataset[dict[str, Tensor]]):
         return self._recipe.steps
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        phase = self._recipe.phase_at(index)
+        turn = self._recipe.turn_at(index)
         seed = (self._recipe.seed << 40) + index
         made = list(
-            islice(lessons(seed, self._recipe.shape, phase.plan, self._word_ids), phase.batch)
+            islice(lessons(seed, self._recipe.shape, turn.plan, self._word_ids), turn.lessons)
         )
         return {
             name: torch.from_numpy(np.stack([getattr(lesson, name) for lesson in made]))
@@ -124,7 +124,7 @@ def train(
             last_time, last_step = now, step
             yield _log(folder, record)
         if step % measure_every == 0 or ends:
-            if recipe.phase_at(step - 1).plan.questions:
+            if any(turn.plan.questions for turn in recipe.phase_at(step - 1).turns):
                 held_out = measure(student, recipe, step, device)
                 yield _log(folder, {"step": step, "held_out": held_out})
             _save_state(student, optimizers, recipe, step, folder)
@@ -185,16 +185,21 @@ def _step(
 def measure(
     student: Student, recipe: Recipe, step: int, device: str, batches: int = 6
 ) -> dict[str, Any]:
-    """Accuracy by category and attention mass on the right tokens, on held-out lessons."""
-    phase = replace(recipe.phase_at(step - 1), steps=2 * _HELD_OUT)
-    made = _Batches(replace(recipe, phases=(phase,)))
+    """Accuracy by category, and by turn the attention mass on the right tokens of each level.
+
+    On ``batches`` held-out batches of each turn of the phase that a step belongs to.
+    """
+    phase = recipe.phase_at(step - 1)
     right: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     masses = []
-    with torch.no_grad():
+    for turn in phase.turns:
+        if not turn.plan.questions:
+            continue
+        held_out = Phase(2 * _HELD_OUT, (turn,))
+        made = _Batches(replace(recipe, phases=(held_out,)))
+        mass = []
         for index in range(batches):
-            batch = {k: v.to(device) for k, v in made[_HELD_OUT + index].items()}
-            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                losses = student(batch)
+            losses, batch = _look_at(student, made[_HELD_OUT + index], device)
             for category, correct, answered in zip(
                 batch["category"].flatten().tolist(),
                 losses.correct.flatten().tolist(),
@@ -203,14 +208,24 @@ def measure(
             ):
                 if answered:
                     right[CATEGORIES[category]].append(correct)
-            masses.append(losses.mass.flatten(0, 1))
+            mass.append(losses.mass.flatten(0, 1))
+        means = torch.cat(mass).nanmean(0).tolist()
+        masses.append([round(m, 3) for m in means if not math.isnan(m)])
     accuracy = {name: round(float(np.mean(v)), 4) for name, v in right.items() if v}
-    mass = torch.cat(masses).nanmean(0)
     return {
         "accuracy": accuracy,
         "overall": round(float(np.mean(list(accuracy.values()))), 4),
-        "focus_mass": [round(m, 3) for m in mass.tolist() if not math.isnan(m)],
+        "focus_mass": masses,
     }
+
+
+def _look_at(
+    student: Student, batch: dict[str, Tensor], device: str
+) -> tuple[Losses, dict[str, Tensor]]:
+    """Losses without learning, and the batch on the device."""
+    on_device = {name: value.to(device) for name, value in batch.items()}
+    with torch.no_grad(), torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        return student(on_device), on_device
 
 
 def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
