@@ -102,9 +102,9 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     """The recipe, its steps multiplied by ``scale``, with lessons of ``batch`` scenes a step.
 
     First tiles crowded with things, so that things get their names. Then three kinds of steps in
-    turn: twice a tile that is all pad, with many questions, for what the words of a question have
-    to do with the things; and once scenes from far away, for where the named sites are. At last
-    the pyramid as a descent sees it, among the same three, with the eyes as they are.
+    turn: tiles that are all pad, with many questions, for what the words of a question have to do
+    with the things; overviews, with as many, for what they have to do with the sites; and larger
+    scenes from far away. At last the pyramid as a descent sees it, with the eyes as they are.
 
     Steps are small because early on their number counts, not their size: with the same tiles, 1,000
     steps of 4 lessons name things far better than 250 of 16. Measured: asked about pads in scenes
@@ -120,6 +120,14 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         questions=0,
     )
     pads = LessonPlan(lone_pad=True, questions=12)
+    maps = LessonPlan(
+        coarse_levels=0,
+        native_tiles=0,
+        strangers=0.9,
+        alone=0.0,
+        questions=12,
+        scene_sides=(5120, 6144, 8192, 10240),
+    )
     sites = LessonPlan(
         base_tiles=9,
         coarse_levels=1,
@@ -140,13 +148,14 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     )
     crowds = Turn(batch, crowded)
     many_pads = Turn(4 * batch, pads)
+    many_maps = Turn(4 * batch, maps)
     far = Turn(max(1, batch // 2), sites)
     near = Turn(batch, scenes)
     return Recipe(
         seed=seed,
         phases=(
             Phase(max(1, round(4000 * scale)), (crowds,)),
-            Phase(max(1, round(6000 * scale)), (many_pads, many_pads, far)),
+            Phase(max(1, round(6000 * scale)), (many_pads, many_maps, far)),
             Phase(max(1, round(6000 * scale)), (near, many_pads, near, far), vision_frozen=True),
         ),
     )
