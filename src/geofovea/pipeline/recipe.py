@@ -56,6 +56,7 @@ class Recipe:
         weight_decay: Of matrices; vectors have none.
         dense_weight: Weight of the dense labels.
         focus_weight: Weight of the focus.
+        heard_weight: Weight of what the last word of a question has gathered of the others.
     """
 
     seed: int = 0
@@ -67,6 +68,7 @@ class Recipe:
     weight_decay: float = 0.05
     dense_weight: float = 4.0
     focus_weight: float = 1.0
+    heard_weight: float = 1.0
 
     @property
     def steps(self) -> int:

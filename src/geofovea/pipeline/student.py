@@ -39,6 +39,8 @@ class Losses:
         answer: Cross entropy of answers and ends.
         dense: Mean cross entropy of the dense labels.
         focus: Mean of −log(attention mass on the right tokens).
+        heard: Mean of −log(probability of a word of the question), told from what the last word
+            of the question has gathered below the focus layer.
         correct: bool (b, q), whether the answer word was the most likely one.
         mass: float (b, q, groups), attention mass on the right tokens; NaN where undefined.
     """
@@ -46,6 +48,7 @@ class Losses:
     answer: Tensor
     dense: Tensor
     focus: Tensor
+    heard: Tensor
     correct: Tensor
     mass: Tensor
 
@@ -68,6 +71,7 @@ class Student(nn.Module):
         )
         self.scene_position = nn.Linear(3, shape.width, bias=False)
         self.dense_head = nn.Linear(shape.width, sum(DENSE_LABELS.values()))
+        self.heard_head = nn.Linear(shape.width, self.llava.config.text_config.vocab_size)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(IMAGE_STD) * 255, persistent=False)
 
@@ -80,7 +84,8 @@ class Student(nn.Module):
         # the tokens of crowded tiles come last, and nobody is asked about them
         tokens = tokens[:, : batch["places"].shape[1]]
         placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
-        logits, attention_logits = self._decode(placed, batch)
+        logits, attention_logits, gathered = self._decode(placed, batch)
+        heard = _heard_loss(self.heard_head(gathered).float(), batch)
         targets, answered = batch["targets"], batch["answered"]
         wanted = targets.masked_fill(~answered[..., None], IGNORED)
         losses = F.cross_entropy(
@@ -91,7 +96,7 @@ class Student(nn.Module):
         asked = _answer_position(targets)[..., None]
         predicted = logits.argmax(-1).gather(2, asked)
         correct = (predicted == targets.gather(2, asked))[..., 0]
-        return Losses(answer, dense, focus, correct, mass)
+        return Losses(answer, dense, focus, heard, correct, mass)
 
     def _encode(self, tiles: Tensor) -> Tensor:
         """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
@@ -121,8 +126,10 @@ class Student(nn.Module):
             losses.append(loss / seen.sum().clamp_min(1))
         return torch.stack(losses).mean()
 
-    def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Word logits (b, q, l, V) and focus logits (b, heads, q, n) of packed questions."""
+    def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Packed questions: word logits (b, q, l, V), focus logits (b, heads, q, n), and the last
+        prompt words as they come to the focus layer (b, q, d).
+        """
         words, visible = batch["words"], batch["visible"]
         batch_size, questions, length = words.shape
         embed = self.llava.get_input_embeddings()
@@ -134,11 +141,12 @@ class Student(nn.Module):
         positions = _packed_positions(seen, questions, length)
         decoder = self.llava.model.language_model
         rotary = decoder.rotary_emb(hidden, positions)
-        attention_logits = hidden.new_zeros(())
+        attention_logits = gathered = hidden.new_zeros(())
         for index, layer in enumerate(decoder.layers):
             if index == self.shape.focus_layer:
                 rows = 1 + vision.shape[1] + _packed_rows(batch["targets"])
                 attention_logits = row_logits(layer, hidden, rotary, rows, 1, vision.shape[1])
+                gathered = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
             hidden = layer(
                 hidden,
                 attention_mask=seen,
@@ -148,14 +156,16 @@ class Student(nn.Module):
             )
         hidden = decoder.norm(hidden[:, 1 + vision.shape[1] :])
         logits = self.llava.lm_head(hidden).float()
-        return logits.view(batch_size, questions, length, -1), attention_logits
+        return logits.view(batch_size, questions, length, -1), attention_logits, gathered
 
 
 def _only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
     """The losses of lessons without questions."""
     none = dense.new_zeros(())
     asked = batch["words"].shape[:2]
-    return Losses(none, dense, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS)))
+    return Losses(
+        none, dense, none, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS))
+    )
 
 
 def _packed_positions(seen: Tensor, questions: int, length: int) -> Tensor:
@@ -178,6 +188,19 @@ def _packed_rows(targets: Tensor) -> Tensor:
     questions, length = targets.shape[1:]
     first = torch.arange(questions, device=targets.device) * length
     return _answer_position(targets) + first
+
+
+def _heard_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Mean of −log(probability) of the words of each question, logits (b, q, V).
+
+    Until the name of a site has come to where the focus is computed, nothing tells which site the
+    attention should fall on, and the attention cannot teach the name to come. Measured: without
+    this loss it stays on any site at all.
+    """
+    words, last = batch["words"], _answer_position(batch["targets"])[..., None]
+    is_asked = torch.arange(words.shape[2], device=words.device) <= last
+    wanted = -logits.log_softmax(-1).gather(2, words)
+    return (wanted * is_asked).sum() / is_asked.sum().clamp_min(1)
 
 
 def _focus_loss(logits: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

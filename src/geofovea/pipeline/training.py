@@ -173,7 +173,12 @@ def _step(
     on_device = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
     with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
         losses = cast(Losses, forward(on_device))
-    total = losses.answer + recipe.dense_weight * losses.dense + recipe.focus_weight * losses.focus
+    total = (
+        losses.answer
+        + recipe.dense_weight * losses.dense
+        + recipe.focus_weight * losses.focus
+        + recipe.heard_weight * losses.heard
+    )
     total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(student.parameters(), 1.0)
     for optimizer in optimizers:
@@ -234,6 +239,7 @@ def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
         "answer": round(losses.answer.item(), 4),
         "dense": round(losses.dense.item(), 4),
         "focus": round(losses.focus.item(), 4),
+        "heard": round(losses.heard.item(), 4),
         "correct": round((losses.correct * answered).sum().item() / max(1, int(answered.sum())), 4),
         "questions": batch["words"].shape[0] * batch["words"].shape[1],
     }
