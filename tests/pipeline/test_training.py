@@ -133,8 +133,8 @@ def test_the_log_is_one_json_object_a_line(run):
     losses = [r for r in records if "answer" in r]
     assert [r["step"] for r in losses] == [2, 4]
     for record in losses:
-        assert {"answer", "dense", "focus", "correct", "seconds"} <= set(record)
-        assert all(math.isfinite(record[name]) for name in ("answer", "dense", "focus"))
+        assert {"answer", "dense", "focus", "heard", "correct", "seconds"} <= set(record)
+        assert all(math.isfinite(record[name]) for name in ("answer", "dense", "focus", "heard"))
     (measured,) = [r["held_out"] for r in records if "held_out" in r]
     assert 0 <= measured["overall"] <= 1
     assert all(0 <= mass <= 1 for turn in measured["focus_mass"] for mass in turn)

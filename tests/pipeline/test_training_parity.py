@@ -64,7 +64,7 @@ def seen_by_student(student, case):
     """Word logits (q, l, V) and focus logits (heads, q, n) of the training code."""
     encoded = student._encode(case.batch["tiles"])
     placed = encoded + student.scene_position(case.batch["places"])
-    logits, attention = student._decode(placed, case.batch)
+    logits, attention, _ = student._decode(placed, case.batch)
     return placed[0], logits[0], attention[0]
 
 

@@ -127,8 +127,9 @@ class Student(nn.Module):
         return torch.stack(losses).mean()
 
     def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Packed questions: word logits (b, q, l, V), focus logits (b, heads, q, n), and the last
-        prompt words as they come to the focus layer (b, q, d).
+        """Word logits (b, q, l, V) and focus logits (b, heads, q, n) of packed questions.
+
+        And their last words as they come to the focus layer, (b, q, d).
         """
         words, visible = batch["words"], batch["visible"]
         batch_size, questions, length = words.shape
