@@ -14,6 +14,7 @@ from geofovea.regionfocus.best_first import descend_best_first
 from geofovea.regionfocus.chains import chain_masses
 from geofovea.regionfocus.concentration import best_places, clusters, concentrate
 from geofovea.regionfocus.descent import descend
+from geofovea.regionfocus.diversity import BestOnly, DiscountedPlaces
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.split import AllToBestSplit, GeometricSplit, start_tiles
@@ -38,12 +39,13 @@ def bare_enough(pyramid):
     st.integers(1, 4),
     st.integers(1, 4),
     st.sampled_from(["top_score", "strided", "random"]),
+    st.sampled_from([BestOnly(), DiscountedPlaces(0.3)]),
 )
 def test_no_policy_exceeds_its_tiles_or_its_tokens(
-    pyramid, tiles, tokens, name, seed, side, places, reduction
+    pyramid, tiles, tokens, name, seed, side, places, reduction, diversity
 ):
     encode = ToyEncoder(pyramid, (side, side))
-    descent = walk(name, pyramid, tiles, encode, random_focus(seed))
+    descent = walk(name, pyramid, tiles, encode, random_focus(seed), diversity=diversity)
     assert len(encode.tiles) == len(set(encode.tiles)) == descent.tiles_encoded <= tiles
     assert all(pyramid.contains(tile) for tile in encode.tiles)
     chosen = best_places(descent, places)
@@ -51,7 +53,8 @@ def test_no_policy_exceeds_its_tiles_or_its_tokens(
     kept, scores = keep_tokens(shown, tokens, make_reduction(reduction), chosen)
     offered = sum(len(look.tokens) for look in shown.looks)
     assert len(kept) == len(scores) == min(tokens, offered)
-    assert len({tuple(box) for box in kept.boxes_scene.tolist()} | set()) <= len(kept)
+    places_kept = zip(kept.levels.tolist(), kept.boxes_scene.tolist(), strict=True)
+    assert len({(level, *box) for level, box in places_kept}) == len(kept)
 
 
 @given(pyramids, st.integers(1, 200), st.sampled_from(sorted(DESCENTS)), st.integers(0, 99))
@@ -215,6 +218,25 @@ def test_each_place_gets_the_same_share_of_the_finest_tokens():
 )
 def test_all_to_best_leaves_the_rest_to_native(budget, counts):
     assert AllToBestSplit().tiles_per_level(BIG, budget) == counts
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 25))
+def test_a_discount_of_one_is_no_diversity(scores, count):
+    tiles = [Tile(0, i // 5, i % 5) for i in range(len(scores))]
+    masses = torch.tensor(scores, dtype=torch.float32)
+    best = BestOnly().choose(tiles, masses, count)
+    assert DiscountedPlaces(1).choose(tiles, masses, count, tiles[:2], 2) == best
+
+
+def test_near_identical_tiles_of_one_place_do_not_starve_another():
+    tiles = [Tile(0, 0, 0), Tile(0, 0, 1), Tile(0, 1, 0), Tile(0, 4, 4)]
+    masses = torch.tensor([0.3, 0.29, 0.28, 0.2])
+    assert BestOnly().choose(tiles, masses, 2) == tiles[:2]
+    assert DiscountedPlaces(0.5).choose(tiles, masses, 2, (), 1) == [tiles[0], tiles[3]]
+    # what a place had before counts as well
+    assert DiscountedPlaces(0.5).choose(tiles, masses, 1, tiles[:1], 1) == [tiles[3]]
+    with pytest.raises(BudgetError, match="factor in"):
+        DiscountedPlaces(0)
 
 
 def test_impossible_policies_are_refused():

@@ -18,6 +18,7 @@ from geofovea.regionfocus.baselines import look_full, look_overview, look_unifor
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.concentration import best_places, concentrate
 from geofovea.regionfocus.descent import Descent, Encode
+from geofovea.regionfocus.diversity import DiscountedPlaces, Diversity
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.gathering import gather, merge_descents
 from geofovea.regionfocus.router import Route, route_question
@@ -127,14 +128,23 @@ class Looker:
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
             places = _disjoint([place for found in nearest for place in found])
         else:
-            descent = go(budget.tiles, self.encode, focus)
+            spread = DiscountedPlaces() if route.word == "several" else None
+            descent = go(budget.tiles, self.encode, focus, diversity=spread)
             several = max(_PLACES_OF_AN_AREA, len(boxes))
             places = best_places(descent, several if route.word == "several" else 1)
         if not way.concentrated:
             return Found(descent, descent, route=route)
         return Found(descent, concentrate(descent, places), places, route)
 
-    def _walk(self, way: Way, budget: Budget, tiles: int, encode: Encode, focus: Focus) -> Descent:
+    def _walk(
+        self,
+        way: Way,
+        budget: Budget,
+        tiles: int,
+        encode: Encode,
+        focus: Focus,
+        diversity: Diversity | None = None,
+    ) -> Descent:
         limit = None if budget.seconds is None else self.clock.started + budget.seconds
         memory = MemoryStop(budget.host_ram_mb, budget.device_ram_mb)
         return walk(
@@ -143,6 +153,7 @@ class Looker:
             tiles,
             encode,
             focus,
+            diversity=diversity,
             stop=FirstStop((memory, *way.stop)),
             deadline=limit,
             clock=time.perf_counter,

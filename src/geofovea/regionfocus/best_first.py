@@ -24,8 +24,8 @@ from geofovea.regionfocus.descent import (
     find_candidates,
     score_look,
 )
+from geofovea.regionfocus.diversity import BestOnly, Diversity
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.scoring import top_indices
 from geofovea.regionfocus.split import start_tiles
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.regionfocus.stopping import NeverStop, StopRule
@@ -42,6 +42,7 @@ def descend_best_first(
     focus: Focus,
     *,
     width: int = 4,
+    diversity: Diversity | None = None,
     stop: StopRule | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -58,6 +59,7 @@ def descend_best_first(
         focus: Scores tokens, once for each wave of tiles.
         width: Tiles of a wave; what is looked at together is encoded together. A place may
             straddle the corner of four.
+        diversity: Chooses among what waits; `BestOnly` by default.
         stop: May end the search early; `NeverStop` by default.
         deadline: Reading of ``clock`` after which no further wave is begun.
         clock: A monotonic clock in seconds.
@@ -71,7 +73,7 @@ def descend_best_first(
     stop = stop or NeverStop()
     start = start_tiles(pyramid, budget_tiles)
     *above, first = encode_looks(encode, start)
-    search = _Search(pyramid, width)
+    search = _Search(pyramid, width, diversity or BestOnly())
     search.add(score_look(first, focus))
     left, stopped = budget_tiles - len(start), ""
     while left and search.queue:
@@ -99,12 +101,14 @@ class _Search:
     Attributes:
         pyramid: The pyramid of the scene.
         width: Tiles of a wave.
+        diversity: Chooses among what waits.
         queue: Candidate tiles with the mass that leads to them.
         seen: Looks in the order in which they were made.
     """
 
     pyramid: Pyramid
     width: int
+    diversity: Diversity
     queue: dict[Tile, float] = field(default_factory=dict)
     seen: list[LevelLook] = field(default_factory=list)
 
@@ -129,13 +133,15 @@ class _Search:
         return {tile: self.queue.pop(tile) for tile in self._best(pool, count)}
 
     def _best(self, pool: list[Tile], count: int) -> list[Tile]:
-        """The likeliest; the coarser, then the first in reading order, of those that tie."""
+        """The likeliest; of those that tie, the coarser, then the first in reading order."""
         pool.sort(key=lambda tile: (-tile.level, tile))
         scores = torch.tensor([self.queue[tile] for tile in pool], dtype=torch.float64)
         is_even = torch.allclose(scores, scores.mean(), rtol=1e-5, atol=0)
         if is_even and pool[0].level == pool[-1].level:
             return spread_tiles(pool, count)
-        return [pool[i] for i in top_indices(scores, count).tolist()]
+        first, *finer = self.seen
+        taken = [tile for look in finer for tile in look.tiles]
+        return self.diversity.choose(pool, scores, count, taken, first.level)
 
     def looks(self) -> list[LevelLook]:
         """One look a level, coarse to fine, from all that was seen."""

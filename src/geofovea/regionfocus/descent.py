@@ -15,8 +15,9 @@ from torch import Tensor
 
 from geofovea.errors import GeometryError, ModelError
 from geofovea.regionfocus.chains import chain_masses
+from geofovea.regionfocus.diversity import BestOnly, Diversity
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.scoring import as_masses, is_flat, tile_scores, top_indices
+from geofovea.regionfocus.scoring import as_masses, is_flat, tile_scores
 from geofovea.regionfocus.split import GeometricSplit, Split, start_tiles
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.regionfocus.stopping import NeverStop, StopRule
@@ -121,6 +122,7 @@ def descend(
     *,
     split: Split | None = None,
     chained: bool = False,
+    diversity: Diversity | None = None,
     stop: StopRule | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -143,6 +145,7 @@ def descend(
         split: How the budget is shared over levels; `GeometricSplit` by default.
         chained: Whether scores are carried down as those of chains (see
             `geofovea.regionfocus.chains`); otherwise those of a level stand for themselves.
+        diversity: Chooses among the candidates of a level; `BestOnly` by default.
         stop: May end the descent early; `NeverStop` by default.
         deadline: Reading of ``clock`` after which no further level is begun.
         clock: A monotonic clock in seconds.
@@ -152,6 +155,7 @@ def descend(
         ModelError: If the encoder answers with other tiles, or the focus with other shapes.
     """
     split, stop = split or GeometricSplit(), stop or NeverStop()
+    diversity = diversity or BestOnly()
     start = start_tiles(pyramid, budget_tiles)
     plan = split.tiles_per_level(pyramid, budget_tiles)
     *looks, last = encode_looks(encode, start)
@@ -173,7 +177,7 @@ def descend(
         if blind if chained else looks[-1].is_flat:
             chosen = spread_tiles(candidates, count)
         else:
-            chosen = sorted(candidates[i] for i in top_indices(scores, count).tolist())
+            chosen = sorted(diversity.choose(candidates, scores, count, (), last.level))
         spare, left = plan[level] + spare - len(chosen), left - len(chosen)
         if chosen:
             led = dict(zip(candidates, scores.tolist(), strict=True)) if chained else None

@@ -9,6 +9,7 @@ from functools import partial
 from geofovea.errors import ModelError
 from geofovea.regionfocus.best_first import descend_best_first
 from geofovea.regionfocus.descent import Descent, Encode, descend
+from geofovea.regionfocus.diversity import Diversity
 from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.split import AllToBestSplit
 from geofovea.regionfocus.stopping import StopRule
@@ -33,6 +34,7 @@ def walk(
     encode: Encode,
     focus: Focus,
     *,
+    diversity: Diversity | None = None,
     stop: StopRule | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -45,5 +47,12 @@ def walk(
     if name not in DESCENTS:
         raise ModelError(f"unknown descent {name!r}; choose one of {', '.join(DESCENTS)}")
     return DESCENTS[name](
-        pyramid, budget_tiles, encode, focus, stop=stop, deadline=deadline, clock=clock
+        pyramid,
+        budget_tiles,
+        encode,
+        focus,
+        diversity=diversity,
+        stop=stop,
+        deadline=deadline,
+        clock=clock,
     )
