@@ -177,7 +177,7 @@ def test_a_count_over_tiles_counts_nothing_twice_at_a_seam(make_tiff):
     assert answer.route.is_count
     assert (answer.text, naive) == ("4", 11)
     assert answer.confidence == pytest.approx(np.exp(-0.4))
-    assert any("sum over 4 places" in warning for warning in answer.warnings)
+    assert any("sum over 4 of 4 places" in warning for warning in answer.warnings)
 
 
 def test_a_sure_model_ends_the_descent_and_pays_for_being_asked(make_tiff):

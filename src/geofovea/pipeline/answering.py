@@ -62,9 +62,10 @@ def answer_from(
         counted = count_by_groups(host, question, found.shown, left, reduction)
         if counted:
             used = spent + len(counted.kept)
+            given = sum(number is not None for number in counted.numbers)
             warning = (
-                f"the number is a sum over {len(counted.numbers)} places that were looked at "
-                "closely; the rest of the scene was not counted"
+                f"the number is a sum over {given} of {len(counted.numbers)} places that were "
+                "looked at closely; the rest of the scene was not counted"
             )
             return Said(counted.generation, counted.kept, used, (warning,))
     kept, _ = keep_tokens(found.shown, left, reduction, found.places)

@@ -52,7 +52,8 @@ class Counted:
     """A sum with what it was made of.
 
     Attributes:
-        generation: The sum as text; its one log probability is that of all numbers together.
+        generation: The sum as text; its one log probability is that of all numbers together. The
+            first answer as it is, where none was a number.
         kept: All tokens that reached the decoder, in reading order.
         numbers: What each group was said to hold; None where the answer was no number.
     """
@@ -71,8 +72,7 @@ def count_by_groups(
     questions see the same object. What lies outside of all groups is not counted.
 
     Returns:
-        None where there are fewer than two groups, or no answer is a number: then the question is
-        better asked once.
+        None where there are fewer than two groups, or more than tokens: nothing was asked then.
     """
     finest = shown.looks[-1]
     groups = [look_at(finest, group) for group in groups_of(finest.tokens.tiles)]
@@ -80,18 +80,17 @@ def count_by_groups(
         return None
     shares = even_shares([len(group.tokens) for group in groups], budget_tokens)
     kept: list[TokenSet] = []
-    numbers, logs = [], []
+    said = []
     for group, share in zip(groups, shares, strict=True):
         tokens, _ = reduce_look(group, share, reduction)
-        said = host.generate(question, tokens.in_reading_order())
         kept.append(tokens)
-        numbers.append(number_in(said.text))
-        logs.append(math.log(max(confidence_of(said.log_probabilities), 1e-300)))
+        said.append(host.generate(question, tokens.in_reading_order()))
+    numbers = tuple(number_in(answer.text) for answer in said)
     known = [number for number in numbers if number is not None]
-    if not known:
-        return None
-    total = Generation(str(sum(known)), (math.fsum(logs),))
-    return Counted(total, TokenSet.concat(kept).in_reading_order(), tuple(numbers))
+    # an empty answer has no probability at all
+    logs = [math.log(max(confidence_of(answer.log_probabilities), 1e-300)) for answer in said]
+    total = Generation(str(sum(known)), (math.fsum(logs),)) if known else said[0]
+    return Counted(total, TokenSet.concat(kept).in_reading_order(), numbers)
 
 
 def number_in(text: str) -> int | None:
