@@ -36,7 +36,7 @@ def shared(tiny_host, scene_path):
     return gf.SceneSession(gf.open_scene(scene_path), tiny_host)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     tiles=st.integers(1, 60),
     tokens=st.integers(1, 900),
