@@ -33,8 +33,9 @@ def test_json_has_exactly_the_keys_of_the_contract(answer, scene_path):
     row = answer.to_json()
     assert set(row) == {
         "question", "answer", "confidence", "model", "scene", "evidence", "cost", "warnings",
-        "radiometry",
+        "radiometry", "stopped", "route",
     }  # fmt: skip
+    assert set(row["route"]) == {"route", "reason", "places"}
     assert set(row["scene"]) == {"path", "width", "height", "levels", "crs", "gsd_m"}
     assert set(row["cost"]) == {
         "tiles_read", "tiles_encoded", "tiles_by_level", "tokens_total", "tokens_llm", "seconds",

@@ -96,5 +96,5 @@ def test_what_does_not_fit_together_is_refused_with_advice(host, path, tiny_host
         gf.ask(path, QUESTION, model=tiny_host, **AS_PUBLISHED)
     with pytest.raises(ModelError, match="brings no region focus module"):
         gf.ask(path, QUESTION, model=tiny_host, focus="rfm")
-    with pytest.raises(ModelError, match="geometric, published"):
+    with pytest.raises(ModelError, match="best_first, published"):
         gf.ask(path, QUESTION, model=tiny_host, descent="sideways")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.output import write_file, write_text
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.router import Route
 from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.radiometry import Radiometry
@@ -214,6 +215,8 @@ class Answer:
         looks: Where the model looked, coarse to fine.
         warnings: What a careful reader should know; empty if nothing.
         stopped: Why the descent ended.
+        route: Whether it looked closer at no place, one or several, and why; None for ways of
+            looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colours.
     """
 
@@ -228,6 +231,7 @@ class Answer:
     looks: tuple[Look, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     stopped: str = ""
+    route: Route | None = None
     radiometry: Radiometry | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -249,6 +253,8 @@ class Answer:
             "evidence": self.evidence.to_json(),
             "cost": self.cost.to_json(),
             "warnings": list(self.warnings),
+            "stopped": self.stopped,
+            "route": None if self.route is None else self.route.to_json(),
             "radiometry": None if self.radiometry is None else self.radiometry.to_json(),
         }
 

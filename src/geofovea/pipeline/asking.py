@@ -11,7 +11,9 @@ from geofovea.pipeline.answer import Answer
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.models import EMBEDDED, load_host
 from geofovea.pipeline.session import SceneSession
+from geofovea.pipeline.stop_at import StopAt
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene, open_scene
 
@@ -29,7 +31,9 @@ def ask(
     budget: Budget | None = None,
     focus: str = "attention",
     reduction: str = "top_score",
-    descent: str = "geometric",
+    descent: str = DEFAULT_DESCENT,
+    route: str = "auto",
+    stop: StopAt | None = None,
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
@@ -48,7 +52,10 @@ def ask(
         focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module), or a
             baseline: ``overview``, ``uniform``, ``oracle``, ``full``.
         reduction: Which tokens of a level survive: ``top_score``, ``strided``, ``random``.
-        descent: ``geometric``, or ``published``: the two passes of LRS-VQA, for its models.
+        descent: ``geometric``, ``geometric_chained``, ``all_to_best``, ``best_first``, or
+            ``published``: the two passes of LRS-VQA, for its models.
+        route: ``auto``, or how many places to look at closely: ``none``, ``one``, ``several``.
+        stop: When to end a descent before its tiles are spent.
         bands: Bands to show, 1-based; None chooses from the scene.
         composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
@@ -73,5 +80,12 @@ def ask(
         open_seconds=time.perf_counter() - started,
     )
     return session.ask(
-        question, budget=budget, focus=focus, reduction=reduction, descent=descent, boxes=boxes
+        question,
+        budget=budget,
+        focus=focus,
+        reduction=reduction,
+        descent=descent,
+        route=route,
+        stop=stop,
+        boxes=boxes,
     )

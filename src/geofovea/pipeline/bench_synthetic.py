@@ -6,10 +6,11 @@ Scenes are files on disk from held-out seeds; every answer goes the whole way fr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
+from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +29,14 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import open_scene
 
-__all__ = ["Item", "bootstrap_interval", "covers_target", "run_bench"]
+__all__ = [
+    "Item",
+    "Judged",
+    "accuracy_text",
+    "bootstrap_interval",
+    "covers_target",
+    "run_bench",
+]
 
 METHODS = ("blind", "overview", "uniform", "attention", "oracle")
 """Blind answers from no vision token at all; the others are words for ``focus``."""
@@ -163,7 +171,26 @@ def covers_target(answer: Answer, box: Box) -> bool:
     return finest.level == 0 and any(box.share_inside(tile) >= 0.5 for tile in finest.tiles)
 
 
-def bootstrap_interval(items: Iterable[Item], seed: int = 0) -> tuple[float, float]:
+class Judged(Protocol):
+    """An answer that is right or wrong, from a scene."""
+
+    @property
+    def side(self) -> int:
+        """Side of the scene in pixels."""
+        ...
+
+    @property
+    def scene(self) -> int:
+        """Seed of the scene."""
+        ...
+
+    @property
+    def correct(self) -> bool:
+        """Whether it is right."""
+        ...
+
+
+def bootstrap_interval(items: Iterable[Judged], seed: int = 0) -> tuple[float, float]:
     """95 % interval of the mean accuracy, scenes resampled with replacement."""
     by_scene: dict[tuple[int, int], list[bool]] = {}
     for item in items:
@@ -196,9 +223,9 @@ def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
     for category in CATEGORIES:
         cells = [[i for i in items if i.method == m and i.category == category] for m in methods]
         if any(cells):
-            rows.append([category, *(_accuracy(cell) for cell in cells)])
+            rows.append([category, *(accuracy_text(cell) for cell in cells)])
     of_method = [[i for i in items if i.method == m] for m in methods]
-    rows.append(["**overall**", *(f"**{_accuracy(cell)}**" for cell in of_method)])
+    rows.append(["**overall**", *(f"**{accuracy_text(cell)}**" for cell in of_method)])
     rows.append(["hit rate", *(_hit_rate(cell) for cell in of_method)])
     rows.append(["tiles", *(f"{fmean(i.tiles for i in cell):.1f}" for cell in of_method)])
     rows.append(["tokens to decoder", *(f"{fmean(i.tokens for i in c):.0f}" for c in of_method)])
@@ -207,7 +234,8 @@ def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
     return ["category", *(names.get(m, m) for m in methods)], rows
 
 
-def _accuracy(items: list[Item]) -> str:
+def accuracy_text(items: Sequence[Judged]) -> str:
+    """Accuracy with its interval; a dash where nothing was asked."""
     if not items:
         return "–"
     low, high = bootstrap_interval(items)

@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_cache import cache
 from geofovea.pipeline.view_options import view_options
-from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DESCENT_NAMES,
+    FOCUS_NAMES,
+    REDUCTION_NAMES,
+    ROUTE_NAMES,
+)
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
@@ -80,7 +87,12 @@ def _access(command: Any) -> Any:
 @click.option(
     "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
 )
-@click.option("--descent", type=click.Choice(DESCENT_NAMES), default="geometric", show_default=True)
+@click.option(
+    "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
+)
+@click.option("--route", type=click.Choice(ROUTE_NAMES), default="auto", help="Places to look at.")
+@click.option("--flatness", type=float, help="Stop where no place stands out by this share.")
+@click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
@@ -98,6 +110,9 @@ def ask(
     focus: str,
     reduction: str,
     descent: str,
+    route: str,
+    flatness: float | None,
+    confidence: float | None,
     boxes: tuple[str, ...],
     device: str,
     allow_vrt: bool,
@@ -127,6 +142,7 @@ def ask(
     open_seconds = time.perf_counter() - started
     from geofovea.pipeline.models import load_host
     from geofovea.pipeline.session import SceneSession
+    from geofovea.pipeline.stop_at import StopAt
     from geofovea.tiling.pyramid import Box
 
     host = load_host(model, device)
@@ -137,6 +153,8 @@ def ask(
         focus=focus,
         reduction=reduction,
         descent=descent,
+        route=route,
+        stop=StopAt(flatness, confidence),
         boxes=[Box(*_numbers(box, float, 4)) for box in boxes],
     )
     if evidence:
@@ -177,6 +195,8 @@ def _print_answer(answer: Answer) -> None:
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
     click.echo(f"{answer.text or '(no answer)'}   ({answer.confidence:.0%} sure)")
     click.echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
+    if answer.route:
+        click.echo(f"  places     {answer.route.word}: {answer.route.reason}")
     click.echo(
         f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
         f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
@@ -285,6 +305,9 @@ def train(
 @main.group()
 def bench() -> None:
     """Measure quality."""
+
+
+bench.add_command(policies)
 
 
 @bench.command("synthetic")

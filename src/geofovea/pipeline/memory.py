@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from geofovea.regionfocus.descent import LevelLook
 
 __all__ = ["MemoryStop", "peak_rss_mb"]
 
@@ -40,7 +43,11 @@ class MemoryStop:
     host_mib: float | None
     device_mib: float | None
 
-    def reason(self, candidate_scores: torch.Tensor) -> str | None:  # noqa: ARG002
+    def reason(
+        self,
+        candidate_scores: torch.Tensor,  # noqa: ARG002
+        looks: Sequence[LevelLook] = (),  # noqa: ARG002
+    ) -> str | None:
         """``"memory"`` when a limit is reached; see ``StopRule``."""
         if self.host_mib is not None and _rss_mib() > self.host_mib:
             return "memory"

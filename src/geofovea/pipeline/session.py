@@ -7,7 +7,7 @@ the question, the tokens of a tile, is kept for the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,20 +24,20 @@ from geofovea.pipeline.answer import (
     Look,
     confidence_of,
 )
+from geofovea.pipeline.answering import answer_from
 from geofovea.pipeline.host import Host
-from geofovea.pipeline.memory import MemoryStop, peak_rss_mb
+from geofovea.pipeline.looking import Looker, Way
+from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.published_answer import answer_as_published
-from geofovea.pipeline.published_host import HasRegionFocus, PublishedHost
+from geofovea.pipeline.published_host import PublishedHost
 from geofovea.pipeline.stage_clock import StageClock
+from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.token_cache import TokenCache, TokenEntry
-from geofovea.regionfocus.allocation import keep_tokens
-from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.descent import Descent, Encode, LevelLook, descend
-from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
+from geofovea.regionfocus.descent import Descent, Encode, LevelLook
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
@@ -52,6 +52,8 @@ _CACHE_BYTES = 256 * 2**20
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
     "memory": "the memory budget ended the descent before native resolution",
+    "confident": "the descent ended early: the model was sure enough of what it had seen",
+    "flat": "the descent ended early: nothing stood out that could be looked at more closely",
     "nodata": "the descent ended early: what it pointed at holds no valid pixels",
 }
 
@@ -101,8 +103,11 @@ class SceneSession:
         budget: Budget | None = None,
         focus: str = "attention",
         reduction: str = "top_score",
-        descent: str = "geometric",
+        descent: str = DEFAULT_DESCENT,
+        route: str = "auto",
+        stop: StopAt | None = None,
         boxes: Sequence[Box] = (),
+        concentrated: bool = True,
     ) -> Answer:
         """Answer one question.
 
@@ -113,7 +118,11 @@ class SceneSession:
             reduction: One of ``REDUCTION_NAMES``.
             descent: One of ``DESCENT_NAMES``; ``published`` needs a published model and its own
                 focus, ``rfm``, and keeps tokens in its own way.
+            route: One of ``ROUTE_NAMES``: how many places to look at closely; ``auto`` decides by
+                the words of the question. Ways of looking without a focus take no route.
+            stop: When to end a descent before its tiles are spent.
             boxes: Where the evidence is, for ``focus="oracle"``.
+            concentrated: Whether fine tokens come from the best places alone, or from all.
 
         Raises:
             QuestionError: If the question is empty or too long.
@@ -126,18 +135,19 @@ class SceneSession:
         clock = StageClock(open=self._open_seconds)
         if descent == "published":
             return self._ask_as_published(asked, budget, focus, reduction, clock)
-        if descent != "geometric":
-            raise ModelError(
-                f"unknown descent {descent!r}; choose one of {', '.join(DESCENT_NAMES)}"
-            )
         spent = _Spending()
-        chosen_reduction = make_reduction(reduction)
-        found = self._look(focus, asked, budget, boxes, clock, spent)
+        chosen = make_reduction(reduction)
+        sure = stop.confident(self.host, asked, budget, chosen) if stop else None
+        rules = stop.rules(sure) if stop else ()
+        encode: Encode = lambda tiles: self._encode(tiles, clock, spent)  # noqa: E731
+        looker = Looker(self.host, self.pyramid, encode, clock)
+        looked = looker.look(Way(focus, descent, route, rules, concentrated), asked, budget, boxes)
+        found = looked.descent
         if not any(len(look.tokens) for look in found.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        kept, _ = keep_tokens(found, budget.tokens, chosen_reduction)
         with clock.stage("answer"):
-            generation = self.host.generate(asked, kept)
+            said = answer_from(self.host, asked, looked, budget, chosen, sure)
+        generation, kept = said.generation, said.kept
         self._open_seconds = 0.0
         # tiles that show nothing were read and found empty, not encoded
         encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
@@ -154,14 +164,15 @@ class SceneSession:
                 tiles_encoded=sum(encoded.values()),
                 tiles_by_level=encoded,
                 tokens_total=sum(len(look.tokens) for look in found.looks),
-                tokens_llm=len(kept),
+                tokens_llm=said.tokens_llm,
                 seconds=clock.seconds(),
                 peak_rss_mb=peak_rss_mb(),
                 budget=budget,
             ),
             looks=tuple(self._look_record(look) for look in found.looks),
-            warnings=self._warnings(asked, found.stopped),
+            warnings=(*self._warnings(asked, found.stopped), *said.warnings),
             stopped=found.stopped,
+            route=looked.route,
             radiometry=self.reader.radiometry,
         )
 
@@ -203,68 +214,6 @@ class SceneSession:
             stopped="published",
             radiometry=self.reader.radiometry,
         )
-
-    def _look(
-        self,
-        focus: str,
-        question: str,
-        budget: Budget,
-        boxes: Sequence[Box],
-        clock: StageClock,
-        spent: _Spending,
-    ) -> Descent:
-        encode: Encode = lambda tiles: self._encode(tiles, clock, spent)  # noqa: E731
-        baselines: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
-            "overview": look_overview,
-            "uniform": look_uniform,
-            "full": look_full,
-        }
-        if focus in baselines:
-            return baselines[focus](self.pyramid, budget.tiles, encode)
-        deadline = None if budget.seconds is None else clock.started + budget.seconds
-        return descend(
-            self.pyramid,
-            budget.tiles,
-            encode,
-            self._focus(focus, question, boxes, clock),
-            stop=MemoryStop(budget.host_ram_mb, budget.device_ram_mb),
-            deadline=deadline,
-            clock=time.perf_counter,
-        )
-
-    def _focus(self, name: str, question: str, boxes: Sequence[Box], clock: StageClock) -> Focus:
-        if name == "oracle":
-            return OracleFocus(boxes)
-        if name == "rfm":
-            return self._region_focus(question, clock)
-        if name != "attention":
-            raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
-        if not self.host.capabilities.attention:
-            raise ModelError(
-                f"{self.host.name} exposes no attention to focus with; choose one of "
-                + ("rfm, " if isinstance(self.host, HasRegionFocus) else "")
-                + "overview, uniform, full"
-            )
-
-        def score(tokens: TokenSet) -> Tensor:
-            with clock.stage("focus"):
-                return self.host.scores(question, tokens)
-
-        return AttentionFocus(score)
-
-    def _region_focus(self, question: str, clock: StageClock) -> Focus:
-        host = self.host
-        if not isinstance(host, HasRegionFocus):
-            raise ModelError(
-                f"{host.name} brings no region focus module for focus='rfm'; choose attention, or "
-                "name a published model with --model"
-            )
-
-        def score(tokens: TokenSet) -> Tensor:
-            with clock.stage("focus"):
-                return host.region_scores(question, tokens)
-
-        return RegionFocus(score)
 
     def _encode(self, tiles: Sequence[Tile], clock: StageClock, spent: _Spending) -> TokenSet:
         """Tokens of some tiles: read and encoded, or remembered from an earlier question.

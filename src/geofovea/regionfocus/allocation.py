@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.descent import Descent
+from geofovea.regionfocus.concentration import look_at
+from geofovea.regionfocus.descent import Descent, LevelLook
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.reductions.strided import Strided
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Tile
 
-__all__ = ["allot", "keep_tokens"]
+__all__ = ["allot", "even_shares", "keep_tokens", "reduce_look"]
 
 
 def allot(
@@ -54,24 +56,32 @@ def allot(
         return shares
     finest = min(others)
     between_left = left - min(counts_by_level[finest], math.ceil(finest_share * left))
-    # levels with the fewest tokens choose first: what they leave raises the share of the others
-    between = sorted((lv for lv in others if lv != finest), key=lambda lv: counts_by_level[lv])
-    for served, level in enumerate(between):
-        shares[level] = min(counts_by_level[level], between_left // (len(between) - served))
-        between_left -= shares[level]
+    between = [level for level in others if level != finest]
+    sizes = [counts_by_level[level] for level in between]
+    shares |= dict(zip(between, even_shares(sizes, between_left), strict=True))
     left -= sum(shares[level] for level in between)
     shares[finest] = min(counts_by_level[finest], left)
     return shares
 
 
 def keep_tokens(
-    descent: Descent, budget_tokens: int, reduction: Reduction
+    descent: Descent,
+    budget_tokens: int,
+    reduction: Reduction,
+    places: Sequence[Sequence[Tile]] = (),
 ) -> tuple[TokenSet, Tensor]:
     """The tokens of a descent that reach the decoder, and their scores.
 
     The reduction chooses within each level, for scores of two levels cannot be compared. On a
     level where they are all equal, such as an overview that was never scored, a reduction by score
     would keep the top of the scene; evenly spaced tokens are kept instead.
+
+    Args:
+        descent: What was seen.
+        budget_tokens: Tokens that may be kept.
+        reduction: Chooses among the tokens of one level, or of one place.
+        places: Tiles of the finest level by place, each tile once. Each place gets the same share
+            of what that level gets; what one cannot use goes to the others.
 
     Returns:
         At most ``budget_tokens`` tokens in reading order, and float32 ``(n,)`` aligned with them.
@@ -84,17 +94,38 @@ def keep_tokens(
     shares = allot(counts, budget_tokens, overview=descent.looks[0].level)
     kept, scores = [], []
     for look in descent.looks:
-        # a reduction keeps at least one token: a level without a share keeps none
-        index, merged = torch.arange(0), None
-        if shares[look.level]:
-            is_blind = look.is_flat and "scores" in reduction.requires
-            choose = Strided() if is_blind else reduction
-            context = TokenContext.of(look.tokens, look.scores)
-            choice = choose.reduce(context, shares[look.level])
-            index, merged = choice.index, choice.features
-        chosen = look.tokens.select(index)
-        kept.append(chosen if merged is None else replace(chosen, features=merged))
-        scores.append(look.scores[index])
+        parts = [look]
+        if places and look is descent.looks[-1]:
+            parts = [look_at(look, place) for place in places]
+        sizes = [len(part.tokens) for part in parts]
+        for part, share in zip(parts, even_shares(sizes, shares[look.level]), strict=True):
+            chosen, chosen_scores = reduce_look(part, share, reduction)
+            kept.append(chosen)
+            scores.append(chosen_scores)
     tokens = TokenSet.concat(kept)
     order = tokens.reading_order()
     return tokens.select(order), torch.cat(scores)[order]
+
+
+def even_shares(sizes: Sequence[int], total: int) -> list[int]:
+    """Whole shares of a total, as equal as sizes allow, that never exceed them."""
+    shares, left = [0] * len(sizes), total
+    by_size = sorted(range(len(sizes)), key=lambda i: sizes[i])
+    for served, i in enumerate(by_size):
+        shares[i] = min(sizes[i], left // (len(sizes) - served))
+        left -= shares[i]
+    return shares
+
+
+def reduce_look(look: LevelLook, count: int, reduction: Reduction) -> tuple[TokenSet, Tensor]:
+    """At most ``count`` tokens of a look, and float32 scores aligned with them."""
+    # a reduction keeps at least one token: a look without a share keeps none
+    index, merged = torch.arange(0), None
+    if count:
+        is_blind = look.is_flat and "scores" in reduction.requires
+        choose = Strided() if is_blind else reduction
+        choice = choose.reduce(TokenContext.of(look.tokens, look.scores), count)
+        index, merged = choice.index, choice.features
+    chosen = look.tokens.select(index)
+    features = chosen if merged is None else replace(chosen, features=merged)
+    return features, look.scores[index]

@@ -7,22 +7,32 @@ through the number of levels.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import GeometryError, ModelError
+from geofovea.regionfocus.chains import chain_masses
+from geofovea.regionfocus.diversity import BestOnly, Diversity
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.scoring import as_masses, is_flat, tile_scores, top_indices
+from geofovea.regionfocus.scoring import as_masses, is_flat, tile_scores
 from geofovea.regionfocus.split import GeometricSplit, Split, start_tiles
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.regionfocus.stopping import NeverStop, StopRule
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Descent", "Encode", "LevelLook", "descend", "encode_looks"]
+__all__ = [
+    "Descent",
+    "Encode",
+    "LevelLook",
+    "descend",
+    "encode_looks",
+    "find_candidates",
+    "score_look",
+]
 
 Encode = Callable[[Sequence[Tile]], TokenSet]
 """Reads and encodes tiles; a tile that shows no data may yield no token."""
@@ -111,6 +121,8 @@ def descend(
     focus: Focus,
     *,
     split: Split | None = None,
+    chained: bool = False,
+    diversity: Diversity | None = None,
     stop: StopRule | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -131,6 +143,9 @@ def descend(
         encode: Makes the tokens of tiles; called once per level, never twice for a tile.
         focus: Scores the tokens of a level.
         split: How the budget is shared over levels; `GeometricSplit` by default.
+        chained: Whether scores are carried down as those of chains (see
+            `geofovea.regionfocus.chains`); otherwise those of a level stand for themselves.
+        diversity: Chooses among the candidates of a level; `BestOnly` by default.
         stop: May end the descent early; `NeverStop` by default.
         deadline: Reading of ``clock`` after which no further level is begun.
         clock: A monotonic clock in seconds.
@@ -140,30 +155,35 @@ def descend(
         ModelError: If the encoder answers with other tiles, or the focus with other shapes.
     """
     split, stop = split or GeometricSplit(), stop or NeverStop()
+    diversity = diversity or BestOnly()
     start = start_tiles(pyramid, budget_tiles)
     plan = split.tiles_per_level(pyramid, budget_tiles)
     *looks, last = encode_looks(encode, start)
-    looks.append(_scored(last, focus))
-    left, spare, stopped = budget_tiles - len(start), 0, ""
+    looks.append(score_look(last, focus, chained=chained))
+    left, spare, stopped, blind = budget_tiles - len(start), 0, "", looks[-1].is_flat
     for level in sorted((lv for lv in plan if lv < last.level), reverse=True):
         if deadline is not None and clock() >= deadline:
             stopped = "time"
             break
-        candidates, scores = _candidates(pyramid, looks[-1], level)
+        candidates, scores = find_candidates(pyramid, looks[-1], level)
         if not candidates:
             stopped = "nodata"
             break
-        if reason := stop.reason(scores):
+        if reason := stop.reason(scores, looks):
             stopped = reason
             break
         count = min(plan[level] + spare, left)
-        if looks[-1].is_flat:
+        # chained scores of equal shares differ by rounding alone
+        if blind if chained else looks[-1].is_flat:
             chosen = spread_tiles(candidates, count)
         else:
-            chosen = sorted(candidates[i] for i in top_indices(scores, count).tolist())
+            chosen = sorted(diversity.choose(candidates, scores, count, (), last.level))
         spare, left = plan[level] + spare - len(chosen), left - len(chosen)
         if chosen:
-            looks += [_scored(look, focus) for look in encode_looks(encode, chosen)]
+            led = dict(zip(candidates, scores.tolist(), strict=True)) if chained else None
+            (seen,) = encode_looks(encode, chosen)
+            looks.append(score_look(seen, focus, led, chained=chained))
+            blind = blind and _is_even(looks[-1])
     return Descent(tuple(looks), stopped or ("tiles" if looks[-1].level else "native"))
 
 
@@ -188,14 +208,33 @@ def encode_looks(encode: Encode, tiles: Sequence[Tile]) -> list[LevelLook]:
     return looks
 
 
-def _scored(look: LevelLook, focus: Focus) -> LevelLook:
+def score_look(
+    look: LevelLook,
+    focus: Focus,
+    led: Mapping[Tile, float] | None = None,
+    *,
+    chained: bool = True,
+) -> LevelLook:
+    """A look with the scores that a focus gives its tokens.
+
+    Args:
+        look: What was encoded.
+        focus: Asked once, about all tokens of the look together.
+        led: The mass that led to each tile, for chained scores; None for the first scored look.
+        chained: Whether scores become those of chains; otherwise they are masses of this look.
+
+    Raises:
+        ModelError: If the focus answers with another shape.
+    """
     if not len(look.tokens):
         return look
     masses = as_masses(focus.score(look.tokens), len(look.tokens))
+    if chained:
+        masses = chain_masses(look.tokens, masses, led)
     return LevelLook(look.level, look.tiles, look.tokens, masses)
 
 
-def _candidates(pyramid: Pyramid, look: LevelLook, level: int) -> tuple[list[Tile], Tensor]:
+def find_candidates(pyramid: Pyramid, look: LevelLook, level: int) -> tuple[list[Tile], Tensor]:
     """Tiles of a finer level that show some of a look's tokens, and their scores ``(m,)``."""
     under = sorted(
         {
@@ -208,3 +247,11 @@ def _candidates(pyramid: Pyramid, look: LevelLook, level: int) -> tuple[list[Til
     is_covered = tile_scores(look.tokens, torch.ones(len(look.tokens)), under, pyramid) > 0
     scores = tile_scores(look.tokens, look.scores, under, pyramid)[is_covered]
     return [tile for tile, shows in zip(under, is_covered.tolist(), strict=True) if shows], scores
+
+
+def _is_even(look: LevelLook) -> bool:
+    """Whether no token of a tile is preferred to another of it, up to rounding."""
+    means = look.scores.new_zeros(len(look.tokens.tiles)).scatter_reduce(
+        0, look.tokens.tile_index, look.scores, "mean", include_self=False
+    )
+    return torch.allclose(look.scores, means[look.tokens.tile_index], rtol=1e-5, atol=0)

@@ -15,7 +15,7 @@ from typing import Protocol
 from geofovea.errors import BudgetError
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["AllToFinestSplit", "GeometricSplit", "Split", "start_tiles"]
+__all__ = ["AllToBestSplit", "AllToFinestSplit", "GeometricSplit", "Split", "start_tiles"]
 
 
 class Split(Protocol):
@@ -107,6 +107,34 @@ class AllToFinestSplit:
         if not levels or not left:
             return {}
         return {0: min(left, math.prod(pyramid.grid_shape(0)))}
+
+
+@dataclass(frozen=True, slots=True)
+class AllToBestSplit:
+    """Enough on every level to follow one place, and all the rest to native around it.
+
+    Attributes:
+        floor: Tiles of each level above native: a place may straddle the corner of four.
+
+    Raises:
+        BudgetError: If ``floor`` is less than 1.
+    """
+
+    floor: int = 4
+
+    def __post_init__(self) -> None:
+        if self.floor < 1:
+            raise BudgetError(f"a split all to the best place needs floor >= 1, got {self}")
+
+    def tiles_per_level(self, pyramid: Pyramid, budget_tiles: int) -> dict[int, int]:
+        """See `Split`."""
+        levels, left = _finer_levels(pyramid, budget_tiles)
+        if not levels or left < len(levels):
+            return GeometricSplit().tiles_per_level(pyramid, budget_tiles)
+        floor = min(self.floor, left // len(levels))
+        capacities = [math.prod(pyramid.grid_shape(level)) for level in levels]
+        wanted = [floor] * (len(levels) - 1) + [left - floor * (len(levels) - 1)]
+        return dict(zip(levels, _within(wanted, capacities), strict=True))
 
 
 def _finer_levels(pyramid: Pyramid, budget_tiles: int) -> tuple[list[int], int]:

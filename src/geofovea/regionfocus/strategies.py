@@ -4,17 +4,24 @@ from __future__ import annotations
 
 __all__ = [
     "DECODER_REDUCTION_NAMES",
+    "DEFAULT_DESCENT",
     "DESCENT_NAMES",
     "ENCODER_REDUCTION_NAMES",
     "FOCUS_NAMES",
     "REDUCTION_NAMES",
+    "ROUTE_NAMES",
 ]
 
 FOCUS_NAMES = ("attention", "rfm", "overview", "uniform", "oracle", "full")
 """Ways of looking: three descents (attention, rfm, oracle) and three that ignore the question."""
 
-DESCENT_NAMES = ("geometric", "published")
+DESCENT_NAMES = ("geometric", "geometric_chained", "all_to_best", "best_first", "published")
 """Ways from coarse to fine: ours, under a budget, and the two passes of LRS-VQA."""
+
+DEFAULT_DESCENT = "best_first"
+
+ROUTE_NAMES = ("auto", "none", "one", "several")
+"""How many places are looked at more closely; the words of the question decide on ``auto``."""
 
 REDUCTION_NAMES = (
     "top_score",

@@ -1,0 +1,72 @@
+"""From what was seen to an answer, under the budget of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geofovea.pipeline.counting import count_by_groups
+from geofovea.pipeline.host import Generation, Host
+from geofovea.pipeline.looking import Found
+from geofovea.pipeline.stop_at import ConfidentStop
+from geofovea.regionfocus.allocation import keep_tokens
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["Said", "answer_from"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """An answer and what it was read from.
+
+    Attributes:
+        generation: The answer.
+        kept: The tokens that it was read from, in reading order.
+        tokens_llm: Vision tokens that reached the decoder, those of probes included.
+        warnings: What a careful reader should know.
+    """
+
+    generation: Generation
+    kept: TokenSet
+    tokens_llm: int
+    warnings: tuple[str, ...] = ()
+
+
+def answer_from(
+    host: Host,
+    question: str,
+    found: Found,
+    budget: Budget,
+    reduction: Reduction,
+    sure: ConfidentStop | None = None,
+) -> Said:
+    """Choose tokens and let the model answer; a count over an area is added up from its places.
+
+    Args:
+        host: The model.
+        question: What is asked.
+        found: What was seen.
+        budget: Its tokens are never exceeded, those that ``sure`` has spent included.
+        reduction: Chooses tokens.
+        sure: What asked on the way, with its answer if that was sure enough.
+
+    Raises:
+        ModelError: If the reduction requires what the tokens do not have.
+    """
+    spent = sure.spent if sure else 0
+    if sure and sure.generation and sure.kept is not None:
+        return Said(sure.generation, sure.kept, spent)
+    left = budget.tokens - spent
+    if found.route and found.route.is_count and found.places:
+        counted = count_by_groups(host, question, found.shown, left, reduction)
+        if counted:
+            used = spent + len(counted.kept)
+            given = sum(number is not None for number in counted.numbers)
+            warning = (
+                f"the number is a sum over {given} of {len(counted.numbers)} places that were "
+                "looked at closely; the rest of the scene was not counted"
+            )
+            return Said(counted.generation, counted.kept, used, (warning,))
+    kept, _ = keep_tokens(found.shown, left, reduction, found.places)
+    return Said(host.generate(question, kept), kept, spent + len(kept))

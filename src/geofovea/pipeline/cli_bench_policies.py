@@ -1,0 +1,40 @@
+"""``geofovea bench policies``: which way from coarse to fine finds and answers best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+__all__ = ["policies"]
+
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option("--side", "sides", type=int, multiple=True, help="Side in pixels; repeatable.")
+@click.option("--scenes", default=2, show_default=True, help="Scenes of each side.")
+@click.option("--per-category", default=4, show_default=True, help="Questions of each category.")
+@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@click.option("--model", default="embedded", show_default=True, help="Model to measure.")
+@click.option("--tiles", type=int, help="Budget of tiles.")
+@click.option("--tokens", type=int, help="Budget of tokens.")
+def policies(
+    output: Path,
+    sides: tuple[int, ...],
+    scenes: int,
+    per_category: int,
+    seed: int,
+    model: str,
+    tiles: int | None,
+    tokens: int | None,
+) -> None:
+    """Hit rate and accuracy of every descent at one budget; goes on with a stopped run."""
+    from geofovea.pipeline.bench_policies import run_policies
+    from geofovea.pipeline.models import load_host
+
+    host = load_host(model)
+    default = host.default_budget
+    budget = replace(default, tiles=tiles or default.tiles, tokens=tokens or default.tokens)
+    chosen = list(sides) or [4096, 16384, 32768]
+    click.echo(run_policies(output, chosen, scenes, per_category, seed, host, budget))

@@ -1,0 +1,164 @@
+"""Whether a question needs a closer look at all, at one place, or at several.
+
+The words of a question decide, by the literal tables below; where they do not, how flat the scores
+of the overview are may. The tables are English. Their order is the order of the rules: a question
+that compares is about several places even where it counts, and what is said of the whole scene is
+seen from above.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from geofovea.errors import ModelError, QuestionError
+from geofovea.regionfocus.strategies import ROUTE_NAMES
+
+__all__ = ["Route", "route_question"]
+
+GLOBAL_PHRASES = (
+    r"(rural or (an )?urban|urban or (a )?rural)",
+    r"(land ?cover|land ?use|landscape|terrain)",
+    r"(whole|entire) (scene|image|picture|area|map)",
+    r"(describe|summari[sz]e|caption)",
+    r"(kind|type|sort) of (scene|image|picture|area|region|place) ",
+    r"(mostly|mainly|predominant\w*|dominant|overall)",
+    r"(season|climate)",
+)
+"""What is seen from above."""
+
+LARGE_THINGS = (
+    "airports? harbou?rs? ports? stadiums? rivers? lakes? islands? cit(y|ies) towns? villages? "
+    "forests? bridges? runways? quarr(y|ies) solar farms? golf courses? highways? depots? "
+    "rail yards? power plants? car parks? vineyards? camps?"
+)
+"""What is large enough to be counted in an overview."""
+
+WHOLE_SCENE = r"(in|on|of|across) (this|the) ((whole|entire) )?(scene|image|picture|photo|map|area)"
+COUNTS = r"(how many|number of|count)"
+
+DIRECTION = r"(?:north|south|east|west|left|right|above|below|(?:north|south)[- ]?(?:east|west))"
+COMPARATIVE = (
+    r"(?:larger|smaller|bigger|wider|narrower|longer|shorter|taller|higher|lower|closer|farther|"
+    r"further|nearer|older|newer|denser|greener|brighter|darker|busier|(?:more|less) [a-z]+)"
+)
+PLACE = r"(?:the |an? )(?P<{0}>[a-z][a-z -]*?)"
+COMPARISONS = (
+    # "is the camp north of the stadium", "is the depot larger than the quarry"
+    rf"^is {PLACE.format('one')} (?:to the |on the )?(?:{DIRECTION}|{COMPARATIVE})(?: side)?"
+    rf"(?: of| than| to| from)? {PLACE.format('two')}[?.]?$",
+    # "what lies between the camp and the stadium", "which is wider, the river or the canal"
+    rf"\b{PLACE.format('one')} (?:and|or|than|versus|vs) (?:at )?{PLACE.format('two')}"
+    r"(?: (?:has|have|is|are|in|on)\b.*)?[?.]?$",
+)
+"""What speaks of two places, and how they are called."""
+
+ALL_OVER = r"(each|every|all (of )?the|most of the|any) "
+AT_A_PLACE = r"\b(at|in|on|near|beside|inside|around|by|next to) (the|an?) (?!scene|image|picture)"
+
+_FLAT_PEAK = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where to look for an answer, and why there.
+
+    Attributes:
+        word: ``none`` (the overview is enough), ``one`` (closer at one place) or ``several``.
+        reason: Why, in a few words for the record of an answer.
+        places: What the question calls the places that it compares; may be empty.
+        is_count: Whether a number over several places is asked for.
+
+    Raises:
+        QuestionError: If the word is no route, or there are places without several.
+    """
+
+    word: str
+    reason: str
+    places: tuple[str, ...] = ()
+    is_count: bool = False
+
+    def __post_init__(self) -> None:
+        if self.word not in ROUTE_NAMES[1:] or (self.places and self.word != "several"):
+            raise QuestionError(
+                f"a route is one of {', '.join(ROUTE_NAMES[1:])}, with places for several alone; "
+                f"got {self}"
+            )
+
+    def to_json(self) -> dict[str, object]:
+        """The route as a plain object."""
+        return {"route": self.word, "reason": self.reason, "places": list(self.places)}
+
+
+def route_question(
+    question: str,
+    *,
+    wanted: str = "auto",
+    can_focus: bool = True,
+    peak: Callable[[], float] | None = None,
+) -> Route:
+    """Decide whether and where a question needs a closer look.
+
+    Args:
+        question: In any case and spacing.
+        wanted: One of ``ROUTE_NAMES``; anything but ``auto`` is obeyed.
+        can_focus: Whether the host can say where to look.
+        peak: Called only where the words decide nothing: the best score of the overview over the
+            mean score; under 1.5 there is nothing to look at more closely.
+
+    Raises:
+        ModelError: If there is no such route.
+    """
+    if wanted not in ROUTE_NAMES:
+        raise ModelError(f"unknown route {wanted!r}; choose one of {', '.join(ROUTE_NAMES)}")
+    asked = " ".join(question.lower().replace("?", " ?").split()).replace(" ?", "?")
+    places = _compared(asked)
+    is_count = bool(re.search(rf"\b{COUNTS}\b", asked))
+    if wanted != "auto":
+        several = wanted == "several"
+        return Route(
+            wanted, "as demanded", places if several else (), several and is_count and not places
+        )
+    if not can_focus:
+        return Route("none", "the model cannot say where to look closer")
+    return _by_words(asked, places, is_count) or _by_scores(peak)
+
+
+def _by_words(asked: str, places: tuple[str, ...], is_count: bool) -> Route | None:
+    for phrase in GLOBAL_PHRASES:
+        if found := re.search(rf"\b{phrase}", asked):
+            return Route("none", f"{found[0].strip()!r} is seen from above")
+    if places:
+        return Route("several", f"it compares {places[0]!r} and {places[1]!r}", places)
+    if is_count:
+        large = "|".join(word for word in _split_names(LARGE_THINGS))
+        if found := re.search(rf"\b{COUNTS} ({large})\b", asked):
+            return Route("none", f"{found[2]!r} can be counted from above")
+        if re.search(rf"\b{WHOLE_SCENE}\b", asked) or not re.search(AT_A_PLACE, asked):
+            return Route("several", "it counts over an area", is_count=True)
+        return Route("one", "it counts at one place")
+    if found := re.search(rf"\b{ALL_OVER}", asked):
+        return Route("several", f"{found[0].strip()!r} speaks of several places")
+    if found := re.search(AT_A_PLACE, asked):
+        return Route("one", "it names one place")
+    return None
+
+
+def _by_scores(peak: Callable[[], float] | None) -> Route:
+    if peak is not None and peak() < _FLAT_PEAK:
+        return Route("none", "nothing in the overview stands out")
+    return Route("one", "no word speaks of the whole scene or of several places")
+
+
+def _compared(asked: str) -> tuple[str, ...]:
+    """How the two places of a comparison are called; nothing where none is compared."""
+    for pattern in COMPARISONS:
+        if found := re.search(pattern, asked):
+            return found["one"].strip(), found["two"].strip()
+    return ()
+
+
+def _split_names(names: str) -> list[str]:
+    """Alternatives of one or two words out of a plain list; the last word of each has a plural."""
+    return re.findall(r"(?:solar|golf|rail|power|car) \S+|\S+", names)
