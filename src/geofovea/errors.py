@@ -13,6 +13,7 @@
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
+    ├── RunError                a run of many items cannot begin or go on
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was given, what is allowed, and what to do next.
@@ -31,6 +32,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "QuestionError",
+    "RunError",
     "SceneError",
     "SceneNotFoundError",
     "SceneReadError",
@@ -88,6 +90,10 @@ class DiskSpaceError(OutputError):
 
 class DataError(GeoFoveaError):
     """A data file does not hold what its format promises."""
+
+
+class RunError(GeoFoveaError):
+    """A run of many items cannot begin or go on; what it has answered is kept."""
 
 
 class MissingExtraError(GeoFoveaError):
