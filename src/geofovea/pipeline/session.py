@@ -37,11 +37,13 @@ from geofovea.pipeline.token_cache import TokenCache, TokenEntry
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook
 from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
 from geofovea.tiling.reader import TileReader
+from geofovea.tiling.region import Region
 from geofovea.tiling.scene import Scene
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
@@ -108,6 +110,7 @@ class SceneSession:
         stop: StopAt | None = None,
         boxes: Sequence[Box] = (),
         concentrated: bool = True,
+        region: Region | None = None,
     ) -> Answer:
         """Answer one question.
 
@@ -123,6 +126,7 @@ class SceneSession:
             stop: When to end a descent before its tiles are spent.
             boxes: Where the evidence is, for ``focus="oracle"``.
             concentrated: Whether fine tokens come from the best places alone, or from all.
+            region: What alone is looked at; see ``restrict``. Not with ``published``.
 
         Raises:
             QuestionError: If the question is empty or too long.
@@ -134,12 +138,18 @@ class SceneSession:
         budget = budget or self.host.default_budget
         clock = StageClock(open=self._open_seconds)
         if descent == "published":
+            if region is not None:
+                raise ModelError(
+                    "descent='published' looks at whole images: within a region, choose another"
+                )
             return self._ask_as_published(asked, budget, focus, reduction, clock)
         spent = _Spending()
         chosen = make_reduction(reduction)
         sure = stop.confident(self.host, asked, budget, chosen) if stop else None
         rules = stop.rules(sure) if stop else ()
         encode: Encode = lambda tiles: self._encode(tiles, clock, spent)  # noqa: E731
+        if region is not None:
+            encode = restrict(encode, region, self.pyramid)
         looker = Looker(self.host, self.pyramid, encode, clock)
         looked = looker.look(Way(focus, descent, route, rules, concentrated), asked, budget, boxes)
         found = looked.descent
