@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.access_options import access_options
+from geofovea.pipeline.cli_batch import batch
 from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_cache import cache
 from geofovea.pipeline.view_options import view_options
@@ -49,28 +51,11 @@ def main() -> None:
     """Ask questions about satellite scenes of any size, with the evidence on the map."""
 
 
+main.add_command(batch)
 main.add_command(cache)
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-def _access(command: Any) -> Any:
-    """Options of every verb that opens a scene: what it may be besides a local raster file."""
-    options = (
-        click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files."),
-        click.option("--allow-remote", is_flag=True, help="Open http, https and s3 URLs."),
-        click.option(
-            "--allow-host",
-            "allowed_hosts",
-            multiple=True,
-            metavar="HOST",
-            help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @main.command()
@@ -96,7 +81,7 @@ def _access(command: Any) -> Any:
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@_access
+@access_options
 def ask(
     scene: str,
     question: str,
@@ -214,7 +199,7 @@ def _print_answer(answer: Answer) -> None:
 @_json
 @click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
 @view_options
-@_access
+@access_options
 def inspect(
     scene: str,
     as_json: bool,

@@ -30,9 +30,6 @@ _BUSY_SECONDS = 30
 _TABLES = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS configurations (
-    hash TEXT PRIMARY KEY, described TEXT NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
     scene TEXT NOT NULL, question TEXT NOT NULL, configuration TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('begun', 'answered', 'failed')),
@@ -127,20 +124,18 @@ class Journal:
             beside_others: Go on although the journal holds answers of another configuration.
 
         Raises:
-            RunError: If the journal holds answers of another configuration.
+            RunError: If the last run was of another configuration.
         """
-        rows = self._all("SELECT hash, described FROM configurations")
-        others = [json.loads(text) for name, text in rows if name != configuration]
-        if others and not beside_others and configuration not in {name for name, _ in rows}:
+        rows = self._all("SELECT value FROM facts WHERE name = 'current'")
+        current = json.loads(rows[0][0]) if rows else None
+        if current and current["hash"] != configuration and not beside_others:
             raise RunError(
                 f"{self.path} holds answers of another configuration "
-                f"({_differences(others[-1], described)}); name another folder, or pass --replace "
-                "to write new results over its files (its answers stay in the journal)"
+                f"({_differences(current['described'], described)}); name another folder, or pass "
+                "--replace to write new results over its files (its answers stay in the journal)"
             )
-        self._write(
-            "INSERT OR IGNORE INTO configurations VALUES (?, ?)",
-            (configuration, json.dumps(described, sort_keys=True)),
-        )
+        told = {"hash": configuration, "described": dict(described)}
+        self._write("INSERT OR REPLACE INTO facts VALUES ('current', ?)", (json.dumps(told),))
 
     def entries(self, configuration: str) -> dict[ItemKey, Entry]:
         """All that is known of items of one configuration."""
