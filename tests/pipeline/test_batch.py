@@ -157,7 +157,8 @@ def test_polygons_restrict_questions_to_the_scenes_that_show_them(batch, rows, s
     in_lonlat = geopandas.GeoSeries([inside], crs=crs).to_crs("EPSG:4326").iloc[0]
     where = shapely.geometry.shape(row["geometry"])
     assert where.difference(in_lonlat.buffer(1e-7)).area == 0
-    assert where.area > 0.9 * in_lonlat.area
+    # the budget has tiles for a part of it
+    assert where.area > 0.1 * in_lonlat.area
     for item in row["evidence"]:
         assert shapely.box(*item["box_scene"]).intersects(shapely.box(40, 100, 90, 200))
     far = geopandas.GeoDataFrame({"name": ["x"]}, geometry=[shapes[1]], crs=crs)

@@ -146,6 +146,20 @@ class Journal:
         )
         return {ItemKey(r[0], r[1], configuration): Entry(*r[2:]) for r in rows}
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit what is written inside at once, for one synchronisation of the disk.
+
+        What was written is kept if something else fails inside: it is true all the same.
+        """
+        self._write("BEGIN IMMEDIATE", ())
+        try:
+            yield
+        finally:
+            # after a full disk SQLite may have rolled back by itself
+            if self._connection().in_transaction:
+                self._write("COMMIT", ())
+
     def begin(self, key: ItemKey) -> None:
         """Note that an item is being worked on.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from geofovea.errors import RunError
 from geofovea.pipeline.crew import Crew
 from geofovea.pipeline.journal import Entry, Journal
-from geofovea.pipeline.work import Died, Done, Failed, Halted, Item, ItemKey
+from geofovea.pipeline.work import Died, Done, Failed, Halted, Item, ItemKey, Result
 from geofovea.pipeline.work_queue import WorkQueue
 
 __all__ = ["MAX_TRIES", "RunCounts", "run_items"]
@@ -61,7 +61,7 @@ def run_items(
 ) -> RunCounts:
     """Answer every item that the journal does not know the end of.
 
-    Each end is in the journal, on disk, before the next item is begun by that worker. Items that
+    Each end is on disk, in the journal, before that worker is given its next item. Items that
     were in hand when an earlier run died come last.
 
     Args:
@@ -144,28 +144,39 @@ class _Run:
     def work_off(self, queue: WorkQueue) -> None:
         with self._crew as crew:
             in_hand: dict[int, Item] = {}
-            while not self._is_stopped:
-                for worker in range(crew.size):
-                    if worker not in in_hand and (item := queue.take(worker)) is not None:
-                        self._journal.begin(item.key)
-                        in_hand[worker] = item
-                        crew.give(worker, item)
-                if not in_hand:
-                    return
-                for worker, result in crew.results():
-                    item = in_hand.pop(worker)
-                    match result:
-                        case Done(record):
-                            self._journal.answer(item.key, record)
-                            self._ends["answered"] += 1
-                        case Failed(error):
-                            self._fail(item, error)
-                        case Halted(error):
-                            raise RunError(error)
-                        case Died(how, was_ready):
-                            self._mourn(item, how, was_ready, queue)
+            results: list[tuple[int, Result]] = []
+            while True:
+                given: dict[int, Item] = {}
+                with self._journal.together():
+                    for worker, result in results:
+                        if self._settle(in_hand.pop(worker), result, queue):
                             crew.replace(worker)
+                    for worker in range(0 if self._is_stopped else crew.size):
+                        if worker not in in_hand and (item := queue.take(worker)) is not None:
+                            self._journal.begin(item.key)
+                            in_hand[worker] = given[worker] = item
+                if results:
                     self._tell()
+                if not in_hand or self._is_stopped:
+                    return
+                for worker, item in given.items():
+                    crew.give(worker, item)
+                results = list(crew.results())
+
+    def _settle(self, item: Item, result: Result, queue: WorkQueue) -> bool:
+        """Write down what became of an item; whether its worker is gone."""
+        match result:
+            case Done(record):
+                self._journal.answer(item.key, record)
+                self._ends["answered"] += 1
+            case Failed(error):
+                self._fail(item, error)
+            case Halted(error):
+                raise RunError(error)
+            case Died(how, was_ready):
+                self._mourn(item, how, was_ready, queue)
+                return True
+        return False
 
     def _fail(self, item: Item, error: str) -> None:
         self._journal.fail(item.key, error)
