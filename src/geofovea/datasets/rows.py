@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.sample import Sample
 from geofovea.errors import DataError, GeometryError, MissingExtraError
 from geofovea.tiling.pyramid import Box
 
@@ -45,6 +46,17 @@ class Row:
         found = repr(self.values[column])
         short = found if len(found) <= 80 else found[:77] + "..."
         return DataError(f"{self.place}, column {column!r}: expected {expected}, got {short}")
+
+    def sample(self, **fields: Any) -> Sample:
+        """A sample made of this row.
+
+        Raises:
+            DataError: If it is impossible; the message begins with the row's place.
+        """
+        try:
+            return Sample(**fields)
+        except DataError as error:
+            raise DataError(f"{self.place}: {error}") from error
 
     def text(self, column: str) -> str:
         """A cell that holds a word or a number, as text.

@@ -66,6 +66,10 @@ class Synonyms(Protocol):
         """Lemmas that are derivationally related to any lemma of any synset of a word."""
         ...
 
+    def singular(self, word: str) -> str:
+        """The shortest noun that a word is a form of; the word itself if it is none."""
+        ...
+
 
 class WordNetTable:
     """WordNet 3.0 out of the package."""
@@ -99,6 +103,10 @@ class WordNetTable:
         related = self._table["derived"]
         found = (related.get(str(synset), "").split() for synset in self.meanings(word))
         return frozenset(name for names in found for name in names)
+
+    def singular(self, word: str) -> str:
+        """The shortest noun that a word is a form of; the word itself if it is none."""
+        return min(self._lemmas(word, "n"), key=len, default=word)
 
     def _lemmas(self, form: str, part: str) -> Iterable[str]:
         """Base forms of a word that are in WordNet.
@@ -165,6 +173,12 @@ class NltkWordNet:
             for form in lemma.derivationally_related_forms()
         )
 
+    def singular(self, word: str) -> str:
+        """The shortest noun that a word is a form of; the word itself if it is none."""
+        from nltk.stem import WordNetLemmatizer
+
+        return str(WordNetLemmatizer().lemmatize(word))
+
 
 class NoSynonyms:
     """Equal words only: for scores that must not depend on a dictionary."""
@@ -178,6 +192,10 @@ class NoSynonyms:
     def derived(self, word: str) -> frozenset[str]:  # noqa: ARG002
         """No form is known."""
         return frozenset()
+
+    def singular(self, word: str) -> str:
+        """The word itself."""
+        return word
 
 
 @cache
