@@ -1,4 +1,4 @@
-"""The dictionary in the package knows what WordNet 3.0 knows, and undoes inflections as nltk does."""
+"""The dictionary in the package knows WordNet 3.0 and undoes inflections as nltk does."""
 
 import runpy
 from pathlib import Path
