@@ -8,10 +8,8 @@ cross-validated ones and the neighbours learn from other images only.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +77,13 @@ def halves(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sam
 
 
 def neighbour_answers(
-    known: Sequence[Sample], asked: Sequence[Sample], judge: Judge, k: int = NEIGHBOURS
+    known: Sequence[Sample], asked: Sequence[Sample], k: int = NEIGHBOURS
 ) -> Answers:
     """What the ``k`` known questions that are worded most alike are answered with.
 
-    Neighbours are of the same source and category. Likeness is the cosine of TF-IDF over words and
-    pairs of words; each neighbour votes with its likeness for all answers that the judge would
-    accept for it, so that ``grey`` and ``gray`` do not take votes from each other.
+    Neighbours are of the same source and category. Likeness is the cosine of inverse document
+    frequencies over the words of a question, as blanks divide them; each neighbour votes with the
+    square of its likeness.
     """
     groups: dict[Group, tuple[list[Sample], list[Sample]]] = {}
     for part, samples in enumerate((known, asked)):
@@ -97,53 +95,40 @@ def neighbour_answers(
             answers |= {sample.id: "" for sample in others}
             continue
         learnt = learnt[:: math.ceil(len(learnt) / _MOST_KNOWN)]
+        truths = [_truth(sample) for sample in learnt]
         vectors = _WordVectors([sample.question for sample in learnt])
         for likeness, sample in zip(vectors.likeness(others), others, strict=True):
-            nearest = np.argsort(-likeness, kind="stable")[:k]
-            voters = [(learnt[i], float(likeness[i])) for i in nearest]
-            answers[sample.id] = _elected(voters, judge)
+            votes: dict[str, float] = defaultdict(float)
+            for i in np.argsort(-likeness, kind="stable")[:k]:
+                votes[truths[i]] += float(likeness[i]) ** 2
+            answers[sample.id] = max(votes, key=votes.__getitem__)
     return answers
 
 
-def _elected(voters: Sequence[tuple[Sample, float]], judge: Judge) -> str:
-    """The answer with most votes; of equally many the one that is nearest."""
-    votes: Counter[str] = Counter()
-    for text in dict.fromkeys(_truth(sample) for sample, _ in voters):
-        votes[text] = sum(weight for sample, weight in voters if judge(sample, text).correct)
-    return votes.most_common(1)[0][0]
-
-
 class _WordVectors:
-    """TF-IDF of some questions, rows of length 1."""
+    """Inverse document frequencies of the words of some questions, rows of length 1."""
 
     def __init__(self, questions: Sequence[str]) -> None:
-        counts = [Counter(_terms(question)) for question in questions]
-        documents = Counter(term for count in counts for term in count)
-        self._column = {term: i for i, term in enumerate(documents)}
-        self._idf = np.array(
-            [math.log((1 + len(counts)) / (1 + n)) + 1 for n in documents.values()], np.float32
-        )
-        self._rows = self._vectors(counts)
+        documents = Counter(word for question in questions for word in _words(question))
+        self._column = {word: i for i, word in enumerate(documents)}
+        self._weight = [math.log((1 + len(questions)) / (1 + n)) + 1 for n in documents.values()]
+        self._rows = self._vectors(questions)
 
     def likeness(self, samples: Sequence[Sample]) -> Iterator[NDArray[np.float32]]:
         """For each sample its cosine with every known question."""
         for start in range(0, len(samples), _CHUNK):
-            counts = [Counter(_terms(s.question)) for s in samples[start : start + _CHUNK]]
-            yield from self._vectors(counts) @ self._rows.T
+            chunk = [sample.question for sample in samples[start : start + _CHUNK]]
+            yield from self._vectors(chunk) @ self._rows.T
 
-    def _vectors(self, counts: Sequence[Counter[str]]) -> NDArray[np.float32]:
-        vectors = np.zeros((len(counts), len(self._column)), np.float32)
-        for row, count in zip(vectors, counts, strict=True):
-            for term, n in count.items():
-                if term in self._column:
-                    row[self._column[term]] = n
-        vectors *= self._idf
+    def _vectors(self, questions: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(questions), len(self._column)), np.float32)
+        for row, question in zip(vectors, questions, strict=True):
+            for word in _words(question) & self._column.keys():
+                row[self._column[word]] = self._weight[self._column[word]]
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         result: NDArray[np.float32] = vectors / np.maximum(lengths, 1e-9)
         return result
 
 
-def _terms(question: str) -> list[str]:
-    """Words and pairs of neighbouring words, in lower case."""
-    words = re.findall(r"\w+", question.lower())
-    return words + [f"{one} {two}" for one, two in pairwise(words)]
+def _words(question: str) -> set[str]:
+    return set(question.lower().split())
