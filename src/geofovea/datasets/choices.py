@@ -62,8 +62,6 @@ def letters_of(row: Row, column: str, count: int) -> tuple[str, ...]:
         DataError: If there is none, or one that no choice has.
     """
     value = row.values.get(column)
-    if hasattr(value, "tolist"):
-        value = value.tolist()
     text = " ".join(map(str, value)) if isinstance(value, list) else row.text(column)
     letters = tuple(sorted(set(re.sub(r"[\s,;()]", "", text))))
     if not letters or any(letter not in LETTERS[:count] for letter in letters):

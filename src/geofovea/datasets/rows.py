@@ -83,8 +83,6 @@ class Row:
                 value = json.loads(value)
             except ValueError as error:
                 raise self.wrong(column, "a list of texts") from error
-        if hasattr(value, "tolist"):
-            value = value.tolist()
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value) or not value:
             raise self.wrong(column, "a list of texts")
         return tuple(value)

@@ -18,6 +18,8 @@ from geofovea.pipeline.access_options import access_options
 from geofovea.pipeline.cli_batch import batch
 from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_cache import cache
+from geofovea.pipeline.cli_eval import eval_command
+from geofovea.pipeline.cli_report import report
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
@@ -53,6 +55,8 @@ def main() -> None:
 
 main.add_command(batch)
 main.add_command(cache)
+main.add_command(eval_command)
+main.add_command(report)
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
