@@ -16,6 +16,7 @@ import click
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_cache import cache
+from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
@@ -50,6 +51,7 @@ def main() -> None:
 
 
 main.add_command(cache)
+main.add_command(distill)
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
