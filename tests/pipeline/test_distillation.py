@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
-from pipeline_toys import llava_host, random_llava
+from pipeline_toys import QUESTION, llava_host, random_llava
 from safetensors.torch import load_file
 
 from geofovea.errors import DataError, ModelError, TrainingError
@@ -149,7 +149,7 @@ def test_a_module_of_fewer_layers_comes_nearer_to_its_host(tiny_host, lessons, t
 
     before = distance(DistilledFocus(tiny_host.decoder, (1,)))
     list(distill(tiny_host, lessons, recipe, tmp_path))
-    assert distance(load_distillation(tiny_host, tmp_path).module) < 0.6 * before
+    assert distance(load_distillation(tiny_host, tmp_path).module) < 0.75 * before
 
 
 @pytest.mark.slow
@@ -261,6 +261,23 @@ def test_a_module_is_installed_beside_its_model_and_nowhere_else(
         install_focus(run, tmp_path, tiny_host)
     with pytest.raises(ModelError, match="was distilled from"):
         install_focus(run, model, llava_host(random_llava()))
+
+
+def test_a_module_in_any_folder_can_be_asked_with(
+    tiny_folder, tiny_host, run, scene_path, tmp_path
+):
+    write_module(run, tiny_host)
+    # a folder of its own: hosts stay loaded, and others use that one without a module
+    model = str(shutil.copytree(tiny_folder, tmp_path / "model"))
+    command = ["ask", str(scene_path), QUESTION, "--model", model, "--tiles", "12"]
+    command += ["--focus", "rfm"]
+    with_module = CliRunner().invoke(main, [*command, "--rfm", str(run), "--json"])
+    assert with_module.exit_code == 0, with_module.output
+    assert json.loads(with_module.stdout)["cost"]["tiles_encoded"] <= 12
+    other = [str(embedded_model_path()) if part == model else part for part in command]
+    refused = CliRunner().invoke(main, [*other, "--rfm", str(run)])
+    assert refused.exit_code == 1
+    assert "was distilled from" in refused.stderr
 
 
 def test_the_command_distils_installs_and_goes_on(tiny_folder, tmp_path):

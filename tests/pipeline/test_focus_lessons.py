@@ -53,6 +53,7 @@ def test_lessons_show_whole_base_levels_or_some_tiles_of_one_finer_level(worlds)
             assert len(lesson.tokens.tiles) <= 12
             # some questions are about places that are not shown
             assert right.any(1).any()
+            assert len(set(lesson.questions)) > 1
 
 
 def test_right_tokens_are_those_that_share_area_with_a_box(worlds):

@@ -96,6 +96,7 @@ def _access(command: Any) -> Any:
 @click.option("--flatness", type=float, help="Stop where no place stands out by this share.")
 @click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
+@click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @_access
@@ -116,6 +117,7 @@ def ask(
     flatness: float | None,
     confidence: float | None,
     boxes: tuple[str, ...],
+    rfm: Path | None,
     device: str,
     allow_vrt: bool,
     allow_remote: bool,
@@ -148,6 +150,10 @@ def ask(
     from geofovea.tiling.pyramid import Box
 
     host = load_host(model, device)
+    if rfm:
+        from geofovea.pipeline.distillation_results import attach_focus
+
+        attach_focus(rfm, host)
     session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,

@@ -192,6 +192,8 @@ def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -
 def _begun(
     host: OpenDecoder, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
 ) -> Distillation:
+    module = DistilledFocus(host.decoder, recipe.layers)
+    module.to(next(host.decoder.parameters()).device)
     card = FocusCard(
         base_model=str(getattr(host, "name", "unnamed")),
         host_hash=weights_hash(host),
@@ -201,8 +203,6 @@ def _begun(
         steps=recipe.steps,
         recipe=asdict(recipe) | {"lessons": lessons.name},
     )
-    device = next(host.decoder.parameters()).device
-    module = DistilledFocus(host.decoder, recipe.layers).to(device)
     if (folder / STATE_FILE).exists():
         return _resumed(module, card, folder)
     trend = None

@@ -17,7 +17,9 @@ from geofovea.pipeline.distilled_focus import (
 from geofovea.pipeline.open_decoder import opened
 from geofovea.pipeline.output import write_file
 
-__all__ = ["draw_distillation", "install_focus", "write_module"]
+__all__ = ["attach_focus", "draw_distillation", "install_focus", "write_module"]
+
+_SMALLEST_DRAWN = 1e-4
 
 
 def write_module(run: Path, host: object) -> FocusCard:
@@ -51,6 +53,19 @@ def install_focus(run: Path, model_folder: Path, host: object) -> None:
         write_file(model_folder / name, lambda aside, name=name: shutil.copyfile(run / name, aside))  # type: ignore[misc]
 
 
+def attach_focus(folder: Path, host: object) -> None:
+    """Let a loaded host focus by the module in a folder, wherever that is.
+
+    Raises:
+        ModelError: If there is no module, it belongs to another host, or the host takes none.
+    """
+    load_focus(folder, opened(host))
+    take = getattr(host, "use_region_focus", None)
+    if take is None:
+        raise ModelError(f"{getattr(host, 'name', host)} takes no region focus module of another")
+    take(folder)
+
+
 def draw_distillation(run: Path, path: Path) -> None:
     """Draw the losses of a run, and how well it finds held-out places, into a PNG.
 
@@ -68,7 +83,9 @@ def draw_distillation(run: Path, path: Path) -> None:
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in ("row", "image", "logits", "boxes"):
-        left.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)
+        # a scale of powers of ten has no place for 0
+        values = [max(r[name], _SMALLEST_DRAWN) for r in losses]
+        left.plot([r["step"] for r in losses], values, label=name, lw=1)
     left.set(xlabel="step", ylabel="loss", yscale="log", title="losses")
     left.legend()
     for name in ("mass", "hit_1", "hit_4", "chance"):

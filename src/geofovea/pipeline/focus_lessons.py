@@ -146,8 +146,9 @@ class WorldLessons:
             site = rng.choice(world.named_sites)
             level = rng.randrange(pyramid.base_level)
             count = rng.randint(_FEWEST_TILES, _MOST_TILES)
-            tiles = _each_once(tiles_around(rng, pyramid, level, site.box, count))
             about = list(islice(ask_about(world, site, rng), self.questions))
+            place = rng.choice(rng.choice(about).places)
+            tiles = _each_once(tiles_around(rng, pyramid, level, place, count))
             asked = _mixed(rng, about, asked, self.questions)
         return FocusLesson(
             tokens=self._encode(world, pyramid, tiles),
@@ -287,8 +288,10 @@ def _places(record: Record) -> tuple[Box, ...]:
 
 def _boxes(places: Any, record: Record) -> Iterator[Box]:
     for corners in places or ():
-        if not isinstance(corners, list) or len(corners) != 4:
+        try:
+            x0, y0, x1, y1 = (float(c) for c in corners)
+        except (TypeError, ValueError) as error:
             raise DataError(
                 f"the places of {record.question_id} must be [x0, y0, x1, y1] each, got {corners!r}"
-            )
-        yield Box(*(float(c) for c in corners))
+            ) from error
+        yield Box(x0, y0, x1, y1)

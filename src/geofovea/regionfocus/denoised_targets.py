@@ -119,7 +119,7 @@ class PlaceTrend:
         """The trend ``(heads, n)``, float32, at tokens with features ``(n, p)``."""
         size = len(self.moments)
         # keeps directions that were never observed at 0
-        ridge = self._RIDGE * (self.moments.diagonal().mean() + torch.finfo(torch.float64).tiny)
+        ridge = self._RIDGE * (self.moments.diagonal().mean() + 1)
         weights = torch.linalg.solve(
             self.moments + ridge * torch.eye(size, dtype=torch.float64), self.products
         )
