@@ -138,7 +138,7 @@ class DistilledFocus(nn.Module):
         """Attention logits by own layer, see ``layer_rows``; the ranking layer's by default."""
         ranking = len(self.layers) - 1
         return layer_rows(
-            self.layers, self.rotary, pack, (ranking,) if wanted is None else tuple(wanted)
+            list(self.layers), self.rotary, pack, (ranking,) if wanted is None else tuple(wanted)
         )
 
     @torch.inference_mode()

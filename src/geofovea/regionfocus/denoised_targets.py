@@ -31,20 +31,22 @@ PLACE_FEATURES = 10
 """Numbers that a trend may depend on, see `place_features`."""
 _FEWEST_QUESTIONS = 4
 _UNMOVED_QUESTIONS = 0.25
+_WANTED_MORE = 2.0
 
 
 def constant_sinks(logits: Tensor, factor: float = 4.0) -> Tensor:
-    """Which vision tokens draw attention whatever is asked.
+    """Which vision tokens draw attention whatever is asked, question by question.
 
-    A token is a sink if even for the quarter of the questions that like it least it gets more than
-    ``factor`` times the mean share.
+    A token is constant if even for the quarter of the questions that like it least it gets more
+    than ``factor`` times the mean share. It is a sink for the questions that give it less than
+    twice what those give: a question that wants more of it may be about it.
 
     Args:
         logits: ``(q, heads, n)`` over the vision tokens, for q questions about different places.
         factor: See above.
 
     Returns:
-        bool ``(n,)``; none of fewer than four questions.
+        bool ``(q, n)``; none where there are fewer than four questions.
 
     Raises:
         GeometryError: If the factor is not above 1, so that most tokens could be sinks.
@@ -55,9 +57,10 @@ def constant_sinks(logits: Tensor, factor: float = 4.0) -> Tensor:
         )
     questions, _, count = logits.shape
     if questions < _FEWEST_QUESTIONS:
-        return torch.zeros(count, dtype=torch.bool, device=logits.device)
+        return torch.zeros(questions, count, dtype=torch.bool, device=logits.device)
     shares = logits.float().softmax(-1).mean(1)
-    return shares.quantile(_UNMOVED_QUESTIONS, 0) > factor / count
+    constant = shares.quantile(_UNMOVED_QUESTIONS, 0)
+    return (constant > factor / count) & (shares < _WANTED_MORE * constant)
 
 
 def without_sinks(logits: Tensor, sinks: Tensor) -> Tensor:
@@ -65,11 +68,10 @@ def without_sinks(logits: Tensor, sinks: Tensor) -> Tensor:
 
     Args:
         logits: ``(q, heads, n)``.
-        sinks: bool ``(n,)``; where all are sinks, none is.
+        sinks: bool ``(q, n)``; for a question for which all are sinks, none is.
     """
-    if bool(sinks.all()) or not bool(sinks.any()):
-        return logits
-    lowest = logits[..., ~sinks].amin(-1, keepdim=True)
+    sinks = (sinks & ~sinks.all(-1, keepdim=True))[:, None]
+    lowest = logits.masked_fill(sinks, torch.inf).amin(-1, keepdim=True)
     return _with_the_mass_of(torch.where(sinks, lowest, logits), logits)
 
 
@@ -123,7 +125,8 @@ class PlaceTrend:
         weights = torch.linalg.solve(
             self.moments + ridge * torch.eye(size, dtype=torch.float64), self.products
         )
-        return (features @ weights).T.float()
+        trend: Tensor = (features @ weights).T.float()
+        return trend
 
 
 def _with_the_mass_of(logits: Tensor, before: Tensor) -> Tensor:
