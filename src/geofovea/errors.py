@@ -10,6 +10,7 @@
     ├── BudgetError             a budget that no answer can keep
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
+    ├── TrainingError           a training run cannot go on
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
@@ -37,6 +38,7 @@ __all__ = [
     "SceneNotFoundError",
     "SceneReadError",
     "SceneRefusedError",
+    "TrainingError",
 ]
 
 
@@ -78,6 +80,10 @@ class QuestionError(GeoFoveaError):
 
 class ModelError(GeoFoveaError):
     """A model cannot be found or loaded, or lacks a capability that was asked for."""
+
+
+class TrainingError(GeoFoveaError):
+    """A training run cannot go on, because its loss is no number any more."""
 
 
 class OutputError(GeoFoveaError):

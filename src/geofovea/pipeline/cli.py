@@ -20,6 +20,7 @@ from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_cache import cache
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
@@ -57,6 +58,7 @@ main.add_command(batch)
 main.add_command(cache)
 main.add_command(eval_command)
 main.add_command(report)
+main.add_command(distill)
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -83,6 +85,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option("--flatness", type=float, help="Stop where no place stands out by this share.")
 @click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
+@click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @access_options
@@ -103,6 +106,7 @@ def ask(
     flatness: float | None,
     confidence: float | None,
     boxes: tuple[str, ...],
+    rfm: Path | None,
     device: str,
     allow_vrt: bool,
     allow_remote: bool,
@@ -135,6 +139,10 @@ def ask(
     from geofovea.tiling.pyramid import Box
 
     host = load_host(model, device)
+    if rfm:
+        from geofovea.pipeline.distillation_results import attach_focus
+
+        attach_focus(rfm, host)
     session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,

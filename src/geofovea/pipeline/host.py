@@ -25,11 +25,13 @@ class Capabilities:
         attention: Its last-prompt-token attention can be read, so it can focus by itself.
         domain: What its training covered, ``"general"`` or ``"synthetic"``.
         context: The longest sequence in tokens that its positions were made for.
+        region_focus: It brings a region focus module, so ``focus="rfm"`` works.
     """
 
     attention: bool
     domain: str
     context: int
+    region_focus: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from torch import Tensor, nn
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.decoder_pruning import DecoderRun
+from geofovea.pipeline.distilled_focus import FOCUS_FILE, DistilledFocus, load_focus
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.row_attention import row_logits
 from geofovea.pipeline.token_places import token_places
 from geofovea.regionfocus.budget import Budget
@@ -80,6 +83,9 @@ class LlavaHost:
             domain=settings.domain,
             context=text.max_position_embeddings,
         )
+        self.focus_layer: int = settings.focus_layer
+        self._focus_folder: Path | None = None
+        self._region_focus: DistilledFocus | None = None
         self._model = model
         self._tokenizer = tokenizer
         self._settings = settings
@@ -132,6 +138,42 @@ class LlavaHost:
         rows = torch.full((1, 1), hidden.shape[1] - 1, device=self._device)
         logits = row_logits(layer, captured.hidden, captured.rotary, rows, first, len(tokens))
         return logits.softmax(-1).mean((0, 1, 2)).cpu()
+
+    @property
+    def decoder(self) -> Any:
+        """The text model; see ``OpenDecoder``."""
+        return self._decoder
+
+    @torch.no_grad()
+    def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
+        """The embedded prompt; see ``OpenDecoder``."""
+        # a clone of what inference mode made may be learnt from
+        embeds, first = self._prompt(question, tokens)
+        return DecoderInput(embeds.clone(), first, len(tokens))
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and the map of places; see ``OpenDecoder``."""
+        yield from self._model.named_parameters()
+        if self._scene_position is not None:
+            yield SCENE_POSITION_FILE, self._scene_position
+
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the region focus module in a folder; it is loaded when it is first asked for."""
+        self._focus_folder, self._region_focus = folder, None
+        self.capabilities = replace(self.capabilities, region_focus=True)
+
+    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """What its region focus module gives each of n tokens, float32 (n,), sum 1.
+
+        Raises:
+            ModelError: If it has none, or one that was made from other weights.
+        """
+        if self._focus_folder is None:
+            raise ModelError(f"{self.name} brings no region focus module: run geofovea distill")
+        if self._region_focus is None:
+            module, _ = load_focus(self._focus_folder, self)
+            self._region_focus = module.to(self._device)
+        return self._region_focus.scores([self.decoder_input(question, tokens)])[0]
 
     @torch.inference_mode()
     def generate(
@@ -315,7 +357,10 @@ def load_llava(name: str, *, device: str = "cpu", dtype: torch.dtype | None = No
             "download it again"
         )
     position = _read_scene_position(folder / SCENE_POSITION_FILE, device)
-    return LlavaHost(name, model.to(device).eval(), tokenizer, settings, position)
+    host = LlavaHost(name, model.to(device).eval(), tokenizer, settings, position)
+    if (folder / FOCUS_FILE).is_file():
+        host.use_region_focus(folder)
+    return host
 
 
 def _read_scene_position(path: Path, device: str) -> Tensor | None:

@@ -186,6 +186,14 @@ class SceneSession:
             radiometry=self.reader.radiometry,
         )
 
+    def tokens(self, tiles: Sequence[Tile]) -> TokenSet:
+        """Vision tokens of some tiles, each tile once; those that show nothing have none.
+
+        Raises:
+            SceneError: If no tile shows anything, or the scene is damaged.
+        """
+        return self._encode(tiles, StageClock(), _Spending())
+
     def _ask_as_published(
         self, question: str, budget: Budget, focus: str, reduction: str, clock: StageClock
     ) -> Answer:
