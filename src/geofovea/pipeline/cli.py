@@ -17,16 +17,17 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.access_options import access_options
 from geofovea.pipeline.cli_batch import batch
 from geofovea.pipeline.cli_bench_policies import policies
+from geofovea.pipeline.cli_bench_reductions import reductions
 from geofovea.pipeline.cli_cache import cache
+from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
-from geofovea.pipeline.cli_distill import distill
+from geofovea.pipeline.reduction_option import reduction_option
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
     DESCENT_NAMES,
     FOCUS_NAMES,
-    REDUCTION_NAMES,
     ROUTE_NAMES,
 )
 
@@ -75,9 +76,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
 @click.option("--seconds", type=float, help="No further level is begun after this time.")
 @click.option("--focus", type=click.Choice(FOCUS_NAMES), default="attention", show_default=True)
-@click.option(
-    "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
-)
+@reduction_option
 @click.option(
     "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
 )
@@ -198,6 +197,11 @@ def _print_answer(answer: Answer) -> None:
         f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
         f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
     )
+    for stage in cost.reductions:
+        what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
+        if stage.stage != "projected":
+            left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
+            click.echo(f"  {stage.name:<10} left {left}")
     if answer.evidence:
         best = answer.evidence[0]
         x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
@@ -305,6 +309,7 @@ def bench() -> None:
 
 
 bench.add_command(policies)
+bench.add_command(reductions)
 
 
 @bench.command("synthetic")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -26,12 +26,16 @@ class Capabilities:
         domain: What its training covered, ``"general"`` or ``"synthetic"``.
         context: The longest sequence in tokens that its positions were made for.
         region_focus: It brings a region focus module, so ``focus="rfm"`` works.
+        signals: Fields of a `TokenContext` that it can give beyond its tokens.
+        stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
     """
 
     attention: bool
     domain: str
     context: int
     region_focus: bool = False
+    signals: frozenset[str] = frozenset()
+    stages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,13 @@ class Generation:
     Attributes:
         text: Decoded, without special tokens.
         log_probabilities: Of each generated token of the text, natural logarithm.
+        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
+            dropped on the way; else empty. Answers are equal whatever it says.
     """
 
     text: str
     log_probabilities: tuple[float, ...]
+    tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
 
 
 @runtime_checkable

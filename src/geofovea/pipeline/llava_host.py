@@ -22,10 +22,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.distilled_focus import FOCUS_FILE, DistilledFocus, load_focus
+from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.llava_vision import VisionPart
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.row_attention import row_logits
 from geofovea.pipeline.token_places import token_places
@@ -38,7 +41,6 @@ __all__ = ["SCENE_POSITION_FILE", "LlavaHost", "load_llava"]
 
 SCENE_POSITION_FILE = "scene_position.safetensors"
 _MOST_ANSWER_TOKENS = 16
-_TILES_AT_ONCE = 16
 
 
 class LlavaHost:
@@ -78,10 +80,15 @@ class LlavaHost:
         self.tile_size: int = vision.image_size
         self.grid = (side, side)
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
+        of_text = {"text_embeds", "text_similarity"}
+        # other towers have no class token, or pool: what is heard would be of other tokens
+        is_clip = vision.model_type == "clip_vision_model"
         self.capabilities = Capabilities(
             attention=settings.focus_layer < text.num_hidden_layers,
             domain=settings.domain,
             context=text.max_position_embeddings,
+            signals=frozenset({"entropy"} | of_text | (CLIP_SIGNALS if is_clip else set())),
+            stages=frozenset({"decoder_layer"} | ({"encoder_layer"} if is_clip else set())),
         )
         self.focus_layer: int = settings.focus_layer
         self._focus_folder: Path | None = None
@@ -94,34 +101,30 @@ class LlavaHost:
         self._device = next(model.parameters()).device
         self._dtype = model.dtype
         as_pixels = {"device": self._device, "dtype": torch.float32}
-        self._mean = torch.tensor(settings.image_mean, **as_pixels) * 255
-        self._std = torch.tensor(settings.image_std, **as_pixels) * 255
+        mean = torch.tensor(settings.image_mean, **as_pixels) * 255
+        std = torch.tensor(settings.image_std, **as_pixels) * 255
+        self._vision = VisionPart(model, side, settings.pool, mean, std)
 
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
         """Vision tokens (k, g², d) of tiles uint8 (k, T, T, 3), a bounded number at once."""
-        parts = [
-            self._encode_some(pixels[i : i + _TILES_AT_ONCE])
-            for i in range(0, len(pixels), _TILES_AT_ONCE)
-        ]
-        tokens = torch.cat(parts)
+        return self._placed(self._vision.encode(pixels), tiles, pyramid)
+
+    @torch.inference_mode()
+    def encode_planned(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
+    ) -> EncodedTiles:
+        """See ``PlannedEncoder``."""
+        encoded = self._vision.encode_planned(pixels, plan)
+        return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
+
+    def _placed(self, tokens: Tensor, tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Tokens (k, g², d) with their places in the scene added, where the model knows of any."""
         if self._scene_position is None:
             return tokens
         places = np.stack([token_places(pyramid, tile, self.grid[0]) for tile in tiles])
         placed = torch.from_numpy(places).to(self._device) @ self._scene_position.T
         return tokens + placed.to(tokens.dtype)
-
-    def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
-        images = torch.from_numpy(pixels).to(self._device).float()
-        images = ((images - self._mean) / self._std).permute(0, 3, 1, 2).to(self._dtype)
-        layer = self._model.config.vision_feature_layer
-        output = self._model.model.vision_tower(images, output_hidden_states=layer != -1)
-        # without its final norm, the last hidden state is also the last element of hidden_states
-        features = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
-        tokens: Tensor = self._model.model.multi_modal_projector(features[:, 1:])
-        (rows, cols), pool = self.grid, self._settings.pool
-        pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
-        return pooled.flatten(1, 2)
 
     @torch.inference_mode()
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
@@ -187,15 +190,16 @@ class LlavaHost:
             reduction: What drops tokens between the layers of the decoder; None drops none.
         """
         hidden, first = self._prompt(question, tokens)
-        advance = self._stock_decoder()
+        advance, run = self._stock_decoder(), None
         if reduction is not None and tokens is not None:
-            advance = DecoderRun(
+            run = DecoderRun(
                 self._decoder,
                 reduction=reduction,
                 first=first,
                 count=len(tokens),
                 levels=tokens.levels,
-            ).advance
+            )
+            advance = run.advance
         stop = self._stop_ids()
         chosen: list[int] = []
         log_probabilities: list[float] = []
@@ -208,7 +212,13 @@ class LlavaHost:
             log_probabilities.append(float(best.values.item()))
             hidden = self._embed(best.indices[None])
         text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
-        return Generation(text, tuple(log_probabilities))
+        return Generation(text, tuple(log_probabilities), run.vision_lengths if run else ())
+
+    @torch.inference_mode()
+    def question_embeds(self, question: str) -> Tensor:
+        """See ``PlannedEncoder``; of the question alone, without template and instruction."""
+        ids = self._ids(self._plain(question), special=False)
+        return self._embed(torch.tensor([ids], device=self._device))[0]
 
     def _stock_decoder(self) -> Callable[[Tensor], Tensor]:
         """What takes the prompt (1, s, d), then token by token, and gives the last state (1, d)."""
