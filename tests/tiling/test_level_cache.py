@@ -175,6 +175,28 @@ def test_a_cache_that_is_deleted_or_damaged_is_built_again(
     assert len(builds) == (1 if damage == "record" and same_reader else 2)
 
 
+def test_threads_that_meet_one_damage_build_again_once(
+    make_tiled, texture, reader_of, builds, cache_folder
+):
+    reader = reader_of(make_tiled(texture(300, 400)))
+    truth = reader.read(COARSE).rgb
+    for level in only_folder(cache_folder).glob("level_*.tif"):
+        level.write_bytes(b"II*\0")
+    with ThreadPoolExecutor(8) as pool:
+        tiles = [pixels.rgb for pixels in pool.map(reader.read, [COARSE] * 16)]
+    assert all(np.array_equal(tile, truth) for tile in tiles)
+    assert len(builds) == 2
+
+
+def test_level_files_of_a_scene_that_changed_show_no_old_pixels(make_tiled, texture, reader_of):
+    path = make_tiled(texture(300, 400))
+    reader = reader_of(path)
+    reader.read(COARSE)
+    path.write_bytes(path.read_bytes())
+    with pytest.raises(SceneReadError, match="open the scene again"):
+        reader.read(COARSE)
+
+
 def test_another_content_of_a_file_is_another_scene(make_tiled, texture, reader_of, builds):
     path = make_tiled(texture(300, 400))
     old = reader_of(path)

@@ -165,6 +165,7 @@ def read_errors(source: Source) -> Iterator[None]:
             except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
                 if faults.error is not None:
                     raise faults.error from error
+                check_current(source)  # what was torn under our hands is not damaged
                 raise _read_error(source, _reason(error)) from error
         if faults.error is not None:
             raise faults.error

@@ -16,7 +16,13 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geofovea.errors import GeometryError, SceneReadError
-from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.handles import (
+    check_current,
+    gdal_settings,
+    open_dataset,
+    open_handle,
+    read_errors,
+)
 from geofovea.tiling.level_cache import PreparedLevels, Progress, prepare
 from geofovea.tiling.level_files import LevelLimits, way_in
 from geofovea.tiling.limits import check_read
@@ -126,9 +132,12 @@ class TileReader:
             OutputError: If they cannot be written.
         """
         plan = plan_tile(self.scene, self.pyramid, tile)
-        rows, cols = plan.out_shape
-        rgb, valid = _canvas(self.pyramid.tile_size, self.pyramid.tile_size)
-        rgb[:rows, :cols], valid[:rows, :cols] = self._execute(plan)
+        (rows, cols), side = plan.out_shape, self.pyramid.tile_size
+        shown, known = self._execute(plan)
+        if (rows, cols) == (side, side):
+            return TilePixels(tile, shown, known, (cols, rows))
+        rgb, valid = _canvas(side, side)
+        rgb[:rows, :cols], valid[:rows, :cols] = shown, known
         return TilePixels(tile, rgb, valid, (cols, rows))
 
     def read_box(self, box: Box, out_shape: tuple[int, int]) -> tuple[RGB, Mask]:
@@ -161,34 +170,41 @@ class TileReader:
         try:
             return self._execute_on_level(plan, levels.source(plan.level_file))
         except SceneReadError:
+            check_current(self.scene.source)
             # the file was damaged or removed under our hands: build it again, once
-            levels.discard()
-            return self._execute_on_level(plan, self._prepared().source(plan.level_file))
+            return self._execute_on_level(plan, self._prepared(levels).source(plan.level_file))
 
-    def _prepared(self) -> PreparedLevels:
-        """The level files, checked; one thread builds them and the others wait for it."""
+    def _prepared(self, damaged: PreparedLevels | None = None) -> PreparedLevels:
+        """The level files; one thread builds them and the others wait for it.
+
+        Args:
+            damaged: Level files that could not be read, which are built again.
+        """
         with self._lock:
-            levels = self._levels
-            if levels is None or not levels.is_current:
-                levels = prepare(self.scene, limits=self._limits, progress=self._progress)
-                if levels is None:
-                    raise GeometryError(f"{self.scene.path!r} has no level files to read from")
-                self._levels = levels
-            return levels
+            if damaged is not None and damaged is self._levels:
+                damaged.discard()
+                self._levels = None
+            if self._levels is None:
+                self._levels = prepare(self.scene, limits=self._limits, progress=self._progress)
+            if self._levels is None:
+                raise GeometryError(f"{self.scene.path!r} has no level files to read from")
+            return self._levels
 
     def _execute_on_level(self, plan: ReadPlan, source: Source) -> tuple[RGB, Mask]:
-        files = self.scene.level_files
         with gdal_settings(), read_errors(source):
             handle = open_handle(source)
             files = self.scene.level_files
             if files is None or not files.is_expanded:
-                return self._read(plan, handle, self.radiometry.bands)
+                shown = self._read(plan, handle, self.radiometry.bands)
+                check_current(self.scene.source)  # whose pixels these are
+                return shown
             # a palette has become three bands, complex numbers have kept theirs
             bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
             options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
             options["out_shape"] = (len(bands), *plan.out_shape)
             values = handle.read(bands, **options)
             valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
+            check_current(self.scene.source)
         return self.radiometry.finish(values, valid), valid
 
     def _execute_on_scene(self, plan: ReadPlan) -> tuple[RGB, Mask]:
