@@ -13,6 +13,8 @@ Side by side, on the same files and the same places, each measurement in a proce
 * ``Pillow``: decodes the whole image once; ``reduce`` for overview and tiles.
 
 A scale of tiles ends early after ``--scale-seconds``, so means are over what was read until then.
+Times are wall clock; ``cpu`` columns are seconds of CPU, children included, and so are the ratios of
+tiles, because they stay the same on a machine that does other things too.
 Peaks are resident memory beyond the imports, those of child processes added. ``difference`` is the
 mean absolute difference of the tiles from raw rasterio's, in grey values: 0 or little shows that
 all read the same places. Files are kept in ``--folder``; a side of 32768 needs 16 GB there.
@@ -284,22 +286,30 @@ def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str
     clock = time.perf_counter
     start = clock()
     overview, read = OPENERS[reader](path)
-    opened = clock()
+    opened, busy = clock(), cpu_seconds()
     overview()
     numbers: dict[str, Any] = {"open_s": opened - start, "overview_s": clock() - opened}
+    numbers["overview_cpu_s"] = cpu_seconds() - busy
     means: dict[str, list[list[float]]] = {}
     for scale, corners in places(side).items():
-        start, done = clock(), []
+        start, busy, done = clock(), cpu_seconds(), []
         for corner in corners:
             done.append(read(scale, *corner))
             if clock() - start > scale_seconds:
                 break
         numbers[f"tile_ms_{scale}"] = (clock() - start) / len(done) * 1000
+        numbers[f"tile_cpu_ms_{scale}"] = (cpu_seconds() - busy) / len(done) * 1000
         numbers[f"tiles_{scale}"] = len(done)
         means[str(scale)] = [
             tile[::16, ::16, :BAND_COUNT].astype(int).ravel().tolist() for tile in done[:5]
         ]
     return numbers | {"peak_mib": peak_mib() - imported, "imports_mib": imported, "shown": means}
+
+
+def cpu_seconds() -> float:
+    """What this process and its ended children have computed so far."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in usage)
 
 
 def peak_mib() -> float:
@@ -367,9 +377,9 @@ def add_differences(rows: list[dict[str, Any]]) -> None:
 def table(rows: list[dict[str, Any]]) -> str:
     """The measurements in aligned columns; below them why some are missing."""
     scales = [scale for scale in SCALES if any(f"tile_ms_{scale}" in row for row in rows)]
-    header = ["layout", "reader", "open s", "overview s"]
+    header = ["layout", "reader", "open s", "overview s", "cpu s"]
     header += [f"ms at 1/{scale}" for scale in scales]
-    header += [f"× rasterio {scale}" for scale in scales] + ["peak MiB", "difference"]
+    header += [f"cpu × rasterio {scale}" for scale in scales] + ["peak MiB", "difference"]
     lines, notes = [header], []
     for row in rows:
         base = next(r for r in rows if (r["kind"], r["reader"]) == (row["kind"], "rasterio"))
@@ -378,10 +388,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         times = [f"tile_ms_{scale}" for scale in scales]
         line = [row["kind"], row["reader"]]
         line += [_shown(row, "open_s", ".3f"), _shown(row, "overview_s", ".2f")]
+        line.append(_shown(row, "overview_cpu_s", ".2f"))
         line += [_shown(row, name, ".1f") for name in times]
         line += [
             f"{row[name] / base[name]:.2f}" if name in row and name in base else "-"
-            for name in times
+            for name in (f"tile_cpu_ms_{scale}" for scale in scales)
         ]
         lines.append([*line, _shown(row, "peak_mib", ".0f"), _shown(row, "difference", ".2f")])
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
@@ -425,7 +436,8 @@ def main() -> None:
     # every other layout is a copy of this one
     kinds = options.kinds.split(",")
     tiled = options.folder / f"tiled_{options.side}.tif"
-    if not tiled.exists():
+    files = [options.folder / f"{k}_{options.side}{SUFFIX.get(k, '.tif')}" for k in kinds]
+    if not tiled.exists() and not all(path.exists() for path in files):
         print(f"writing {tiled}", file=sys.stderr)
         run_child(["make", str(tiled), "tiled", str(options.side)], options.folder, 7200)
     rows = []

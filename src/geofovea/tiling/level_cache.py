@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ from geofovea.errors import (
     OutputError,
     SceneError,
 )
-from geofovea.tiling.level_building import build_level_files, file_source
+from geofovea.tiling.level_building import BuiltLevel, build_level_files, file_source
 from geofovea.tiling.level_files import LevelFiles, LevelLimits
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source
 
 __all__ = [
     "CacheEntry",
+    "PreparedLevel",
     "PreparedLevels",
     "Progress",
     "are_prepared",
@@ -47,9 +48,24 @@ CACHE_VARIABLE = "GEOFOVEA_CACHE_DIR"
 Progress = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Given a title, a context whose value takes the share that is done, in [0, 1]."""
 
-_FORMAT = 1  # counts up when the same source gives other level files
+_FORMAT = 2  # counts up when the same source gives other level files
 _RECORD = "record.json"
 _ASIDE = "building-"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLevel:
+    """A level that can be opened.
+
+    Attributes:
+        level: Its number.
+        source: Its file.
+        overview: Index of the overview in that, None for its native image.
+    """
+
+    level: int
+    source: Source
+    overview: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +74,26 @@ class PreparedLevels:
 
     Attributes:
         folder: Where they lie.
-        sources: Level and file of each.
+        images: Where each level lies.
     """
 
     folder: Path
-    sources: tuple[tuple[int, Source], ...]
+    images: tuple[PreparedLevel, ...]
 
     @property
     def is_current(self) -> bool:
         """Whether all files are still as they were built."""
-        return all(source.is_current for _, source in self.sources)
+        return all(source.is_current for source in {image.source for image in self.images})
 
-    def source(self, level: int) -> Source:
-        """The file of one level.
+    def image(self, level: int) -> PreparedLevel:
+        """Where one level lies.
 
         Raises:
             GeometryError: If there is none.
         """
-        for number, source in self.sources:
-            if number == level:
-                return source
+        for image in self.images:
+            if image.level == level:
+                return image
         raise GeometryError(f"there is no level file {level} in {self.folder}")
 
     def discard(self) -> None:
@@ -214,19 +230,19 @@ def _found(folder: Path, files: LevelFiles) -> PreparedLevels | None:
     record = _record(folder)
     if record is None:
         return None
-    sources = []
-    for image in files.images:
-        built = record["files"].get(image.name)
-        if built is None:
-            return None
-        try:
-            source = file_source(folder / image.name)
-        except SceneError:
-            return None
-        if (source.size_bytes, source.mtime_ns) != (built["bytes"], built["mtime_ns"]):
-            return None
-        sources.append((image.level, source))
-    return PreparedLevels(folder, tuple(sources))
+    sources: dict[str, Source] = {}
+    try:
+        for name, built in record["files"].items():
+            sources[name] = source = file_source(folder / name)
+            if (source.size_bytes, source.mtime_ns) != (built["bytes"], built["mtime_ns"]):
+                return None
+        placed = [BuiltLevel(*place) for place in record["places"]]
+        images = tuple(PreparedLevel(p.level, sources[p.name], p.overview) for p in placed)
+    except (SceneError, KeyError, TypeError):
+        return None
+    if [image.level for image in images] != [image.level for image in files.images]:
+        return None
+    return PreparedLevels(folder, images)
 
 
 def _record(folder: Path) -> dict[str, Any] | None:
@@ -297,8 +313,8 @@ def _built(
                     )
                 show(share)
 
-            build_level_files(scene, files, aside, watch)
-        _write_record(scene, files, aside, time.monotonic() - started)
+            built = build_level_files(scene, files, aside, watch)
+        _write_record(scene, files, built, aside, time.monotonic() - started)
         _remove(folder)
         aside.rename(folder)
     except OSError as error:
@@ -326,8 +342,10 @@ def _check_space(scene: Scene, files: LevelFiles, folder: Path, limits: LevelLim
         )
 
 
-def _write_record(scene: Scene, files: LevelFiles, folder: Path, seconds: float) -> None:
-    sources = {image.name: file_source(folder / image.name) for image in files.images}
+def _write_record(
+    scene: Scene, files: LevelFiles, built: tuple[BuiltLevel, ...], folder: Path, seconds: float
+) -> None:
+    sources = {name: file_source(folder / name) for name in {level.name for level in built}}
     record = {
         "scene": scene.source.path,
         "scene_bytes": scene.size_bytes,
@@ -335,7 +353,8 @@ def _write_record(scene: Scene, files: LevelFiles, folder: Path, seconds: float)
         "builder": files.builder,
         "built": time.time(),
         "seconds": round(seconds, 3),
-        "levels": [image.level for image in files.images],
+        "levels": [level.level for level in built],
+        "places": [astuple(level) for level in built],
         "files": {
             name: {"bytes": source.size_bytes, "mtime_ns": source.mtime_ns}
             for name, source in sources.items()

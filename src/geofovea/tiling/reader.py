@@ -23,7 +23,7 @@ from geofovea.tiling.handles import (
     open_handle,
     read_errors,
 )
-from geofovea.tiling.level_cache import PreparedLevels, Progress, prepare
+from geofovea.tiling.level_cache import PreparedLevel, PreparedLevels, Progress, prepare
 from geofovea.tiling.level_files import LevelLimits, way_in
 from geofovea.tiling.limits import check_read
 from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
@@ -168,11 +168,11 @@ class TileReader:
             return self._execute_on_scene(plan)
         levels = self._prepared()
         try:
-            return self._execute_on_level(plan, levels.source(plan.level_file))
+            return self._execute_on_level(plan, levels.image(plan.level_file))
         except SceneReadError:
             check_current(self.scene.source)
             # the file was damaged or removed under our hands: build it again, once
-            return self._execute_on_level(plan, self._prepared(levels).source(plan.level_file))
+            return self._execute_on_level(plan, self._prepared(levels).image(plan.level_file))
 
     def _prepared(self, damaged: PreparedLevels | None = None) -> PreparedLevels:
         """The level files; one thread builds them and the others wait for it.
@@ -190,9 +190,9 @@ class TileReader:
                 raise GeometryError(f"{self.scene.path!r} has no level files to read from")
             return self._levels
 
-    def _execute_on_level(self, plan: ReadPlan, source: Source) -> tuple[RGB, Mask]:
-        with gdal_settings(), read_errors(source):
-            handle = open_handle(source)
+    def _execute_on_level(self, plan: ReadPlan, level: PreparedLevel) -> tuple[RGB, Mask]:
+        with gdal_settings(), read_errors(level.source):
+            handle = open_handle(level.source, level.overview)
             files = self.scene.level_files
             if files is None or not files.is_expanded:
                 shown = self._read(plan, handle, self.radiometry.bands)
