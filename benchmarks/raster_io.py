@@ -13,8 +13,8 @@ Side by side, on the same files and the same places, each measurement in a proce
 * ``Pillow``: decodes the whole image once; ``reduce`` for overview and tiles.
 
 A scale of tiles ends early after ``--scale-seconds``, so means are over what was read until then.
-Times are wall clock; ``cpu`` columns are seconds of CPU, children included, and so are the ratios of
-tiles, because they stay the same on a machine that does other things too.
+Times are wall clock; ``cpu`` columns are seconds of CPU, children included, and so are the ratios
+of tiles, because they stay the same on a machine that does other things too.
 Peaks are resident memory beyond the imports, those of child processes added. ``difference`` is the
 mean absolute difference of the tiles from raw rasterio's, in grey values: 0 or little shows that
 all read the same places. Files are kept in ``--folder``; a side of 32768 needs 16 GB there.

@@ -137,9 +137,7 @@ class _Work:
         self._watch(min(1.0, (self._done + pixels) / self._total))
 
 
-def _copied_by_vips(
-    scene: Scene, files: LevelFiles, folder: Path, work: _Work
-) -> list[BuiltLevel]:
+def _copied_by_vips(scene: Scene, files: LevelFiles, folder: Path, work: _Work) -> list[BuiltLevel]:
     """The native image, and as many levels as libvips makes like GDAL, in one file."""
     if files.builder != "pyvips":
         return []

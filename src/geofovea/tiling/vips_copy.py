@@ -1,9 +1,10 @@
 """A tiled copy of a PNG, JPEG or striped TIFF, made by libvips in a process of its own.
 
 libvips decodes such files from top to bottom in one pass with little memory, faster than GDAL, and
-averages them meanwhile where its average is GDAL's: where both sides are halved exactly. It runs in a child process because a process that forks after it used libvips leaves children that hang
-for ever, and because a damaged file then can take nothing down with it. The copy is not compressed:
-the libraries in the wheel can only do so several times slower than the whole copy takes.
+averages them meanwhile where its average is GDAL's: where both sides are halved exactly. It runs in
+a child process because a process that forks after it used libvips leaves children that hang for
+ever, and because a damaged file then can take nothing down with it. The copy is not compressed: the
+libraries in the wheel can only do so several times slower than the whole copy takes.
 """
 
 from __future__ import annotations
