@@ -70,31 +70,34 @@ def places(side: int) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
-def make_scene(path: Path, kind: str, side: int) -> None:
-    """Write one layout of the picture; others than ``tiled`` are copies of ``tiled``."""
-    import rasterio
-    import rasterio.shutil
+PROFILES: dict[str, dict[str, Any]] = {
+    "tiled": {"tiled": True, "blockxsize": 512, "blockysize": 512},
+    "striped": {},
+    "striped_deflate": {"compress": "deflate", "zlevel": 1},
+}
+PROFILES["tiled"] |= PROFILES["striped_deflate"]
 
+
+def make_scene(path: Path, kind: str, side: int) -> None:
+    """Write one layout of the picture; those of no ``PROFILES`` are copies of ``tiled``."""
+    if kind in PROFILES:
+        write_picture(path, side, PROFILES[kind])
+        return
     tiled = path.with_name(f"tiled_{side}.tif")
-    if kind == "tiled":
-        write_tiled(path, side)
-    elif kind == "cog":
+    if kind == "cog":
+        import rasterio.shutil
+
         options = {"compress": "deflate", "level": 1, "blocksize": 512, "bigtiff": "yes"}
         options |= {"overview_resampling": "average", "num_threads": "all_cpus"}
         rasterio.shutil.copy(tiled, path, driver="COG", **options)
-    elif kind == "png":
+    else:
         import pyvips
 
         image = pyvips.Image.new_from_file(str(tiled))
         image.pngsave(str(path), compression=1)
-    else:
-        codec = {"compress": "deflate", "zlevel": 1} if kind == "striped_deflate" else {}
-        rasterio.shutil.copy(
-            tiled, path, driver="GTiff", bigtiff="yes", interleave="pixel", **codec
-        )
 
 
-def write_tiled(path: Path, side: int) -> None:
+def write_picture(path: Path, side: int, layout: dict[str, Any]) -> None:
     """A picture that compresses about as badly as a real one: noise of several sizes."""
     import numpy as np
     import rasterio
@@ -107,17 +110,20 @@ def write_tiled(path: Path, side: int) -> None:
     for step in (1, 4, 32, 256):
         coarse = rng.normal(0, 6 * step**0.3, (BAND_COUNT, block // step, block // step))
         texture += np.kron(coarse, np.ones((1, step, step))).astype(np.float32)
-    profile = {"width": side, "height": side, "count": BAND_COUNT, "dtype": "uint8", "tiled": True}
-    profile |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
+    profile = {"width": side, "height": side, "count": BAND_COUNT, "dtype": "uint8"}
     profile |= {"photometric": "rgb", "interleave": "pixel", "bigtiff": "yes"}
     profile |= {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
-    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile) as dataset:
-        for y in range(0, side, block):
+    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile, **layout) as dataset:
+        for y in range(0, side, block // 4):
+            height = min(block // 4, side - y)
+            rows = np.empty((BAND_COUNT, height, side), np.uint8)
             for x in range(0, side, block):
-                window = Window(x, y, min(block, side - x), min(block, side - y))
+                width = min(block, side - x)
                 shade = 128 + 50 * np.sin(x / 9000 + y / 7000)
-                pixels = np.clip(texture[:, : window.height, : window.width] + shade, 0, 255)
-                dataset.write(pixels.astype(np.uint8), window=window)
+                first = y % block
+                pixels = texture[:, first : first + height, :width] + shade
+                rows[:, :, x : x + width] = np.clip(pixels, 0, 255)
+            dataset.write(rows, window=Window(0, y, side, height))
 
 
 def open_geofovea(path: str) -> tuple[Callable[[], Any], Read]:
@@ -433,10 +439,10 @@ def main() -> None:
     if wrong or "rasterio" not in options.readers.split(","):
         parser.error(f"choose kinds of {KINDS} and readers of {READERS}, rasterio among them")
     options.folder.mkdir(parents=True, exist_ok=True)
-    # every other layout is a copy of this one
     kinds = options.kinds.split(",")
+    copies = [kind for kind in kinds if kind not in PROFILES]
     tiled = options.folder / f"tiled_{options.side}.tif"
-    files = [options.folder / f"{k}_{options.side}{SUFFIX.get(k, '.tif')}" for k in kinds]
+    files = [options.folder / f"{k}_{options.side}{SUFFIX.get(k, '.tif')}" for k in copies]
     if not tiled.exists() and not all(path.exists() for path in files):
         print(f"writing {tiled}", file=sys.stderr)
         run_child(["make", str(tiled), "tiled", str(options.side)], options.folder, 7200)

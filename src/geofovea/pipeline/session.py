@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
+from geofovea.tiling.read_ahead import ReadAhead
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
 
@@ -48,6 +50,8 @@ __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
 
 MAX_QUESTION_LENGTH = 2000
 _CACHE_BYTES = 256 * 2**20
+# encoded together, while the next ones are read
+_TILES_AT_ONCE = 16
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -89,6 +93,7 @@ class SceneSession:
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
+        self._ahead = ReadAhead(self.reader)
         self._cache = TokenCache(_CACHE_BYTES)
         self._empty: set[Tile] = set()
         self._no_features: Tensor | None = None
@@ -279,21 +284,24 @@ class SceneSession:
                 found[tile] = entry
             elif tile not in self._empty:
                 missing.append(tile)
-        if missing:
+        spent.tiles_read += len(missing)
+        pictures = self._ahead.read(missing)
+        while True:
             with clock.stage("read"):
-                pictures = [self.reader.read(tile) for tile in missing]
-            spent.tiles_read += len(missing)
-            shown = [_shown_tokens(p.valid, p.valid_size, self.host.grid) for p in pictures]
-            self._empty |= {tile for tile, s in zip(missing, shown, strict=True) if not s.any()}
-            full = [i for i, tile in enumerate(missing) if tile not in self._empty]
+                some = list(islice(pictures, _TILES_AT_ONCE))
+            if not some:
+                break
+            shown = [_shown_tokens(p.valid, p.valid_size, self.host.grid) for p in some]
+            self._empty |= {p.tile for p, s in zip(some, shown, strict=True) if not s.any()}
+            full = [(p, s) for p, s in zip(some, shown, strict=True) if s.any()]
             if full:
                 with clock.stage("encode"):
-                    pixels = np.stack([pictures[i].rgb for i in full])
-                    features = self.host.encode(pixels, [missing[i] for i in full], self.pyramid)
+                    pixels = np.stack([p.rgb for p, _ in full])
+                    features = self.host.encode(pixels, [p.tile for p, _ in full], self.pyramid)
                 self._no_features = features[:0].clone()
-                for i, feature in zip(full, features, strict=True):
-                    found[missing[i]] = TokenEntry(feature, torch.from_numpy(shown[i]))
-                    self._cache.put(missing[i], found[missing[i]])
+                for (picture, shows), feature in zip(full, features, strict=True):
+                    found[picture.tile] = TokenEntry(feature, torch.from_numpy(shows))
+                    self._cache.put(picture.tile, found[picture.tile])
         entries = [found[tile] for tile in tiles if tile in found]
         if self._no_features is None:
             raise SceneError(

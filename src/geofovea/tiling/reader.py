@@ -140,6 +140,18 @@ class TileReader:
         rgb[:rows, :cols], valid[:rows, :cols] = shown, known
         return TilePixels(tile, rgb, valid, (cols, rows))
 
+    def prepare(self, tile: Tile) -> None:
+        """Build the level files of the scene now, if a tile needs them.
+
+        Raises:
+            GeometryError: If the tile is not on the pyramid's grid.
+            LevelBuildError: If they would cost more than allowed.
+            OutputError: If they cannot be written.
+            SceneReadError: If the file is damaged.
+        """
+        if plan_tile(self.scene, self.pyramid, tile).level_file is not None:
+            self._prepared()
+
     def read_box(self, box: Box, out_shape: tuple[int, int]) -> tuple[RGB, Mask]:
         """Read any box in scene pixels as a picture of ``(rows, cols)`` pixels.
 
