@@ -15,21 +15,16 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from geofovea.errors import GeometryError, SceneReadError
-from geofovea.tiling.handles import (
-    check_current,
-    gdal_settings,
-    open_dataset,
-    open_handle,
-    read_errors,
-)
-from geofovea.tiling.level_cache import PreparedLevel, PreparedLevels, Progress, prepare
+from geofovea.errors import GeometryError
+from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.level_cache import Progress
 from geofovea.tiling.level_files import LevelLimits, way_in
 from geofovea.tiling.limits import check_read
 from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import FILL, Radiometry, read_valid
 from geofovea.tiling.scene import Scene
+from geofovea.tiling.scene_levels import SceneLevels
 from geofovea.tiling.source import Source
 
 __all__ = ["TilePixels", "TileReader"]
@@ -115,10 +110,8 @@ class TileReader:
         self.scene = scene
         self.pyramid = pyramid
         self.radiometry = radiometry
-        self._limits = limits
-        self._progress = progress
+        self._levels = SceneLevels(scene, limits, progress)
         self._lock = threading.Lock()
-        self._levels: PreparedLevels | None = None
         self._copy: Source | None = None
         self._copy_handles = threading.local()
 
@@ -150,7 +143,7 @@ class TileReader:
             SceneReadError: If the file is damaged.
         """
         if plan_tile(self.scene, self.pyramid, tile).level_file is not None:
-            self._prepared()
+            self._levels.prepared()
 
     def read_box(self, box: Box, out_shape: tuple[int, int]) -> tuple[RGB, Mask]:
         """Read any box in scene pixels as a picture of ``(rows, cols)`` pixels.
@@ -178,45 +171,18 @@ class TileReader:
     def _execute(self, plan: ReadPlan) -> tuple[RGB, Mask]:
         if plan.level_file is None:
             return self._execute_on_scene(plan)
-        levels = self._prepared()
-        try:
-            return self._execute_on_level(plan, levels.image(plan.level_file))
-        except SceneReadError:
-            check_current(self.scene.source)
-            # the file was damaged or removed under our hands: build it again, once
-            return self._execute_on_level(plan, self._prepared(levels).image(plan.level_file))
+        return self._levels.read(plan.level_file, lambda handle: self._read_level(plan, handle))
 
-    def _prepared(self, damaged: PreparedLevels | None = None) -> PreparedLevels:
-        """The level files; one thread builds them and the others wait for it.
-
-        Args:
-            damaged: Level files that could not be read, which are built again.
-        """
-        with self._lock:
-            if damaged is not None and damaged is self._levels:
-                damaged.discard()
-                self._levels = None
-            if self._levels is None:
-                self._levels = prepare(self.scene, limits=self._limits, progress=self._progress)
-            if self._levels is None:
-                raise GeometryError(f"{self.scene.path!r} has no level files to read from")
-            return self._levels
-
-    def _execute_on_level(self, plan: ReadPlan, level: PreparedLevel) -> tuple[RGB, Mask]:
-        with gdal_settings(), read_errors(level.source):
-            handle = open_handle(level.source, level.overview)
-            files = self.scene.level_files
-            if files is None or not files.is_expanded:
-                shown = self._read(plan, handle, self.radiometry.bands)
-                check_current(self.scene.source)  # whose pixels these are
-                return shown
-            # a palette has become three bands, complex numbers have kept theirs
-            bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
-            options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
-            options["out_shape"] = (len(bands), *plan.out_shape)
-            values = handle.read(bands, **options)
-            valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
-            check_current(self.scene.source)
+    def _read_level(self, plan: ReadPlan, handle: Any) -> tuple[RGB, Mask]:
+        files = self.scene.level_files
+        if files is None or not files.is_expanded:
+            return self._read(plan, handle, self.radiometry.bands)
+        # a palette has become three bands, complex numbers have kept theirs
+        bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
+        options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
+        options["out_shape"] = (len(bands), *plan.out_shape)
+        values = handle.read(bands, **options)
+        valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
         return self.radiometry.finish(values, valid), valid
 
     def _execute_on_scene(self, plan: ReadPlan) -> tuple[RGB, Mask]:
