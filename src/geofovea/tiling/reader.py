@@ -16,6 +16,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.block_cache import BlockCache, read_in_blocks
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.level_cache import Progress
 from geofovea.tiling.level_files import LevelLimits, way_in
@@ -111,6 +112,7 @@ class TileReader:
         self.pyramid = pyramid
         self.radiometry = radiometry
         self._levels = SceneLevels(scene, limits, progress)
+        self._blocks = BlockCache()
         self._lock = threading.Lock()
         self._copy: Source | None = None
         self._copy_handles = threading.local()
@@ -191,7 +193,27 @@ class TileReader:
         with gdal_settings(), read_errors(source):
             if plan.overview_level is None and self._decodes_once:
                 return self._read(plan, self._copy_handle(), tuple(range(1, len(bands) + 1)))
-            return self._read(plan, open_handle(source, plan.overview_level), bands)
+            handle = open_handle(source, plan.overview_level)
+            if self._is_dear and plan.resampling == "nearest":
+                return self._read_dear(plan, handle, bands)
+            return self._read(plan, handle, bands)
+
+    @property
+    def _is_dear(self) -> bool:
+        """Whether decoded blocks are worth keeping; nothing but pixels is kept of them."""
+        return self.scene.driver == "JP2OpenJPEG" and self.scene.mask_kind == "none"
+
+    def _read_dear(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
+        def read(handle: Any, bands: tuple[int, ...], window: Window) -> Any:
+            # a block of its own: damaged pixels must fail here, before they are kept
+            with read_errors(self.scene.source):
+                return handle.read(list(bands), window=window)
+
+        x, y, width, height = (int(value) for value in plan.window)
+        window = (x, y, width, height)
+        array = read_in_blocks(self._blocks, plan.overview_level, handle, bands, window, read)
+        values, valid = self.radiometry.expand(array, np.ones(array.shape[1:], bool))
+        return self.radiometry.finish(values, valid), valid
 
     def _read(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
         """Carry out a plan on an image of stored numbers."""

@@ -349,20 +349,19 @@ class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-i
         out_shape = (rows.stop - rows.start, cols.stop - cols.start)
         window = Window(cols.start, rows.start, out_shape[1], out_shape[0])
         if self._files is None or level.is_kept:
-            read = lambda handle: getattr(handle, method)(bands, window=window)  # noqa: E731
-            image, kept = level.overview, level.number
+            image: int | None = level.overview
+            kept: int | None = level.number
+            options: dict[str, Any] = {"window": window}
         else:
             # A pyramid whose top is this level plans it as one tile, so that windows of it are
             # taken from the same image, in the same way, as tiles of the file are.
             pyramid = scene.pyramid(max(level.width, level.height))
             plan = plan_tile(scene, pyramid, pyramid.overview)
             image, kept = plan.overview_level, plan.level_file
-            read = lambda handle: getattr(handle, method)(  # noqa: E731
-                bands,
-                window=_part_of(plan, scene, level.number, rows, cols),
-                out_shape=(len(bands), *out_shape),
-                resampling=Resampling[plan.resampling],
-            )
+            options = {"window": _part_of(plan, scene, level.number, rows, cols)}
+            options["out_shape"] = (len(bands), *out_shape)
+            options["resampling"] = Resampling[plan.resampling]
+        read = lambda handle: getattr(handle, method)(bands, **options)  # noqa: E731
         if self._files is not None and kept is not None:
             return self._files.read(kept, read)
         with gdal_settings(), read_errors(scene.source):
