@@ -23,7 +23,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
-from geofovea.tiling.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
 from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
@@ -74,6 +74,7 @@ def build_level_files(
         OutputError: If a file cannot be written.
     """
     work = _Work(scene, files, watch)
+    check_checksums(scene.source)
     with gdal_settings():
         built = _copied_by_vips(scene, files, folder, work)
         previous, level = scene.source, "NONE"

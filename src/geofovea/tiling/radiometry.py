@@ -244,7 +244,7 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
     declared = scene.missing is not None
     name = choice.composite_name
     with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source)
+        handle = open_handle(scene.source, for_pixels=False)
         if choice.composite is not None and choice.composite.is_index:
             if _is_complex(handle, chosen):
                 raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
@@ -295,7 +295,7 @@ def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:
 
 def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
     with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source)
+        handle = open_handle(scene.source, for_pixels=False)
         dtype = handle.dtypes[choice.bands[0] - 1]
         unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
     return f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -347,11 +347,9 @@ class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-i
 
         scene, level = self._scene, self._level
         out_shape = (rows.stop - rows.start, cols.stop - cols.start)
-        window = Window(cols.start, rows.start, out_shape[1], out_shape[0])
         if self._files is None or level.is_kept:
-            image: int | None = level.overview
-            kept: int | None = level.number
-            options: dict[str, Any] = {"window": window}
+            image, kept = level.overview, cast("int | None", level.number)
+            options: dict[str, Any] = {"window": Window.from_slices(rows, cols)}
         else:
             # A pyramid whose top is this level plans it as one tile, so that windows of it are
             # taken from the same image, in the same way, as tiles of the file are.
@@ -361,7 +359,10 @@ class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-i
             options = {"window": _part_of(plan, scene, level.number, rows, cols)}
             options["out_shape"] = (len(bands), *out_shape)
             options["resampling"] = Resampling[plan.resampling]
-        read = lambda handle: getattr(handle, method)(bands, **options)  # noqa: E731
+
+        def read(handle: Any) -> Any:
+            return getattr(handle, method)(bands, **options)
+
         if self._files is not None and kept is not None:
             return self._files.read(kept, read)
         with gdal_settings(), read_errors(scene.source):
