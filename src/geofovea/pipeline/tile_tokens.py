@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -20,11 +21,14 @@ from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
 from geofovea.tiling.pyramid import Tile
-from geofovea.tiling.reader import TileReader
+from geofovea.tiling.read_ahead import ReadAhead
+from geofovea.tiling.reader import TilePixels, TileReader
 
 __all__ = ["Gathered", "TileTokens"]
 
 _CACHE_BYTES = 256 * 2**20
+# encoded together, while the next ones are read
+_TILES_AT_ONCE = 16
 
 
 @dataclass(eq=False)
@@ -55,6 +59,7 @@ class TileTokens:
         """Start with nothing known."""
         self._host = host
         self._reader = reader
+        self._ahead = ReadAhead(reader)
         self._pyramid = reader.pyramid
         self._cache = TokenCache(_CACHE_BYTES)
         self._empty: set[Tile] = set()
@@ -108,36 +113,46 @@ class TileTokens:
     def _encode(
         self, missing: Sequence[Tile], clock: StageClock, gathered: Gathered
     ) -> dict[Tile, TokenEntry]:
-        plan = gathered.plan
-        with clock.stage("read"):
-            pictures = [self._reader.read(tile) for tile in missing]
+        """Encode some tiles at a time, while the next ones are read."""
         gathered.tiles_read += len(missing)
+        pictures = self._ahead.read(missing)
+        found: dict[Tile, TokenEntry] = {}
+        while True:
+            with clock.stage("read"):
+                some = list(islice(pictures, _TILES_AT_ONCE))
+            if not some:
+                return found
+            found |= self._encode_some(some, clock, gathered.plan)
+
+    def _encode_some(
+        self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
+    ) -> dict[Tile, TokenEntry]:
         shown = [_shown_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
-        self._empty |= {tile for tile, s in zip(missing, shown, strict=True) if not s.any()}
-        full = [i for i, tile in enumerate(missing) if tile not in self._empty]
+        self._empty |= {p.tile for p, s in zip(pictures, shown, strict=True) if not s.any()}
+        full = [(p, s) for p, s in zip(pictures, shown, strict=True) if s.any()]
         if not full:
             return {}
         with clock.stage("encode"):
-            pixels = np.stack([pictures[i].rgb for i in full])
-            encoded = self._encode_tiles(pixels, [missing[i] for i in full], plan)
+            pixels = np.stack([picture.rgb for picture, _ in full])
+            encoded = self._encode_tiles(pixels, [picture.tile for picture, _ in full], plan)
         self._no_features = encoded.features[:0].clone()
         found = {}
-        for place, i in enumerate(full):
+        for place, (picture, shows) in enumerate(full):
             signals: TileSignals = encoded.signals[place]
             if "entropy" in plan.signals:
-                entropy = grey_entropy(pictures[i].rgb, self._host.grid[0])
+                entropy = grey_entropy(picture.rgb, self._host.grid[0])
                 signals = dict(signals) | {"entropy": entropy}
-            key = (plan.reduction, plan.share, missing[i])
+            key = (plan.reduction, plan.share, picture.tile)
             if (older := self._cache.get(key)) is not None:
                 signals = {**older.signals, **signals}
             entry = TokenEntry(
                 encoded.features[place],
-                torch.from_numpy(shown[i] & encoded.present[place]),
+                torch.from_numpy(shows & encoded.present[place]),
                 signals,
                 encoded.patches,
                 encoded.patches_left[place],
             )
-            found[missing[i]] = self._cache.put(key, entry)
+            found[picture.tile] = self._cache.put(key, entry)
         return found
 
     def _encode_tiles(
