@@ -14,7 +14,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Capabilities", "Generation", "Host"]
+__all__ = ["Capabilities", "ChoosingHost", "Generation", "Host", "HostWithRoom"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,17 @@ class Capabilities:
         attention: Its last-prompt-token attention can be read, so it can focus by itself.
         domain: What its training covered, ``"general"`` or ``"synthetic"``.
         context: The longest sequence in tokens that its positions were made for.
+        class_token: Its vision tower has a class token, whose attention some reductions read.
+        positions: The policy of its position ids; see `geofovea.pipeline.positions`.
+        choices: It scores answers to choose from, given as ``choices`` to ``generate``.
     """
 
     attention: bool
     domain: str
     context: int
+    class_token: bool = False
+    positions: str = "compact"
+    choices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,14 @@ class Generation:
 
     Attributes:
         text: Decoded, without special tokens.
-        log_probabilities: Of each generated token of the text, natural logarithm.
+        log_probabilities: Of each generated token of the text, natural logarithm; for a choice,
+            of that choice among all.
+        choices: Log-probability of each answer that it could choose from, in their order.
     """
 
     text: str
     log_probabilities: tuple[float, ...]
+    choices: tuple[float, ...] = ()
 
 
 @runtime_checkable
@@ -84,4 +93,23 @@ class Host(Protocol):
 
     def unknown_words(self, question: str) -> list[str]:
         """Words of a question that the host has no token for; empty for open vocabularies."""
+        ...
+
+
+@runtime_checkable
+class HostWithRoom(Protocol):
+    """A host that knows how much of its context a question leaves."""
+
+    def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
+        """Vision tokens of at most so many tiles that fit beside a question; maybe negative."""
+        ...
+
+
+class ChoosingHost(Protocol):
+    """What a host whose capabilities say ``choices`` also takes."""
+
+    def generate(
+        self, question: str, tokens: TokenSet | None, *, choices: Sequence[str] = ()
+    ) -> Generation:
+        """Choose one of the answers; see ``Host.generate``."""
         ...
