@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def normalised(tiles: np.ndarray) -> torch.Tensor:
     return torch.from_numpy((tiles / 255 - MEAN) / STD).float().permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=None)
+@cache
 def model_of(family: str, shape: str = "narrow") -> Any:
     """A random model of a family's stock class; its answers depend on what it sees."""
     chosen = SHAPES[shape]

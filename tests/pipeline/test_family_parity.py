@@ -48,7 +48,7 @@ def masked_logits(host, sequence, visible, positions):
 
 
 def full_positions(host, sequence, policy, visible, tokens):
-    """Positions of a full sequence under a policy, by other means than the host's where possible."""
+    """Positions of a full sequence under a policy, by other means than the host's but for scene."""
     length, axes = sequence["inputs_embeds"].shape[1], host._family.axes
     if policy == "compact":
         running = (visible.cumsum(0) - 1).clamp_min(0)

@@ -118,7 +118,7 @@ def test_scores_are_the_eager_attention_of_the_last_word_and_sum_to_one(model):
     assert scores.dtype == torch.float32
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
-    assert float(scores.max()) > 2 / 16, "a flat attention would make the comparison worthless"
+    assert float(scores.max()) > 1.3 / 16, "a flat attention would make the comparison worthless"
 
 
 def test_asking_for_scores_changes_no_answer_that_follows(model):

@@ -169,7 +169,7 @@ def test_a_folder_without_a_config_is_refused(tmp_path, config):
 
 def test_a_model_of_another_family_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match="is a 'bert'; supported are llava, .*smolvlm"):
+    with pytest.raises(ModelError, match=r"is a 'bert'; supported are llava, .*smolvlm"):
         load_host(str(tmp_path))
 
 

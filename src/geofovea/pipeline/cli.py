@@ -16,6 +16,7 @@ import click
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_cache import cache
+from geofovea.pipeline.model_options import model_options
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
@@ -79,7 +80,6 @@ def _access(command: Any) -> Any:
 @_json
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
-@click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
 @click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
 @click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
 @click.option("--seconds", type=float, help="No further level is begun after this time.")
@@ -94,8 +94,9 @@ def _access(command: Any) -> Any:
 @click.option("--flatness", type=float, help="Stop where no place stands out by this share.")
 @click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
+@click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
 @view_options
-@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@model_options
 @_access
 def ask(
     scene: str,
@@ -103,7 +104,6 @@ def ask(
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
-    model: str,
     tiles: int | None,
     tokens: int | None,
     seconds: float | None,
@@ -114,7 +114,8 @@ def ask(
     flatness: float | None,
     confidence: float | None,
     boxes: tuple[str, ...],
-    device: str,
+    choices: tuple[str, ...],
+    loading: dict[str, Any],
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
@@ -145,7 +146,7 @@ def ask(
     from geofovea.pipeline.stop_at import StopAt
     from geofovea.tiling.pyramid import Box
 
-    host = load_host(model, device)
+    host = load_host(**loading)
     session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,
@@ -156,6 +157,7 @@ def ask(
         route=route,
         stop=StopAt(flatness, confidence),
         boxes=[Box(*_numbers(box, float, 4)) for box in boxes],
+        choices=choices,
     )
     if evidence:
         answer.evidence.to_geojson(evidence)
@@ -201,6 +203,8 @@ def _print_answer(answer: Answer) -> None:
         f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
         f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
     )
+    for choice in answer.choices:
+        click.echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:
         best = answer.evidence[0]
         x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())

@@ -14,7 +14,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Capabilities", "ChoosingHost", "Generation", "Host", "HostWithRoom"]
+__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom", "Speaker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,9 @@ class HostWithRoom(Protocol):
         ...
 
 
-class ChoosingHost(Protocol):
-    """What a host whose capabilities say ``choices`` also takes."""
+class Speaker(Protocol):
+    """What answers: a host, or one that is held to some choices."""
 
-    def generate(
-        self, question: str, tokens: TokenSet | None, *, choices: Sequence[str] = ()
-    ) -> Generation:
-        """Choose one of the answers; see ``Host.generate``."""
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """See ``Host.generate``."""
         ...

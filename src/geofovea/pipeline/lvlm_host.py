@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea.errors import ModelError
+from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import choice_instruction, letter_scores, word_scores
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.decoding import PlainRun, last_row_logits
@@ -187,36 +187,25 @@ class LvlmHost:
         Raises:
             ModelError: If the prompt does not fit the context or the memory of the device, or the
                 decoder cannot be run with the reduction.
+            QuestionError: If a choice says nothing.
         """
         letters = self._letters(choices)
-        instruction = choice_instruction(choices) if letters else None
-        sequence = self._prompt(question, tokens, instruction)
-        run = PlainRun(self._decoder, sequence)
-        first, advance = run.prefill, run.advance
+        sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
+        plain = PlainRun(self._decoder, sequence)
+        first, advance = plain.prefill, plain.advance
         if reduction is not None and tokens is not None:
             pruned = self._pruned_run(sequence, tokens, reduction)
             first, advance = (lambda: pruned.advance(sequence.embedded)), pruned.advance
-        with enough_memory(_WHAT_HELPS):
-            state = first()
-            if not choices:
-                return self._greedy(state, advance)
-            believed = self._believed(state)[0]
-            if letters:
-                scores = letter_scores(believed, letters)
-            elif advance is run.advance:
-                ids = [self._words.word_ids(self._words.plain(c)) for c in choices]
-                scores = word_scores(
-                    believed, ids, self._stop, lambda ids: self._believed(self._try_out(run, ids))
-                )
-            else:
+            if choices and not letters:
                 raise ModelError(
                     f"{self.name} has no letters to choose by, and its decoder cannot score words "
                     "with a reduction inside; leave out the reduction or the choices"
                 )
-        best = int(scores.argmax())
-        return Generation(
-            choices[best], (float(scores.log_softmax(0)[best]),), tuple(scores.tolist())
-        )
+        with enough_memory(_WHAT_HELPS):
+            state = first()
+            if choices:
+                return self._chosen(state, plain, choices, letters)
+            return self._greedy(state, advance)
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
@@ -243,6 +232,29 @@ class LvlmHost:
                 state = advance(self._embed([token])[None])
         text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
         return Generation(text, tuple(log_probabilities))
+
+    def _chosen(
+        self,
+        state: Tensor,
+        run: PlainRun,
+        choices: Sequence[str],
+        letters: Sequence[Sequence[int]],
+    ) -> Generation:
+        """The likeliest choice, by its letter or, where there are no letters, by its words."""
+        believed = self._believed(state)[0]
+        if letters:
+            scores = letter_scores(believed, letters)
+        else:
+            ids = [self._words.word_ids(self._words.plain(choice)) for choice in choices]
+            if not all(ids):
+                raise QuestionError(f"a choice among {', '.join(choices)} has no words; reword it")
+            scores = word_scores(
+                believed, ids, self._stop, lambda ids: self._believed(self._try_out(run, ids))
+            )
+        best = int(scores.argmax())
+        return Generation(
+            choices[best], (float(scores.log_softmax(0)[best]),), tuple(scores.tolist())
+        )
 
     def _believed(self, states: Tensor) -> Tensor:
         """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""

@@ -25,6 +25,8 @@ from geofovea.pipeline.answer import (
     confidence_of,
 )
 from geofovea.pipeline.answering import answer_from
+from geofovea.pipeline.choices import Choice, WithChoices, checked_choices
+from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.looking import Looker, Way
 from geofovea.pipeline.memory import peak_rss_mb
@@ -108,6 +110,7 @@ class SceneSession:
         stop: StopAt | None = None,
         boxes: Sequence[Box] = (),
         concentrated: bool = True,
+        choices: Sequence[str] = (),
     ) -> Answer:
         """Answer one question.
 
@@ -123,21 +126,28 @@ class SceneSession:
             stop: When to end a descent before its tiles are spent.
             boxes: Where the evidence is, for ``focus="oracle"``.
             concentrated: Whether fine tokens come from the best places alone, or from all.
+            choices: Answers to choose from; the likeliest is the answer, and all are scored.
 
         Raises:
-            QuestionError: If the question is empty or too long.
+            QuestionError: If the question is empty or too long, or the choices cannot be meant.
             BudgetError: If the budget cannot hold what the focus needs.
             ModelError: If the focus or the reduction does not exist or fit the host.
             SceneError: If the scene shows nothing, or is damaged.
         """
-        asked = _checked(question)
+        asked, options = _checked(question), checked_choices(choices)
         budget = budget or self.host.default_budget
         clock = StageClock(open=self._open_seconds)
+        if options and (descent == "published" or not self.host.capabilities.choices):
+            raise ModelError(
+                f"{self.host.name} cannot score choices in this descent: list them in the question"
+            )
         if descent == "published":
             return self._ask_as_published(asked, budget, focus, reduction, clock)
         spent = _Spending()
         chosen = make_reduction(reduction)
-        sure = stop.confident(self.host, asked, budget, chosen) if stop else None
+        fitting, cut = fitting_budget(self.host, asked, budget, options)
+        speaker = WithChoices(self.host, options) if options else self.host
+        sure = stop.confident(speaker, asked, fitting, chosen) if stop else None
         rules = stop.rules(sure) if stop else ()
         encode: Encode = lambda tiles: self._encode(tiles, clock, spent)  # noqa: E731
         looker = Looker(self.host, self.pyramid, encode, clock)
@@ -146,7 +156,7 @@ class SceneSession:
         if not any(len(look.tokens) for look in found.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
         with clock.stage("answer"):
-            said = answer_from(self.host, asked, looked, budget, chosen, sure)
+            said = answer_from(speaker, asked, looked, fitting, chosen, sure)
         generation, kept = said.generation, said.kept
         self._open_seconds = 0.0
         # tiles that show nothing were read and found empty, not encoded
@@ -170,10 +180,15 @@ class SceneSession:
                 budget=budget,
             ),
             looks=tuple(self._look_record(look) for look in found.looks),
-            warnings=(*self._warnings(asked, found.stopped), *said.warnings),
+            warnings=(
+                *self._warnings(" ".join((asked, *options)), found.stopped),
+                *said.warnings,
+                *cut,
+            ),
             stopped=found.stopped,
             route=looked.route,
             radiometry=self.reader.radiometry,
+            choices=Choice.of(options, generation.choices),
         )
 
     def _ask_as_published(
