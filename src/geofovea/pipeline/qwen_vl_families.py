@@ -90,5 +90,9 @@ class Qwen3VLFamily(Qwen2VLFamily):
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the merger, and behind them those of each DeepStack merger."""
         output = self._features(images)
-        every = [output.pooler_output, *output.deepstack_features]
-        return torch.cat([torch.stack(list(features)) for features in every], dim=-1)
+        # deep features come one by one like the others, or before transformers 5.18 all in one
+        every = [
+            features if isinstance(features, Tensor) else torch.cat(list(features))
+            for features in (output.pooler_output, *output.deepstack_features)
+        ]
+        return torch.cat([f.reshape(len(images), -1, f.shape[-1]) for f in every], dim=-1)
