@@ -18,9 +18,13 @@ from family_toys import (
 )
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.embedded import build_tokenizer
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.host_settings import HostSettings
 from geofovea.pipeline.lvlm_host import LvlmHost
+from geofovea.pipeline.prompt_words import PromptWords
+from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.selector import Kept
 
 ONE_AXIS = [name for name, kind in FAMILIES.items() if kind.axes == 1]
 M_ROPE = [name for name, kind in FAMILIES.items() if kind.axes == 3]
@@ -161,8 +165,6 @@ def test_a_position_policy_that_a_family_lacks_is_refused_with_those_it_has(fami
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl", "smolvlm"])
 def test_a_tokenizer_without_the_familys_special_words_is_refused(family):
-    from geofovea.pipeline.embedded import build_tokenizer
-
     driven = FAMILIES[family](model_of(family), 32 if "qwen" in family else None)
     with pytest.raises(ModelError, match="no special words"):
         LvlmHost("x", driven, build_tokenizer(), HostSettings(pool=1))
@@ -217,3 +219,52 @@ def test_a_question_reaches_no_chat_template_and_no_special_word():
     special = {WORDS[w] for w in ("<|vision_start|>", "<|vision_end|>", "<image>")}
     assert not special & {*ids.before, *ids.after}
     assert len(ids.before) == 1
+
+
+def test_the_word_that_begins_a_text_stands_once_whoever_writes_it():
+    from tokenizers.processors import TemplateProcessing
+
+    def starts(chat):
+        begins = tokenizer(chat)
+        begins._tokenizer.post_processor = TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", WORDS["<s>"])]
+        )
+        words = PromptWords(begins, FAMILIES["llava"](model_of("llava")), None, "", "compact")
+        return words.ids(QUESTION).before
+
+    silent = CHATS["a list of parts"].replace("<|vision_start|>", "").replace("<|vision_end|>", "")
+    assert starts(silent) == starts("<s> " + silent) == [WORDS["<s>"], WORDS["what"]]
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "idefics3"])
+def test_a_reduction_in_the_decoder_drops_vision_tokens_and_never_the_words_between(family):
+    host = host_of(family)
+    tokens = tokens_of(host, 3)
+    dropped = []
+
+    class LastHalf:
+        """Keeps the second half of what it is shown, before the second layer."""
+
+        name, positions, reach = "last_half", "original", 0
+
+        def layers(self, depth):
+            return (1,)
+
+        def watched(self, depth):
+            return frozenset()
+
+        def reduce(self, view):
+            visual = view.visual
+            dropped.append((len(visual), view.original, view.carried["levels"]))
+            return Kept(torch.arange(len(visual) // 2, len(visual)))
+
+    host.generate(QUESTION, tokens, LastHalf())
+    assert [d[:2] for d in dropped] == [(len(tokens), len(tokens))]
+    assert dropped[0][2].tolist() == tokens.levels.tolist()
+
+
+@pytest.mark.parametrize(("family", "policy"), [("qwen2_5_vl", "compact"), ("llava", "original")])
+def test_a_reduction_in_the_decoder_is_refused_where_positions_do_not_allow_it(family, policy):
+    host = host_of(family, positions=policy)
+    with pytest.raises(ModelError, match="compact positions of one axis"):
+        host.generate(QUESTION, tokens_of(host), make_decoder_reduction("fastv"))

@@ -7,6 +7,7 @@ is used only if the image and the question stand in it once, in this order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +66,9 @@ class PromptWords:
         marks = family.marks(policy)
         chat = None if template else _from_chat(tokenizer, family, marks)
         self._template = template or chat or family.template
-        # a chat template writes the words that begin a text by itself
-        self._adds_special = chat is None
+        # some chat templates write the word that begins a text by themselves
+        begin = str(tokenizer.bos_token or "")
+        self._adds_special = not (chat and begin and chat.startswith(begin))
         self._special_words = sorted(_special_words(tokenizer), key=len, reverse=True)
         self.marks = MarkIds(
             *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
@@ -113,9 +115,9 @@ class PromptWords:
         return [w for w in words if unknown in self._encode(w, special=False)]
 
     def _mark_ids(self, marks: str) -> list[int]:
-        ids = self._encode(marks, special=False)
-        # a special word is one token; anything longer was spelt out
-        if len(ids) != marks.count("<") or self._tokenizer.unk_token_id in ids:
+        words = re.findall(r"<[^<>]+>", marks)
+        ids = [self._tokenizer.convert_tokens_to_ids(word) for word in words]
+        if None in ids or self._tokenizer.unk_token_id in ids:
             raise ModelError(
                 f"the tokenizer of this model has no special words {marks!r}, which its family "
                 "puts around images; copy or download the model again, tokenizer included"

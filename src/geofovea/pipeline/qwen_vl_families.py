@@ -90,7 +90,7 @@ class Qwen3VLFamily(Qwen2VLFamily):
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the merger, and behind them those of each DeepStack merger."""
         output = self._features(images)
-        # deep features come one by one like the others, or before transformers 5.18 all in one
+        # deep features come image by image, in earlier releases of transformers 5 all in one
         every = [
             features if isinstance(features, Tensor) else torch.cat(list(features))
             for features in (output.pooler_output, *output.deepstack_features)

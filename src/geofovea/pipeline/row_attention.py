@@ -83,8 +83,8 @@ def pair_logits(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
 def merged_rotary(layer: Any, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Cosines and sines (b, s, head_dim) of a layer, whatever its decoder hands it.
 
-    Qwen2.5-VL's decoder handed on a table for each of the three axes before transformers 5.18, and
-    the layers took alternating sections of them; other decoders hand on one table.
+    In earlier releases of transformers 5, Qwen2.5-VL's decoder hands on a table for each of the
+    three axes, and the layers take alternating sections of them; other decoders hand on one table.
     """
     if rotary[0].ndim == 3:
         return rotary
