@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # progress bars and OpenMP threads of several processes would only get in each other's way in CI
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test quick check format bench clean
+.PHONY: help setup demo test quick oldest check format bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,20 @@ test: check  ## Everything that CI runs: checks, then all tests
 
 quick: setup  ## Tests without the slow ones
 	$(PYTEST) -q -m "not slow"
+
+# a second environment costs gigabytes; the old release and what it needs go in front of the path
+OLDEST := $(VENV)/oldest-transformers
+$(OLDEST)/.ready: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(OLDEST) \
+		--no-deps 'transformers==5.2.0'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(OLDEST) \
+		'huggingface_hub>=1.3,<2' 'tokenizers>=0.22,<=0.23'
+	@touch $@
+
+oldest: $(OLDEST)/.ready  ## Tests of the hosts with the oldest transformers that is supported
+	PYTHONPATH=$(OLDEST) $(PYTEST) -q tests/pipeline/test_family_parity.py \
+		tests/pipeline/test_family_traps.py tests/pipeline/test_model_loading.py \
+		tests/pipeline/test_lvlm_host.py tests/pipeline/test_row_attention.py
 
 check: setup  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from rasterio.transform import Affine
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import World, make_world
 from geofovea.pipeline.export import write_model
-from geofovea.pipeline.llava_host import LlavaHost
+from geofovea.pipeline.lvlm_host import LvlmHost
 from geofovea.pipeline.models import load_host
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.student import Student
@@ -45,10 +45,10 @@ def tiny_folder(student: Student, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
-def tiny_host(tiny_folder: Path) -> LlavaHost:
+def tiny_host(tiny_folder: Path) -> LvlmHost:
     """The student as a host, loaded from its folder."""
     host = load_host(str(tiny_folder))
-    assert isinstance(host, LlavaHost)
+    assert isinstance(host, LvlmHost)
     return host
 
 
@@ -67,7 +67,7 @@ def scene_path(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_session(tiny_host: LlavaHost, scene_path: Path) -> Callable[..., SceneSession]:
+def make_session(tiny_host: LvlmHost, scene_path: Path) -> Callable[..., SceneSession]:
     """``make_session(path)``: a new session of the tiny host; the synthetic scene by default."""
 
     def make(path: Path | None = None, **options: Any) -> SceneSession:
@@ -121,7 +121,7 @@ def make_tiff(tmp_path: Path) -> Callable[..., Path]:
 def first_logits() -> Callable[..., torch.Tensor]:
     """``first_logits(host, question, tokens)``: what a host's first decoding step says, (V,)."""
 
-    def listen(host: LlavaHost, question: str, tokens: Any) -> torch.Tensor:
+    def listen(host: LvlmHost, question: str, tokens: Any) -> torch.Tensor:
         heard: list[torch.Tensor] = []
         hook = host._model.lm_head.register_forward_hook(
             lambda module, args, output: heard.append(output.detach().float())

@@ -8,7 +8,8 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 
 from geofovea.pipeline.embedded import ModelShape, build_tokenizer, vocabulary
 from geofovea.pipeline.host_settings import HostSettings
-from geofovea.pipeline.llava_host import LlavaHost
+from geofovea.pipeline.llava_families import LlavaFamily
+from geofovea.pipeline.opened_host import OpenedHost
 from geofovea.pipeline.student import Student
 
 TINY = ModelShape(
@@ -69,11 +70,13 @@ def random_llava(vision_feature_layer: int = -2, **text: int) -> LlavaForConditi
     return model.eval()
 
 
-def llava_host(model: LlavaForConditionalGeneration, **settings: object) -> LlavaHost:
+def llava_host(model: LlavaForConditionalGeneration, **settings: object) -> OpenedHost:
     """A host of a LLaVA, one token a patch and no instruction unless told otherwise."""
     chosen = {"template": "what {image} {question} is", "instruction": "", "pool": 1}
     chosen |= {"focus_layer": 1}
-    return LlavaHost("random", model, build_tokenizer(), HostSettings(**(chosen | settings)))
+    return OpenedHost(
+        "random", LlavaFamily(model), build_tokenizer(), HostSettings(**(chosen | settings))
+    )
 
 
 def texture(height: int, width: int, bands: int = 3, dtype: str = "uint8") -> np.ndarray:

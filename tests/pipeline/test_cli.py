@@ -406,3 +406,44 @@ def test_a_whole_process_writes_nothing_but_the_answer(tiny_folder, scene_path):
     )
     assert json.loads(done.stdout)["question"] == QUESTION
     assert done.stderr == ""
+
+
+def test_choices_are_printed_with_their_shares_and_stand_in_the_json(ask):
+    chosen = ("--choice", "red", "--choice", "white", "--choice", "parking lot")
+    shown = ask(*chosen)
+    assert shown.exit_code == 0, shown.stderr
+    assert [line.split()[0] for line in shown.stdout.splitlines()[3:6]] == ["A", "B", "C"]
+    row = json.loads(ask(*chosen, "--json").stdout)
+    assert [choice["text"] for choice in row["choices"]] == ["red", "white", "parking lot"]
+    assert row["answer"] in ("red", "white", "parking lot")
+    assert json.loads(ask("--json").stdout)["choices"] == []
+
+
+def test_a_single_choice_is_one_error_line(ask):
+    result = ask("--choice", "red")
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+
+
+def test_loading_options_reach_the_model(ask):
+    exact = json.loads(ask("--json").stdout)
+    rough = json.loads(ask("--json", "--dtype", "bfloat16").stdout)
+    assert rough["confidence"] != exact["confidence"]
+    spread = json.loads(ask("--json", "--positions", "original").stdout)
+    assert spread["confidence"] != exact["confidence"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--dtype", "int7"], 2, "int7"),
+        (["--device-map", "elsewhere"], 2, "elsewhere"),
+        (["--quantization", "1bit"], 2, "1bit"),
+        (["--positions", "scene"], 1, "choose one of compact, original"),
+        (["--device", "nowhere"], 1, "nowhere"),
+    ],
+)
+def test_a_loading_option_that_cannot_be_meant_is_refused(ask, options, code, words):
+    result = ask(*options)
+    assert result.exit_code == code
+    assert words in result.stderr

@@ -25,7 +25,6 @@ from geofovea.pipeline.distilled_focus import FOCUS_FILE, FOCUS_WEIGHTS_FILE, Di
 from geofovea.pipeline.embedded import embedded_model_path
 from geofovea.pipeline.focus_lessons import WorldLessons
 from geofovea.pipeline.focus_targets import observed_trend, row_targets
-from geofovea.pipeline.llava_host import load_llava
 from geofovea.pipeline.models import load_host
 
 RECIPE = DistillationRecipe(steps=6, layers=(0, 1), warmup=2, trend_lessons=2)
@@ -255,7 +254,7 @@ def test_a_module_is_installed_beside_its_model_and_nowhere_else(
     card = write_module(run, tiny_host)
     assert card.layers == (0, 1)
     install_focus(run, model, tiny_host)
-    host = load_llava(str(model))
+    host = load_host(str(model))
     assert host.capabilities.region_focus
     with pytest.raises(ModelError, match="is no model folder"):
         install_focus(run, tmp_path, tiny_host)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
-from geofovea.pipeline.llava_host import LlavaHost
+from geofovea.pipeline.lvlm_host import LvlmHost
 from geofovea.pipeline.models import load_host
 
 
@@ -21,7 +21,7 @@ def folder(tiny_folder, tmp_path):
 
 
 def test_a_written_student_loads_with_its_settings(tiny_host, tiny_folder):
-    assert isinstance(tiny_host, LlavaHost)
+    assert isinstance(tiny_host, LvlmHost)
     assert tiny_host.name == str(tiny_folder)
     assert (tiny_host.tile_size, tiny_host.grid) == (64, (4, 4))
     assert tiny_host.capabilities.domain == "synthetic"
@@ -169,7 +169,7 @@ def test_a_folder_without_a_config_is_refused(tmp_path, config):
 
 def test_a_model_of_another_family_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match="is a 'bert'; supported is 'llava'"):
+    with pytest.raises(ModelError, match=r"is a 'bert'; supported are llava, .*smolvlm"):
         load_host(str(tmp_path))
 
 

@@ -143,7 +143,7 @@ def test_that_check_sees_a_full_matrix_when_there_is_one():
 
 
 def test_questions_that_stand_before_the_image_are_run_one_by_one():
-    from test_llava_host import tokens_of
+    from test_lvlm_host import tokens_of
 
     host = llava_host(random_llava(), template="{question} {image} is")
     inputs = [host.decoder_input(q, tokens_of(host)) for q in (QUESTION, "is it red ?")]

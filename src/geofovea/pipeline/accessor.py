@@ -61,6 +61,7 @@ class FoveaAccessor:
         reduction: str = "top_score",
         bands: tuple[int, ...] | None = None,
         boxes: Sequence[Box] = (),
+        choices: Sequence[str] = (),
         device: str = "cpu",
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
@@ -77,7 +78,14 @@ class FoveaAccessor:
         if session is None:
             # the session holds the host, so its id stays its own
             session = self._sessions[key] = SceneSession(self.scene, host, bands)
-        return session.ask(question, budget=budget, focus=focus, reduction=reduction, boxes=boxes)
+        return session.ask(
+            question,
+            budget=budget,
+            focus=focus,
+            reduction=reduction,
+            boxes=boxes,
+            choices=choices,
+        )
 
 
 # xarray gives these three no types

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import geopandas
     import xarray
 
+    from geofovea.pipeline.choices import Choice
+
 __all__ = [
     "Answer",
     "Cost",
@@ -236,8 +238,8 @@ class Answer:
     Attributes:
         question: As it was asked.
         text: The answer.
-        confidence: Probability of the generated words, in [0, 1]. It is the model's own belief,
-            not calibrated.
+        confidence: Probability of the generated words, or of the choice among all choices, in
+            [0, 1]. It is the model's own belief, not calibrated.
         model: Name of the host.
         scene: The scene that was asked about.
         levels: Levels of the pyramid that the model saw it through.
@@ -249,6 +251,7 @@ class Answer:
         route: Whether it looked closer at no place, one or several, and why; None for ways of
             looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colours.
+        choices: What it believes of each answer that it could choose from; empty without any.
     """
 
     question: str
@@ -264,6 +267,7 @@ class Answer:
     stopped: str = ""
     route: Route | None = None
     radiometry: Radiometry | None = None
+    choices: tuple[Choice, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract."""
@@ -287,6 +291,7 @@ class Answer:
             "stopped": self.stopped,
             "route": None if self.route is None else self.route.to_json(),
             "radiometry": None if self.radiometry is None else self.radiometry.to_json(),
+            "choices": [choice.to_json() for choice in self.choices],
         }
 
     def to_xarray(self, level: int | None = None) -> xarray.DataArray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from geofovea.pipeline.choices import WithChoices
 from geofovea.pipeline.counting import count_by_groups
-from geofovea.pipeline.host import Generation, Host
+from geofovea.pipeline.host import Generation, Speaker
 from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
 from geofovea.regionfocus.allocation import keep_tokens
@@ -34,7 +35,7 @@ class Said:
 
 
 def answer_from(
-    host: Host,
+    host: Speaker,
     question: str,
     found: Found,
     budget: Budget,
@@ -58,7 +59,9 @@ def answer_from(
     if sure and sure.generation and sure.kept is not None:
         return Said(sure.generation, sure.kept, spent)
     left = budget.tokens - spent
-    if found.route and found.route.is_count and found.places:
+    # a number to choose from is not added up of numbers to choose from
+    may_count = not isinstance(host, WithChoices)
+    if may_count and found.route and found.route.is_count and found.places:
         counted = count_by_groups(host, question, found.shown, left, reduction)
         if counted:
             used = spent + len(counted.kept)

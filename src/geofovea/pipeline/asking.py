@@ -38,7 +38,12 @@ def ask(
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
     boxes: Sequence[Box] = (),
+    choices: Sequence[str] = (),
     device: str = "cpu",
+    dtype: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
+    positions: str | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -61,7 +66,12 @@ def ask(
         composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
-        device: Where a model that is named is loaded.
+        choices: Answers to choose from; all are scored, and the likeliest is the answer.
+        device: Where a model that is named is loaded; see ``load_host``, also for the rest.
+        dtype: In which numbers.
+        device_map: How it is spread over devices.
+        quantization: In how few bits.
+        positions: Which positions its vision tokens have.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -69,7 +79,18 @@ def ask(
     Raises:
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
     """
-    host = load_host(model, device) if isinstance(model, str) else model
+    host: Host
+    if isinstance(model, str):
+        host = load_host(
+            model,
+            device,
+            dtype=dtype,
+            device_map=device_map,
+            quantization=quantization,
+            positions=positions,
+        )
+    else:
+        host = model
     started = time.perf_counter()
     opened = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(
@@ -89,4 +110,5 @@ def ask(
         route=route,
         stop=stop,
         boxes=boxes,
+        choices=choices,
     )

@@ -287,7 +287,7 @@ def _measure(
         entered=said.tokens_llm,
         end=reduced.tokens_end,
         selection_seconds=reducer.informed.seconds,
-        decoder_seconds=reducer.host.seconds,
+        decoder_seconds=reducer.decoder_seconds,
         peak_mb=peak_rss_since(before),
     )
 

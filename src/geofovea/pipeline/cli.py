@@ -22,6 +22,7 @@ from geofovea.pipeline.cli_cache import cache
 from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.model_options import model_options
 from geofovea.pipeline.reduction_option import reduction_option
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
@@ -71,7 +72,6 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_json
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
-@click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
 @click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
 @click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
 @click.option("--seconds", type=float, help="No further level is begun after this time.")
@@ -85,8 +85,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
+@click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
 @view_options
-@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@model_options
 @access_options
 def ask(
     scene: str,
@@ -94,7 +95,6 @@ def ask(
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
-    model: str,
     tiles: int | None,
     tokens: int | None,
     seconds: float | None,
@@ -106,7 +106,8 @@ def ask(
     confidence: float | None,
     boxes: tuple[str, ...],
     rfm: Path | None,
-    device: str,
+    choices: tuple[str, ...],
+    loading: dict[str, Any],
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
@@ -137,11 +138,12 @@ def ask(
     from geofovea.pipeline.stop_at import StopAt
     from geofovea.tiling.pyramid import Box
 
-    host = load_host(model, device)
+    host = load_host(**loading)
     if rfm:
         from geofovea.pipeline.distillation_results import attach_focus
 
         attach_focus(rfm, host)
+    host = load_host(**loading)
     session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,
@@ -152,6 +154,7 @@ def ask(
         route=route,
         stop=StopAt(flatness, confidence),
         boxes=[Box(*_numbers(box, float, 4)) for box in boxes],
+        choices=choices,
     )
     if evidence:
         answer.evidence.to_geojson(evidence)
@@ -202,6 +205,8 @@ def _print_answer(answer: Answer) -> None:
         if stage.stage != "projected":
             left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
             click.echo(f"  {stage.name:<10} left {left}")
+    for choice in answer.choices:
+        click.echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:
         best = answer.evidence[0]
         x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.embedded import build_tokenizer
 from geofovea.pipeline.host_settings import SETTINGS_FILE
-from geofovea.pipeline.llava_host import SCENE_POSITION_FILE
+from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
 from geofovea.pipeline.output import make_folder, write_file, write_text
 from geofovea.pipeline.recipe import Recipe
 from geofovea.pipeline.student import IMAGE_MEAN, IMAGE_STD, Student

@@ -14,7 +14,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Capabilities", "Generation", "Host"]
+__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom", "Speaker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Capabilities:
         region_focus: It brings a region focus module, so ``focus="rfm"`` works.
         signals: Fields of a `TokenContext` that it can give beyond its tokens.
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
+        class_token: Its vision tower has a class token, whose attention some reductions read.
+        positions: The policy of its position ids; see `geofovea.pipeline.positions`.
+        choices: It scores answers to choose from, given as ``choices`` to ``generate``.
     """
 
     attention: bool
@@ -36,6 +39,9 @@ class Capabilities:
     region_focus: bool = False
     signals: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
+    class_token: bool = False
+    positions: str = "compact"
+    choices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,15 @@ class Generation:
         log_probabilities: Of each generated token of the text, natural logarithm.
         tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
             dropped on the way; else empty. Answers are equal whatever it says.
+        log_probabilities: Of each generated token of the text, natural logarithm; for a choice,
+            of that choice among all.
+        choices: Log-probability of each answer that it could choose from, in their order.
     """
 
     text: str
     log_probabilities: tuple[float, ...]
     tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
+    choices: tuple[float, ...] = ()
 
 
 @runtime_checkable
@@ -93,4 +103,21 @@ class Host(Protocol):
 
     def unknown_words(self, question: str) -> list[str]:
         """Words of a question that the host has no token for; empty for open vocabularies."""
+        ...
+
+
+@runtime_checkable
+class HostWithRoom(Protocol):
+    """A host that knows how much of its context a question leaves."""
+
+    def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
+        """Vision tokens of at most so many tiles that fit beside a question; maybe negative."""
+        ...
+
+
+class Speaker(Protocol):
+    """What answers: a host, or one that is held to some choices."""
+
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """See ``Host.generate``."""
         ...

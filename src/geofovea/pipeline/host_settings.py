@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ class HostSettings:
     """What ``config.json`` does not say about using a model here.
 
     Attributes:
-        template: The prompt; ``{image}`` is where the vision tokens go.
+        template: The prompt; ``{image}`` is where the vision tokens go. None takes the chat
+            template of the tokenizer, or else that of the model's family.
         instruction: Added to every question.
         pool: Projected tokens are averaged ``pool × pool``.
         focus_layer: Decoder layer whose last-token attention is the focus.
@@ -28,9 +29,11 @@ class HostSettings:
         image_std: Likewise.
         tiles: Default budget of tiles.
         tokens: Default budget of tokens.
+        positions: Position policy; None takes the first of the model's family.
+        tile_size: Side of a tile in pixels, for models that take any; None takes the family's.
     """
 
-    template: str = "USER: {image}\n{question} ASSISTANT:"
+    template: str | None = None
     instruction: str = "\nAnswer the question using a single word or phrase."
     pool: int = 2
     focus_layer: int = 3
@@ -39,9 +42,11 @@ class HostSettings:
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     tiles: int = 64
     tokens: int = 2376
+    positions: str | None = None
+    tile_size: int | None = None
 
     def __post_init__(self) -> None:
-        template = str(self.template)
+        template = "{image}{question}" if self.template is None else str(self.template)
         if template.count("{image}") != 1 or "{question}" not in template:
             raise ModelError(
                 f"the template {self.template!r} must contain {{image}} once, and {{question}}"
@@ -55,6 +60,8 @@ class HostSettings:
             "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
             "tiles": _is_whole(self.tiles, 1),
             "tokens": _is_whole(self.tokens, 1),
+            "positions": self.positions in (None, "compact", "original", "scene"),
+            "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1),
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -64,14 +71,15 @@ class HostSettings:
                 )
 
     @classmethod
-    def read(cls, path: Path) -> HostSettings:
-        """Read a settings file; a missing one gives the defaults.
+    def read(cls, path: Path, defaults: HostSettings | None = None) -> HostSettings:
+        """Read a settings file; what it does not say is as in the defaults.
 
         Raises:
             ModelError: If it is not a JSON object, or has a key or a value that cannot be meant.
         """
+        defaults = defaults or cls()
         if not path.exists():
-            return cls()
+            return defaults
         known = {f.name for f in fields(cls)}
         try:
             given = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +92,7 @@ class HostSettings:
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in given.items()
         }
-        return cls(**values)
+        return replace(defaults, **values)
 
 
 def _is_whole(value: object, least: int) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.load_options import LoadOptions
 
 if TYPE_CHECKING:
     from geofovea.pipeline.host import Host
@@ -18,44 +20,79 @@ EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
 
 _HOW_TO_NAME = (
-    f"say {EMBEDDED!r}, a folder with a LLaVA in safetensors, or a hub id such as "
+    f"say {EMBEDDED!r}, a folder with a supported model in safetensors, or a hub id such as "
     "'llava-hf/llava-1.5-7b-hf'"
 )
 
 
-@lru_cache(maxsize=2)
-def load_host(name: str = EMBEDDED, device: str = "cpu") -> Host:
+def load_host(
+    name: str = EMBEDDED,
+    device: str = "cpu",
+    *,
+    dtype: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
+    positions: str | None = None,
+) -> Host:
     """Load a model once; the two used last stay in memory.
 
     Args:
         name: ``"embedded"``, a local folder, or a hub id ``owner/name``.
         device: A torch device.
+        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for that of the weights. None is
+            ``float32`` on a CPU, and ``auto`` elsewhere.
+        device_map: ``auto``, ``balanced``, ``balanced_low_0`` or ``sequential`` spreads the model
+            over all devices, instead of ``device``.
+        quantization: ``8bit`` or ``4bit``, by bitsandbytes.
+        positions: ``compact``, ``original`` or ``scene``, as far as the model's family has them.
 
     Raises:
-        ModelError: If there is no such model or device, or its family is not supported.
+        ModelError: If there is no such model or device, its family is not supported, or an option
+            does not fit it.
+        MissingExtraError: If an option needs a package that is not installed.
     """
-    from geofovea.pipeline.llava_host import load_llava
-    from geofovea.pipeline.published_host import load_published
+    return _load(name, LoadOptions(device, dtype, device_map, quantization, positions))
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, options: LoadOptions) -> Host:
+    from geofovea.pipeline.model_loading import load_lvlm
     from geofovea.pipeline.published_weights import is_published
 
-    _check_device(device)
+    _check_device(options.device)
     if name == EMBEDDED:
         from geofovea.pipeline.embedded import embedded_model_path
 
-        host = load_llava(str(embedded_model_path()), device=device)
+        folder = embedded_model_path()
+        # it was trained in float32 and is small
+        exact = replace(options, dtype=options.dtype or "float32")
+        host = load_lvlm(str(folder), _read_config(folder), exact)
         host.name = EMBEDDED
         return host
     folder = Path(name)
     if folder.is_dir():
         config = _read_config(folder)
-        if is_published(config):
-            return load_published(name, device=device)
-        _check_family(folder, config)
     elif folder.exists() or name.count("/") != 1:
         raise ModelError(f"there is no model {name!r}: {_HOW_TO_NAME}")
-    elif _is_published_on_hub(name):
-        return load_published(name, device=device)
-    return load_llava(name, device=device)
+    else:
+        config = _read_config_on_hub(name)
+    if is_published(config):
+        return _load_published(name, options)
+    return load_lvlm(name, config, options)
+
+
+def _load_published(name: str, options: LoadOptions) -> Host:
+    import torch
+
+    from geofovea.pipeline.published_host import load_published
+
+    if options.device_map or options.quantization or options.positions or options.dtype == "auto":
+        raise ModelError(
+            f"{name} is a published LRS-VQA model: it takes a device and a dtype, but no "
+            "device map, quantisation, position policy, or dtype auto"
+        )
+    dtype = getattr(torch, options.dtype or "float32")
+    return load_published(name, device=options.device, dtype=dtype)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -68,24 +105,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _is_published_on_hub(name: str) -> bool:
-    """Whether a hub id is a published model's; that there is none, others say better."""
+def _read_config_on_hub(name: str) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    from geofovea.pipeline.published_weights import is_published
+    from geofovea.pipeline.model_loading import could_not_load
 
     try:
-        config = Path(hf_hub_download(name, "config.json")).read_text(encoding="utf-8")
-        return is_published(json.loads(config))
-    except (OSError, ValueError, TypeError, AttributeError, HfHubHTTPError):
-        return False
-
-
-def _check_family(folder: Path, config: dict[str, Any]) -> None:
-    family = config["model_type"]
-    if family != "llava":
-        raise ModelError(f"{folder} is a {family!r}; supported is 'llava': {_HOW_TO_NAME}")
+        folder = Path(hf_hub_download(name, "config.json")).parent
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise could_not_load(name, error) from error
+    return _read_config(folder)
 
 
 def _check_device(device: str) -> None:

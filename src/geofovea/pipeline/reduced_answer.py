@@ -15,8 +15,9 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.answer import StageTokens
 from geofovea.pipeline.answering import Said, answer_from
+from geofovea.pipeline.choices import WithChoices
 from geofovea.pipeline.encode_plan import EncodePlan, PlannedEncoder
-from geofovea.pipeline.host import Capabilities, Generation, Host
+from geofovea.pipeline.host import Capabilities, Generation, Host, Speaker
 from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
@@ -80,13 +81,15 @@ class _ReducingHost:
         scores: Tensor = self.host.scores(question, tokens)
         return scores
 
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+    def generate(
+        self, question: str, tokens: TokenSet | None, choices: Sequence[str] = ()
+    ) -> Generation:
         """See ``Host``."""
         started = time.perf_counter()
-        if self.chain.decoder is None:
-            generation: Generation = self.host.generate(question, tokens)
-        else:
-            generation = self.host.generate(question, tokens, reduction=self.chain.decoder)
+        wanted: dict[str, Any] = {"choices": choices} if choices else {}
+        if self.chain.decoder is not None:
+            wanted["reduction"] = self.chain.decoder
+        generation: Generation = self.host.generate(question, tokens, **wanted)
         self.seconds += time.perf_counter() - started
         shown = 0 if tokens is None else len(tokens)
         self.tokens_end += generation.tokens_by_layer[-1] if generation.tokens_by_layer else shown
@@ -107,7 +110,13 @@ class Reducer:
     """
 
     def __init__(
-        self, host: Host, chain: Chain, question: str, tiles: TileTokens, gathered: Gathered
+        self,
+        host: Host,
+        chain: Chain,
+        question: str,
+        tiles: TileTokens,
+        gathered: Gathered,
+        choices: tuple[str, ...] = (),
     ) -> None:
         """Join what the chain needs; ``gathered`` has a plan that holds the chain's.
 
@@ -124,8 +133,14 @@ class Reducer:
                 embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
             return tiles.context(look.tokens, look.scores, gathered, embeds[0] if embeds else None)
 
-        self.host = _ReducingHost(host, chain)
+        self._counted = _ReducingHost(host, chain)
+        self.host: Speaker = WithChoices(self._counted, choices) if choices else self._counted
         self.informed = Informed(chain.projected, context_of)
+
+    @property
+    def decoder_seconds(self) -> float:
+        """Time spent in the decoder so far."""
+        return self._counted.seconds
 
     def answer(
         self, question: str, found: Found, budget: Budget, sure: ConfidentStop | None = None
@@ -148,7 +163,7 @@ class Reducer:
             budget = replace(budget, tokens=min(budget.tokens, most))
         said = answer_from(self.host, question, found, budget, self.informed, sure)
         said = replace(said, warnings=(*said.warnings, *self._warnings()))
-        entered, end = said.tokens_llm, self.host.tokens_end
+        entered, end = said.tokens_llm, self._counted.tokens_end
         stages = [StageTokens(chain.projected_name, "projected", shown, entered)]
         if chain.encoder is not None:
             patches = self._gathered.patches
@@ -160,8 +175,8 @@ class Reducer:
     def _warnings(self) -> tuple[str, ...]:
         if "text_similarity" in self._wanted:
             return (
-                f"{self.host.name} has no contrastive encoder of texts: tokens were compared with "
-                "the question among the embeddings of its decoder",
+                f"{self._counted.name} has no contrastive encoder of texts: tokens were compared "
+                "with the question among the embeddings of its decoder",
             )
         return ()
 

@@ -10,11 +10,13 @@ key norms included.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["pair_logits", "rotated_keys", "rotated_queries", "row_logits"]
+__all__ = ["merged_rotary", "pair_logits", "rotated_keys", "rotated_queries", "row_logits"]
 
 
 def row_logits(
@@ -78,7 +80,27 @@ def pair_logits(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
     return scaled
 
 
+def merged_rotary(layer: Any, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (b, s, head_dim) of a layer, whatever its decoder hands it.
+
+    In earlier releases of transformers 5, Qwen2.5-VL's decoder hands on a table for each of the
+    three axes, and the layers take alternating sections of them; other decoders hand on one table.
+    """
+    if rotary[0].ndim == 3:
+        return rotary
+    sections = layer.self_attn.config.rope_parameters["mrope_section"] * 2
+    cos, sin = (
+        torch.cat(
+            [part[i % 3] for i, part in enumerate(torch.split(table, sections, dim=-1))], dim=-1
+        )
+        for table in rotary
+    )
+    return cos, sin
+
+
 def _rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
-    rotated: Tensor = rotate(states, states, cos, sin)[0]
+    module = sys.modules[type(attention).__module__]
+    if not hasattr(module, "apply_rotary_pos_emb"):
+        module = import_module("transformers.models.llama.modeling_llama")
+    rotated: Tensor = module.apply_rotary_pos_emb(states, states, cos, sin)[0]
     return rotated

@@ -21,6 +21,8 @@ from geofovea.pipeline.answer import (
     Look,
     confidence_of,
 )
+from geofovea.pipeline.choices import Choice, checked_choices
+from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.looking import Found, Looker, Way
 from geofovea.pipeline.memory import peak_rss_mb
@@ -105,6 +107,7 @@ class SceneSession:
         boxes: Sequence[Box] = (),
         concentrated: bool = True,
         region: Region | None = None,
+        choices: Sequence[str] = (),
     ) -> Answer:
         """Answer one question.
 
@@ -123,17 +126,22 @@ class SceneSession:
             boxes: Where the evidence is, for ``focus="oracle"``.
             concentrated: Whether fine tokens come from the best places alone, or from all.
             region: What alone is looked at; see ``restrict``. Not with ``published``.
+            choices: Answers to choose from; the likeliest is the answer, and all are scored.
 
         Raises:
-            QuestionError: If the question is empty or too long.
+            QuestionError: If the question is empty or too long, or the choices cannot be meant.
             BudgetError: If the budget cannot hold what the focus needs.
             ModelError: If the focus or the reduction does not exist or fit the host; the message
                 names what is missing and what would do.
             SceneError: If the scene shows nothing, or is damaged.
         """
-        asked = _checked(question)
+        asked, options = _checked(question), checked_choices(choices)
         budget = budget or self.host.default_budget
         clock = StageClock(open=self._open_seconds)
+        if options and (descent == "published" or not self.host.capabilities.choices):
+            raise ModelError(
+                f"{self.host.name} cannot score choices in this descent: list them in the question"
+            )
         if descent == "published":
             if region is not None:
                 raise ModelError(
@@ -142,8 +150,9 @@ class SceneSession:
             return self._ask_as_published(asked, budget, focus, reduction, clock)
         chain = make_chain(reduction)
         gathered = Gathered(plan_encoding(self.host, [chain]))
-        reducer = Reducer(self.host, chain, asked, self.tiles, gathered)
-        sure = stop.confident(reducer.host, asked, budget, reducer.informed) if stop else None
+        reducer = Reducer(self.host, chain, asked, self.tiles, gathered, options)
+        fitting, cut = fitting_budget(self.host, asked, budget, options)
+        sure = stop.confident(reducer.host, asked, fitting, reducer.informed) if stop else None
         rules = stop.rules(sure) if stop else ()
         way = Way(focus, descent, route, rules, concentrated)
         looked = self.look(
@@ -151,7 +160,7 @@ class SceneSession:
         )
         found = looked.descent
         with clock.stage("answer"):
-            reduced = reducer.answer(asked, looked, budget, sure)
+            reduced = reducer.answer(asked, looked, fitting, sure)
         said = reduced.said
         generation, kept = said.generation, said.kept
         self._open_seconds = 0.0
@@ -178,10 +187,15 @@ class SceneSession:
                 reductions=reduced.stages,
             ),
             looks=tuple(self._look_record(look) for look in found.looks),
-            warnings=(*self._warnings(asked, found.stopped), *said.warnings),
+            warnings=(
+                *self._warnings(" ".join((asked, *options)), found.stopped),
+                *said.warnings,
+                *cut,
+            ),
             stopped=found.stopped,
             route=looked.route,
             radiometry=self.reader.radiometry,
+            choices=Choice.of(options, generation.choices),
         )
 
     def tokens(self, tiles: Sequence[Tile]) -> TokenSet:

@@ -118,7 +118,7 @@ def test_scores_are_the_eager_attention_of_the_last_word_and_sum_to_one(model):
     assert scores.dtype == torch.float32
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
-    assert float(scores.max()) > 2 / 16, "a flat attention would make the comparison worthless"
+    assert float(scores.max()) > 1.3 / 16, "a flat attention would make the comparison worthless"
 
 
 def test_asking_for_scores_changes_no_answer_that_follows(model):
@@ -182,7 +182,8 @@ def test_a_prompt_longer_than_the_context_is_refused_with_advice():
     host = llava_host(random_llava(-2, context=40))
     with pytest.raises(ModelError, match=r"takes 40: set a smaller token budget"):
         host.generate(QUESTION, tokens_of(host))
-    with pytest.raises(ModelError, match=r"takes 40"):
+    host = llava_host(random_llava(-2, context=20))
+    with pytest.raises(ModelError, match=r"takes 20"):
         host.scores(QUESTION, tokens_of(host))
 
 

@@ -1,0 +1,89 @@
+"""How a model is loaded: where, in which numbers, in how many bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from geofovea.errors import MissingExtraError, ModelError
+
+__all__ = ["DEVICE_MAPS", "DTYPES", "POSITIONS", "QUANTIZATIONS", "LoadOptions"]
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+QUANTIZATIONS = ("8bit", "4bit")
+POSITIONS = ("compact", "original", "scene")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a model is loaded.
+
+    Attributes:
+        device: A torch device.
+        dtype: One of `DTYPES`; ``auto`` is that of the weights. None is ``float32`` on a CPU, and
+            ``auto`` elsewhere.
+        device_map: One of `DEVICE_MAPS` spreads the model over devices, instead of ``device``.
+        quantization: One of `QUANTIZATIONS`, by bitsandbytes; None keeps the weights as they are.
+        positions: Position policy; None takes the model's own.
+
+    Raises:
+        ModelError: If a value is none of those, or two of them contradict each other.
+    """
+
+    device: str = "cpu"
+    dtype: str | None = None
+    device_map: str | None = None
+    quantization: str | None = None
+    positions: str | None = None
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "dtype": DTYPES,
+            "device_map": DEVICE_MAPS,
+            "quantization": QUANTIZATIONS,
+            "positions": POSITIONS,
+        }
+        for name, values in allowed.items():
+            given = getattr(self, name)
+            if given is not None and given not in values:
+                raise ModelError(f"{name}={given!r} is none of {', '.join(values)}")
+        if self.device_map is not None and self.device != "cpu":
+            raise ModelError(
+                f"device_map={self.device_map!r} places the model by itself; leave out the device "
+                f"{self.device!r}, or the device_map"
+            )
+
+    def check_installed(self) -> None:
+        """Refuse what needs a package that is not there.
+
+        Raises:
+            MissingExtraError: Naming the extra that brings it.
+        """
+        if self.quantization and find_spec("bitsandbytes") is None:
+            raise MissingExtraError("bitsandbytes", "quantize", f"loading in {self.quantization}")
+        if (self.device_map or self.quantization) and find_spec("accelerate") is None:
+            purpose = "a device map" if self.device_map else f"loading in {self.quantization}"
+            extra = "quantize" if self.quantization else "spread"
+            raise MissingExtraError("accelerate", extra, purpose)
+
+    def for_transformers(self) -> dict[str, Any]:
+        """Arguments of ``from_pretrained``."""
+        chosen = self.dtype or ("float32" if self.device == "cpu" and not self.places else "auto")
+        arguments: dict[str, Any] = {"dtype": chosen}
+        if self.device_map:
+            arguments["device_map"] = self.device_map
+        if self.quantization:
+            from transformers import BitsAndBytesConfig
+
+            arguments["quantization_config"] = BitsAndBytesConfig(
+                **{f"load_in_{self.quantization}": True}
+            )
+            arguments.setdefault("device_map", {"": self.device})
+        return arguments
+
+    @property
+    def places(self) -> bool:
+        """Whether loading also puts the model where it belongs."""
+        return self.device_map is not None or self.quantization is not None

@@ -1,0 +1,347 @@
+"""LVLMs on stock ``transformers``, in this process, whatever their family.
+
+The decoder is driven directly: prefill and decode over ``inputs_embeds`` with explicit positions,
+so any subset of vision tokens can be given, with no patch and no placeholder tokens. A model folder
+may carry a ``geofovea.json`` with the keys of ``HostSettings``; without it those of its family
+hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.errors import ModelError, QuestionError
+from geofovea.pipeline.choices import choice_instruction, letter_scores, word_scores
+from geofovea.pipeline.decoder_pruning import DecoderRun
+from geofovea.pipeline.decoding import PlainRun, last_row_logits
+from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
+from geofovea.pipeline.family import Family
+from geofovea.pipeline.host import Capabilities, Generation
+from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
+from geofovea.pipeline.prompt_words import PromptWords
+from geofovea.pipeline.token_places import token_places
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["SCENE_POSITION_FILE", "LvlmHost"]
+
+SCENE_POSITION_FILE = "scene_position.safetensors"
+_MOST_ANSWER_TOKENS = 16
+_TILES_AT_ONCE = 16
+_WHAT_HELPS = "set a smaller token budget, load it with another dtype, or use a larger device"
+
+
+class LvlmHost:
+    """A loaded LVLM; see the ``Host`` protocol for its methods."""
+
+    def __init__(
+        self,
+        name: str,
+        family: Family,
+        tokenizer: Any,
+        settings: HostSettings,
+        scene_position: Tensor | None = None,
+    ) -> None:
+        """Wrap a model and its tokenizer.
+
+        Args:
+            name: How the user named it.
+            family: A model in evaluation mode, as its family drives it.
+            tokenizer: Its tokenizer.
+            settings: How to use it.
+            scene_position: Linear map (d, 3) of a token's place, added to the token.
+
+        Raises:
+            ModelError: If the settings do not fit the model.
+        """
+        text = family.decoder.config
+        rows, cols = family.grid
+        pool, policy = settings.pool, settings.positions or family.policies[0]
+        if rows % pool or cols % pool:
+            raise ModelError(
+                f"a pool of {pool} does not divide the {rows} tokens along a side of a tile; set "
+                f"another in {SETTINGS_FILE}"
+            )
+        if policy not in family.policies:
+            raise ModelError(
+                f"a {family.model_type} has no positions {policy!r}; choose one of "
+                + ", ".join(family.policies)
+            )
+        if scene_position is not None and scene_position.shape != (text.hidden_size, 3):
+            raise ModelError(
+                f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
+                f"the model needs {(text.hidden_size, 3)}"
+            )
+        self.name = name
+        self.tile_size = family.tile_size
+        self.grid = (rows // pool, cols // pool)
+        self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
+        self.capabilities = Capabilities(
+            attention=settings.focus_layer < text.num_hidden_layers,
+            domain=settings.domain,
+            context=text.max_position_embeddings,
+            class_token=family.has_class_token,
+            positions=policy,
+            choices=True,
+        )
+        self._family = family
+        self._model = family.model
+        self._decoder = family.decoder
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._scene_position = scene_position
+        self._words = PromptWords(
+            tokenizer, family, settings.template, settings.instruction, policy
+        )
+        self._layout = PromptLayout(
+            policy,
+            family.axes,
+            self.grid,
+            self.tile_size,
+            text.hidden_size,
+            self._words.marks,
+            family.newline,
+            self._embed,
+        )
+        self._batch = ShrinkingBatch(_TILES_AT_ONCE)
+        self._dtype = self._model.get_input_embeddings().weight.dtype
+        self._stop = self._stop_ids()
+
+    @torch.inference_mode()
+    def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Vision tokens (k, rows · columns, d) of tiles uint8 (k, T, T, 3), some at once.
+
+        Raises:
+            ModelError: If not even one tile fits into the memory of the device.
+        """
+        tokens = self._batch.run(
+            len(pixels),
+            lambda some: self._encode_some(pixels[some]),
+            "not even one tile can be encoded; load it with another dtype or use a larger device",
+        )
+        return self._placed(tokens, tiles, pyramid)
+
+    def _placed(self, tokens: Tensor, tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Tokens (k, g², d) with their places in the scene added, where the model knows of any."""
+        if self._scene_position is None:
+            return tokens
+        places = np.stack([token_places(pyramid, tile, self.grid[0]) for tile in tiles])
+        placed = torch.from_numpy(places).to(tokens.device) @ self._scene_position.T
+        return tokens + placed.to(tokens.dtype)
+
+    def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
+        weight = next(self._family.vision.parameters())
+        as_pixels = {"device": weight.device, "dtype": torch.float32}
+        mean = torch.tensor(self._settings.image_mean, **as_pixels) * 255
+        std = torch.tensor(self._settings.image_std, **as_pixels) * 255
+        images = torch.from_numpy(pixels).to(weight.device).float()
+        images = ((images - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
+        tokens = self._family.encode(images)
+        (rows, cols), pool = self.grid, self._settings.pool
+        pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
+        return pooled.flatten(1, 2)
+
+    @torch.inference_mode()
+    def scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """Softmax of the last prompt token's attention over the tokens, mean of heads, (n,).
+
+        Tiles that do not fit the context together are shown one group after the other, and the
+        softmax is taken over all of them; the scores are then those of several prompts.
+
+        Raises:
+            ModelError: If a single tile does not fit the context, or the memory of the device.
+        """
+        groups = self._groups(question, tokens)
+        with enough_memory(_WHAT_HELPS):
+            logits = [
+                last_row_logits(
+                    self._decoder,
+                    self._settings.focus_layer,
+                    self._prompt(question, group, answer=0),
+                )
+                for group in groups
+            ]
+        return torch.cat(logits, dim=1).softmax(-1).mean(0).cpu()
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        question: str,
+        tokens: TokenSet | None,
+        reduction: DecoderReduction | None = None,
+        choices: Sequence[str] = (),
+    ) -> Generation:
+        """Greedy answer from these tokens (or blindly), or the likeliest of some choices.
+
+        Args:
+            question: What is asked.
+            tokens: What is shown.
+            reduction: What drops tokens between the layers of the decoder; None drops none.
+            choices: Answers to choose from; they are scored behind the same prompt.
+
+        Raises:
+            ModelError: If the prompt does not fit the context or the memory of the device, or the
+                decoder cannot be run with the reduction.
+            QuestionError: If a choice says nothing.
+        """
+        letters = self._letters(choices)
+        sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
+        plain = PlainRun(self._decoder, sequence)
+        first, advance, pruned = plain.prefill, plain.advance, None
+        if reduction is not None and tokens is not None:
+            pruned = self._pruned_run(sequence, tokens, reduction)
+            advance = pruned.advance
+            first = partial(advance, sequence.embedded)
+            if choices and not letters:
+                raise ModelError(
+                    f"{self.name} has no letters to choose by, and its decoder cannot score words "
+                    "with a reduction inside; leave out the reduction or the choices"
+                )
+        with enough_memory(_WHAT_HELPS):
+            state = first()
+            if choices:
+                generation = self._chosen(state, plain, choices, letters)
+            else:
+                generation = self._greedy(state, advance)
+        return replace(generation, tokens_by_layer=pruned.vision_lengths) if pruned else generation
+
+    def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
+        """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
+        letters = self._letters(choices)
+        ids = self._words.ids(question, choice_instruction(choices) if letters else None)
+        words = len(ids.before) + len(ids.after) + _MOST_ANSWER_TOKENS + self._layout.around_image()
+        return self.capabilities.context - words - tiles * self._layout.around_tile()
+
+    def unknown_words(self, question: str) -> list[str]:
+        """Words that the tokenizer can only map to its unknown token."""
+        return self._words.unknown_words(question)
+
+    def _greedy(self, state: Tensor, advance: Callable[[Tensor], Tensor]) -> Generation:
+        chosen: list[int] = []
+        log_probabilities: list[float] = []
+        while len(chosen) < _MOST_ANSWER_TOKENS:
+            best = self._believed(state).max(-1)
+            token = int(best.indices.item())
+            if token in self._stop:
+                break
+            chosen.append(token)
+            log_probabilities.append(float(best.values.item()))
+            if len(chosen) < _MOST_ANSWER_TOKENS:
+                state = advance(self._embed([token])[None])
+        text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
+        return Generation(text, tuple(log_probabilities))
+
+    def _chosen(
+        self,
+        state: Tensor,
+        run: PlainRun,
+        choices: Sequence[str],
+        letters: Sequence[Sequence[int]],
+    ) -> Generation:
+        """The likeliest choice, by its letter or, where there are no letters, by its words."""
+        believed = self._believed(state)[0]
+        if letters:
+            scores = letter_scores(believed, letters)
+        else:
+            ids = [self._words.word_ids(self._words.plain(choice)) for choice in choices]
+            if not all(ids):
+                raise QuestionError(f"a choice among {', '.join(choices)} has no words; reword it")
+            scores = word_scores(
+                believed, ids, self._stop, lambda ids: self._believed(self._try_out(run, ids))
+            )
+        best = int(scores.argmax())
+        return Generation(
+            choices[best], (float(scores.log_softmax(0)[best]),), tuple(scores.tolist())
+        )
+
+    def _believed(self, states: Tensor) -> Tensor:
+        """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""
+        logits: Tensor = self._model.lm_head(states)
+        return logits.float().log_softmax(-1)
+
+    def _try_out(self, run: PlainRun, ids: Sequence[int]) -> Tensor:
+        return run.try_out(self._embed(list(ids))[None])
+
+    def _letters(self, choices: Sequence[str]) -> list[list[int]]:
+        """Ids of the letter of each choice; none if the vocabulary lacks one."""
+        letters = [self._words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
+        return letters if all(letters) else []
+
+    def _pruned_run(
+        self, sequence: PromptSequence, tokens: TokenSet, reduction: DecoderReduction
+    ) -> DecoderRun:
+        if self._family.axes != 1 or sequence.deep is not None or self._layout.policy != "compact":
+            raise ModelError(
+                f"a reduction inside the decoder needs compact positions of one axis; "
+                f"{self.name} has {self._layout.policy} ones of {self._family.axes}: choose a "
+                "reduction that acts before the decoder"
+            )
+        visual = sequence.visual.cpu()
+        first, count = (int(visual[0]), int(visual[-1] - visual[0]) + 1) if len(visual) else (0, 0)
+        # words between tiles lie in the image for the run, and are never dropped
+        protected = torch.ones(count, dtype=torch.bool)
+        protected[visual - first] = False
+        levels = torch.zeros(count, dtype=torch.int64)
+        levels[visual - first] = tokens.levels
+        return DecoderRun(
+            self._decoder,
+            reduction=reduction,
+            first=first,
+            count=count,
+            levels=levels,
+            protected=protected if bool(protected.any()) else None,
+        )
+
+    def _prompt(
+        self,
+        question: str,
+        tokens: TokenSet | None,
+        instruction: str | None = None,
+        answer: int = _MOST_ANSWER_TOKENS,
+    ) -> PromptSequence:
+        """The prompt with the tokens in place, if it fits the context."""
+        ids = self._words.ids(question, instruction)
+        sequence = self._layout.sequence(ids, tokens)
+        length = max(len(sequence), sequence.next_position) + answer
+        if length > self.capabilities.context:
+            what = "set a smaller token budget"
+            if sequence.next_position > len(sequence):
+                what += " or compact positions"
+            raise ModelError(
+                f"the prompt needs {length} places, {self.name} takes "
+                f"{self.capabilities.context}: {what}"
+            )
+        return sequence
+
+    def _groups(self, question: str, tokens: TokenSet) -> list[TokenSet]:
+        """Tokens in groups of whole tiles that fit the context, all in one if they do."""
+        ids = self._words.ids(question)
+        room = self.capabilities.context - len(ids.before) - len(ids.after)
+        _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
+        if self._layout.reach(counts) <= room or len(counts) < 2:
+            return [tokens]
+        half = len(counts) // 2
+        edge = int(counts[:half].sum())
+        halves = (torch.arange(edge), torch.arange(edge, len(tokens)))
+        return [g for part in halves for g in self._groups(question, tokens.select(part))]
+
+    def _embed(self, ids: Sequence[int]) -> Tensor:
+        table = self._model.get_input_embeddings()
+        embedded: Tensor = table(torch.tensor(ids, dtype=torch.int64, device=table.weight.device))
+        return embedded.to(self._dtype)
+
+    def _stop_ids(self) -> set[int]:
+        stop = getattr(self._model.generation_config, "eos_token_id", None)
+        given = [*(stop if isinstance(stop, list) else [stop]), self._tokenizer.eos_token_id]
+        return {i for i in given if i is not None}

@@ -1,0 +1,202 @@
+"""From a folder or a hub id to a loaded host: safetensors only, no code of the model's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.distilled_focus import FOCUS_FILE
+from geofovea.pipeline.families import FAMILIES
+from geofovea.pipeline.family import Family
+from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
+from geofovea.pipeline.opened_host import OpenedHost
+
+__all__ = ["could_not_load", "load_lvlm"]
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> OpenedHost:
+    """Load a model of any family, from safetensors only, without code of its own.
+
+    Args:
+        name: A local folder or a hub id.
+        config: Its ``config.json``.
+        options: How to load it.
+
+    Raises:
+        ModelError: If it is of no family, its weights are pickled, missing or damaged, or it needs
+            code of its own.
+        MissingExtraError: If an option needs a package that is not installed.
+    """
+    kind = _family(name, config)
+    _refuse_pickle(Path(name))
+    options.check_installed()
+    settings = _settings(name, kind.defaults, options)
+    model, tokenizer = _load(name, kind, options)
+    if not options.places:
+        model = model.to(options.device)
+    family = kind(model.eval(), settings.tile_size)
+    device = model.get_input_embeddings().weight.device
+    position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
+    host = OpenedHost(name, family, tokenizer, settings, position)
+    if focus := _companion(name, FOCUS_FILE):
+        host.use_region_focus(focus.parent)
+    return host
+
+
+def _family(name: str, config: dict[str, Any]) -> type[Family]:
+    model_type = config.get("model_type")
+    if model_type in FAMILIES:
+        # a model may bring code besides; the class of its family in transformers is used instead
+        return FAMILIES[str(model_type)]
+    supported = ", ".join(FAMILIES)
+    if "auto_map" in config:
+        raise ModelError(
+            f"{name} is a {model_type!r} that runs code of its own (auto_map), which is never done "
+            f"here; take its conversion for stock transformers, of one of {supported}"
+        )
+    raise ModelError(
+        f"{name} is a {model_type!r}; supported are {supported}, and LRS-VQA checkpoints: name "
+        "another model, or use --model embedded"
+    )
+
+
+def _refuse_pickle(folder: Path) -> None:
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    if pickled := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
+        raise ModelError(
+            f"{folder} holds its weights as pickle ({pickled[0]}), which runs code when it is "
+            "opened and is refused; convert them to safetensors"
+        )
+
+
+def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSettings:
+    """From the most particular to the most general: options, geofovea.json, processor, family."""
+    path = _companion(name, SETTINGS_FILE)
+    settings = replace(defaults, **_normalization(name))
+    if path is not None:
+        settings = HostSettings.read(path, settings)
+    return settings if options.positions is None else replace(settings, positions=options.positions)
+
+
+def _normalization(name: str) -> dict[str, Any]:
+    """What the model's image processor does to colours, as settings; empty if it does not say."""
+    processor: Any = None
+    if path := _companion(name, "preprocessor_config.json"):
+        processor = _read_json(path)
+    elif path := _companion(name, "processor_config.json"):
+        processor = _read_json(path).get("image_processor")
+    if not isinstance(processor, dict):
+        return {}
+    if processor.get("do_normalize") is False:
+        return {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
+    return {
+        key: tuple(value)
+        for key in ("image_mean", "image_std")
+        if isinstance(value := processor.get(key), list)
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a JSON object: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any]:
+    import transformers
+
+    try:
+        with _quiet_transformers():
+            model, report = getattr(transformers, kind.model_class).from_pretrained(
+                name,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options.for_transformers(),
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            f"the device {options.device!r} has too little memory for the weights of {name}; load "
+            "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
+            "smaller model"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise could_not_load(name, error) from error
+    # transformers would go on with random numbers in their place
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"the model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; copy or "
+            "download it again"
+        )
+    return model, tokenizer
+
+
+def could_not_load(name: str, error: Exception) -> ModelError:
+    """The first line of what ``transformers`` or the hub has to say, and what to do."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelError(
+        f"the model {name!r} could not be loaded ({reason}); name a folder or hub id of a "
+        "supported model in safetensors, or use --model embedded"
+    )
+
+
+def _companion(name: str, file: str) -> Path | None:
+    """A file beside the weights of a model, from the hub where need be; None if there is none."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder / file if (folder / file).exists() else None
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        name,
+        file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def _read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:
+    if path is None:
+        return None
+    try:
+        weight: Tensor = load_file(path)["weight"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{path} does not hold scene positions: {error}") from error
+    return weight.float().to(device)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep its reports off standard error, and its progress bars too unless someone watches."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if had_bars and not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

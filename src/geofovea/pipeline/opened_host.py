@@ -1,0 +1,140 @@
+"""An LVLM that shows what goes on inside: its encoder for reductions, its decoder for a focus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.clip_signals import CLIP_SIGNALS
+from geofovea.pipeline.distilled_focus import DistilledFocus, load_focus
+from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
+from geofovea.pipeline.family import Family
+from geofovea.pipeline.host_settings import HostSettings
+from geofovea.pipeline.llava_vision import VisionPart
+from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE, LvlmHost
+from geofovea.pipeline.open_decoder import DecoderInput
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["OpenedHost"]
+
+
+class OpenedHost(LvlmHost):
+    """A loaded LVLM whose parts can be entered; see `PlannedEncoder` and `OpenDecoder`."""
+
+    def __init__(
+        self,
+        name: str,
+        family: Family,
+        tokenizer: Any,
+        settings: HostSettings,
+        scene_position: Tensor | None = None,
+    ) -> None:
+        """As `LvlmHost` does.
+
+        Raises:
+            ModelError: If the settings do not fit the model.
+        """
+        super().__init__(name, family, tokenizer, settings, scene_position)
+        # other towers have no class token, or pool: what is heard would be of other tokens
+        is_clip = family.config.vision_config.model_type == "clip_vision_model"
+        self._vision = self._clip_part() if is_clip else None
+        signals = {"entropy", "text_embeds", "text_similarity"} | (
+            CLIP_SIGNALS if is_clip else set()
+        )
+        drops = family.axes == 1 and not family.deep and self.capabilities.positions == "compact"
+        stages = ({"encoder_layer"} if is_clip else set()) | ({"decoder_layer"} if drops else set())
+        self.capabilities = replace(
+            self.capabilities, signals=frozenset(signals), stages=frozenset(stages)
+        )
+        self.focus_layer: int = settings.focus_layer
+        self._focus_folder: Path | None = None
+        self._region_focus: DistilledFocus | None = None
+
+    @torch.inference_mode()
+    def encode_planned(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
+    ) -> EncodedTiles:
+        """See ``PlannedEncoder``.
+
+        Raises:
+            ModelError: If the vision tower is no CLIP, or cannot be run layer by layer.
+        """
+        if self._vision is None:
+            raise ModelError(
+                f"{self.name} shows nothing of its encoder; choose a reduction that reads features "
+                "and scores only, such as top_score or divprune"
+            )
+        encoded = self._vision.encode_planned(pixels, plan)
+        return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
+
+    @torch.inference_mode()
+    def question_embeds(self, question: str) -> Tensor:
+        """See ``PlannedEncoder``; of the question alone, without template and instruction."""
+        return self._embed(self._words.word_ids(self._words.plain(question)))
+
+    @property
+    def decoder(self) -> Any:
+        """The text model; see ``OpenDecoder``."""
+        return self._decoder
+
+    @torch.no_grad()
+    def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
+        """The embedded prompt; see ``OpenDecoder``.
+
+        Raises:
+            ModelError: If the vision tokens do not stand one after the other, as behind compact
+                positions without words between tiles.
+        """
+        sequence = self._prompt(question, tokens, answer=0)
+        visual, length = sequence.visual, len(sequence)
+        first, count = int(visual[0]), len(visual)
+        in_a_row = int(visual[-1]) - first + 1 == count
+        # M-RoPE has three rows of them
+        plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
+        if not in_a_row or not plain or sequence.deep is not None:
+            raise ModelError(
+                f"a region focus module reads vision tokens that stand in a row at positions of "
+                f"one axis, and those of {self.name} do not; choose focus='attention'"
+            )
+        # a clone of what inference mode made may be learnt from
+        return DecoderInput(sequence.embedded.clone(), first, count)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and the map of places; see ``OpenDecoder``."""
+        yield from self._model.named_parameters()
+        if self._scene_position is not None:
+            yield SCENE_POSITION_FILE, self._scene_position
+
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the region focus module in a folder; it is loaded when it is first asked for."""
+        self._focus_folder, self._region_focus = folder, None
+        self.capabilities = replace(self.capabilities, region_focus=True)
+
+    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """What its region focus module gives each of n tokens, float32 (n,), sum 1.
+
+        Raises:
+            ModelError: If it has none, or one that was made from other weights.
+        """
+        if self._focus_folder is None:
+            raise ModelError(f"{self.name} brings no region focus module: run geofovea distill")
+        if self._region_focus is None:
+            module, _ = load_focus(self._focus_folder, self)
+            self._region_focus = module.to(next(self._decoder.parameters()).device)
+        return self._region_focus.scores([self.decoder_input(question, tokens)])[0]
+
+    def _clip_part(self) -> VisionPart:
+        device = next(self._family.vision.parameters()).device
+        as_pixels = {"device": device, "dtype": torch.float32}
+        mean = torch.tensor(self._settings.image_mean, **as_pixels) * 255
+        std = torch.tensor(self._settings.image_std, **as_pixels) * 255
+        return VisionPart(self._model, self.grid[0], self._settings.pool, mean, std)

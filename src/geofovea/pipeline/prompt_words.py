@@ -1,0 +1,182 @@
+"""The words around the vision tokens: a template, a chat template, or a family's own.
+
+Chat templates come with a model and are programs of somebody else. They run in the sandbox of
+``transformers``, see a stand-in for the question and never the question itself, and what they print
+is used only if the image and the question stand in it once, in this order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.family import Family, Marks
+
+__all__ = ["PromptIds", "PromptWords"]
+
+_STAND_IN = "GEOFOVEAQUESTION"
+_LONGEST_TEMPLATE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class PromptIds:
+    """A prompt as token ids; vision tokens go between ``before`` and ``after``."""
+
+    before: list[int]
+    after: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkIds:
+    """`Marks` as token ids."""
+
+    before: list[int]
+    open: list[int]
+    close: list[int]
+    after: list[int]
+
+
+class PromptWords:
+    """Writes the prompts of one model.
+
+    Attributes:
+        marks: What stands around the vision tokens.
+    """
+
+    def __init__(
+        self, tokenizer: Any, family: Family, template: str | None, instruction: str, policy: str
+    ) -> None:
+        """Choose the template.
+
+        Args:
+            tokenizer: The model's.
+            family: The model's.
+            template: From the settings; None takes the chat template, or else the family's.
+            instruction: Added to every question.
+            policy: Of positions; the marks depend on it.
+
+        Raises:
+            ModelError: If the tokenizer lacks a special word of the family's prompts.
+        """
+        self._tokenizer = tokenizer
+        self._instruction = instruction
+        marks = family.marks(policy)
+        chat = None if template else _from_chat(tokenizer, family, marks)
+        self._template = template or chat or family.template
+        # some chat templates write the word that begins a text by themselves
+        begin = str(tokenizer.bos_token or "")
+        self._adds_special = not (chat and begin and chat.startswith(begin))
+        self._special_words = sorted(_special_words(tokenizer), key=len, reverse=True)
+        self.marks = MarkIds(
+            *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
+        )
+
+    def ids(self, question: str, instruction: str | None = None) -> PromptIds:
+        """The prompt of a question; special words in it are left out."""
+        asked = self.plain(question) + (self._instruction if instruction is None else instruction)
+        before, after = self._template.split("{image}")
+        return PromptIds(
+            self._encode(before.replace("{question}", asked), special=self._adds_special),
+            self._encode(after.replace("{question}", asked), special=False),
+        )
+
+    def plain(self, text: str) -> str:
+        """A text without words that mean something special to the tokenizer."""
+        # what is left may form such a word anew
+        while any(word in text for word in self._special_words):
+            for word in self._special_words:
+                text = text.replace(word, " ")
+        return " ".join(text.split())
+
+    def word_ids(self, text: str) -> list[int]:
+        """Ids of some words in the middle of a text."""
+        return self._encode(text, special=False)
+
+    def letter_ids(self, letter: str) -> list[int]:
+        """Every single token that prints as this letter; empty if the vocabulary has none."""
+        found = {
+            ids[-1]
+            for text in (letter, f" {letter}")
+            if (ids := self._encode(text, special=False))
+            and ids[-1] != self._tokenizer.unk_token_id
+            and self._tokenizer.decode([ids[-1]]).strip() == letter
+        }
+        return sorted(found)
+
+    def unknown_words(self, question: str) -> list[str]:
+        """Words that the tokenizer can only map to its unknown token."""
+        unknown = self._tokenizer.unk_token_id
+        if unknown is None:
+            return []
+        words = question.lower().replace("?", " ").split()
+        return [w for w in words if unknown in self._encode(w, special=False)]
+
+    def _mark_ids(self, marks: str) -> list[int]:
+        words = re.findall(r"<[^<>]+>", marks)
+        ids = [self._tokenizer.convert_tokens_to_ids(word) for word in words]
+        if None in ids or self._tokenizer.unk_token_id in ids:
+            raise ModelError(
+                f"the tokenizer of this model has no special words {marks!r}, which its family "
+                "puts around images; copy or download the model again, tokenizer included"
+            )
+        return ids
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []
+        if special and not ids and self._tokenizer.bos_token_id is not None:
+            return [self._tokenizer.bos_token_id]
+        return ids
+
+
+def _special_words(tokenizer: Any) -> set[str]:
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {str(token.content) for token in added.values() if token.special}
+    return special | {str(word) for word in tokenizer.all_special_tokens}
+
+
+def _from_chat(tokenizer: Any, family: Family, marks: Marks) -> str | None:
+    """A tokenizer's chat template as one of ours, with ``{image}`` and ``{question}``; or None."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    image = tokenizer.convert_ids_to_tokens(family.config.image_token_id)
+    if not isinstance(image, str):
+        return None
+    around = f"{marks.before}{marks.open}{image}{marks.close}{marks.after}"
+    contents: Sequence[Any] = (
+        [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
+        f"{image}\n{_STAND_IN}",
+    )
+    for content in contents:
+        rendered = _rendered(tokenizer, content)
+        if template := _with_places(rendered, [around, image]):
+            return template
+    return None
+
+
+def _rendered(tokenizer: Any, content: Any) -> str:
+    try:
+        rendered: object = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+    except Exception:  # a template may raise whatever it likes
+        return ""
+    return rendered if isinstance(rendered, str) else ""
+
+
+def _with_places(rendered: str, images: Sequence[str]) -> str | None:
+    """A rendered chat with places for image and question; None if it cannot be told where."""
+    is_clear = (
+        0 < len(rendered) <= _LONGEST_TEMPLATE
+        and "{image}" not in rendered
+        and "{question}" not in rendered
+        and rendered.count(_STAND_IN) == 1
+        and rendered.count(images[-1]) == 1
+        and rendered.index(images[-1]) < rendered.index(_STAND_IN)
+    )
+    if not is_clear:
+        return None
+    image = next(text for text in images if text in rendered)
+    return rendered.replace(image, "{image}").replace(_STAND_IN, "{question}")

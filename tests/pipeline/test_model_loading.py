@@ -1,0 +1,242 @@
+"""Folders of every family load by name; what could run code or cannot be meant is refused."""
+
+import importlib.util
+import json
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from family_toys import (
+    MEAN,
+    QUESTION,
+    STD,
+    host_of,
+    model_of,
+    pixels,
+    row_of_tiles,
+    tokenizer,
+    tokens_of,
+)
+from safetensors.torch import load_file
+
+from geofovea.errors import MissingExtraError, ModelError
+from geofovea.pipeline.families import FAMILIES
+from geofovea.pipeline.host_settings import SETTINGS_FILE
+from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.models import load_host
+
+TEMPLATE = "what {image} {question} is"
+
+
+@pytest.fixture
+def write_family(tmp_path):
+    """``write_family(name)``: a folder such as a hub id would bring, and our own settings."""
+
+    def write(family, processor="preprocessor_config.json", **settings):
+        folder = tmp_path / family
+        model_of(family).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        colours = {"image_mean": MEAN, "image_std": STD}
+        nested = {"image_processor": colours}
+        content = colours if processor == "preprocessor_config.json" else nested
+        (folder / processor).write_text(json.dumps(content))
+        chosen = {"template": TEMPLATE, "instruction": "", "pool": 1, "focus_layer": 1} | settings
+        if "qwen" in family:
+            chosen.setdefault("tile_size", 32)
+        (folder / SETTINGS_FILE).write_text(json.dumps(chosen))
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_of_every_family_becomes_the_host_that_was_written(family, write_family):
+    expected = host_of(family)
+    host = load_host(str(write_family(family)))
+    tokens = tokens_of(expected)
+    pyramid, places = row_of_tiles(expected, 2)
+    features = host.encode(pixels(2, host.tile_size), places, pyramid).flatten(0, 1)
+    torch.testing.assert_close(features, tokens.features, atol=1e-5, rtol=1e-5)
+    assert host.generate(QUESTION, tokens) == expected.generate(QUESTION, tokens)
+
+
+def test_colours_are_normalised_as_a_nested_processor_says(write_family):
+    host = load_host(str(write_family("llava", "processor_config.json")))
+    assert host._settings.image_mean == MEAN
+    assert host._settings.image_std == STD
+
+
+def test_without_a_processor_those_of_the_family_hold(write_family):
+    folder = write_family("internvl")
+    (folder / "preprocessor_config.json").unlink()
+    assert load_host(str(folder))._settings.image_mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "words"),
+    [
+        ("llava", {"tile_size": 48}, "tiles of 32 pixels, not 48"),
+        ("internvl", {"tile_size": 48}, "tiles of 32 pixels, not 48"),
+        ("qwen2_5_vl", {"tile_size": 33}, "multiples of 8 pixels, got 33"),
+        ("llava", {"positions": "scene"}, "no positions 'scene'; choose one of compact, original"),
+        ("llava", {"positions": "behind"}, "cannot be the setting positions"),
+        ("llava", {"tile_size": 0}, "cannot be the setting tile_size"),
+        ("llava", {"pool": 3}, "a pool of 3 does not divide"),
+    ],
+)
+def test_settings_that_do_not_fit_the_family_are_refused(write_family, family, settings, words):
+    with pytest.raises(ModelError, match=words):
+        load_host(str(write_family(family, **settings)))
+
+
+def test_positions_asked_for_go_before_those_of_the_settings(write_family):
+    folder = str(write_family("qwen2_5_vl", positions="scene"))
+    assert load_host(folder).capabilities.positions == "scene"
+    assert load_host(folder, positions="compact").capabilities.positions == "compact"
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen3_vl"])
+def test_dtypes_are_those_that_were_asked_for(write_family, family):
+    folder = write_family(family)
+    model_of(family).bfloat16().save_pretrained(folder)
+    model_of(family).float()
+    found = {
+        dtype: load_host(str(folder), dtype=dtype)._model.dtype
+        for dtype in (None, "auto", "float16", "bfloat16")
+    }
+    assert found == {
+        None: torch.float32,
+        "auto": torch.bfloat16,
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+    }
+    model_of.cache_clear()
+
+
+@pytest.mark.parametrize("family", ["llava", "smolvlm"])
+def test_a_device_map_places_the_model_and_changes_no_answer(write_family, family):
+    pytest.importorskip("accelerate")
+    folder = str(write_family(family))
+    tokens = tokens_of(host_of(family))
+    plain, placed = load_host(folder), load_host(folder, device_map="auto")
+    assert placed.generate(QUESTION, tokens) == plain.generate(QUESTION, tokens)
+    scores = placed.scores(QUESTION, tokens)
+    np.testing.assert_allclose(scores, plain.scores(QUESTION, tokens), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "missing", "command"),
+    [
+        ({"quantization": "4bit"}, "bitsandbytes", r"pip install 'geofovea\[quantize\]'"),
+        ({"quantization": "8bit"}, "bitsandbytes", r"pip install 'geofovea\[quantize\]'"),
+        ({"device_map": "auto"}, "accelerate", r"pip install 'geofovea\[spread\]'"),
+    ],
+)
+def test_an_option_that_needs_a_package_names_its_install_command(
+    monkeypatch, options, missing, command
+):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "geofovea.pipeline.load_options.find_spec",
+        lambda name: None if name == missing else real(name),
+    )
+    with pytest.raises(MissingExtraError, match=command):
+        load_host(**options)
+
+
+def test_bits_reach_transformers_as_bitsandbytes_options():
+    arguments = LoadOptions(quantization="4bit").for_transformers()
+    assert arguments["quantization_config"].load_in_4bit
+    assert arguments["device_map"] == {"": "cpu"}
+    assert LoadOptions(quantization="8bit").for_transformers()["quantization_config"].load_in_8bit
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dtype": "int7"}, "dtype='int7' is none of auto, float32"),
+        ({"quantization": "1bit"}, "none of 8bit, 4bit"),
+        ({"device_map": "somewhere"}, "none of auto, balanced"),
+        ({"positions": "behind"}, "none of compact, original, scene"),
+        ({"device": "meta", "device_map": "auto"}, "leave out the device"),
+    ],
+)
+def test_load_options_that_cannot_be_meant_are_refused(options, words):
+    with pytest.raises(ModelError, match=words):
+        load_host(**options)
+
+
+class Bomb:
+    """Unpickling this writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pth", "last.ckpt"])
+def test_pickled_weights_are_refused_and_never_opened(write_family, tmp_path, name):
+    folder = write_family("llava")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    bomb = tmp_path / "exploded"
+    torch.save({"bomb": Bomb(bomb), **weights}, folder / name)
+    with pytest.raises(ModelError, match=r"as pickle \(.*refused; convert them to safetensors"):
+        load_host(str(folder))
+    assert not bomb.exists()
+
+
+def with_code(folder, file, **more):
+    """Ask for the model's own code, which leaves a trace when it runs."""
+    config = json.loads((folder / file).read_text()) | more
+    (folder / file).write_text(json.dumps(config))
+    trace = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(trace)!r}, 'w')\n")
+    return trace
+
+
+def test_a_model_that_needs_code_of_its_own_is_refused_with_the_families(write_family):
+    folder = write_family("llava")
+    auto = {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}
+    trace = with_code(folder, "config.json", model_type="internvl_chat", auto_map=auto)
+    with pytest.raises(ModelError, match=r"code of its own \(auto_map\).*never.*internvl"):
+        load_host(str(folder))
+    assert not trace.exists()
+
+
+def test_code_beside_a_model_of_a_known_family_is_left_alone(write_family):
+    folder = write_family("llava")
+    auto = {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}
+    trace = with_code(folder, "config.json", auto_map=auto)
+    assert load_host(str(folder)).generate(QUESTION, None)
+    assert not trace.exists()
+
+
+def test_code_beside_a_tokenizer_never_runs(write_family):
+    folder = write_family("llava")
+    auto = {"AutoTokenizer": ["evil.Slow", "evil.Fast"]}
+    trace = with_code(
+        folder, "tokenizer_config.json", auto_map=auto, tokenizer_class="EvilTokenizer"
+    )
+    # transformers may refuse it, or take a class of its own instead
+    with suppress(ModelError):
+        load_host(str(folder))
+    assert not trace.exists()
+
+
+def test_a_device_that_cannot_hold_the_weights_is_an_error_that_says_what_helps(
+    write_family, monkeypatch
+):
+    from transformers import LlavaForConditionalGeneration
+
+    folder = write_family("llava")
+
+    def fail(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 14.00 GiB.")
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "__init__", fail)
+    with pytest.raises(ModelError, match=r"too little memory for the weights.*--dtype bfloat16"):
+        load_host(str(folder))
