@@ -172,7 +172,7 @@ def test_a_count_over_tiles_counts_nothing_twice_at_a_seam(make_tiff):
     session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), host)
     answer = session.ask(COUNT)
     native = {e.tile for e in answer.evidence if e.tile.level == 0}
-    tiles = [session._encode([tile], None, None) for tile in sorted(native)]
+    tiles = [session.tokens([tile]) for tile in sorted(native)]
     naive = sum(int(host.generate(COUNT, tokens).text) for tokens in tiles)
     assert answer.route.is_count
     assert (answer.text, naive) == ("4", 11)

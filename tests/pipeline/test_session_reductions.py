@@ -67,7 +67,7 @@ def test_a_reduction_of_projected_tokens_fills_the_budget_and_no_more(host, pict
     assert (stage.name, stage.stage) == (name, "projected")
     assert (stage.tokens_in, stage.tokens_out) == (cost.tokens_total, cost.tokens_llm)
     # the first full pass is the prefill that answers: those of the focus come before it
-    words = len(host._ids(host._plain(QUESTION), special=False)) + 2
+    words = len(host.question_embeds(QUESTION)) + 2
     assert any(abs(length - cost.tokens_llm - words) <= 2 for length in entered)
     assert (again.text, again.confidence) == (answer.text, answer.confidence)
     assert [e.tokens for e in again.evidence] == [e.tokens for e in answer.evidence]

@@ -262,7 +262,9 @@ class LvlmHost:
             )
         best = int(scores.argmax())
         return Generation(
-            choices[best], (float(scores.log_softmax(0)[best]),), tuple(scores.tolist())
+            choices[best],
+            (float(scores.log_softmax(0)[best]),),
+            choices=tuple(scores.tolist()),
         )
 
     def _believed(self, states: Tensor) -> Tensor:
