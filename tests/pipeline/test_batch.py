@@ -299,7 +299,8 @@ def test_processes_answer_as_one_does(batch, rows, scenes, tmp_path):
     for name, row in one.items():
         assert two[name]["answer"] == row["answer"]
         assert two[name]["error"] == row["error"]
-        assert two[name]["confidence"] == pytest.approx(row["confidence"], rel=1e-4)
+        if row["status"] == "answered":
+            assert two[name]["confidence"] == pytest.approx(row["confidence"], rel=1e-4)
 
 
 def touched(path):

@@ -45,8 +45,9 @@ def test_a_region_leaves_nothing_behind_for_the_next_question(make_session):
 def test_a_region_smaller_than_a_token_is_still_looked_at(make_session):
     dot = shapely.box(1000.2, 1000.2, 1000.4, 1000.4)
     answer = make_session().ask(QUESTION, budget=FEW, region=Region(dot))
-    assert {item.tile.level for item in answer.evidence} == {0, 1, 2, 3, 4, 5}
-    assert answer.cost.tokens_llm == 6
+    assert [look.level for look in answer.looks] == [5, 4, 3, 2, 1, 0]
+    assert all(len(look.token_boxes) == 1 for look in answer.looks)
+    assert answer.evidence[0].tile.level == 0
 
 
 def test_the_published_descent_knows_no_region(make_session):

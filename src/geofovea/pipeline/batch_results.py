@@ -25,8 +25,9 @@ def result_rows(
 
     Every one has the same fields: ``id``, ``scene``, ``question``, ``region``, ``status``
     (``answered`` or ``failed``), ``answer``, ``confidence``, ``evidence``, ``geometry`` (GeoJSON in
-    lon/lat of the finest evidence, within the region), ``cost``, ``warnings``, ``scene_facts``,
-    ``radiometry``, ``error``, ``tries``, ``provenance``. What a failed row lacks is null.
+    lon/lat of the finest evidence, within the region), ``cost``, ``warnings``, ``stopped``,
+    ``route``, ``scene_facts``, ``radiometry``, ``error``, ``tries``, ``provenance``. What a failed
+    row lacks is null.
     """
     results = []
     for row in rows:
@@ -47,6 +48,8 @@ def result_rows(
                 "geometry": record.get("geometry"),
                 "cost": record.get("cost"),
                 "warnings": record.get("warnings"),
+                "stopped": record.get("stopped"),
+                "route": record.get("route"),
                 "scene_facts": record.get("scene"),
                 "radiometry": record.get("radiometry"),
                 "error": entry.error,
@@ -92,8 +95,8 @@ def write_geoparquet(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     import geopandas
     from shapely.geometry import shape
 
-    nested = ("evidence", "cost", "scene_facts", "radiometry", "provenance")
-    plain = ("id", "scene", "question", "region", "status", "answer", "error", "tries")
+    nested = ("evidence", "cost", "route", "scene_facts", "radiometry", "provenance")
+    plain = ("id", "scene", "question", "region", "status", "answer", "stopped", "error", "tries")
     columns: dict[str, list[Any]] = {name: [r[name] for r in results] for name in plain}
     columns["confidence"] = [_number(r["confidence"]) for r in results]
     columns["tiles_encoded"] = [_number((r["cost"] or {}).get("tiles_encoded")) for r in results]

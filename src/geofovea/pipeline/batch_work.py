@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from geofovea import __version__
 from geofovea.errors import SceneError
 from geofovea.pipeline.work import Record, Worker
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
+    from geofovea.pipeline.stop_at import StopAt
     from geofovea.tiling.region import Region
 
 __all__ = ["AskSettings", "SceneWork", "model_digest", "scene_identity"]
@@ -39,6 +41,9 @@ class AskSettings:
         focus: One of ``FOCUS_NAMES``.
         reduction: One of ``REDUCTION_NAMES``.
         descent: One of ``DESCENT_NAMES``.
+        route: One of ``ROUTE_NAMES``.
+        flatness: See ``StopAt``.
+        confidence: See ``StopAt``.
         bands: See ``SceneSession``.
         composite: See ``SceneSession``.
         band_map: See ``SceneSession``.
@@ -49,7 +54,10 @@ class AskSettings:
     limits: Mapping[str, Any]
     focus: str = "attention"
     reduction: str = "top_score"
-    descent: str = "geometric"
+    descent: str = DEFAULT_DESCENT
+    route: str = "auto"
+    flatness: float | None = None
+    confidence: float | None = None
     bands: tuple[int, ...] | None = None
     composite: str | None = None
     band_map: Mapping[str, int] | None = None
@@ -119,19 +127,22 @@ class SceneWork:
             ModelError: If it cannot be loaded.
         """
         from geofovea.pipeline.models import load_host
+        from geofovea.pipeline.stop_at import StopAt
 
+        stop = StopAt(self.settings.flatness, self.settings.confidence)
         if self.threads is not None:
             import torch
 
             torch.set_num_threads(self.threads)
-        return _Asker(self, load_host(self.settings.model, self.device)).answer
+        return _Asker(self, load_host(self.settings.model, self.device), stop).answer
 
 
 class _Asker:
     """Keeps the session of the scene that was asked about last."""
 
-    def __init__(self, work: SceneWork, host: Host) -> None:
+    def __init__(self, work: SceneWork, host: Host, stop: StopAt) -> None:
         self._work = work
+        self._stop = stop
         self._host = host
         self._budget = replace(host.default_budget, **work.settings.limits)
         # one: sessions hold hundreds of megabytes, and work comes scene by scene
@@ -151,6 +162,8 @@ class _Asker:
             focus=settings.focus,
             reduction=settings.reduction,
             descent=settings.descent,
+            route=settings.route,
+            stop=self._stop,
             region=region,
         )
         record = answer.to_json()

@@ -12,7 +12,13 @@ import click
 from geofovea.errors import RunError
 from geofovea.pipeline.access_options import access_options
 from geofovea.pipeline.view_options import view_options
-from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DESCENT_NAMES,
+    FOCUS_NAMES,
+    REDUCTION_NAMES,
+    ROUTE_NAMES,
+)
 
 if TYPE_CHECKING:
     from geofovea.pipeline.crew import Crew
@@ -41,7 +47,12 @@ _EXECUTORS = ("inline", "processes", "ray")
 @click.option(
     "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
 )
-@click.option("--descent", type=click.Choice(DESCENT_NAMES), default="geometric", show_default=True)
+@click.option(
+    "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
+)
+@click.option("--route", type=click.Choice(ROUTE_NAMES), default="auto", help="Places to look at.")
+@click.option("--flatness", type=float, help="Stop where no place stands out by this share.")
+@click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @view_options
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @access_options
@@ -71,6 +82,9 @@ def batch(
     focus: str,
     reduction: str,
     descent: str,
+    route: str,
+    flatness: float | None,
+    confidence: float | None,
     device: str,
     allow_vrt: bool,
     allow_remote: bool,
@@ -105,7 +119,9 @@ def batch(
     given = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
     limits = {name: value for name, value in given.items() if value is not None}
     Budget(**limits)  # type: ignore[arg-type]  # refused before anything is read
-    settings = AskSettings(model, limits, focus, reduction, descent, **view)
+    settings = AskSettings(
+        model, limits, focus, reduction, descent, route, flatness, confidence, **view
+    )
     access = {
         "allow_vrt": allow_vrt,
         "allow_remote": allow_remote,
