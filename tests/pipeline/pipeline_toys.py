@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from geofovea.pipeline import models
 from geofovea.pipeline.embedded import ModelShape, build_tokenizer, vocabulary
+from geofovea.pipeline.host import Host
 from geofovea.pipeline.host_settings import HostSettings
 from geofovea.pipeline.llava_families import LlavaFamily
 from geofovea.pipeline.opened_host import OpenedHost
@@ -86,3 +90,9 @@ def texture(height: int, width: int, bands: int = 3, dtype: str = "uint8") -> np
     waves = [np.sin(x / (17 + 3 * b)) + np.cos(y / (23 + 2 * b)) for b in range(bands)]
     image = 128 + 40 * np.stack(waves) + rng.normal(0, 4, (bands, height, width))
     return np.clip(image, 1, 255).astype(dtype)
+
+
+def load_anew(folder: Path) -> Host:
+    """The model in a folder as it is now, not as it was when it was last loaded."""
+    models._load.cache_clear()
+    return models.load_host(str(folder))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
-from pipeline_toys import QUESTION, llava_host, random_llava
+from pipeline_toys import QUESTION, llava_host, load_anew, random_llava
 from safetensors.torch import load_file
 
 from geofovea.errors import DataError, ModelError, TrainingError
@@ -254,7 +254,7 @@ def test_a_module_is_installed_beside_its_model_and_nowhere_else(
     card = write_module(run, tiny_host)
     assert card.layers == (0, 1)
     install_focus(run, model, tiny_host)
-    host = load_host(str(model))
+    host = load_anew(model)
     assert host.capabilities.region_focus
     with pytest.raises(ModelError, match="is no model folder"):
         install_focus(run, tmp_path, tiny_host)
@@ -293,7 +293,7 @@ def test_the_command_distils_installs_and_goes_on(tiny_folder, tmp_path):
     assert steps == [1, 2]
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert {FOCUS_FILE, FOCUS_WEIGHTS_FILE, "distillation_curve.png"} <= made
-    assert load_host(str(model)).capabilities.region_focus
+    assert load_anew(model).capabilities.region_focus
 
 
 @pytest.mark.parametrize(

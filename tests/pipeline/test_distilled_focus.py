@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from pipeline_toys import QUESTION, lively_student, llava_host, random_llava
+from pipeline_toys import QUESTION, lively_student, llava_host, load_anew, random_llava
 from safetensors.torch import load_file
 from test_lvlm_host import tokens_of
 
@@ -20,9 +20,9 @@ from geofovea.pipeline.distilled_focus import (
     save_focus,
 )
 from geofovea.pipeline.export import write_model
-from geofovea.pipeline.models import load_host
 from geofovea.pipeline.open_decoder import DecoderInput, OpenDecoder, opened, weights_hash
 from geofovea.pipeline.published_host import HasRegionFocus
+from geofovea.pipeline.session import SceneSession
 from geofovea.regionfocus.budget import Budget
 
 
@@ -156,16 +156,15 @@ def model_folder(tiny_folder, tmp_path):
 
 
 def test_a_model_folder_with_a_module_focuses_by_it(model_folder, make_session):
-    host = load_host(str(model_folder))
+    host = load_anew(model_folder)
     assert not host.capabilities.region_focus
     module = DistilledFocus(host.decoder, (0, 1))
     with torch.no_grad():
         module.layers[-1].self_attn.q_proj.weight.mul_(-2)
     save_focus(module, card_of(host, host_focus_layer=1), model_folder)
-    host = load_host(str(model_folder))
+    host = load_anew(model_folder)
     assert host.capabilities.region_focus
-    session = make_session()
-    session.host = host
+    session = SceneSession(make_session().scene, host)
     budget = Budget(tiles=12, tokens=60)
     by_module = session.ask(QUESTION, budget=budget, focus="rfm")
     by_host = session.ask(QUESTION, budget=budget)
@@ -176,11 +175,10 @@ def test_a_model_folder_with_a_module_focuses_by_it(model_folder, make_session):
 
 
 def test_a_module_of_other_weights_stops_only_those_who_ask_for_it(model_folder, make_session):
-    host = load_host(str(model_folder))
+    host = load_anew(model_folder)
     save_focus(DistilledFocus(host.decoder, (0, 1)), card_of(host), model_folder)
     write_model(lively_student(seed=4), model_folder)
-    session = make_session()
-    session.host = load_host(str(model_folder))
+    session = SceneSession(make_session().scene, load_anew(model_folder))
     budget = Budget(tiles=12, tokens=60)
     assert session.ask(QUESTION, budget=budget).text is not None
     with pytest.raises(ModelError, match="geofovea distill"):

@@ -15,6 +15,7 @@ from geofovea.pipeline.export import draw_curve, export_model, read_log, write_c
 from geofovea.pipeline.lessons import LessonPlan
 from geofovea.pipeline.models import load_host
 from geofovea.pipeline.recipe import Phase, Recipe, Turn, default_recipe
+from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.training import load_student, train
 from geofovea.regionfocus.budget import Budget
 
@@ -180,8 +181,7 @@ def test_a_run_becomes_a_model_that_answers_with_card_and_curve(run, tmp_path, m
     assert "| steps | 4 (24 questions) |" in card
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     host = load_host(str(tmp_path / "model"))
-    session = make_session()
-    session.host = host
+    session = SceneSession(make_session().scene, host)
     answer = session.ask(QUESTION, budget=Budget(tiles=8, tokens=40))
     assert answer.model == str(tmp_path / "model")
     assert {p.suffix for p in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".md"}
