@@ -1,7 +1,5 @@
 """What one gets without looking, on rows made by hand and on the published annotation file."""
 
-import pytest
-
 from geofovea.datasets.blind import constant_answers, constants_for, halves, neighbour_answers
 from geofovea.datasets.figures import Resampling
 from geofovea.datasets.lrs_vqa import BENCHMARK, read
@@ -56,7 +54,6 @@ def test_the_best_constants_of_the_published_file_have_their_known_scores(publis
     assert {name: found[name] for name in expected} == expected
 
 
-@pytest.mark.slow
 def test_what_is_learnt_from_other_images_has_its_known_scores(published_file):
     samples = read(published_file, published_file.parent).samples
     found = measure_blind(BENCHMARK, samples, synonyms("table"), runs=12)

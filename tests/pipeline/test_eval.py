@@ -55,7 +55,7 @@ def test_a_run_scores_what_is_there_and_names_what_is_not(finished):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["counts"] == {"planned": 3, "kept from before": 0, "answered": 3, "failed": 0}
     assert len(manifest["annotations"]["sha256"]) == 64
-    assert manifest["configuration"]["tiles"] == 12
+    assert manifest["configuration"]["limits"]["tiles"] == 12
     assert manifest["versions"]["torch"]
 
 

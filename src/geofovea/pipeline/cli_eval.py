@@ -10,13 +10,17 @@ import click
 
 from geofovea.datasets.registry import BENCHMARK_NAMES
 from geofovea.datasets.wordnet import SYNONYM_SOURCES
-from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DESCENT_NAMES,
+    FOCUS_NAMES,
+    REDUCTION_NAMES,
+)
 
 if TYPE_CHECKING:
     from geofovea.datasets.sample import Benchmark, Collection
     from geofovea.datasets.scoring import Scores
     from geofovea.datasets.wordnet import Synonyms
-    from geofovea.pipeline.eval_work import EvalSettings
 
 __all__ = ["eval_command"]
 
@@ -45,7 +49,9 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
 )
-@click.option("--descent", type=click.Choice(DESCENT_NAMES), default="geometric", show_default=True)
+@click.option(
+    "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
+)
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=0, show_default=True, help="Processes; 0 asks in this one.")
 @click.option("--limit", type=int, help="Ask the first so many questions only.")
@@ -112,11 +118,11 @@ def eval_command(
             write_results(output, chosen, rows, plain, configuration, root, file, counts)
         _show(chosen, scores, as_json)
     elif output:
+        from geofovea.pipeline.batch_work import AskSettings
         from geofovea.pipeline.eval_run import run_eval, write_run
-        from geofovea.pipeline.eval_work import EvalSettings
 
-        settings = EvalSettings(model, tiles, tokens, seconds, focus, reduction, descent)
-        _check(settings)
+        limits = _checked_limits(tiles=tiles, tokens=tokens, seconds=seconds)
+        settings = AskSettings(model, limits, focus, reduction, descent)
         run = run_eval(
             chosen,
             root,
@@ -142,12 +148,13 @@ def eval_command(
             )
 
 
-def _check(settings: EvalSettings) -> None:
-    """Refuse an impossible budget before anything is loaded."""
+def _checked_limits(**given: float | None) -> dict[str, Any]:
+    """The limits that were given; an impossible one is refused before anything is loaded."""
     from geofovea.regionfocus.budget import Budget
 
-    limits = {name: getattr(settings, name) for name in ("tiles", "tokens", "seconds")}
-    Budget(**{name: value for name, value in limits.items() if value is not None})
+    limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    Budget(**limits)
+    return limits
 
 
 def _limited(collection: Collection, limit: int | None) -> Collection:

@@ -22,8 +22,9 @@ from geofovea.datasets.sample import Benchmark, Collection
 from geofovea.datasets.scoring import Judged, Scores, score
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
+from geofovea.pipeline.batch_work import AskSettings
 from geofovea.pipeline.crew import Crew, InProcessCrew
-from geofovea.pipeline.eval_work import EvalSettings, EvalWork, configuration_of, make_items
+from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
 from geofovea.pipeline.journal import Journal
 from geofovea.pipeline.output import make_folder, write_text
 from geofovea.pipeline.process_crew import ProcessCrew
@@ -68,7 +69,7 @@ def run_eval(
     collection: Collection,
     synonyms: Synonyms,
     folder: Path,
-    settings: EvalSettings,
+    settings: AskSettings,
     *,
     device: str = "cpu",
     workers: int = 0,
@@ -104,8 +105,7 @@ def run_eval(
             f"{benchmark.title} {benchmark.instructions}"
         )
     make_folder(folder)
-    described = settings.described(benchmark)
-    configuration = configuration_of(described)
+    configuration, described = configuration_of(benchmark, settings)
     items = make_items(benchmark, collection.samples, images, configuration)
     work = EvalWork(settings, device)
     crew: Crew = ProcessCrew(workers, work) if workers else InProcessCrew(work)
@@ -154,7 +154,7 @@ def write_run(
     run: FinishedRun,
     folder: Path,
     benchmark: Benchmark,
-    settings: EvalSettings,
+    settings: AskSettings,
     root: Path,
     annotations: Path,
 ) -> None:
@@ -174,7 +174,7 @@ def write_run(
         "answered": run.counts.answered,
         "failed": run.counts.failed,
     }
-    configuration = settings.described(benchmark)
+    _, configuration = configuration_of(benchmark, settings)
     write_results(folder, benchmark, rows, scores, configuration, root, annotations, counts)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from geofovea.datasets.layout import Images
 from geofovea.datasets.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
+from geofovea.pipeline.batch_work import AskSettings, scene_identity
 from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
 if TYPE_CHECKING:
@@ -20,65 +20,17 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
-__all__ = ["EvalSettings", "EvalWork", "hit_share", "make_items"]
+__all__ = ["EvalWork", "configuration_of", "hit_share", "make_items"]
 
 
-@dataclass(frozen=True, slots=True)
-class EvalSettings:
-    """How a model is asked; everything here changes answers.
-
-    Attributes:
-        model: ``embedded``, a folder or a hub id.
-        tiles: Most tiles of an answer; None for the model's own default.
-        tokens: Most vision tokens for the decoder; likewise.
-        seconds: No further level is begun after this time.
-        focus: Where it looks closer.
-        reduction: Which tokens survive.
-        descent: How it descends.
-    """
-
-    model: str = "embedded"
-    tiles: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-    focus: str = "attention"
-    reduction: str = "top_score"
-    descent: str = "geometric"
-
-    def described(self, benchmark: Benchmark) -> dict[str, Any]:
-        """All that an answer depends on besides its scene and question."""
-        from geofovea import __version__
-
-        return asdict(self) | {
-            "model files": _model_stamp(self.model),
-            "benchmark": benchmark.name,
-            "prompt version": benchmark.version,
-            "geofovea": __version__,
-        }
-
-
-def configuration_of(described: Mapping[str, Any]) -> str:
-    """The hash under which answers of a configuration are kept."""
+def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, dict[str, Any]]:
+    """The hash under which answers are kept, and what it consists of."""
+    described = settings.described() | {
+        "benchmark": benchmark.name,
+        "prompt version": benchmark.version,
+    }
     text = json.dumps(described, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _model_stamp(name: str) -> str:
-    """What tells the present files of a model from others; a hub id stands for itself."""
-    from geofovea.pipeline.embedded import embedded_model_path
-    from geofovea.pipeline.models import EMBEDDED
-
-    folder = embedded_model_path() if name == EMBEDDED else Path(name)
-    if not folder.is_dir():
-        return name
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        if path.suffix in (".safetensors", ".json"):
-            status = path.stat()
-            digest.update(f"{path.name} {status.st_size}".encode())
-            if status.st_size < 2**26:
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:24]
+    return hashlib.sha256(text.encode()).hexdigest()[:16], described
 
 
 def make_items(
@@ -93,12 +45,10 @@ def make_items(
         paths = images.of(sample)
         if paths is None:
             continue
-        status = paths[0].stat()
-        scene = f"{sample.images[0]}|{status.st_size}|{status.st_mtime_ns}"
         prompt = benchmark.prompt(sample)
         boxes = [list(box.as_tuple()) for box in sample.boxes]
         items[sample.id] = Item(
-            key=ItemKey(scene, f"{sample.id}\n{prompt}", configuration),
+            key=ItemKey(scene_identity(str(paths[0])), f"{sample.id}\n{prompt}", configuration),
             group=str(paths[0]),
             payload={"prompt": prompt, "boxes": boxes},
         )
@@ -109,7 +59,7 @@ def make_items(
 class EvalWork:
     """Loads a model and answers; see ``Work``."""
 
-    settings: EvalSettings
+    settings: AskSettings
     device: str = "cpu"
 
     def open(self) -> Worker:
@@ -122,15 +72,10 @@ class EvalWork:
 class _Asker:
     """Answers questions, the last scene kept open."""
 
-    def __init__(self, settings: EvalSettings, host: Host) -> None:
+    def __init__(self, settings: AskSettings, host: Host) -> None:
         self._settings = settings
         self._host = host
-        limits = {
-            name: value
-            for name in ("tiles", "tokens", "seconds")
-            if (value := getattr(settings, name)) is not None
-        }
-        self._budget = replace(host.default_budget, **limits)
+        self._budget = replace(host.default_budget, **settings.limits)
         self._group = ""
         self._session: SceneSession | None = None
 
