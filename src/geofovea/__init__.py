@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SceneNotFoundError,
         SceneReadError,
         SceneRefusedError,
+        TrainingError,
     )
     from geofovea.pipeline.answer import Answer
     from geofovea.pipeline.asking import ask
@@ -64,6 +65,7 @@ __all__ = [
     "SceneRefusedError",
     "SceneSession",
     "Tile",
+    "TrainingError",
     "__version__",
     "ask",
     "load_host",
