@@ -13,7 +13,9 @@ from geofovea.datasets.world import make_world
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.counting import number_in
 from geofovea.pipeline.host import Capabilities, Generation
+from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.stop_at import StopAt
+from geofovea.pipeline.tile_tokens import Gathered
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.router import route_question
 from geofovea.regionfocus.strategies import DESCENT_NAMES, ROUTE_NAMES
@@ -172,7 +174,7 @@ def test_a_count_over_tiles_counts_nothing_twice_at_a_seam(make_tiff):
     session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), host)
     answer = session.ask(COUNT)
     native = {e.tile for e in answer.evidence if e.tile.level == 0}
-    tiles = [session._encode([tile], None, None) for tile in sorted(native)]
+    tiles = [session.tiles.of([tile], StageClock(), Gathered()) for tile in sorted(native)]
     naive = sum(int(host.generate(COUNT, tokens).text) for tokens in tiles)
     assert answer.route.is_count
     assert (answer.text, naive) == ("4", 11)
