@@ -13,6 +13,8 @@ Side by side, on the same files and the same places, each measurement in a proce
 * ``Pillow``: decodes the whole image once; ``reduce`` for overview and tiles.
 
 A scale of tiles ends early after ``--scale-seconds``, so means are over what was read until then.
+Times are wall clock; ``cpu`` columns are seconds of CPU, children included, and so are the ratios
+of tiles, because they stay the same on a machine that does other things too.
 Peaks are resident memory beyond the imports, those of child processes added. ``difference`` is the
 mean absolute difference of the tiles from raw rasterio's, in grey values: 0 or little shows that
 all read the same places. Files are kept in ``--folder``; a side of 32768 needs 16 GB there.
@@ -68,31 +70,34 @@ def places(side: int) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
-def make_scene(path: Path, kind: str, side: int) -> None:
-    """Write one layout of the picture; others than ``tiled`` are copies of ``tiled``."""
-    import rasterio
-    import rasterio.shutil
+PROFILES: dict[str, dict[str, Any]] = {
+    "tiled": {"tiled": True, "blockxsize": 512, "blockysize": 512},
+    "striped": {},
+    "striped_deflate": {"compress": "deflate", "zlevel": 1},
+}
+PROFILES["tiled"] |= PROFILES["striped_deflate"]
 
+
+def make_scene(path: Path, kind: str, side: int) -> None:
+    """Write one layout of the picture; those of no ``PROFILES`` are copies of ``tiled``."""
+    if kind in PROFILES:
+        write_picture(path, side, PROFILES[kind])
+        return
     tiled = path.with_name(f"tiled_{side}.tif")
-    if kind == "tiled":
-        write_tiled(path, side)
-    elif kind == "cog":
+    if kind == "cog":
+        import rasterio.shutil
+
         options = {"compress": "deflate", "level": 1, "blocksize": 512, "bigtiff": "yes"}
         options |= {"overview_resampling": "average", "num_threads": "all_cpus"}
         rasterio.shutil.copy(tiled, path, driver="COG", **options)
-    elif kind == "png":
+    else:
         import pyvips
 
         image = pyvips.Image.new_from_file(str(tiled))
         image.pngsave(str(path), compression=1)
-    else:
-        codec = {"compress": "deflate", "zlevel": 1} if kind == "striped_deflate" else {}
-        rasterio.shutil.copy(
-            tiled, path, driver="GTiff", bigtiff="yes", interleave="pixel", **codec
-        )
 
 
-def write_tiled(path: Path, side: int) -> None:
+def write_picture(path: Path, side: int, layout: dict[str, Any]) -> None:
     """A picture that compresses about as badly as a real one: noise of several sizes."""
     import numpy as np
     import rasterio
@@ -105,17 +110,20 @@ def write_tiled(path: Path, side: int) -> None:
     for step in (1, 4, 32, 256):
         coarse = rng.normal(0, 6 * step**0.3, (BAND_COUNT, block // step, block // step))
         texture += np.kron(coarse, np.ones((1, step, step))).astype(np.float32)
-    profile = {"width": side, "height": side, "count": BAND_COUNT, "dtype": "uint8", "tiled": True}
-    profile |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
+    profile = {"width": side, "height": side, "count": BAND_COUNT, "dtype": "uint8"}
     profile |= {"photometric": "rgb", "interleave": "pixel", "bigtiff": "yes"}
     profile |= {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
-    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile) as dataset:
-        for y in range(0, side, block):
+    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile, **layout) as dataset:
+        for y in range(0, side, block // 4):
+            height = min(block // 4, side - y)
+            rows = np.empty((BAND_COUNT, height, side), np.uint8)
             for x in range(0, side, block):
-                window = Window(x, y, min(block, side - x), min(block, side - y))
+                width = min(block, side - x)
                 shade = 128 + 50 * np.sin(x / 9000 + y / 7000)
-                pixels = np.clip(texture[:, : window.height, : window.width] + shade, 0, 255)
-                dataset.write(pixels.astype(np.uint8), window=window)
+                first = y % block
+                pixels = texture[:, first : first + height, :width] + shade
+                rows[:, :, x : x + width] = np.clip(pixels, 0, 255)
+            dataset.write(rows, window=Window(0, y, side, height))
 
 
 def open_geofovea(path: str) -> tuple[Callable[[], Any], Read]:
@@ -284,22 +292,30 @@ def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str
     clock = time.perf_counter
     start = clock()
     overview, read = OPENERS[reader](path)
-    opened = clock()
+    opened, busy = clock(), cpu_seconds()
     overview()
     numbers: dict[str, Any] = {"open_s": opened - start, "overview_s": clock() - opened}
+    numbers["overview_cpu_s"] = cpu_seconds() - busy
     means: dict[str, list[list[float]]] = {}
     for scale, corners in places(side).items():
-        start, done = clock(), []
+        start, busy, done = clock(), cpu_seconds(), []
         for corner in corners:
             done.append(read(scale, *corner))
             if clock() - start > scale_seconds:
                 break
         numbers[f"tile_ms_{scale}"] = (clock() - start) / len(done) * 1000
+        numbers[f"tile_cpu_ms_{scale}"] = (cpu_seconds() - busy) / len(done) * 1000
         numbers[f"tiles_{scale}"] = len(done)
         means[str(scale)] = [
             tile[::16, ::16, :BAND_COUNT].astype(int).ravel().tolist() for tile in done[:5]
         ]
     return numbers | {"peak_mib": peak_mib() - imported, "imports_mib": imported, "shown": means}
+
+
+def cpu_seconds() -> float:
+    """What this process and its ended children have computed so far."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in usage)
 
 
 def peak_mib() -> float:
@@ -367,9 +383,9 @@ def add_differences(rows: list[dict[str, Any]]) -> None:
 def table(rows: list[dict[str, Any]]) -> str:
     """The measurements in aligned columns; below them why some are missing."""
     scales = [scale for scale in SCALES if any(f"tile_ms_{scale}" in row for row in rows)]
-    header = ["layout", "reader", "open s", "overview s"]
+    header = ["layout", "reader", "open s", "overview s", "cpu s"]
     header += [f"ms at 1/{scale}" for scale in scales]
-    header += [f"× rasterio {scale}" for scale in scales] + ["peak MiB", "difference"]
+    header += [f"cpu × rasterio {scale}" for scale in scales] + ["peak MiB", "difference"]
     lines, notes = [header], []
     for row in rows:
         base = next(r for r in rows if (r["kind"], r["reader"]) == (row["kind"], "rasterio"))
@@ -378,10 +394,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         times = [f"tile_ms_{scale}" for scale in scales]
         line = [row["kind"], row["reader"]]
         line += [_shown(row, "open_s", ".3f"), _shown(row, "overview_s", ".2f")]
+        line.append(_shown(row, "overview_cpu_s", ".2f"))
         line += [_shown(row, name, ".1f") for name in times]
         line += [
             f"{row[name] / base[name]:.2f}" if name in row and name in base else "-"
-            for name in times
+            for name in (f"tile_cpu_ms_{scale}" for scale in scales)
         ]
         lines.append([*line, _shown(row, "peak_mib", ".0f"), _shown(row, "difference", ".2f")])
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
@@ -422,10 +439,11 @@ def main() -> None:
     if wrong or "rasterio" not in options.readers.split(","):
         parser.error(f"choose kinds of {KINDS} and readers of {READERS}, rasterio among them")
     options.folder.mkdir(parents=True, exist_ok=True)
-    # every other layout is a copy of this one
     kinds = options.kinds.split(",")
+    copies = [kind for kind in kinds if kind not in PROFILES]
     tiled = options.folder / f"tiled_{options.side}.tif"
-    if not tiled.exists():
+    files = [options.folder / f"{k}_{options.side}{SUFFIX.get(k, '.tif')}" for k in copies]
+    if not tiled.exists() and not all(path.exists() for path in files):
         print(f"writing {tiled}", file=sys.stderr)
         run_child(["make", str(tiled), "tiled", str(options.side)], options.folder, 7200)
     rows = []

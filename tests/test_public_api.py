@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import geofovea
+from geofovea import errors
 
 
 @pytest.mark.parametrize("name", geofovea.__all__)
@@ -47,6 +48,10 @@ def test_training_needs_no_raster_library():
         "print(*(n for n in ('rasterio', 'shapely') if n in sys.modules))"
     )
     assert printed(code).split() == []
+
+
+def test_every_error_can_be_caught_by_a_public_name():
+    assert set(errors.__all__) <= set(geofovea.__all__)
 
 
 def test_every_error_is_a_geofovea_error():

@@ -25,7 +25,7 @@ LINES = [
     if line.strip()
 ]
 COMMANDS = [line for line in LINES if line.startswith("geofovea ")]
-TOO_LONG_FOR_A_TEST = ("bench", "train", "demo")
+TOO_LONG_FOR_A_TEST = ("bench", "distill", "train", "demo")
 needs_weights = pytest.mark.skipif(
     not (embedded_model_path() / "config.json").exists(), reason="no embedded model in this tree"
 )

@@ -10,9 +10,11 @@
     ├── BudgetError             a budget that no answer can keep
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
+    ├── TrainingError           a training run cannot go on
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
+    ├── RunError                a run of many items cannot begin or go on
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was given, what is allowed, and what to do next.
@@ -31,10 +33,12 @@ __all__ = [
     "ModelError",
     "OutputError",
     "QuestionError",
+    "RunError",
     "SceneError",
     "SceneNotFoundError",
     "SceneReadError",
     "SceneRefusedError",
+    "TrainingError",
 ]
 
 
@@ -78,6 +82,10 @@ class ModelError(GeoFoveaError):
     """A model cannot be found or loaded, or lacks a capability that was asked for."""
 
 
+class TrainingError(GeoFoveaError):
+    """A training run cannot go on, because its loss is no number any more."""
+
+
 class OutputError(GeoFoveaError):
     """A result cannot be written where it was asked for."""
 
@@ -88,6 +96,10 @@ class DiskSpaceError(OutputError):
 
 class DataError(GeoFoveaError):
     """A data file does not hold what its format promises."""
+
+
+class RunError(GeoFoveaError):
+    """A run of many items cannot begin or go on; what it has answered is kept."""
 
 
 class MissingExtraError(GeoFoveaError):

@@ -1,9 +1,13 @@
 """The published annotation file, where it is at hand."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+# tests are imported by path, not as a package; their toys are not on the path by themselves
+sys.path.insert(0, str(Path(__file__).parent))
 
 from geofovea.datasets.lrs_vqa import read_records
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
@@ -9,7 +12,9 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 from geofovea.pipeline.embedded import ModelShape, build_tokenizer, vocabulary
 from geofovea.pipeline.host_settings import HostSettings
 from geofovea.pipeline.llava_families import LlavaFamily
+from geofovea.pipeline.load_options import LoadOptions
 from geofovea.pipeline.lvlm_host import LvlmHost
+from geofovea.pipeline.model_loading import load_lvlm
 from geofovea.pipeline.student import Student
 
 TINY = ModelShape(
@@ -86,3 +91,9 @@ def texture(height: int, width: int, bands: int = 3, dtype: str = "uint8") -> np
     waves = [np.sin(x / (17 + 3 * b)) + np.cos(y / (23 + 2 * b)) for b in range(bands)]
     image = 128 + 40 * np.stack(waves) + rng.normal(0, 4, (bands, height, width))
     return np.clip(image, 1, 255).astype(dtype)
+
+
+def fresh_host(folder: Path) -> LvlmHost:
+    """A host from a folder that no other test has seen."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return load_lvlm(str(folder), config, LoadOptions(dtype="float32"))

@@ -31,18 +31,23 @@ def striped(tmp_path):
 
 
 def test_an_empty_cache_is_listed_and_cleared(run, tmp_path):
-    assert run("cache", "list").stdout == f"0 scene(s), 0.0 MB in {tmp_path / 'cache'}\n"
+    shown = run("cache", "list").stdout
+    assert shown == f"0 scene(s), 0.0 MB of at most 32 GB in {tmp_path / 'cache'}\n"
     row = json.loads(run("cache", "clear", "--json").stdout)
     assert row == {"folder": str(tmp_path / "cache"), "scenes": 0, "bytes": 0}
 
 
-def test_what_was_built_is_listed_and_cleared(run, striped):
+def test_what_was_built_is_listed_and_cleared(run, striped, monkeypatch):
     prepare(open_scene(striped))
+    monkeypatch.setenv("GEOFOVEA_CACHE_GB", "2.5")
     row = json.loads(run("cache", "list", "--json").stdout)
     assert row["bytes"] == row["scenes"][0]["bytes"] > 600 * 500 * 3
     (entry,) = row["scenes"]
     assert (entry["scene"], entry["levels"], entry["state"]) == (str(striped), [0, 1, 2], "current")
+    assert row["limit_bytes"] == 2_500_000_000
+    assert entry["used"] == pytest.approx(entry["built"], abs=60)
     shown = run("cache", "list").stdout
+    assert "of at most 2.5 GB" in shown
     assert "striped.tif" in shown
     assert "1 scene(s)" in shown
     assert json.loads(run("cache", "clear", "--json").stdout)["scenes"] == 1

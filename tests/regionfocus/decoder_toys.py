@@ -1,45 +1,14 @@
-"""What decoder reductions are shown in tests: reference cases, and views made of tensors."""
+"""What decoder reductions are shown in tests: views made of tensors."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
 from geofovea.regionfocus.reductions.decoder_stage import summed
-
-VECTORS = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "vectors"
-X = torch.tensor(
-    [
-        *([1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.2]),
-        *([0, 0, 1], [0.5, 0.5, 0.1], [-1, 0, 0.1], [0.2, 0.1, 0.9]),
-    ]
-)
-"""Features of the worked examples."""
-
-
-def reference_cases(pattern: str) -> list[object]:
-    """Parameters for a test, one for each file of that pattern; a skip where there is none."""
-    files = sorted(VECTORS.glob(pattern))
-    if files:
-        return [pytest.param(file, id=file.stem) for file in files]
-    reason = f"no {pattern} in {VECTORS}; set GEOFOVEA_SHARED to the folder with vectors/"
-    return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="absent")]
-
-
-def load(file: Path) -> tuple[dict[str, Tensor], dict]:
-    """Arrays of a reference case by name, and its parameters."""
-    rows = json.loads((file.parent / "index.json").read_text())
-    [params] = [row["params"] for row in rows if row["file"] == file.name]
-    with np.load(file) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}, params
 
 
 def worked_attention(n: int, *, causal: bool) -> Tensor:

@@ -45,21 +45,28 @@ def vector_files(*prefixes):
     return [pytest.param(path, id=path.stem) for path in files]
 
 
-def load(path):
-    """Parameters, inputs and outputs of a recorded file, arrays as tensors."""
+def read(path):
+    """Arrays of a recorded file as tensors, and its parameters."""
     index = json.loads((path.parent / "index.json").read_text(encoding="utf-8"))
     params = next(entry["params"] for entry in index if entry["file"] == path.name)
     with np.load(path) as arrays:
-        values = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+        return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}, params
+
+
+def load(path):
+    """Parameters, inputs and outputs of a recorded file."""
+    values, params = read(path)
     given = {name[3:]: value for name, value in values.items() if name.startswith("in_")}
     made = {name[4:]: value for name, value in values.items() if name.startswith("out_")}
     return params, given, made
 
 
-def close(found, expected):
-    """Compare at the tolerance of the recorded files."""
+def close(found, expected, tolerance=1e-4):
+    """Compare at the tolerance of the recorded files; they may have axes of length one more."""
+    if expected.ndim > found.ndim:
+        expected = expected.reshape(found.shape)
     torch.testing.assert_close(
-        found.to(torch.float64), expected.to(torch.float64), rtol=1e-4, atol=1e-4
+        found.to(torch.float64), expected.to(torch.float64), rtol=tolerance, atol=tolerance
     )
 
 

@@ -2,16 +2,10 @@
 
 import pytest
 import torch
-from decoder_toys import (
-    X,
-    decoder_attention,
-    load,
-    random_view,
-    reference_cases,
-    worked_attention,
-)
+from decoder_toys import decoder_attention, random_view, worked_attention
 from hypothesis import given
 from hypothesis import strategies as st
+from reduction_vectors import X, read, vector_files
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions import fastv, pyramiddrop
@@ -60,17 +54,17 @@ def reduce_to(name, view, k):
 # --- reference vectors
 
 
-@pytest.mark.parametrize("file", reference_cases("fastv*.npz"))
+@pytest.mark.parametrize("file", vector_files("fastv"))
 def test_fastv_keeps_the_places_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     visual = torch.arange(params["image_len"]) + params["sys_len"]
     kept = fastv.keep_places(case["in_attn"][0], visual, params["rank"])
     assert kept.tolist() == sorted(case["out_keep"].tolist())
 
 
-@pytest.mark.parametrize("file", reference_cases("pdrop*.npz"))
+@pytest.mark.parametrize("file", vector_files("pdrop"))
 def test_pyramiddrop_keeps_the_places_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     rows, _ = decoder_attention(case["in_features"], case["in_wq"], case["in_wk"], params["heads"])
     visual = torch.arange(params["image_len"]) + params["image_start"]
     stage = Schedule.of((1, params["stage_ratio"][1]))
@@ -80,9 +74,9 @@ def test_pyramiddrop_keeps_the_places_of_the_reference(file):
     assert case["out_position_ids"][0].tolist() == list(range(len(kept)))
 
 
-@pytest.mark.parametrize("file", reference_cases("transprune*.npz"))
+@pytest.mark.parametrize("file", vector_files("transprune"))
 def test_transprune_measures_transitions_and_keeps_the_places_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     attn_in, attn_out, ffn_in, ffn_out = (
         case[f"in_{name}"] for name in ("attn_in", "attn_out", "ffn_in", "ffn_out")
     )
@@ -101,9 +95,9 @@ def test_transprune_measures_transitions_and_keeps_the_places_of_the_reference(f
     assert kept.tolist() == sorted(case["out_keep"].tolist())
 
 
-@pytest.mark.parametrize("file", reference_cases("visiondrop*.npz"))
+@pytest.mark.parametrize("file", vector_files("visiondrop"))
 def test_visiondrop_gives_the_sequence_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     features = case["in_features"]
     rows, keys = decoder_attention(features, case["in_wq"], case["in_wk"], params["heads"])
     start, end = params["image_start"], params["image_start"] + params["image_len"]
@@ -115,9 +109,9 @@ def test_visiondrop_gives_the_sequence_of_the_reference(file):
     torch.testing.assert_close(sequence, case["out_sequence"], **CLOSE)
 
 
-@pytest.mark.parametrize("file", reference_cases("sparsevlm_score*.npz"))
+@pytest.mark.parametrize("file", vector_files("sparsevlm_score"))
 def test_sparsevlm_elects_the_raters_and_gives_the_scores_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     chosen = raters(case["in_vis_embeds"][0], case["in_text_embeds"][0])
     assert chosen.tolist() == case["out_raters"].tolist()
     visual = torch.arange(params["v_num"]) + params["v_start"]
@@ -128,16 +122,16 @@ def test_sparsevlm_elects_the_raters_and_gives_the_scores_of_the_reference(file)
     assert best.tolist() == case["out_keep_mask"][0].nonzero()[:, 0].tolist()
 
 
-@pytest.mark.parametrize("file", reference_cases("sparsevlm_cluster*.npz"))
+@pytest.mark.parametrize("file", vector_files("sparsevlm_cluster"))
 def test_dpc_knn_merges_into_the_means_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     means = cluster_means(case["in_x"], params["cluster_num"], exact=False)
     torch.testing.assert_close(means, case["out_merged"], **CLOSE)
 
 
-@pytest.mark.parametrize("file", reference_cases("spatten_kv*.npz"))
+@pytest.mark.parametrize("file", vector_files("spatten_kv"))
 def test_spatten_evicts_what_the_reference_evicts(file):
-    case, params = load(file)
+    case, params = read(file)
     budget = CacheBudget(params["start"], params["important"], params["recent"])
     keys, values, _ = evicted(
         case["in_k"], case["in_v"], case["in_scores"], budget, coming=params["num_coming"]
@@ -146,9 +140,9 @@ def test_spatten_evicts_what_the_reference_evicts(file):
     torch.testing.assert_close(values, case["out_v"], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("file", reference_cases("var_redistribution*.npz"))
+@pytest.mark.parametrize("file", vector_files("var_redistribution"))
 def test_var_finds_the_sinks_and_moves_the_attention_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     is_sink = sink_tokens(case["in_hidden"], tuple(params["sink_dims"]), params["tau"])
     assert is_sink.nonzero()[:, 0].tolist() == sorted(case["out_sinks"].tolist())
     start, end = params["image_start"], params["image_start"] + params["image_len"]
@@ -164,9 +158,9 @@ def test_var_finds_the_sinks_and_moves_the_attention_of_the_reference(file):
     torch.testing.assert_close(moved, case["out_attn"], **CLOSE)
 
 
-@pytest.mark.parametrize("file", reference_cases("yopo_local_mask*.npz"))
+@pytest.mark.parametrize("file", vector_files("yopo_local_mask"))
 def test_yopo_allows_the_neighbours_of_the_reference(file):
-    case, params = load(file)
+    case, params = read(file)
     side = int(len(case["out_allowed"]) ** 0.5)
     assert torch.equal(local_mask((side, side), params["window"]), case["out_allowed"])
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from reference_vectors import close, files_named, read
+from reduction_vectors import close, read, vector_files
 
 from geofovea.regionfocus.reductions.evit import evit_step
 from geofovea.regionfocus.reductions.flowcut import (
@@ -14,7 +14,7 @@ from geofovea.regionfocus.reductions.flowcut import (
 from geofovea.regionfocus.reductions.stvit import associate, upsample
 
 
-@pytest.mark.parametrize("path", files_named("evit_*"))
+@pytest.mark.parametrize("path", vector_files("evit_"))
 def test_evit_keeps_and_fuses_as_published(path):
     data, params = read(path)
     x = data["in_x_after_attn"]
@@ -27,7 +27,7 @@ def test_evit_keeps_and_fuses_as_published(path):
     close(torch.cat([x[:1], tokens]), data["out_tokens"], 1e-5)
 
 
-@pytest.mark.parametrize("path", files_named("stvit_*"))
+@pytest.mark.parametrize("path", vector_files("stvit_"))
 def test_stvit_gathers_and_gives_back_as_published(path):
     data, params = read(path)
     cell = tuple(params["stoken_size"])
@@ -35,7 +35,7 @@ def test_stvit_gathers_and_gives_back_as_published(path):
     close(upsample(found), data["out_y"], 1e-5)
 
 
-@pytest.mark.parametrize("path", files_named("flowcut_score*"))
+@pytest.mark.parametrize("path", vector_files("flowcut_score"))
 def test_flowcut_scores_and_counts_as_published(path):
     data, _ = read(path)
     attention = data["in_cls_attn"]
@@ -44,7 +44,7 @@ def test_flowcut_scores_and_counts_as_published(path):
         assert prune_count(attention, target, layers_left) == count
 
 
-@pytest.mark.parametrize("path", files_named("flowcut_qwen_score*"))
+@pytest.mark.parametrize("path", vector_files("flowcut_qwen_score"))
 def test_flowcut_scores_for_qwen_and_for_decoders_as_published(path):
     data, _ = read(path)
     attention, value = data["in_attn"], data["in_value"]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from reference_vectors import close, files_named, read
+from reduction_vectors import close, read, vector_files
 
 from geofovea.regionfocus.reductions.crossget import (
     crossget_importance,
@@ -18,7 +18,7 @@ def adjacency(groups, count):
     return torch.nn.functional.one_hot(groups, count).T.float()
 
 
-@pytest.mark.parametrize("path", files_named("tome_*"))
+@pytest.mark.parametrize("path", vector_files("tome_"))
 def test_tome_merges_as_published(path):
     data, params = read(path)
     tokens, sizes, groups = merge_once(
@@ -34,7 +34,7 @@ def test_tome_merges_as_published(path):
     close(tokens[groups], data["out_unmerged"], 1e-5)
 
 
-@pytest.mark.parametrize("path", files_named("dymu_threshold_*"))
+@pytest.mark.parametrize("path", vector_files("dymu_threshold_"))
 def test_dymu_merges_what_exceeds_the_threshold_as_published(path):
     data, params = read(path)
     tokens, sizes, groups = dymu_merge(data["in_x"], data["in_metric"], params["threshold"])
@@ -44,14 +44,14 @@ def test_dymu_merges_what_exceeds_the_threshold_as_published(path):
     close(tokens[groups], data["out_expanded"])
 
 
-@pytest.mark.parametrize("path", files_named("dymu_batch_threshold*"))
+@pytest.mark.parametrize("path", vector_files("dymu_batch_threshold"))
 def test_dymu_calibrates_the_published_threshold(path):
     data, params = read(path)
     found = batch_threshold(list(data["in_metric"]), params["r"])
     assert found == pytest.approx(data["out_threshold"].item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("path", files_named("dymu_vtu*"))
+@pytest.mark.parametrize("path", vector_files("dymu_vtu"))
 def test_virtual_unmerging_scores_as_published(path):
     data, params = read(path)
     scores = virtual_scores(
@@ -64,7 +64,7 @@ def test_virtual_unmerging_scores_as_published(path):
     close(scores, data["out_scores"], 1e-5)
 
 
-@pytest.mark.parametrize("path", files_named("crossget_*"))
+@pytest.mark.parametrize("path", vector_files("crossget_"))
 def test_crossget_matches_and_merges_as_published(path):
     data, params = read(path)
     flavour = data["in_metric"] if len(data["in_query"]) == 1 else None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reduction_vectors import CLS, TEXT, X, close, formula, load, near, vector_files
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
+from geofovea.regionfocus.published_selection import select_share
 from geofovea.regionfocus.reductions.allotment import allot_tokens
 from geofovea.regionfocus.reductions.attention_mass import cls_row
 from geofovea.regionfocus.reductions.catp import Catp, alignment, catp_order
@@ -16,7 +17,6 @@ from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.lrs_vqa import (
     LrsVqa,
     normalised,
-    select_by_ratio,
     select_by_threshold,
 )
 from geofovea.regionfocus.reductions.metrics import text_dominance
@@ -189,7 +189,7 @@ def test_lrs_vqa_is_that_of_the_worked_example():
     expected = [0.0553, 0.7787, 0.2681, 0.183, 0, 1, 0.3532, 0.2681]
     near(normalised(CLS), expected, atol=5e-5)
     assert select_by_threshold(CLS, 0.2).tolist() == [1, 2, 5, 6, 7]
-    assert select_by_ratio(CLS, 0.5, 4).tolist() == [1, 2, 3, 5, 6, 7]
+    assert select_share(CLS, (2, 4), share=0.5).tolist() == [1, 2, 3, 5, 6, 7]
     context = TokenContext(X, CLS)
     assert LrsVqa(0.2).reduce(context, 7).index.tolist() == [1, 2, 5, 6, 7]
     assert LrsVqa(0.2).reduce(context, 3).index.tolist() == [1, 5, 6]
@@ -208,7 +208,8 @@ def test_lrs_vqa_selects_as_the_released_code(path):
             threshold = float(f"{number[0]}.{number[1:]}")
             found = select_by_threshold(scores, threshold, valid)
         else:
-            found = select_by_ratio(scores, int(number) / 100, params["tokens_per_row"], valid)
+            grid = (len(scores) // params["tokens_per_row"], params["tokens_per_row"])
+            found = select_share(scores, grid, valid, int(number) / 100)
         assert found.tolist() == sorted(expected.tolist())
 
 

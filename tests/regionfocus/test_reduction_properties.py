@@ -62,7 +62,6 @@ def rich(grid, seed, dim=5):
         received={layer: rand(n) for layer in (4, 8, 12)},
         attention={12: (3 * rand(2, n, n)).softmax(dim=-1)},
         keys=rand(n, 4) - 0.5,
-        cls_key=rand(4),
         encoder_hidden=rand(n, 7),
         entropy=8 * rand(n),
         text_embeds=rand(3, dim) - 0.5,

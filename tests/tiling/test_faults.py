@@ -178,6 +178,20 @@ def test_a_png_whose_checksum_is_wrong_is_a_read_error(make_raster, texture, nam
         read_all(path)
 
 
+def test_a_png_is_checked_before_its_pixels_are_used_and_not_to_open_it(
+    make_raster, texture, small_counts_as_large, cache_folder
+):
+    path = make_raster(texture(200, 200), "scene.png", driver="PNG")
+    path.write_bytes(png_of(png_chunks(path.read_bytes()), wrong=(b"IDAT",)))
+    scene = open_scene(path)
+    assert scene.level_files is not None
+    reader = TileReader(scene, scene.pyramid(64), plan_radiometry(scene))
+    for _ in range(2):
+        with pytest.raises(SceneReadError, match=r"checksum|CRC"):
+            reader.read(reader.pyramid.overview)
+    assert not list(cache_folder.glob("*/level_*.tif"))
+
+
 def test_a_png_that_lost_a_chunk_of_pixels_is_a_read_error(make_raster, texture):
     path = make_raster(texture(300, 300), "scene.png", driver="PNG")
     chunks = png_chunks(path.read_bytes())

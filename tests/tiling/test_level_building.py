@@ -24,11 +24,13 @@ def noise(height, width, bands, dtype):
 
 def build(scene, folder, monkeypatch=None):
     folder.mkdir(exist_ok=True)
-    build_level_files(scene, scene.level_files, folder, lambda share: None)
-    return [folder / image.name for image in scene.level_files.images]
+    built = build_level_files(scene, scene.level_files, folder, lambda share: None)
+    assert [b.level for b in built] == [image.level for image in scene.level_files.images]
+    return [(folder / b.name, b.overview) for b in built]
 
 
 def pixels(path, overview=None):
+    path, overview = path if isinstance(path, tuple) else (path, overview)
     options = {} if overview is None else {"OVERVIEW_LEVEL": f"{overview}only"}
     with rasterio.open(path, **options) as dataset:
         return dataset.read()
@@ -127,7 +129,7 @@ def test_missing_pixels_are_never_averaged_in(make_tiled, reader_of, tmp_path, k
     reader = reader_of(make_tiled(image, **options))
     scene, pyramid = reader.scene, reader.pyramid
     assert scene.level_files.builder == "streamed"
-    with rasterio.open(build(scene, tmp_path / "levels")[-1]) as coarsest:
+    with rasterio.open(build(scene, tmp_path / "levels")[-1][0]) as coarsest:
         colour = coarsest.read(1)[coarsest.read_masks(1) >= 128]
     assert (colour[np.isfinite(colour)] == 200).all()
     for level in range(pyramid.top_level + 1):
@@ -210,11 +212,32 @@ def test_both_builders_give_the_same_pixels(
 
     monkeypatch.setattr(level_building, "copy_with_vips", copy)
     by_vips = [pixels(path) for path in build(scene, tmp_path / "vips")]
-    assert was_copied == [True]
-    monkeypatch.setattr(level_building, "copy_with_vips", lambda *args: False)
+    assert was_copied == [1]
+    monkeypatch.setattr(level_building, "copy_with_vips", lambda *args: 0)
     streamed = [pixels(path) for path in build(scene, tmp_path / "streamed")]
     for a, b in zip(by_vips, streamed, strict=True):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype", "overviews"),
+    [
+        ((600, 1012), "uint8", [None, 0, 1]),  # 300 x 506 and 150 x 253
+        ((520, 1034), "uint8", [None, 0, None, None]),  # 517 cannot be halved
+        ((512, 512), "uint16", [None, None]),  # libvips rounds these down
+    ],
+)
+def test_libvips_averages_as_far_as_it_does_so_like_gdal(
+    make_raster, tmp_path, size, dtype, overviews
+):
+    numbers = np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (3, *size))
+    scene = open_scene(make_raster(numbers.astype(dtype)))
+    built = build(scene, tmp_path / "levels")
+    assert [overview for _, overview in built] == overviews
+    factors = tuple(1 << level for level in range(1, len(built)))
+    oracle = make_raster(numbers.astype(dtype), "oracle.tif", overviews=factors)
+    truth = [pixels(oracle), *(pixels(oracle, k) for k in range(len(factors)))]
+    assert all(np.array_equal(pixels(b), t) for b, t in zip(built, truth, strict=True))
 
 
 def test_a_jpeg_is_copied_with_the_differences_that_decoders_have(make_raster, texture, tmp_path):
@@ -231,8 +254,9 @@ def test_four_bands_without_a_mask_stay_without_one(make_raster, texture, tmp_pa
     array[3] = 0  # taken for alpha, it would hide everything
     scene = open_scene(make_raster(array, photometric="rgb", alpha="no", colorinterp=interp))
     assert (scene.mask_kind, scene.level_files.builder) == ("none", "pyvips")
-    for path in build(scene, tmp_path / "levels"):
-        with rasterio.open(path) as dataset:
+    for path, overview in build(scene, tmp_path / "levels"):
+        level = "NONE" if overview is None else f"{overview}only"
+        with rasterio.open(path, OVERVIEW_LEVEL=level) as dataset:
             assert (dataset.read_masks() == 255).all()
             assert dataset.read(1).min() > 0
 
@@ -283,7 +307,7 @@ def test_tiles_from_level_files_equal_those_of_a_file_with_overviews(
 def test_levels_of_a_scene_carry_its_georeference(make_tiled, texture):
     scene = open_scene(make_tiled(texture(300, 400)))
     prepared = prepare(scene)
-    with rasterio.open(prepared.source(1).path) as dataset:
+    with rasterio.open(prepared.image(1).source.path) as dataset:
         assert dataset.res == (1.0, 1.0)
         assert (dataset.transform.c, dataset.transform.f) == (500_000, 5_400_000)
 

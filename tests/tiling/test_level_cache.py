@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from geofovea.errors import DiskSpaceError, LevelBuildError, OutputError, SceneReadError
 from geofovea.tiling import (
@@ -25,7 +26,8 @@ from geofovea.tiling import (
     prepare,
 )
 from geofovea.tiling import level_cache as cache_module
-from geofovea.tiling.level_cache import are_prepared, cache_folder
+from geofovea.tiling.cache_folder import cache_folder
+from geofovea.tiling.level_cache import are_prepared
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 
@@ -97,7 +99,7 @@ CHILD = """
             if len(sys.argv) > 2 and share > 0.5:
                 print("halfway", flush=True)
                 time.sleep(float(sys.argv[2]))
-        real(scene, files, folder, slow)
+        return real(scene, files, folder, slow)
     level_cache.build_level_files = build
     print("ready", prepare(open_scene(sys.argv[1])).is_current, flush=True)
 """
@@ -175,6 +177,28 @@ def test_a_cache_that_is_deleted_or_damaged_is_built_again(
     assert len(builds) == (1 if damage == "record" and same_reader else 2)
 
 
+def test_threads_that_meet_one_damage_build_again_once(
+    make_tiled, texture, reader_of, builds, cache_folder
+):
+    reader = reader_of(make_tiled(texture(300, 400)))
+    truth = reader.read(COARSE).rgb
+    for level in only_folder(cache_folder).glob("level_*.tif"):
+        level.write_bytes(b"II*\0")
+    with ThreadPoolExecutor(8) as pool:
+        tiles = [pixels.rgb for pixels in pool.map(reader.read, [COARSE] * 16)]
+    assert all(np.array_equal(tile, truth) for tile in tiles)
+    assert len(builds) == 2
+
+
+def test_level_files_of_a_scene_that_changed_show_no_old_pixels(make_tiled, texture, reader_of):
+    path = make_tiled(texture(300, 400))
+    reader = reader_of(path)
+    reader.read(COARSE)
+    path.write_bytes(path.read_bytes())
+    with pytest.raises(SceneReadError, match="open the scene again"):
+        reader.read(COARSE)
+
+
 def test_another_content_of_a_file_is_another_scene(make_tiled, texture, reader_of, builds):
     path = make_tiled(texture(300, 400))
     old = reader_of(path)
@@ -195,7 +219,7 @@ def test_a_file_that_changes_during_a_build_is_an_error(make_tiled, texture, mon
 
     def build(scene, files, folder, watch):
         os.utime(path, (1, 1))
-        real(scene, files, folder, watch)
+        return real(scene, files, folder, watch)
 
     monkeypatch.setattr(cache_module, "build_level_files", build)
     with pytest.raises(SceneReadError, match="changed"):
@@ -222,6 +246,43 @@ def test_list_and_clear_tell_what_is_kept(make_tiled, make_raster, texture, cach
     assert size > 0
     assert list_cache() == []
     assert not are_prepared(small)
+
+
+def test_what_was_not_wanted_for_longest_goes_first_when_the_cache_is_full(
+    make_tiled, texture, monkeypatch
+):
+    scenes = [open_scene(make_tiled(texture(300, 400), f"{name}.tif")) for name in "abc"]
+    for age, scene in zip((30, 20, 10), scenes, strict=True):
+        record = prepare(scene).folder / "record.json"
+        os.utime(record, (time.time() - age, time.time() - age))
+    one = list_cache()[0].bytes
+    prepare(scenes[0])  # wanted again, so the second is the oldest
+    monkeypatch.setenv("GEOFOVEA_CACHE_GB", str(3.5 * one / 1e9))
+    newest = open_scene(make_tiled(texture(300, 400), "d.tif"))
+    prepare(newest)
+    assert [are_prepared(scene) for scene in (*scenes, newest)] == [True, False, True, True]
+    monkeypatch.setenv("GEOFOVEA_CACHE_GB", "1e-9")
+    last = open_scene(make_tiled(texture(300, 400), "e.tif"))
+    assert prepare(last).is_current  # kept, though it alone is too large
+    assert [entry.scene for entry in list_cache()] == [last.source.path]
+
+
+def test_a_build_that_is_under_way_is_not_removed_for_room(make_tiled, texture, monkeypatch):
+    path = make_tiled(texture(300, 400))
+    prepare(open_scene(path))
+    lock = FileLock(only_folder(prepare(open_scene(path)).folder.parent).with_suffix(".lock"))
+    monkeypatch.setenv("GEOFOVEA_CACHE_GB", "1e-9")
+    with lock:
+        prepare(open_scene(make_tiled(texture(300, 400), "other.tif")))
+        assert are_prepared(open_scene(path))
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "inf", "nan"])
+def test_a_size_limit_that_is_no_size_is_an_error(make_tiled, texture, monkeypatch, value, builds):
+    monkeypatch.setenv("GEOFOVEA_CACHE_GB", value)
+    with pytest.raises(OutputError, match=r"GEOFOVEA_CACHE_GB.*gigabytes"):
+        prepare(open_scene(make_tiled(texture(300, 400))))
+    assert builds == []
 
 
 def test_clearing_leaves_a_build_that_is_under_way_alone(make_tiled, texture):

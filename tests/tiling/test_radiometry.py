@@ -231,3 +231,17 @@ def test_a_scene_moved_elsewhere_looks_the_same(make_tiled, texture, tmp_path):
     path = make_tiled(texture(300, 300, 3, "uint16"))
     other = shutil.copy(path, tmp_path / "copy.tif")
     assert plan_radiometry(open_scene(path)) == plan_radiometry(open_scene(other))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_looked_up_stretches_equal_the_arithmetic(dtype):
+    numbers = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(1, -1, 64)
+    array = np.concatenate([numbers, numbers[:, ::-1], numbers[:, :, ::-1]])
+    stretch = ((3.7, 200.0), (0.0, 40_000.5), (-5.0, 1e6))
+    radiometry = Radiometry((1, 2, 3), stretch=stretch)
+    valid = numbers[0] % 7 > 0
+    rgb = radiometry.finish(array, valid)
+    for band, (low, high) in enumerate(stretch):
+        shown = np.clip((array[band].astype(float) - low) * (255 / (high - low)), 0, 255)
+        assert np.array_equal(rgb[valid][:, band], np.rint(shown).astype(np.uint8)[valid])
+    assert (rgb[~valid] == FILL).all()

@@ -98,6 +98,32 @@ SELECTIONS = [
 ]
 
 
+@pytest.mark.parametrize("layout", ["tiled", "striped", "masked", "half of its overviews"])
+def test_levels_that_a_large_file_lacks_come_from_level_files(
+    make_tiled, texture, cache_folder, small_counts_as_large, layout
+):
+    array, options = texture(400, 600), {}
+    if layout == "striped":
+        options = {"tiled": False, "blockxsize": 600, "blockysize": 8}
+    elif layout == "masked":
+        options["mask"] = np.indices((400, 600)).sum(0) > 300
+    truth = make_tiled(array, "truth.tif", overviews=(2, 4), **options)
+    path = make_tiled(array, overviews=(2,) if "half" in layout else (), **options)
+    tree = tree_of(path)
+    assert np.array_equal(tree["0/band_data"].values, array)
+    assert not cache_folder.exists()
+    copy = pickle.loads(pickle.dumps(tree["2"].to_dataset()))
+    for number in (1, 2):
+        with rasterio.open(truth, overview_level=number - 1) as dataset:
+            level = tree[f"{number}"].to_dataset()
+            known = dataset.read_masks() > 0
+            assert np.array_equal(level["band_data"].values[known], dataset.read()[known])
+            assert level.rio.transform().almost_equals(dataset.transform)
+    assert len([each for each in cache_folder.iterdir() if each.is_dir()]) == 1
+    assert np.array_equal(copy["band_data"].values, tree["2/band_data"].values)
+    assert_same_tiles(path, tree)
+
+
 @pytest.mark.parametrize("selection", SELECTIONS, ids=str)
 def test_any_selection_is_numpys(cog, selection):
     with rasterio.open(cog) as dataset:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from geofovea.pipeline.choices import Choice
 
-__all__ = ["Answer", "Cost", "Evidence", "EvidenceList", "Look", "confidence_of"]
+__all__ = [
+    "Answer",
+    "Cost",
+    "Evidence",
+    "EvidenceList",
+    "Look",
+    "StageTokens",
+    "confidence_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,23 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class StageTokens:
+    """Tokens before and after one reduction.
+
+    Attributes:
+        name: The reduction.
+        stage: Where it acts; inside the encoder, tokens are the patches of all tiles looked at.
+        tokens_in: Before it.
+        tokens_out: After it.
+    """
+
+    name: str
+    stage: str
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What an answer really spent.
 
@@ -175,6 +200,8 @@ class Cost:
         seconds: Wall time by stage (open, read, encode, focus, answer, total).
         peak_rss_mb: Peak resident memory of the process so far, in MB of 10⁶ bytes.
         budget: What was allowed.
+        tokens_end: Vision tokens that the last layer of the decoder still saw.
+        reductions: What each reduction left, in the order in which tokens passed them.
     """
 
     tiles_read: int
@@ -185,6 +212,8 @@ class Cost:
     seconds: Mapping[str, float]
     peak_rss_mb: float
     budget: Budget
+    tokens_end: int | None = None
+    reductions: tuple[StageTokens, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract."""
@@ -194,6 +223,8 @@ class Cost:
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},
             "tokens_total": self.tokens_total,
             "tokens_llm": self.tokens_llm,
+            "tokens_end": self.tokens_llm if self.tokens_end is None else self.tokens_end,
+            "reductions": [asdict(stage) for stage in self.reductions],
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "peak_rss_mb": round(self.peak_rss_mb, 1),
             "budget": self.budget.to_json(),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geofovea.pipeline.choices import WithChoices
 from geofovea.pipeline.counting import count_by_groups
-from geofovea.pipeline.host import Generation, Speaker
+from geofovea.pipeline.host import Generation, Host
 from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
 from geofovea.regionfocus.allocation import keep_tokens
@@ -35,12 +34,14 @@ class Said:
 
 
 def answer_from(
-    host: Speaker,
+    host: Host,
     question: str,
     found: Found,
     budget: Budget,
     reduction: Reduction,
     sure: ConfidentStop | None = None,
+    *,
+    may_count: bool = True,
 ) -> Said:
     """Choose tokens and let the model answer; a count over an area is added up from its places.
 
@@ -51,6 +52,7 @@ def answer_from(
         budget: Its tokens are never exceeded, those that ``sure`` has spent included.
         reduction: Chooses tokens.
         sure: What asked on the way, with its answer if that was sure enough.
+        may_count: Whether a number may be added up of those of several places.
 
     Raises:
         ModelError: If the reduction requires what the tokens do not have.
@@ -59,8 +61,6 @@ def answer_from(
     if sure and sure.generation and sure.kept is not None:
         return Said(sure.generation, sure.kept, spent)
     left = budget.tokens - spent
-    # a number to choose from is not added up of numbers to choose from
-    may_count = not isinstance(host, WithChoices)
     if may_count and found.route and found.route.is_count and found.places:
         counted = count_by_groups(host, question, found.shown, left, reduction)
         if counted:

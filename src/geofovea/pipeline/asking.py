@@ -56,7 +56,8 @@ def ask(
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
         focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module), or a
             baseline: ``overview``, ``uniform``, ``oracle``, ``full``.
-        reduction: Which tokens of a level survive: ``top_score``, ``strided``, ``random``.
+        reduction: Which tokens survive: a name such as ``top_score``, or one for each place, such
+            as ``divprune+fastv:0.25``.
         descent: ``geometric``, ``geometric_chained``, ``all_to_best``, ``best_first``, or
             ``published``: the two passes of LRS-VQA, for its models.
         route: ``auto``, or how many places to look at closely: ``none``, ``one``, ``several``.

@@ -10,13 +10,10 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.host import Generation
-from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "MOST_CHOICES",
     "Choice",
-    "WithChoices",
     "checked_choices",
     "choice_instruction",
     "letter_scores",
@@ -62,24 +59,6 @@ class Choice:
                 zip(texts, log_probabilities, shares, strict=True)
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class WithChoices:
-    """A host that answers whatever it is asked with one of some choices.
-
-    Attributes:
-        host: The model.
-        choices: The answers.
-    """
-
-    host: Any
-    choices: tuple[str, ...]
-
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
-        """The likeliest choice; see ``Host.generate``."""
-        answer: Generation = self.host.generate(question, tokens, choices=self.choices)
-        return answer
 
 
 def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:

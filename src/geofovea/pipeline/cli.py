@@ -14,15 +14,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.access_options import access_options
+from geofovea.pipeline.cli_batch import batch
 from geofovea.pipeline.cli_bench_policies import policies
+from geofovea.pipeline.cli_bench_reductions import reductions
 from geofovea.pipeline.cli_cache import cache
+from geofovea.pipeline.cli_distill import distill
+from geofovea.pipeline.cli_eval import eval_command
+from geofovea.pipeline.cli_report import report
 from geofovea.pipeline.model_options import model_options
+from geofovea.pipeline.reduction_option import reduction_option
 from geofovea.pipeline.view_options import view_options
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
     DESCENT_NAMES,
     FOCUS_NAMES,
-    REDUCTION_NAMES,
     ROUTE_NAMES,
 )
 
@@ -50,28 +56,14 @@ def main() -> None:
     """Ask questions about satellite scenes of any size, with the evidence on the map."""
 
 
+main.add_command(batch)
 main.add_command(cache)
+main.add_command(eval_command)
+main.add_command(report)
+main.add_command(distill)
 
 _scene = click.argument("scene", type=str)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-def _access(command: Any) -> Any:
-    """Options of every verb that opens a scene: what it may be besides a local raster file."""
-    options = (
-        click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files."),
-        click.option("--allow-remote", is_flag=True, help="Open http, https and s3 URLs."),
-        click.option(
-            "--allow-host",
-            "allowed_hosts",
-            multiple=True,
-            metavar="HOST",
-            help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @main.command()
@@ -84,9 +76,7 @@ def _access(command: Any) -> Any:
 @click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
 @click.option("--seconds", type=float, help="No further level is begun after this time.")
 @click.option("--focus", type=click.Choice(FOCUS_NAMES), default="attention", show_default=True)
-@click.option(
-    "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
-)
+@reduction_option
 @click.option(
     "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
 )
@@ -95,9 +85,10 @@ def _access(command: Any) -> Any:
 @click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
+@click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
 @view_options
 @model_options
-@_access
+@access_options
 def ask(
     scene: str,
     question: str,
@@ -115,6 +106,7 @@ def ask(
     confidence: float | None,
     boxes: tuple[str, ...],
     choices: tuple[str, ...],
+    rfm: Path | None,
     loading: dict[str, Any],
     allow_vrt: bool,
     allow_remote: bool,
@@ -147,6 +139,10 @@ def ask(
     from geofovea.tiling.pyramid import Box
 
     host = load_host(**loading)
+    if rfm:
+        from geofovea.pipeline.distillation_results import attach_focus
+
+        attach_focus(rfm, host)
     session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,
@@ -205,6 +201,11 @@ def _print_answer(answer: Answer) -> None:
     )
     for choice in answer.choices:
         click.echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
+    for stage in cost.reductions:
+        what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
+        if stage.stage != "projected":
+            left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
+            click.echo(f"  {stage.name:<10} left {left}")
     if answer.evidence:
         best = answer.evidence[0]
         x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
@@ -218,7 +219,7 @@ def _print_answer(answer: Answer) -> None:
 @_json
 @click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
 @view_options
-@_access
+@access_options
 def inspect(
     scene: str,
     as_json: bool,
@@ -312,6 +313,7 @@ def bench() -> None:
 
 
 bench.add_command(policies)
+bench.add_command(reductions)
 
 
 @bench.command("synthetic")

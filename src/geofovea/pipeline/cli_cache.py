@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 
 import click
 
@@ -21,13 +22,15 @@ def cache() -> None:
 @_json
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
-    from geofovea.tiling.level_cache import cache_folder, list_cache
+    from geofovea.tiling.cache_folder import cache_folder, cache_limit_bytes
+    from geofovea.tiling.cache_upkeep import list_cache
 
-    entries = list_cache()
+    entries, limit = list_cache(), cache_limit_bytes()
     total = sum(entry.bytes for entry in entries)
     if as_json:
         shown = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
-        click.echo(json.dumps({"folder": str(cache_folder()), "bytes": total, "scenes": shown}))
+        sizes = {"bytes": total, "limit_bytes": limit}
+        click.echo(json.dumps({"folder": str(cache_folder()), **sizes, "scenes": shown}))
         return
     if entries:
         from geofovea.pipeline.tables import print_table
@@ -38,20 +41,25 @@ def list_command(as_json: bool) -> None:
                 f"{entry.levels[0]}-{entry.levels[-1]}",
                 entry.builder,
                 entry.state,
+                datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M"),
                 entry.scene,
             ]
             for entry in entries
         ]
-        header = ("MB", "levels", "built by", "state", "scene")
+        header = ("MB", "levels", "built by", "state", "last used", "scene")
         print_table(header, rows, numbers_from=len(header))
-    click.echo(f"{len(entries)} scene(s), {total / 1e6:.1f} MB in {cache_folder()}")
+    click.echo(
+        f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in "
+        f"{cache_folder()}"
+    )
 
 
 @cache.command("clear")
 @_json
 def clear_command(as_json: bool) -> None:
     """Remove all that is kept; it is built again when it is needed."""
-    from geofovea.tiling.level_cache import cache_folder, clear_cache
+    from geofovea.tiling.cache_folder import cache_folder
+    from geofovea.tiling.cache_upkeep import clear_cache
 
     scenes, size = clear_cache()
     if as_json:

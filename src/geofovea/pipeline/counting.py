@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from geofovea.pipeline.answer import confidence_of
-from geofovea.pipeline.host import Generation, Speaker
+from geofovea.pipeline.host import Generation, Host
 from geofovea.regionfocus.allocation import even_shares, reduce_look
 from geofovea.regionfocus.concentration import look_at
 from geofovea.regionfocus.descent import Descent
@@ -64,7 +64,7 @@ class Counted:
 
 
 def count_by_groups(
-    host: Speaker, question: str, shown: Descent, budget_tokens: int, reduction: Reduction
+    host: Host, question: str, shown: Descent, budget_tokens: int, reduction: Reduction
 ) -> Counted | None:
     """Ask for a number once for each group of touching tiles of the finest level, and add up.
 

@@ -105,6 +105,12 @@ class DecoderRun:
         self._next = 0
         self._is_eager = _kernel(decoder.config) == "eager"
 
+    @property
+    def vision_lengths(self) -> tuple[int, ...]:
+        """Vision tokens that ran through each layer in the prefill."""
+        text = self.lengths[0] - self._count if self.lengths else 0
+        return tuple(length - text for length in self.lengths)
+
     @torch.inference_mode()
     def advance(self, embedded: Tensor) -> Tensor:
         """Run the prompt ``(1, s, d)``, or later one token ``(1, 1, d)``, through all layers.

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.row_attention import merged_rotary, row_logits
+from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
 
-__all__ = ["PlainRun", "last_row_logits"]
+__all__ = ["PlainRun", "PrunedRun", "last_row_logits"]
 
 
 class PlainRun:
@@ -64,6 +66,52 @@ class PlainRun:
         self._next += count
         states: Tensor = output.last_hidden_state
         return states
+
+
+class PrunedRun:
+    """One prompt with compact positions of one axis, of which layers drop vision tokens."""
+
+    def __init__(
+        self, decoder: Any, sequence: PromptSequence, levels: Tensor, reduction: DecoderReduction
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            decoder: The text model.
+            sequence: The prompt.
+            levels: int64 (n,), level of each vision token.
+            reduction: What drops them.
+        """
+        visual = sequence.visual.cpu()
+        first, count = (int(visual[0]), int(visual[-1] - visual[0]) + 1) if len(visual) else (0, 0)
+        # words between tiles lie in the image for the run, and are never dropped
+        protected = torch.ones(count, dtype=torch.bool)
+        protected[visual - first] = False
+        level_of_place = torch.zeros(count, dtype=torch.int64)
+        level_of_place[visual - first] = levels
+        self._words = int(protected.sum())
+        self._sequence = sequence
+        self._run = DecoderRun(
+            decoder,
+            reduction=reduction,
+            first=first,
+            count=count,
+            levels=level_of_place,
+            protected=protected if self._words else None,
+        )
+
+    def prefill(self) -> Tensor:
+        """Run the prompt; the last token's final state, ``(1, d)``."""
+        return self._run.advance(self._sequence.embedded)
+
+    def advance(self, embedded: Tensor) -> Tensor:
+        """Run one token ``(1, 1, d)`` of the answer; its final state, ``(1, d)``."""
+        return self._run.advance(embedded)
+
+    @property
+    def vision_lengths(self) -> tuple[int, ...]:
+        """Vision tokens that ran through each layer in the prefill."""
+        return tuple(length - self._words for length in self._run.vision_lengths)
 
 
 def last_row_logits(decoder: Any, layer: int, sequence: PromptSequence) -> Tensor:

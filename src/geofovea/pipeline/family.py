@@ -56,7 +56,6 @@ class Family:
         newline: A learnt vector ``(d,)`` that ends every tile, or None.
         tile_size: Side of its tiles in pixels.
         grid: ``(rows, columns)`` of the tokens of one tile, before any pooling.
-        has_class_token: Its vision tower has one, so reductions that read its attention apply.
         deep: Decoder layers that get features of their own for each token (DeepStack).
     """
 
@@ -76,7 +75,6 @@ class Family:
     newline: Tensor | None = None
     tile_size: int
     grid: tuple[int, int]
-    has_class_token: bool = False
     deep: int = 0
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +14,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom", "Speaker"]
+__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,21 @@ class Capabilities:
         attention: Its last-prompt-token attention can be read, so it can focus by itself.
         domain: What its training covered, ``"general"`` or ``"synthetic"``.
         context: The longest sequence in tokens that its positions were made for.
-        class_token: Its vision tower has a class token, whose attention some reductions read.
         positions: The policy of its position ids; see `geofovea.pipeline.positions`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
+        region_focus: It brings a region focus module, so ``focus="rfm"`` works.
+        signals: Fields of a `TokenContext` that it can give beyond its tokens.
+        stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
     """
 
     attention: bool
     domain: str
     context: int
-    class_token: bool = False
     positions: str = "compact"
     choices: bool = False
+    region_focus: bool = False
+    signals: frozenset[str] = frozenset()
+    stages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,14 @@ class Generation:
         log_probabilities: Of each generated token of the text, natural logarithm; for a choice,
             of that choice among all.
         choices: Log-probability of each answer that it could choose from, in their order.
+        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
+            dropped on the way; else empty. Answers are equal whatever it says.
     """
 
     text: str
     log_probabilities: tuple[float, ...]
     choices: tuple[float, ...] = ()
+    tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
 
 
 @runtime_checkable
@@ -102,12 +109,4 @@ class HostWithRoom(Protocol):
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of at most so many tiles that fit beside a question; maybe negative."""
-        ...
-
-
-class Speaker(Protocol):
-    """What answers: a host, or one that is held to some choices."""
-
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
-        """See ``Host.generate``."""
         ...

@@ -28,7 +28,7 @@ from geofovea.pipeline.embedded import ModelShape
 from geofovea.pipeline.token_places import token_places
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["Lesson", "LessonPlan", "lessons"]
+__all__ = ["Lesson", "LessonPlan", "lessons", "tiles_around"]
 
 _SHARE_OF_COARSE_CROWDS = 0.15
 _SHARE_OF_WHOLE_TILES = 0.7
@@ -319,21 +319,22 @@ def _choose_tiles(
     groups = [[pyramid.overview]] if plan.overview else []
     base = pyramid.base_level
     if plan.base_tiles:
-        groups.append(_tiles_around(rng, pyramid, base, site.pad, plan.base_tiles))
+        groups.append(tiles_around(rng, pyramid, base, site.pad, plan.base_tiles))
     coarse = list(range(1, base if plan.base_tiles else base + 1))
     levels = sorted(rng.sample(coarse, plan.coarse_levels), reverse=True)
     for level in levels:
-        groups.append(_tiles_around(rng, pyramid, level, site.pad, plan.coarse_tiles))
+        groups.append(tiles_around(rng, pyramid, level, site.pad, plan.coarse_tiles))
     if distracted:
         groups.append(_fill([], rng, pyramid, 0, site.box, plan.native_tiles))
     else:
-        groups.append(_tiles_around(rng, pyramid, 0, site.pad, plan.native_tiles))
+        groups.append(tiles_around(rng, pyramid, 0, site.pad, plan.native_tiles))
     return groups
 
 
-def _tiles_around(
+def tiles_around(
     rng: random.Random, pyramid: Pyramid, level: int, box: Box, count: int
 ) -> list[Tile]:
+    """Up to ``count`` tiles of a level that show a box, filled up with others; reading order."""
     showing = pyramid.tiles_over(level, box)
     chosen = rng.sample(showing, min(count, len(showing)))
     return _fill(chosen, rng, pyramid, level, box, count)

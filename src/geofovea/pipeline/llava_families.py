@@ -25,7 +25,12 @@ _TEMPLATES = {
 
 
 class LlavaFamily(Family):
-    """LLaVA-1.5 and its kin; the embedded model is one of them."""
+    """LLaVA-1.5 and its kin; the embedded model is one of them.
+
+    Attributes:
+        is_clip: Its vision tower is a stock CLIP model, which can be heard and run by layers.
+        feature_layer: The hidden state of the tower that becomes tokens.
+    """
 
     model_type = "llava"
     model_class = "LlavaForConditionalGeneration"
@@ -41,8 +46,9 @@ class LlavaFamily(Family):
         strategy = self.config.vision_feature_select_strategy
         if not isinstance(layer, int):
             raise ModelError(f"only one vision_feature_layer is supported, this model has {layer}")
-        self.has_class_token = vision.model_type == "clip_vision_model"
-        if strategy != ("default" if self.has_class_token else "full"):
+        self.is_clip = vision.model_type == "clip_vision_model"
+        self.feature_layer = layer
+        if strategy != ("default" if self.is_clip else "full"):
             raise ModelError(
                 f"the vision_feature_select_strategy {strategy!r} does not fit a "
                 f"{vision.model_type}: 'default' drops the class token, 'full' is for towers "
@@ -54,15 +60,37 @@ class LlavaFamily(Family):
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, without the class token."""
-        layer = self.config.vision_feature_layer
+        return self.project(self.patches(images))
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Patches ``(k, n, d)`` of the feature layer, without the class token."""
+        layer = self.feature_layer
         # a CLIP tower's last hidden state has no final norm: it is also the last hidden_states
-        is_last = layer == -1 and self.has_class_token
+        is_last = layer == -1 and self.is_clip
         output = self.vision(images, output_hidden_states=not is_last)
-        features = output.last_hidden_state if is_last else output.hidden_states[layer]
-        if self.has_class_token:
-            features = features[:, 1:]
-        tokens: Tensor = self.model.model.multi_modal_projector(features)
+        features: Tensor = output.last_hidden_state if is_last else output.hidden_states[layer]
+        return features[:, 1:] if self.is_clip else features
+
+    def project(self, patches: Tensor) -> Tensor:
+        """Patches as the decoder gets them."""
+        tokens: Tensor = self.model.model.multi_modal_projector(patches)
         return tokens
+
+    def layers_run(self) -> int:
+        """Encoder layers up to the feature layer.
+
+        Raises:
+            ModelError: If there are none.
+        """
+        depth = self.config.vision_config.num_hidden_layers
+        layer = self.feature_layer
+        count = layer if layer >= 0 else depth + 1 + layer
+        if count < 1:
+            raise ModelError(
+                "this model's tokens are embeddings of pixels, which no encoder layer has seen: "
+                "choose a reduction that reads features and scores only, such as divprune"
+            )
+        return int(count)
 
 
 class LlavaNextFamily(LlavaFamily):

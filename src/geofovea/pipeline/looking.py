@@ -178,7 +178,7 @@ class Looker:
         if not self.host.capabilities.attention:
             raise ModelError(
                 f"{self.host.name} exposes no attention to focus with; choose one of "
-                + ("rfm, " if isinstance(self.host, HasRegionFocus) else "")
+                + ("rfm, " if self.host.capabilities.region_focus else "")
                 + "overview, uniform, full"
             )
 
@@ -190,10 +190,10 @@ class Looker:
 
     def _region_focus(self, question: str) -> Focus:
         host = self.host
-        if not isinstance(host, HasRegionFocus):
+        if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
             raise ModelError(
-                f"{host.name} brings no region focus module for focus='rfm'; choose attention, or "
-                "name a published model with --model"
+                f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
+                "make one with geofovea distill, or name a published model with --model"
             )
 
         def score(tokens: TokenSet) -> Tensor:

@@ -8,7 +8,9 @@ hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,18 @@ from torch import Tensor
 
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import choice_instruction, letter_scores, word_scores
-from geofovea.pipeline.decoder_pruning import DecoderRun
-from geofovea.pipeline.decoding import PlainRun, last_row_logits
-from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
+from geofovea.pipeline.decoding import PlainRun, PrunedRun, last_row_logits
+from geofovea.pipeline.device_memory import enough_memory
+from geofovea.pipeline.distilled_focus import DistilledFocus, load_focus
+from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
 from geofovea.pipeline.family import Family
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
 from geofovea.pipeline.prompt_words import PromptWords
 from geofovea.pipeline.token_places import token_places
+from geofovea.pipeline.vision_part import VisionPart
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
@@ -36,7 +41,7 @@ __all__ = ["SCENE_POSITION_FILE", "LvlmHost"]
 
 SCENE_POSITION_FILE = "scene_position.safetensors"
 _MOST_ANSWER_TOKENS = 16
-_TILES_AT_ONCE = 16
+_OF_TEXT = frozenset({"text_embeds", "text_similarity"})
 _WHAT_HELPS = "set a smaller token budget, load it with another dtype, or use a larger device"
 
 
@@ -81,6 +86,8 @@ class LvlmHost:
                 f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
                 f"the model needs {(text.hidden_size, 3)}"
             )
+        self._vision = VisionPart(family, settings, rows // pool)
+        is_plain = family.axes == 1 and not family.deep and policy == "compact"
         self.name = name
         self.tile_size = family.tile_size
         self.grid = (rows // pool, cols // pool)
@@ -89,11 +96,16 @@ class LvlmHost:
             attention=settings.focus_layer < text.num_hidden_layers,
             domain=settings.domain,
             context=text.max_position_embeddings,
-            class_token=family.has_class_token,
             positions=policy,
             choices=True,
+            signals=self._vision.signals | {"entropy"} | (frozenset() if family.deep else _OF_TEXT),
+            stages=self._vision.stages | ({"decoder_layer"} if is_plain else frozenset()),
         )
+        self.focus_layer: int = settings.focus_layer
+        self._focus_folder: Path | None = None
+        self._region_focus: DistilledFocus | None = None
         self._family = family
+        self._is_plain = is_plain
         self._model = family.model
         self._decoder = family.decoder
         self._tokenizer = tokenizer
@@ -112,7 +124,6 @@ class LvlmHost:
             family.newline,
             self._embed,
         )
-        self._batch = ShrinkingBatch(_TILES_AT_ONCE)
         self._dtype = self._model.get_input_embeddings().weight.dtype
         self._stop = self._stop_ids()
 
@@ -123,28 +134,23 @@ class LvlmHost:
         Raises:
             ModelError: If not even one tile fits into the memory of the device.
         """
-        tokens = self._batch.run(
-            len(pixels),
-            lambda some: self._encode_some(pixels[some]),
-            "not even one tile can be encoded; load it with another dtype or use a larger device",
-        )
+        return self._placed(self._vision.encode(pixels), tiles, pyramid)
+
+    @torch.inference_mode()
+    def encode_planned(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
+    ) -> EncodedTiles:
+        """See ``PlannedEncoder``."""
+        encoded = self._vision.encode_planned(pixels, plan)
+        return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
+
+    def _placed(self, tokens: Tensor, tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Tokens (k, g², d) with their places in the scene added, where the model knows of any."""
         if self._scene_position is None:
             return tokens
         places = np.stack([token_places(pyramid, tile, self.grid[0]) for tile in tiles])
         placed = torch.from_numpy(places).to(tokens.device) @ self._scene_position.T
         return tokens + placed.to(tokens.dtype)
-
-    def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
-        weight = next(self._family.vision.parameters())
-        as_pixels = {"device": weight.device, "dtype": torch.float32}
-        mean = torch.tensor(self._settings.image_mean, **as_pixels) * 255
-        std = torch.tensor(self._settings.image_std, **as_pixels) * 255
-        images = torch.from_numpy(pixels).to(weight.device).float()
-        images = ((images - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
-        tokens = self._family.encode(images)
-        (rows, cols), pool = self.grid, self._settings.pool
-        pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
-        return pooled.flatten(1, 2)
 
     @torch.inference_mode()
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
@@ -167,6 +173,53 @@ class LvlmHost:
                 for group in groups
             ]
         return torch.cat(logits, dim=1).softmax(-1).mean(0).cpu()
+
+    @property
+    def decoder(self) -> Any:
+        """The text model; see ``OpenDecoder``."""
+        return self._decoder
+
+    @torch.no_grad()
+    def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
+        """The embedded prompt; see ``OpenDecoder``.
+
+        Raises:
+            ModelError: If words stand between its tiles, or its positions are not 0 … s − 1.
+        """
+        sequence = self._prompt(question, tokens)
+        visual = sequence.visual.tolist()
+        if not self._is_plain or visual[-1] - visual[0] != len(visual) - 1:
+            raise ModelError(
+                f"a region focus module reads prompts with compact positions and nothing between "
+                f"tiles, and those of {self.name} are others: focus by attention"
+            )
+        # a clone of what inference mode made may be learnt from
+        return DecoderInput(sequence.embedded.clone(), visual[0], len(visual))
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and the map of places; see ``OpenDecoder``."""
+        yield from self._model.named_parameters()
+        if self._scene_position is not None:
+            yield SCENE_POSITION_FILE, self._scene_position
+
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the region focus module in a folder; it is loaded when it is first asked for."""
+        self._focus_folder, self._region_focus = folder, None
+        self.capabilities = replace(self.capabilities, region_focus=True)
+
+    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """What its region focus module gives each of n tokens, float32 (n,), sum 1.
+
+        Raises:
+            ModelError: If it has none, or one that was made from other weights.
+        """
+        if self._focus_folder is None:
+            raise ModelError(f"{self.name} brings no region focus module: run geofovea distill")
+        given = self.decoder_input(question, tokens)
+        if self._region_focus is None:
+            module, _ = load_focus(self._focus_folder, self)
+            self._region_focus = module.to(given.embeds.device)
+        return self._region_focus.scores([given])[0]
 
     @torch.inference_mode()
     def generate(
@@ -193,9 +246,11 @@ class LvlmHost:
         sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
         plain = PlainRun(self._decoder, sequence)
         first, advance = plain.prefill, plain.advance
+        pruned: PrunedRun | None = None
         if reduction is not None and tokens is not None:
-            pruned = self._pruned_run(sequence, tokens, reduction)
-            first, advance = (lambda: pruned.advance(sequence.embedded)), pruned.advance
+            self._check_pruned()
+            pruned = PrunedRun(self._decoder, sequence, tokens.levels, reduction)
+            first, advance = pruned.prefill, pruned.advance
             if choices and not letters:
                 raise ModelError(
                     f"{self.name} has no letters to choose by, and its decoder cannot score words "
@@ -204,8 +259,15 @@ class LvlmHost:
         with enough_memory(_WHAT_HELPS):
             state = first()
             if choices:
-                return self._chosen(state, plain, choices, letters)
-            return self._greedy(state, advance)
+                said = self._chosen(state, plain, choices, letters)
+            else:
+                said = self._greedy(state, advance)
+        return replace(said, tokens_by_layer=pruned.vision_lengths) if pruned else said
+
+    @torch.inference_mode()
+    def question_embeds(self, question: str) -> Tensor:
+        """See ``PlannedEncoder``; of the question alone, without template and instruction."""
+        return self._embed(self._words.word_ids(self._words.plain(question)))
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
@@ -269,30 +331,13 @@ class LvlmHost:
         letters = [self._words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
         return letters if all(letters) else []
 
-    def _pruned_run(
-        self, sequence: PromptSequence, tokens: TokenSet, reduction: DecoderReduction
-    ) -> DecoderRun:
-        if self._family.axes != 1 or sequence.deep is not None or self._layout.policy != "compact":
+    def _check_pruned(self) -> None:
+        if not self._is_plain:
             raise ModelError(
                 f"a reduction inside the decoder needs compact positions of one axis; "
                 f"{self.name} has {self._layout.policy} ones of {self._family.axes}: choose a "
                 "reduction that acts before the decoder"
             )
-        visual = sequence.visual.cpu()
-        first, count = (int(visual[0]), int(visual[-1] - visual[0]) + 1) if len(visual) else (0, 0)
-        # words between tiles lie in the image for the run, and are never dropped
-        protected = torch.ones(count, dtype=torch.bool)
-        protected[visual - first] = False
-        levels = torch.zeros(count, dtype=torch.int64)
-        levels[visual - first] = tokens.levels
-        return DecoderRun(
-            self._decoder,
-            reduction=reduction,
-            first=first,
-            count=count,
-            levels=levels,
-            protected=protected if bool(protected.any()) else None,
-        )
 
     def _prompt(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import torch
 
 from geofovea.regionfocus.descent import LevelLook
 
-__all__ = ["MemoryStop", "peak_rss_mb"]
+__all__ = ["MemoryStop", "peak_rss_mb", "peak_rss_since", "reset_peak_rss"]
 
 _PAGES = Path("/proc/self/statm")
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
 _MIB = 2**20
 
 
@@ -29,6 +32,27 @@ def _rss_mib() -> float:
     if _PAGES.exists():
         return int(_PAGES.read_text().split()[1]) * resource.getpagesize() / _MIB
     return peak_rss_mb() * 1e6 / _MIB
+
+
+def reset_peak_rss() -> float:
+    """Forget the peak so far, where the system can (Linux), and give what is resident, in MB."""
+    # 5 resets the high-water mark of the resident memory and nothing else: proc(5)
+    with suppress(OSError):
+        _CLEAR.write_text("5")
+    return _rss_mib() * _MIB / 1e6
+
+
+def peak_rss_since(before_mb: float) -> float:
+    """How far resident memory rose above ``before_mb`` since `reset_peak_rss`, in MB, at least 0.
+
+    Where the system cannot forget a peak, it is that of the process so far.
+    """
+    peak = peak_rss_mb()
+    with suppress(OSError, StopIteration):
+        lines = _STATUS.read_text(encoding="ascii").splitlines()
+        mark = next(line for line in lines if line.startswith("VmHWM:"))
+        peak = int(mark.split()[1]) * 1024 / 1e6
+    return max(0.0, peak - before_mb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.distilled_focus import FOCUS_FILE
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.family import Family
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
@@ -50,7 +51,10 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> LvlmHo
     family = kind(model.eval(), settings.tile_size)
     device = model.get_input_embeddings().weight.device
     position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
-    return LvlmHost(name, family, tokenizer, settings, position)
+    host = LvlmHost(name, family, tokenizer, settings, position)
+    if (Path(name) / FOCUS_FILE).is_file():
+        host.use_region_focus(Path(name))
+    return host
 
 
 def _family(name: str, config: dict[str, Any]) -> type[Family]:

@@ -31,7 +31,6 @@ class InternVLFamily(Family):
         self.config = model.config
         self.decoder = model.model.language_model
         self.vision = model.model.vision_tower
-        self.has_class_token = True
         vision = self.config.vision_config
         self.tile_size = self._only_tile_size(tile_size, vision.image_size[0])
         if vision.image_size[0] != vision.image_size[1]:

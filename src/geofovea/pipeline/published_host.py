@@ -28,7 +28,7 @@ __all__ = ["HasRegionFocus", "PublishedHost", "load_published"]
 
 @runtime_checkable
 class HasRegionFocus(Protocol):
-    """A host that brings a region focus module."""
+    """A host that can bring a region focus module; its capabilities say whether it does."""
 
     def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
         """What the module gives each of n tokens, float32 ``(n,)``, sum 1."""
@@ -47,7 +47,7 @@ class PublishedHost:
         # the most that its own way of looking may need: 1 + 9 + 36 tiles, 1963 tokens
         self.default_budget = Budget(tiles=46, tokens=2048)
         self.capabilities = Capabilities(
-            attention=False, domain="general", context=model.parts.longest
+            attention=False, domain="general", context=model.parts.longest, region_focus=True
         )
 
     @torch.inference_mode()

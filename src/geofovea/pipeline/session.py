@@ -9,10 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from geofovea.datasets.scene_files import SYNTHETIC_MARK
 from geofovea.errors import ModelError, QuestionError, SceneError
@@ -24,32 +21,33 @@ from geofovea.pipeline.answer import (
     Look,
     confidence_of,
 )
-from geofovea.pipeline.answering import answer_from
-from geofovea.pipeline.choices import Choice, WithChoices, checked_choices
+from geofovea.pipeline.choices import Choice, checked_choices
 from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.host import Host
-from geofovea.pipeline.looking import Looker, Way
+from geofovea.pipeline.looking import Found, Looker, Way
 from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.published_answer import answer_as_published
 from geofovea.pipeline.published_host import PublishedHost
+from geofovea.pipeline.reduced_answer import Reducer, plan_encoding
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.stop_at import StopAt
-from geofovea.pipeline.token_cache import TokenCache, TokenEntry
+from geofovea.pipeline.tile_tokens import Gathered, TileTokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook
-from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.chain import make_chain
+from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT
-from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
 from geofovea.tiling.reader import TileReader
+from geofovea.tiling.region import Region
 from geofovea.tiling.scene import Scene
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
 
 MAX_QUESTION_LENGTH = 2000
-_CACHE_BYTES = 256 * 2**20
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -93,9 +91,7 @@ class SceneSession:
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
-        self._cache = TokenCache(_CACHE_BYTES)
-        self._empty: set[Tile] = set()
-        self._no_features: Tensor | None = None
+        self.tiles = TileTokens(host, self.reader)
         self._open_seconds = open_seconds + time.perf_counter() - started
 
     def ask(
@@ -111,6 +107,7 @@ class SceneSession:
         boxes: Sequence[Box] = (),
         concentrated: bool = True,
         choices: Sequence[str] = (),
+        region: Region | None = None,
     ) -> Answer:
         """Answer one question.
 
@@ -118,7 +115,9 @@ class SceneSession:
             question: In the words of the model.
             budget: What may be spent; the host's own default if None.
             focus: One of ``FOCUS_NAMES``.
-            reduction: One of ``REDUCTION_NAMES``.
+            reduction: What drops tokens: a name, or several with ``+`` between them, one for each
+                place (encoder, projected tokens, decoder), such as ``divprune+fastv:0.25``; see
+                ``parse_chain``.
             descent: One of ``DESCENT_NAMES``; ``published`` needs a published model and its own
                 focus, ``rfm``, and keeps tokens in its own way.
             route: One of ``ROUTE_NAMES``: how many places to look at closely; ``auto`` decides by
@@ -127,11 +126,13 @@ class SceneSession:
             boxes: Where the evidence is, for ``focus="oracle"``.
             concentrated: Whether fine tokens come from the best places alone, or from all.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
+            region: What alone is looked at; see ``restrict``. Not with ``published``.
 
         Raises:
             QuestionError: If the question is empty or too long, or the choices cannot be meant.
             BudgetError: If the budget cannot hold what the focus needs.
-            ModelError: If the focus or the reduction does not exist or fit the host.
+            ModelError: If the focus or the reduction does not exist or fit the host; the message
+                names what is missing and what would do.
             SceneError: If the scene shows nothing, or is damaged.
         """
         asked, options = _checked(question), checked_choices(choices)
@@ -142,21 +143,25 @@ class SceneSession:
                 f"{self.host.name} cannot score choices in this descent: list them in the question"
             )
         if descent == "published":
+            if region is not None:
+                raise ModelError(
+                    "descent='published' looks at whole images: within a region, choose another"
+                )
             return self._ask_as_published(asked, budget, focus, reduction, clock)
-        spent = _Spending()
-        chosen = make_reduction(reduction)
+        chain = make_chain(reduction)
+        gathered = Gathered(plan_encoding(self.host, [chain]))
         fitting, cut = fitting_budget(self.host, asked, budget, options)
-        speaker = WithChoices(self.host, options) if options else self.host
-        sure = stop.confident(speaker, asked, fitting, chosen) if stop else None
+        reducer = Reducer(self.host, chain, asked, self.tiles, gathered, options)
+        sure = stop.confident(reducer.host, asked, fitting, reducer.informed) if stop else None
         rules = stop.rules(sure) if stop else ()
-        encode: Encode = lambda tiles: self._encode(tiles, clock, spent)  # noqa: E731
-        looker = Looker(self.host, self.pyramid, encode, clock)
-        looked = looker.look(Way(focus, descent, route, rules, concentrated), asked, budget, boxes)
+        way = Way(focus, descent, route, rules, concentrated)
+        looked = self.look(
+            way, asked, gathered, budget=budget, boxes=boxes, region=region, clock=clock
+        )
         found = looked.descent
-        if not any(len(look.tokens) for look in found.looks):
-            raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
         with clock.stage("answer"):
-            said = answer_from(speaker, asked, looked, fitting, chosen, sure)
+            reduced = reducer.answer(asked, looked, fitting, sure)
+        said = reduced.said
         generation, kept = said.generation, said.kept
         self._open_seconds = 0.0
         # tiles that show nothing were read and found empty, not encoded
@@ -170,7 +175,7 @@ class SceneSession:
             levels=self.pyramid.top_level + 1,
             evidence=EvidenceList(self._evidence(found, kept), self.scene),
             cost=Cost(
-                tiles_read=spent.tiles_read,
+                tiles_read=gathered.tiles_read,
                 tiles_encoded=sum(encoded.values()),
                 tiles_by_level=encoded,
                 tokens_total=sum(len(look.tokens) for look in found.looks),
@@ -178,6 +183,8 @@ class SceneSession:
                 seconds=clock.seconds(),
                 peak_rss_mb=peak_rss_mb(),
                 budget=budget,
+                tokens_end=reduced.tokens_end,
+                reductions=reduced.stages,
             ),
             looks=tuple(self._look_record(look) for look in found.looks),
             warnings=(
@@ -190,6 +197,48 @@ class SceneSession:
             radiometry=self.reader.radiometry,
             choices=Choice.of(options, generation.choices),
         )
+
+    def tokens(self, tiles: Sequence[Tile]) -> TokenSet:
+        """Vision tokens of some tiles, each tile once; those that show nothing have none.
+
+        Raises:
+            SceneError: If no tile shows anything, or the scene is damaged.
+        """
+        return self.tiles.of(tiles, StageClock(), Gathered())
+
+    def look(
+        self,
+        way: Way,
+        question: str,
+        gathered: Gathered,
+        *,
+        budget: Budget,
+        boxes: Sequence[Box] = (),
+        region: Region | None = None,
+        clock: StageClock | None = None,
+    ) -> Found:
+        """Look for what answers a question, without answering it.
+
+        Args:
+            way: How to look.
+            question: In the words of the model.
+            gathered: Takes what was read and encoded, by its plan; see ``plan_encoding``.
+            budget: What may be spent.
+            boxes: Where the evidence is, for ``focus="oracle"``.
+            region: What alone is looked at; None for the whole scene.
+            clock: What counts the time.
+
+        Raises:
+            GeoFoveaError: As `ask` does.
+        """
+        clock = clock or StageClock()
+        encode: Encode = lambda tiles: self.tiles.of(tiles, clock, gathered)  # noqa: E731
+        if region is not None:
+            encode = restrict(encode, region, self.pyramid)
+        found = Looker(self.host, self.pyramid, encode, clock).look(way, question, budget, boxes)
+        if not any(len(look.tokens) for look in found.descent.looks):
+            raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
+        return found
 
     def _ask_as_published(
         self, question: str, budget: Budget, focus: str, reduction: str, clock: StageClock
@@ -228,48 +277,6 @@ class SceneSession:
             warnings=self._warnings(question, "published"),
             stopped="published",
             radiometry=self.reader.radiometry,
-        )
-
-    def _encode(self, tiles: Sequence[Tile], clock: StageClock, spent: _Spending) -> TokenSet:
-        """Tokens of some tiles: read and encoded, or remembered from an earlier question.
-
-        A tile that shows nothing is read, remembered as empty, and never encoded.
-        """
-        found: dict[Tile, TokenEntry] = {}
-        missing = []
-        for tile in tiles:
-            entry = self._cache.get(tile)
-            if entry is not None:
-                found[tile] = entry
-            elif tile not in self._empty:
-                missing.append(tile)
-        if missing:
-            with clock.stage("read"):
-                pictures = [self.reader.read(tile) for tile in missing]
-            spent.tiles_read += len(missing)
-            shown = [_shown_tokens(p.valid, p.valid_size, self.host.grid) for p in pictures]
-            self._empty |= {tile for tile, s in zip(missing, shown, strict=True) if not s.any()}
-            full = [i for i, tile in enumerate(missing) if tile not in self._empty]
-            if full:
-                with clock.stage("encode"):
-                    pixels = np.stack([pictures[i].rgb for i in full])
-                    features = self.host.encode(pixels, [missing[i] for i in full], self.pyramid)
-                self._no_features = features[:0].clone()
-                for i, feature in zip(full, features, strict=True):
-                    found[missing[i]] = TokenEntry(feature, torch.from_numpy(shown[i]))
-                    self._cache.put(missing[i], found[missing[i]])
-        entries = [found[tile] for tile in tiles if tile in found]
-        if self._no_features is None:
-            raise SceneError(
-                f"{self.scene.path} shows no valid pixel: there is nothing to look at; check its "
-                "nodata and mask with geofovea inspect"
-            )
-        return tokens_of_tiles(
-            torch.stack([e.features for e in entries]) if entries else self._no_features,
-            self.host.grid,
-            [tile for tile in tiles if tile in found],
-            self.pyramid,
-            torch.stack([e.shown for e in entries]) if entries else None,
         )
 
     def _evidence(self, descent: Descent, kept: TokenSet) -> list[Evidence]:
@@ -323,29 +330,3 @@ def _checked(question: str) -> str:
             "ask one thing at a time"
         )
     return asked
-
-
-def _shown_tokens(
-    valid: NDArray[np.bool_], valid_size: tuple[int, int], grid: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Which tokens of a tile show data on at least half of their part of the scene, row-major.
-
-    Args:
-        valid: (T, T), False on padding and missing pixels.
-        valid_size: ``(width, height)`` of the part on the scene.
-        grid: ``(rows, columns)`` of tokens.
-    """
-    width, height = valid_size
-    on_scene = np.zeros_like(valid)
-    on_scene[:height, :width] = True
-    shape = (grid[0], len(valid) // grid[0], grid[1], len(valid) // grid[1])
-    known = valid.reshape(shape).sum((1, 3))
-    possible = on_scene.reshape(shape).sum((1, 3))
-    shown: NDArray[np.bool_] = ((known * 2 >= possible) & (known > 0)).ravel()
-    return shown
-
-
-class _Spending:
-    """Counts that grow while one question is worked on."""
-
-    tiles_read: int = 0

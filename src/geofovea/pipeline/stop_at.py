@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError
 from geofovea.pipeline.answer import confidence_of
-from geofovea.pipeline.host import Generation, Speaker
+from geofovea.pipeline.host import Generation, Host
 from geofovea.regionfocus.allocation import keep_tokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, LevelLook
@@ -44,7 +44,7 @@ class StopAt:
             raise BudgetError(f"a stop needs a confidence in (0, 1], got {self.confidence!r}")
 
     def confident(
-        self, host: Speaker, question: str, budget: Budget, reduction: Reduction
+        self, host: Host, question: str, budget: Budget, reduction: Reduction
     ) -> ConfidentStop | None:
         """The rule that asks on the way, where one was wanted and the tokens allow it."""
         if self.confidence is None or budget.tokens < 2 * _PROBES:
@@ -75,7 +75,7 @@ class ConfidentStop:
         kept: What it was read from.
     """
 
-    host: Speaker
+    host: Host
     question: str
     threshold: float
     purse: int

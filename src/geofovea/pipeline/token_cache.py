@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from geofovea.tiling.pyramid import Tile
+from geofovea.regionfocus.reductions.tile_signals import TileSignals, signal_bytes
 
 __all__ = ["TokenCache", "TokenEntry"]
 
@@ -19,34 +20,52 @@ class TokenEntry:
     Attributes:
         features: Its vision tokens (n, d).
         shown: bool (n,), which of them show data.
+        signals: What else the encoder showed of it.
+        patches: Patches that entered the encoder, where it dropped some.
+        patches_left: Those that left it.
     """
 
     features: Tensor
     shown: Tensor
+    signals: TileSignals = field(default_factory=dict)
+    patches: int = 0
+    patches_left: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        return self.features.nbytes + signal_bytes(self.signals)
 
 
 class TokenCache:
-    """A least-recently-used cache, bounded in bytes of features."""
+    """A least-recently-used cache, bounded in bytes."""
 
     def __init__(self, limit_bytes: int) -> None:
         """Start empty."""
         self._limit = limit_bytes
         self._bytes = 0
-        self._entries: OrderedDict[Tile, TokenEntry] = OrderedDict()
+        self._entries: OrderedDict[Hashable, TokenEntry] = OrderedDict()
 
-    def get(self, tile: Tile) -> TokenEntry | None:
+    def get(self, key: Hashable) -> TokenEntry | None:
         """What is kept of a tile, or None."""
-        entry = self._entries.get(tile)
+        entry = self._entries.get(key)
         if entry is not None:
-            self._entries.move_to_end(tile)
+            self._entries.move_to_end(key)
         return entry
 
-    def put(self, tile: Tile, entry: TokenEntry) -> None:
-        """Keep a tile that is not kept yet, and forget the oldest ones beyond the limit."""
+    def put(self, key: Hashable, entry: TokenEntry) -> TokenEntry:
+        """Keep a tile, in place of what was kept of it, and forget the oldest beyond the limit.
+
+        Returns:
+            The entry as it is kept.
+        """
         # a slice of a batch would keep the whole batch alive
-        own = TokenEntry(entry.features.clone(), entry.shown)
-        self._entries[tile] = own
-        self._bytes += own.features.nbytes
+        own = replace(entry, features=entry.features.clone())
+        if (older := self._entries.pop(key, None)) is not None:
+            self._bytes -= older.nbytes
+        self._entries[key] = own
+        self._bytes += own.nbytes
         while self._bytes > self._limit and len(self._entries) > 1:
             _, oldest = self._entries.popitem(last=False)
-            self._bytes -= oldest.features.nbytes
+            self._bytes -= oldest.nbytes
+        return own

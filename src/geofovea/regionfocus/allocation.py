@@ -12,7 +12,7 @@ from torch import Tensor
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.concentration import look_at
 from geofovea.regionfocus.descent import Descent, LevelLook
-from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.informed import reduce_in_look
 from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.reductions.strided import Strided
 from geofovea.regionfocus.tokens import TokenSet
@@ -124,7 +124,7 @@ def reduce_look(look: LevelLook, count: int, reduction: Reduction) -> tuple[Toke
     if count:
         is_blind = look.is_flat and "scores" in reduction.requires
         choose = Strided() if is_blind else reduction
-        choice = choose.reduce(TokenContext.of(look.tokens, look.scores), count)
+        choice = reduce_in_look(choose, look, count)
         index, merged = choice.index, choice.features
     chosen = look.tokens.select(index)
     features = chosen if merged is None else replace(chosen, features=merged)

@@ -11,7 +11,7 @@ from torch import Tensor
 from geofovea.errors import GeometryError
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["TokenSet", "tokens_of_tiles"]
+__all__ = ["TokenSet", "cells_in_tiles", "tokens_of_tiles"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,3 +175,21 @@ def tokens_of_tiles(
         torch.arange(k).repeat_interleave(rows * cols)[keep],
         boxes_scene[keep],
     )
+
+
+def cells_in_tiles(tokens: TokenSet, grid: tuple[int, int], pyramid: Pyramid) -> Tensor:
+    """Place of each token in its tile, row-major, int64 ``(n,)``: undoes `tokens_of_tiles`.
+
+    Args:
+        tokens: n tokens.
+        grid: ``(rows, cols)`` of tokens in a tile.
+        pyramid: The pyramid that their tiles belong to.
+    """
+    rows, cols = grid
+    address = torch.tensor([(t.col, t.row) for t in tokens.tiles], dtype=torch.float64)
+    step = torch.tensor([[1 << t.level] for t in tokens.tiles], dtype=torch.float64)
+    # corners at the top left are never clipped
+    corners = tokens.boxes_scene[:, :2] / step.reshape(-1, 1)[tokens.tile_index]
+    within = corners / pyramid.tile_size - address.reshape(-1, 2)[tokens.tile_index]
+    places = (within * torch.tensor([cols, rows], dtype=torch.float64)).round().to(torch.int64)
+    return places[:, 1] * cols + places[:, 0]

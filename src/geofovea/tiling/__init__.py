@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from geofovea._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from geofovea.tiling.cache_upkeep import clear_cache, list_cache
     from geofovea.tiling.coordinates import (
         area_m2,
         crs_from_scene,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
         scene_from_crs,
     )
     from geofovea.tiling.inspection import Inspection, inspect_scene
-    from geofovea.tiling.level_cache import clear_cache, list_cache, prepare
+    from geofovea.tiling.level_cache import prepare
     from geofovea.tiling.level_files import LevelFiles, LevelLimits, way_in
     from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -63,8 +64,8 @@ _HOMES = {
     "scene_from_crs": "geofovea.tiling.coordinates",
     "Inspection": "geofovea.tiling.inspection",
     "inspect_scene": "geofovea.tiling.inspection",
-    "clear_cache": "geofovea.tiling.level_cache",
-    "list_cache": "geofovea.tiling.level_cache",
+    "clear_cache": "geofovea.tiling.cache_upkeep",
+    "list_cache": "geofovea.tiling.cache_upkeep",
     "prepare": "geofovea.tiling.level_cache",
     "LevelFiles": "geofovea.tiling.level_files",
     "LevelLimits": "geofovea.tiling.level_files",

@@ -30,6 +30,7 @@ from geofovea.tiling.source import Source
 __all__ = [
     "ALL_OVERVIEWS",
     "GDAL_CACHE_BYTES",
+    "check_checksums",
     "check_current",
     "close_handles",
     "gdal_settings",
@@ -165,6 +166,7 @@ def read_errors(source: Source) -> Iterator[None]:
             except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
                 if faults.error is not None:
                     raise faults.error from error
+                check_current(source)  # what was torn under our hands is not damaged
                 raise _read_error(source, _reason(error)) from error
         if faults.error is not None:
             raise faults.error
@@ -221,8 +223,12 @@ def open_dataset(source: Source, **options: object) -> Any:
 _whole: set[str] = set()
 
 
-def _check_checksums(source: Source) -> None:
-    """Read a PNG through once, before any pixel of it is used."""
+def check_checksums(source: Source) -> None:
+    """Read a PNG through once in this process, before any pixel of it is used.
+
+    Raises:
+        SceneReadError: If one of its checksums is wrong.
+    """
     if source.driver != "PNG" or source.identity in _whole:
         return
     with read_errors(source):
@@ -258,7 +264,9 @@ def _close(handle: Any) -> None:
         handle.close()
 
 
-def open_handle(source: Source, overview_level: int | None = None) -> Any:
+def open_handle(
+    source: Source, overview_level: int | None = None, *, for_pixels: bool = True
+) -> Any:
     """The calling thread's dataset of one image of a source.
 
     Args:
@@ -266,6 +274,7 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
         overview_level: Index of the overview, or None for the native image. The dataset shows that
             image alone: GDAL has no other overview to pick from, so a read is what was planned.
             ``ALL_OVERVIEWS`` shows the whole file.
+        for_pixels: Whether more is wanted than metadata. A PNG is read through once for that.
 
     Returns:
         A ``rasterio.DatasetReader`` that stays open for later reads on this thread. Do not close
@@ -281,8 +290,9 @@ def open_handle(source: Source, overview_level: int | None = None) -> Any:
     if handle is not None and not source.is_current:
         close_handles(source)
         check_current(source)
+    if for_pixels:
+        check_checksums(source)
     if handle is None:
-        _check_checksums(source)
         level = "NONE" if overview_level is None else f"{overview_level}only"
         options = {} if overview_level == ALL_OVERVIEWS else {"OVERVIEW_LEVEL": level}
         handle = handles[key] = open_dataset(source, **options)

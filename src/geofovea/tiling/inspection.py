@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.tiling.level_cache import are_prepared, cache_folder
+from geofovea.tiling.cache_folder import cache_folder
+from geofovea.tiling.level_cache import are_prepared
 from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile

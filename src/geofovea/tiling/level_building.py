@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
-from geofovea.tiling.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
 from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
@@ -30,7 +31,7 @@ from geofovea.tiling.source import Source, resolve_source
 from geofovea.tiling.validity import read_valid
 from geofovea.tiling.vips_copy import copy_with_vips
 
-__all__ = ["Watch", "build_level_files", "file_source"]
+__all__ = ["BuiltLevel", "Watch", "build_level_files", "file_source"]
 
 Watch = Callable[[float], None]
 """Takes the share that is done, in [0, 1]; may raise to end the build."""
@@ -39,7 +40,24 @@ _STRIP_BYTES = 48 * 2**20
 _THREADS = min(4, os.cpu_count() or 1)
 
 
-def build_level_files(scene: Scene, files: LevelFiles, folder: Path, watch: Watch) -> None:
+@dataclass(frozen=True, slots=True)
+class BuiltLevel:
+    """Where a level was written.
+
+    Attributes:
+        level: Its number.
+        name: The file, in the folder of the scene.
+        overview: Index of the overview in it, None for its native image.
+    """
+
+    level: int
+    name: str
+    overview: int | None = None
+
+
+def build_level_files(
+    scene: Scene, files: LevelFiles, folder: Path, watch: Watch
+) -> tuple[BuiltLevel, ...]:
     """Write all level files of a scene into an empty folder.
 
     Args:
@@ -48,25 +66,35 @@ def build_level_files(scene: Scene, files: LevelFiles, folder: Path, watch: Watc
         folder: Where; what is in it after an error is not to be used.
         watch: Is told how far it is, a few times a second.
 
+    Returns:
+        Where each level lies.
+
     Raises:
         SceneReadError: If the scene is damaged, or changes meanwhile.
         OutputError: If a file cannot be written.
     """
     work = _Work(scene, files, watch)
+    check_checksums(scene.source)
     with gdal_settings():
-        previous = scene.source
-        level = "NONE" if files.base_overview is None else f"{files.base_overview}only"
-        for image in files.images:
+        built = _copied_by_vips(scene, files, folder, work)
+        previous, level = scene.source, "NONE"
+        if files.base_overview is not None:
+            level = f"{files.base_overview}only"
+        if built:
+            previous = file_source(folder / built[-1].name)
+            level = "NONE" if built[-1].overview is None else f"{built[-1].overview}only"
+        for image in files.images[len(built) :]:
             path = folder / image.name
-            is_first = image is files.images[0]
-            if not (is_first and _copied_by_vips(scene, files, image, path, work)):
-                with open_dataset(previous, OVERVIEW_LEVEL=level) as dataset:
-                    _write_level(work, dataset, image, path, previous, is_first=is_first)
+            with open_dataset(previous, OVERVIEW_LEVEL=level) as dataset:
+                is_first = image is files.images[0]
+                _write_level(work, dataset, image, path, previous, is_first=is_first)
+            built.append(BuiltLevel(image.level, image.name))
             previous, level = file_source(path), "NONE"
     if not scene.source.is_current:
         raise SceneReadError(
             f"{scene.path!r} changed while its level files were built; open the scene again"
         )
+    return tuple(built)
 
 
 def file_source(path: Path) -> Source:
@@ -110,16 +138,20 @@ class _Work:
         self._watch(min(1.0, (self._done + pixels) / self._total))
 
 
-def _copied_by_vips(
-    scene: Scene, files: LevelFiles, image: LevelImage, path: Path, work: _Work
-) -> bool:
+def _copied_by_vips(scene: Scene, files: LevelFiles, folder: Path, work: _Work) -> list[BuiltLevel]:
+    """The native image, and as many levels as libvips makes like GDAL, in one file."""
     if files.builder != "pyvips":
-        return False
-    pixels = image.width * image.height
-    is_copied = copy_with_vips(scene, path, lambda share: work.show(share * pixels))
-    if is_copied:
-        work.advance(pixels)
-    return is_copied
+        return []
+    first = files.images[0]
+    pixels = work.pixels_before(first)
+    count = copy_with_vips(scene, folder / first.name, lambda share: work.show(share * pixels))
+    held = files.images[:count]
+    for image in held:
+        work.advance(work.pixels_before(image))
+    return [
+        BuiltLevel(image.level, first.name, None if image is first else index - 1)
+        for index, image in enumerate(held)
+    ]
 
 
 def _write_level(

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from geofovea.errors import (
     DiskSpaceError,
@@ -26,30 +24,49 @@ from geofovea.errors import (
     OutputError,
     SceneError,
 )
-from geofovea.tiling.level_building import build_level_files, file_source
+from geofovea.tiling.cache_folder import (
+    ASIDE,
+    CACHE_VARIABLE,
+    cache_limit_bytes,
+    levels_folder,
+    note_use,
+    read_record,
+    record_path,
+    remove_folder,
+)
+from geofovea.tiling.cache_upkeep import make_room
+from geofovea.tiling.level_building import BuiltLevel, build_level_files, file_source
 from geofovea.tiling.level_files import LevelFiles, LevelLimits
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source
 
 __all__ = [
-    "CacheEntry",
+    "PreparedLevel",
     "PreparedLevels",
     "Progress",
     "are_prepared",
-    "cache_folder",
-    "clear_cache",
-    "list_cache",
     "prepare",
 ]
-
-CACHE_VARIABLE = "GEOFOVEA_CACHE_DIR"
 
 Progress = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Given a title, a context whose value takes the share that is done, in [0, 1]."""
 
-_FORMAT = 1  # counts up when the same source gives other level files
-_RECORD = "record.json"
-_ASIDE = "building-"
+_FORMAT = 2  # counts up when the same source gives other level files
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLevel:
+    """A level that can be opened.
+
+    Attributes:
+        level: Its number.
+        source: Its file.
+        overview: Index of the overview in that, None for its native image.
+    """
+
+    level: int
+    source: Source
+    overview: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,64 +75,31 @@ class PreparedLevels:
 
     Attributes:
         folder: Where they lie.
-        sources: Level and file of each.
+        images: Where each level lies.
     """
 
     folder: Path
-    sources: tuple[tuple[int, Source], ...]
+    images: tuple[PreparedLevel, ...]
 
     @property
     def is_current(self) -> bool:
         """Whether all files are still as they were built."""
-        return all(source.is_current for _, source in self.sources)
+        return all(source.is_current for source in {image.source for image in self.images})
 
-    def source(self, level: int) -> Source:
-        """The file of one level.
+    def image(self, level: int) -> PreparedLevel:
+        """Where one level lies.
 
         Raises:
             GeometryError: If there is none.
         """
-        for number, source in self.sources:
-            if number == level:
-                return source
+        for image in self.images:
+            if image.level == level:
+                return image
         raise GeometryError(f"there is no level file {level} in {self.folder}")
 
     def discard(self) -> None:
         """Make sure that the files are built again when they are next needed."""
-        (self.folder / _RECORD).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
-    """What is kept of one scene.
-
-    Attributes:
-        scene: Absolute path of the scene's file.
-        folder: Where the level files lie.
-        levels: Which levels there are.
-        bytes: Size of all files.
-        builder: What made them.
-        built: When, in seconds since 1970.
-        state: ``current``; ``stale``, for another state of the scene's file; or ``damaged``.
-    """
-
-    scene: str
-    folder: str
-    levels: tuple[int, ...]
-    bytes: int
-    builder: str
-    built: float
-    state: str
-
-
-def cache_folder() -> Path:
-    """``$GEOFOVEA_CACHE_DIR``, else the folder for caches of this user and system."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("geofovea", appauthor=False))
+        record_path(self.folder).unlink(missing_ok=True)
 
 
 def are_prepared(scene: Scene) -> bool:
@@ -129,7 +113,9 @@ def prepare(
 ) -> PreparedLevels | None:
     """Make sure that the level files of a scene are there.
 
-    The first caller builds them; others, in this or another process, wait for it.
+    The first caller builds them; others, in this or another process, wait for it. After a build,
+    level files that were not wanted for the longest time are removed, where all together exceed
+    ``cache_limit_bytes()``.
 
     Args:
         scene: The scene.
@@ -142,7 +128,7 @@ def prepare(
     Raises:
         LevelBuildError: If the scene is too large or the build takes too long.
         DiskSpaceError: If the disk has too little space.
-        OutputError: If the cache cannot be written.
+        OutputError: If the cache cannot be written, or its size limit is no number.
         SceneReadError: If the scene is damaged or has changed.
     """
     files = scene.level_files
@@ -151,49 +137,16 @@ def prepare(
     folder = _folder_of(scene, files)
     found = _found(folder, files)
     if found is not None:
+        note_use(folder)
         return found
-    limits = limits or LevelLimits()
+    limits, limit_bytes = limits or LevelLimits(), cache_limit_bytes()
     _check_pixels(scene, limits)
     with _locked(folder, limits):
         found = _found(folder, files)  # another one may have built them meanwhile
         if found is None:
             found = _built(scene, files, folder, limits, progress)
+    make_room(limit_bytes, keep=folder)
     return found
-
-
-def list_cache() -> list[CacheEntry]:
-    """All that is kept, largest first."""
-    entries = [_entry(path.parent) for path in sorted(_levels_folder().glob(f"*/{_RECORD}"))]
-    return sorted((e for e in entries if e is not None), key=lambda entry: -entry.bytes)
-
-
-def clear_cache() -> tuple[int, int]:
-    """Remove all level files that no process is building.
-
-    Returns:
-        How many scenes and how many bytes were removed.
-
-    Raises:
-        OutputError: If something cannot be removed.
-    """
-    from filelock import FileLock, Timeout
-
-    scenes, size = 0, 0
-    for lock_path in sorted(_levels_folder().glob("*.lock")):
-        folder = lock_path.with_suffix("")
-        try:
-            with FileLock(lock_path, timeout=0):
-                size += _bytes_in(folder)
-                scenes += folder.is_dir()
-                for path in (folder, *_levels_folder().glob(f"{_ASIDE}{folder.name}-*")):
-                    _remove(path)
-        except Timeout:
-            continue
-    return scenes, size
-
-
-def _levels_folder() -> Path:
-    return cache_folder() / "levels"
 
 
 def _folder_of(scene: Scene, files: LevelFiles) -> Path:
@@ -206,36 +159,27 @@ def _folder_of(scene: Scene, files: LevelFiles) -> Path:
         "files": asdict(files),
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return _levels_folder() / digest[:32]
+    return levels_folder() / digest[:32]
 
 
 def _found(folder: Path, files: LevelFiles) -> PreparedLevels | None:
     """The files of a folder, if each is there and exactly as it was built."""
-    record = _record(folder)
+    record = read_record(folder)
     if record is None:
         return None
-    sources = []
-    for image in files.images:
-        built = record["files"].get(image.name)
-        if built is None:
-            return None
-        try:
-            source = file_source(folder / image.name)
-        except SceneError:
-            return None
-        if (source.size_bytes, source.mtime_ns) != (built["bytes"], built["mtime_ns"]):
-            return None
-        sources.append((image.level, source))
-    return PreparedLevels(folder, tuple(sources))
-
-
-def _record(folder: Path) -> dict[str, Any] | None:
+    sources: dict[str, Source] = {}
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        sizes = [(int(f["bytes"]), int(f["mtime_ns"])) for f in record["files"].values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        for name, built in record["files"].items():
+            sources[name] = source = file_source(folder / name)
+            if (source.size_bytes, source.mtime_ns) != (built["bytes"], built["mtime_ns"]):
+                return None
+        placed = [BuiltLevel(*place) for place in record["places"]]
+        images = tuple(PreparedLevel(p.level, sources[p.name], p.overview) for p in placed)
+    except (SceneError, KeyError, TypeError):
         return None
-    return record if sizes and all(size > 0 for size, _ in sizes) else None
+    if [image.level for image in images] != [image.level for image in files.images]:
+        return None
+    return PreparedLevels(folder, images)
 
 
 def _check_pixels(scene: Scene, limits: LevelLimits) -> None:
@@ -276,14 +220,14 @@ def _built(
     scene: Scene, files: LevelFiles, folder: Path, limits: LevelLimits, progress: Progress | None
 ) -> PreparedLevels:
     """Build under the lock: what lies about aside was left by a build that was killed."""
-    for leftover in folder.parent.glob(f"{_ASIDE}{folder.name}-*"):
-        _remove(leftover)
+    for leftover in folder.parent.glob(f"{ASIDE}{folder.name}-*"):
+        remove_folder(leftover)
     _check_space(scene, files, folder, limits)
     started = time.monotonic()
     deadline = started + limits.seconds
     title = f"level files of {Path(scene.path).name}"
     try:
-        aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{folder.name}-", dir=folder.parent))
+        aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise OutputError(f"{folder.parent} cannot be written: {error.strerror}") from error
     try:
@@ -297,14 +241,14 @@ def _built(
                     )
                 show(share)
 
-            build_level_files(scene, files, aside, watch)
-        _write_record(scene, files, aside, time.monotonic() - started)
-        _remove(folder)
+            built = build_level_files(scene, files, aside, watch)
+        _write_record(scene, files, built, aside, time.monotonic() - started)
+        remove_folder(folder)
         aside.rename(folder)
     except OSError as error:
         raise OutputError(f"{folder} could not be written: {error.strerror or error}") from error
     finally:
-        _remove(aside)
+        remove_folder(aside)
     found = _found(folder, files)
     if found is None:
         raise OutputError(f"the level files in {folder} vanished at once; is somebody clearing it?")
@@ -326,8 +270,10 @@ def _check_space(scene: Scene, files: LevelFiles, folder: Path, limits: LevelLim
         )
 
 
-def _write_record(scene: Scene, files: LevelFiles, folder: Path, seconds: float) -> None:
-    sources = {image.name: file_source(folder / image.name) for image in files.images}
+def _write_record(
+    scene: Scene, files: LevelFiles, built: tuple[BuiltLevel, ...], folder: Path, seconds: float
+) -> None:
+    sources = {name: file_source(folder / name) for name in {level.name for level in built}}
     record = {
         "scene": scene.source.path,
         "scene_bytes": scene.size_bytes,
@@ -335,54 +281,11 @@ def _write_record(scene: Scene, files: LevelFiles, folder: Path, seconds: float)
         "builder": files.builder,
         "built": time.time(),
         "seconds": round(seconds, 3),
-        "levels": [image.level for image in files.images],
+        "levels": [level.level for level in built],
+        "places": [astuple(level) for level in built],
         "files": {
             name: {"bytes": source.size_bytes, "mtime_ns": source.mtime_ns}
             for name, source in sources.items()
         },
     }
-    (folder / _RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _entry(folder: Path) -> CacheEntry | None:
-    record = _record(folder)
-    if record is None:
-        return None
-    state = "current"
-    files = record["files"].items()
-    if not all(_is_as_recorded(folder / name, f["bytes"], f["mtime_ns"]) for name, f in files):
-        state = "damaged"
-    elif not _is_as_recorded(
-        Path(record["scene"]), record["scene_bytes"], record["scene_mtime_ns"]
-    ):
-        state = "stale"
-    return CacheEntry(
-        scene=record["scene"],
-        folder=str(folder),
-        levels=tuple(record["levels"]),
-        bytes=_bytes_in(folder),
-        builder=record["builder"],
-        built=record["built"],
-        state=state,
-    )
-
-
-def _is_as_recorded(path: Path, size: int, mtime_ns: int) -> bool:
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
-
-
-def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be removed: {error.strerror or error}") from error
+    record_path(folder).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -15,15 +15,17 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from geofovea.errors import GeometryError, SceneReadError
+from geofovea.errors import GeometryError
+from geofovea.tiling.block_cache import BlockCache, read_in_blocks
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
-from geofovea.tiling.level_cache import PreparedLevels, Progress, prepare
+from geofovea.tiling.level_cache import Progress
 from geofovea.tiling.level_files import LevelLimits, way_in
 from geofovea.tiling.limits import check_read
 from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import FILL, Radiometry, read_valid
 from geofovea.tiling.scene import Scene
+from geofovea.tiling.scene_levels import SceneLevels
 from geofovea.tiling.source import Source
 
 __all__ = ["TilePixels", "TileReader"]
@@ -109,10 +111,9 @@ class TileReader:
         self.scene = scene
         self.pyramid = pyramid
         self.radiometry = radiometry
-        self._limits = limits
-        self._progress = progress
+        self._levels = SceneLevels(scene, limits, progress)
+        self._blocks = BlockCache()
         self._lock = threading.Lock()
-        self._levels: PreparedLevels | None = None
         self._copy: Source | None = None
         self._copy_handles = threading.local()
 
@@ -126,10 +127,25 @@ class TileReader:
             OutputError: If they cannot be written.
         """
         plan = plan_tile(self.scene, self.pyramid, tile)
-        rows, cols = plan.out_shape
-        rgb, valid = _canvas(self.pyramid.tile_size, self.pyramid.tile_size)
-        rgb[:rows, :cols], valid[:rows, :cols] = self._execute(plan)
+        (rows, cols), side = plan.out_shape, self.pyramid.tile_size
+        shown, known = self._execute(plan)
+        if (rows, cols) == (side, side):
+            return TilePixels(tile, shown, known, (cols, rows))
+        rgb, valid = _canvas(side, side)
+        rgb[:rows, :cols], valid[:rows, :cols] = shown, known
         return TilePixels(tile, rgb, valid, (cols, rows))
+
+    def prepare(self, tile: Tile) -> None:
+        """Build the level files of the scene now, if a tile needs them.
+
+        Raises:
+            GeometryError: If the tile is not on the pyramid's grid.
+            LevelBuildError: If they would cost more than allowed.
+            OutputError: If they cannot be written.
+            SceneReadError: If the file is damaged.
+        """
+        if plan_tile(self.scene, self.pyramid, tile).level_file is not None:
+            self._levels.prepared()
 
     def read_box(self, box: Box, out_shape: tuple[int, int]) -> tuple[RGB, Mask]:
         """Read any box in scene pixels as a picture of ``(rows, cols)`` pixels.
@@ -157,38 +173,18 @@ class TileReader:
     def _execute(self, plan: ReadPlan) -> tuple[RGB, Mask]:
         if plan.level_file is None:
             return self._execute_on_scene(plan)
-        levels = self._prepared()
-        try:
-            return self._execute_on_level(plan, levels.source(plan.level_file))
-        except SceneReadError:
-            # the file was damaged or removed under our hands: build it again, once
-            levels.discard()
-            return self._execute_on_level(plan, self._prepared().source(plan.level_file))
+        return self._levels.read(plan.level_file, lambda handle: self._read_level(plan, handle))
 
-    def _prepared(self) -> PreparedLevels:
-        """The level files, checked; one thread builds them and the others wait for it."""
-        with self._lock:
-            levels = self._levels
-            if levels is None or not levels.is_current:
-                levels = prepare(self.scene, limits=self._limits, progress=self._progress)
-                if levels is None:
-                    raise GeometryError(f"{self.scene.path!r} has no level files to read from")
-                self._levels = levels
-            return levels
-
-    def _execute_on_level(self, plan: ReadPlan, source: Source) -> tuple[RGB, Mask]:
+    def _read_level(self, plan: ReadPlan, handle: Any) -> tuple[RGB, Mask]:
         files = self.scene.level_files
-        with gdal_settings(), read_errors(source):
-            handle = open_handle(source)
-            files = self.scene.level_files
-            if files is None or not files.is_expanded:
-                return self._read(plan, handle, self.radiometry.bands)
-            # a palette has become three bands, complex numbers have kept theirs
-            bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
-            options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
-            options["out_shape"] = (len(bands), *plan.out_shape)
-            values = handle.read(bands, **options)
-            valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
+        if files is None or not files.is_expanded:
+            return self._read(plan, handle, self.radiometry.bands)
+        # a palette has become three bands, complex numbers have kept theirs
+        bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
+        options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
+        options["out_shape"] = (len(bands), *plan.out_shape)
+        values = handle.read(bands, **options)
+        valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
         return self.radiometry.finish(values, valid), valid
 
     def _execute_on_scene(self, plan: ReadPlan) -> tuple[RGB, Mask]:
@@ -197,7 +193,27 @@ class TileReader:
         with gdal_settings(), read_errors(source):
             if plan.overview_level is None and self._decodes_once:
                 return self._read(plan, self._copy_handle(), tuple(range(1, len(bands) + 1)))
-            return self._read(plan, open_handle(source, plan.overview_level), bands)
+            handle = open_handle(source, plan.overview_level)
+            if self._is_dear and plan.resampling == "nearest":
+                return self._read_dear(plan, handle, bands)
+            return self._read(plan, handle, bands)
+
+    @property
+    def _is_dear(self) -> bool:
+        """Whether decoded blocks are worth keeping; nothing but pixels is kept of them."""
+        return self.scene.driver == "JP2OpenJPEG" and self.scene.mask_kind == "none"
+
+    def _read_dear(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
+        def read(handle: Any, bands: tuple[int, ...], window: Window) -> Any:
+            # a block of its own: damaged pixels must fail here, before they are kept
+            with read_errors(self.scene.source):
+                return handle.read(list(bands), window=window)
+
+        x, y, width, height = (int(value) for value in plan.window)
+        window = (x, y, width, height)
+        array = read_in_blocks(self._blocks, plan.overview_level, handle, bands, window, read)
+        values, valid = self.radiometry.expand(array, np.ones(array.shape[1:], bool))
+        return self.radiometry.finish(values, valid), valid
 
     def _read(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
         """Carry out a plan on an image of stored numbers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["FileStamp", "aux_names", "side_names", "stamp_companions", "stamp_of"]
 
@@ -63,4 +64,9 @@ def aux_names(path: str) -> tuple[str, ...]:
 
 def stamp_companions(path: str) -> tuple[FileStamp | None, ...]:
     """Stamps of all these, None for each that is absent: one that turns up is a change."""
-    return tuple(stamp_of(name) for name in (*side_names(path), *aux_names(path)))
+    return tuple(map(stamp_of, _companion_names(path)))
+
+
+@lru_cache(maxsize=256)  # each read asks
+def _companion_names(path: str) -> tuple[str, ...]:
+    return (*side_names(path), *aux_names(path))

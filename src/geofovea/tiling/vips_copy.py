@@ -1,24 +1,27 @@
 """A tiled copy of a PNG, JPEG or striped TIFF, made by libvips in a process of its own.
 
-libvips decodes such files from top to bottom in one pass with little memory, faster than GDAL. It
-runs in a child process because a process that forks after it used libvips leaves children that hang
-for ever, and because a damaged file then can take nothing down with it. The copy is not compressed:
-the libraries in the wheel can only do so several times slower than the whole copy takes.
+libvips decodes such files from top to bottom in one pass with little memory, faster than GDAL, and
+averages them meanwhile where its average is GDAL's: where both sides are halved exactly. It runs in
+a child process because a process that forks after it used libvips leaves children that hang for
+ever, and because a damaged file then can take nothing down with it. The copy is not compressed: the
+libraries in the wheel can only do so several times slower than the whole copy takes.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
@@ -39,8 +42,8 @@ _MOST_JPEG_DIFFERENCE = 4.0
 _log = logging.getLogger(__name__)
 
 
-def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> bool:
-    """Write the native image of a scene as a tiled TIFF.
+def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> int:
+    """Write the native image of a scene as a tiled TIFF, with levels as overviews where it can.
 
     Args:
         scene: A scene whose layout libvips knows, with the builder ``pyvips``.
@@ -48,7 +51,8 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
         watch: Is told the share that is done; may raise to end the copy.
 
     Returns:
-        Whether the file is there and shows what GDAL shows; False asks for another way.
+        How many levels of the file show what GDAL shows, the native one included; 0 asks for
+        another way. What overviews it has beyond them is of no use.
 
     Raises:
         SceneReadError: If libvips finds a PNG or JPEG damaged, which GDAL would not tell.
@@ -63,10 +67,18 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
                 "damaged"
             )
     if code == 0 and _is_same(scene, path):
-        return True
+        return 1 + _same_averages(path, _exact_halvings(scene))
     _log.info("libvips did not copy %s (%s); rasterio will", scene.path, reason or "it differs")
     path.unlink(missing_ok=True)
-    return False
+    return 0
+
+
+def _exact_halvings(scene: Scene) -> int:
+    """How often both sides can be halved; never where libvips rounds averages down."""
+    if scene.dtype != "uint8":
+        return 0
+    sides = math.gcd(scene.width, scene.height)
+    return (sides & -sides).bit_length() - 1
 
 
 class _Listener(threading.Thread):
@@ -90,6 +102,7 @@ def _run(scene: Scene, path: Path, fail_on: str, watch: Callable[[float], None])
     """Run the child to its end; its exit code and its last complaint."""
     command = [sys.executable, "-m", vips_worker.__name__]
     command += [scene.source.path, str(path), fail_on, str(BLOCK_SIDE)]
+    command.append("pyramid" if _exact_halvings(scene) else "copy")
     with subprocess.Popen(  # noqa: S603, the program is this Python, the names are no shell's
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as child:
@@ -132,3 +145,28 @@ def _is_same(scene: Scene, path: Path) -> bool:
     if scene.driver == "JPEG" or scene.compression in ("jpeg", "webp"):
         return float(difference.mean()) <= _MOST_JPEG_DIFFERENCE
     return not difference.any()
+
+
+def _same_averages(path: Path, most: int) -> int:
+    """How many of the first overviews of a copy begin with GDAL's averages of the one before."""
+    source = Source(str(path), "GTiff")
+    with open_dataset(source) as copy:
+        most = min(most, len(copy.overviews(1)))
+    levels = ["NONE", *(f"{index}only" for index in range(most))]
+    for count, (level, coarser) in enumerate(pairwise(levels)):
+        with (
+            open_dataset(source, OVERVIEW_LEVEL=level) as finer,
+            open_dataset(source, OVERVIEW_LEVEL=coarser) as dataset,
+        ):
+            if (finer.width, finer.height) != (2 * dataset.width, 2 * dataset.height):
+                return count
+            rows = min(_CHECKED_ROWS, dataset.height)
+            average = finer.read(
+                window=Window(0, 0, finer.width, 2 * rows),
+                out_shape=(finer.count, rows, dataset.width),
+                resampling=Resampling.average,
+            )
+            shown = dataset.read(window=Window(0, 0, dataset.width, rows))
+        if not np.array_equal(average, shown):
+            return count
+    return most

@@ -1,7 +1,7 @@
 """The child process of ``vips_copy``: knows libvips alone, so that it starts fast.
 
-Run as ``python -m geofovea.tiling.vips_worker SOURCE TARGET FAIL_ON BLOCK_SIDE``. Prints the share
-that is done; what else it prints is a complaint.
+Run as ``python -m geofovea.tiling.vips_worker SOURCE TARGET FAIL_ON BLOCK_SIDE copy|pyramid``.
+Prints the share that is done; what else it prints is a complaint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _show(_image: object, progress: object) -> None:
         os._exit(1)  # whoever asked is gone
 
 
-def _copy(source: str, target: str, fail_on: str, block_side: str) -> int:
+def _copy(source: str, target: str, fail_on: str, block_side: str, kind: str) -> int:
     import pyvips
 
     try:
@@ -36,6 +36,8 @@ def _copy(source: str, target: str, fail_on: str, block_side: str) -> int:
             tile=True,
             tile_width=int(block_side),
             tile_height=int(block_side),
+            pyramid=kind == "pyramid",
+            region_shrink="mean",
             compression="none",
             bigtiff=True,
             keep="none",
@@ -47,4 +49,4 @@ def _copy(source: str, target: str, fail_on: str, block_side: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_copy(*sys.argv[1:5]))
+    sys.exit(_copy(*sys.argv[1:6]))

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
     from geofovea.tiling.plan import ReadPlan
     from geofovea.tiling.scene import Scene
+    from geofovea.tiling.scene_levels import SceneLevels
 
 __all__ = ["VARIABLE", "GeoFoveaBackend"]
 
@@ -41,9 +42,9 @@ class GeoFoveaBackend(BackendEntrypoint):
 
     ``xr.open_datatree(path, engine="geofovea")`` has groups ``0`` (native) to the overview, each
     half the size of the one before; ``xr.open_dataset(path, engine="geofovea", level=k)`` has one
-    of them. Pixels keep their type. A level that the file holds as an overview is read from it; the
-    others are averaged from the next finer one when they are read, which for the coarse levels of a
-    large file without overviews means reading the file.
+    of them. Pixels keep their type. A level that the file holds as an overview is read from it. The
+    others are averaged: those of a large file are read from its level files, which the first read
+    of one builds; those of a small file from the next finer one, when they are read.
     """
 
     description = "lazy pyramids of rasters (GeoTIFF/COG, PNG, JPEG, JPEG 2000)"
@@ -151,7 +152,8 @@ class _Level:
         width: In its own pixels.
         height: In its own pixels.
         overview: Index of the overview that has exactly this size; -1 for the native image, None
-            for a level that is averaged when it is read.
+            for a level that the file lacks.
+        is_kept: A level file serves it; what the file lacks is averaged when it is read else.
         block_shape: ``(height, width)`` of the blocks that a read meets.
     """
 
@@ -159,19 +161,20 @@ class _Level:
     width: int
     height: int
     overview: int | None
+    is_kept: bool
     block_shape: tuple[int, int]
 
     def transform(self, scene: Scene) -> Transform | None:
         """Affine of the level's pixels.
 
-        GDAL stretches an overview over the whole scene. A level that is averaged here has pixels
-        of exactly ``2**number``, of which the last may reach beyond the scene.
+        GDAL stretches an overview over the whole scene, and so are level files. A level that is
+        averaged here has pixels of exactly ``2**number``, of which the last may reach beyond it.
         """
         if scene.transform is None:
             return None
         a, b, c, d, e, f = scene.transform
         step_x = step_y = float(1 << self.number)
-        if self.overview is not None:
+        if self.overview is not None or self.is_kept:
             step_x, step_y = scene.width / self.width, scene.height / self.height
         return a * step_x, b * step_y, c, d * step_x, e * step_y, f
 
@@ -189,13 +192,20 @@ def _levels(scene: Scene) -> list[_Level]:
     """Native first. Numbers that must not be averaged have the overviews of the file alone."""
     overviews = {size: k for k, size in reversed(list(enumerate(scene.overview_sizes)))}
     is_averaged = "palette" not in scene.colorinterp and not scene.dtype.startswith("complex")
-    levels = [_Level(0, scene.width, scene.height, -1, scene.block_shape)]
+    files = scene.level_files
+    kept = {image.level: image for image in files.images} if files is not None else {}
+    levels = [_Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
     while max(levels[-1].width, levels[-1].height) > _SMALLEST_LEVEL and len(levels) < 32:
         number = len(levels)
         size = -(-scene.width >> number), -(-scene.height >> number)
-        overview = overviews.get(size)
-        block = levels[-1].block_shape if overview is None else scene.overview_blocks[overview]
-        levels.append(_Level(number, *size, overview, block))
+        overview, image = overviews.get(size), kept.get(number)
+        block = levels[-1].block_shape
+        if overview is not None:
+            block = scene.overview_blocks[overview]
+        elif image is not None:
+            block = image.block_shape
+        is_kept = overview is None and image is not None
+        levels.append(_Level(number, *size, overview, is_kept, block))
     return [one for one in levels if is_averaged or one.overview is not None]
 
 
@@ -218,9 +228,11 @@ def _multiscales(levels: list[_Level]) -> dict[str, Any]:
 def _dataset(scene: Scene, level: _Level) -> xr.Dataset:
     from geofovea.tiling.array_georeference import grid_mapping_attrs
     from geofovea.tiling.array_scene import MASK_COORD
+    from geofovea.tiling.scene_levels import SceneLevels
 
     transform = level.transform(scene)
-    pixels = _LevelArray(scene, level)
+    files = SceneLevels(scene) if level.overview is None else None
+    pixels = _LevelArray(scene, level, files)
     chunks = level.chunks(scene.count, pixels.dtype.itemsize)
     attrs: dict[str, Any] = {}
     if scene.nodata is not None:
@@ -243,7 +255,7 @@ def _dataset(scene: Scene, level: _Level) -> xr.Dataset:
         coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
     if scene.mask_kind == "internal":
-        mask = indexing.LazilyIndexedArray(_LevelMask(scene, level))
+        mask = indexing.LazilyIndexedArray(_LevelMask(scene, level, files))
         plane_chunks = {"y": chunks["y"], "x": chunks["x"]}
         coords[MASK_COORD] = xr.Variable(("y", "x"), mask, {}, {"preferred_chunks": plane_chunks})
     return xr.Dataset({VARIABLE: variable}, coords)
@@ -299,8 +311,8 @@ def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
 class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
     """Pixels ``(band, y, x)`` of one level, read where they are indexed."""
 
-    def __init__(self, scene: Scene, level: _Level) -> None:
-        self._scene, self._level = scene, level
+    def __init__(self, scene: Scene, level: _Level, files: SceneLevels | None) -> None:
+        self._scene, self._level, self._files = scene, level, files
         self.shape: tuple[int, ...] = (scene.count, level.height, level.width)
         # rasterio reads the one type that numpy lacks as the next larger one
         name = "complex64" if scene.dtype == "complex_int16" else scene.dtype
@@ -335,21 +347,26 @@ class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-i
 
         scene, level = self._scene, self._level
         out_shape = (rows.stop - rows.start, cols.stop - cols.start)
-        with gdal_settings(), read_errors(scene.source):
-            if level.overview is not None:
-                overview = None if level.overview < 0 else level.overview
-                window = Window(cols.start, rows.start, out_shape[1], out_shape[0])
-                return getattr(open_handle(scene.source, overview), method)(bands, window=window)
+        if self._files is None or level.is_kept:
+            image, kept = level.overview, cast("int | None", level.number)
+            options: dict[str, Any] = {"window": Window.from_slices(rows, cols)}
+        else:
             # A pyramid whose top is this level plans it as one tile, so that windows of it are
             # taken from the same image, in the same way, as tiles of the file are.
             pyramid = scene.pyramid(max(level.width, level.height))
             plan = plan_tile(scene, pyramid, pyramid.overview)
-            return getattr(open_handle(scene.source, plan.overview_level), method)(
-                bands,
-                window=_part_of(plan, scene, level.number, rows, cols),
-                out_shape=(len(bands), *out_shape),
-                resampling=Resampling[plan.resampling],
-            )
+            image, kept = plan.overview_level, plan.level_file
+            options = {"window": _part_of(plan, scene, level.number, rows, cols)}
+            options["out_shape"] = (len(bands), *out_shape)
+            options["resampling"] = Resampling[plan.resampling]
+
+        def read(handle: Any) -> Any:
+            return getattr(handle, method)(bands, **options)
+
+        if self._files is not None and kept is not None:
+            return self._files.read(kept, read)
+        with gdal_settings(), read_errors(scene.source):
+            return read(open_handle(scene.source, None if image == -1 else image))
 
 
 def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice) -> Any:
@@ -374,11 +391,10 @@ def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice)
 class _LevelMask(_LevelArray):
     """The file's own mask of one level: ``(y, x)``, 255 where pixels are known, else 0."""
 
-    def __init__(self, scene: Scene, level: _Level) -> None:
-        super().__init__(scene, level)
+    def __init__(self, scene: Scene, level: _Level, files: SceneLevels | None) -> None:
+        super().__init__(scene, level, files)
         self.shape, self.dtype = self.shape[1:], np.dtype("uint8")
 
     def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:  # noqa: ARG002
-        mask = self._read("read_masks", [1], rows, cols)[0]
-        # at least half of the pixels below
-        return np.where(mask >= 128, 255, 0).astype(np.uint8)
+        mask = self._read("read_masks", [1], rows, cols)[0] >= 128  # half of the pixels below
+        return np.where(mask, 255, 0).astype(np.uint8)

@@ -77,7 +77,7 @@ def received_from(queries: Tensor, keys: Tensor) -> Tensor:
     return total / (heads * m)
 
 
-def deepest(maps: Mapping[int, Tensor], layer: int | None, what: str) -> int:
+def deepest(maps: Mapping[int, object], layer: int | None, what: str) -> int:
     """The layer that is asked for, or the deepest that there is.
 
     Raises:

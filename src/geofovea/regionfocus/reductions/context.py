@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import GeometryError
+from geofovea.regionfocus.reductions.tile_maps import TileMaps, of_tokens
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["TokenContext"]
@@ -33,9 +34,9 @@ class TokenContext:
         cls_attention: By encoder layer, ``(heads, n)``: the class token's attention, patches only.
         received: By encoder layer, ``(n,)``: mean attention that a token receives over heads and
             queries.
-        attention: By encoder layer, ``(heads, n, n)``: patch attention, rows are queries.
+        attention: By encoder layer, ``(heads, n, n)``: patch attention, rows are queries. Where the
+            tokens are of several tiles, a `TileMaps` of that shape; one tile's is a tensor.
         keys: ``(n, dk)``, mean over heads of the encoder's keys at the feature layer.
-        cls_key: ``(dk,)``, the same of the class token.
         encoder_hidden: ``(n, dv)``, encoder output before the projector.
         entropy: ``(n,)``, grey-level entropy of each token's pixels in bits.
         text_embeds: ``(t, d)``, embeddings of the question in the space of the features.
@@ -55,9 +56,8 @@ class TokenContext:
     grid: tuple[int, int] | None = None
     cls_attention: Mapping[int, Tensor] | None = None
     received: Mapping[int, Tensor] | None = None
-    attention: Mapping[int, Tensor] | None = None
+    attention: Mapping[int, Tensor | TileMaps] | None = None
     keys: Tensor | None = None
-    cls_key: Tensor | None = None
     encoder_hidden: Tensor | None = None
     entropy: Tensor | None = None
     text_embeds: Tensor | None = None
@@ -103,9 +103,24 @@ class TokenContext:
                 chosen[name] = {k: v[..., index] for k, v in chosen[name].items()}
         if self.attention is not None:
             chosen["attention"] = {
-                k: v[..., index[:, None], index] for k, v in self.attention.items()
+                k: v.within(index) if isinstance(v, TileMaps) else of_tokens(v, index)
+                for k, v in self.attention.items()
             }
         return TokenContext(**chosen)
+
+    def attention_of(self, layer: int) -> Tensor:
+        """The attention map of a layer, ``(heads, n, n)``, for tokens of one tile.
+
+        Raises:
+            GeometryError: If they are of several, for which no whole table is ever made.
+        """
+        table = (self.attention or {})[layer]
+        if isinstance(table, TileMaps):
+            raise GeometryError(
+                f"{len(self.features)} tokens of {len(table.blocks)} tiles have no common "
+                "attention map; choose tile by tile, as reductions of the kind PerTile do"
+            )
+        return table
 
     @property
     def candidates(self) -> Tensor:

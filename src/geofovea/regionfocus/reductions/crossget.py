@@ -38,8 +38,8 @@ from geofovea.regionfocus.reductions.encoder_stage import (
 from geofovea.regionfocus.reductions.merging import (
     MergeState,
     Pairs,
-    as_matched,
     group_rows,
+    matched_rows,
     merge_down,
     merge_units,
     nearest,
@@ -71,7 +71,7 @@ def crossget_importance(query: Tensor, metric: Tensor | None = None) -> Tensor:
         matrix plus its last column.
     """
     if metric is not None:
-        return as_matched(metric) @ as_matched(query)[0]
+        return matched_rows(metric) @ matched_rows(query)[0]
     query = query.float()
     return query[:, :-1].mean(1) + query[:, -1]
 
@@ -83,7 +83,7 @@ def rank_tokens(
 
     See `crossget_match` for the arguments.
     """
-    rows = as_matched(metric)
+    rows = matched_rows(metric)
     each = torch.arange(len(rows), device=rows.device)
     best, _ = nearest(rows, rows, lambda part: _may_pair(each, units, protected, part))
     return top_indices(best, len(best)), best
@@ -117,7 +117,7 @@ def crossget_match(
             f"CrossGET merges at least 0 of its tokens and needs one importance for each, got "
             f"r = {r}, {n} tokens and {len(importance)} importances"
         )
-    rows, device = as_matched(metric), metric.device
+    rows, device = matched_rows(metric), metric.device
     if rank_order is None:
         rank_order, _ = rank_tokens(metric, units, protected)
     each = torch.arange(n, device=device)

@@ -33,7 +33,8 @@ from geofovea.regionfocus.reductions.encoder_stage import (
     class_attention,
     geometric_counts,
 )
-from geofovea.regionfocus.reductions.selector import Kept, Selector
+from geofovea.regionfocus.reductions.per_tile import PerTile
+from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["EViT", "EViTEncoder", "EViTRun", "evit_fuse", "evit_step"]
@@ -102,7 +103,7 @@ def evit_fuse(features: Tensor, attention: Tensor, sizes: Tensor, k: int) -> Kep
 
 
 @dataclass(frozen=True, slots=True)
-class EViT(Selector):
+class EViT(PerTile):
     """The tokens most attended by the class token, and one fused of the others.
 
     Attributes:
@@ -114,7 +115,7 @@ class EViT(Selector):
     stage: ClassVar = "encoder_output"
     requires: ClassVar[frozenset[str]] = frozenset({"cls_attention"})
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
         maps = context.cls_attention
         layer = max(maps, default=-1) if maps and self.layer == -1 else self.layer
         if not maps or layer not in maps:

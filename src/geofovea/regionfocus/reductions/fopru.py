@@ -100,9 +100,8 @@ class FoPru(PerTile):
     def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
         info: dict[str, Any] = {}
         if context.attention:
-            scores = significance(
-                context.attention[deepest(context.attention, self.layer, "attention map")]
-            )
+            chosen = deepest(context.attention, self.layer, "attention map")
+            scores = significance(context.attention_of(chosen))
         else:
             received = context.received or {}
             scores = received[deepest(received, self.layer, "received attention")]

@@ -9,7 +9,8 @@ on projected tokens. O(n log n).
 Where `fixed` differs from `faithful`: the released code always adds the newline column, also of
 rows that are masked out, which here are protected tokens; its threshold keeps nothing where all
 scores are equal (0/0), here evenly spaced tokens; and a threshold keeps at most the budget, the
-best ones. Without a threshold the fixed mode is the best scores under the budget.
+best ones. Without a threshold the fixed mode is the best scores under the budget; the released
+share of them is `geofovea.regionfocus.published_selection.select_share`.
 """
 
 from __future__ import annotations
@@ -26,28 +27,7 @@ from geofovea.regionfocus.reductions.selector import Kept, Selector
 from geofovea.regionfocus.reductions.top_score import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["LrsVqa", "normalised", "select_by_ratio", "select_by_threshold"]
-
-
-def select_by_ratio(
-    scores: Tensor, ratio: float, tokens_per_row: int, valid: Tensor | None = None
-) -> Tensor:
-    """The best share of the valid tokens, and the last token of every row.
-
-    Args:
-        scores: ``(n,)``.
-        ratio: Share of the valid tokens.
-        tokens_per_row: Tokens of a row, the newline included.
-        valid: bool ``(n,)``; all by default.
-
-    Returns:
-        int64, ascending.
-    """
-    candidates = _candidates(scores, valid)
-    best = candidates[top_indices(scores[candidates], int(len(candidates) * ratio))]
-    newlines = torch.arange(tokens_per_row - 1, len(scores), tokens_per_row, device=scores.device)
-    kept: Tensor = torch.unique(torch.cat([best, newlines]))
-    return kept
+__all__ = ["LrsVqa", "normalised", "select_by_threshold"]
 
 
 def select_by_threshold(scores: Tensor, threshold: float, valid: Tensor | None = None) -> Tensor:

@@ -19,12 +19,13 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.selector import Kept
+from geofovea.regionfocus.reductions.similarity import unit_rows
 
 __all__ = [
     "MergeState",
     "Pairs",
-    "as_matched",
     "group_rows",
+    "matched_rows",
     "merge_down",
     "merge_units",
     "nearest",
@@ -208,11 +209,9 @@ def merge_units(context: TokenContext) -> Tensor | None:
     return context.tile_index if context.tile_index is not None else context.levels
 
 
-def as_matched(metric: Tensor) -> Tensor:
-    """Rows of ``metric`` (n, d) at unit length in float32; a row of zeros stays one."""
-    rows = metric.float()
-    unit: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    return unit
+def matched_rows(metric: Tensor) -> Tensor:
+    """`unit_rows` whose broken rows stay so: `nearest` takes them for the last choice of all."""
+    return unit_rows(metric, broken=torch.nan)
 
 
 def nearest(

@@ -124,6 +124,7 @@ class PruMerge(PerTile):
     neighbours: int = NEIGHBOURS
     layer: int | None = None
     name: ClassVar[str] = "prumerge"
+    uses: ClassVar[frozenset[str]] = frozenset({"keys"})
     stage: ClassVar = "encoder_output"
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_MASS,)
 

@@ -32,9 +32,10 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError, GeometryError
 from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.merging import group_rows, size_weighted_mean
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.selector import Kept
-from geofovea.regionfocus.reductions.similarity import refuse_quadratic, unit_rows
+from geofovea.regionfocus.reductions.tome import tome_pairs, tome_survivors
 from geofovea.regionfocus.scoring import as_masses
 from geofovea.regionfocus.spread import even_positions
 
@@ -84,7 +85,7 @@ def resize_tokens(features: Tensor, grid: tuple[int, int], count: int, version: 
 
     Raises:
         GeometryError: If the tokens do not fill the grid.
-        BudgetError: If the count is impossible, or version 4 meets more than `MOST_TOKENS` tokens.
+        BudgetError: If the count is impossible.
     """
     if grid[0] * grid[1] != len(features):
         raise GeometryError(f"a grid of {grid} does not hold {len(features)} tokens")
@@ -107,15 +108,10 @@ def resize_tokens(features: Tensor, grid: tuple[int, int], count: int, version: 
 
 def _merge_to(x: Tensor, count: int) -> Tensor:
     """Merge even tokens into the most similar odd ones until ``count`` are left; no sizes."""
-    refuse_quadratic(len(x), "merging of quota")
     while len(x) > count:
-        unit, even, odd = unit_rows(x), x[::2], x[1::2]
-        best, partner = (unit[::2] @ unit[1::2].T).max(dim=1)
-        order = torch.argsort(-best, stable=True)
-        moved = order[: min(len(x) - count, len(odd))]
-        sums = odd.index_add(0, partner[moved], even[moved])
-        sizes = 1 + partner[moved].bincount(minlength=len(odd))
-        x = torch.cat([even[order[len(moved) :]], sums / sizes[:, None]])
+        pairs = tome_pairs(x, len(x) - count)
+        groups, survivors = group_rows(len(x), pairs, tome_survivors(x, pairs))
+        x = size_weighted_mean(x, x.new_ones(len(x)), groups, len(survivors))
     return x
 
 

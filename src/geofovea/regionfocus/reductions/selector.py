@@ -78,6 +78,8 @@ class Selector(ABC):
     requires: ClassVar[frozenset[str]] = frozenset()
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = ()
     """Fields that can stand in for each other: of each set it needs one."""
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """Fields that it takes where they are there, and does without where they are not."""
 
     def reduce(self, context: TokenContext, k: int) -> Kept:
         """See `Reduction`."""

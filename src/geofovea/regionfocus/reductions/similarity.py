@@ -31,12 +31,19 @@ def broken_rows(features: Tensor) -> Tensor:
     return ~features.isfinite().all(dim=1)
 
 
-def unit_rows(features: Tensor, eps: float = 1e-12) -> Tensor:
-    """Rows of ``(n, d)`` at length one, in float32; zero and broken rows are zero."""
+def unit_rows(features: Tensor, eps: float = 1e-12, broken: float = 0.0) -> Tensor:
+    """Rows of ``(n, d)`` at length one, in float32; zero rows stay zero.
+
+    Args:
+        features: ``(n, d)``.
+        eps: Least length to divide by.
+        broken: What rows with a value that is not finite are filled with. NaN keeps them apart from
+            rows that are like nothing.
+    """
     x = features.detach().to(torch.float32)
     # the copy that zeroes broken rows is only made where there are any
-    if bool((broken := broken_rows(x)).any()):
-        x = x.masked_fill(broken[:, None], 0)
+    if bool((is_broken := broken_rows(x)).any()):
+        x = x.masked_fill(is_broken[:, None], broken)
     norms: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / norms.clamp_min(eps)
 

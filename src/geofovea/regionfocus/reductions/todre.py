@@ -77,6 +77,7 @@ class ToDRE(Selector):
 
     criterion: Criterion = "kcenter"
     name: ClassVar[str] = "todre"
+    uses: ClassVar[frozenset[str]] = frozenset({"cls_attention"})
 
     def __post_init__(self) -> None:
         if self.criterion not in ("kcenter", "maxsum"):

@@ -101,6 +101,7 @@ class TokenCorr(PerTile):
     deep_layer: int | None = None
     shallow_layer: int | None = None
     name: ClassVar[str] = "tokencorr"
+    uses: ClassVar[frozenset[str]] = frozenset({"keys"})
     stage: ClassVar = "encoder_output"
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_MASS,)
 

@@ -31,8 +31,8 @@ from geofovea.regionfocus.reductions.encoder_stage import LayerView, Place, stea
 from geofovea.regionfocus.reductions.merging import (
     MergeState,
     Pairs,
-    as_matched,
     group_rows,
+    matched_rows,
     merge_down,
     merge_units,
     nearest,
@@ -72,7 +72,7 @@ def best_of_odd(
         Even tokens int64 ``(e,)``, the cosine to their partners float32 ``(e,)`` (-inf for those
         that must not merge), and the partners int64 ``(e,)``.
     """
-    rows = as_matched(metric)
+    rows = matched_rows(metric)
     odd = _is_odd(len(rows), units, metric.device)
     evens, odds = (~odd).nonzero()[:, 0], odd.nonzero()[:, 0]
     if not len(odds):

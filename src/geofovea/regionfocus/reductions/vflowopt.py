@@ -206,6 +206,7 @@ class VFlowOpt(PerTile):
     alpha_v: float = 0.0
     layer: int | None = None
     name: ClassVar[str] = "vflowopt"
+    uses: ClassVar[frozenset[str]] = frozenset({"attention"})
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (
         frozenset({"attention", "received"}),
         HAS_CELLS,
@@ -235,7 +236,7 @@ class VFlowOpt(PerTile):
             )
         if context.attention:
             chosen = deepest(context.attention, self.layer, "attention map")
-            table = context.attention[chosen]
+            table = context.attention_of(chosen)
             return importance(table, context.entropy, t=self.t, alpha_v=self.alpha_v), {}
         # what all queries pay on average is what the rule falls back to without a global one
         received = context.received or {}

@@ -23,7 +23,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.decoder_stage import (
@@ -35,6 +34,7 @@ from geofovea.regionfocus.reductions.decoder_stage import (
 )
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.top_score import keep_best
+from geofovea.regionfocus.reductions.visionzip import assign_to_targets
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["Contextual", "VisionDrop", "contextual", "visible_rows"]
@@ -137,13 +137,9 @@ def contextual(
     is_rest = torch.ones(len(features), dtype=torch.bool)
     is_rest[dominant.cpu()] = False
     rest = is_rest.nonzero()[:, 0]
-    step = max(1, len(rest) // max(1, count))
-    slots = torch.arange(0, len(rest), step)[:count]
-    targets = rest[slots]
     here = features.device
-    directions = normalize(metric[rest.to(metric.device)].float(), dim=1, eps=1e-12)
-    label = (directions @ directions[slots.to(metric.device)].T).argmax(1).to(here)
-    label[slots.to(here)] = torch.arange(len(slots), device=here)
+    targets, label = assign_to_targets(metric, rest, count)
+    slots, label = torch.searchsorted(rest, targets), label.to(here)
     members = features[rest.to(here)].float()
     mass = torch.ones(len(rest), device=here)
     if sizes is not None:

@@ -8,7 +8,7 @@ Needs the attention matrix and the keys. A weighted PageRank over each head's at
 importance (I-stage); of the less important half, the most alike to one of the more important half
 go (S-stage). A light vote of one iteration comes first, then the S-stage, then the I-stage.
 
-Time O(iterations · heads · n²) and O(n²d/4), memory O(heads · n²): n is bounded.
+Time O(iterations · heads · n²) and O(n²d/4), memory O(heads · n²) for the n tokens of a tile.
 
 There is no reference to be faithful to; worked examples hold. What our source left open and we
 chose: the variance of the head filter is taken of importance times n (it could never reach .01
@@ -32,8 +32,9 @@ from geofovea.regionfocus.reductions.encoder_stage import (
     acting_layers,
     geometric_counts,
 )
-from geofovea.regionfocus.reductions.merging import as_matched, nearest
-from geofovea.regionfocus.reductions.selector import Kept, Selector
+from geofovea.regionfocus.reductions.merging import matched_rows, nearest
+from geofovea.regionfocus.reductions.per_tile import PerTile
+from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.scoring import top_indices
 
 __all__ = [
@@ -110,7 +111,7 @@ def drop_alike(keys: Tensor, importance: Tensor, r: int) -> Tensor:
     upper, lower = order[: n - n // 2], order[n - n // 2 :]
     stays = torch.ones(n, dtype=torch.bool, device=keys.device)
     if len(lower) and r > 0:
-        rows = as_matched(keys)
+        rows = matched_rows(keys)
         lower = lower.sort().values  # equal likeness goes by index
         alike, _ = nearest(rows[lower], rows[upper])
         stays[lower[top_indices(alike, r)]] = False
@@ -159,7 +160,7 @@ def _check_share(share: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ZeroTPrune(Selector):
+class ZeroTPrune(PerTile):
     """Both stages on the attention of one encoder layer.
 
     Attributes:
@@ -177,11 +178,12 @@ class ZeroTPrune(Selector):
     name: ClassVar[str] = "zero_tprune"
     stage: ClassVar = "encoder_output"
     requires: ClassVar[frozenset[str]] = frozenset({"attention"})
+    uses: ClassVar[frozenset[str]] = frozenset({"keys"})
 
     def __post_init__(self) -> None:
         _check_share(self.alike_share)
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
         maps = context.attention
         layer = max(maps, default=-1) if maps and self.layer == -1 else self.layer
         if not maps or layer not in maps:
@@ -189,7 +191,7 @@ class ZeroTPrune(Selector):
                 f"these tokens have attention of layers {sorted(maps or {})}, Zero-TPrune asks "
                 f"for {self.layer}; choose one of those, or -1 for the last"
             )
-        attention = maps[layer]
+        attention = context.attention_of(layer)
         if n > _MOST_TOKENS:
             page_rank(attention, 1)  # refuses
         # a class token took part in the softmax, so rows do not sum to one

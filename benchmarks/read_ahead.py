@@ -1,0 +1,103 @@
+"""How much of the time of reads disappears behind an encoder, when tiles are read ahead.
+
+The tiles of one look are read and encoded in batches, as a session does: one after the other, and
+with ``ReadAhead``. The encoder takes as long as the reads do, ``waiting`` for a device
+which leaves the processor idle, or ``computing`` on one core itself. The hidden share is what the
+second way saves, by the time of the reads alone; each time is the best of ``--rounds``. Nothing is
+asserted.
+
+    python benchmarks/read_ahead.py --side 8192
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raster_io import PROFILES, TILE, write_picture
+
+BATCH = 16
+
+
+def batches(pictures: Iterator[Any]) -> Iterator[list[Any]]:
+    """The pictures in lists of a batch."""
+    while batch := list(islice(pictures, BATCH)):
+        yield batch
+
+
+def best_seconds(rounds: int, work: Callable[[], None]) -> float:
+    """The shortest time of some rounds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def waiting(seconds: float) -> None:
+    """An encoder on a device."""
+    time.sleep(seconds)
+
+
+def computing(seconds: float) -> None:
+    """An encoder on one core, which lets go of Python's lock as torch does."""
+    end, matrix = time.perf_counter() + seconds, np.ones((256, 256), np.float32)
+    while time.perf_counter() < end:
+        matrix @ matrix
+
+
+def main() -> None:
+    """Measure and print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--side", type=int, default=8192, help="pixels (default %(default)s)")
+    parser.add_argument("--tiles", type=int, default=96, help="of one look (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
+    options = parser.parse_args()
+
+    from geofovea.tiling import TileReader, open_scene, plan_radiometry
+    from geofovea.tiling.read_ahead import ReadAhead
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.tif"
+        write_picture(path, options.side, PROFILES["tiled"])
+        scene = open_scene(path)
+        reader = TileReader(scene, scene.pyramid(TILE), plan_radiometry(scene))
+        ahead = ReadAhead(reader)
+        tiles = list(reader.pyramid.tiles(0))
+        chosen = np.random.default_rng(0).permutation(len(tiles))[: options.tiles]
+        look = [tiles[i] for i in chosen]
+
+        def consume(pictures: Iterator[Any], encode: Callable[[], None]) -> None:
+            for _ in batches(pictures):
+                encode()
+
+        def plain() -> Iterator[Any]:
+            return map(reader.read, look)
+
+        reads = best_seconds(options.rounds, lambda: consume(plain(), lambda: None))
+        print(f"{platform.platform()}, {os.cpu_count()} cores, side {options.side}")
+        print(f"{len(look)} native tiles of {TILE} pixels, read alone: {reads:.3f} s")
+        a_batch = reads / -(-len(look) // BATCH)
+        for encoder in (waiting, computing):
+
+            def encode(encoder: Callable[[float], None] = encoder) -> None:
+                encoder(a_batch)
+
+            one = best_seconds(options.rounds, lambda: consume(plain(), encode))
+            other = best_seconds(options.rounds, lambda: consume(ahead.read(look), encode))
+            share = (one - other) / reads
+            print(f"{encoder.__name__:9}  {one:.3f} s  ahead {other:.3f} s  hidden {share:.0%}")
+
+
+if __name__ == "__main__":
+    main()

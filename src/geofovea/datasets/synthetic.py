@@ -1,0 +1,43 @@
+"""The synthetic world as a benchmark: what ``geofovea synth`` writes, with scorers.
+
+Its answers are single words in lower case, so ``official`` is an exact match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from geofovea.datasets.figures import category_of
+from geofovea.datasets.lrs_vqa import read
+from geofovea.datasets.sample import Benchmark, Figure, Judge, Sample, Verdict
+from geofovea.datasets.word_judges import lenient_judge, strict_judge
+from geofovea.datasets.wordnet import Synonyms
+
+__all__ = ["BENCHMARK", "prompt"]
+
+
+def prompt(sample: Sample) -> str:
+    """The question alone; the embedded model knows no instructions."""
+    return sample.question
+
+
+def _exact(sample: Sample, answer: str) -> Verdict:
+    equal = answer == sample.answers[0]
+    return Verdict(equal, "equal" if equal else "different", answer)
+
+
+def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
+    return {"official": _exact, "strict": strict_judge, "lenient": lenient_judge(synonyms)}
+
+
+BENCHMARK = Benchmark(
+    name="synthetic",
+    title="the synthetic world",
+    annotations=("annotations.jsonl",),
+    read=read,
+    prompt=prompt,
+    judges=_judges,
+    figures=(Figure("OA"), Figure("AA", (category_of,))),
+    instructions="make it with: geofovea synth --output FOLDER --scenes 4",
+    licence="made here",
+)

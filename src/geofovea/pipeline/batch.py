@@ -1,0 +1,138 @@
+"""A batch: many questions about many scenes, journalled, into one folder of results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geofovea.errors import OutputError
+from geofovea.pipeline.batch_plan import BatchPlan
+from geofovea.pipeline.batch_results import (
+    check_geoparquet,
+    result_rows,
+    write_geoparquet,
+    write_jsonl,
+)
+from geofovea.pipeline.batch_summary import BatchSummary, summarize
+from geofovea.pipeline.batch_work import AskSettings
+from geofovea.pipeline.crew import Crew
+from geofovea.pipeline.journal import Journal
+from geofovea.pipeline.output import make_folder
+from geofovea.pipeline.progress import counting_bar
+from geofovea.pipeline.runner import RunCounts, run_items
+
+__all__ = ["JOURNAL", "BatchFolder", "run_batch"]
+
+JOURNAL = "journal.sqlite"
+_JSONL = "answers.jsonl"
+_GEOPARQUET = "answers.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFolder:
+    """Where the results of a batch go.
+
+    Attributes:
+        path: The folder; it is made if it is not there.
+        geoparquet: Whether GeoParquet is written beside JSON lines.
+        replace: Write over results of another configuration.
+        wait: Wait for another run in this folder to end, instead of refusing.
+    """
+
+    path: Path
+    geoparquet: bool = True
+    replace: bool = False
+    wait: bool = False
+
+    def journal(self) -> Journal:
+        """The journal of this folder, to be opened.
+
+        Raises:
+            OutputError: If the folder cannot be made, or holds results that are of no batch.
+            MissingExtraError: If what GeoParquet needs is not installed.
+        """
+        if self.geoparquet:
+            check_geoparquet()
+        make_folder(self.path)
+        path = self.path / JOURNAL
+        strangers = [p for p in self.outputs if p.exists()]
+        if strangers and not path.exists() and not self.replace:
+            raise OutputError(
+                f"{strangers[0]} is there already and its journal is not: name another folder, or "
+                "pass --replace to write over it"
+            )
+        return Journal(path, wait=self.wait)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files of results."""
+        names = [_JSONL, _GEOPARQUET] if self.geoparquet else [_JSONL]
+        return [self.path / name for name in names]
+
+
+def run_batch(
+    plan: BatchPlan,
+    settings: AskSettings,
+    folder: BatchFolder,
+    crew: Crew,
+    *,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+) -> BatchSummary:
+    """Ask what was planned and has no end yet, then write all results.
+
+    Args:
+        plan: Whose items name the hash of the settings.
+        settings: For the journal, which refuses those of another configuration.
+        folder: Where results go.
+        crew: Who asks.
+        retry_failed: Ask again what failed before.
+        max_failures: Stop when so many items have failed in this run.
+
+    Raises:
+        RunError: If another run works in the folder, it holds another configuration, or no item
+            can be worked on.
+        OutputError: If results cannot be written. What was answered is in the journal.
+    """
+    started = time.perf_counter()
+    with folder.journal() as journal:
+        journal.adopt(settings.hash, settings.described(), beside_others=folder.replace)
+        keys = {item.key for item in plan.items}
+        with counting_bar("asking", len(keys)) as advance:
+            counts = run_items(
+                plan.items,
+                journal,
+                crew,
+                retry_failed=retry_failed,
+                max_failures=max_failures,
+                report=_teller(advance),
+            )
+        results = result_rows(plan.rows, journal.entries(settings.hash))
+        write_jsonl(results, folder.outputs[0])
+        if folder.geoparquet:
+            write_geoparquet(results, folder.outputs[1])
+    return summarize(
+        results,
+        counts,
+        rows=len(plan.rows),
+        scenes=len({row.scene for row in plan.rows}),
+        seconds=time.perf_counter() - started,
+        notes=plan.notes,
+        configuration=settings.hash,
+        files=_names(folder.outputs),
+        stopped=f"{counts.failed} items failed" if counts.stopped else "",
+    )
+
+
+def _teller(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:
+    def tell(counts: RunCounts) -> None:
+        failed = f"{counts.failed} failed" if counts.failed else ""
+        advance(counts.kept + counts.answered + counts.failed, failed)
+
+    return tell
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in paths]

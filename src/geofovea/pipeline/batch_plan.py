@@ -1,0 +1,178 @@
+"""What a batch is going to ask: rows of scenes, times questions, times polygons."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from geofovea.datasets.manifest import ManifestRow, check_ids
+from geofovea.datasets.region_files import NamedRegion
+from geofovea.errors import DataError, GeometryError, SceneError
+from geofovea.pipeline.batch_work import scene_identity
+from geofovea.pipeline.work import Item, ItemKey
+
+__all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """One row of the results to be.
+
+    Attributes:
+        id: Its name, unlike any other row's.
+        scene: Path or URL.
+        question: What is asked.
+        region: Name of the polygon that it is restricted to, None for the whole scene.
+        item: What is worked on; rows that ask the same of the same scene share it.
+    """
+
+    id: str
+    scene: str
+    question: str
+    region: str | None
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """All rows, scene by scene.
+
+    Attributes:
+        rows: In the order in which they are asked and written.
+        notes: What was left out, for people.
+    """
+
+    rows: tuple[PlannedRow, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> list[Item]:
+        """What is worked on."""
+        return [row.item for row in self.rows]
+
+
+def plan_batch(
+    rows: Sequence[ManifestRow],
+    questions: Sequence[str],
+    regions: Sequence[NamedRegion],
+    configuration: str,
+    access: Mapping[str, Any],
+) -> BatchPlan:
+    """Cross rows with questions and polygons.
+
+    Questions are asked of rows that bring none. Polygons restrict rows that bring none; each scene
+    is asked about those that it shows, and a polygon that no scene shows is noted.
+
+    Args:
+        rows: Scenes, perhaps with questions.
+        questions: For rows without one.
+        regions: For rows without one.
+        configuration: Hash of the settings.
+        access: What ``open_scene`` may open.
+
+    Raises:
+        DataError: If a row has no question, or no scene shows any polygon.
+    """
+    asked: list[tuple[ManifestRow, str | None]] = []
+    for row in rows:
+        if row.question is None and not questions:
+            raise DataError(
+                f"{row.origin or row.scene}, column 'question': is not there; ask all scenes one "
+                "with --question"
+            )
+        several = row.question is None and len(questions) > 1
+        for number, question in enumerate([row.question] if row.question else questions, 1):
+            name = f"{row.id}#{number}" if several else row.id
+            asked.append((replace(row, id=name, question=question), None))
+    notes: tuple[str, ...] = ()
+    if regions:
+        asked, notes = _with_regions([row for row, _ in asked], regions, access)
+    check_ids(row for row, _ in asked)
+    # scene by scene, in the order of their first rows
+    order = {scene: place for place, scene in enumerate(dict.fromkeys(r.scene for r, _ in asked))}
+    asked.sort(key=lambda pair: order[pair[0].scene])
+    identities = {scene: scene_identity(scene) for scene in order}
+    planned = [_planned(r, name, identities[r.scene], configuration) for r, name in asked]
+    return BatchPlan(tuple(planned), notes)
+
+
+def _planned(
+    row: ManifestRow, region_name: str | None, identity: str, configuration: str
+) -> PlannedRow:
+    question = row.question or ""
+    region, within = None, ""
+    if row.region is not None:
+        wkb = row.region.wkb
+        region = (wkb, row.region_crs)
+        digest = hashlib.sha256(wkb + (row.region_crs or "").encode()).hexdigest()[:16]
+        within = f"\nwithin {digest}"
+    key = ItemKey(identity, question + within, configuration)
+    item = Item(key, row.scene, {"question": question, "region": region})
+    name = region_name if region_name or row.region is None else row.id
+    return PlannedRow(row.id, row.scene, question, name, item)
+
+
+def _with_regions(
+    rows: Sequence[ManifestRow], regions: Sequence[NamedRegion], access: Mapping[str, Any]
+) -> tuple[list[tuple[ManifestRow, str | None]], tuple[str, ...]]:
+    names: dict[str, str] = {}
+    for region in regions:
+        if region.name in names:
+            raise DataError(
+                f"the polygon name {region.name!r} stands twice: in {names[region.name]} and in "
+                f"{region.origin}; name another column, or none"
+            )
+        names[region.name] = region.origin
+    pairs: list[tuple[ManifestRow, str | None]] = []
+    shown: set[str] = set()
+    shown_by: dict[str, Callable[[NamedRegion], bool]] = {}
+    for row in rows:
+        if row.region is not None:
+            pairs.append((row, None))
+            continue
+        if row.scene not in shown_by:
+            shown_by[row.scene] = _shows(row.scene, access)
+        for region in regions:
+            if shown_by[row.scene](region):
+                shown.add(region.name)
+                placed = replace(
+                    row,
+                    id=f"{row.id}@{region.name}",
+                    region=region.geometry,
+                    region_crs=region.crs,
+                )
+                pairs.append((placed, region.name))
+    nowhere = [region for region in regions if region.name not in shown]
+    if not pairs:
+        raise DataError(
+            f"none of the {len(regions)} polygons lies in any of the scenes: check their CRS "
+            f"({regions[0].origin} says {(regions[0].crs or 'none: pixels')[:60]!r})"
+        )
+    notes = [f"{region.origin} ({region.name}): no scene shows this polygon" for region in nowhere]
+    return pairs, tuple(notes)
+
+
+def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
+    """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
+    from geofovea.tiling.region import region_from_crs
+    from geofovea.tiling.scene import open_scene
+
+    try:
+        scene = open_scene(scene_name, **access)
+    except SceneError:
+        return lambda region: region.geometry is not None
+
+    def shows(region: NamedRegion) -> bool:
+        if region.geometry is None:
+            raise DataError(f"{region.origin}: has no geometry; remove the row")
+        try:
+            region_from_crs(scene, region.geometry, region.crs)
+        except GeometryError as error:
+            if "lies outside" in str(error):
+                return False
+            raise DataError(f"{region.origin}: {error}") from error
+        return True
+
+    return shows

@@ -1,0 +1,135 @@
+"""What came of a batch, for people and for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from geofovea.pipeline.runner import RunCounts
+
+__all__ = ["BatchSummary", "print_summary", "summarize"]
+
+_MOST_KINDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """What came of a batch.
+
+    Attributes:
+        rows: Rows of the plan.
+        scenes: Scenes of the plan.
+        answered: Rows that have an answer.
+        failed: Rows that failed.
+        left: Rows that were not come to.
+        answered_now: Items that this run answered; rows that ask the same share one.
+        kept: Items that were ended before this run.
+        deaths: Workers that died and were replaced.
+        seconds: Wall time of this run.
+        tiles_encoded: Of all answers.
+        tokens_llm: Of all answers.
+        errors: Kinds of errors, the most frequent first: ``kind``, ``rows``, and the first one's
+            ``id`` and ``error``.
+        warnings: Warnings, the most frequent first: ``warning`` and ``rows``.
+        notes: What was left out of the plan.
+        configuration: Hash of the settings.
+        files: What was written.
+        stopped: Why the run ended early, empty if it did not.
+    """
+
+    rows: int
+    scenes: int
+    answered: int
+    failed: int
+    left: int
+    answered_now: int
+    kept: int
+    deaths: int
+    seconds: float
+    tiles_encoded: int
+    tokens_llm: int
+    errors: tuple[Mapping[str, Any], ...]
+    warnings: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+    configuration: str
+    files: tuple[str, ...]
+    stopped: str = ""
+
+    @property
+    def per_minute(self) -> float:
+        """Items that this run answered in a minute."""
+        return 60 * self.answered_now / self.seconds if self.seconds > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, ready for ``json.dumps``."""
+        return asdict(self) | {"per_minute": round(self.per_minute, 2)}
+
+
+def summarize(
+    results: Sequence[Mapping[str, Any]],
+    counts: RunCounts,
+    *,
+    rows: int,
+    scenes: int,
+    seconds: float,
+    notes: Sequence[str],
+    configuration: str,
+    files: Sequence[str],
+    stopped: str = "",
+) -> BatchSummary:
+    """Count what the rows of a batch came to."""
+    failed = [r for r in results if r["status"] == "failed"]
+    answered = [r for r in results if r["status"] == "answered"]
+    kinds = Counter(str(r["error"]).split(":")[0] for r in failed)
+    first = {str(r["error"]).split(":")[0]: r for r in reversed(failed)}
+    warnings = Counter(warning for r in answered for warning in r["warnings"] or ())
+    return BatchSummary(
+        rows=rows,
+        scenes=scenes,
+        answered=len(answered),
+        failed=len(failed),
+        left=rows - len(results),
+        answered_now=counts.answered,
+        kept=counts.kept,
+        deaths=counts.deaths,
+        seconds=round(seconds, 2),
+        tiles_encoded=sum(r["cost"]["tiles_encoded"] for r in answered),
+        tokens_llm=sum(r["cost"]["tokens_llm"] for r in answered),
+        errors=tuple(
+            {"kind": kind, "rows": n, "id": first[kind]["id"], "error": first[kind]["error"]}
+            for kind, n in kinds.most_common()
+        ),
+        warnings=tuple({"warning": text, "rows": n} for text, n in warnings.most_common()),
+        notes=tuple(notes),
+        configuration=configuration,
+        files=tuple(files),
+        stopped=stopped,
+    )
+
+
+def print_summary(summary: BatchSummary) -> None:
+    """Print it in a few lines; what went wrong goes to standard error."""
+    s = summary
+    click.echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
+    rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
+    click.echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
+    each = max(1, s.answered)
+    click.echo(
+        f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
+        f"tokens an answer, over {s.scenes} scene(s)"
+    )
+    if s.deaths:
+        click.echo(f"  workers    {s.deaths} died and were replaced")
+    for path in s.files:
+        click.echo(f"  wrote      {path}")
+    for kind in s.errors[:_MOST_KINDS]:
+        more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
+        click.echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+    for warning in s.warnings[:_MOST_KINDS]:
+        click.echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+    for note in s.notes[:_MOST_KINDS]:
+        click.echo(f"  left out   {note}", err=True)

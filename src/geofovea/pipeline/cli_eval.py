@@ -1,0 +1,213 @@
+"""``geofovea eval``: how well a model answers a benchmark, beside what one gets blindly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.datasets.registry import BENCHMARK_NAMES
+from geofovea.datasets.wordnet import SYNONYM_SOURCES
+from geofovea.regionfocus.strategies import DESCENT_NAMES, FOCUS_NAMES, REDUCTION_NAMES
+
+if TYPE_CHECKING:
+    from geofovea.datasets.sample import Benchmark, Collection
+    from geofovea.datasets.scoring import Scores
+    from geofovea.datasets.wordnet import Synonyms
+    from geofovea.pipeline.eval_work import EvalSettings
+
+__all__ = ["eval_command"]
+
+_path = click.Path(path_type=Path)
+
+
+@click.command("eval")
+@click.argument("benchmark", type=click.Choice(BENCHMARK_NAMES))
+@click.option("--root", type=_path, required=True, help="Folder of the benchmark's files.")
+@click.option("--annotations", type=_path, help="Annotation file, if not the usual one in it.")
+@click.option("--predictions", type=_path, help="Score this answers file instead of a model.")
+@click.option("--answer-field", help="Column of the answer in it, if it has several.")
+@click.option("--blind", is_flag=True, help="Measure what one gets without looking.")
+@click.option("--runs", default=40, show_default=True, help="Divisions of the images for --blind.")
+@click.option(
+    "--train", "trained_on", multiple=True, type=_path, metavar="PATH",
+    help="Folder of training images, or a list of their hashes: are benchmark images in it?",
+)  # fmt: skip
+@click.option("--synonyms", type=click.Choice(SYNONYM_SOURCES), default="table", show_default=True)
+@click.option("--output", type=_path, help="Folder of the run; needed to ask a model.")
+@click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
+@click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
+@click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
+@click.option("--seconds", type=float, help="No further level is begun after this time.")
+@click.option("--focus", type=click.Choice(FOCUS_NAMES), default="attention", show_default=True)
+@click.option(
+    "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
+)
+@click.option("--descent", type=click.Choice(DESCENT_NAMES), default="geometric", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@click.option("--workers", default=0, show_default=True, help="Processes; 0 asks in this one.")
+@click.option("--limit", type=int, help="Ask the first so many questions only.")
+@click.option("--wait", is_flag=True, help="Wait for another run that uses the folder.")
+@click.option("--retry-failed", is_flag=True, help="Ask again what failed before.")
+@click.option("--max-failures", type=int, help="Stop after so many failures.")
+@click.option("--replace", is_flag=True, help="Allow results of another configuration there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def eval_command(
+    benchmark: str,
+    root: Path,
+    annotations: Path | None,
+    predictions: Path | None,
+    answer_field: str | None,
+    blind: bool,
+    runs: int,
+    trained_on: tuple[Path, ...],
+    synonyms: str,
+    output: Path | None,
+    model: str,
+    tiles: int | None,
+    tokens: int | None,
+    seconds: float | None,
+    focus: str,
+    reduction: str,
+    descent: str,
+    device: str,
+    workers: int,
+    limit: int | None,
+    wait: bool,
+    retry_failed: bool,
+    max_failures: int | None,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Ask a model the questions of BENCHMARK and score it, or score an answers file.
+
+    The same command goes on with a run that was stopped.
+    """
+    from geofovea.datasets.layout import find_annotations, read_benchmark
+    from geofovea.datasets.registry import load_benchmark
+    from geofovea.datasets.wordnet import synonyms as load_synonyms
+
+    if bool(predictions) + blind + bool(trained_on) + bool(output and not predictions) != 1:
+        raise click.UsageError(
+            "give one of --output FOLDER (ask a model), --predictions FILE, --blind and --train"
+        )
+    chosen = load_benchmark(benchmark)
+    file = annotations or find_annotations(chosen, root)
+    collection = _limited(read_benchmark(chosen, root, file), limit)
+    dictionary = load_synonyms(synonyms)
+    if blind:
+        _measure_blind(chosen, collection, dictionary, runs, as_json)
+    elif trained_on:
+        _look_for_leaks(root, collection, trained_on, as_json)
+    elif predictions:
+        scores, rows, configuration = _score_file(
+            chosen, collection, dictionary, predictions, answer_field
+        )
+        if output:
+            from geofovea.pipeline.eval_run import write_results
+
+            plain, counts = scores.to_json(), {"scored": scores.answered}
+            write_results(output, chosen, rows, plain, configuration, root, file, counts)
+        _show(chosen, scores, as_json)
+    elif output:
+        from geofovea.pipeline.eval_run import run_eval, write_run
+        from geofovea.pipeline.eval_work import EvalSettings
+
+        settings = EvalSettings(model, tiles, tokens, seconds, focus, reduction, descent)
+        _check(settings)
+        run = run_eval(
+            chosen,
+            root,
+            collection,
+            dictionary,
+            output,
+            settings,
+            device=device,
+            workers=workers,
+            wait=wait,
+            retry_failed=retry_failed,
+            max_failures=max_failures,
+            replace_others=replace,
+        )
+        write_run(run, output, chosen, settings, root, file)
+        _show(chosen, run.scores, as_json)
+        if not as_json:
+            rate = run.hit_rate
+            click.echo(
+                ("" if rate is None else f"focus hit rate {rate:.3f}; ")
+                + f"{run.counts.answered} answered now, {run.counts.kept} before, "
+                f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
+            )
+
+
+def _check(settings: EvalSettings) -> None:
+    """Refuse an impossible budget before anything is loaded."""
+    from geofovea.regionfocus.budget import Budget
+
+    limits = {name: getattr(settings, name) for name in ("tiles", "tokens", "seconds")}
+    Budget(**{name: value for name, value in limits.items() if value is not None})
+
+
+def _limited(collection: Collection, limit: int | None) -> Collection:
+    from dataclasses import replace
+
+    if limit is None:
+        return collection
+    if limit < 1:
+        raise click.BadParameter("a limit is at least 1", param_hint="--limit")
+    return replace(collection, samples=collection.samples[:limit])
+
+
+def _measure_blind(
+    chosen: Benchmark, collection: Collection, dictionary: Synonyms, runs: int, as_json: bool
+) -> None:
+    from geofovea.pipeline.eval_blind import measure_blind
+
+    found = measure_blind(chosen, collection.samples, dictionary, runs)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        found.print()
+
+
+def _look_for_leaks(
+    root: Path, collection: Collection, trained_on: tuple[Path, ...], as_json: bool
+) -> None:
+    from geofovea.pipeline.eval_leaks import look_for_leaks
+
+    found = look_for_leaks(root, collection.samples, trained_on)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        found.print()
+
+
+def _score_file(
+    chosen: Benchmark,
+    collection: Collection,
+    dictionary: Synonyms,
+    predictions: Path,
+    answer_field: str | None,
+) -> tuple[Scores, list[dict[str, Any]], dict[str, Any]]:
+    """Scores, rows of items, and what stands for a configuration."""
+    from geofovea.datasets.predictions import read_predictions
+    from geofovea.datasets.scoring import score
+
+    read = read_predictions(predictions, chosen.prediction_fields, answer_field)
+    notes = (*collection.notes, f"answers are from the column(s) {', '.join(read.fields)}")
+    scores, judged = score(chosen, collection.samples, read.answers, dictionary, notes)
+    from geofovea.pipeline.eval_run import file_digest
+
+    configuration = {"model": predictions.name, "sha256": file_digest(predictions)}
+    return scores, [item.to_json() for item in judged], configuration
+
+
+def _show(chosen: Benchmark, scores: Scores, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(scores.to_json()))
+    else:
+        from geofovea.pipeline.eval_tables import print_scores
+
+        print_scores(chosen, scores.to_json())

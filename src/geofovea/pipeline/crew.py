@@ -1,0 +1,92 @@
+"""Who does the work: a crew of workers that take one item each. This process alone is one.
+
+The crews of processes and of Ray actors are in ``process_crew`` and ``ray_crew``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+from geofovea.errors import RunError
+from geofovea.pipeline.work import Item, Result, Work, Worker, carry_out
+
+__all__ = ["Crew", "InProcessCrew", "check_size"]
+
+
+class Crew(AbstractContextManager["Crew"], Protocol):
+    """Workers with numbers from 0; in a ``with`` statement they are there."""
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        ...
+
+    def give(self, worker: int, item: Item) -> None:
+        """Hand an item to a worker that has none; does not wait for its answer."""
+        ...
+
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """Wait until some worker has come to an end, then tell which, and how.
+
+        A worker that died is told as such and has to be replaced before it is given more.
+        """
+        ...
+
+    def replace(self, worker: int) -> None:
+        """Start a new worker in place of one that died."""
+        ...
+
+
+class InProcessCrew:
+    """One worker: this process. What kills it ends the run; the journal keeps what was answered."""
+
+    size = 1
+
+    def __init__(self, work: Work) -> None:
+        """Say what will be done; nothing is loaded yet."""
+        self._work = work
+        self._worker: Worker | None = None
+        self._item: Item | None = None
+
+    def __enter__(self) -> Self:
+        self._worker = self._work.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._worker = None
+
+    def give(self, worker: int, item: Item) -> None:  # noqa: ARG002
+        """See ``Crew``."""
+        self._item = item
+
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """See ``Crew``."""
+        item, self._item = self._item, None
+        if self._worker is None or item is None:
+            raise RunError(
+                "a crew is used in a with statement, and given an item before it is asked"
+            )
+        yield 0, carry_out(self._worker, item.group, item.payload)
+
+    def replace(self, worker: int) -> None:  # noqa: ARG002
+        """See ``Crew``; this process cannot outlive itself."""
+        raise RunError("the process of a run cannot be replaced by itself")
+
+
+def check_size(workers: int) -> int:
+    """A number of workers that is one.
+
+    Raises:
+        RunError: If there would be none.
+    """
+    if workers < 1:
+        raise RunError(f"a run needs at least 1 worker, got {workers}")
+    return workers

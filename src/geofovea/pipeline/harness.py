@@ -1,0 +1,76 @@
+"""The one function behind the models of other people's harnesses: a path and a prompt, an answer.
+
+Scenes are opened from their path and read lazily; the last few stay open, because harnesses ask
+about one image several times in a row.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from geofovea.errors import QuestionError
+from geofovea.pipeline.models import EMBEDDED, load_host
+from geofovea.pipeline.session import SceneSession
+from geofovea.tiling.scene import open_scene
+
+__all__ = ["Answerer", "make_answerer"]
+
+_OPEN_SCENES = 4
+
+Answerer = Callable[[str, str], str]
+"""Takes the path of an image and a prompt, gives the text of the answer."""
+
+
+def make_answerer(
+    model: str = EMBEDDED,
+    device: str = "cpu",
+    *,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    focus: str = "attention",
+    reduction: str = "top_score",
+    descent: str = "geometric",
+) -> Answerer:
+    """Load a model for a harness; numbers may come as text, as harnesses give them.
+
+    Raises:
+        ModelError: If the model cannot be loaded.
+        BudgetError: If a limit is impossible.
+    """
+    host = load_host(model, device)
+    given: dict[str, Any] = {
+        "tiles": None if tiles is None else int(tiles),
+        "tokens": None if tokens is None else int(tokens),
+        "seconds": None if seconds is None else float(seconds),
+    }
+    limits = {name: value for name, value in given.items() if value is not None}
+    budget = replace(host.default_budget, **limits)
+    sessions: OrderedDict[str, SceneSession] = OrderedDict()
+
+    def answer(image: str, prompt: str) -> str:
+        session = sessions.get(image) or SceneSession(open_scene(image), host)
+        sessions[image] = session
+        sessions.move_to_end(image)
+        if len(sessions) > _OPEN_SCENES:
+            sessions.popitem(last=False)
+        found = session.ask(
+            prompt, budget=budget, focus=focus, reduction=reduction, descent=descent
+        )
+        return found.text
+
+    return answer
+
+
+def only_image(images: Sequence[str]) -> str:
+    """The image of a request: the first, as our own runs have it.
+
+    Raises:
+        QuestionError: If there is none.
+    """
+    if not images:
+        raise QuestionError("this model answers questions about images, and none was given")
+    return images[0]

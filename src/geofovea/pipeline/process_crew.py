@@ -1,0 +1,153 @@
+"""A crew of processes on this machine; one that dies is replaced.
+
+Processes are spawned, not forked: torch and GDAL have threads, and a fork of those may hang. Each
+is asked through a pipe of its own, so that the death of one is noticed at once, with the item that
+it had, and touches no other. When this process is killed, the pipes close and the workers end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+from typing import Self
+
+from geofovea.pipeline.crew import check_size
+from geofovea.pipeline.work import Died, Halted, Item, Result, Work, carry_out, in_one_line
+
+__all__ = ["ProcessCrew"]
+
+_READY = "ready"
+_FAREWELL_SECONDS = 10
+
+_Pipe = connection.Connection
+
+
+@dataclass(slots=True)
+class _Member:
+    process: SpawnProcess
+    pipe: _Pipe
+    is_ready: bool = False
+    has_item: bool = False
+
+
+class ProcessCrew:
+    """Workers in processes of their own."""
+
+    def __init__(self, workers: int, work: Work) -> None:
+        """Say what will be done; nothing is started yet.
+
+        Raises:
+            RunError: If there would be no worker.
+        """
+        self.size = check_size(workers)
+        self._work = work
+        self._members: list[_Member] = []
+
+    def __enter__(self) -> Self:
+        self._members = [self._started() for _ in range(self.size)]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for member in self._members:
+            if error is not None or member.has_item:
+                member.process.kill()
+            member.pipe.close()
+        for member in self._members:
+            member.process.join(_FAREWELL_SECONDS)
+            if member.process.is_alive():
+                member.process.kill()
+                member.process.join()
+            member.process.close()
+        self._members = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Process numbers of the workers, in their order."""
+        return [member.process.pid or 0 for member in self._members]
+
+    def give(self, worker: int, item: Item) -> None:
+        """See ``Crew``."""
+        member = self._members[worker]
+        member.has_item = True
+        # that it is dead already is told by results()
+        with suppress(OSError):
+            member.pipe.send((item.group, dict(item.payload)))
+
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """See ``Crew``."""
+        found: list[tuple[int, Result]] = []
+        while not found:
+            # the end of a pipe is readable too, so nothing else need be waited for
+            ready = connection.wait([m.pipe for m in self._members if m.has_item])
+            for number, member in enumerate(self._members):
+                if member.pipe in ready:
+                    result = self._heard(member)
+                    if result is not None:
+                        member.has_item = False
+                        found.append((number, result))
+        yield from found
+
+    def replace(self, worker: int) -> None:
+        """See ``Crew``."""
+        gone = self._members[worker]
+        gone.pipe.close()
+        gone.process.kill()
+        gone.process.join()
+        gone.process.close()
+        self._members[worker] = self._started()
+
+    def _started(self) -> _Member:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        process.start()
+        # as long as we hold their end open, we would never see it closed
+        theirs.close()
+        return _Member(process, ours)
+
+    def _heard(self, member: _Member) -> Result | None:
+        try:
+            heard = member.pipe.recv()
+        except (EOFError, OSError):
+            member.process.join(_FAREWELL_SECONDS)
+            return Died(_how_it_ended(member.process.exitcode), member.is_ready)
+        if heard == _READY:
+            member.is_ready = True
+            return None
+        result: Result = heard
+        return result
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
+
+
+def _serve(pipe: _Pipe, work: Work) -> None:
+    """The life of a worker: open the work, answer items until the pipe closes."""
+    # Ctrl-C goes to all processes of a terminal; the one that holds the journal decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # EOFError: no more items. OSError: nobody listens any more.
+    with suppress(EOFError, OSError), pipe:
+        try:
+            worker = work.open()
+        except Exception as error:  # told as the answer to the first item
+            pipe.send(Halted(in_one_line(error)))
+            return
+        pipe.send(_READY)
+        while True:
+            group, payload = pipe.recv()
+            pipe.send(carry_out(worker, group, payload))

@@ -1,0 +1,210 @@
+"""A crew of Ray actors, on this machine or on a cluster; each holds a model of its own.
+
+Actors are asked one item at a time by the process that holds the journal, which alone writes. Ray
+itself retries nothing: what was lost with an actor or its node is told here and asked again.
+
+Actors ask for half a CPU each by default. Ray gives out CPUs as it is told, not as they are used:
+actors that ask for all of them would starve whatever else the cluster has to schedule, and actors
+that ask for more than there is would never start, which is refused here before it hangs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from geofovea.errors import MissingExtraError, RunError
+from geofovea.pipeline.crew import check_size
+from geofovea.pipeline.work import (
+    Died,
+    Done,
+    Failed,
+    Halted,
+    Item,
+    Result,
+    Work,
+    Worker,
+    carry_out,
+    in_one_line,
+)
+
+__all__ = ["RayCrew"]
+
+_START_SECONDS = 300
+
+
+class _Actor:
+    """What lives in an actor; its class is handed to Ray when a crew starts."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._worker: Worker | None = None
+
+    def open(self) -> str:
+        """Open the work; what went wrong, empty if nothing did."""
+        try:
+            self._worker = self._work.open()
+        except Exception as error:  # told as the answer to the first item
+            return in_one_line(error)
+        return ""
+
+    def answer(self, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
+        """Answer one item."""
+        if self._worker is None:
+            return Halted("the work of this actor is not open")
+        return carry_out(self._worker, group, payload)
+
+
+class RayCrew:
+    """Workers in Ray actors."""
+
+    def __init__(
+        self,
+        workers: int,
+        work: Work,
+        *,
+        address: str | None = None,
+        cpus: float = 0.5,
+        gpus: float = 0.0,
+        start_seconds: float = _START_SECONDS,
+    ) -> None:
+        """Say what will be done; nothing is started yet.
+
+        Args:
+            workers: How many actors.
+            work: What they do. GeoFovea has to be installed on every node.
+            address: A cluster to join, ``auto`` for the one of this machine; None starts one.
+            cpus: CPUs that an actor asks Ray for.
+            gpus: GPUs likewise.
+            start_seconds: How long an actor may take to be scheduled and to load its model.
+
+        Raises:
+            RunError: If there would be no worker.
+            MissingExtraError: If Ray is not installed.
+        """
+        self.size = check_size(workers)
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError("ray", "ray", "--executor ray") from error
+        self._ray = ray
+        self._work = work
+        self._address = address
+        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._start_seconds = start_seconds
+        self._actors: list[Any] = []
+        self._opening: dict[int, Any] = {}
+        self._asked: dict[Any, tuple[int, bool]] = {}
+        self._items: dict[int, Item] = {}
+        self._owns_cluster = False
+
+    def __enter__(self) -> Self:
+        if not self._ray.is_initialized():
+            try:
+                self._ray.init(
+                    address=self._address,
+                    include_dashboard=None if self._address else False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
+            except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+                raise RunError(f"no Ray cluster at {self._address!r}: {error}") from error
+            self._owns_cluster = True
+        try:
+            self._check_resources()
+            for number in range(self.size):
+                self._actors.append(None)
+                self.replace(number)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def give(self, worker: int, item: Item) -> None:
+        """See ``Crew``."""
+        self._items[worker] = item
+        if worker in self._opening:
+            self._asked[self._opening[worker]] = (worker, False)
+        else:
+            self._ask(worker)
+
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """See ``Crew``."""
+        found: list[tuple[int, Result]] = []
+        while not found:
+            waits = any(not is_answer for _, is_answer in self._asked.values())
+            ready, _ = self._ray.wait(
+                list(self._asked), timeout=self._start_seconds if waits else None
+            )
+            if not ready:
+                raise RunError(
+                    f"a Ray actor was not ready after {self._start_seconds:.0f} s: each asks for "
+                    f"{self._resources}, free is {self._ray.available_resources()}; ask for fewer "
+                    "workers, or for less with --worker-cpus and --worker-gpus"
+                )
+            for reference in ready:
+                worker, is_answer = self._asked.pop(reference)
+                result = self._heard(worker, reference, is_answer)
+                if result is not None:
+                    del self._items[worker]
+                    found.append((worker, result))
+        yield from found
+
+    def replace(self, worker: int) -> None:
+        """See ``Crew``."""
+        # no restarts and no retries by Ray: whoever holds the journal decides what is done again
+        options = {**self._resources, "max_restarts": 0, "max_task_retries": 0}
+        self._actors[worker] = self._ray.remote(_Actor).options(**options).remote(self._work)
+        self._opening[worker] = self._actors[worker].open.remote()
+
+    def _ask(self, worker: int) -> None:
+        item = self._items[worker]
+        reference = self._actors[worker].answer.remote(item.group, dict(item.payload))
+        self._asked[reference] = (worker, True)
+
+    def _heard(self, worker: int, reference: Any, is_answer: bool) -> Result | None:
+        try:
+            heard = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            self._opening.pop(worker, None)
+            return Died(f"Ray: {type(error).__name__}", is_answer)
+        if is_answer:
+            result: Result = heard
+            return result
+        del self._opening[worker]
+        if heard:
+            return Halted(heard)
+        self._ask(worker)
+        return None
+
+    def _check_resources(self) -> None:
+        """Refuse what could never be scheduled; actors would wait for it without a word."""
+        there = self._ray.cluster_resources()
+        for name, each in (
+            ("CPU", self._resources["num_cpus"]),
+            ("GPU", self._resources["num_gpus"]),
+        ):
+            if each * self.size > there.get(name, 0):
+                raise RunError(
+                    f"{self.size} Ray workers with {each:g} {name} each need "
+                    f"{each * self.size:g}, the cluster has {there.get(name, 0):g}: ask for fewer "
+                    f"workers, or for less with --worker-{name.lower()}s"
+                )
+
+    def _leave(self) -> None:
+        for actor in self._actors:
+            if actor is not None:
+                self._ray.kill(actor)
+        self._actors, self._asked, self._items, self._opening = [], {}, {}, {}
+        if self._owns_cluster:
+            self._ray.shutdown()
+            self._owns_cluster = False

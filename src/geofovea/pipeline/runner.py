@@ -1,0 +1,205 @@
+"""Runs many items through a crew, with a journal, so that nothing is lost and nothing done twice.
+
+Batches and evaluation runs are the same here: items that have a key, a group and a payload.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from geofovea.errors import RunError
+from geofovea.pipeline.crew import Crew
+from geofovea.pipeline.journal import Entry, Journal
+from geofovea.pipeline.work import Died, Done, Failed, Halted, Item, ItemKey, Result
+from geofovea.pipeline.work_queue import WorkQueue
+
+__all__ = ["MAX_TRIES", "RunCounts", "run_items"]
+
+MAX_TRIES = 3
+"""How many workers may die over one item before it is given up."""
+
+_DEATHS_BEFORE_READY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """How far a run has come; every item with a key of its own counts once.
+
+    Attributes:
+        planned: Items of the run.
+        kept: Answered or failed for good before this run began.
+        answered: Answered in this run.
+        failed: Failed in this run.
+        deaths: Workers that died and were replaced.
+        stopped: Whether the run ended early because too many items failed.
+    """
+
+    planned: int
+    kept: int
+    answered: int = 0
+    failed: int = 0
+    deaths: int = 0
+    stopped: bool = False
+
+    @property
+    def left(self) -> int:
+        """Items that still have to be worked on."""
+        return self.planned - self.kept - self.answered - self.failed
+
+
+def run_items(
+    items: Sequence[Item],
+    journal: Journal,
+    crew: Crew,
+    *,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    max_tries: int = MAX_TRIES,
+    report: Callable[[RunCounts], None] | None = None,
+) -> RunCounts:
+    """Answer every item that the journal does not know the end of.
+
+    Each end is on disk, in the journal, before that worker is given its next item. Items that
+    were in hand when an earlier run died come last.
+
+    Args:
+        items: Those of one group stand together or not, as they like. Their keys name the
+            configuration that the journal has adopted.
+        journal: Held by this process.
+        crew: Not entered yet; where nothing is left to do, no worker is started.
+        retry_failed: Work on items again that failed before.
+        max_failures: Stop when this many items have failed in this run; None never stops.
+        max_tries: How many workers may die over one item.
+        report: Called with the counts at the beginning and after each item.
+
+    Returns:
+        The counts at the end.
+
+    Raises:
+        RunError: If workers die before they are ready, or cannot do any item.
+        OutputError: If the journal cannot be written. All answers before are in it.
+    """
+    if max_failures is not None and max_failures < 1:
+        raise RunError(f"a run may stop after 1 failure or more, got max_failures={max_failures}")
+    distinct = {item.key: item for item in items}
+    known: dict[ItemKey, Entry] = {}
+    for configuration in {key.configuration for key in distinct}:
+        known |= journal.entries(configuration)
+    todo = [i for key, i in distinct.items() if _is_open(known.get(key), retry_failed)]
+    begun = {key for key, entry in known.items() if entry.state == "begun"}
+    run = _Run(journal, crew, max_failures, max_tries, len(distinct), len(todo), report)
+    if todo:
+        fresh = [item for item in todo if item.key not in begun]
+        suspect = [item for item in todo if item.key in begun]
+        run.work_off(WorkQueue(fresh, last=suspect))
+    return run.counts
+
+
+def _is_open(entry: Entry | None, retry_failed: bool) -> bool:
+    return entry is None or entry.state == "begun" or (retry_failed and entry.state == "failed")
+
+
+class _Run:
+    """The loop of one run and what it has counted."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        crew: Crew,
+        max_failures: int | None,
+        max_tries: int,
+        planned: int,
+        todo: int,
+        report: Callable[[RunCounts], None] | None,
+    ) -> None:
+        self._journal = journal
+        self._crew = crew
+        self._max_failures = max_failures
+        self._max_tries = max_tries
+        self._planned = planned
+        self._todo = todo
+        self._report = report
+        self._ends: Counter[str] = Counter()
+        self._deaths_of: Counter[ItemKey] = Counter()
+        self._deaths_before_ready = 0
+        self._tell()
+
+    @property
+    def counts(self) -> RunCounts:
+        return RunCounts(
+            planned=self._planned,
+            kept=self._planned - self._todo,
+            answered=self._ends["answered"],
+            failed=self._ends["failed"],
+            deaths=self._ends["deaths"],
+            stopped=self._is_stopped,
+        )
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._max_failures is not None and self._ends["failed"] >= self._max_failures
+
+    def work_off(self, queue: WorkQueue) -> None:
+        with self._crew as crew:
+            in_hand: dict[int, Item] = {}
+            results: list[tuple[int, Result]] = []
+            while True:
+                given: dict[int, Item] = {}
+                with self._journal.together():
+                    for worker, result in results:
+                        if self._settle(in_hand.pop(worker), result, queue):
+                            crew.replace(worker)
+                    for worker in range(0 if self._is_stopped else crew.size):
+                        if worker not in in_hand and (item := queue.take(worker)) is not None:
+                            self._journal.begin(item.key)
+                            in_hand[worker] = given[worker] = item
+                if results:
+                    self._tell()
+                if not in_hand or self._is_stopped:
+                    return
+                for worker, item in given.items():
+                    crew.give(worker, item)
+                results = list(crew.results())
+
+    def _settle(self, item: Item, result: Result, queue: WorkQueue) -> bool:
+        """Write down what became of an item; whether its worker is gone."""
+        match result:
+            case Done(record):
+                self._journal.answer(item.key, record)
+                self._ends["answered"] += 1
+            case Failed(error):
+                self._fail(item, error)
+            case Halted(error):
+                raise RunError(error)
+            case Died(how, was_ready):
+                self._mourn(item, how, was_ready, queue)
+                return True
+        return False
+
+    def _fail(self, item: Item, error: str) -> None:
+        self._journal.fail(item.key, error)
+        self._ends["failed"] += 1
+
+    def _mourn(self, item: Item, how: str, was_ready: bool, queue: WorkQueue) -> None:
+        self._ends["deaths"] += 1
+        if not was_ready:
+            self._deaths_before_ready += 1
+            if self._deaths_before_ready >= _DEATHS_BEFORE_READY:
+                raise RunError(
+                    f"{self._deaths_before_ready} workers died before they were ready "
+                    f"({how}): check that there is memory for each to load the model"
+                )
+            queue.put_last(item)
+            return
+        self._deaths_of[item.key] += 1
+        deaths = self._deaths_of[item.key]
+        if deaths >= self._max_tries:
+            self._fail(item, f"RunError: the worker died over it {deaths} times ({how})")
+        else:
+            queue.put_last(item)
+
+    def _tell(self) -> None:
+        if self._report:
+            self._report(self.counts)

@@ -1,0 +1,191 @@
+"""Vision tokens of the tiles of one scene: read and encoded when asked for, then remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.errors import ModelError, SceneError
+from geofovea.pipeline.clip_signals import grey_entropy
+from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan, PlannedEncoder
+from geofovea.pipeline.host import Host
+from geofovea.pipeline.stage_clock import StageClock
+from geofovea.pipeline.token_cache import TokenCache, TokenEntry
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
+from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
+from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.read_ahead import ReadAhead
+from geofovea.tiling.reader import TilePixels, TileReader
+
+__all__ = ["Gathered", "TileTokens"]
+
+_CACHE_BYTES = 256 * 2**20
+# encoded together, while the next ones are read
+_TILES_AT_ONCE = 16
+
+
+@dataclass(eq=False)
+class Gathered:
+    """What one question has asked of the tiles so far.
+
+    Attributes:
+        plan: What is wanted beside tokens.
+        tiles_read: Tiles read from the scene.
+        entries: What is known of each tile that was looked at; it stays even if the cache is full.
+    """
+
+    plan: EncodePlan = field(default_factory=EncodePlan)
+    tiles_read: int = 0
+    entries: dict[Tile, TokenEntry] = field(default_factory=dict)
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Patches that entered the encoder, and that left it."""
+        entries = self.entries.values()
+        return sum(e.patches for e in entries), sum(e.patches_left for e in entries)
+
+
+class TileTokens:
+    """Tokens of one scene's tiles for one host."""
+
+    def __init__(self, host: Host, reader: TileReader) -> None:
+        """Start with nothing known."""
+        self._host = host
+        self._reader = reader
+        self._ahead = ReadAhead(reader)
+        self._pyramid = reader.pyramid
+        self._cache = TokenCache(_CACHE_BYTES)
+        self._empty: set[Tile] = set()
+        self._no_features: Tensor | None = None
+
+    def of(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+        """Tokens of some tiles: read and encoded, or remembered from an earlier question.
+
+        A tile that shows nothing is read, remembered as empty, and never encoded.
+
+        Raises:
+            SceneError: If no tile so far shows anything.
+            ModelError: If the host cannot encode as planned.
+        """
+        plan = gathered.plan
+        found: dict[Tile, TokenEntry] = {}
+        missing = []
+        for tile in tiles:
+            entry = self._cache.get((plan.reduction, plan.share, tile))
+            if entry is not None and plan.signals <= entry.signals.keys():
+                found[tile] = entry
+            elif tile not in self._empty:
+                missing.append(tile)
+        if missing:
+            found |= self._encode(missing, clock, gathered)
+        gathered.entries |= found
+        entries = [found[tile] for tile in tiles if tile in found]
+        if self._no_features is None:
+            raise SceneError(
+                f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
+                "check its nodata and mask with geofovea inspect"
+            )
+        return tokens_of_tiles(
+            torch.stack([e.features for e in entries]) if entries else self._no_features,
+            self._host.grid,
+            [tile for tile in tiles if tile in found],
+            self._pyramid,
+            torch.stack([e.shown for e in entries]) if entries else None,
+        )
+
+    def context(
+        self, tokens: TokenSet, scores: Tensor, gathered: Gathered, text_embeds: Tensor | None
+    ) -> TokenContext:
+        """What a reduction may know of tokens that were gathered for a question."""
+        if not gathered.plan.signals and text_embeds is None:
+            return TokenContext.of(tokens, scores)
+        signals = {tile: gathered.entries[tile].signals for tile in tokens.tiles}
+        cells = cells_in_tiles(tokens, self._host.grid, self._pyramid)
+        return question_context(tokens, scores, signals, cells, text_embeds)
+
+    def _encode(
+        self, missing: Sequence[Tile], clock: StageClock, gathered: Gathered
+    ) -> dict[Tile, TokenEntry]:
+        """Encode some tiles at a time, while the next ones are read."""
+        gathered.tiles_read += len(missing)
+        pictures = self._ahead.read(missing)
+        found: dict[Tile, TokenEntry] = {}
+        while True:
+            with clock.stage("read"):
+                some = list(islice(pictures, _TILES_AT_ONCE))
+            if not some:
+                return found
+            found |= self._encode_some(some, clock, gathered.plan)
+
+    def _encode_some(
+        self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
+    ) -> dict[Tile, TokenEntry]:
+        shown = [_shown_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
+        self._empty |= {p.tile for p, s in zip(pictures, shown, strict=True) if not s.any()}
+        full = [(p, s) for p, s in zip(pictures, shown, strict=True) if s.any()]
+        if not full:
+            return {}
+        with clock.stage("encode"):
+            pixels = np.stack([picture.rgb for picture, _ in full])
+            encoded = self._encode_tiles(pixels, [picture.tile for picture, _ in full], plan)
+        self._no_features = encoded.features[:0].clone()
+        found = {}
+        for place, (picture, shows) in enumerate(full):
+            signals: TileSignals = encoded.signals[place]
+            if "entropy" in plan.signals:
+                entropy = grey_entropy(picture.rgb, self._host.grid[0])
+                signals = dict(signals) | {"entropy": entropy}
+            key = (plan.reduction, plan.share, picture.tile)
+            if (older := self._cache.get(key)) is not None:
+                signals = {**older.signals, **signals}
+            entry = TokenEntry(
+                encoded.features[place],
+                torch.from_numpy(shows & encoded.present[place]),
+                signals,
+                encoded.patches,
+                encoded.patches_left[place],
+            )
+            found[picture.tile] = self._cache.put(key, entry)
+        return found
+
+    def _encode_tiles(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], plan: EncodePlan
+    ) -> EncodedTiles:
+        host, by_host = self._host, replace(plan, signals=plan.signals - {"entropy"})
+        if by_host.is_plain:
+            features = host.encode(pixels, tiles, self._pyramid)
+            present = np.ones(features.shape[:2], np.bool_)
+            return EncodedTiles(features, present, ({},) * len(tiles), 0, (0,) * len(tiles))
+        if not isinstance(host, PlannedEncoder):
+            raise ModelError(
+                f"{host.name} shows nothing of its encoder; choose a reduction that reads features "
+                "and scores only, such as top_score or divprune"
+            )
+        return host.encode_planned(pixels, tiles, self._pyramid, by_host)
+
+
+def _shown_tokens(
+    valid: NDArray[np.bool_], valid_size: tuple[int, int], grid: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Which tokens of a tile show data on at least half of their part of the scene, row-major.
+
+    Args:
+        valid: (T, T), False on padding and missing pixels.
+        valid_size: ``(width, height)`` of the part on the scene.
+        grid: ``(rows, columns)`` of tokens.
+    """
+    width, height = valid_size
+    on_scene = np.zeros_like(valid)
+    on_scene[:height, :width] = True
+    shape = (grid[0], len(valid) // grid[0], grid[1], len(valid) // grid[1])
+    known = valid.reshape(shape).sum((1, 3))
+    possible = on_scene.reshape(shape).sum((1, 3))
+    shown: NDArray[np.bool_] = ((known * 2 >= possible) & (known > 0)).ravel()
+    return shown

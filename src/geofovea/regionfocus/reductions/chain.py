@@ -1,0 +1,123 @@
+"""A chain of reductions made of its words: what it needs, and what is said where that lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.chain_text import ENCODER_LINKS, parse_chain
+from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
+from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
+from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.strategies import REDUCTION_NAMES
+
+__all__ = ["ALWAYS_KNOWN", "ENCODER_SHARE", "Chain", "fields_wanted", "make_chain"]
+
+ALWAYS_KNOWN = frozenset({"scores", "levels", "tile_index", "boxes_scene"})
+"""Fields of a `TokenContext` that tokens of every host have."""
+
+ENCODER_SHARE = 0.5
+"""Share of the patches that a reduction inside the encoder leaves unless told otherwise."""
+
+_IN_PLACE_OF_EACH_OTHER = ("cls_attention", "received", "attention")
+"""Of fields that can stand in for each other the first is asked for: the cheapest, as a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Reductions for each place where tokens can go.
+
+    Attributes:
+        text: As it was written.
+        projected: What chooses among projected tokens; it also holds the token budget.
+        projected_name: Its word.
+        projected_share: Most of the tokens that it may leave; None for the budget alone.
+        encoder: What drops patches inside the encoder.
+        encoder_share: Of the patches that it leaves.
+        decoder: What drops tokens between the layers of the decoder.
+    """
+
+    text: str
+    projected: Reduction
+    projected_name: str
+    projected_share: float | None = None
+    encoder: EncoderReduction | None = None
+    encoder_share: float = ENCODER_SHARE
+    decoder: DecoderReduction | None = None
+
+    def fields_wanted(self, known: frozenset[str]) -> frozenset[str]:
+        """Fields beyond `ALWAYS_KNOWN` that the projected reduction is to be given.
+
+        Raises:
+            ModelError: If it cannot do without one that is not among the ``known``.
+        """
+        return fields_wanted(self.projected, known)
+
+
+def make_chain(text: str) -> Chain:
+    """The chain of ``text`` with the default settings of each method; see `parse_chain`.
+
+    Raises:
+        ModelError: If a name or a share is wrong, or two links act at one place.
+        BudgetError: If a decoder reduction cannot keep the share.
+    """
+    words = parse_chain(text)
+    first, middle, last = (words.at(s) for s in ("encoder_layer", "projected", "decoder_layer"))
+    name = middle.name if middle else "top_score"
+    encoder_share = ENCODER_SHARE if first is None or first.share is None else first.share
+    return Chain(
+        text,
+        make_reduction(name),
+        name,
+        middle.share if middle else None,
+        make_encoder_reduction(ENCODER_LINKS[first.name]) if first else None,
+        encoder_share,
+        make_decoder_reduction(last.name, last.share) if last else None,
+    )
+
+
+def fields_wanted(reduction: Reduction, known: frozenset[str]) -> frozenset[str]:
+    """What to give a reduction beyond `ALWAYS_KNOWN`: what it requires, and uses where it is known.
+
+    Raises:
+        ModelError: If something that it requires is not known; the message names what is missing
+            and the reductions that can do without.
+    """
+    there = ALWAYS_KNOWN | known
+    missing = [name for name in sorted(reduction.requires) if name not in there]
+    wanted = reduction.requires | (getattr(reduction, "uses", frozenset()) & known)
+    for group in getattr(reduction, "requires_one_of", ()):
+        if group & (ALWAYS_KNOWN | wanted):
+            continue
+        stand_ins = sorted(group & known, key=_preference)
+        if stand_ins:
+            wanted |= {stand_ins[0]}
+        else:
+            missing.append(" or ".join(sorted(group)))
+    if missing:
+        raise ModelError(
+            f"the reduction {reduction.name!r} needs {' and '.join(missing)}, which is not known "
+            f"here; choose one of {', '.join(_possible(known))}"
+        )
+    return frozenset(wanted - ALWAYS_KNOWN)
+
+
+def _preference(name: str) -> int:
+    order: Mapping[str, int] = {n: i for i, n in enumerate(_IN_PLACE_OF_EACH_OTHER)}
+    return order.get(name, len(order))
+
+
+def _possible(known: frozenset[str]) -> Iterable[str]:
+    """Names of the reductions that need no more than what is known."""
+    there = ALWAYS_KNOWN | known
+    for name in REDUCTION_NAMES:
+        reduction: Any = make_reduction(name)
+        if reduction.requires <= there and all(
+            group & there for group in getattr(reduction, "requires_one_of", ())
+        ):
+            yield name

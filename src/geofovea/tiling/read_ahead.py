@@ -1,0 +1,114 @@
+"""Tiles read on threads while whoever asked for them is busy with the ones before.
+
+GDAL lets go of Python's lock while it decodes, and each thread has handles of its own, so reads run
+beside an encoder on the device or on another core. How far they run ahead is bounded in bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+from geofovea.errors import GeoFoveaError, GeometryError
+from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.reader import TilePixels, TileReader
+
+__all__ = ["READ_AHEAD_BYTES", "ReadAhead"]
+
+READ_AHEAD_BYTES = 32 * 2**20
+"""Of tiles that are read and not yet taken, or being read: 74 tiles of 336 pixels."""
+
+_THREADS = 2
+
+
+class ReadAhead:
+    """Reads tiles in order, some of them before they are asked for.
+
+    The threads wait between calls, with their files open, until this object is gone.
+    """
+
+    def __init__(
+        self,
+        reader: TileReader,
+        *,
+        threads: int = _THREADS,
+        budget_bytes: int = READ_AHEAD_BYTES,
+    ) -> None:
+        """Take a reader; no thread is started before the first read of several tiles.
+
+        Args:
+            reader: What reads.
+            threads: How many tiles are read at once.
+            budget_bytes: Most bytes of tiles in waiting, but always one tile. What GDAL keeps of
+                the file is bounded by its own cache.
+
+        Raises:
+            GeometryError: If one of the numbers is not positive.
+        """
+        if threads < 1 or budget_bytes < 1:
+            raise GeometryError(
+                f"reading ahead needs at least one thread and one byte, got {threads} and "
+                f"{budget_bytes}"
+            )
+        self._reader = reader
+        self._threads = threads
+        # three bytes of colour and one of validity
+        self.depth = max(1, budget_bytes // (4 * reader.pyramid.tile_size**2))
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._owner = 0
+
+    def read(self, tiles: Iterable[Tile]) -> Iterator[TilePixels]:
+        """Read tiles; they come in the order in which they were asked for.
+
+        Level files that are needed are built on the calling thread, where an interrupt ends them.
+        Closing the iterator early gives up what nobody has begun to read.
+
+        Args:
+            tiles: Taken from as far as is read ahead.
+
+        Raises:
+            GeoFoveaError: What ``TileReader.read`` raises for a tile, when its turn has come; no
+                later tile is given then.
+        """
+        left = iter(tiles)
+        first = list(islice(left, 2))
+        if len(first) < 2 or self.depth == 1:
+            yield from map(self._reader.read, (*first, *left))
+            return
+        pool = self._started()
+        waiting: deque[Future[TilePixels]] = deque()
+        try:
+            for tile in first:
+                waiting.append(self._begin(pool, tile))
+            while waiting:
+                # the tile that is taken next counts until it is
+                for tile in islice(left, self.depth - len(waiting)):
+                    waiting.append(self._begin(pool, tile))
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _begin(self, pool: ThreadPoolExecutor, tile: Tile) -> Future[TilePixels]:
+        try:
+            self._reader.prepare(tile)
+        except GeoFoveaError as error:  # kept until its turn has come
+            failed: Future[TilePixels] = Future()
+            failed.set_exception(error)
+            return failed
+        return pool.submit(self._reader.read, tile)
+
+    def _started(self) -> ThreadPoolExecutor:
+        with self._lock:
+            # a child of a fork has inherited the pool without its threads
+            if self._pool is None or self._owner != os.getpid():
+                self._pool = ThreadPoolExecutor(self._threads, "geofovea-read")
+                self._owner = os.getpid()
+                weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
+            return self._pool

@@ -1,0 +1,205 @@
+"""Scenes and questions as people list them; what is wrong is named by row and column."""
+
+import json
+
+import geopandas
+import pandas as pd
+import pytest
+import shapely
+
+from geofovea.datasets.manifest import read_manifest
+from geofovea.datasets.region_files import read_regions
+from geofovea.datasets.scene_lists import list_scenes
+from geofovea.errors import DataError
+
+CSV = 'id,scene,question\na,one.tif,How many?\nb,sub/two.tif,"Is it, or not?"\n'
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(name, content)``: a file with that text or those bytes."""
+
+    def make(name, content=""):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return make
+
+
+def facts(rows):
+    return [(row.id, row.scene, row.question) for row in rows]
+
+
+def test_the_same_rows_come_from_every_kind_of_table(write, tmp_path):
+    told = [("a", f"{tmp_path}/one.tif", "How many?")]
+    told += [("b", f"{tmp_path}/sub/two.tif", "Is it, or not?")]
+    frame = pd.read_csv(write("m.csv", CSV))
+    frame.to_parquet(tmp_path / "m.parquet")
+    frame.to_json(tmp_path / "m.jsonl", orient="records", lines=True)
+    for name in ("m.csv", "m.parquet", "m.jsonl"):
+        assert facts(read_manifest(tmp_path / name)) == told
+    assert facts(read_manifest(write("bom.CSV", b"\xef\xbb\xbf" + CSV.encode()))) == told
+    assert facts(read_manifest(write("crlf.csv", CSV.replace("\n", "\r\n") + "\r\n"))) == told
+
+
+def test_a_geoparquet_brings_a_polygon_for_each_row(tmp_path):
+    shapes = [shapely.box(0, 0, 1, 1), None]
+    frame = {"scene": ["one.tif", "two.tif"], "id": [7, 8]}
+    geopandas.GeoDataFrame(frame, geometry=shapes, crs="EPSG:32633").to_parquet(
+        tmp_path / "m.geoparquet"
+    )
+    first, second = read_manifest(tmp_path / "m.geoparquet")
+    assert (first.id, first.question) == ("7", None)
+    assert first.region.equals(shapes[0])
+    assert "32633" in first.region_crs
+    assert second.region is None
+
+
+def test_urls_and_absolute_paths_stay_what_they_are(write):
+    names = ["https://example.org/a.tif", "s3://bucket/a.tif", "/data/a.tif", "/vsizip/a.zip"]
+    path = write("m.jsonl", "\n".join(json.dumps({"scene": n}) for n in names))
+    assert [row.scene for row in read_manifest(path)] == names
+    assert [row.id for row in read_manifest(path)] == [f"m.jsonl:{n}" for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("m.csv", "", "no column 'scene', only none"),
+        ("m.csv", "scene\n", "no rows"),
+        ("m.csv", "image,question\na,b\n", "no column 'scene', only 'image', 'question'"),
+        ("m.csv", "scene,scene\na,b\n", "column 'scene' stands twice"),
+        ("m.csv", "scene,question\na.tif,Why?\n ,Why?\n", "row 2, column 'scene': is empty"),
+        ("m.csv", "scene,question\na.tif,Is it, or not?\n", "row 1, column 'question': .* 3;"),
+        ("m.csv", "scene,question\na.tif\n", "row 1, column 'question': the header has 2"),
+        ("m.csv", 'scene\n"a.tif\n', "row 1: is no CSV"),
+        ("m.csv", b"scene\n\xff\xfe.tif\n", "not UTF-8"),
+        ("m.jsonl", '{"scene": "a.tif"}\n{"scene"\n', "row 2: is no JSON"),
+        ("m.jsonl", "[1, 2]\n", "row 1: .* is no JSON object"),
+        ("m.jsonl", '{"image": "a.tif"}\n', "row 1, column 'scene': is not there"),
+        ("m.jsonl", '{"scene": 5}\n', "row 1, column 'scene': 5 is no text"),
+        ("m.jsonl", '{"scene": "a", "id": [1]}\n', r"row 1, column 'id': \[1\] is no text"),
+        ("m.jsonl", '{"scene": "a", "question": ""}\n', "column 'question': is empty"),
+        ("m.jsonl", '{"scene": "a\\u0000b"}\n', "column 'scene': .* NUL"),
+        ("m.jsonl", "[" * 100_000, "row 1: is no JSON"),
+        ("m.parquet", "no parquet", "no Parquet file, or a damaged one"),
+        ("m.txt", "scene\n", "no manifest"),
+    ],
+)
+def test_a_malformed_manifest_is_named_by_row_and_column(write, name, content, words):
+    with pytest.raises(DataError, match=words):
+        read_manifest(write(name, content))
+
+
+def test_two_rows_of_one_id_are_named_both(write):
+    path = write("m.csv", "id,scene\na,1.tif\nb,2.tif\na,3.tif\n")
+    with pytest.raises(DataError, match=r"'a' stands twice: in .*row 1 and in .*row 3"):
+        list_scenes([str(path)])
+
+
+def test_a_folder_is_searched_for_rasters(write, tmp_path):
+    for name in ("b.TIF", "a.png", "deep/er/c.jp2", "notes.txt", "a.tif.ovr", ".hidden.tif"):
+        write(f"scenes/{name}")
+    rows = list_scenes([str(tmp_path / "scenes")])
+    names = ["a.png", "b.TIF", "deep/er/c.jp2"]
+    assert [row.id for row in rows] == [f"{tmp_path}/scenes/{name}" for name in names]
+    with pytest.raises(DataError, match="holds no file"):
+        list_scenes(
+            [
+                str(
+                    tmp_path / "scenes" / "deep" / "..",
+                ),
+                str(write("empty/x.txt").parent),
+            ]
+        )
+
+
+def test_a_glob_and_a_folder_name_each_file_once(write, tmp_path):
+    for name in ("x/a.tif", "x/b.tif", "x/y/c.tif"):
+        write(name)
+    names = [str(tmp_path / "x"), str(tmp_path / "**" / "*.tif"), str(tmp_path / "x" / "a.tif")]
+    assert [row.scene for row in list_scenes(names)] == [
+        str(tmp_path / n) for n in ("x/a.tif", "x/b.tif", "x/y/c.tif")
+    ]
+    with pytest.raises(DataError, match="matches no file"):
+        list_scenes([str(tmp_path / "*.nothing")])
+    with pytest.raises(DataError, match="there is no"):
+        list_scenes([str(tmp_path / "missing.tif")])
+    odd = write("odd[1].tif")
+    assert list_scenes([str(odd)])[0].scene == str(odd)
+
+
+def item(name, **assets):
+    return {"type": "Feature", "id": name, "assets": assets}
+
+
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def test_stac_items_give_their_picture(write, tmp_path):
+    items = [
+        item("1", thumbnail={"href": "t.png", "roles": ["thumbnail"]}, B1={"href": "./b1.tif"}),
+        item("2", B1={"href": "b.tif", "type": COG}, visual={"href": "v.tif", "type": COG}),
+        item("3", data={"href": "https://example.org/d.tif"}, meta={"href": "m.xml"}),
+        item("4", data={"href": "file:///data/a%20b.tif", "type": COG}),
+    ]
+    path = write("items.json", json.dumps({"type": "FeatureCollection", "features": items}))
+    assert [(row.id, row.scene) for row in list_scenes([str(path)])] == [
+        ("1", f"{tmp_path}/b1.tif"),
+        ("2", f"{tmp_path}/v.tif"),
+        ("3", "https://example.org/d.tif"),
+        ("4", "/data/a b.tif"),
+    ]
+    one = write("one.json", json.dumps(items[1]))
+    assert list_scenes([str(one)], asset="B1")[0].scene == f"{tmp_path}/b.tif"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "its type is None"),
+        ('{"type": "Catalog"}', "its type is 'Catalog'"),
+        ('{"type": "FeatureCollection", "features": []}', "without items"),
+        ('{"type": "Feature", "id": "a", "properties": {}}', "item 1, field 'assets'"),
+        (json.dumps(item(5, a={"href": "a.tif"})), "item 1, field 'id': 5"),
+        (json.dumps(item("a")), "not one raster but 0"),
+        (json.dumps(item("a", a={"href": "a.tif"}, b={"href": "b.tif"})), "but 2 among 'a', 'b'"),
+        (json.dumps(item("a", data={"href": 5, "type": COG})), "field 'assets.data.href': 5"),
+    ],
+)
+def test_a_malformed_item_is_named(write, content, words):
+    with pytest.raises(DataError, match=words):
+        list_scenes([str(write("items.json", content))])
+
+
+def test_polygons_come_with_their_names_and_their_crs(tmp_path):
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]
+    frame = geopandas.GeoDataFrame({"name": ["east", "west"]}, geometry=shapes, crs="EPSG:32633")
+    for name, write in (("r.gpkg", frame.to_file), ("r.parquet", frame.to_parquet)):
+        write(tmp_path / name)
+        regions = read_regions(tmp_path / name, name_column="name")
+        assert [r.name for r in regions] == ["east", "west"]
+        assert regions[0].geometry.equals(shapes[0])
+        assert "32633" in regions[0].crs
+        assert [r.name for r in read_regions(tmp_path / name)] == ["1", "2"]
+    with pytest.raises(DataError, match="no column 'title', only 'name'"):
+        read_regions(tmp_path / "r.gpkg", name_column="title")
+    with pytest.raises(DataError, match="cannot be read as a vector file"):
+        read_regions(tmp_path / "r.gpkg", layer="nowhere")
+
+
+def test_a_vector_file_that_reads_other_files_is_not_opened(write):
+    path = write("r.geojson", "\n<OGRVRTDataSource><OGRVRTLayer/></OGRVRTDataSource>")
+    with pytest.raises(DataError, match="is not opened"):
+        read_regions(path)
+
+
+@pytest.mark.parametrize("name", ["missing.gpkg", "text.geojson", "text.gpkg", "text.parquet"])
+def test_an_unreadable_vector_file_is_told(write, tmp_path, name):
+    if name.startswith("text"):
+        write(name, "this is no vector file")
+    with pytest.raises(DataError, match=name):
+        read_regions(tmp_path / name)

@@ -1,0 +1,73 @@
+"""Free answers: what the published rule accepts, and what the other two make of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.datasets.sample import Sample
+from geofovea.datasets.word_judges import number_of, word_judges
+from geofovea.datasets.wordnet import synonyms
+
+JUDGES = word_judges(synonyms("table"))
+
+
+def verdicts(truth, answer, category="object status"):
+    sample = Sample("1", ("a.tif",), "what?", (truth,), category)
+    return [JUDGES[mode](sample, answer) for mode in ("official", "strict", "lenient")]
+
+
+# truth, answer, category, then the rule that accepts it in each mode, "-" where none does
+TABLE = (
+    ("urban", "Urban", "rural or urban", "equal", "equal", "equal"),
+    ("urban", "urban.", "rural or urban", "-", "equal", "equal"),
+    ("urban", " urban", "rural or urban", "-", "equal", "equal"),
+    ("urban", "an urban area", "rural or urban", "-", "-", "-"),
+    ("grey", "gray", "object color", "synonym", "-", "synonym"),
+    ("grey", "gray.", "object color", "-", "-", "synonym"),
+    ("parked", "parking", "object status", "synonym", "-", "synonym"),
+    ("2", "two", "count", "synonym", "-", "number"),
+    ("2", "two", "reasoning", "synonym", "-", "synonym"),
+    ("25", "twenty-five", "count", "synonym", "-", "number"),
+    ("125", "one hundred and twenty five", "count", "-", "-", "number"),
+    ("125", "one hundred and twenty five", "reasoning", "-", "-", "-"),
+    ("rectangular", "rectangle", "object shape", "-", "-", "derived"),
+    ("street", "road", "object background", "-", "-", "-"),
+    ("no", "nobelium", "reasoning", "synonym", "-", "synonym"),
+    ("yes", "", "reasoning", "-", "-", "-"),
+)
+
+
+@pytest.mark.parametrize(("truth", "answer", "category", *"osl"), TABLE)
+def test_each_mode_accepts_what_it_should_and_names_the_rule(truth, answer, category, o, s, l):  # noqa: E741
+    found = verdicts(truth, answer, category)
+    assert [v.rule if v.correct else "-" for v in found] == [o, s, l]
+
+
+def test_without_a_dictionary_only_equal_words_are_right():
+    judges = word_judges(synonyms("none"))
+    sample = Sample("1", ("a.tif",), "what?", ("grey",), "object color")
+    assert not judges["official"](sample, "gray").correct
+    assert judges["official"](sample, "GREY").correct
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_digits_are_their_number(number):
+    assert number_of(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("zero", 0),
+        ("nineteen", 19),
+        ("forty two", 42),
+        ("nine hundred", 900),
+        ("many", None),
+        ("hundred", None),
+        ("", None),
+        ("two hundred ships", None),
+        ("two ships", None),
+    ],
+)
+def test_number_words_are_read_and_others_are_not(words, number):
+    assert number_of(words) == number

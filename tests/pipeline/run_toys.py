@@ -1,0 +1,81 @@
+"""Work for tests of runs: real work with real failures, and small enough to be killed often."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import DiskSpaceError, SceneReadError
+from geofovea.pipeline.work import Item, ItemKey, Record, Worker
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Squares the numbers of its items; some numbers are trouble.
+
+    Attributes:
+        notes: A file that gets a line for each item that is worked on, if given.
+        trouble: What happens at which number: ``bad``, ``strange``, ``nan``, ``full``, ``killed``
+            (always), or ``killed once`` (leaves a mark beside the notes).
+        seconds: What an item takes.
+        open_error: What opening raises, if anything.
+    """
+
+    notes: Path | None = None
+    trouble: Mapping[int, str] | None = None
+    seconds: float = 0.0
+    open_error: str = ""
+
+    def open(self) -> Worker:
+        if self.open_error == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.open_error:
+            raise ValueError(self.open_error)
+        return self.square
+
+    def square(self, group: str, payload: Mapping[str, Any]) -> Record:
+        number = payload["number"]
+        if self.notes:
+            with self.notes.open("a") as file:
+                file.write(f"{number} {group} {os.getpid()}\n")
+        time.sleep(self.seconds)
+        match (self.trouble or {}).get(number):
+            case "bad":
+                raise SceneReadError(f"number {number}\nis damaged")
+            case "strange":
+                raise ZeroDivisionError("never mind")
+            case "full":
+                raise DiskSpaceError("no room for levels")
+            case "nan":
+                return {"square": float("nan")}
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "killed once":
+                mark = self.notes.with_name(f"killed-{number}")
+                if not mark.exists():
+                    mark.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return {"square": number**2, "group": group}
+
+    def worked_on(self) -> list[int]:
+        """The numbers that were worked on, in order."""
+        if not self.notes.exists():
+            return []
+        return [int(line.split()[0]) for line in self.notes.read_text().splitlines()]
+
+
+def items(count: int, groups: int = 1, configuration: str = "c") -> list[Item]:
+    """Items with numbers from 0, in groups one after the other."""
+    return [
+        Item(
+            ItemKey(f"scene {n * groups // count}", f"{n}?", configuration),
+            f"g{n * groups // count}",
+            {"number": n},
+        )
+        for n in range(count)
+    ]

@@ -1,0 +1,96 @@
+"""A question about a polygon is answered from the polygon alone."""
+
+import pytest
+import shapely
+from pipeline_toys import QUESTION, texture
+from rasterio.warp import transform
+
+from geofovea.errors import GeometryError, ModelError
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.region import Region, region_from_crs
+from geofovea.tiling.scene import open_scene
+
+FEW = Budget(tiles=14, tokens=60)
+TRIANGLE = shapely.Polygon([(1100, 300), (1500, 900), (900, 800)])
+
+
+@pytest.mark.parametrize("focus", ["attention", "uniform"])
+def test_all_that_is_looked_at_lies_in_the_region(make_session, focus):
+    answer = make_session().ask(QUESTION, budget=FEW, focus=focus, region=Region(TRIANGLE))
+    for look in answer.looks:
+        assert all(shapely.box(*box).intersection(TRIANGLE).area > 0 for box in look.token_boxes)
+    assert answer.evidence
+    boxes = [shapely.box(*item.box_scene.as_tuple()) for item in answer.evidence]
+    assert all(box.intersection(TRIANGLE).area > 0 for box in boxes)
+    assert answer.cost.tiles_encoded <= FEW.tiles
+    if focus == "attention":
+        assert answer.looks[-1].level == 0
+
+
+def test_the_whole_scene_as_a_region_changes_nothing(make_session):
+    session = make_session()
+    whole = Region(shapely.box(0, 0, 2048, 2048))
+    plain, restricted = (session.ask(QUESTION, budget=FEW, region=r) for r in (None, whole))
+    assert plain.evidence.to_json() == restricted.evidence.to_json()
+    assert (plain.text, plain.confidence) == (restricted.text, restricted.confidence)
+
+
+def test_a_region_leaves_nothing_behind_for_the_next_question(make_session):
+    session = make_session()
+    session.ask(QUESTION, budget=FEW, region=Region(TRIANGLE))
+    after = session.ask(QUESTION, budget=FEW).evidence.to_json()
+    assert after == make_session().ask(QUESTION, budget=FEW).evidence.to_json()
+
+
+def test_a_region_smaller_than_a_token_is_still_looked_at(make_session):
+    dot = shapely.box(1000.2, 1000.2, 1000.4, 1000.4)
+    answer = make_session().ask(QUESTION, budget=FEW, region=Region(dot))
+    assert {item.tile.level for item in answer.evidence} == {0, 1, 2, 3, 4, 5}
+    assert answer.cost.tokens_llm == 6
+
+
+def test_the_published_descent_knows_no_region(make_session):
+    with pytest.raises(ModelError, match="looks at whole images"):
+        make_session().ask(QUESTION, descent="published", focus="rfm", region=Region(TRIANGLE))
+
+
+def test_a_polygon_comes_from_lonlat_to_the_pixels_it_covers(scene_path):
+    scene = open_scene(scene_path)
+    a, _, c, _, e, f = scene.transform
+    xs, ys = TRIANGLE.exterior.xy
+    lon, lat = transform(scene.crs, "EPSG:4326", [c + a * x for x in xs], [f + e * y for y in ys])
+    region = region_from_crs(scene, shapely.Polygon(zip(lon, lat, strict=True)), "OGC:CRS84")
+    assert region.geometry.symmetric_difference(TRIANGLE).area < 1e-3 * TRIANGLE.area
+    native = shapely.Polygon([(c + a * x, f + e * y) for x, y in zip(xs, ys, strict=True)])
+    same = region_from_crs(scene, native, scene.crs)
+    assert same.geometry.symmetric_difference(TRIANGLE).area < 1e-6 * TRIANGLE.area
+
+
+def test_a_polygon_is_cut_at_the_edge_of_the_scene(scene_path):
+    scene = open_scene(scene_path)
+    region = region_from_crs(scene, shapely.box(-50, -50, 10, 20), None)
+    assert region.geometry.equals(shapely.box(0, 0, 10, 20))
+
+
+@pytest.mark.parametrize(
+    ("geometry", "crs", "words"),
+    [
+        (shapely.box(-50, -50, 0, 20), None, "outside the scene"),
+        (shapely.box(0, 0, 1, 1), "EPSG:4326", "outside"),
+        (shapely.box(0, 0, 1, 1), "EPSG:0", "not understood"),
+        (shapely.Point(5, 5), None, "a polygon with an area"),
+        (shapely.LineString([(0, 0), (9, 9)]), None, "a polygon with an area"),
+        (shapely.Polygon([(0, 0), (9, 9), (9, 0), (0, 5)]), None, "not valid"),
+        (None, None, "a polygon with an area"),
+    ],
+)
+def test_what_is_no_polygon_on_the_scene_is_a_geometry_error(scene_path, geometry, crs, words):
+    with pytest.raises(GeometryError, match=words):
+        region_from_crs(open_scene(scene_path), geometry, crs)
+
+
+def test_a_polygon_on_the_map_needs_a_scene_on_the_map(make_tiff):
+    bare = open_scene(make_tiff(texture(80, 80), crs=None, transform=None))
+    with pytest.raises(GeometryError, match="no georeference"):
+        region_from_crs(bare, shapely.box(0, 0, 9, 9), "EPSG:4326")
+    assert region_from_crs(bare, shapely.box(0, 0, 9, 9), None).geometry.area == 81
