@@ -32,14 +32,16 @@ from geofovea.pipeline.tables import markdown_table
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Tile
 
-PLAIN = DistillationRecipe(sinks=False, trend=False, boxes_weight=0.0)
+PLAIN = DistillationRecipe(rows_weight=1.0, boxes_weight=0.0)
 VARIANTS = {
     "plain distillation": PLAIN,
     "+ without sinks": replace(PLAIN, sinks=True),
     "+ without trend": replace(PLAIN, trend=True),
     "+ boxes": replace(PLAIN, boxes_weight=1.0),
     "all three": replace(PLAIN, sinks=True, trend=True, boxes_weight=1.0),
+    "boxes and rows / 10": replace(PLAIN, rows_weight=0.1, boxes_weight=1.0),
     "boxes alone": replace(PLAIN, rows_weight=0.0, boxes_weight=1.0),
+    "boxes alone in 3 layers": replace(PLAIN, rows_weight=0.0, boxes_weight=1.0, layers=(0, 1, 2)),
 }
 RESAMPLES = 4000
 
@@ -162,6 +164,9 @@ def main() -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS), help="names, comma-separated")
     parser.add_argument("--seed", type=int, default=20)
     given = parser.parse_args()
+    names = [name.strip() for name in given.variants.split(",")]
+    if unknown := sorted(set(names) - set(VARIANTS)):
+        parser.error(f"unknown variants {unknown}; choose among {list(VARIANTS)}")
     torch.set_flush_denormal(True)
     host = load_host(given.model)
     supply = WorldLessons(host, seed=given.seed)
@@ -175,9 +180,9 @@ def main() -> None:
             advance((index + 1) / (given.scenes + given.held_out))
     results = {"host attention": list(found_places(host_scorer(host), judged, given.held_out))}
     layers = {"host attention": host.focus_layer}
-    for name in given.variants.split(","):
-        recipe = replace(VARIANTS[name.strip()], steps=given.steps)
-        run = given.output / name.strip().replace(" ", "_")
+    for name in names:
+        recipe = replace(VARIANTS[name], steps=given.steps)
+        run = given.output / name.replace(" ", "_").replace("/", "by")
         for record in distill(host, lessons, recipe, run):
             print(json.dumps({"variant": name} | record), flush=True)
         module = load_distillation(host, run).module

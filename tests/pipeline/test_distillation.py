@@ -27,7 +27,9 @@ from geofovea.pipeline.focus_lessons import WorldLessons
 from geofovea.pipeline.focus_targets import observed_trend, row_targets
 from geofovea.pipeline.models import load_host
 
-RECIPE = DistillationRecipe(steps=6, layers=(0, 1), warmup=2, trend_lessons=2)
+RECIPE = DistillationRecipe(
+    steps=6, layers=(0, 1), warmup=2, rows_weight=1.0, sinks=True, trend=True, trend_lessons=2
+)
 OFTEN = {"log_every": 2, "save_every": 2, "measure_every": 6}
 PLAIN = replace(RECIPE, sinks=False, trend=False, boxes_weight=0.0)
 
@@ -282,7 +284,7 @@ def test_a_module_in_any_folder_can_be_asked_with(
 def test_the_command_distils_installs_and_goes_on(tiny_folder, tmp_path):
     model = shutil.copytree(tiny_folder, tmp_path / "model")
     command = ["distill", "--model", str(model), "--output", str(tmp_path / "run")]
-    command += ["--steps", "2", "--questions", "3", "--layers", "0,1", "--no-trend"]
+    command += ["--steps", "2", "--questions", "3", "--layers", "0,1"]
     first = CliRunner().invoke(main, [*command, "--minutes", "0"])
     assert first.exit_code == 0, first.output
     assert "1 whole decoder layers and one row" in first.stdout

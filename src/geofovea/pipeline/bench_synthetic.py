@@ -38,8 +38,9 @@ __all__ = [
     "run_bench",
 ]
 
-METHODS = ("blind", "overview", "uniform", "attention", "oracle")
-"""Blind answers from no vision token at all; the others are words for ``focus``."""
+METHODS = ("blind", "overview", "uniform", "attention", "rfm", "oracle")
+"""Blind answers from no vision token at all; the others are words for ``focus``. A host without a
+region focus module is not asked by ``rfm``."""
 
 _RESAMPLES = 2000
 
@@ -123,6 +124,8 @@ def _ask_scene(
     path: Path, world: World, questions: list[Question], host: Host, budget: Budget
 ) -> Iterator[Item]:
     for method in METHODS:
+        if method == "rfm" and not host.capabilities.region_focus:
+            continue
         # a fresh session for each method: none profits from tiles that another has read
         session = SceneSession(open_scene(path), host)
         for question in questions:
@@ -230,7 +233,7 @@ def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
     rows.append(["tiles", *(f"{fmean(i.tiles for i in cell):.1f}" for cell in of_method)])
     rows.append(["tokens to decoder", *(f"{fmean(i.tokens for i in c):.0f}" for c in of_method)])
     rows.append(["seconds, median", *(f"{median(i.seconds for i in c):.2f}" for c in of_method)])
-    names = {"attention": "descent", "overview": "overview only"}
+    names = {"attention": "descent", "rfm": "descent by rfm", "overview": "overview only"}
     return ["category", *(names.get(m, m) for m in methods)], rows
 
 

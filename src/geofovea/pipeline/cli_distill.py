@@ -21,13 +21,17 @@ __all__ = ["distill"]
     help="Questions in the LRS-VQA format beside their scenes; synthetic worlds if unset.",
 )
 @click.option("--layers", help="Decoder layers to copy, such as 0,2; the first and the host's own.")
-@click.option("--steps", default=400, show_default=True, help="Lessons, one a step.")
+@click.option("--steps", default=600, show_default=True, help="Lessons, one a step.")
 @click.option("--questions", default=24, show_default=True, help="Most questions of a lesson.")
 @click.option("--learning-rate", default=1e-3, show_default=True, help="Its peak.")
 @click.option("--boxes", default=1.0, show_default=True, help="Weight of the annotated boxes.")
-@click.option("--rows", default=1.0, show_default=True, help="Weight of the host's attention.")
-@click.option("--sinks/--no-sinks", "sinks", default=True, help="Teach without attention sinks.")
-@click.option("--trend/--no-trend", "trend", default=True, help="Teach without positional trend.")
+@click.option("--rows", default=0.1, show_default=True, help="Weight of the host's attention.")
+@click.option(
+    "--without-sinks", "sinks", is_flag=True, help="Take attention sinks out of the rows."
+)
+@click.option(
+    "--without-trend", "trend", is_flag=True, help="Take the positional trend out of them."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the lessons.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--minutes", type=float, help="Stop with a state after this time.")

@@ -48,6 +48,9 @@ _HELD_OUT_LESSONS = 12
 class DistillationRecipe:
     """Everything that decides what a run makes, beside its host and its lessons.
 
+    The defaults are what `benchmarks/focus_quality.py` supports. The weight of the rows matters
+    only beside boxes: without any, they are all that there is to learn from.
+
     Attributes:
         steps: Lessons that are learnt from, one a step.
         layers: Decoder layers of the host to copy, ascending; empty for ``default_layers``.
@@ -63,14 +66,14 @@ class DistillationRecipe:
         DataError: If a number is impossible, or both weights are 0.
     """
 
-    steps: int = 400
+    steps: int = 600
     layers: tuple[int, ...] = ()
     learning_rate: float = 1e-3
     warmup: int = 50
-    rows_weight: float = 1.0
+    rows_weight: float = 0.1
     boxes_weight: float = 1.0
-    sinks: bool = True
-    trend: bool = True
+    sinks: bool = False
+    trend: bool = False
     trend_lessons: int = 40
 
     def __post_init__(self) -> None:
