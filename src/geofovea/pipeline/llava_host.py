@@ -7,9 +7,7 @@ carry a ``geofovea.json`` with the keys of ``HostSettings``; without it those of
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,10 @@ from geofovea.pipeline.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.distilled_focus import FOCUS_FILE, DistilledFocus, load_focus
 from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
+from geofovea.pipeline.flops import shape_from_config
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.library_reports import quiet_transformers
 from geofovea.pipeline.llava_vision import VisionPart
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.row_attention import row_logits
@@ -91,6 +91,7 @@ class LlavaHost:
             stages=frozenset({"decoder_layer"} | ({"encoder_layer"} if is_clip else set())),
         )
         self.focus_layer: int = settings.focus_layer
+        self.shape = shape_from_config(model.config, settings.focus_layer)
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
         self._model = model
@@ -190,6 +191,7 @@ class LlavaHost:
             reduction: What drops tokens between the layers of the decoder; None drops none.
         """
         hidden, first = self._prompt(question, tokens)
+        text_tokens = hidden.shape[1] - (0 if tokens is None else len(tokens))
         advance, run = self._stock_decoder(), None
         if reduction is not None and tokens is not None:
             run = DecoderRun(
@@ -212,7 +214,8 @@ class LlavaHost:
             log_probabilities.append(float(best.values.item()))
             hidden = self._embed(best.indices[None])
         text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
-        return Generation(text, tuple(log_probabilities), run.vision_lengths if run else ())
+        lengths = run.vision_lengths if run else ()
+        return Generation(text, tuple(log_probabilities), lengths, text_tokens)
 
     @torch.inference_mode()
     def question_embeds(self, question: str) -> Tensor:
@@ -345,7 +348,7 @@ def load_llava(name: str, *, device: str = "cpu", dtype: torch.dtype | None = No
     folder = Path(name)
     settings = HostSettings.read(folder / SETTINGS_FILE)
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model, report = LlavaForConditionalGeneration.from_pretrained(
                 name,
                 dtype=dtype or torch.float32,
@@ -381,20 +384,3 @@ def _read_scene_position(path: Path, device: str) -> Tensor | None:
     except (OSError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path} does not hold scene positions: {error}") from error
     return weight.float().to(device)
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep its reports off standard error, and its progress bars too unless someone watches."""
-    from transformers.utils import logging
-
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if had_bars and not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()

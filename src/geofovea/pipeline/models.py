@@ -10,30 +10,45 @@ from typing import TYPE_CHECKING, Any
 from geofovea.errors import ModelError
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.endpoint_settings import EndpointSettings
     from geofovea.pipeline.host import Host
 
-__all__ = ["EMBEDDED", "load_host"]
+__all__ = ["EMBEDDED", "FAMILIES", "load_host"]
+
+FAMILIES = ("llava",)
+"""``model_type`` of what is loaded in process; the others can be asked behind an endpoint."""
 
 EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
 
 _HOW_TO_NAME = (
-    f"say {EMBEDDED!r}, a folder with a LLaVA in safetensors, or a hub id such as "
-    "'llava-hf/llava-1.5-7b-hf'"
+    f"say {EMBEDDED!r}, a folder with a LLaVA in safetensors, a hub id such as "
+    "'llava-hf/llava-1.5-7b-hf', or openai:NAME for a model behind an endpoint"
 )
 
 
 @lru_cache(maxsize=2)
-def load_host(name: str = EMBEDDED, device: str = "cpu") -> Host:
+def load_host(
+    name: str = EMBEDDED, device: str = "cpu", endpoint: EndpointSettings | None = None
+) -> Host:
     """Load a model once; the two used last stay in memory.
 
     Args:
-        name: ``"embedded"``, a local folder, or a hub id ``owner/name``.
+        name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
         device: A torch device.
+        endpoint: Where ``openai:NAME`` is; what may be spent there holds for all its questions.
 
     Raises:
         ModelError: If there is no such model or device, or its family is not supported.
     """
+    from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX, endpoint_host
+
+    if name.startswith(ENDPOINT_PREFIX):
+        return endpoint_host(name, endpoint)
+    if endpoint is not None:
+        raise ModelError(
+            f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
+        )
     from geofovea.pipeline.llava_host import load_llava
     from geofovea.pipeline.published_host import load_published
     from geofovea.pipeline.published_weights import is_published
@@ -84,8 +99,9 @@ def _is_published_on_hub(name: str) -> bool:
 
 def _check_family(folder: Path, config: dict[str, Any]) -> None:
     family = config["model_type"]
-    if family != "llava":
-        raise ModelError(f"{folder} is a {family!r}; supported is 'llava': {_HOW_TO_NAME}")
+    if family not in FAMILIES:
+        supported = ", ".join(map(repr, FAMILIES))
+        raise ModelError(f"{folder} is a {family!r}; supported is {supported}: {_HOW_TO_NAME}")
 
 
 def _check_device(device: str) -> None:
