@@ -8,8 +8,10 @@
     │   └── LevelBuildError         its level files cannot be built within the limits
     ├── GeometryError           an impossible box, tile, level or window
     ├── BudgetError             a budget that no answer can keep
+    │   └── SpendLimitError         what may be spent at an endpoint is used up
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
+    │   └── EndpointError           an endpoint is down, refuses, or answers with nonsense
     ├── TrainingError           a training run cannot go on
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
@@ -26,6 +28,7 @@ __all__ = [
     "BudgetError",
     "DataError",
     "DiskSpaceError",
+    "EndpointError",
     "GeoFoveaError",
     "GeometryError",
     "LevelBuildError",
@@ -38,6 +41,7 @@ __all__ = [
     "SceneNotFoundError",
     "SceneReadError",
     "SceneRefusedError",
+    "SpendLimitError",
     "TrainingError",
 ]
 
@@ -74,12 +78,20 @@ class BudgetError(GeoFoveaError):
     """A budget is not positive, or too small for the smallest possible answer."""
 
 
+class SpendLimitError(BudgetError):
+    """What may be spent at an endpoint is used up; the request was not sent."""
+
+
 class QuestionError(GeoFoveaError):
     """A question is empty or too long for the model."""
 
 
 class ModelError(GeoFoveaError):
     """A model cannot be found or loaded, or lacks a capability that was asked for."""
+
+
+class EndpointError(ModelError):
+    """An endpoint could not be reached in time, refused a request, or answered with nonsense."""
 
 
 class TrainingError(GeoFoveaError):

@@ -57,7 +57,7 @@ class FoveaAccessor:
         *,
         model: str | Host = "embedded",
         budget: Budget | None = None,
-        focus: str = "attention",
+        focus: str | None = None,
         reduction: str = "top_score",
         bands: tuple[int, ...] | None = None,
         boxes: Sequence[Box] = (),

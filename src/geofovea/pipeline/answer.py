@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.errors import MissingExtraError
+from geofovea.pipeline.flops import FlopCount
 from geofovea.pipeline.output import write_file, write_text
+from geofovea.pipeline.spending import EndpointUse
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.router import Route
 from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
@@ -202,6 +204,8 @@ class Cost:
         budget: What was allowed.
         tokens_end: Vision tokens that the last layer of the decoder still saw.
         reductions: What each reduction left, in the order in which tokens passed them.
+        endpoint: What was spent at the model's endpoint, if it is behind one.
+        flops: Operations, counted in two ways, where the shape of the host is known.
     """
 
     tiles_read: int
@@ -214,10 +218,13 @@ class Cost:
     budget: Budget
     tokens_end: int | None = None
     reductions: tuple[StageTokens, ...] = ()
+    endpoint: EndpointUse | None = None
+    flops: FlopCount | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The object of the command line's contract."""
-        return {
+        """The object of the command line's contract, and more where more is known."""
+        known = {"endpoint": self.endpoint, "flops": self.flops}
+        return {name: value.to_json() for name, value in known.items() if value is not None} | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},
@@ -239,7 +246,7 @@ class Answer:
         question: As it was asked.
         text: The answer.
         confidence: Probability of the generated words, or of the choice among all choices, in
-            [0, 1]. It is the model's own belief, not calibrated.
+            [0, 1]. It is the model's own belief, not calibrated; 0 where it is not known.
         model: Name of the host.
         scene: The scene that was asked about.
         levels: Levels of the pyramid that the model saw it through.
@@ -252,6 +259,7 @@ class Answer:
             looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colours.
         choices: What it believes of each answer that it could choose from; empty without any.
+        confidence_known: Whether the model said how sure it is; otherwise ``confidence`` is 0.
     """
 
     question: str
@@ -268,6 +276,7 @@ class Answer:
     route: Route | None = None
     radiometry: Radiometry | None = None
     choices: tuple[Choice, ...] = ()
+    confidence_known: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract."""
@@ -276,6 +285,7 @@ class Answer:
             "question": self.question,
             "answer": self.text,
             "confidence": self.confidence,
+            "confidence_known": self.confidence_known,
             "model": self.model,
             "scene": {
                 "path": scene.path,

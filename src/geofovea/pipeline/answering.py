@@ -13,6 +13,7 @@ from geofovea.regionfocus.allocation import keep_tokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.whole_tiles import keep_tiles
 
 __all__ = ["Said", "answer_from"]
 
@@ -41,6 +42,7 @@ def answer_from(
     budget: Budget,
     reduction: Reduction,
     sure: ConfidentStop | None = None,
+    image_tokens: int | None = None,
 ) -> Said:
     """Choose tokens and let the model answer; a count over an area is added up from its places.
 
@@ -51,6 +53,7 @@ def answer_from(
         budget: Its tokens are never exceeded, those that ``sure`` has spent included.
         reduction: Chooses tokens.
         sure: What asked on the way, with its answer if that was sure enough.
+        image_tokens: What one tile costs a host that takes whole tiles; None for others.
 
     Raises:
         ModelError: If the reduction requires what the tokens do not have.
@@ -59,6 +62,10 @@ def answer_from(
     if sure and sure.generation and sure.kept is not None:
         return Said(sure.generation, sure.kept, spent)
     left = budget.tokens - spent
+    if image_tokens is not None:
+        # it counts over several pictures by itself, and one more question is one more call
+        whole = keep_tiles(found.shown, left, image_tokens)
+        return Said(host.generate(question, whole), whole, spent + len(whole))
     # a number to choose from is not added up of numbers to choose from
     may_count = not isinstance(host, WithChoices)
     if may_count and found.route and found.route.is_count and found.places:

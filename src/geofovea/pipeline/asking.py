@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from geofovea.pipeline.answer import Answer
+from geofovea.pipeline.endpoint_settings import EndpointSettings
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.models import EMBEDDED, load_host
 from geofovea.pipeline.session import SceneSession
@@ -29,7 +30,7 @@ def ask(
     *,
     model: str | Host = EMBEDDED,
     budget: Budget | None = None,
-    focus: str = "attention",
+    focus: str | None = None,
     reduction: str = "top_score",
     descent: str = DEFAULT_DESCENT,
     route: str = "auto",
@@ -44,6 +45,8 @@ def ask(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    endpoint: EndpointSettings | str | None = None,
+    focus_model: str | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -52,10 +55,12 @@ def ask(
     Args:
         scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
         question: The question.
-        model: ``"embedded"``, a folder, a hub id, or a loaded host.
+        model: ``"embedded"``, a folder, a hub id, ``openai:NAME``, or a loaded host.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
-        focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module), or a
-            baseline: ``overview``, ``uniform``, ``oracle``, ``full``.
+        focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module),
+            ``similarity`` (a dual encoder), ``prompted`` (the model at an endpoint picks cells), or
+            a baseline: ``overview``, ``uniform``, ``oracle``, ``full``. By default ``attention``,
+            or ``prompted`` at an endpoint.
         reduction: Which tokens survive: a name such as ``top_score``, or one for each place, such
             as ``divprune+fastv:0.25``.
         descent: ``geometric``, ``geometric_chained``, ``all_to_best``, ``best_first``, or
@@ -72,6 +77,8 @@ def ask(
         device_map: How it is spread over devices.
         quantization: In how few bits.
         positions: Which positions its vision tokens have.
+        endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
+        focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -79,11 +86,14 @@ def ask(
     Raises:
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
     """
+    if isinstance(endpoint, str):
+        endpoint = EndpointSettings(endpoint)
     host: Host
     if isinstance(model, str):
         host = load_host(
             model,
             device,
+            endpoint,
             dtype=dtype,
             device_map=device_map,
             quantization=quantization,
@@ -111,4 +121,5 @@ def ask(
         stop=stop,
         boxes=boxes,
         choices=choices,
+        focus_model=focus_model,
     )

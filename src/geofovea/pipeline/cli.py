@@ -19,9 +19,12 @@ from geofovea.pipeline.cli_batch import batch
 from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_bench_reductions import reductions
 from geofovea.pipeline.cli_cache import cache
+from geofovea.pipeline.cli_calibration import calibration
 from geofovea.pipeline.cli_distill import distill
+from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.endpoint_options import endpoint_options
 from geofovea.pipeline.model_options import model_options
 from geofovea.pipeline.reduction_option import reduction_option
 from geofovea.pipeline.view_options import view_options
@@ -34,6 +37,7 @@ from geofovea.regionfocus.strategies import (
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
+    from geofovea.pipeline.endpoint_settings import EndpointSettings
     from geofovea.regionfocus.budget import Budget
 
 __all__ = ["main"]
@@ -58,6 +62,7 @@ def main() -> None:
 
 main.add_command(batch)
 main.add_command(cache)
+main.add_command(doctor)
 main.add_command(eval_command)
 main.add_command(report)
 main.add_command(distill)
@@ -72,10 +77,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_json
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
+@endpoint_options
 @click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
 @click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
 @click.option("--seconds", type=float, help="No further level is begun after this time.")
-@click.option("--focus", type=click.Choice(FOCUS_NAMES), default="attention", show_default=True)
+@click.option(
+    "--focus",
+    type=click.Choice(FOCUS_NAMES),
+    help="What finds the place: attention by default, prompted at an endpoint.",
+)
+@click.option("--focus-model", help="Folder or hub id of a CLIP or SigLIP for --focus similarity.")
 @reduction_option
 @click.option(
     "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
@@ -98,7 +109,8 @@ def ask(
     tiles: int | None,
     tokens: int | None,
     seconds: float | None,
-    focus: str,
+    focus: str | None,
+    focus_model: str | None,
     reduction: str,
     descent: str,
     route: str,
@@ -108,6 +120,7 @@ def ask(
     rfm: Path | None,
     choices: tuple[str, ...],
     loading: dict[str, Any],
+    endpoint: EndpointSettings | None,
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
@@ -138,7 +151,7 @@ def ask(
     from geofovea.pipeline.stop_at import StopAt
     from geofovea.tiling.pyramid import Box
 
-    host = load_host(**loading)
+    host = load_host(**loading, endpoint=endpoint)
     if rfm:
         from geofovea.pipeline.distillation_results import attach_focus
 
@@ -149,6 +162,7 @@ def ask(
         question,
         budget=_checked_budget(limits, host.default_budget),
         focus=focus,
+        focus_model=focus_model,
         reduction=reduction,
         descent=descent,
         route=route,
@@ -192,7 +206,8 @@ def _numbers(text: str, kind: type, count: int | None = None) -> list[Any]:
 def _print_answer(answer: Answer) -> None:
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    click.echo(f"{answer.text or '(no answer)'}   ({answer.confidence:.0%} sure)")
+    sure = f"{answer.confidence:.0%} sure" if answer.confidence_known else "how sure is not known"
+    click.echo(f"{answer.text or '(no answer)'}   ({sure})")
     click.echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
     if answer.route:
         click.echo(f"  places     {answer.route.word}: {answer.route.reason}")
@@ -200,6 +215,9 @@ def _print_answer(answer: Answer) -> None:
         f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
         f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
     )
+    if cost.endpoint is not None:
+        use = cost.endpoint
+        click.echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":
@@ -314,6 +332,7 @@ def bench() -> None:
 
 
 bench.add_command(policies)
+bench.add_command(calibration)
 bench.add_command(reductions)
 
 

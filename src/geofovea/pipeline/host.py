@@ -50,18 +50,21 @@ class Generation:
 
     Attributes:
         text: Decoded, without special tokens.
-        log_probabilities: Of each generated token of the text, natural logarithm.
+        log_probabilities: Of each generated token of the text, natural logarithm; for a choice, of
+            that choice among all; none where they are not known.
         tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
             dropped on the way; else empty. Answers are equal whatever it says.
-        log_probabilities: Of each generated token of the text, natural logarithm; for a choice,
-            of that choice among all.
         choices: Log-probability of each answer that it could choose from, in their order.
+        text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
+        warnings: What a careful reader of the answer should know.
     """
 
     text: str
     log_probabilities: tuple[float, ...]
     tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
     choices: tuple[float, ...] = ()
+    text_tokens: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -7,25 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from torch import Tensor
-
 from geofovea.errors import ModelError
-from geofovea.pipeline.host import Host
+from geofovea.pipeline.focus_choice import FocusChoice
 from geofovea.pipeline.memory import MemoryStop
-from geofovea.pipeline.published_host import HasRegionFocus
+from geofovea.pipeline.question_tally import QuestionTally
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.concentration import best_places, concentrate
 from geofovea.regionfocus.descent import Descent, Encode
 from geofovea.regionfocus.diversity import DiscountedPlaces, Diversity
-from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
+from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.gathering import gather, merge_descents
 from geofovea.regionfocus.router import Route, route_question
 from geofovea.regionfocus.split import start_tiles
 from geofovea.regionfocus.stopping import FirstStop, FlatStop, StopRule
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES, FOCUS_NAMES
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
 from geofovea.regionfocus.walks import DESCENTS, walk
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -49,6 +46,7 @@ class Way:
         route: One of ``ROUTE_NAMES``.
         stop: What may end a descent early, beside the budget.
         concentrated: Whether fine tokens come from the best places alone.
+        focus_model: Folder or hub id of the dual encoder for the focus ``similarity``.
     """
 
     focus: str = "attention"
@@ -56,6 +54,7 @@ class Way:
     route: str = "auto"
     stop: tuple[StopRule, ...] = ()
     concentrated: bool = True
+    focus_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,19 +76,21 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Looker:
-    """Looks at one scene with one host.
+    """Looks at one scene for one question.
 
     Attributes:
-        host: The model.
+        focuses: Makes the focus of a question.
         pyramid: Of the scene.
         encode: Makes tokens of tiles.
         clock: Takes the time of the focus.
+        tally: Counts what the focus does.
     """
 
-    host: Host
+    focuses: FocusChoice
     pyramid: Pyramid
     encode: Encode
     clock: StageClock
+    tally: QuestionTally
 
     def look(self, way: Way, question: str, budget: Budget, boxes: Sequence[Box]) -> Found:
         """Look for what answers a question, under its budget of tiles.
@@ -106,7 +107,7 @@ class Looker:
         if way.focus in _BASELINES:
             descent = _BASELINES[way.focus](self.pyramid, budget.tiles, self.encode)
             return Found(descent, descent)
-        focus = self._focus(way.focus, question, boxes)
+        focus = self._focus(way, question, boxes)
         if way.focus == "oracle":
             word = "several" if len(boxes) > 1 else "one"
             route = Route(word, "the boxes were given")
@@ -122,7 +123,7 @@ class Looker:
             way = replace(way, stop=tuple(rule for rule in way.stop if isinstance(rule, FlatStop)))
         go = partial(self._walk, way, budget)
         if route.places:
-            foci = [self._focus(way.focus, f"What is the {p}?", boxes) for p in route.places]
+            foci = [self._focus(way, f"What is the {p}?", boxes) for p in route.places]
             descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
             descent = merge_descents(descents)
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
@@ -168,39 +169,10 @@ class Looker:
         scores = focus.score(tokens)
         return float(scores.max() / scores.mean().clamp(min=1e-30))
 
-    def _focus(self, name: str, question: str, boxes: Sequence[Box]) -> Focus:
-        if name == "oracle":
-            return OracleFocus(boxes)
-        if name == "rfm":
-            return self._region_focus(question)
-        if name != "attention":
-            raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
-        if not self.host.capabilities.attention:
-            raise ModelError(
-                f"{self.host.name} exposes no attention to focus with; choose one of "
-                + ("rfm, " if self.host.capabilities.region_focus else "")
-                + "overview, uniform, full"
-            )
-
-        def score(tokens: TokenSet) -> Tensor:
-            with self.clock.stage("focus"):
-                return self.host.scores(question, tokens)
-
-        return AttentionFocus(score)
-
-    def _region_focus(self, question: str) -> Focus:
-        host = self.host
-        if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
-            raise ModelError(
-                f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
-                "make one with geofovea distill, or name a published model with --model"
-            )
-
-        def score(tokens: TokenSet) -> Tensor:
-            with self.clock.stage("focus"):
-                return host.region_scores(question, tokens)
-
-        return RegionFocus(score)
+    def _focus(self, way: Way, question: str, boxes: Sequence[Box]) -> Focus:
+        return self.focuses.make(
+            way.focus, question, self.clock, self.tally, boxes=boxes, focus_model=way.focus_model
+        )
 
 
 def _disjoint(places: Sequence[Sequence[Tile]]) -> tuple[tuple[Tile, ...], ...]:

@@ -214,7 +214,9 @@ class LvlmHost:
                 generation = self._chosen(state, plain, choices, letters)
             else:
                 generation = self._greedy(state, advance)
-        return replace(generation, tokens_by_layer=pruned.vision_lengths) if pruned else generation
+        lengths = pruned.vision_lengths if pruned else ()
+        text_tokens = len(sequence) - len(sequence.visual)
+        return replace(generation, tokens_by_layer=lengths, text_tokens=text_tokens)
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from geofovea.pipeline.distilled_focus import FOCUS_FILE
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.family import Family
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.library_reports import quiet_transformers
 from geofovea.pipeline.load_options import LoadOptions
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
 from geofovea.pipeline.opened_host import OpenedHost
@@ -124,7 +122,7 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
     import transformers
 
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model, report = getattr(transformers, kind.model_class).from_pretrained(
                 name,
                 use_safetensors=True,
@@ -183,20 +181,3 @@ def _read_scene_position(path: Path | None, device: torch.device) -> Tensor | No
     except (OSError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path} does not hold scene positions: {error}") from error
     return weight.float().to(device)
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep its reports off standard error, and its progress bars too unless someone watches."""
-    from transformers.utils import logging
-
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if had_bars and not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()

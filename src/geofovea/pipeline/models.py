@@ -12,6 +12,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.load_options import LoadOptions
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.endpoint_settings import EndpointSettings
     from geofovea.pipeline.host import Host
 
 __all__ = ["EMBEDDED", "load_host"]
@@ -20,14 +21,15 @@ EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
 
 _HOW_TO_NAME = (
-    f"say {EMBEDDED!r}, a folder with a supported model in safetensors, or a hub id such as "
-    "'llava-hf/llava-1.5-7b-hf'"
+    f"say {EMBEDDED!r}, a folder with a supported model in safetensors, a hub id such as "
+    "'llava-hf/llava-1.5-7b-hf', or openai:NAME for a model behind an endpoint"
 )
 
 
 def load_host(
     name: str = EMBEDDED,
     device: str = "cpu",
+    endpoint: EndpointSettings | None = None,
     *,
     dtype: str | None = None,
     device_map: str | None = None,
@@ -37,8 +39,9 @@ def load_host(
     """Load a model once; the two used last stay in memory.
 
     Args:
-        name: ``"embedded"``, a local folder, or a hub id ``owner/name``.
+        name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
         device: A torch device.
+        endpoint: Where ``openai:NAME`` is; what may be spent there holds for all its questions.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for that of the weights. None is
             ``float32`` on a CPU, and ``auto`` elsewhere.
         device_map: ``auto``, ``balanced``, ``balanced_low_0`` or ``sequential`` spreads the model
@@ -51,11 +54,19 @@ def load_host(
             does not fit it.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    return _load(name, LoadOptions(device, dtype, device_map, quantization, positions))
+    return _load(name, LoadOptions(device, dtype, device_map, quantization, positions), endpoint)
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, options: LoadOptions) -> Host:
+def _load(name: str, options: LoadOptions, endpoint: EndpointSettings | None) -> Host:
+    from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX, endpoint_host
+
+    if name.startswith(ENDPOINT_PREFIX):
+        return endpoint_host(name, endpoint)
+    if endpoint is not None:
+        raise ModelError(
+            f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
+        )
     from geofovea.pipeline.model_loading import load_lvlm
     from geofovea.pipeline.published_weights import is_published
 

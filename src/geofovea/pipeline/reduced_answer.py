@@ -17,6 +17,8 @@ from geofovea.pipeline.answer import StageTokens
 from geofovea.pipeline.answering import Said, answer_from
 from geofovea.pipeline.choices import WithChoices
 from geofovea.pipeline.encode_plan import EncodePlan, PlannedEncoder
+from geofovea.pipeline.endpoint_host import TakesPictures
+from geofovea.pipeline.flops import DecoderRun
 from geofovea.pipeline.host import Capabilities, Generation, Host, Speaker
 from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
@@ -45,11 +47,13 @@ class ReducedAnswer:
         said: What was answered, and from what.
         stages: Tokens before and after each link of the chain.
         tokens_end: Vision tokens in the last layer of the decoder.
+        runs: Of the decoder, those of probes and of single places included.
     """
 
     said: Said
     stages: tuple[StageTokens, ...]
     tokens_end: int
+    runs: tuple[DecoderRun, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +64,7 @@ class _ReducingHost:
     chain: Chain
     tokens_end: int = 0
     seconds: float = 0.0
+    runs: list[DecoderRun] = field(default_factory=list)
     name: str = field(init=False)
     tile_size: int = field(init=False)
     grid: tuple[int, int] = field(init=False)
@@ -92,6 +97,8 @@ class _ReducingHost:
         generation: Generation = self.host.generate(question, tokens, **wanted)
         self.seconds += time.perf_counter() - started
         shown = 0 if tokens is None else len(tokens)
+        said = len(generation.log_probabilities)
+        self.runs.append(DecoderRun(shown, generation.text_tokens, said))
         self.tokens_end += generation.tokens_by_layer[-1] if generation.tokens_by_layer else shown
         return generation
 
@@ -133,6 +140,7 @@ class Reducer:
                 embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
             return tiles.context(look.tokens, look.scores, gathered, embeds[0] if embeds else None)
 
+        self._image_tokens = host.image_tokens if isinstance(host, TakesPictures) else None
         self._counted = _ReducingHost(host, chain)
         self.host: Speaker = WithChoices(self._counted, choices) if choices else self._counted
         self.informed = Informed(chain.projected, context_of)
@@ -161,7 +169,9 @@ class Reducer:
         if chain.projected_share is not None:
             most = max(1, math.floor(chain.projected_share * shown + 0.5))
             budget = replace(budget, tokens=min(budget.tokens, most))
-        said = answer_from(self.host, question, found, budget, self.informed, sure)
+        said = answer_from(
+            self.host, question, found, budget, self.informed, sure, self._image_tokens
+        )
         said = replace(said, warnings=(*said.warnings, *self._warnings()))
         entered, end = said.tokens_llm, self._counted.tokens_end
         stages = [StageTokens(chain.projected_name, "projected", shown, entered)]
@@ -170,7 +180,7 @@ class Reducer:
             stages.insert(0, StageTokens(chain.encoder.name, "encoder_layer", *patches))
         if chain.decoder is not None:
             stages.append(StageTokens(chain.decoder.name, "decoder_layer", entered, end))
-        return ReducedAnswer(said, tuple(stages), end)
+        return ReducedAnswer(said, tuple(stages), end, tuple(self._counted.runs))
 
     def _warnings(self) -> tuple[str, ...]:
         if "text_similarity" in self._wanted:

@@ -23,13 +23,18 @@ from geofovea.pipeline.answer import (
 )
 from geofovea.pipeline.choices import Choice, checked_choices
 from geofovea.pipeline.context_room import fitting_budget
+from geofovea.pipeline.endpoint_host import TakesPictures, check_for_pictures
+from geofovea.pipeline.flops import answer_flops
+from geofovea.pipeline.focus_choice import FocusChoice
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.looking import Found, Looker, Way
 from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.published_answer import answer_as_published
 from geofovea.pipeline.published_host import PublishedHost
+from geofovea.pipeline.question_tally import QuestionTally
 from geofovea.pipeline.reduced_answer import Reducer, plan_encoding
+from geofovea.pipeline.spending import EndpointUse
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
@@ -87,11 +92,12 @@ class SceneSession:
         """
         started = time.perf_counter()
         self.scene = scene
-        self.host = host
+        self.host = host.for_scene(scene) if isinstance(host, TakesPictures) else host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
-        self.tiles = TileTokens(host, self.reader)
+        self.tiles = TileTokens(self.host, self.reader)
+        self._focuses = FocusChoice(self.host, self.reader)
         self._open_seconds = open_seconds + time.perf_counter() - started
 
     def ask(
@@ -99,7 +105,7 @@ class SceneSession:
         question: str,
         *,
         budget: Budget | None = None,
-        focus: str = "attention",
+        focus: str | None = None,
         reduction: str = "top_score",
         descent: str = DEFAULT_DESCENT,
         route: str = "auto",
@@ -108,13 +114,15 @@ class SceneSession:
         concentrated: bool = True,
         region: Region | None = None,
         choices: Sequence[str] = (),
+        focus_model: str | None = None,
     ) -> Answer:
         """Answer one question.
 
         Args:
             question: In the words of the model.
             budget: What may be spent; the host's own default if None.
-            focus: One of ``FOCUS_NAMES``.
+            focus: One of ``FOCUS_NAMES``; by default ``attention``, or ``prompted`` for a model
+                behind an endpoint.
             reduction: What drops tokens: a name, or several with ``+`` between them, one for each
                 place (encoder, projected tokens, decoder), such as ``divprune+fastv:0.25``; see
                 ``parse_chain``.
@@ -127,8 +135,10 @@ class SceneSession:
             concentrated: Whether fine tokens come from the best places alone, or from all.
             region: What alone is looked at; see ``restrict``. Not with ``published``.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
+            focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
 
         Raises:
+            EndpointError: If the model is behind an endpoint that does not answer.
             QuestionError: If the question is empty or too long, or the choices cannot be meant.
             BudgetError: If the budget cannot hold what the focus needs.
             ModelError: If the focus or the reduction does not exist or fit the host; the message
@@ -137,6 +147,7 @@ class SceneSession:
         """
         asked, options = _checked(question), checked_choices(choices)
         budget = budget or self.host.default_budget
+        focus = focus or self._focuses.default()
         clock = StageClock(open=self._open_seconds)
         if options and (descent == "published" or not self.host.capabilities.choices):
             raise ModelError(
@@ -148,15 +159,25 @@ class SceneSession:
                     "descent='published' looks at whole images: within a region, choose another"
                 )
             return self._ask_as_published(asked, budget, focus, reduction, clock)
+        asks_on_the_way = stop is not None and stop.confidence is not None
+        check_for_pictures(self.host, reduction, asks_on_the_way=asks_on_the_way)
         chain = make_chain(reduction)
+        tally, use_before = QuestionTally(), self._endpoint_use()
         gathered = Gathered(plan_encoding(self.host, [chain]))
         reducer = Reducer(self.host, chain, asked, self.tiles, gathered, options)
         fitting, cut = fitting_budget(self.host, asked, budget, options)
         sure = stop.confident(reducer.host, asked, fitting, reducer.informed) if stop else None
         rules = stop.rules(sure) if stop else ()
-        way = Way(focus, descent, route, rules, concentrated)
+        way = Way(focus, descent, route, rules, concentrated, focus_model)
         looked = self.look(
-            way, asked, gathered, budget=budget, boxes=boxes, region=region, clock=clock
+            way,
+            asked,
+            gathered,
+            budget=budget,
+            boxes=boxes,
+            region=region,
+            clock=clock,
+            tally=tally,
         )
         found = looked.descent
         with clock.stage("answer"):
@@ -170,12 +191,13 @@ class SceneSession:
             question=question,
             text=generation.text,
             confidence=confidence_of(generation.log_probabilities),
+            confidence_known=bool(generation.log_probabilities),
             model=self.host.name,
             scene=self.scene,
             levels=self.pyramid.top_level + 1,
             evidence=EvidenceList(self._evidence(found, kept), self.scene),
             cost=Cost(
-                tiles_read=gathered.tiles_read,
+                tiles_read=gathered.tiles_read + tally.tiles_read,
                 tiles_encoded=sum(encoded.values()),
                 tiles_by_level=encoded,
                 tokens_total=sum(len(look.tokens) for look in found.looks),
@@ -185,11 +207,21 @@ class SceneSession:
                 budget=budget,
                 tokens_end=reduced.tokens_end,
                 reductions=reduced.stages,
+                endpoint=self._endpoint_use(since=use_before),
+                # what is dropped inside the encoder or the decoder is not known to the count
+                flops=None
+                if chain.encoder or chain.decoder
+                else answer_flops(
+                    self.host,
+                    tiles_encoded=gathered.tiles_encoded,
+                    scored=tally.tokens_scored,
+                    runs=reduced.runs,
+                ),
             ),
             looks=tuple(self._look_record(look) for look in found.looks),
             warnings=(
                 *self._warnings(" ".join((asked, *options)), found.stopped),
-                *said.warnings,
+                *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
             ),
             stopped=found.stopped,
@@ -216,6 +248,7 @@ class SceneSession:
         boxes: Sequence[Box] = (),
         region: Region | None = None,
         clock: StageClock | None = None,
+        tally: QuestionTally | None = None,
     ) -> Found:
         """Look for what answers a question, without answering it.
 
@@ -227,6 +260,7 @@ class SceneSession:
             boxes: Where the evidence is, for ``focus="oracle"``.
             region: What alone is looked at; None for the whole scene.
             clock: What counts the time.
+            tally: Takes what the focus does.
 
         Raises:
             GeoFoveaError: As `ask` does.
@@ -235,10 +269,16 @@ class SceneSession:
         encode: Encode = lambda tiles: self.tiles.of(tiles, clock, gathered)  # noqa: E731
         if region is not None:
             encode = restrict(encode, region, self.pyramid)
-        found = Looker(self.host, self.pyramid, encode, clock).look(way, question, budget, boxes)
+        looker = Looker(self._focuses, self.pyramid, encode, clock, tally or QuestionTally())
+        found = looker.look(way, question, budget, boxes)
         if not any(len(look.tokens) for look in found.descent.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
         return found
+
+    def _endpoint_use(self, since: EndpointUse | None = None) -> EndpointUse | None:
+        if not isinstance(self.host, TakesPictures):
+            return None
+        return self.host.use if since is None else self.host.use.since(since)
 
     def _ask_as_published(
         self, question: str, budget: Budget, focus: str, reduction: str, clock: StageClock

@@ -38,11 +38,13 @@ class Gathered:
     Attributes:
         plan: What is wanted beside tokens.
         tiles_read: Tiles read from the scene.
+        tiles_encoded: Tiles that went through the encoder, not those remembered.
         entries: What is known of each tile that was looked at; it stays even if the cache is full.
     """
 
     plan: EncodePlan = field(default_factory=EncodePlan)
     tiles_read: int = 0
+    tiles_encoded: int = 0
     entries: dict[Tile, TokenEntry] = field(default_factory=dict)
 
     @property
@@ -122,7 +124,9 @@ class TileTokens:
                 some = list(islice(pictures, _TILES_AT_ONCE))
             if not some:
                 return found
-            found |= self._encode_some(some, clock, gathered.plan)
+            encoded = self._encode_some(some, clock, gathered.plan)
+            gathered.tiles_encoded += len(encoded)
+            found |= encoded
 
     def _encode_some(
         self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan

@@ -12,8 +12,17 @@ __all__ = [
     "ROUTE_NAMES",
 ]
 
-FOCUS_NAMES = ("attention", "rfm", "overview", "uniform", "oracle", "full")
-"""Ways of looking: three descents (attention, rfm, oracle) and three that ignore the question."""
+FOCUS_NAMES = (
+    "attention",
+    "rfm",
+    "similarity",
+    "prompted",
+    "overview",
+    "uniform",
+    "oracle",
+    "full",
+)
+"""Ways of looking: descents, and three that ignore the question (overview, uniform, full)."""
 
 DESCENT_NAMES = ("geometric", "geometric_chained", "all_to_best", "best_first", "published")
 """Ways from coarse to fine: ours, under a budget, and the two passes of LRS-VQA."""

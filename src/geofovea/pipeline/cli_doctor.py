@@ -1,0 +1,69 @@
+"""``geofovea doctor``: hardware, versions, what is missing, and which models fit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.doctor import Examination
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Show hardware, versions, what is missing, and which models fit the memory at hand."""
+    from geofovea.pipeline.doctor import examine
+
+    found = examine()
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+    else:
+        _print(found)
+
+
+def _print(found: Examination) -> None:
+    from geofovea.pipeline.doctor import PRECISIONS, QUESTION_TOKENS
+    from geofovea.pipeline.tables import print_table
+
+    click.echo(f"system    {found.system}, Python {found.python}")
+    click.echo(f"CPU       {found.cpu}, {found.cores} cores")
+    for device in found.devices:
+        label = "memory" if device.name == "cpu" else "GPU"
+        what = "" if device.name == "cpu" else f"{device.name} {device.model}, "
+        free, total = device.free_bytes / 1e9, device.total_bytes / 1e9
+        click.echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
+    if len(found.devices) == 1:
+        click.echo("GPU       none that torch can use")
+    shown = ", ".join(f"{name} {number or 'missing'}" for name, number in found.versions.items())
+    click.echo(f"versions  {shown}")
+    for missing in found.missing:
+        click.echo(f"missing   {missing.package}: {missing.command}")
+    if not found.has_embedded:
+        click.echo("missing   the embedded model's weights: geofovea train --output RUN")
+    rows = [
+        [
+            fit.model,
+            *(f"{fit.needed_bytes[name] / 1e9:.1f}" for name in PRECISIONS),
+            *(", ".join(fit.devices[name]) or "nowhere" for name in PRECISIONS),
+            "in process" if fit.in_process else "endpoint",
+            fit.hub_id,
+        ]
+        for fit in found.fits
+    ]
+    header = [
+        "model",
+        *(f"GB, {name}" for name in PRECISIONS),
+        *(f"{name} fits" for name in PRECISIONS),
+        "loaded",
+        "hub id",
+    ]
+    print_table(header, rows, numbers_from=len(header))
+    click.echo(
+        f"Memory for a question of {QUESTION_TOKENS} tokens. What fits nowhere, or is "
+        "not loaded in process, can run behind an endpoint: --model openai:NAME --endpoint URL."
+    )

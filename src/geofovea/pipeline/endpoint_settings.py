@@ -1,0 +1,168 @@
+"""How to reach an OpenAI-compatible endpoint, what its pictures cost, what may be spent there."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from geofovea.errors import BudgetError, ModelError
+
+__all__ = ["DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
+
+DEFAULT_KEY_VARIABLE = "GEOFOVEA_API_KEY"
+"""Read where no other variable is named. Not a provider's own: its key must not go to others."""
+
+_EXAMPLES = (
+    "for example http://localhost:8000/v1 (vLLM), http://localhost:30000/v1 (SGLang), "
+    "http://localhost:11434/v1 (Ollama) or https://api.openai.com/v1"
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """The most that one host may spend at its endpoint, over all its questions.
+
+    Attributes:
+        calls: Requests sent, repeated ones included.
+        tokens: Prompt and answer tokens together, as the endpoint counts them.
+
+    Raises:
+        BudgetError: If a limit is not a whole number of at least 1.
+    """
+
+    calls: int = 200
+    tokens: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("calls", "tokens"):
+            limit: object = getattr(self, name)
+            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+                raise BudgetError(
+                    f"a spend limit needs {name} as a whole number of at least 1, got {limit!r}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """Where an endpoint is and how to deal with it.
+
+    Attributes:
+        url: Its base address, ``http`` or ``https``; ``/chat/completions`` is added.
+        key_variable: Environment variable that holds the key; without it no key is sent.
+        limit: What may be spent.
+        tile_size: Side in pixels of the tiles that are sent.
+        image_tokens: Vision tokens that the model makes of one such tile. Budgets are counted in
+            them, so they must form a square grid on the tile: 16 × 16 tokens of 28 px by default,
+            as Qwen2.5-VL and InternVL have them.
+        picture_format: ``jpeg`` (quality 90) or ``png``.
+        answer_tokens: Most tokens of an answer.
+        attempt_seconds: Longest that one request may take, from connecting to the last byte.
+        total_seconds: Longest that a call may take with all its repetitions and pauses.
+        attempts: Most requests for one call.
+        pause_seconds: First pause before a repetition; each further one is twice as long.
+
+    Raises:
+        ModelError: If a value cannot be meant.
+    """
+
+    url: str
+    key_variable: str = DEFAULT_KEY_VARIABLE
+    limit: SpendLimit = SpendLimit()
+    tile_size: int = 448
+    image_tokens: int = 256
+    picture_format: str = "jpeg"
+    answer_tokens: int = 128
+    attempt_seconds: float = 60.0
+    total_seconds: float = 180.0
+    attempts: int = 4
+    pause_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        if not _VARIABLE.fullmatch(self.key_variable):
+            # the name is not repeated: a key may have been given in its place
+            raise ModelError(
+                "the key variable must be the name of an environment variable, such as "
+                f"{DEFAULT_KEY_VARIABLE}; the key itself is never an argument"
+            )
+        side = math.isqrt(max(0, self.image_tokens))
+        if side < 1 or side**2 != self.image_tokens or self.tile_size % side:
+            fitting = [n * n for n in range(4, 65) if self.tile_size % n == 0]
+            raise ModelError(
+                f"image_tokens={self.image_tokens} do not form a square grid on tiles of "
+                f"{self.tile_size} px; choose the nearest of {', '.join(map(str, fitting))}"
+            )
+        if self.picture_format not in ("jpeg", "png"):
+            raise ModelError(f"picture_format is 'jpeg' or 'png', got {self.picture_format!r}")
+        for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ModelError(f"{name} must be positive, got {getattr(self, name)!r}")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """``(rows, columns)`` of the vision tokens of one tile."""
+        side = math.isqrt(self.image_tokens)
+        return side, side
+
+    @property
+    def shown(self) -> str:
+        """The address as it may stand in messages."""
+        return self.url.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is on this machine, so that no proxy is asked."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read what is sent."""
+        return self.url.startswith("https:") or self.is_local
+
+    def key(self) -> str | None:
+        """The key from the environment; None where the default variable is not set.
+
+        Raises:
+            ModelError: If another variable was named and is not set, or what it holds is no key.
+        """
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key:
+            if self.key_variable == DEFAULT_KEY_VARIABLE:
+                return None
+            raise ModelError(
+                f"the environment variable {self.key_variable} is not set; put the key of "
+                f"{self.shown} into it"
+            )
+        if not _KEY.fullmatch(key):
+            raise ModelError(
+                f"the environment variable {self.key_variable} holds characters that no key has; "
+                "copy the key again"
+            )
+        return key
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or parts.scheme not in ("http", "https"):
+        raise ModelError(f"an endpoint is an http or https address, {_EXAMPLES}")
+    if parts.username is not None or parts.query or parts.fragment or not url.isprintable():
+        # such an address may hold a secret, so it is not repeated
+        raise ModelError(
+            "the address of an endpoint must have no password, query or fragment; put the key "
+            f"into the environment variable {DEFAULT_KEY_VARIABLE} and give the address alone, "
+            f"{_EXAMPLES}"
+        )

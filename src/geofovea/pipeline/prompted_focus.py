@@ -1,0 +1,108 @@
+"""A focus that asks: the model picks cells of a numbered grid over the tiles of a level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.numbered_grid import NumberedGrid, parse_cells
+from geofovea.pipeline.stage_clock import StageClock
+from geofovea.pipeline.tile_pictures import cells_of_tokens, tiles_from_tokens
+from geofovea.regionfocus.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.endpoint_host import TakesPictures
+
+__all__ = ["PromptedFocus"]
+
+_REQUEST = (
+    "This satellite picture is divided into {count} cells, numbered from 1 to {count} in their top "
+    "left corners. Which cells must be looked at more closely to answer the question below? Reply "
+    "with at most {most} cell numbers, the most likely first, separated by commas, and nothing "
+    "else. Reply with the word none if no cell helps.\n"
+    "Question: {question}"
+)
+_MOST_PICKED = 8
+# spread over all tokens, more to the nearer ones, so that a budget larger than what was picked is
+# spent on its neighbourhood
+_ELSEWHERE = 0.01
+
+
+class PromptedFocus:
+    """See `Focus`: one request for each level that is scored.
+
+    A reply that is not a list of cell numbers scores all tokens equally, with a warning: the
+    descent then spreads its tiles evenly instead of following nonsense.
+    """
+
+    name = "prompted"
+
+    def __init__(
+        self, host: TakesPictures, question: str, clock: StageClock, warnings: list[str]
+    ) -> None:
+        """Keep what is asked of whom; ``warnings`` takes what goes wrong."""
+        self._host = host
+        self._question = question
+        self._clock = clock
+        self._warnings = warnings
+
+    def score(self, tokens: TokenSet) -> Tensor:
+        """Weights 1, 1/2, 1/3... of the cells in the order picked, shared by their tokens, (n,).
+
+        Raises:
+            EndpointError: If the endpoint does not answer.
+            SpendLimitError: If the call might exceed what may be spent.
+        """
+        with self._clock.stage("focus"):
+            return self._score(tokens)
+
+    def _score(self, tokens: TokenSet) -> Tensor:
+        host = self._host
+        grid = NumberedGrid.over(tokens.tiles)
+        pixels = tiles_from_tokens(tokens, host.tile_size, host.grid)
+        of_tile = dict(zip(tokens.tiles, pixels, strict=True))
+        request = _REQUEST.format(count=grid.count, most=_MOST_PICKED, question=self._question)
+        reply = host.ask_picture(grid.draw([of_tile[tile] for tile in grid.tiles]), request)
+        picked = parse_cells(reply, grid.count)
+        level = tokens.tiles[0].level
+        if picked is None:
+            self._warnings.append(
+                f"asked where to look on level {level}, the model named no cells of the grid: the "
+                "level was looked at evenly"
+            )
+        if not picked:
+            return torch.ones(len(tokens))
+        cells = self._cells(tokens, grid)
+        weights = torch.zeros(grid.count)
+        for rank, cell in enumerate(picked[:_MOST_PICKED], 1):
+            weights[cell] = 1 / rank
+        shares = weights[cells] / torch.bincount(cells, minlength=grid.count)[cells]
+        if not bool(shares.any()):
+            # cells of missing pixels alone: nothing is there to look at
+            return torch.ones(len(tokens))
+        return shares + _ELSEWHERE * _nearness(tokens, shares > 0)
+
+    def _cells(self, tokens: TokenSet, grid: NumberedGrid) -> Tensor:
+        """The cell that each token lies in, int64 (n,)."""
+        rows, cols = cells_of_tokens(tokens, self._host.tile_size, grid.cells_a_side)
+        place = {tile: i for i, tile in enumerate(grid.tiles)}
+        index = [place[tile] for tile in tokens.tiles]
+        found = [
+            grid.cell(index[tile], row, col)
+            for tile, row, col in zip(
+                tokens.tile_index.tolist(), rows.tolist(), cols.tolist(), strict=True
+            )
+        ]
+        return torch.tensor(found, dtype=torch.int64)
+
+
+def _nearness(tokens: TokenSet, is_picked: Tensor) -> Tensor:
+    """How near each token is to the nearest picked one, float32 (n,), sum 1."""
+    boxes = tokens.boxes_scene
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    unit = (boxes[:, 2:] - boxes[:, :2]).amax()
+    distances = torch.cdist(centers, centers[is_picked]).amin(1) / unit
+    near = 1 / (1 + distances)
+    return (near / near.sum()).float()

@@ -1,0 +1,137 @@
+"""Operations are counted as published, to the last digit, and in full, against a real counter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pipeline_toys import QUESTION, llava_host, random_llava
+from torch.utils.flop_counter import FlopCounterMode
+
+import geofovea as gf
+from geofovea.errors import ModelError
+from geofovea.pipeline.flops import (
+    DecoderRun,
+    DecoderShape,
+    EncoderShape,
+    HostShape,
+    count_flops,
+    published_tera,
+    shape_from_config,
+)
+from geofovea.pipeline.stop_at import StopAt
+from geofovea.regionfocus.budget import Budget
+
+QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)
+CLIP_L = EncoderShape(23, 1024, 4096, 576, 588, 1)
+
+
+def published(*runs):
+    """The sum over ``(layers, tokens)``."""
+    return sum(published_tera(layers, tokens, 3584, 18944) for layers, tokens in runs)
+
+
+@pytest.mark.parametrize(
+    ("runs", "tera"),
+    [
+        # any-resolution tiling with pooled tiles: a thumbnail of 576 and 144 tiles of 144
+        ([(28, 21_312)], 243.37),
+        # PruMerge++
+        ([(28, 5_328)], 43.75),
+        # VisionZip
+        ([(28, 9_280)], 83.56),
+        # FastV: half of the tokens after the second layer
+        ([(2, 21_312), (26, 10_656)], 109.21),
+        # PyramidDrop: half of them after each quarter
+        ([(7, 21_312), (7, 10_656), (7, 5_328), (7, 2_664)], 101.62),
+        # pruning by a region focus module of four layers
+        ([(4, 21_312), (28, 5_760)], 82.56),
+        # the pyramid of four levels
+        ([(4, 1_872), (4, 5_760), (4, 7_776), (28, 2_376)], 36.61),
+    ],
+)
+def test_the_published_table_is_reproduced(runs, tera):
+    assert published(*runs) == pytest.approx(tera, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "scored", "tokens", "encode", "prefill"),
+    [
+        # worked out by hand and by another program, 64 text tokens
+        (145, [], 21_312, 55.8, 370.7),
+        (145, [21_312], 5_760, 55.8, 82.8),
+        (96, [1_872, 5_760, 7_776], 2_376, 37.0, 33.0),
+    ],
+)
+def test_the_full_count_of_a_7b_host(tiles, scored, tokens, encode, prefill):
+    found = count_flops(
+        HostShape(CLIP_L, QWEN2_7B, 4),
+        tiles_encoded=tiles,
+        scored=scored,
+        runs=[DecoderRun(tokens, 64, 1)],
+    ).full
+    assert found.encode == pytest.approx(encode, rel=0.01)
+    assert found.prefill == pytest.approx(prefill, rel=0.01)
+    assert found.decode == 0
+    assert found.total == pytest.approx(found.encode + found.focus + found.prefill)
+
+
+def test_the_full_count_is_what_torch_counts():
+    model = random_llava()
+    shape = llava_host(model).shape
+    tiles, prompt = 3, 21
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        tower = model.model.vision_tower(torch.rand(tiles, 3, 32, 32), output_hidden_states=True)
+        model.model.multi_modal_projector(tower.hidden_states[-2][:, 1:])
+    assert counted.get_total_flops() == shape.encoder.tiles(tiles, 32)
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        output = model.model.language_model(inputs_embeds=torch.rand(1, prompt, 32))
+        model.lm_head(output.last_hidden_state[:, -1])
+    # eager attention also computes the masked half, which nothing needs
+    masked = 2 * 3 * 2 * 32 * prompt * (prompt - 1) / 2
+    expected = shape.decoder.prefill(prompt) + shape.decoder.logits(1) + masked
+    # the angles of the rotary embedding are a product too, and not worth counting
+    assert counted.get_total_flops() == pytest.approx(expected, rel=5e-4)
+
+
+def test_decoding_step_by_step_costs_what_prefill_costs():
+    # every token once through every layer, whatever is cached; only logits differ
+    whole = QWEN2_7B.prefill(500)
+    stepped = QWEN2_7B.prefill(490) + QWEN2_7B.decode(490, 10) - QWEN2_7B.logits(10)
+    assert stepped == pytest.approx(whole, rel=1e-12)
+
+
+def test_an_answer_counts_its_operations(make_session):
+    session = make_session()
+    first = session.ask(QUESTION, budget=Budget(12, 60)).to_json()["cost"]["flops"]
+    again = session.ask(QUESTION, budget=Budget(12, 60)).to_json()["cost"]["flops"]
+    assert first["published_tera"] == again["published_tera"] > 0
+    assert first["full_tera"]["encode"] > 0 == again["full_tera"]["encode"]
+    assert first["full_tera"]["focus"] == again["full_tera"]["focus"] > 0
+    full = first["full_tera"]
+    parts = sum(value for name, value in full.items() if name != "total")
+    assert parts == pytest.approx(full["total"], abs=1e-5)
+
+
+def test_what_is_asked_on_the_way_is_counted_too(make_session):
+    plain, probed = (
+        make_session().ask(QUESTION, budget=Budget(12, 60), route="one", stop=stop).cost.flops
+        for stop in (None, StopAt(confidence=1.0))
+    )
+    # as many vision tokens in all, but the text is read again by every probe
+    assert probed.full.prefill > plain.full.prefill
+
+
+def test_a_way_of_looking_without_attention_costs_no_focus(make_session):
+    answer = make_session().ask(QUESTION, budget=Budget(12, 60), focus="uniform")
+    assert answer.cost.flops.full.focus == 0
+
+
+def test_a_shape_that_a_config_does_not_tell_is_unknown():
+    assert shape_from_config(object(), 1) is None
+    with pytest.raises(ModelError, match="layers=0"):
+        DecoderShape(0, 1, 1, 1, 1, 1, 1)
+
+
+def test_the_flops_of_the_accounting_are_public_through_an_answer(tiny_host, scene_path):
+    answer = gf.ask(scene_path, QUESTION, model=tiny_host, budget=Budget(12, 60))
+    assert answer.cost.flops.full.total > 0
