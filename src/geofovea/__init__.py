@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         BudgetError,
         DataError,
         DiskSpaceError,
+        EndpointError,
         GeoFoveaError,
         GeometryError,
         LevelBuildError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         SceneNotFoundError,
         SceneReadError,
         SceneRefusedError,
+        SpendLimitError,
         TrainingError,
     )
     from geofovea.pipeline.answer import Answer
@@ -49,6 +51,7 @@ __all__ = [
     "BudgetError",
     "DataError",
     "DiskSpaceError",
+    "EndpointError",
     "GeoFoveaError",
     "GeometryError",
     "LevelBuildError",
@@ -64,6 +67,7 @@ __all__ = [
     "SceneReadError",
     "SceneRefusedError",
     "SceneSession",
+    "SpendLimitError",
     "Tile",
     "TrainingError",
     "__version__",

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from geofovea.pipeline import doctor
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.doctor import Device, Missing, examine, fits
+from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.model_catalogue import CATALOGUE, bytes_needed
-from geofovea.pipeline.models import FAMILIES
 
 BY_NAME = {model.name: model for model in CATALOGUE}
 

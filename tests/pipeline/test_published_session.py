@@ -88,7 +88,7 @@ def test_its_scores_are_shares(host, path):
 
 
 def test_what_does_not_fit_together_is_refused_with_advice(host, path, tiny_host):
-    with pytest.raises(ModelError, match="choose one of rfm, overview"):
+    with pytest.raises(ModelError, match="choose one of rfm, similarity, overview"):
         gf.ask(path, QUESTION, model=host)
     with pytest.raises(ModelError, match="focus='rfm'"):
         gf.ask(path, QUESTION, model=host, descent="published")

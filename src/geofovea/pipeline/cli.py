@@ -156,7 +156,6 @@ def ask(
         from geofovea.pipeline.distillation_results import attach_focus
 
         attach_focus(rfm, host)
-    host = load_host(**loading)
     session = SceneSession(opened, host, **view, open_seconds=open_seconds)
     answer = session.ask(
         question,
