@@ -304,6 +304,10 @@ def _asked(
 ) -> Iterator[Question]:
     """Questions about a site, some about others; no counting where a pad is not seen whole."""
     askers = {other: ask_about(world, other, rng) for other in world.named_sites}
+    for asker in askers.values():
+        # they go through the categories in turn: of many sites only the first would be heard
+        for _ in range(rng.randrange(len(CATEGORIES))):
+            next(asker)
     others = [other for other in world.named_sites if other is not site]
     while True:
         is_stranger = bool(others) and rng.random() < strangers

@@ -126,6 +126,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         coarse_levels=0,
         native_tiles=0,
         strangers=0.9,
+        distracted=0.0,
         alone=0.0,
         questions=12,
         scene_sides=(5120, 6144, 8192, 10240),
@@ -136,6 +137,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         coarse_tiles=3,
         native_tiles=0,
         strangers=0.8,
+        distracted=0.0,
         alone=0.0,
         questions=24,
     )
@@ -158,7 +160,11 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         phases=(
             Phase(max(1, round(4000 * scale)), (crowds,)),
             Phase(max(1, round(6000 * scale)), (many_pads, many_maps, far)),
-            Phase(max(1, round(6000 * scale)), (near, many_pads, near, far), vision_frozen=True),
+            Phase(
+                max(1, round(6000 * scale)),
+                (near, many_pads, many_maps, near, far),
+                vision_frozen=True,
+            ),
         ),
     )
 
