@@ -128,7 +128,7 @@ def distill(
     *,
     log_every: int = 20,
     save_every: int = 100,
-    measure_every: int = 500,
+    measure_every: int = 200,
     stop_after: float = math.inf,
 ) -> Iterator[dict[str, Any]]:
     """Distil, or go on distilling, and yield one log record at a time.
