@@ -50,11 +50,10 @@ class Generation:
 
     Attributes:
         text: Decoded, without special tokens.
-        log_probabilities: Of each generated token of the text, natural logarithm.
-        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
-            dropped on the way; else empty. Answers are equal whatever it says.
         log_probabilities: Of each generated token of the text, natural logarithm; for a choice,
             of that choice among all.
+        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
+            dropped on the way; else empty. Answers are equal whatever it says.
         choices: Log-probability of each answer that it could choose from, in their order.
     """
 

@@ -199,7 +199,7 @@ class LvlmHost:
         sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
         plain = PlainRun(self._decoder, sequence)
         first, advance, pruned = plain.prefill, plain.advance, None
-        if reduction is not None and tokens is not None:
+        if reduction is not None and tokens is not None and len(tokens):
             pruned = self._pruned_run(sequence, tokens, reduction)
             advance = pruned.advance
             first = partial(advance, sequence.embedded)
@@ -214,7 +214,12 @@ class LvlmHost:
                 generation = self._chosen(state, plain, choices, letters)
             else:
                 generation = self._greedy(state, advance)
-        return replace(generation, tokens_by_layer=pruned.vision_lengths) if pruned else generation
+        if pruned is None:
+            return generation
+        # words between tiles ran as part of the image, and are no vision tokens
+        words = int(sequence.visual[-1] - sequence.visual[0]) + 1 - len(sequence.visual)
+        lengths = tuple(length - words for length in pruned.vision_lengths)
+        return replace(generation, tokens_by_layer=lengths)
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
