@@ -134,9 +134,9 @@ def test_an_encoder_that_is_listened_to_says_what_helps_where_it_does_not_fit():
     host = host_of("llava")
     pyramid, places = row_of_tiles(host, 2)
     hook = host._family.vision.register_forward_pre_hook(out_of_memory(0, []), with_kwargs=True)
+    plan = EncodePlan(frozenset({"keys"}))
     try:
         with pytest.raises(ModelError, match=r"too little memory .*features and scores only"):
-            plan = EncodePlan(frozenset({"keys"}))
             host.encode_planned(pixels(2, host.tile_size), places, pyramid, plan)
     finally:
         hook.remove()
