@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from geofovea.pipeline.embedded import vocabulary
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.host_settings import HostSettings
-from geofovea.pipeline.lvlm_host import LvlmHost
+from geofovea.pipeline.opened_host import OpenedHost
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
@@ -94,7 +94,9 @@ def model_of(family: str, shape: str = "narrow") -> Any:
     return model
 
 
-def host_of(family: str, shape: str = "narrow", chat: str | None = None, **given: Any) -> LvlmHost:
+def host_of(
+    family: str, shape: str = "narrow", chat: str | None = None, **given: Any
+) -> OpenedHost:
     """A host of that model, one token a patch, focus in its second layer."""
     settings = {
         "template": "what {image} {question} is",
@@ -107,16 +109,16 @@ def host_of(family: str, shape: str = "narrow", chat: str | None = None, **given
     settings |= given
     model = model_of(family, shape)
     driven = FAMILIES[family](model, SHAPES[shape].tile if "qwen" in family else None)
-    return LvlmHost("random", driven, tokenizer(chat), HostSettings(**settings))
+    return OpenedHost("random", driven, tokenizer(chat), HostSettings(**settings))
 
 
-def row_of_tiles(host: LvlmHost, count: int) -> tuple[Pyramid, list[Tile]]:
+def row_of_tiles(host: OpenedHost, count: int) -> tuple[Pyramid, list[Tile]]:
     """A scene of ``count`` tiles side by side."""
     pyramid = Pyramid(host.tile_size * count, host.tile_size, host.tile_size)
     return pyramid, list(pyramid.tiles(0))
 
 
-def tokens_of(host: LvlmHost, count: int = 2, seed: int = 5) -> TokenSet:
+def tokens_of(host: OpenedHost, count: int = 2, seed: int = 5) -> TokenSet:
     """All tokens of ``count`` tiles of noise."""
     pyramid, tiles = row_of_tiles(host, count)
     features = host.encode(pixels(count, host.tile_size, seed), tiles, pyramid)
@@ -129,7 +131,7 @@ def question_ids(question: str = QUESTION) -> list[int]:
     return [WORDS.get(word, WORDS["<unk>"]) for word in spaced.split()]
 
 
-def stock_inputs(host: LvlmHost, family: str, count: int = 2, seed: int = 5) -> dict[str, Any]:
+def stock_inputs(host: OpenedHost, family: str, count: int = 2, seed: int = 5) -> dict[str, Any]:
     """Placeholders and pixels of ``count`` images as the family's stock processor lays them out."""
     tiles, n = pixels(count, host.tile_size, seed), host.grid[0] * host.grid[1]
     image = [WORDS["<image>"]] * n
@@ -151,7 +153,7 @@ def stock_inputs(host: LvlmHost, family: str, count: int = 2, seed: int = 5) -> 
 
 
 def _stock_pixels(
-    host: LvlmHost, family: str, ids: torch.Tensor, tiles: np.ndarray
+    host: OpenedHost, family: str, ids: torch.Tensor, tiles: np.ndarray
 ) -> dict[str, Any]:
     images, side, model = normalised(tiles), host.tile_size, host._model
     if family in ("idefics3", "smolvlm"):
@@ -181,7 +183,7 @@ def _stock_pixels(
 
 
 @torch.no_grad()
-def stock_decoder_inputs(host: LvlmHost, family: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def stock_decoder_inputs(host: OpenedHost, family: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """What the stock forward pass hands to its text model: embeddings, positions, DeepStack."""
     if family == "llava_next":
         return {"inputs_embeds": _next_embedded(host._model, inputs)}
@@ -211,7 +213,7 @@ def _next_embedded(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def stock_logits(host: LvlmHost, family: str, inputs: dict[str, Any]) -> torch.Tensor:
+def stock_logits(host: OpenedHost, family: str, inputs: dict[str, Any]) -> torch.Tensor:
     """Logits of the first word of the answer by the stock forward pass, (V,)."""
     if family == "llava_next":
         embedded = _next_embedded(host._model, inputs)
@@ -221,7 +223,7 @@ def stock_logits(host: LvlmHost, family: str, inputs: dict[str, Any]) -> torch.T
 
 
 @torch.no_grad()
-def stock_text(host: LvlmHost, family: str, inputs: dict[str, Any]) -> str:
+def stock_text(host: OpenedHost, family: str, inputs: dict[str, Any]) -> str:
     """The greedy answer of the stock ``generate``."""
     options = {"do_sample": False, "max_new_tokens": 16}
     if family == "llava_next":

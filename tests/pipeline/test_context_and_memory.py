@@ -8,6 +8,7 @@ from pipeline_toys import llava_host, random_llava
 from geofovea.errors import ModelError
 from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.decoding import last_row_logits
+from geofovea.pipeline.encode_plan import EncodePlan
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.session import SceneSession
 from geofovea.regionfocus.budget import Budget
@@ -125,6 +126,18 @@ def test_a_tile_that_does_not_fit_alone_is_an_error_that_says_what_helps():
     try:
         with pytest.raises(ModelError, match=r"too little memory .*not even one tile"):
             host.encode(pixels(2, host.tile_size), places, pyramid)
+    finally:
+        hook.remove()
+
+
+def test_an_encoder_that_is_listened_to_says_what_helps_where_it_does_not_fit():
+    host = host_of("llava")
+    pyramid, places = row_of_tiles(host, 2)
+    hook = host._family.vision.register_forward_pre_hook(out_of_memory(0, []), with_kwargs=True)
+    plan = EncodePlan(frozenset({"keys"}))
+    try:
+        with pytest.raises(ModelError, match=r"too little memory .*features and scores only"):
+            host.encode_planned(pixels(2, host.tile_size), places, pyramid, plan)
     finally:
         hook.remove()
 

@@ -124,6 +124,11 @@ def test_deepstack_features_follow_the_tokens_that_are_kept(first_logits):
     assert (first_logits(host, QUESTION, wrong) - right).abs().max() > 0.01
 
 
+def test_tokens_with_deep_features_are_not_compared_with_words():
+    assert "text_similarity" not in host_of("qwen3_vl").capabilities.signals
+    assert "text_similarity" in host_of("qwen2_5_vl").capabilities.signals
+
+
 def test_a_model_without_deepstack_refuses_no_token_for_its_width():
     host = host_of("qwen2_5_vl")
     assert tokens_of(host).features.shape[1] == host._decoder.config.hidden_size
@@ -258,7 +263,9 @@ def test_a_reduction_in_the_decoder_drops_vision_tokens_and_never_the_words_betw
             dropped.append((len(visual), view.original, view.carried["levels"]))
             return Kept(torch.arange(len(visual) // 2, len(visual)))
 
-    host.generate(QUESTION, tokens, LastHalf())
+    said = host.generate(QUESTION, tokens, LastHalf())
+    half = len(tokens) - len(tokens) // 2
+    assert said.tokens_by_layer == (len(tokens), half, half)
     assert [d[:2] for d in dropped] == [(len(tokens), len(tokens))]
     assert dropped[0][2].tolist() == tokens.levels.tolist()
 

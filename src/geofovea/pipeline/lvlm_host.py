@@ -198,7 +198,7 @@ class LvlmHost:
         sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
         plain = PlainRun(self._decoder, sequence, self._settings.answer_tokens)
         first, advance, pruned = plain.prefill, plain.advance, None
-        if reduction is not None and tokens is not None:
+        if reduction is not None and tokens is not None and len(tokens):
             pruned = self._pruned_run(sequence, tokens, reduction)
             advance = pruned.advance
             first = partial(advance, sequence.embedded)
@@ -213,7 +213,11 @@ class LvlmHost:
                 generation = self._chosen(state, plain, choices, letters)
             else:
                 generation = self._greedy(state, advance)
-        lengths = pruned.vision_lengths if pruned else ()
+        lengths: tuple[int, ...] = ()
+        if pruned is not None:
+            # words between tiles ran as part of the image, and are no vision tokens
+            words = int(sequence.visual[-1] - sequence.visual[0]) + 1 - len(sequence.visual)
+            lengths = tuple(length - words for length in pruned.vision_lengths)
         text_tokens = len(sequence) - len(sequence.visual)
         return replace(generation, tokens_by_layer=lengths, text_tokens=text_tokens)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.clip_signals import CLIP_SIGNALS
+from geofovea.pipeline.device_memory import enough_memory
 from geofovea.pipeline.distilled_focus import DistilledFocus, load_focus
 from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
 from geofovea.pipeline.family import Family
@@ -49,9 +50,9 @@ class OpenedHost(LvlmHost):
         # other towers have no class token, or pool: what is heard would be of other tokens
         is_clip = family.config.vision_config.model_type == "clip_vision_model"
         self._vision = self._clip_part() if is_clip else None
-        signals = {"entropy", "text_embeds", "text_similarity"} | (
-            CLIP_SIGNALS if is_clip else set()
-        )
+        # tokens with deep features are wider than the embeddings of words
+        of_text = set() if family.deep else {"text_embeds", "text_similarity"}
+        signals = {"entropy"} | of_text | (CLIP_SIGNALS if is_clip else set())
         drops = family.axes == 1 and not family.deep and self.capabilities.positions == "compact"
         stages = ({"encoder_layer"} if is_clip else set()) | ({"decoder_layer"} if drops else set())
         self.capabilities = replace(
@@ -70,14 +71,16 @@ class OpenedHost(LvlmHost):
         """See ``PlannedEncoder``.
 
         Raises:
-            ModelError: If the vision tower is no CLIP, or cannot be run layer by layer.
+            ModelError: If the vision tower is no CLIP, cannot be run layer by layer, or does not
+                fit the memory of the device.
         """
         if self._vision is None:
             raise ModelError(
                 f"{self.name} shows nothing of its encoder; choose a reduction that reads features "
                 "and scores only, such as top_score or divprune"
             )
-        encoded = self._vision.encode_planned(pixels, plan)
+        with enough_memory("choose a reduction that reads features and scores only"):
+            encoded = self._vision.encode_planned(pixels, plan)
         return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
 
     @torch.inference_mode()
