@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from geofovea.pipeline.prompt_sequence import PromptSequence
+from geofovea.pipeline.roomy_cache import roomy_cache
 from geofovea.pipeline.row_attention import merged_rotary, row_logits
 
 __all__ = ["PlainRun", "last_row_logits"]
@@ -21,13 +22,17 @@ __all__ = ["PlainRun", "last_row_logits"]
 class PlainRun:
     """One prompt on its way through a decoder that drops nothing."""
 
-    def __init__(self, decoder: Any, sequence: PromptSequence) -> None:
-        """Prepare a run; `prefill` comes first."""
-        from transformers import DynamicCache
+    def __init__(self, decoder: Any, sequence: PromptSequence, answer: int = 16) -> None:
+        """Prepare a run; `prefill` comes first.
 
+        Args:
+            decoder: The text model.
+            sequence: The prompt.
+            answer: Tokens beyond it that memory is set aside for; more may follow.
+        """
         self._decoder = decoder
         self._sequence = sequence
-        self._cache = DynamicCache(config=decoder.config)
+        self._cache = roomy_cache(decoder.config, len(sequence) + answer)
         self._next = sequence.next_position
 
     def prefill(self) -> Tensor:
@@ -51,13 +56,16 @@ class PlainRun:
 
     def _run(self, embedded: Tensor) -> Tensor:
         count, device = embedded.shape[1], embedded.device
-        seen = self._cache.get_seq_length() + count
         positions = torch.arange(self._next, self._next + count, device=device)
         shape = (*self._sequence.positions.shape[:-1], count)
+        # behind a cache no gap is looked for, and one token may see all: a mask of ones would only
+        # be read back from the device, at every step, to find that it hides nothing
+        seen = self._cache.get_seq_length() + count
+        mask = None if count == 1 else torch.ones(1, seen, dtype=torch.long, device=device)
         output = self._decoder(
             inputs_embeds=embedded,
             position_ids=positions.expand(shape),
-            attention_mask=torch.ones(1, seen, dtype=torch.long, device=device),
+            attention_mask=mask,
             past_key_values=self._cache,
             use_cache=True,
         )

@@ -31,6 +31,7 @@ class HostSettings:
         tokens: Default budget of tokens.
         positions: Position policy; None takes the first of the model's family.
         tile_size: Side of a tile in pixels, for models that take any; None takes the family's.
+        answer_tokens: The longest answer.
     """
 
     template: str | None = None
@@ -44,6 +45,7 @@ class HostSettings:
     tokens: int = 2376
     positions: str | None = None
     tile_size: int | None = None
+    answer_tokens: int = 16
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -62,6 +64,7 @@ class HostSettings:
             "tokens": _is_whole(self.tokens, 1),
             "positions": self.positions in (None, "compact", "original", "scene"),
             "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1),
+            "answer_tokens": _is_whole(self.answer_tokens, 1),
         }
         for name, does_fit in fits.items():
             if not does_fit:

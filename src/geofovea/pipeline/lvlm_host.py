@@ -37,7 +37,6 @@ from geofovea.tiling.pyramid import Pyramid, Tile
 __all__ = ["SCENE_POSITION_FILE", "LvlmHost"]
 
 SCENE_POSITION_FILE = "scene_position.safetensors"
-_MOST_ANSWER_TOKENS = 16
 _TILES_AT_ONCE = 16
 _WHAT_HELPS = "set a smaller token budget, load it with another dtype, or use a larger device"
 
@@ -197,7 +196,7 @@ class LvlmHost:
         """
         letters = self._letters(choices)
         sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
-        plain = PlainRun(self._decoder, sequence)
+        plain = PlainRun(self._decoder, sequence, self._settings.answer_tokens)
         first, advance, pruned = plain.prefill, plain.advance, None
         if reduction is not None and tokens is not None:
             pruned = self._pruned_run(sequence, tokens, reduction)
@@ -220,7 +219,8 @@ class LvlmHost:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
         letters = self._letters(choices)
         ids = self._words.ids(question, choice_instruction(choices) if letters else None)
-        words = len(ids.before) + len(ids.after) + _MOST_ANSWER_TOKENS + self._layout.around_image()
+        words = len(ids.before) + len(ids.after) + self._layout.around_image()
+        words += self._settings.answer_tokens
         return self.capabilities.context - words - tiles * self._layout.around_tile()
 
     def unknown_words(self, question: str) -> list[str]:
@@ -229,18 +229,20 @@ class LvlmHost:
 
     def _greedy(self, state: Tensor, advance: Callable[[Tensor], Tensor]) -> Generation:
         chosen: list[int] = []
-        log_probabilities: list[float] = []
-        while len(chosen) < _MOST_ANSWER_TOKENS:
+        log_probabilities: list[Tensor] = []
+        most = self._settings.answer_tokens
+        while len(chosen) < most:
             best = self._believed(state).max(-1)
+            # the one thing that a step waits for; all else stays on the device until the end
             token = int(best.indices.item())
             if token in self._stop:
                 break
             chosen.append(token)
-            log_probabilities.append(float(best.values.item()))
-            if len(chosen) < _MOST_ANSWER_TOKENS:
-                state = advance(self._embed([token])[None])
+            log_probabilities.append(best.values)
+            if len(chosen) < most:
+                state = advance(self._embedded(best.indices)[None])
         text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
-        return Generation(text, tuple(log_probabilities))
+        return Generation(text, tuple(torch.cat(log_probabilities).tolist()) if chosen else ())
 
     def _chosen(
         self,
@@ -310,12 +312,13 @@ class LvlmHost:
         question: str,
         tokens: TokenSet | None,
         instruction: str | None = None,
-        answer: int = _MOST_ANSWER_TOKENS,
+        answer: int | None = None,
     ) -> PromptSequence:
         """The prompt with the tokens in place, if it fits the context."""
         ids = self._words.ids(question, instruction)
         sequence = self._layout.sequence(ids, tokens)
-        length = max(len(sequence), sequence.next_position) + answer
+        answered = self._settings.answer_tokens if answer is None else answer
+        length = max(len(sequence), sequence.next_position) + answered
         if length > self.capabilities.context:
             what = "set a smaller token budget"
             if sequence.next_position > len(sequence):
@@ -339,8 +342,12 @@ class LvlmHost:
         return [g for part in halves for g in self._groups(question, tokens.select(part))]
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
+        return self._embedded(torch.tensor(ids, dtype=torch.int64))
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """Vectors (count, d) of ids (count,), wherever these are."""
         table = self._model.get_input_embeddings()
-        embedded: Tensor = table(torch.tensor(ids, dtype=torch.int64, device=table.weight.device))
+        embedded: Tensor = table(ids.to(table.weight.device))
         return embedded.to(self._dtype)
 
     def _stop_ids(self) -> set[int]:

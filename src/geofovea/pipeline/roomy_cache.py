@@ -1,0 +1,80 @@
+"""Keys and values of a prompt with room for its answer, so that no step copies what is there.
+
+A stock ``DynamicCache`` joins the old keys and the new one into a new tensor, in every layer and at
+every step: at 21,000 tokens of a 7B host that copies a gigabyte for each token of an answer, into
+tensors of a size that the device's allocator has never seen. Here the room is taken once; a step
+writes its own row. Attention is given the same numbers at the same places, so results do not
+change, and as the length is exact, no mask over unused places is needed (a ``StaticCache`` needs
+one).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+__all__ = ["RoomyLayer", "roomy_cache"]
+
+
+def roomy_cache(config: Any, room: int) -> DynamicCache:
+    """An empty cache for a decoder whose layers have room for ``room`` tokens, and grow beyond.
+
+    Layers of another kind (sliding windows) stay as ``transformers`` makes them.
+    """
+    cache = DynamicCache(config=config)
+    # a subclass may keep other numbers than all keys and values
+    cache.layers = [
+        RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
+    return cache
+
+
+class RoomyLayer(DynamicLayer):
+    """A ``DynamicLayer`` whose ``keys`` and ``values`` are the filled part of larger tensors."""
+
+    def __init__(self, room: int) -> None:
+        """Take no memory yet: sizes, type and device come with the first keys."""
+        super().__init__()
+        self._room = room
+        self._all_keys: Tensor | None = None
+        self._all_values: Tensor | None = None
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Start empty; see the stock layer."""
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
+        self.is_initialized = True
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        """Append ``(b, h, m, d)`` keys and values; all of them, ``(b, h, n + m, d)``."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        seen = self.get_seq_length()
+        end = seen + key_states.shape[-2]
+        self._all_keys = self._with_room(self._all_keys, self.keys, key_states, end)
+        self._all_values = self._with_room(self._all_values, self.values, value_states, end)
+        self._all_keys[..., seen:end, :] = key_states
+        self._all_values[..., seen:end, :] = value_states
+        self.keys, self.values = self._all_keys[..., :end, :], self._all_values[..., :end, :]
+        return self.keys, self.values
+
+    def _with_room(self, whole: Tensor | None, filled: Tensor, new: Tensor, end: int) -> Tensor:
+        """A tensor that begins with ``filled`` and has ``end`` places at least: ``whole`` if so."""
+        # reordering or repeating a cache puts other tensors into the stock attributes
+        is_part = whole is not None and whole.data_ptr() == filled.data_ptr()
+        if whole is not None and is_part and whole.shape[-2] >= end:
+            return whole
+        places = self._room if end <= self._room else 2 * end
+        roomy = new.new_empty((*new.shape[:-2], places, new.shape[-1]))
+        seen = filled.shape[-2]
+        roomy[..., :seen, :] = filled
+        return roomy

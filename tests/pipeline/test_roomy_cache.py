@@ -1,0 +1,91 @@
+"""Keys and values with room: the stock layer is the oracle."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from pipeline_toys import QUESTION, llava_host, random_llava
+from torch.overrides import TorchFunctionMode
+from transformers import Qwen2Config
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from geofovea.pipeline.roomy_cache import RoomyLayer, roomy_cache
+
+
+def states(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    keys, values = torch.randn(2, 1, 2, count, 4, generator=generator)
+    return keys, values
+
+
+@pytest.mark.parametrize("room", [9, 6, 1])
+def test_a_layer_with_room_gives_what_the_stock_one_gives_also_beyond_its_room(room: int) -> None:
+    roomy, stock = RoomyLayer(room), DynamicLayer()
+    for step, count in enumerate((5, 1, 3, -3, 1, 1, 2)):
+        if count < 0:
+            roomy.crop(count)
+            stock.crop(count)
+        else:
+            given = states(count, step)
+            for ours, theirs in zip(roomy.update(*given), stock.update(*given), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+        assert roomy.get_seq_length() == stock.get_seq_length()
+        assert roomy.get_mask_sizes(2) == stock.get_mask_sizes(2)
+
+
+def test_a_step_within_the_room_moves_no_key() -> None:
+    layer = RoomyLayer(8)
+    keys, _ = layer.update(*states(5, 0))
+    longer, _ = layer.update(*states(1, 1))
+    assert longer.data_ptr() == keys.data_ptr()
+
+
+def test_a_repeated_or_copied_layer_goes_on_as_the_stock_one_does() -> None:
+    roomy, stock = RoomyLayer(8), DynamicLayer()
+    for layer in (roomy, stock):
+        layer.update(*states(5, 0))
+    kept = copy.deepcopy(roomy)
+    for layer in (roomy, stock):
+        layer.batch_repeat_interleave(2)
+    more = [x.repeat_interleave(2, 0) for x in states(1, 1)]
+    torch.testing.assert_close(roomy.update(*more)[0], stock.update(*more)[0], rtol=0, atol=0)
+    torch.testing.assert_close(kept.keys, states(5, 0)[0], rtol=0, atol=0)
+
+
+def test_layers_of_another_kind_stay_as_they_are() -> None:
+    config = Qwen2Config(
+        num_hidden_layers=2,
+        use_sliding_window=True,
+        sliding_window=4,
+        layer_types=["full_attention", "sliding_attention"],
+    )
+    kinds = [type(layer) for layer in roomy_cache(config, 8).layers]
+    assert kinds == [RoomyLayer, DynamicSlidingWindowLayer]
+
+
+class _Reads(TorchFunctionMode):
+    """Counts numbers that Python reads off a tensor: on a device it waits for each of them."""
+
+    count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        self.count += name in ("item", "__bool__", "__int__", "__float__", "__index__")
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_of_an_answer_waits_for_the_device_once() -> None:
+    model = random_llava()
+    # where attention is not eager, a mask of ones is read back to see that it hides nothing
+    model.set_attn_implementation("sdpa")
+    model.generation_config.eos_token_id = None
+    counted = []
+    for most in (4, 12):
+        host = llava_host(model, answer_tokens=most)
+        host._stop.clear()
+        with _Reads() as reads:
+            assert len(host.generate(QUESTION, None).log_probabilities) == most
+        counted.append(reads.count)
+    assert counted[1] - counted[0] == 12 - 4
