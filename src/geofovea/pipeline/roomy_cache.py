@@ -32,7 +32,7 @@ def roomy_cache(config: Any, room: int) -> DynamicCache:
     return cache
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """A ``DynamicLayer`` whose ``keys`` and ``values`` are the filled part of larger tensors."""
 
     def __init__(self, room: int) -> None:

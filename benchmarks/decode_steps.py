@@ -1,0 +1,110 @@
+"""A decode step of a stock decoder, and what its surroundings cost, side by side in one run.
+
+*Stock* joins keys and values in a ``DynamicCache`` and passes a mask of ones, which is read back to
+see that it hides nothing; *ours* is what the package runs. Both get the same prompt and the same
+tokens, turn by turn; times are medians of single steps. Nothing is asserted. The floor of a step is
+its bytes by the measured bandwidth.
+
+    python benchmarks/decode_steps.py --tokens 8192
+    python benchmarks/decode_steps.py --device cuda --width 3584 --heads 28 --tokens 21376
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpu_floor import measure_rates, wait_for
+
+
+def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
+    """Prefill as a stock model would; what runs one more token."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=decoder.config)
+
+    def run(some: Tensor) -> Tensor:
+        seen = cache.get_seq_length()
+        ids = torch.arange(seen, seen + some.shape[1], device=some.device)[None]
+        mask = torch.ones(1, seen + some.shape[1], dtype=torch.long, device=some.device)
+        given = {"inputs_embeds": some, "position_ids": ids, "attention_mask": mask}
+        states: Tensor = decoder(**given, past_key_values=cache, use_cache=True).last_hidden_state
+        return states[:, -1]
+
+    run(embedded)
+    return run
+
+
+def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Tensor]:
+    """The same through the package."""
+    from geofovea.pipeline.decoding import PlainRun
+    from geofovea.pipeline.prompt_sequence import PromptSequence
+
+    ids = torch.arange(embedded.shape[1], device=embedded.device)
+    run = PlainRun(decoder, PromptSequence(embedded, ids[None], ids, None, len(ids)), steps)
+    run.prefill()
+    return run.advance
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--device", default="cpu", help="default %(default)s")
+    parser.add_argument("--tokens", type=int, default=8192, help="prompt (default %(default)s)")
+    parser.add_argument("--width", type=int, default=128, help="default %(default)s")
+    parser.add_argument("--heads", type=int, default=4, help="default %(default)s")
+    parser.add_argument("--layers", type=int, default=28, help="default %(default)s")
+    parser.add_argument("--steps", type=int, default=15, help="default %(default)s")
+    options = parser.parse_args()
+
+    from transformers import Qwen2Config, Qwen2Model
+
+    device = torch.device(options.device)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    config = Qwen2Config(
+        hidden_size=options.width,
+        intermediate_size=options.width * 37 // 7,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        num_key_value_heads=max(1, options.heads // 7),
+        vocab_size=512,
+        max_position_embeddings=2**16,
+    )
+    with torch.device(device):
+        torch.manual_seed(0)
+        decoder = Qwen2Model(config).to(dtype).eval()
+        embedded = torch.randn(1, options.tokens, options.width, dtype=dtype)
+    runs = {
+        "stock": stock_run(decoder, embedded),
+        "ours": our_run(decoder, embedded, options.steps),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    difference = 0.0
+    for step in range(options.steps):
+        states = []
+        for name, run in runs.items():
+            wait_for(device)
+            start = time.perf_counter()
+            states.append(run(embedded[:, step : step + 1]))
+            wait_for(device)
+            times[name].append(time.perf_counter() - start)
+        difference = max(difference, float((states[0] - states[1]).abs().max()))
+    keys = 2 * options.layers * config.num_key_value_heads * (options.width // options.heads)
+    weights = sum(p.nbytes for p in decoder.layers.parameters())
+    moved = weights + options.tokens * keys * dtype.itemsize
+    stock, ours = (statistics.median(times[name]) for name in ("stock", "ours"))
+    floor = moved / measure_rates(device, dtype).bytes
+    print(f"{options.tokens} tokens, {options.layers} layers of {options.width}, {device}")
+    print(f"stock {1000 * stock:.2f} ms  ours {1000 * ours:.2f} ms  floor {1000 * floor:.2f} ms")
+    print(f"stock / ours {stock / ours:.2f}, largest difference of a state {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()

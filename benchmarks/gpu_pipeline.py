@@ -1,0 +1,314 @@
+"""From a scene on disk to an answer of some tokens, stage by stage, beside floors and rivals.
+
+The model has the shape of a 7B host (CLIP-L/14-336 and Qwen2-7B in a stock
+``LlavaForConditionalGeneration``) and random weights, made on the device in bfloat16: its answers
+mean nothing, its times do. A synthetic scene is written as a COG; a session of this package answers
+two questions on it. Beside that stand the *floor* (operations by the measured rate of matrix
+products, bytes by the measured bandwidth, for what the first question took), and two other ways
+(``gpu_rivals``). ``--shape tiny`` runs anywhere. Nothing is asserted.
+
+    python benchmarks/gpu_pipeline.py --side 16384
+    python benchmarks/gpu_pipeline.py --shape tiny --side 2048
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gpu_floor import Floors, measure_rates, wait_for
+from gpu_rivals import AnyResolution, PublishedSteps
+
+STAGES = ("read", "encode", "focus", "prefill", "decode")
+QUESTIONS = (
+    "What is the color of the plane at the airport?",
+    "how many objects are at the airport ?",
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a model; those of a tile are 336 pixels everywhere."""
+
+    vision: dict[str, int]
+    text: dict[str, int]
+    focus_layer: int
+
+
+SHAPES = {
+    "7b": Shape(
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
+        | {"num_attention_heads": 16, "patch_size": 14},
+        {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28}
+        | {"num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064},
+        3,
+    ),
+    "tiny": Shape(
+        {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
+        | {"num_attention_heads": 2, "patch_size": 56},
+        {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
+        | {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512},
+        1,
+    ),
+}
+
+
+@dataclass
+class Course:
+    """What one way to an answer took."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    lengths: list[int] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add what a block takes, the device's work included, to a stage."""
+        wait_for(self.device)
+        start = time.perf_counter()
+        yield
+        wait_for(self.device)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def build(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
+    """The model, random, on the device."""
+    from transformers import (
+        CLIPVisionConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        Qwen2Config,
+    )
+
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**shape.vision, image_size=336),
+        text_config=Qwen2Config(
+            **shape.text,
+            max_position_embeddings=32768,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=None,
+        ),
+        image_token_id=4,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+    torch.manual_seed(0)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            model = LlavaForConditionalGeneration(config)
+    finally:
+        torch.set_default_dtype(usual)
+    model.generation_config.eos_token_id = None
+    return model.eval()
+
+
+def make_host(model: Any, shape: Shape, answer: int) -> tuple[Any, Any]:
+    """The package's own host around the model, which never ends an answer early."""
+    from geofovea.pipeline.embedded import build_tokenizer
+    from geofovea.pipeline.host_settings import HostSettings
+    from geofovea.pipeline.llava_families import LlavaFamily
+    from geofovea.pipeline.opened_host import OpenedHost
+
+    tokenizer = build_tokenizer()
+    tokenizer.eos_token = None
+    settings = HostSettings(
+        template="{image} {question}",
+        instruction="",
+        focus_layer=shape.focus_layer,
+        answer_tokens=answer,
+    )
+    family = LlavaFamily(model)
+    return OpenedHost("random", family, tokenizer, settings), family
+
+
+def ask(session: Any, question: str, model: Any, budget: Any) -> Course:
+    """Ask through the session, and hear when each part of the model begins and ends."""
+    device = model.lm_head.weight.device
+    course, prefilled = Course(device), [0.0]
+    started: list[float] = []
+
+    def begin(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
+        length = kwargs["inputs_embeds"].shape[1]
+        if kwargs.get("use_cache") is False:
+            course.lengths.append(length)
+        elif length > 1:
+            course.counts["prompt"] = length
+            wait_for(device)
+            started.append(time.perf_counter())
+
+    def end(*_: Any) -> None:
+        if not prefilled[0] and started:
+            wait_for(device)
+            prefilled[0] = time.perf_counter() - started[0]
+
+    decoder = model.model.language_model
+    hooks = [
+        decoder.register_forward_pre_hook(begin, with_kwargs=True),
+        decoder.register_forward_hook(end),
+    ]
+    plain = session.host.encode
+
+    def encode(*given: Any) -> Any:
+        tokens = plain(*given)
+        # else the work of the encoder would be counted where it is first waited for
+        wait_for(device)
+        return tokens
+
+    session.host.encode = encode
+    try:
+        answer = session.ask(question, budget=budget)
+    finally:
+        del session.host.encode
+        for hook in hooks:
+            hook.remove()
+    spent = dict(answer.cost.seconds)
+    course.seconds = {name: spent[name] for name in ("read", "encode", "focus")}
+    course.seconds |= {"prefill": prefilled[0], "decode": spent["answer"] - prefilled[0]}
+    course.seconds["total"] = spent["total"]
+    course.counts["tiles"] = answer.cost.tiles_read
+    course.counts["tokens"] = answer.cost.tokens_llm
+    return course
+
+
+def rival(work: Callable[[Any], dict[str, int]], device: torch.device) -> Course:
+    """One of the other ways, timed."""
+    course = Course(device)
+    start = time.perf_counter()
+    course.counts = work(course)
+    course.seconds["total"] = time.perf_counter() - start
+    return course
+
+
+def with_peaks(work: Callable[[], Course], device: torch.device) -> Course:
+    """Run, and note the most memory that was taken: of the device, and of the process beyond."""
+    from geofovea.pipeline.memory import peak_rss_since, reset_peak_rss
+
+    before = reset_peak_rss()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    course = work()
+    course.counts["host MB"] = round(peak_rss_since(before))
+    if device.type == "cuda":
+        course.counts["device MB"] = round(torch.cuda.max_memory_allocated(device) / 1e6)
+    return course
+
+
+def floor_of(floors: Floors, course: Course, shape: Shape, answer: int) -> Course:
+    """The least that the tiles and tokens of a question need."""
+    course_floor = Course(course.device)
+    prompt = course.counts["prompt"]
+    course_floor.seconds = {
+        "read": floors.read(course.counts["tiles"], 336),
+        "encode": floors.encode(course.counts["tiles"]),
+        "focus": floors.focus(course.lengths, shape.focus_layer),
+        "prefill": floors.prefill(prompt),
+        "decode": floors.decode(prompt, answer - 1),
+    }
+    course_floor.seconds["total"] = sum(course_floor.seconds.values())
+    return course_floor
+
+
+def rows_of(courses: dict[str, Course]) -> list[list[str]]:
+    """A row for each stage, then totals, memory and sizes."""
+    rows = []
+    for stage in (*STAGES, "total"):
+        cells = [f"{1000 * c.seconds.get(stage, 0.0):.3f}" for c in courses.values()]
+        rows.append([f"{stage} (ms)", *cells])
+    for name in ("device MB", "host MB", "tiles", "tokens", "prompt"):
+        cells = [str(c.counts.get(name, "-")) for c in courses.values()]
+        rows.append([name, *cells])
+    return rows
+
+
+def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """All ways to an answer, one after the other, each once unmeasured and then measured."""
+    from geofovea.pipeline.session import SceneSession
+    from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling import open_scene
+
+    shape, device = SHAPES[options.shape], torch.device(options.device)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    rates = measure_rates(device, dtype)
+    model = build(shape, device, dtype)
+    host, family = make_host(model, shape, options.answer)
+    budget = Budget(tiles=options.tiles, tokens=options.tokens)
+    rivals = [
+        kind(host, model, family, 2, options.answer) for kind in (AnyResolution, PublishedSteps)
+    ]
+    rivals[1].layers = shape.focus_layer
+
+    def questions() -> list[Course]:
+        session = SceneSession(open_scene(path), host)
+        return [
+            with_peaks(lambda q=q: ask(session, q, model, budget), device)  # type: ignore[misc]
+            for q in QUESTIONS
+        ]
+
+    questions()
+    first, second = questions()
+    floor = floor_of(Floors(model, rates), first, shape, options.answer)
+    courses = {"first question": first, "second question": second, "floor": floor}
+    for name, other in zip(("any resolution", "published steps"), rivals, strict=True):
+        rival(lambda c, o=other: o.ask(path, c), device)  # type: ignore[misc]
+        courses[name] = with_peaks(
+            lambda o=other: rival(lambda c: o.ask(path, c), device),  # type: ignore[misc]
+            device,
+        )
+    return {"rates": asdict(rates), "courses": courses}
+
+
+def main() -> None:
+    """Write a scene, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    usual = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--side", type=int, default=16384, help="pixels (default %(default)s)")
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="7b", help="default %(default)s")
+    parser.add_argument("--device", default=usual, help="default here: %(default)s")
+    parser.add_argument("--tiles", type=int, default=64, help="budget (default %(default)s)")
+    parser.add_argument("--tokens", type=int, default=2376, help="budget (default %(default)s)")
+    parser.add_argument("--answer", type=int, default=8, help="tokens (default %(default)s)")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    options = parser.parse_args()
+
+    from geofovea.datasets.scene_files import write_scene
+    from geofovea.datasets.world import make_world
+    from geofovea.pipeline.tables import print_table
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.tif"
+        write_scene(make_world(1, options.side, options.side), path)
+        found = measure(options, path)
+    is_gpu = options.device.startswith("cuda")
+    name = torch.cuda.get_device_name(options.device) if is_gpu else platform.processor() or "CPU"
+    rates, courses = found["rates"], found["courses"]
+    print(f"{options.shape} on {name}, torch {torch.__version__}, side {options.side}")
+    print(f"{rates['operations'] / 1e12:.3g} TFLOP/s, {rates['bytes'] / 1e9:.3g} GB/s measured")
+    print_table(("", *courses), rows_of(courses))
+    total = courses["first question"].seconds["total"]
+    for other in ("floor", "any resolution", "published steps"):
+        print(f"{other}: {courses[other].seconds['total'] / total:.3g} x the first question")
+    if options.json:
+        kept = {
+            key: {"seconds": c.seconds, "counts": c.counts, "scored": c.lengths}
+            for key, c in courses.items()
+        }
+        facts = {"device": name, "shape": options.shape, "side": options.side, "rates": rates}
+        options.json.write_text(json.dumps(facts | {"courses": kept}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The benchmark of the whole pipeline, at the size that CI can afford."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_pipeline.py"
+ROWS = ("read", "encode", "focus", "prefill", "decode", "total")
+COURSES = ["first question", "second question", "floor", "any resolution", "published steps"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are a Unix thing")
+def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), "--device", "cpu", "--shape", "tiny"]
+    command += ["--side", "1024", "--answer", "8", "--json", str(figures)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    starts = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+    assert set(ROWS) <= set(starts)
+    courses = json.loads(figures.read_text())["courses"]
+    assert list(courses) == COURSES
+    for name, course in courses.items():
+        # a second question is asked of tiles that are known, and any resolution has no focus
+        free = {"second question": {"read", "encode"}, "any resolution": {"focus"}}.get(name, set())
+        assert all(course["seconds"].get(row, 0) > 0 for row in ROWS if row not in free)
+    assert courses["second question"]["counts"]["tiles"] == 0
+    # a tile of 6 × 6 patches, pooled by two; the overview is shown whole
+    assert courses["any resolution"]["counts"]["tokens"] == 36 + 144 * 9
+    floor = courses["floor"]["seconds"]
+    assert floor["total"] < courses["first question"]["seconds"]["total"]
