@@ -44,6 +44,7 @@ def ask(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -72,6 +73,7 @@ def ask(
         device_map: How it is spread over devices.
         quantization: In how few bits.
         positions: Which positions its vision tokens have.
+        cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -99,6 +101,7 @@ def ask(
         bands,
         composite=composite,
         band_map=band_map,
+        cache_tokens=cache_tokens,
         open_seconds=time.perf_counter() - started,
     )
     return session.ask(

@@ -86,6 +86,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
 @click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
+@click.option(
+    "--cache-tokens/--no-cache-tokens", default=None, help="Keep encoded tiles on disk, or not."
+)
 @view_options
 @model_options
 @access_options
@@ -107,6 +110,7 @@ def ask(
     boxes: tuple[str, ...],
     rfm: Path | None,
     choices: tuple[str, ...],
+    cache_tokens: bool | None,
     loading: dict[str, Any],
     allow_vrt: bool,
     allow_remote: bool,
@@ -144,7 +148,9 @@ def ask(
 
         attach_focus(rfm, host)
     host = load_host(**loading)
-    session = SceneSession(opened, host, **view, open_seconds=open_seconds)
+    session = SceneSession(
+        opened, host, **view, cache_tokens=cache_tokens, open_seconds=open_seconds
+    )
     answer = session.ask(
         question,
         budget=_checked_budget(limits, host.default_budget),

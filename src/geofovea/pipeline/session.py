@@ -33,6 +33,8 @@ from geofovea.pipeline.reduced_answer import Reducer, plan_encoding
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
+from geofovea.pipeline.token_folder import is_keeping_wanted
+from geofovea.pipeline.token_store import store_of_tokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook
 from geofovea.regionfocus.reductions.chain import make_chain
@@ -69,6 +71,7 @@ class SceneSession:
         *,
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
+        cache_tokens: bool | None = None,
         open_seconds: float = 0.0,
     ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
@@ -79,11 +82,14 @@ class SceneSession:
             bands: Which bands to show, 1-based; None chooses them from the scene.
             composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
             band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
+            cache_tokens: Whether encoded tiles are kept on disk for later sessions; None does as
+                ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
             SceneReadError: If the scene is damaged.
             SceneError: If it has no such bands.
+            OutputError: If a variable about what is kept on disk cannot be understood.
         """
         started = time.perf_counter()
         self.scene = scene
@@ -91,7 +97,8 @@ class SceneSession:
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
-        self.tiles = TileTokens(host, self.reader)
+        store = store_of_tokens(host, self.reader) if is_keeping_wanted(cache_tokens) else None
+        self.tiles = TileTokens(host, self.reader, store)
         self._open_seconds = open_seconds + time.perf_counter() - started
 
     def ask(
@@ -191,6 +198,7 @@ class SceneSession:
                 *self._warnings(" ".join((asked, *options)), found.stopped),
                 *said.warnings,
                 *cut,
+                *self.tiles.warnings,
             ),
             stopped=found.stopped,
             route=looked.route,
