@@ -32,9 +32,12 @@ def striped(tmp_path):
 
 def test_an_empty_cache_is_listed_and_cleared(run, tmp_path):
     shown = run("cache", "list").stdout
-    assert shown == f"0 scene(s), 0.0 MB of at most 32 GB in {tmp_path / 'cache'}\n"
+    assert shown == (
+        f"0 scene(s), 0.0 MB of at most 32 GB in {tmp_path / 'cache'}\n"
+        "0 encoded tile(s), 0.0 MB of at most 8 GB\n"
+    )
     row = json.loads(run("cache", "clear", "--json").stdout)
-    assert row == {"folder": str(tmp_path / "cache"), "scenes": 0, "bytes": 0}
+    assert row == {"folder": str(tmp_path / "cache"), "scenes": 0, "tiles": 0, "bytes": 0}
 
 
 def test_what_was_built_is_listed_and_cleared(run, striped, monkeypatch):

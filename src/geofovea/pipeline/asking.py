@@ -47,6 +47,7 @@ def ask(
     positions: str | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
+    cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -79,6 +80,7 @@ def ask(
         positions: Which positions its vision tokens have.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+        cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -109,6 +111,7 @@ def ask(
         bands,
         composite=composite,
         band_map=band_map,
+        cache_tokens=cache_tokens,
         open_seconds=time.perf_counter() - started,
     )
     return session.ask(

@@ -97,6 +97,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
 @click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
+@click.option(
+    "--cache-tokens/--no-cache-tokens", default=None, help="Keep encoded tiles on disk, or not."
+)
 @view_options
 @model_options
 @access_options
@@ -119,6 +122,7 @@ def ask(
     boxes: tuple[str, ...],
     rfm: Path | None,
     choices: tuple[str, ...],
+    cache_tokens: bool | None,
     loading: dict[str, Any],
     endpoint: EndpointSettings | None,
     allow_vrt: bool,
@@ -156,7 +160,9 @@ def ask(
         from geofovea.pipeline.distillation_results import attach_focus
 
         attach_focus(rfm, host)
-    session = SceneSession(opened, host, **view, open_seconds=open_seconds)
+    session = SceneSession(
+        opened, host, **view, cache_tokens=cache_tokens, open_seconds=open_seconds
+    )
     answer = session.ask(
         question,
         budget=_checked_budget(limits, host.default_budget),

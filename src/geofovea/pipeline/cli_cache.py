@@ -1,4 +1,4 @@
-"""``geofovea cache``: the level files that were built for scenes without overviews."""
+"""``geofovea cache``: level files of scenes without overviews, and encoded tiles."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @click.group()
 def cache() -> None:
-    """List or clear the level files that were built for scenes without overviews."""
+    """List or clear level files of scenes without overviews, and encoded tiles."""
 
 
 @cache.command("list")
 @_json
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
+    from geofovea.pipeline.token_folder import list_tokens, tokens_limit_bytes
     from geofovea.tiling.cache_folder import cache_folder, cache_limit_bytes
     from geofovea.tiling.cache_upkeep import list_cache
 
     entries, limit = list_cache(), cache_limit_bytes()
+    kept, tokens_limit = list_tokens(), tokens_limit_bytes()
+    tokens_total = sum(entry.bytes for entry in kept)
     total = sum(entry.bytes for entry in entries)
     if as_json:
         shown = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
         sizes = {"bytes": total, "limit_bytes": limit}
-        click.echo(json.dumps({"folder": str(cache_folder()), **sizes, "scenes": shown}))
+        sizes |= {"tokens_bytes": tokens_total, "tokens_limit_bytes": tokens_limit}
+        tokens = [asdict(entry) for entry in kept]
+        told = {"folder": str(cache_folder()), **sizes, "scenes": shown, "tokens": tokens}
+        click.echo(json.dumps(told))
         return
     if entries:
         from geofovea.pipeline.tables import print_table
@@ -41,7 +47,7 @@ def list_command(as_json: bool) -> None:
                 f"{entry.levels[0]}-{entry.levels[-1]}",
                 entry.builder,
                 entry.state,
-                datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M"),
+                _day(entry.used),
                 entry.scene,
             ]
             for entry in entries
@@ -52,17 +58,40 @@ def list_command(as_json: bool) -> None:
         f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in "
         f"{cache_folder()}"
     )
+    if kept:
+        from geofovea.pipeline.tables import print_table
+
+        rows = [
+            [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene] for k in kept
+        ]
+        header = ("MB", "tiles", "last used", "encoded by", "scene")
+        print_table(header, rows, numbers_from=len(header))
+    click.echo(
+        f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
+        f"{tokens_limit / 1e9:g} GB"
+    )
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
 @cache.command("clear")
 @_json
 def clear_command(as_json: bool) -> None:
     """Remove all that is kept; it is built again when it is needed."""
+    from geofovea.pipeline.token_folder import clear_tokens
     from geofovea.tiling.cache_folder import cache_folder
     from geofovea.tiling.cache_upkeep import clear_cache
 
-    scenes, size = clear_cache()
+    scenes, level_bytes = clear_cache()
+    tiles, token_bytes = clear_tokens()
+    size = level_bytes + token_bytes
     if as_json:
-        click.echo(json.dumps({"folder": str(cache_folder()), "scenes": scenes, "bytes": size}))
+        removed = {"scenes": scenes, "tiles": tiles, "bytes": size}
+        click.echo(json.dumps({"folder": str(cache_folder()), **removed}))
     else:
-        click.echo(f"removed {scenes} scene(s), {size / 1e6:.1f} MB from {cache_folder()}")
+        click.echo(
+            f"removed {scenes} scene(s) and {tiles} encoded tile(s), {size / 1e6:.1f} MB from "
+            f"{cache_folder()}"
+        )

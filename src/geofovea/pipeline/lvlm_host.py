@@ -23,6 +23,7 @@ from geofovea.pipeline.choices import choice_instruction, letter_scores, word_sc
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.decoding import PlainRun, last_row_logits
 from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
+from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest
 from geofovea.pipeline.family import Family
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
@@ -116,6 +117,7 @@ class LvlmHost:
         self._batch = ShrinkingBatch(_TILES_AT_ONCE)
         self._dtype = self._model.get_input_embeddings().weight.dtype
         self._stop = self._stop_ids()
+        self._encoder: tuple[Any, str | None, torch.device] | None = None
 
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
@@ -150,6 +152,38 @@ class LvlmHost:
         (rows, cols), pool = self.grid, self._settings.pool
         pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
         return pooled.flatten(1, 2)
+
+    def encoder_identity(self) -> EncoderIdentity | None:
+        """See ``IdentifiedEncoder``; weights are read anew where one was changed in place."""
+        model, settings = self._model, self._settings
+        own = {id(p) for part in (self._decoder, model.lm_head) for p in part.parameters()}
+        named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        weights = {name: value for name, value in named.items() if id(value) not in own}
+        if self._scene_position is not None:
+            weights[SCENE_POSITION_FILE] = self._scene_position
+        state = tuple(
+            (name, value.data_ptr(), 0 if value.is_inference() else value._version)
+            for name, value in weights.items()
+            if not value.is_meta
+        )
+        if self._encoder is None or self._encoder[0] != state:
+            config = self._family.config.to_dict()
+            config.pop("_name_or_path", None)
+            device = next(self._family.vision.parameters()).device
+            about = {
+                "family": type(self._family).__name__,
+                "config": config,
+                "attention": getattr(self._family.vision.config, "_attn_implementation", ""),
+                "normalization": [settings.image_mean, settings.image_std],
+                "tile_size": self.tile_size,
+                "grid": self.grid,
+                "pool": settings.pool,
+                "dtype": str(self._dtype),
+                "device": str(device),
+            }
+            self._encoder = state, encoder_digest(weights, about), device
+        _, digest, device = self._encoder
+        return None if digest is None else EncoderIdentity(digest, device)
 
     @torch.inference_mode()
     def scores(self, question: str, tokens: TokenSet) -> Tensor:

@@ -38,6 +38,8 @@ from geofovea.pipeline.spending import EndpointUse
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
+from geofovea.pipeline.token_folder import is_keeping_wanted
+from geofovea.pipeline.token_store import store_of_tokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook
 from geofovea.regionfocus.reductions.chain import make_chain
@@ -74,6 +76,7 @@ class SceneSession:
         *,
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
+        cache_tokens: bool | None = None,
         open_seconds: float = 0.0,
     ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
@@ -84,11 +87,14 @@ class SceneSession:
             bands: Which bands to show, 1-based; None chooses them from the scene.
             composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
             band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
+            cache_tokens: Whether encoded tiles are kept on disk for later sessions; None does as
+                ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
             SceneReadError: If the scene is damaged.
             SceneError: If it has no such bands.
+            OutputError: If a variable about what is kept on disk cannot be understood.
         """
         started = time.perf_counter()
         self.scene = scene
@@ -96,7 +102,8 @@ class SceneSession:
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
-        self.tiles = TileTokens(self.host, self.reader)
+        kept = store_of_tokens(self.host, self.reader) if is_keeping_wanted(cache_tokens) else None
+        self.tiles = TileTokens(self.host, self.reader, kept)
         self._focuses = FocusChoice(self.host, self.reader)
         self._open_seconds = open_seconds + time.perf_counter() - started
 
@@ -223,6 +230,7 @@ class SceneSession:
                 *self._warnings(" ".join((asked, *options)), found.stopped),
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
+                *self.tiles.warnings,
             ),
             stopped=found.stopped,
             route=looked.route,

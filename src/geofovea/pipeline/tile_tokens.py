@@ -17,6 +17,7 @@ from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan, PlannedEncod
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.token_cache import TokenCache, TokenEntry
+from geofovea.pipeline.token_store import TokenStore
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
@@ -57,9 +58,10 @@ class Gathered:
 class TileTokens:
     """Tokens of one scene's tiles for one host."""
 
-    def __init__(self, host: Host, reader: TileReader) -> None:
-        """Start with nothing known."""
+    def __init__(self, host: Host, reader: TileReader, store: TokenStore | None = None) -> None:
+        """Start with nothing known but what is in the store, if there is one."""
         self._host = host
+        self._store = store
         self._reader = reader
         self._ahead = ReadAhead(reader)
         self._pyramid = reader.pyramid
@@ -83,7 +85,11 @@ class TileTokens:
             entry = self._cache.get((plan.reduction, plan.share, tile))
             if entry is not None and plan.signals <= entry.signals.keys():
                 found[tile] = entry
-            elif tile not in self._empty:
+            elif tile in self._empty:
+                continue
+            elif plan.is_plain and (stored := self._stored(tile)) is not None:
+                found |= stored
+            else:
                 missing.append(tile)
         if missing:
             found |= self._encode(missing, clock, gathered)
@@ -112,6 +118,27 @@ class TileTokens:
         cells = cells_in_tiles(tokens, self._host.grid, self._pyramid)
         return question_context(tokens, scores, signals, cells, text_embeds)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong with keeping tokens, if anything did."""
+        warning = self._store and self._store.warning
+        return (warning,) if warning else ()
+
+    def _stored(self, tile: Tile) -> dict[Tile, TokenEntry] | None:
+        """A tile from the disk, in memory from now on: nothing if it is empty, None if unknown."""
+        entry = self._store and self._store.get(tile)
+        if not entry:
+            return None
+        if not entry.shown.any():
+            self._empty.add(tile)
+            return {}
+        self._no_features = entry.features[:0].clone()
+        return {tile: self._cache.put((None, 1.0, tile), entry)}
+
+    def _keep(self, tile: Tile, features: Tensor, shown: Tensor) -> None:
+        if self._store is not None:
+            self._store.put(tile, TokenEntry(features, shown))
+
     def _encode(
         self, missing: Sequence[Tile], clock: StageClock, gathered: Gathered
     ) -> dict[Tile, TokenEntry]:
@@ -132,7 +159,10 @@ class TileTokens:
         self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
     ) -> dict[Tile, TokenEntry]:
         shown = [_shown_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
-        self._empty |= {p.tile for p, s in zip(pictures, shown, strict=True) if not s.any()}
+        for picture, shows in zip(pictures, shown, strict=True):
+            if not shows.any():
+                self._empty.add(picture.tile)
+                self._keep(picture.tile, torch.zeros(0, 0), torch.from_numpy(shows))
         full = [(p, s) for p, s in zip(pictures, shown, strict=True) if s.any()]
         if not full:
             return {}
@@ -157,6 +187,8 @@ class TileTokens:
                 encoded.patches_left[place],
             )
             found[picture.tile] = self._cache.put(key, entry)
+            if plan.reduction is None:
+                self._keep(picture.tile, entry.features, entry.shown)
         return found
 
     def _encode_tiles(

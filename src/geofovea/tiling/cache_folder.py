@@ -19,6 +19,7 @@ __all__ = [
     "bytes_in",
     "cache_folder",
     "cache_limit_bytes",
+    "gigabytes_from",
     "last_use",
     "levels_folder",
     "note_use",
@@ -57,14 +58,28 @@ def cache_limit_bytes() -> int:
     Raises:
         OutputError: If the variable is no positive number.
     """
-    text = os.environ.get(LIMIT_VARIABLE) or str(_DEFAULT_GB)
+    return gigabytes_from(LIMIT_VARIABLE, _DEFAULT_GB, "level files")
+
+
+def gigabytes_from(variable: str, default: float, what: str) -> int:
+    """The bytes that an environment variable grants in gigabytes.
+
+    Args:
+        variable: Its name.
+        default: Gigabytes where it is not set.
+        what: What may take them, for the message.
+
+    Raises:
+        OutputError: If it is no positive number.
+    """
+    text = os.environ.get(variable) or str(default)
     with suppress(ValueError):
         gigabytes = float(text)
         if gigabytes > 0 and math.isfinite(gigabytes):
             return int(gigabytes * 1e9)
     raise OutputError(
-        f"{LIMIT_VARIABLE}={text!r} is no size; give the gigabytes that level files may take, "
-        f"such as {_DEFAULT_GB:g}"
+        f"{variable}={text!r} is no size; give the gigabytes that {what} may take, "
+        f"such as {default:g}"
     )
 
 
