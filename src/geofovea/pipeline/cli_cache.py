@@ -64,8 +64,8 @@ def list_command(as_json: bool) -> None:
         rows = [
             [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene] for k in kept
         ]
-        header = ("MB", "tiles", "last used", "encoded by", "scene")
-        print_table(header, rows, numbers_from=len(header))
+        of_tokens = ("MB", "tiles", "last used", "encoded by", "scene")
+        print_table(of_tokens, rows, numbers_from=len(of_tokens))
     click.echo(
         f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
         f"{tokens_limit / 1e9:g} GB"
