@@ -62,5 +62,5 @@ def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> s
             return None
         digest.update(f"{name} {tuple(value.shape)} {value.dtype};".encode())
         raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(memoryview(raw.numpy()))
+        digest.update(raw.numpy().data)
     return digest.hexdigest()

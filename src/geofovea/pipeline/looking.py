@@ -10,7 +10,7 @@ from functools import partial
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.host import Host
+from geofovea.pipeline.host import Host, ReusesPrefix
 from geofovea.pipeline.memory import MemoryStop
 from geofovea.pipeline.published_host import HasRegionFocus
 from geofovea.pipeline.stage_clock import StageClock
@@ -184,6 +184,10 @@ class Looker:
 
         def score(tokens: TokenSet) -> Tensor:
             with self.clock.stage("focus"):
+                # every descent begins with these tiles, whatever is asked
+                begins = all(tile.level >= self.pyramid.base_level for tile in tokens.tiles)
+                if begins and isinstance(self.host, ReusesPrefix):
+                    return self.host.scores_again(question, tokens)
                 return self.host.scores(question, tokens)
 
         return AttentionFocus(score)
