@@ -61,11 +61,11 @@ def list_command(as_json: bool) -> None:
     if kept:
         from geofovea.pipeline.tables import print_table
 
-        rows = [
+        of_tiles = [
             [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene] for k in kept
         ]
-        of_tokens = ("MB", "tiles", "last used", "encoded by", "scene")
-        print_table(of_tokens, rows, numbers_from=len(of_tokens))
+        columns = ("MB", "tiles", "last used", "encoded by", "scene")
+        print_table(columns, of_tiles, numbers_from=len(columns))
     click.echo(
         f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
         f"{tokens_limit / 1e9:g} GB"

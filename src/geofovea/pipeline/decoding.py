@@ -16,7 +16,7 @@ from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.roomy_cache import roomy_cache
 from geofovea.pipeline.row_attention import merged_rotary, row_logits
 
-__all__ = ["PlainRun", "last_row_logits"]
+__all__ = ["PlainRun", "last_row_logits", "layer_input"]
 
 
 class PlainRun:
@@ -79,24 +79,39 @@ def last_row_logits(decoder: Any, layer: int, sequence: PromptSequence) -> Tenso
 
     Only the layers below ``layer`` run.
     """
+    inputs = _inputs(sequence) | {"use_cache": False}
+    hidden, (cos, sin) = layer_input(decoder, layer, inputs)
+    observed, device = decoder.layers[layer], hidden.device
+    last = torch.full((1, 1), len(sequence) - 1, device=device)
+    visual = sequence.visual.to(device)
+    first, count = int(visual[0]), int(visual[-1] - visual[0]) + 1
+    logits = row_logits(observed, hidden, (cos, sin), last, first, count)
+    return logits[0, :, 0, visual - first]
+
+
+def layer_input(
+    decoder: Any, layer: int, inputs: dict[str, Any]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """What a layer would get: hidden states (1, s, d), cosines and sines; only those below run.
+
+    Args:
+        decoder: The text model.
+        layer: Number of the layer.
+        inputs: Of the decoder, by name.
+    """
     captured = _Captured()
     observed = decoder.layers[layer]
     hook = observed.register_forward_pre_hook(captured, with_kwargs=True)
     try:
-        decoder(**_inputs(sequence), use_cache=False)
+        decoder(**inputs)
     except _LayerReached:
         pass
     finally:
         hook.remove()
     # a layer on another device gets its inputs there only after the hook
     device = observed.self_attn.k_proj.weight.device
-    hidden = captured.hidden.to(device)
     cos, sin = merged_rotary(observed, captured.rotary)
-    last = torch.full((1, 1), len(sequence) - 1, device=device)
-    visual = sequence.visual.to(device)
-    first, count = int(visual[0]), int(visual[-1] - visual[0]) + 1
-    logits = row_logits(observed, hidden, (cos.to(device), sin.to(device)), last, first, count)
-    return logits[0, :, 0, visual - first]
+    return captured.hidden.to(device), (cos.to(device), sin.to(device))
 
 
 def _inputs(sequence: PromptSequence) -> dict[str, Any]:

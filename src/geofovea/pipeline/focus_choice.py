@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.endpoint_host import TakesPictures
-from geofovea.pipeline.host import Host
+from geofovea.pipeline.host import Host, ReusesPrefix
 from geofovea.pipeline.prompted_focus import PromptedFocus
 from geofovea.pipeline.published_host import HasRegionFocus
 from geofovea.pipeline.question_tally import QuestionTally
@@ -95,6 +95,10 @@ class FocusChoice:
 
         def score(tokens: TokenSet) -> Tensor:
             tally.tokens_scored.append(len(tokens))
+            # every descent begins with these tiles, whatever is asked
+            base = self._reader.pyramid.base_level
+            if isinstance(host, ReusesPrefix) and all(t.level >= base for t in tokens.tiles):
+                return host.scores_again(question, tokens)
             return host.scores(question, tokens)
 
         return score

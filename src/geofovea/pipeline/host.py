@@ -14,7 +14,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom", "Speaker"]
+__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom", "ReusesPrefix", "Speaker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,15 @@ class HostWithRoom(Protocol):
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of at most so many tiles that fit beside a question; maybe negative."""
+        ...
+
+
+@runtime_checkable
+class ReusesPrefix(Protocol):
+    """A host that need not run the same vision tokens again for each question."""
+
+    def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
+        """As ``Host.scores``, for tokens that further questions will be asked of."""
         ...
 
 

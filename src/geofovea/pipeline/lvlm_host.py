@@ -27,6 +27,7 @@ from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest
 from geofovea.pipeline.family import Family
 from geofovea.pipeline.host import Capabilities, Generation
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.prefix_memory import PrefixMemory, can_reuse_prefix
 from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
 from geofovea.pipeline.prompt_words import PromptWords
 from geofovea.pipeline.token_places import token_places
@@ -117,6 +118,13 @@ class LvlmHost:
         self._batch = ShrinkingBatch(_TILES_AT_ONCE)
         self._dtype = self._model.get_input_embeddings().weight.dtype
         self._stop = self._stop_ids()
+        # with any other prompt, what stands before the question depends on it, or on what follows
+        self.reuses_prefix = (
+            (family.axes, family.deep, policy) == (1, 0, "compact")
+            and self._words.shows_first
+            and can_reuse_prefix(self._decoder, settings.focus_layer)
+        )
+        self.forget_prefixes()
         self._encoder: tuple[Any, str | None, torch.device] | None = None
 
     @torch.inference_mode()
@@ -167,8 +175,7 @@ class LvlmHost:
             if not value.is_meta
         )
         if self._encoder is None or self._encoder[0] != state:
-            config = self._family.config.to_dict()
-            config.pop("_name_or_path", None)
+            config = {**self._family.config.to_dict(), "_name_or_path": None}
             device = next(self._family.vision.parameters()).device
             about = {
                 "family": type(self._family).__name__,
@@ -195,16 +202,26 @@ class LvlmHost:
         Raises:
             ModelError: If a single tile does not fit the context, or the memory of the device.
         """
+        row = partial(last_row_logits, self._decoder, self._settings.focus_layer)
+        return self._row_scores(question, tokens, row)
+
+    @torch.inference_mode()
+    def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
+        """See ``ReusesPrefix``; where a prefix cannot be reused, `scores`."""
+        if not self.reuses_prefix:
+            return self.scores(question, tokens)
+        return self._row_scores(question, tokens, self._prefixes.logits)
+
+    def forget_prefixes(self) -> None:
+        """Drop what is kept for further questions."""
+        self._prefixes = PrefixMemory(self._decoder, self._settings.focus_layer)
+
+    def _row_scores(
+        self, question: str, tokens: TokenSet, row: Callable[[PromptSequence], Tensor]
+    ) -> Tensor:
         groups = self._groups(question, tokens)
         with enough_memory(_WHAT_HELPS):
-            logits = [
-                last_row_logits(
-                    self._decoder,
-                    self._settings.focus_layer,
-                    self._prompt(question, group, answer=0),
-                )
-                for group in groups
-            ]
+            logits = [row(self._prompt(question, group, answer=0)) for group in groups]
         return torch.cat(logits, dim=1).softmax(-1).mean(0).cpu()
 
     @torch.inference_mode()

@@ -83,6 +83,11 @@ class PromptWords:
             self._encode(after.replace("{question}", asked), special=False),
         )
 
+    @property
+    def shows_first(self) -> bool:
+        """Whether the question comes after the image only."""
+        return "{question}" not in self._template.split("{image}")[0]
+
     def plain(self, text: str) -> str:
         """A text without words that mean something special to the tokenizer."""
         # what is left may form such a word anew
