@@ -30,6 +30,7 @@ from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.prefix_memory import PrefixMemory, can_reuse_prefix
 from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
 from geofovea.pipeline.prompt_words import PromptWords
+from geofovea.pipeline.pruned_prompt import pruned_run, vision_lengths
 from geofovea.pipeline.token_places import token_places
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
@@ -264,11 +265,7 @@ class LvlmHost:
                 generation = self._chosen(state, plain, choices, letters)
             else:
                 generation = self._greedy(state, advance)
-        lengths: tuple[int, ...] = ()
-        if pruned is not None:
-            # words between tiles ran as part of the image, and are no vision tokens
-            words = int(sequence.visual[-1] - sequence.visual[0]) + 1 - len(sequence.visual)
-            lengths = tuple(length - words for length in pruned.vision_lengths)
+        lengths = vision_lengths(pruned, sequence) if pruned else ()
         text_tokens = len(sequence) - len(sequence.visual)
         return replace(generation, tokens_by_layer=lengths, text_tokens=text_tokens)
 
@@ -348,21 +345,7 @@ class LvlmHost:
                 f"{self.name} has {self._layout.policy} ones of {self._family.axes}: choose a "
                 "reduction that acts before the decoder"
             )
-        visual = sequence.visual.cpu()
-        first, count = (int(visual[0]), int(visual[-1] - visual[0]) + 1) if len(visual) else (0, 0)
-        # words between tiles lie in the image for the run, and are never dropped
-        protected = torch.ones(count, dtype=torch.bool)
-        protected[visual - first] = False
-        levels = torch.zeros(count, dtype=torch.int64)
-        levels[visual - first] = tokens.levels
-        return DecoderRun(
-            self._decoder,
-            reduction=reduction,
-            first=first,
-            count=count,
-            levels=levels,
-            protected=protected if bool(protected.any()) else None,
-        )
+        return pruned_run(self._decoder, sequence, tokens.levels, reduction)
 
     def _prompt(
         self,
