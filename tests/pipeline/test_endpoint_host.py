@@ -227,6 +227,16 @@ def test_names_without_a_model_or_an_endpoint_are_refused():
         gf.load_host("openai:", endpoint=EndpointSettings("http://localhost/v1"))
     with pytest.raises(ModelError, match="is not behind an endpoint"):
         gf.load_host("embedded", endpoint=EndpointSettings("http://localhost/v1"))
+    with pytest.raises(ModelError, match="is loaded by its endpoint"):
+        gf.load_host("openai:x", dtype="float16", endpoint=EndpointSettings("http://localhost/v1"))
+
+
+def test_what_may_be_spent_is_one_purse_whatever_else_was_loaded():
+    address = EndpointSettings("http://localhost/v1")
+    first = gf.load_host("openai:x", endpoint=address)
+    for other in ("openai:y", "openai:z", "openai:w"):
+        gf.load_host(other, endpoint=address)
+    assert gf.load_host("openai:x", endpoint=EndpointSettings("http://localhost/v1")) is first
 
 
 def test_pictures_of_any_size_answer(server, make_host, make_png):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import Qwen2_5_VLConfig
 
 import geofovea as gf
 from geofovea.errors import ModelError
@@ -128,6 +129,8 @@ def test_a_way_of_looking_without_attention_costs_no_focus(make_session):
 
 def test_a_shape_that_a_config_does_not_tell_is_unknown():
     assert shape_from_config(object(), 1) is None
+    # patches are merged there, and most layers attend within windows
+    assert shape_from_config(Qwen2_5_VLConfig(), 1) is None
     with pytest.raises(ModelError, match="layers=0"):
         DecoderShape(0, 1, 1, 1, 1, 1, 1)
 

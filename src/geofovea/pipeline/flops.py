@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 _TERA = 1e12
+# a plain vision tower and a projector of two matrices; others merge or attend in ways of their own
+_COUNTED = frozenset({"llava", "llava_next", "llava_onevision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +236,9 @@ def count_flops(
     Args:
         shape: The host.
         tiles_encoded: Tiles that went through the encoder, not those remembered.
-        scored: Vision tokens of each look that the host's own attention scored.
-        runs: Of the decoder.
+        scored: Vision tokens of each look that the host's own attention scored; counted whole, even
+            where the host still knew what its first layers made of them.
+        runs: Of the decoder; what choices cost beyond one token is not in them.
     """
     decoder, before = shape.decoder, shape.focus_layer
     text = max((run.text_tokens for run in runs), default=0)
@@ -265,12 +268,14 @@ def answer_flops(
 
 
 def shape_from_config(config: Any, focus_layer: int) -> HostShape | None:
-    """The shape of a LLaVA by its ``transformers`` config; None where that does not tell it all.
+    """The shape of a LLaVA by its ``transformers`` config; None for other families.
 
     Args:
         config: With ``vision_config`` and ``text_config``.
         focus_layer: See ``HostShape``.
     """
+    if getattr(config, "model_type", None) not in _COUNTED:
+        return None
     try:
         vision, text = config.vision_config, config.text_config
         return HostShape(

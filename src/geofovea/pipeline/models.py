@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,19 +54,33 @@ def load_host(
             does not fit it.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    return _load(name, LoadOptions(device, dtype, device_map, quantization, positions), endpoint)
+    from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX
 
-
-@lru_cache(maxsize=2)
-def _load(name: str, options: LoadOptions, endpoint: EndpointSettings | None) -> Host:
-    from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX, endpoint_host
-
+    options = LoadOptions(device, dtype, device_map, quantization, positions)
     if name.startswith(ENDPOINT_PREFIX):
-        return endpoint_host(name, endpoint)
+        if options != LoadOptions():
+            raise ModelError(
+                f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
+                "quantisation and positions"
+            )
+        return _at_endpoint(name, endpoint)
     if endpoint is not None:
         raise ModelError(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
+    return _load(name, options)
+
+
+@cache
+def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
+    # never forgotten: what was spent would be forgotten too, and it takes no memory to speak of
+    from geofovea.pipeline.endpoint_host import endpoint_host
+
+    return endpoint_host(name, endpoint)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.model_loading import load_lvlm
     from geofovea.pipeline.published_weights import is_published
 
