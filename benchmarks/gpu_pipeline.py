@@ -153,7 +153,8 @@ def ask(session: Any, question: str, model: Any, budget: Any) -> Course:
     def end(*_: Any) -> None:
         if not prefilled[0] and started:
             wait_for(device)
-            prefilled[0] = time.perf_counter() - started[0]
+            # a focus begins to run the decoder too, and does not come to its end
+            prefilled[0] = time.perf_counter() - started[-1]
 
     decoder = model.model.language_model
     hooks = [
