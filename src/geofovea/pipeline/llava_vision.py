@@ -1,4 +1,4 @@
-"""From pixels to projected tokens, with a LLaVA of stock classes: plainly, heard, or pruned."""
+"""From pixels to projected tokens, with a LLaVA of stock classes: heard, or pruned."""
 
 from __future__ import annotations
 
@@ -39,12 +39,10 @@ class VisionPart:
         self._mean, self._std = mean, std
         self._layer: int = model.config.vision_feature_layer
 
-    def encode(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Tokens (k, side², d) of tiles uint8 (k, T, T, 3), a bounded number at once."""
-        return torch.cat([self._project(self._run(some)) for some in _batches(pixels)])
-
     def encode_planned(self, pixels: NDArray[np.uint8], plan: EncodePlan) -> EncodedTiles:
-        """The same as planned: with signals, or with patches dropped on the way.
+        """Tiles uint8 (k, T, T, 3), with signals, or with patches dropped on the way.
+
+        A bounded number of tiles is encoded at once.
 
         Raises:
             ModelError: If the vision tower cannot be run layer by layer.

@@ -151,16 +151,20 @@ class LvlmHost:
         return tokens + placed.to(tokens.dtype)
 
     def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
-        weight = next(self._family.vision.parameters())
-        as_pixels = {"device": weight.device, "dtype": torch.float32}
-        mean = torch.tensor(self._settings.image_mean, **as_pixels) * 255
-        std = torch.tensor(self._settings.image_std, **as_pixels) * 255
-        images = torch.from_numpy(pixels).to(weight.device).float()
+        mean, std = self._mean_and_std()
+        images = torch.from_numpy(pixels).to(mean.device).float()
         images = ((images - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
         tokens = self._family.encode(images)
         (rows, cols), pool = self.grid, self._settings.pool
         pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
         return pooled.flatten(1, 2)
+
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        """Of red, green and blue in [0, 255], float32 (3,), where images have to be."""
+        device = next(self._family.vision.parameters()).device
+        both = (self._settings.image_mean, self._settings.image_std)
+        mean, std = (torch.tensor(v, device=device, dtype=torch.float32) * 255 for v in both)
+        return mean, std
 
     def encoder_identity(self) -> EncoderIdentity | None:
         """See ``IdentifiedEncoder``; weights are read anew where one was changed in place."""

@@ -49,7 +49,11 @@ class OpenedHost(LvlmHost):
         super().__init__(name, family, tokenizer, settings, scene_position)
         # other towers have no class token, or pool: what is heard would be of other tokens
         is_clip = family.config.vision_config.model_type == "clip_vision_model"
-        self._vision = self._clip_part() if is_clip else None
+        self._vision = (
+            VisionPart(self._model, self.grid[0], settings.pool, *self._mean_and_std())
+            if is_clip
+            else None
+        )
         # tokens with deep features are wider than the embeddings of words
         of_text = set() if family.deep else {"text_embeds", "text_similarity"}
         signals = {"entropy"} | of_text | (CLIP_SIGNALS if is_clip else set())
@@ -138,10 +142,3 @@ class OpenedHost(LvlmHost):
             module, _ = load_focus(self._focus_folder, self)
             self._region_focus = module.to(next(self._decoder.parameters()).device)
         return self._region_focus.scores([self.decoder_input(question, tokens)])[0]
-
-    def _clip_part(self) -> VisionPart:
-        device = next(self._family.vision.parameters()).device
-        as_pixels = {"device": device, "dtype": torch.float32}
-        mean = torch.tensor(self._settings.image_mean, **as_pixels) * 255
-        std = torch.tensor(self._settings.image_std, **as_pixels) * 255
-        return VisionPart(self._model, self.grid[0], self._settings.pool, mean, std)
