@@ -6,7 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlamaModel,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    MistralConfig,
+    MistralModel,
+    Qwen2Config,
+    Qwen2Model,
+    Qwen3Config,
+    Qwen3Model,
+)
 
 from geofovea.pipeline import models
 from geofovea.pipeline.embedded import ModelShape, build_tokenizer, vocabulary
@@ -29,6 +41,33 @@ def enliven(module: torch.nn.Module, scale: float = 3.0) -> None:
             if parameter.ndim > 1 and "embed" not in name and "lm_head" not in name:
                 is_attention = "q_proj" in name or "k_proj" in name
                 parameter.mul_(3 * scale if is_attention else scale)
+
+
+DECODERS = {
+    "llama": (LlamaModel, LlamaConfig),
+    "mistral": (MistralModel, MistralConfig),
+    "qwen2": (Qwen2Model, Qwen2Config),
+    "qwen3": (Qwen3Model, Qwen3Config),
+}
+
+
+def grouped_decoder(family: str, layers: int) -> torch.nn.Module:
+    """A random decoder of 48 numbers a token, six query heads on two of keys; eager attention."""
+    make, configure = DECODERS[family]
+    torch.manual_seed(0)
+    config = configure(
+        vocab_size=50,
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=16,
+        attn_implementation="eager",
+    )
+    decoder = make(config).eval()
+    enliven(decoder)
+    return decoder
 
 
 def lively_student(seed: int = 3) -> Student:

@@ -2,50 +2,20 @@
 
 import pytest
 import torch
-from pipeline_toys import QUESTION, enliven, llava_host, random_llava
+from pipeline_toys import DECODERS, QUESTION, grouped_decoder, llava_host, random_llava
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import (
-    LlamaConfig,
-    LlamaModel,
-    MistralConfig,
-    MistralModel,
-    Qwen2Config,
-    Qwen2Model,
-    Qwen3Config,
-    Qwen3Model,
-)
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.distilled_focus import DistilledFocus
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.prompt_rows import layer_rows, pack_prompts, with_linear_attention
 
-FAMILIES = {
-    "llama": (LlamaModel, LlamaConfig),
-    "mistral": (MistralModel, MistralConfig),
-    "qwen2": (Qwen2Model, Qwen2Config),
-    "qwen3": (Qwen3Model, Qwen3Config),
-}
 IMAGE = 19
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=DECODERS)
 def decoder(request):
-    make, configure = FAMILIES[request.param]
-    torch.manual_seed(0)
-    config = configure(
-        vocab_size=50,
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        head_dim=16,
-        attn_implementation="eager",
-    )
-    made = make(config).eval()
-    enliven(made)
-    return made
+    return grouped_decoder(request.param, 3)
 
 
 def prompts(*lengths, shared=True, width=48):

@@ -2,46 +2,17 @@
 
 import pytest
 import torch
-from pipeline_toys import enliven
-from transformers import (
-    LlamaConfig,
-    LlamaModel,
-    MistralConfig,
-    MistralModel,
-    Qwen2Config,
-    Qwen2Model,
-    Qwen3Config,
-    Qwen3Model,
-)
+from pipeline_toys import DECODERS, grouped_decoder
 
 from geofovea.pipeline.row_attention import row_logits
 
-FAMILIES = {
-    "llama": (LlamaModel, LlamaConfig),
-    "mistral": (MistralModel, MistralConfig),
-    "qwen2": (Qwen2Model, Qwen2Config),
-    "qwen3": (Qwen3Model, Qwen3Config),
-}
 LAYER = 2
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=DECODERS)
 def seen(request):
     """A decoder with grouped heads, the input of a layer, its rotary table, its true attention."""
-    make, configure = FAMILIES[request.param]
-    torch.manual_seed(0)
-    config = configure(
-        vocab_size=50,
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=4,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        head_dim=16,
-        attn_implementation="eager",
-    )
-    decoder = make(config).eval()
-    enliven(decoder)
+    decoder = grouped_decoder(request.param, 4)
     inputs = torch.randn(2, 23, 48)
     # every sample has positions of its own, as packed questions have
     positions = torch.stack([torch.arange(23), torch.arange(23) + 5])
