@@ -6,13 +6,14 @@ from geofovea.errors import ModelError, QuestionError
 from geofovea.regionfocus.router import Route, route_question
 
 NONE = (
-    "Is the hall at the camp located in a rural or urban area?",
     "Is this an urban or rural scene?",
     "How many airports are in the scene?",
     "What is the number of golf courses?",
     "What type of area is shown?",
     "Describe the picture.",
     "What is the dominant land cover?",
+    "Is this area located in a rural or urban setting?",
+    "What is the predominant surface in the scene?",
 )
 ONE = (
     "What is the color of the plane at the airport?",
@@ -23,6 +24,14 @@ ONE = (
     "Is the truck at the car park red?",
     "What is written on the roof?",
     "What is the surface under the plane at the rail yard?",
+    # what is seen from above, asked of one place
+    "Is the hall at the camp located in a rural or urban area?",
+    "Is the area surrounding the stadium rural or urban?",
+    "Does the top-most runway belong to a rural or urban area?",
+    "What is the predominant color of the largest roof in the image?",
+    # one thing with two qualities is not two things
+    "Is the left-most and the largest runway in the image in an urban area?",
+    "What is the function of the top-most and the smaller apron?",
 )
 SEVERAL = (
     ("Is the camp north of the stadium?", ("camp", "stadium")),
@@ -30,6 +39,7 @@ SEVERAL = (
     ("Is the depot larger than the quarry?", ("depot", "quarry")),
     ("Which is wider, the river or the canal?", ("river", "canal")),
     ("What lies between the harbour and the airport?", ("harbour", "airport")),
+    ("What lies between the forest and the river?", ("forest", "river")),
     ("How many ships are in the scene?", ()),
     ("What is the total number of vehicles?", ()),
     ("Are all the planes parked?", ()),

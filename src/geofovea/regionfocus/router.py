@@ -26,7 +26,7 @@ GLOBAL_PHRASES = (
     r"(mostly|mainly|predominant\w*|dominant|overall)",
     r"(season|climate)",
 )
-"""What is seen from above."""
+"""What is seen from above, unless it is asked of one place."""
 
 LARGE_THINGS = (
     "airports? harbou?rs? ports? stadiums? rivers? lakes? islands? cit(y|ies) towns? villages? "
@@ -54,8 +54,17 @@ COMPARISONS = (
 )
 """What speaks of two places, and how they are called."""
 
+SUPERLATIVE = (
+    r"(([a-z]+[- ]?most)|((larg|bigg|small|tall|long|short|wid|narrow|old|new)est)|only|unique)"
+)
+"""What singles one thing out, and is no name: "the left-most and the largest runway" is one."""
+
 ALL_OVER = r"(each|every|all (of )?the|most of the|any) "
-AT_A_PLACE = r"\b(at|in|on|near|beside|inside|around|by|next to) (the|an?) (?!scene|image|picture)"
+AT_A_PLACE = (
+    r"\b(at|in|on|near|beside|inside|around|surrounding|by|next to) (the|an?) "
+    r"(?!((whole|entire) )?(scene|image|picture|photo|map|area|region)\b|(rural|urban)\b)"
+)
+THE_ONE = rf"\b(the|that) {SUPERLATIVE}\b"
 
 _FLAT_PEAK = 1.5
 
@@ -128,6 +137,8 @@ def route_question(
 def _by_words(asked: str, places: tuple[str, ...], is_count: bool) -> Route | None:
     for phrase in GLOBAL_PHRASES:
         if found := re.search(rf"\b{phrase}", asked):
+            if _names_one_place(asked):
+                return Route("one", f"{found[0].strip()!r} is asked of one place")
             return Route("none", f"{found[0].strip()!r} is seen from above")
     if places:
         return Route("several", f"it compares {places[0]!r} and {places[1]!r}", places)
@@ -145,6 +156,13 @@ def _by_words(asked: str, places: tuple[str, ...], is_count: bool) -> Route | No
     return None
 
 
+def _names_one_place(asked: str) -> bool:
+    """Whether something is asked of one place or thing, and not of the scene around it."""
+    if re.search(THE_ONE, asked):
+        return True
+    return bool(re.search(AT_A_PLACE, asked)) and not re.search(rf"\b{WHOLE_SCENE}\b", asked)
+
+
 def _by_scores(peak: Callable[[], float] | None) -> Route:
     if peak is not None and peak() < _FLAT_PEAK:
         return Route("none", "nothing in the overview stands out")
@@ -155,7 +173,9 @@ def _compared(asked: str) -> tuple[str, ...]:
     """How the two places of a comparison are called; nothing where none is compared."""
     for pattern in COMPARISONS:
         if found := re.search(pattern, asked):
-            return found["one"].strip(), found["two"].strip()
+            one, two = found["one"].strip(), found["two"].strip()
+            if not re.search(rf"\b{SUPERLATIVE}$", one):
+                return one, two
     return ()
 
 
