@@ -25,6 +25,7 @@ from geofovea.regionfocus.reductions.encoder_stage import (
 from geofovea.regionfocus.reductions.evit import EViT, evit_step
 from geofovea.regionfocus.reductions.flowcut import FlowCutEncoder, flowcut_score, prune_count
 from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.similarity import unit_rows
 from geofovea.regionfocus.reductions.stvit import STViTEncoder, associate, cell_for, upsample
 from geofovea.regionfocus.reductions.tome import ToMe, best_of_odd, tome_pairs
 from geofovea.regionfocus.reductions.virtual_unmerging import virtual_attention, virtual_scores
@@ -166,6 +167,26 @@ def test_matching_in_blocks_finds_what_matching_at_once_finds(monkeypatch):
     for one, other in zip(best_of_odd(metric), at_once, strict=True):
         torch.testing.assert_close(one, other)
     assert not len(whole[1][0])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6), seeds)
+def test_matching_unit_by_unit_finds_what_a_mask_over_all_pairs_finds(a, b, units, seed):
+    made = torch.Generator().manual_seed(seed)
+    rows, others = (unit_rows(torch.randn(n, 4, generator=made)) for n in (a, b))
+    of_row, of_other = (torch.randint(0, units, (n,), generator=made) for n in (a, b))
+    forbidden = torch.rand(a, b, generator=made) < 0.2
+
+    def may(row, other):
+        return ~forbidden[row[:, None], other]
+
+    def masked(row, other):
+        return may(row, other) & (of_row[row, None] == of_other[other])
+
+    best, place = merging.nearest(rows, others, may, (of_row, of_other))
+    expected, expected_place = merging.nearest(rows, others, masked)
+    torch.testing.assert_close(best, expected)
+    found = best > -torch.inf
+    assert torch.equal(place[found], expected_place[found])
 
 
 def test_a_class_token_never_merges_and_no_more_than_half_of_the_rest_does():

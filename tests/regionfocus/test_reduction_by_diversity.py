@@ -4,14 +4,15 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reduction_vectors import CLS, X, load, near, vector_files
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions import dispersion
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.divprune import DivPrune, divprune_order, farthest_order
-from geofovea.regionfocus.reductions.similarity import cosine_matrix, nearest_distance, unit_rows
+from geofovea.regionfocus.reductions.divprune import DivPrune, divprune_order
+from geofovea.regionfocus.reductions.similarity import cosine_matrix, unit_rows
 from geofovea.regionfocus.reductions.todre import ToDRE, todre_order
 
 
@@ -19,19 +20,23 @@ def noise(n, d, seed):
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
 
 
+def to_nearest(x):
+    """Cosine distance of each token to its nearest other."""
+    return (1 - cosine_matrix(x)).fill_diagonal_(torch.inf).amin(dim=1)
+
+
 def test_divprune_is_that_of_the_worked_example():
     first = [0.00612, 0.00612, 0.02381, 0.02381, 0.02951, 0.22682, 0.9005, 0.02951]
-    near(nearest_distance(unit_rows(X)), first)
+    near(to_nearest(X), first)
     assert divprune_order(X, 4).tolist() == [6, 0, 2, 4]
     assert DivPrune().reduce(TokenContext(X), 4).index.tolist() == [0, 2, 4, 6]
     assert DivPrune().reduce(TokenContext(X), 1).index.tolist() == [6]
 
 
-@pytest.mark.parametrize("most_tokens", [8192, 0], ids=["table", "streaming"])
 @pytest.mark.parametrize("path", vector_files("divprune_"))
-def test_divprune_picks_in_the_order_of_the_released_code(path, most_tokens):
+def test_divprune_picks_in_the_order_of_the_released_code(path):
     params, inputs, outputs = load(path)
-    found = divprune_order(inputs["tokens"], params["k"], most_tokens=most_tokens)
+    found = divprune_order(inputs["tokens"], params["k"])
     assert found.tolist() == outputs["selected_in_greedy_order"].tolist()
 
 
@@ -46,6 +51,47 @@ def steps_without_ties(x, order):
     return len(order)
 
 
+def alike_neighbours(n, d, seed):
+    """Runs of tokens that are alike, as those of a picture are, some of them equal."""
+    made = torch.Generator().manual_seed(seed)
+    runs = torch.randint(0, max(1, n // 7), (n,), generator=made).sort().values
+    x = noise(n, d, seed)[runs] + 0.3 * noise(n, d, seed + 1)
+    return torch.where(torch.rand(n, 1, generator=made) < 0.2, x.roll(1, 0), x)
+
+
+@pytest.fixture(params=[False, True], ids=["few", "many"])
+def blocks(request, monkeypatch):
+    """Also with blocks so small that a few tokens fill many of them."""
+    if request.param:
+        for name, size in (("_BESIDE", 3), ("_AT_ONCE", 2), ("_WAITING", 3), ("_LIKELY", 1)):
+            monkeypatch.setattr(dispersion, name, size)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(1, 90), st.integers(2, 8), st.integers(0, 999))
+def test_the_first_token_and_every_next_are_those_of_the_whole_table(blocks, n, d, seed):
+    x = alike_neighbours(n, d, seed)
+    unit, broken = unit_rows(x), torch.rand(n) < 0.1
+    distance = to_nearest(x).masked_fill(broken, -1)
+    first = dispersion.most_isolated(unit, broken)
+    assert float(distance[first]) >= float(distance.max()) - 1e-6
+    order = dispersion.farthest_first(unit, broken, first, n)
+    assert sorted(order.tolist()) == list(range(n))
+    table = 1 - unit @ unit.T
+    for step in range(1, n):
+        gap = table[order[step:]][:, order[:step]].amin(dim=1).masked_fill(broken[order[step:]], -1)
+        assert float(gap[0]) >= float(gap.max()) - 1e-6
+
+
+def test_of_equally_isolated_tokens_the_first_is_taken(blocks):
+    twins = noise(20, 6, 0).repeat_interleave(2, 0)
+    assert dispersion.most_isolated(unit_rows(twins), torch.zeros(40, dtype=torch.bool)) == 0
+    corners = torch.eye(9)
+    assert divprune_order(corners, 9).tolist() == list(range(9))
+    assert dispersion.most_isolated(corners, torch.arange(9) < 4) == 4
+    assert dispersion.most_isolated(corners, torch.ones(9, dtype=torch.bool)) == 0
+
+
 @given(st.integers(1, 60), st.integers(2, 8), st.integers(0, 999))
 def test_each_diverse_order_is_a_prefix_of_the_longer_one(n, d, seed):
     x = noise(n, d, seed)
@@ -53,7 +99,7 @@ def test_each_diverse_order_is_a_prefix_of_the_longer_one(n, d, seed):
     assert sorted(whole) == list(range(n))
     told = steps_without_ties(x, whole)
     for k in {1, n // 2, n - 1} - {0}:
-        assert divprune_order(x, k, most_tokens=0).tolist()[:told] == whole[: min(k, told)]
+        assert divprune_order(x, k).tolist()[:told] == whole[: min(k, told)]
         for criterion in ("kcenter", "maxsum"):
             order = todre_order(x, n, pivot=n // 2, criterion=criterion).tolist()
             assert sorted(order) == list(range(n))
@@ -86,7 +132,7 @@ def test_the_distances_of_the_picks_never_grow(n, seed):
 def test_parallel_tokens_wait_until_every_direction_is_chosen():
     directions = noise(5, 6, 1)
     x = torch.cat([directions, 3 * directions, 0.5 * directions])
-    for order in (divprune_order(x, 5), farthest_order(x, torch.tensor(0), 5)):
+    for order in (divprune_order(x, 5), todre_order(x, 5)):
         assert {i % 5 for i in order.tolist()} == set(range(5))
 
 

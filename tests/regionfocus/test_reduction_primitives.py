@@ -25,9 +25,7 @@ from geofovea.regionfocus.reductions.outliers import (
 )
 from geofovea.regionfocus.reductions.similarity import (
     cosine_matrix,
-    nearest_distance,
     refuse_quadratic,
-    unit_rows,
 )
 
 QUARTER = [0.5, 0.3, 0.15, 0.05]
@@ -73,12 +71,6 @@ def test_an_impossible_allotment_is_refused():
 def test_cosines_are_finite_even_of_zero_and_broken_rows():
     table = cosine_matrix(torch.tensor([[0.0, 0], [3, 4], [torch.nan, 1], [torch.inf, 1]]))
     assert table.tolist() == [[0] * 4, [0, 1, 0, 0], [0] * 4, [0] * 4]
-
-
-def test_the_distance_to_the_nearest_other_is_that_of_the_table():
-    table = (1 - cosine_matrix(X)).fill_diagonal_(torch.inf)
-    near(nearest_distance(unit_rows(X)), table.amin(dim=1))
-    assert nearest_distance(unit_rows(X[:1])).tolist() == [torch.inf]
 
 
 def test_a_quadratic_table_above_the_limit_is_refused():

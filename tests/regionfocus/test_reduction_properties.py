@@ -16,7 +16,7 @@ from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.holov import HoloV
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.similarity import nearest_distance, unit_rows
+from geofovea.regionfocus.reductions.similarity import cosine_matrix
 from geofovea.regionfocus.spread import even_positions
 from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
@@ -233,7 +233,8 @@ def test_the_order_of_the_tokens_does_not_matter(name, grid, seed, data):
     context = rich(grid, seed)
     if name == "divprune" and n > 1:
         # two that are each other's nearest are equally isolated, and the first of them starts
-        most, next_most = nearest_distance(unit_rows(context.features)).topk(2).values
+        distance = (1 - cosine_matrix(context.features)).fill_diagonal_(torch.inf)
+        most, next_most = distance.amin(dim=1).topk(2).values
         assume(most - next_most > 1e-5)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed + 1))
     k = data.draw(st.integers(1, n))

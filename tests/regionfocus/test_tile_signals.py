@@ -36,6 +36,29 @@ def test_a_cut_of_tile_maps_is_that_of_the_whole_table(sizes, seed, data):
     assert torch.equal(cut, whole[:, index[:, None], index])
 
 
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 99))
+def test_tokens_that_follow_each_other_are_cut_like_any_others_but_not_copied(one, other, seed):
+    n, (start, end) = 8, sorted((one, other))
+    made = torch.Generator().manual_seed(seed)
+    context = TokenContext(
+        torch.rand(n, 3, generator=made),
+        torch.rand(n, generator=made),
+        cls_attention={4: torch.rand(2, n, generator=made)},
+        attention={4: maps([n], seed)[0]},
+    )
+    index = torch.arange(start, end)
+    run = context.select(index)
+    # taken backwards they are no run, and turned round they must be the same
+    back = context.select(index.flip(0))
+    assert torch.equal(run.features, back.features.flip(0))
+    assert torch.equal(run.scores, back.scores.flip(0))
+    assert torch.equal(run.cls_attention[4], back.cls_attention[4].flip(-1))
+    assert torch.equal(run.attention_of(4), back.attention_of(4).flip(-1, -2))
+    if start < end:
+        shared = run.features.untyped_storage().data_ptr()
+        assert shared == context.features.untyped_storage().data_ptr()
+
+
 def test_tokens_of_tiles_that_alternate_cannot_be_cut():
     with pytest.raises(GeometryError, match="tile after tile"):
         TileMaps.of(maps([2, 2])).within(torch.tensor([0, 2, 1]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import GeometryError
-from geofovea.regionfocus.reductions.tile_maps import TileMaps, of_tokens
+from geofovea.regionfocus.reductions.tile_maps import TileMaps, of_tokens, run_of
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["TokenContext"]
@@ -89,18 +89,22 @@ class TokenContext:
     def select(self, index: Tensor) -> TokenContext:
         """The context of some of the tokens, in the order of ``index`` int64 ``(m,)``.
 
-        The grid is lost, for what is left of one is none; its cells remain.
+        The grid is lost, for what is left of one is none; its cells remain. Tokens that follow each
+        other are not copied: what is chosen shares memory with this context.
         """
+        part = run_of(index)
         chosen = {f.name: getattr(self, f.name) for f in fields(self)} | {"grid": None}
         if self.grid is not None and self.cells is None:
             place = torch.arange(len(self.features))
             chosen["cells"] = torch.stack([place // self.grid[1], place % self.grid[1]], dim=1)
         for name in _PER_TOKEN:
             if chosen[name] is not None:
-                chosen[name] = chosen[name][index.to(chosen[name].device)]
+                taken = index.to(chosen[name].device) if part is None else part
+                chosen[name] = chosen[name][taken]
         for name in ("cls_attention", "received"):
             if chosen[name] is not None:
-                chosen[name] = {k: v[..., index] for k, v in chosen[name].items()}
+                taken = index if part is None else part
+                chosen[name] = {k: v[..., taken] for k, v in chosen[name].items()}
         if self.attention is not None:
             chosen["attention"] = {
                 k: v.within(index) if isinstance(v, TileMaps) else of_tokens(v, index)

@@ -9,7 +9,7 @@ of the focus, if there are any. The paper trains cross tokens that give the impo
 works with any. Tokens are ranked by their best likeness; a token may be absorbed only by those
 ranked after it, so no two absorb each other; the r tokens of least importance minus likeness go.
 
-Time O(n²d) a round, memory O(n).
+Time O(n²d) a round for the n tokens of a tile, memory O(n).
 
 ``faithful``: `rank_tokens`, `crossget_match`, `crossget_merge`, with the published weights: the
 softmax of the importance of source and destination, which does not conserve mass where several join
@@ -36,6 +36,7 @@ from geofovea.regionfocus.reductions.encoder_stage import (
     steady_counts,
 )
 from geofovea.regionfocus.reductions.merging import (
+    Allowed,
     MergeState,
     Pairs,
     group_rows,
@@ -84,8 +85,7 @@ def rank_tokens(
     See `crossget_match` for the arguments.
     """
     rows = matched_rows(metric)
-    each = torch.arange(len(rows), device=rows.device)
-    best, _ = nearest(rows, rows, lambda part: _may_pair(each, units, protected, part))
+    best, _ = nearest(rows, rows, _others(protected), _pair_of(units))
     return top_indices(best, len(best)), best
 
 
@@ -124,10 +124,13 @@ def crossget_match(
     rank = torch.empty_like(each)
     rank[rank_order] = each
 
-    def after(part: slice) -> Tensor:
-        return _may_pair(each, units, protected, part) & (rank[part, None] < rank)
+    may_pair = _others(protected)
 
-    likeness, _ = nearest(rows, rows, after)
+    def after(sources: Tensor, destinations: Tensor) -> Tensor:
+        later = rank[sources, None] < rank[destinations]
+        return may_pair(sources, destinations) & later
+
+    likeness, _ = nearest(rows, rows, after, _pair_of(units))
     goes_last = importance.to(device, torch.float32) - likeness  # +inf where none may absorb it
     free = n if protected is None else n - int(protected.sum())
     r = min(r, free // 2, int((likeness > -torch.inf).sum()))
@@ -137,11 +140,10 @@ def crossget_match(
     is_source = torch.zeros(n, dtype=torch.bool, device=device)
     is_source[sources] = True
     pool = (~is_source).nonzero()[:, 0]
-
-    def to_pool(part: slice) -> Tensor:
-        return _may_pair(each, units, protected, sources[part])[:, pool]
-
-    _, place = nearest(rows[sources], rows[pool], to_pool)
+    if protected is not None:
+        pool = pool[~protected[pool]]
+    within = None if units is None else (units[sources], units[pool])
+    _, place = nearest(rows[sources], rows[pool], units=within)
     return sources, pool[place]
 
 
@@ -171,16 +173,20 @@ def crossget_merge(
     return merged.to(features.dtype), total[survivors], weights
 
 
-def _may_pair(
-    each: Tensor, units: Tensor | None, protected: Tensor | None, part: slice | Tensor
-) -> Tensor:
-    """Which tokens of a part may pair with which of ``each``, bool ``(tokens of the part, n)``."""
-    allowed = each[part, None] != each
-    if protected is not None:
-        allowed &= ~(protected[part, None] | protected)
-    if units is not None:
-        allowed &= units[part, None] == units
-    return allowed
+def _others(protected: Tensor | None) -> Allowed:
+    """That a token may pair with every other, and protected ones with none."""
+
+    def may_pair(sources: Tensor, destinations: Tensor) -> Tensor:
+        allowed = sources[:, None] != destinations
+        if protected is not None:
+            allowed &= ~(protected[sources, None] | protected[destinations])
+        return allowed
+
+    return may_pair
+
+
+def _pair_of(units: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    return None if units is None else (units, units)
 
 
 def _match(state: MergeState, r: int) -> Pairs:

@@ -5,10 +5,9 @@ Source: "DivPrune: Diversity-based Visual Token Pruning for Large Multimodal Mod
 
 Signal: cosine distance of features; no question, no host. Acts on projected tokens (any stage
 works, and tiles may be mixed). Greedy max–min dispersion: the first token is the one farthest from
-its nearest other, each next one the farthest from all chosen. Cost O(n² d) time; a table of n × n
-up to 8,192 tokens, above that one matrix–vector product per pick in O(n) memory, with the same
-result. In the chord metric sqrt(2 · distance) the least distance is at least half the best possible
-one, in cosine distance a quarter.
+its nearest other, each next one the farthest from all chosen. In the chord metric
+sqrt(2 · distance) the least distance is at least half the best possible one, in cosine distance a
+quarter. O(n² d) time at worst for the first token, O(k n d) for the others, O(n) memory.
 
 Where `fixed` differs from `faithful`: the released code compares a token with itself unless its own
 distance is the smallest of its column, and never masks what is chosen, so that equal tokens, zero
@@ -23,21 +22,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.dispersion import farthest_first, most_isolated
 from geofovea.regionfocus.reductions.selector import Kept, Selector
-from geofovea.regionfocus.reductions.similarity import (
-    MOST_TOKENS,
-    broken_rows,
-    nearest_distance,
-    unit_rows,
-    without_noise,
-)
+from geofovea.regionfocus.reductions.similarity import broken_rows, unit_rows, without_noise
 
-__all__ = ["DivPrune", "divprune_order", "farthest_order"]
+__all__ = ["DivPrune", "divprune_order"]
 
 
 def divprune_order(
@@ -45,56 +38,26 @@ def divprune_order(
     k: int,
     *,
     first: Literal["isolated", "farthest_from_mean"] = "isolated",
-    most_tokens: int = MOST_TOKENS,
 ) -> Tensor:
     """The first ``k`` tokens in the order in which they are picked.
+
+    Equal distances go in order of index.
 
     Args:
         features: ``(n, d)``, n of at least 1.
         k: From 1 to n.
         first: The published first pick, or a cheap one that spares the n² pass.
-        most_tokens: Above it, nothing of n × n entries is held.
-
-    Returns:
-        int64 ``(k,)`` on the device of the features.
-    """
-    unit = unit_rows(features)
-    if first == "isolated":
-        far = nearest_distance(unit)
-    else:
-        far = without_noise(1 - unit @ unit_rows(unit.mean(dim=0, keepdim=True))[0])
-    start = far.masked_fill(broken_rows(features), -1).argmax()
-    return farthest_order(features, start, k, most_tokens=most_tokens)
-
-
-def farthest_order(
-    features: Tensor, start: Tensor, k: int, *, most_tokens: int = MOST_TOKENS
-) -> Tensor:
-    """Farthest-first order from a given token; equal distances go in order of index.
-
-    Args:
-        features: ``(n, d)``.
-        start: int64 scalar, the first token.
-        k: From 1 to n.
-        most_tokens: Above it, the table of distances is not held but computed row by row.
 
     Returns:
         int64 ``(k,)`` on the device of the features.
     """
     unit, broken = unit_rows(features), broken_rows(features)
-    table = unit @ unit.T if len(unit) <= most_tokens else None
-    order = torch.empty(k, dtype=torch.int64, device=unit.device)
-    order[0] = start
-    gap = unit.new_full((len(unit),), torch.inf)
-    chosen = torch.zeros_like(broken)
-    for step in range(1, k):
-        last = order[step - 1]
-        chosen[last] = True
-        similarity = table[last] if table is not None else unit @ unit[last]
-        gap = torch.minimum(gap, without_noise(1 - similarity))
-        # a broken token is worse than any, and a chosen one is out
-        order[step] = gap.masked_fill(broken, -1).masked_fill(chosen, -torch.inf).argmax()
-    return order
+    if first == "isolated":
+        start = most_isolated(unit, broken)
+    else:
+        far = without_noise(1 - unit @ unit_rows(unit.mean(dim=0, keepdim=True))[0])
+        start = int(far.masked_fill(broken, -1).argmax())
+    return farthest_first(unit, broken, start, k)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ keys; or on any list of tokens, on their features. Needs what ToMe needs. ToMe's
 threshold for each layer, calibrated on unlabelled images: of the pooled best likenesses of a batch
 of B images, the largest that exactly B·r exceed, at least 0, averaged over batches.
 
-Time O(n²d/4) a round, memory O(n).
+Time O(n²d/4) a round for the n tokens of a tile, memory O(n).
 
 ``faithful``: `dymu_merge`, `batch_threshold`. ``fixed`` (the classes here) differs as ToMe's does,
 and in the budget, which the method does not know: pairs above the threshold merge, in rounds, until

@@ -13,10 +13,10 @@ __all__ = [
     "MOST_TOKENS",
     "broken_rows",
     "cosine_matrix",
-    "nearest_distance",
     "refuse_quadratic",
     "row_blocks",
     "unit_rows",
+    "without_noise",
 ]
 
 MOST_TOKENS = 8192
@@ -79,20 +79,6 @@ def row_blocks(rows: int, cols: int, entries: int = 1 << 24) -> Iterator[slice]:
     step = max(1, entries // max(1, cols))
     for start in range(0, rows, step):
         yield slice(start, min(rows, start + step))
-
-
-def nearest_distance(unit: Tensor) -> Tensor:
-    """Cosine distance from each row of unit rows ``(n, d)`` to its nearest other row, ``(n,)``.
-
-    In blocks: O(n² d) time, O(n) memory. A single row is infinitely far from all others.
-    """
-    nearest = unit.new_full((len(unit),), torch.inf)
-    for block in row_blocks(len(unit), len(unit)):
-        distance = 1 - unit[block] @ unit.T
-        own = torch.arange(len(unit), device=unit.device)[block]
-        distance[torch.arange(len(own), device=unit.device), own] = torch.inf
-        nearest[block] = distance.amin(dim=1)
-    return without_noise(nearest)
 
 
 def without_noise(distance: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofovea.errors import GeometryError
 
-__all__ = ["TileMaps", "of_tokens"]
+__all__ = ["TileMaps", "of_tokens", "run_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,5 +59,19 @@ class TileMaps:
 
 def of_tokens(table: Tensor, index: Tensor) -> Tensor:
     """A map ``(heads, n, n)`` over some of its tokens, int64 ``(m,)``."""
+    if (part := run_of(index)) is not None:
+        return table[..., part, part]
     index = index.to(table.device)
     return table[..., index[:, None], index]
+
+
+def run_of(index: Tensor) -> slice | None:
+    """The slice that chooses the same as ``index``, if it counts up one by one.
+
+    Tiles come one after the other, and a slice of a tensor is not copied.
+    """
+    if len(index) == 0 or index.device.type != "cpu":
+        return None
+    first, count = int(index[0]), len(index)
+    counted = int(index[-1]) - first == count - 1 and bool((index.diff() == 1).all())
+    return slice(first, first + count) if counted and first >= 0 else None

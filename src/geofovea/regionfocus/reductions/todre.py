@@ -25,7 +25,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.attention_mass import patch_mass
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.divprune import farthest_order
+from geofovea.regionfocus.reductions.dispersion import farthest_first
 from geofovea.regionfocus.reductions.selector import Kept, Selector
 from geofovea.regionfocus.reductions.similarity import broken_rows, unit_rows
 from geofovea.regionfocus.scoring import clean_scores
@@ -49,13 +49,11 @@ def todre_order(
     Returns:
         int64 ``(k,)`` on the device of the features.
     """
-    start = torch.tensor(pivot, device=features.device)
-    if criterion == "kcenter":
-        # row by row: O(n) memory, and k rows cost no more than the table
-        return farthest_order(features, start, k, most_tokens=0)
     unit, broken = unit_rows(features), broken_rows(features)
+    if criterion == "kcenter":
+        return farthest_first(unit, broken, pivot, k)
     order = torch.empty(k, dtype=torch.int64, device=unit.device)
-    order[0] = start
+    order[0] = pivot
     # broken tokens come last, after everything that a sum of cosines can reach
     summed = unit.new_zeros(len(unit)).masked_fill(broken, 2.0 * len(unit))
     chosen = torch.zeros_like(broken)

@@ -7,7 +7,7 @@ keys; or on any list of tokens, on their features. Needs features (in the encode
 of even place finds its best of odd place; the best r of these pairs merge. Sizes are carried along,
 and the logarithm of a key's size is added to its attention logit (proportional attention).
 
-Time O(n²d/4) a round, memory O(n).
+Time O(n²d/4) a round for the n tokens of a tile, memory O(n).
 
 ``faithful``: `merge_once`, with ``protect_first`` beside a class token; its output has the
 published order. ``fixed`` (the classes here) differs: the output is in order of position, and a
@@ -77,12 +77,8 @@ def best_of_odd(
     evens, odds = (~odd).nonzero()[:, 0], odd.nonzero()[:, 0]
     if not len(odds):
         return evens, rows.new_full((len(evens),), -torch.inf), evens
-
-    def same_unit(part: slice) -> Tensor:
-        assert units is not None  # noqa: S101 - only asked then
-        return units[evens[part], None] == units[odds]
-
-    best, place = nearest(rows[evens], rows[odds], None if units is None else same_unit)
+    within = None if units is None else (units[evens], units[odds])
+    best, place = nearest(rows[evens], rows[odds], units=within)
     if protect_first:
         best[evens == 0] = -torch.inf
     return evens, best, odds[place]
