@@ -25,14 +25,13 @@ from geofovea.datasets.vocabulary import (
 from geofovea.datasets.world import Site, World, make_crowd, make_pad, make_world
 from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED, TokenBoxes, dense_labels
 from geofovea.pipeline.embedded import ModelShape
+from geofovea.pipeline.lesson_tokens import hide_some, is_kept, is_shown, thin
 from geofovea.pipeline.token_places import token_places
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 __all__ = ["Lesson", "LessonPlan", "lessons", "tiles_around"]
 
 _SHARE_OF_COARSE_CROWDS = 0.15
-_SHARE_OF_WHOLE_TILES = 0.7
-_ENOUGH_OF_A_PLACE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,8 @@ class LessonPlan:
         alone: Share of lessons that show one level only, as the focus of a descent sees it.
         dropped: Largest share of vision tokens that is hidden, so that the model can stand
             having its tokens pruned.
+        thinned: Share of lessons that show about as little as a reduction leaves, and mostly what
+            some of the questions point at.
     """
 
     overview: bool = True
@@ -79,6 +80,7 @@ class LessonPlan:
     distracted: float = 0.05
     alone: float = 0.2
     dropped: float = 0.3
+    thinned: float = 0.0
 
     @property
     def tiles(self) -> int:
@@ -158,9 +160,14 @@ def _make_lesson(
     seen = {t for t in tiles if t.level == 0}
     whole_pad = seen.issuperset(pyramid.tiles_over(0, site.pad))
     asked = list(islice(_asked(world, site, rng, whole_pad, plan.strangers), plan.questions))
-    visible = _visible(rng, tiles, boxes, plan.dropped)
+    focus = np.stack([np.concatenate([b.over_any(q.evidence) for b in boxes]) for q in asked])
+    visible = hide_some(rng, boxes, plan.dropped)
     if rng.random() < plan.alone:
         visible &= group == rng.randrange(len(groups))
+    answered = np.array([distracted or is_shown(q, boxes, visible) for q in asked])
+    if plan.thinned and rng.random() < plan.thinned:
+        before, visible = visible, thin(rng, visible, group, focus)
+        answered &= distracted | is_kept(visible, before, focus)
     words, targets = _spell(asked, plan, word_ids)
     shown += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
     return Lesson(
@@ -171,8 +178,8 @@ def _make_lesson(
         dense=np.concatenate([dense for _, _, dense in shown], 1),
         words=words,
         targets=targets,
-        answered=np.array([distracted or _is_shown(q, boxes, visible) for q in asked]),
-        focus=np.stack([np.concatenate([b.over_any(q.evidence) for b in boxes]) for q in asked]),
+        answered=answered,
+        focus=focus,
         category=np.array([CATEGORIES.index(q.category) for q in asked]),
     )
 
@@ -212,32 +219,6 @@ def _make_pad_lesson(
         focus=np.stack([boxes.over_any(q.evidence) for q in asked]),
         category=np.array([CATEGORIES.index(q.category) for q in asked]),
     )
-
-
-def _visible(
-    rng: random.Random, tiles: list[Tile], boxes: list[TokenBoxes], dropped: float
-) -> NDArray[np.bool_]:
-    """Tokens on the scene without some that are dropped at random, fewer of the native ones."""
-    on_scene = np.concatenate([b.on_scene for b in boxes])
-    chance = np.random.default_rng(rng.getrandbits(32)).random(len(on_scene))
-    spared = [tile.level == 0 and rng.random() < _SHARE_OF_WHOLE_TILES for tile in tiles]
-    kept = (chance >= rng.uniform(0, dropped)) | np.repeat(spared, len(on_scene) // len(tiles))
-    return np.asarray(on_scene & kept)
-
-
-def _is_shown(question: Question, boxes: list[TokenBoxes], visible: NDArray[np.bool_]) -> bool:
-    """Whether the visible tokens are enough for an answer: fine ones, if details are asked for."""
-    is_coarse = question.category == "rural or urban" or len(question.places) > 1
-    by_tile = list(zip(boxes, np.split(visible, len(boxes)), strict=True))
-    for place in question.places:
-        shares = [
-            (b.overlap(place) * v).sum() / place.area
-            for b, v in by_tile
-            if is_coarse or b.level == 0
-        ]
-        if sum(shares) < _ENOUGH_OF_A_PLACE:
-            return False
-    return True
 
 
 def _make_drill(

@@ -139,6 +139,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         strangers=0.8,
         distracted=0.0,
         alone=0.0,
+        thinned=0.25,
         questions=24,
     )
     scenes = LessonPlan(
@@ -148,6 +149,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         native_tiles=5,
         strangers=0.1,
         alone=0.0,
+        thinned=0.5,
         questions=20,
     )
     crowds = Turn(batch, crowded)
