@@ -173,7 +173,7 @@ class BlindHost:
 @pytest.mark.parametrize(
     ("reduction", "said"),
     [
-        ("fastervlm", "'fastervlm' needs cls_attention or received, .* choose one of top_score"),
+        ("fastervlm", "'fastervlm' needs cls_attention or received, .* choose one of focus_spread"),
         ("catp", "'catp' needs text_embeds"),
         ("zero_tprune", "'zero_tprune' needs attention"),
         ("recoverable", "needs text_similarity and cls_attention or received"),

@@ -203,8 +203,8 @@ def test_each_place_gets_the_same_share_of_the_finest_tokens():
     kept, _ = keep_tokens(shown, 64 + 40, make_reduction("top_score"), places)
     native = kept.at_level(0)
     in_first = sum(native.tiles[i] in places[0] for i in native.tile_index.tolist())
-    # 0.6 of what the overview leaves, the half of it rounded down to the first
-    assert (len(native), in_first) == (41, 20)
+    # 0.6 of all, the half of it rounded down to the first
+    assert (len(native), in_first) == (63, 31)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,9 @@ def test_a_context_whose_fields_do_not_fit_its_tokens_is_refused(fields):
 
 
 def test_an_unknown_reduction_and_a_missing_score_name_the_alternatives():
-    with pytest.raises(ModelError, match="unknown reduction 'best'; choose one of top_score, str"):
+    with pytest.raises(
+        ModelError, match="unknown reduction 'best'; choose one of focus_spread, top_score, str"
+    ):
         make_reduction("best")
     with pytest.raises(ModelError, match=r"needs scores.*such as strided"):
         TopScore().reduce(TokenContext(torch.zeros(3, 1)), 2)
@@ -118,6 +120,21 @@ def test_an_unknown_reduction_and_a_missing_score_name_the_alternatives():
 )
 def test_shares_are_those_of_the_table(counts, tokens, shares):
     assert allot(counts, tokens, overview=8) == shares
+
+
+@pytest.mark.parametrize(
+    ("counts", "tokens", "shares"),
+    [
+        ({8: 36, 6: 300, 3: 300, 0: 500}, 150, {8: 20, 6: 20, 3: 20, 0: 90}),
+        ({8: 36, 6: 236, 0: 150}, 42, {8: 8, 6: 8, 0: 26}),
+        ({8: 36, 6: 236, 0: 9}, 42, {8: 16, 6: 17, 0: 9}),
+        ({8: 36, 6: 236}, 50, {8: 20, 6: 30}),
+        ({8: 36, 6: 236, 0: 150}, 1, {8: 0, 6: 0, 0: 1}),
+        ({8: 36}, 20, {8: 20}),
+    ],
+)
+def test_no_level_comes_before_the_finest_unless_it_is_told_to(counts, tokens, shares):
+    assert allot(counts, tokens) == shares
 
 
 @given(
@@ -150,7 +167,7 @@ def test_an_impossible_sharing_is_refused():
     st.sampled_from(SELECTING),
     st.integers(0, 99),
 )
-def test_kept_tokens_fill_the_budget_in_reading_order_with_the_overview(
+def test_kept_tokens_fill_the_budget_in_reading_order_level_by_level(
     pyramid, tiles, budget, name, seed
 ):
     descent = descend(pyramid, tiles, ToyEncoder(pyramid), random_focus(seed))
@@ -158,7 +175,9 @@ def test_kept_tokens_fill_the_budget_in_reading_order_with_the_overview(
     offered = [len(look.tokens) for look in descent.looks]
     assert len(tokens) == len(scores) == min(budget, sum(offered))
     assert torch.equal(tokens.reading_order(), torch.arange(len(tokens)))
-    assert int((tokens.levels == pyramid.top_level).sum()) == min(budget, offered[0])
+    counts = {look.level: len(look.tokens) for look in descent.looks}
+    found = {level: int((tokens.levels == level).sum()) for level in counts}
+    assert found == allot(counts, budget)
 
 
 def test_kept_scores_stay_with_their_tokens():

@@ -74,13 +74,14 @@ def test_the_first_token_and_every_next_are_those_of_the_whole_table(blocks, n, 
     unit, broken = unit_rows(x), torch.rand(n) < 0.1
     distance = to_nearest(x).masked_fill(broken, -1)
     first = dispersion.most_isolated(unit, broken)
-    assert float(distance[first]) >= float(distance.max()) - 1e-6
+    # below 1e-6 all distances are zero, and float32 is off by a few 1e-7
+    assert float(distance[first]) >= float(distance.max()) - 2e-6
     order = dispersion.farthest_first(unit, broken, first, n)
     assert sorted(order.tolist()) == list(range(n))
     table = 1 - unit @ unit.T
     for step in range(1, n):
         gap = table[order[step:]][:, order[:step]].amin(dim=1).masked_fill(broken[order[step:]], -1)
-        assert float(gap[0]) >= float(gap.max()) - 1e-6
+        assert float(gap[0]) >= float(gap.max()) - 2e-6
 
 
 def test_of_equally_isolated_tokens_the_first_is_taken(blocks):

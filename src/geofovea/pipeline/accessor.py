@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class FoveaAccessor:
         model: str | Host = "embedded",
         budget: Budget | None = None,
         focus: str | None = None,
-        reduction: str = "top_score",
+        reduction: str = DEFAULT_REDUCTION,
         bands: tuple[int, ...] | None = None,
         boxes: Sequence[Box] = (),
         choices: Sequence[str] = (),

@@ -14,7 +14,7 @@ from geofovea.pipeline.models import EMBEDDED, load_host
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene, open_scene
 
@@ -31,7 +31,7 @@ def ask(
     model: str | Host = EMBEDDED,
     budget: Budget | None = None,
     focus: str | None = None,
-    reduction: str = "top_score",
+    reduction: str = DEFAULT_REDUCTION,
     descent: str = DEFAULT_DESCENT,
     route: str = "auto",
     stop: StopAt | None = None,

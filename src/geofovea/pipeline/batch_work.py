@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from geofovea import __version__
 from geofovea.errors import SceneError
 from geofovea.pipeline.work import Record, Worker
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
@@ -53,7 +53,7 @@ class AskSettings:
     model: str
     limits: Mapping[str, Any]
     focus: str = "attention"
-    reduction: str = "top_score"
+    reduction: str = DEFAULT_REDUCTION
     descent: str = DEFAULT_DESCENT
     route: str = "auto"
     flatness: float | None = None

@@ -27,6 +27,7 @@ from geofovea.pipeline.tile_pictures import (
     tokens_from_pixels,
 )
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
@@ -225,7 +226,7 @@ def check_for_pictures(host: Host, reduction: str, *, asks_on_the_way: bool) -> 
     """
     if not isinstance(host, TakesPictures):
         return
-    if reduction != "top_score":
+    if reduction != DEFAULT_REDUCTION:
         raise ModelError(
             f"{host.name} gets whole tiles as pictures, of which no token can be dropped by "
             f"{reduction!r}; leave out --reduction"

@@ -14,7 +14,7 @@ from typing import Any
 from geofovea.errors import QuestionError
 from geofovea.pipeline.models import EMBEDDED, load_host
 from geofovea.pipeline.session import SceneSession
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.scene import open_scene
 
 __all__ = ["Answerer", "make_answerer"]
@@ -33,7 +33,7 @@ def make_answerer(
     tokens: int | None = None,
     seconds: float | None = None,
     focus: str = "attention",
-    reduction: str = "top_score",
+    reduction: str = DEFAULT_REDUCTION,
     descent: str = DEFAULT_DESCENT,
 ) -> Answerer:
     """Load a model for a harness; numbers may come as text, as harnesses give them.

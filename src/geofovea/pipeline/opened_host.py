@@ -81,7 +81,7 @@ class OpenedHost(LvlmHost):
         if self._vision is None:
             raise ModelError(
                 f"{self.name} shows nothing of its encoder; choose a reduction that reads features "
-                "and scores only, such as top_score or divprune"
+                "and scores only, such as focus_spread or divprune"
             )
         with enough_memory("choose a reduction that reads features and scores only"):
             encoded = self._vision.encode_planned(pixels, plan)

@@ -220,13 +220,13 @@ def _check_stages(host: Host, chain: Chain) -> None:
         raise ModelError(
             f"{host.name} cannot drop tokens inside its decoder, as {chain.decoder.name!r} and the "
             f"others of {', '.join(DECODER_REDUCTION_NAMES)} do; choose a reduction on projected "
-            "tokens, such as top_score or divprune"
+            "tokens, such as focus_spread or divprune"
         )
     if chain.encoder is not None and "encoder_layer" not in can:
         raise ModelError(
             f"{host.name} cannot drop tokens inside its vision encoder, as the reductions "
-            f"{', '.join(ENCODER_LINKS)} do; choose one on projected tokens, such as top_score or "
-            "divprune"
+            f"{', '.join(ENCODER_LINKS)} do; choose one on projected tokens, such as "
+            "focus_spread or divprune"
         )
 
 
@@ -239,5 +239,5 @@ def _check_blind(chain: Chain, wanted: frozenset[str]) -> None:
         raise ModelError(
             f"{chain.projected_name} reads {', '.join(sorted(wanted & TILE_SIGNALS))} of an "
             f"encoder in which {chain.encoder.name} drops tokens; combine it with a reduction that "
-            "reads features and scores only, such as top_score, strided, divprune or m3"
+            "reads features and scores only, such as focus_spread, strided, divprune or m3"
         ) from error

@@ -8,7 +8,11 @@ import click
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.chain_text import ENCODER_LINKS, parse_chain
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import (
+    DECODER_REDUCTION_NAMES,
+    DEFAULT_REDUCTION,
+    REDUCTION_NAMES,
+)
 
 __all__ = ["checked_chain", "reduction_option"]
 
@@ -27,7 +31,7 @@ def reduction_option(command: Any) -> Any:
     option = click.option(
         "--reduction",
         callback=checked_chain,
-        default="top_score",
+        default=DEFAULT_REDUCTION,
         show_default=True,
         metavar="NAME[:SHARE][+...]",
         help=(

@@ -44,7 +44,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Descent, Encode, LevelLook
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.restriction import restrict
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
@@ -113,7 +113,7 @@ class SceneSession:
         *,
         budget: Budget | None = None,
         focus: str | None = None,
-        reduction: str = "top_score",
+        reduction: str = DEFAULT_REDUCTION,
         descent: str = DEFAULT_DESCENT,
         route: str = "auto",
         stop: StopAt | None = None,
@@ -296,9 +296,9 @@ class SceneSession:
                 f"descent='published' needs a published LRS-VQA model, and {self.host.name} is "
                 "none: name one with --model, or use descent='geometric'"
             )
-        if (focus, reduction) != ("rfm", "top_score"):
+        if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
             raise ModelError(
-                "descent='published' goes with focus='rfm' and the reduction 'top_score' only, got "
+                "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "
                 f"focus={focus!r} and reduction={reduction!r}"
             )
         found = answer_as_published(self.host, self.reader, question, budget, clock)

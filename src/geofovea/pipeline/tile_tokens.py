@@ -202,7 +202,7 @@ class TileTokens:
         if not isinstance(host, PlannedEncoder):
             raise ModelError(
                 f"{host.name} shows nothing of its encoder; choose a reduction that reads features "
-                "and scores only, such as top_score or divprune"
+                "and scores only, such as focus_spread or divprune"
             )
         return host.encode_planned(pixels, tiles, self._pyramid, by_host)
 

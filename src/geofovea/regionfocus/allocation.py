@@ -22,9 +22,12 @@ __all__ = ["allot", "even_shares", "keep_tokens", "reduce_look"]
 
 
 def allot(
-    counts_by_level: Mapping[int, int], tokens: int, overview: int, finest_share: float = 0.6
+    counts_by_level: Mapping[int, int],
+    tokens: int,
+    overview: int | None = None,
+    finest_share: float = 0.6,
 ) -> dict[int, int]:
-    """Share a token budget among levels: overview whole, then the finest, then the rest evenly.
+    """Share a token budget among levels: most to the finest, the rest evenly.
 
     What a level cannot use flows on to the others, so the budget is spent whenever there are
     tokens enough.
@@ -32,9 +35,11 @@ def allot(
     Args:
         counts_by_level: Tokens that each level offers.
         tokens: The budget.
-        overview: The level of the overview, served first; it alone may fill the budget.
-        finest_share: Least share of what remains after the overview that the finest of the other
-            levels gets, as far as it has tokens.
+        overview: A level to serve first; it alone may fill the budget. None serves the overview as
+            any other level. Measured: at a tenth of the tokens an overview that is kept whole
+            leaves too little of what the question is about.
+        finest_share: Least share of what remains that the finest of the other levels gets, as far
+            as it has tokens.
 
     Returns:
         Tokens per level, for every level of ``counts_by_level``.
@@ -91,7 +96,7 @@ def keep_tokens(
         ModelError: If the reduction requires what the tokens do not have.
     """
     counts = {look.level: len(look.tokens) for look in descent.looks}
-    shares = allot(counts, budget_tokens, overview=descent.looks[0].level)
+    shares = allot(counts, budget_tokens)
     kept, scores = [], []
     for look in descent.looks:
         parts = [look]

@@ -90,7 +90,7 @@ class ChainText:
 
     def __post_init__(self) -> None:
         if not self.links:
-            raise ModelError("a chain needs at least one reduction, got none; write top_score")
+            raise ModelError("a chain needs at least one reduction, got none; write focus_spread")
         for stage in _BY_STAGE:
             same = [link.name for link in self.links if link.stage == stage]
             if len(same) > 1:

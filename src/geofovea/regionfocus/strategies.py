@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "DECODER_REDUCTION_NAMES",
     "DEFAULT_DESCENT",
+    "DEFAULT_REDUCTION",
     "DESCENT_NAMES",
     "ENCODER_REDUCTION_NAMES",
     "FOCUS_NAMES",
@@ -33,6 +34,7 @@ ROUTE_NAMES = ("auto", "none", "one", "several")
 """How many places are looked at more closely; the words of the question decide on ``auto``."""
 
 REDUCTION_NAMES = (
+    "focus_spread",
     "top_score",
     "strided",
     "random",
@@ -63,6 +65,8 @@ REDUCTION_NAMES = (
     "pooled",
 )
 """Ways of choosing which tokens reach the decoder."""
+
+DEFAULT_REDUCTION = "focus_spread"
 
 ENCODER_REDUCTION_NAMES = (
     "tome",

@@ -14,7 +14,7 @@ from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduct
 from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.reductions.selector import Reduction
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION, REDUCTION_NAMES
 
 __all__ = ["ALWAYS_KNOWN", "ENCODER_SHARE", "Chain", "fields_wanted", "make_chain"]
 
@@ -68,7 +68,7 @@ def make_chain(text: str) -> Chain:
     """
     words = parse_chain(text)
     first, middle, last = (words.at(s) for s in ("encoder_layer", "projected", "decoder_layer"))
-    name = middle.name if middle else "top_score"
+    name = middle.name if middle else DEFAULT_REDUCTION
     encoder_share = ENCODER_SHARE if first is None or first.share is None else first.share
     return Chain(
         text,

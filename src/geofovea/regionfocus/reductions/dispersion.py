@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.similarity import row_blocks, without_noise
+from geofovea.regionfocus.reductions.similarity import NOISE, row_blocks, without_noise
 
 __all__ = ["farthest_first", "most_isolated"]
 
@@ -47,7 +47,7 @@ def most_isolated(unit: Tensor, broken: Tensor) -> int:
     order = torch.argsort(-bound, stable=True)
     best, place = -torch.inf, n
     at_once = next(row_blocks(_AT_ONCE, n)).stop
-    for candidates in order.split(at_once):
+    for candidates in torch.split(order, at_once):
         hope = bound[candidates]
         some = candidates[(hope > best) | ((hope == best) & (candidates < place))]
         if not len(some):
@@ -62,7 +62,9 @@ def most_isolated(unit: Tensor, broken: Tensor) -> int:
     return place
 
 
-def farthest_first(unit: Tensor, broken: Tensor, start: int, k: int) -> Tensor:
+def farthest_first(
+    unit: Tensor, broken: Tensor, start: int, k: int, weights: Tensor | None = None
+) -> Tensor:
     """Farthest-first order from a given token; equal distances go in order of index.
 
     O(k n d) time in products of matrices, O(n) memory.
@@ -72,6 +74,7 @@ def farthest_first(unit: Tensor, broken: Tensor, start: int, k: int) -> Tensor:
         broken: bool ``(n,)``, tokens that come last.
         start: The first token.
         k: From 1 to n.
+        weights: ``(n,)`` above 0, factors of the distances; equal tokens then go in order of weight.
 
     Returns:
         int64 ``(k,)`` on the device of the features.
@@ -87,7 +90,7 @@ def farthest_first(unit: Tensor, broken: Tensor, start: int, k: int) -> Tensor:
             pick = start
         else:
             if waiting == _WAITING or step == 1:
-                _bring_down(gap, unit, order[step - waiting : step])
+                _bring_down(gap, unit, order[step - waiting : step], weights)
                 waiting = 0
             is_known.fill_(waiting == 0)
             likely = _LIKELY
@@ -95,7 +98,7 @@ def farthest_first(unit: Tensor, broken: Tensor, start: int, k: int) -> Tensor:
                 some = gap.topk(min(likely, n)).indices
                 some[-1] = pick
                 picks = unit[order[step - waiting : step]]
-                gap[some] = torch.minimum(gap[some], _gaps(unit[some], picks))
+                gap[some] = torch.minimum(gap[some], _gaps(unit, some, picks, weights))
                 is_known[some] = True
                 likely *= 4
         order[step] = pick
@@ -104,15 +107,17 @@ def farthest_first(unit: Tensor, broken: Tensor, start: int, k: int) -> Tensor:
     return order
 
 
-def _bring_down(gap: Tensor, unit: Tensor, picks: Tensor) -> None:
+def _bring_down(gap: Tensor, unit: Tensor, picks: Tensor, weights: Tensor | None) -> None:
     """Bring all gaps up to date with some picks, in place."""
     for block in row_blocks(len(unit), len(picks)):
-        gap[block] = torch.minimum(gap[block], _gaps(unit[block], unit[picks]))
+        gap[block] = torch.minimum(gap[block], _gaps(unit, block, unit[picks], weights))
 
 
-def _gaps(rows: Tensor, picks: Tensor) -> Tensor:
-    """Distance of each row ``(m, d)`` to the nearest of some picks ``(p, d)``."""
-    return without_noise(1 - (rows @ picks.T).amax(dim=1))
+def _gaps(unit: Tensor, rows: Tensor | slice, picks: Tensor, weights: Tensor | None) -> Tensor:
+    """Weighted distance of some rows of ``unit`` to the nearest of some picks ``(p, d)``."""
+    gaps = without_noise(1 - (unit[rows] @ picks.T).amax(dim=1))
+    # the noise keeps the weights of equal tokens apart
+    return gaps if weights is None else weights[rows] * (gaps + NOISE)
 
 
 def _table(unit: Tensor, some: Tensor, others: Tensor) -> Tensor:

@@ -277,4 +277,4 @@ def _by_unit(units: Tensor) -> list[tuple[int, Tensor]]:
     """Each unit of ``(n,)`` with its members, int64, ascending."""
     order = torch.argsort(units, stable=True)
     numbers, counts = torch.unique_consecutive(units[order], return_counts=True)
-    return list(zip(numbers.tolist(), order.split(counts.tolist()), strict=True))
+    return list(zip(numbers.tolist(), torch.split(order, counts.tolist()), strict=True))

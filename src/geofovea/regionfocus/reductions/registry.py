@@ -12,6 +12,7 @@ from geofovea.regionfocus.strategies import REDUCTION_NAMES
 __all__ = ["make_reduction"]
 
 _HOMES = {
+    "focus_spread": "focus_spread:FocusSpread",
     "top_score": "top_score:TopScore",
     "strided": "strided:Strided",
     "random": "random_keep:RandomKeep",
