@@ -74,7 +74,7 @@ def farthest_first(
         broken: bool ``(n,)``, tokens that come last.
         start: The first token.
         k: From 1 to n.
-        weights: ``(n,)`` above 0, factors of the distances; equal tokens then go in order of weight.
+        weights: ``(n,)`` above 0, factors of the distances; equal tokens go in order of weight.
 
     Returns:
         int64 ``(k,)`` on the device of the features.
