@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from pipeline_toys import QUESTION, texture
 
 from geofovea.pipeline.cli import main
-from geofovea.tiling import level_files, open_scene, prepare
+from geofovea.tiling import findings, level_files, open_scene, plan_radiometry, prepare
 
 
 @pytest.fixture
@@ -34,10 +34,12 @@ def test_an_empty_cache_is_listed_and_cleared(run, tmp_path):
     shown = run("cache", "list").stdout
     assert shown == (
         f"0 scene(s), 0.0 MB of at most 32 GB in {tmp_path / 'cache'}\n"
+        "0 finding(s) of contrast and borders, 0.0 MB\n"
         "0 encoded tile(s), 0.0 MB of at most 8 GB\n"
     )
     row = json.loads(run("cache", "clear", "--json").stdout)
-    assert row == {"folder": str(tmp_path / "cache"), "scenes": 0, "tiles": 0, "bytes": 0}
+    removed = {"scenes": 0, "findings": 0, "tiles": 0, "bytes": 0}
+    assert row == {"folder": str(tmp_path / "cache"), **removed}
 
 
 def test_what_was_built_is_listed_and_cleared(run, striped, monkeypatch):
@@ -55,6 +57,23 @@ def test_what_was_built_is_listed_and_cleared(run, striped, monkeypatch):
     assert "1 scene(s)" in shown
     assert json.loads(run("cache", "clear", "--json").stdout)["scenes"] == 1
     assert json.loads(run("cache", "list", "--json").stdout)["scenes"] == []
+
+
+def test_what_was_found_is_listed_and_cleared(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(findings, "_CHEAP_PIXELS", 1000)
+    shape = {"width": 600, "height": 500, "count": 1, "dtype": "uint16"}
+    path = tmp_path / "deep.tif"
+    with rasterio.open(path, "w", "GTiff", **shape) as dataset:
+        dataset.write(texture(500, 600)[:1].astype("uint16"))
+    plan_radiometry(open_scene(path))
+    listed = json.loads(run("cache", "list", "--json").stdout)
+    assert (listed["findings"], listed["scenes"]) == (1, [])
+    assert "1 finding(s) of contrast and borders" in run("cache", "list").stdout
+    cleared = json.loads(run("cache", "clear", "--json").stdout)
+    assert (cleared["findings"], cleared["bytes"]) == (1, listed["findings_bytes"])
+    assert json.loads(run("cache", "list", "--json").stdout)["findings"] == 0
+    plan_radiometry(open_scene(path))
+    assert "1 finding(s) and 0 encoded" in run("cache", "clear").stdout
 
 
 def test_inspect_tells_what_a_question_will_build_and_builds_nothing(run, striped, tmp_path):

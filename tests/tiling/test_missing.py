@@ -129,6 +129,23 @@ def test_auto_finds_nothing_where_there_is_nothing_and_says_so(make_tiled, textu
     assert all(pixels.valid.all() for pixels in tiles.values())
 
 
+@pytest.mark.parametrize("edge", [0, 3 + 4j])
+def test_auto_takes_a_border_of_radar_without_power_and_no_other(make_tiled, edge):
+    rng = np.random.default_rng(0)
+    image = rng.normal(50, 20, (1, 256, 256)) + 1j * rng.normal(50, 20, (1, 256, 256))
+    image[0, ~collar(256, 37)] = edge
+    reader, tiles = read_all(
+        make_tiled(image.astype("complex64"), photometric="minisblack"), nodata="auto"
+    )
+    known = collar(256, 37) if edge == 0 else np.ones((256, 256), bool)
+    assert reader.scene.missing.values == ((0.0,) if edge == 0 else ())
+    for tile, pixels in tiles.items():
+        if tile.level == 0:
+            box = reader.pyramid.box_scene(tile)
+            truth = known[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+            assert (pixels.valid == truth).all()
+
+
 def test_auto_is_off_by_default(make_tiled):
     reader, tiles = read_all(make_tiled(lake_and_collar((0, 0, 0))))
     assert reader.radiometry.warnings == ()

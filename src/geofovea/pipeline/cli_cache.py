@@ -1,4 +1,4 @@
-"""``geofovea cache``: level files of scenes without overviews, and encoded tiles."""
+"""``geofovea cache``: level files of scenes without overviews, findings, and encoded tiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @click.group()
 def cache() -> None:
-    """List or clear level files of scenes without overviews, and encoded tiles."""
+    """List or clear what is kept of scenes: level files, findings and encoded tiles."""
 
 
 @cache.command("list")
@@ -25,15 +25,18 @@ def list_command(as_json: bool) -> None:
     from geofovea.pipeline.token_folder import list_tokens, tokens_limit_bytes
     from geofovea.tiling.cache_folder import cache_folder, cache_limit_bytes
     from geofovea.tiling.cache_upkeep import list_cache
+    from geofovea.tiling.findings import count_findings
 
     entries, limit = list_cache(), cache_limit_bytes()
     kept, tokens_limit = list_tokens(), tokens_limit_bytes()
+    findings, findings_bytes = count_findings()
     tokens_total = sum(entry.bytes for entry in kept)
     total = sum(entry.bytes for entry in entries)
     if as_json:
         shown = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
         sizes = {"bytes": total, "limit_bytes": limit}
         sizes |= {"tokens_bytes": tokens_total, "tokens_limit_bytes": tokens_limit}
+        sizes |= {"findings": findings, "findings_bytes": findings_bytes}
         tokens = [asdict(entry) for entry in kept]
         told = {"folder": str(cache_folder()), **sizes, "scenes": shown, "tokens": tokens}
         click.echo(json.dumps(told))
@@ -58,6 +61,7 @@ def list_command(as_json: bool) -> None:
         f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in "
         f"{cache_folder()}"
     )
+    click.echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
     if kept:
         from geofovea.pipeline.tables import print_table
 
@@ -83,15 +87,17 @@ def clear_command(as_json: bool) -> None:
     from geofovea.pipeline.token_folder import clear_tokens
     from geofovea.tiling.cache_folder import cache_folder
     from geofovea.tiling.cache_upkeep import clear_cache
+    from geofovea.tiling.findings import clear_findings
 
     scenes, level_bytes = clear_cache()
+    findings, finding_bytes = clear_findings()
     tiles, token_bytes = clear_tokens()
-    size = level_bytes + token_bytes
+    size = level_bytes + finding_bytes + token_bytes
     if as_json:
-        removed = {"scenes": scenes, "tiles": tiles, "bytes": size}
+        removed = {"scenes": scenes, "findings": findings, "tiles": tiles, "bytes": size}
         click.echo(json.dumps({"folder": str(cache_folder()), **removed}))
     else:
         click.echo(
-            f"removed {scenes} scene(s) and {tiles} encoded tile(s), {size / 1e6:.1f} MB from "
-            f"{cache_folder()}"
+            f"removed {scenes} scene(s), {findings} finding(s) and {tiles} encoded tile(s), "
+            f"{size / 1e6:.1f} MB from {cache_folder()}"
         )

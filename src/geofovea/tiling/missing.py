@@ -7,6 +7,7 @@ recognised among stored pixels only, before anything is averaged.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from rasterio.enums import Resampling
 from rasterio.features import rasterize, shapes
 
 from geofovea.errors import SceneError
+from geofovea.tiling.findings import found_once
 from geofovea.tiling.handles import open_handle
 from geofovea.tiling.source import Source
 
@@ -67,6 +69,30 @@ class Missing:
     def key(self) -> str:
         """Distinguishes caches of one file under different declarations."""
         return f"{self.values}|{self.tolerance}|{self.outline.hex() if self.outline else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists, strings and numbers, NaN among them."""
+        plain = {
+            name: list(getattr(self, name)) for name in ("values", "outline_shape", "warnings")
+        }
+        return plain | {
+            "tolerance": self.tolerance,
+            "all_bands": self.all_bands,
+            "outline": self.outline.hex(),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Missing:
+        """The same again from what ``to_json`` gave."""
+        rows, cols = plain["outline_shape"]
+        return cls(
+            values=tuple(plain["values"]),
+            tolerance=plain["tolerance"],
+            all_bands=plain["all_bands"],
+            outline=bytes.fromhex(plain["outline"]),
+            outline_shape=(rows, cols),
+            warnings=tuple(plain["warnings"]),
+        )
 
     def valid(
         self,
@@ -134,7 +160,7 @@ def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Mis
         dataset: The same, open.
         nodata: A number (NaN is possible), or ``"auto"``: the constant colour, if there is one,
             that is connected to the border. That reads a coarse picture of the scene, and without
-            overviews, for that, the whole file once.
+            overviews, for that, the whole file once; what it finds is kept for the next opening.
 
     Raises:
         SceneError: If it is neither.
@@ -150,7 +176,9 @@ def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Mis
         values = (number,) * dataset.count
         whole = not is_missing_part(number, dataset.dtypes[0])
         return Missing(values, all_bands=whole, warnings=_overview_warning(dataset))
-    return _find_border(source, dataset)
+    pixels = dataset.width * dataset.height
+    found = found_once(source, pixels, "border", lambda: _find_border(source, dataset).to_json())
+    return Missing.from_json(found)
 
 
 def _overview_warning(dataset: Any) -> tuple[str, ...]:
@@ -165,6 +193,9 @@ def _overview_warning(dataset: Any) -> tuple[str, ...]:
 def _find_border(source: Source, dataset: Any) -> Missing:
     bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
     picture = _coarse_picture(source, dataset, bands)
+    is_complex = np.iscomplexobj(picture)
+    if is_complex:
+        picture = np.abs(picture)
     ring = np.concatenate(
         [picture[:, 0], picture[:, -1], picture[:, :, 0], picture[:, :, -1]], axis=1
     )
@@ -174,7 +205,8 @@ def _find_border(source: Source, dataset: Any) -> Missing:
     is_lossy = any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
     tolerance = _LOSSY_TOLERANCE if is_lossy else 0.0
     matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
-    if share < _LEAST_OUTLINE or not np.isfinite(color).all():
+    # of radar only what has no power is missing: a magnitude says nothing of the phase
+    if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
         return Missing(
             (), warnings=("nodata='auto' found no constant colour at the border of the scene",)
         )

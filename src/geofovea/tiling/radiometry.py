@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import SceneError
 from geofovea.tiling.bands import BandChoice, choose_bands
+from geofovea.tiling.findings import found_once
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.validity import read_band_masks, read_valid
@@ -182,7 +183,7 @@ def plan_radiometry(
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
 ) -> Radiometry:
-    """Choose bands and measure the stretch of a scene; reads a bounded, fixed sample.
+    """Choose bands and measure the stretch of a scene; reads a bounded, fixed sample, once.
 
     Args:
         scene: What to show.
@@ -202,10 +203,21 @@ def plan_radiometry(
         return planned
     chosen, warnings = choice.bands, _warnings(scene, choice)
     with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source)
-        is_complex = _is_complex(handle, chosen)
-        stretch, found = _measure_stretch(scene, chosen, is_complex, handle)
-    if not found:
+        is_complex = _is_complex(open_handle(scene.source, for_pixels=False), chosen)
+    measured = found_once(
+        scene.source,
+        scene.width * scene.height,
+        "stretch",
+        lambda: _measure_stretch(scene, chosen, is_complex),
+        {
+            "bands": chosen,
+            "mask": scene.mask_kind,
+            "nodata": repr(scene.nodata),
+            "missing": "" if scene.missing is None else scene.missing.key,
+        },
+    )
+    stretch = tuple((low, high) for low, high in measured["stretch"])
+    if not measured["has_valid_pixels"]:
         warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
     return Radiometry(
         chosen,
@@ -317,30 +329,32 @@ def to_decibels(power: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.asarray(10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny)))
 
 
-def _measure_stretch(
-    scene: Scene, bands: tuple[int, ...], is_complex: bool, handle: Any
-) -> tuple[tuple[tuple[float, float], ...], bool]:
+def _measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> dict[str, Any]:
+    """``stretch``: ``(low, high)`` of each band; ``has_valid_pixels``: whether any counted."""
     probe = Radiometry(bands, is_complex=is_complex)
     samples: list[list[NDArray[np.float64]]] = [[] for _ in bands]
-    for window in _sample_windows(scene):
-        array = handle.read(list(bands), window=window)
-        masks = read_band_masks(handle, scene, bands, window=window)
-        valid = read_valid(handle, scene, bands, window=window)
-        whole = np.ones(array.shape[1:], bool) if valid is None else valid
-        values, whole = probe.expand(array, whole)
-        if is_complex:
-            values = to_decibels(values)
-        for i, sample in enumerate(samples):
-            # a number that is missing in this band alone would pull its stretch
-            known = whole if masks is None else whole & masks[i]
-            sample.append(values[i][known].astype(np.float64))
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source)
+        for window in _sample_windows(scene):
+            array = handle.read(list(bands), window=window)
+            masks = read_band_masks(handle, scene, bands, window=window)
+            valid = read_valid(handle, scene, bands, window=window)
+            whole = np.ones(array.shape[1:], bool) if valid is None else valid
+            values, whole = probe.expand(array, whole)
+            if is_complex:
+                values = to_decibels(values)
+            for i, sample in enumerate(samples):
+                # a number that is missing in this band alone would pull its stretch
+                known = whole if masks is None else whole & masks[i]
+                sample.append(values[i][known].astype(np.float64))
     known_values = [np.concatenate(sample) for sample in samples]
-    if not any(len(values) for values in known_values):
-        return ((0.0, 1.0),) * len(bands), False
-    return tuple(
-        _widened(*np.percentile(values, _PERCENTILES)) if len(values) else (0.0, 1.0)
-        for values in known_values
-    ), True
+    return {
+        "stretch": [
+            _widened(*np.percentile(values, _PERCENTILES)) if len(values) else (0.0, 1.0)
+            for values in known_values
+        ],
+        "has_valid_pixels": any(len(values) for values in known_values),
+    }
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
