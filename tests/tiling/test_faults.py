@@ -3,6 +3,8 @@
 import logging
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import GeoFoveaError, SceneReadError
-from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
+from geofovea.tiling import (
+    Tile,
+    TileReader,
+    handles,
+    open_scene,
+    plan_radiometry,
+    prepare,
+    vips_worker,
+)
 from geofovea.tiling.faults import is_damage
 from geofovea.tiling.handles import gdal_settings, open_handle
 
@@ -190,6 +200,35 @@ def test_a_png_is_checked_before_its_pixels_are_used_and_not_to_open_it(
         with pytest.raises(SceneReadError, match=r"checksum|CRC"):
             reader.read(reader.pyramid.overview)
     assert not list(cache_folder.glob("*/level_*.tif"))
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_libvips_finds_a_wrong_checksum_of_any_pixels_while_it_copies(
+    make_raster, texture, small_counts_as_large, monkeypatch, which
+):
+    path = make_raster(texture(300, 300), "scene.png", driver="PNG")
+    chunks = png_chunks(path.read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(handles, "damage_in_png", lambda _: pytest.fail("a second pass"))
+        assert prepare(open_scene(path)).is_current
+    pixels = [number for number, chunk in enumerate(chunks) if chunk[:4] == b"IDAT"]
+    parts = [png_of([chunk])[8:] for chunk in chunks]
+    number = pixels[which]
+    parts[number] = png_of([chunks[number]], wrong=(b"IDAT",))[8:]
+    path.write_bytes(png_of([]) + b"".join(parts))
+    with pytest.raises(SceneReadError, match="checksum"):
+        prepare(open_scene(path))
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"), [("warning", 0), ("truncated", vips_worker.VIPS_SKIPS_CHECKSUMS)]
+)
+def test_a_libvips_that_skips_checksums_says_so(make_raster, texture, tmp_path, fail_on, code):
+    path = make_raster(texture(60, 60), "scene.png", driver="PNG")
+    command = [sys.executable, "-m", vips_worker.__name__, str(path), str(tmp_path / "copy.tif")]
+    done = subprocess.run([*command, fail_on, "256", "copy"], check=False)
+    assert done.returncode == code
+    assert (tmp_path / "copy.tif").exists()
 
 
 def test_a_png_that_lost_a_chunk_of_pixels_is_a_read_error(make_raster, texture):

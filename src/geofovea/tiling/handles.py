@@ -34,6 +34,7 @@ __all__ = [
     "check_current",
     "close_handles",
     "gdal_settings",
+    "note_whole",
     "open_dataset",
     "open_handle",
     "read_errors",
@@ -242,6 +243,11 @@ def check_checksums(source: Source) -> None:
                 damage = damage_in_png(far_file)
     if damage:
         raise _read_error(source, damage)
+    _whole.add(source.identity)
+
+
+def note_whole(source: Source) -> None:
+    """Take a PNG for whole in this process, because something else has checked it."""
     _whole.add(source.identity)
 
 

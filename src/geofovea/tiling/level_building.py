@@ -74,9 +74,9 @@ def build_level_files(
         OutputError: If a file cannot be written.
     """
     work = _Work(scene, files, watch)
-    check_checksums(scene.source)
     with gdal_settings():
         built = _copied_by_vips(scene, files, folder, work)
+        check_checksums(scene.source)
         previous, level = scene.source, "NONE"
         if files.base_overview is not None:
             level = f"{files.base_overview}only"

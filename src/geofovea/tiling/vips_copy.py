@@ -27,7 +27,12 @@ from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
 from geofovea.tiling import vips_worker
-from geofovea.tiling.handles import open_dataset, read_errors
+from geofovea.tiling.handles import (
+    check_checksums,
+    note_whole,
+    open_dataset,
+    read_errors,
+)
 from geofovea.tiling.level_files import BLOCK_SIDE
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source
@@ -55,9 +60,13 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
         another way. What overviews it has beyond them is of no use.
 
     Raises:
-        SceneReadError: If libvips finds a PNG or JPEG damaged, which GDAL would not tell.
+        SceneReadError: If a PNG or JPEG is damaged, which GDAL would not tell.
     """
     code, reason = _run(scene, path, "warning", watch)
+    if code == 0 and scene.driver == "PNG":
+        # libvips looked at the checksums while it decoded, which saves a pass over the file
+        note_whole(scene.source)
+    check_checksums(scene.source)
     if code == vips_worker.VIPS_FAILED and scene.driver in ("PNG", "JPEG"):
         # a warning may be about a colour profile; missing pixels are found without them
         code, reason = _run(scene, path, "truncated", watch)
@@ -66,7 +75,8 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
                 f"{scene.path!r} could not be read: {reason}; copy or download it again if it is "
                 "damaged"
             )
-    if code == 0 and _is_same(scene, path):
+    is_copied = code in (0, vips_worker.VIPS_SKIPS_CHECKSUMS)
+    if is_copied and _is_same(scene, path):
         return 1 + _same_averages(path, _exact_halvings(scene))
     _log.info("libvips did not copy %s (%s); rasterio will", scene.path, reason or "it differs")
     path.unlink(missing_ok=True)
