@@ -35,6 +35,7 @@ __all__ = [
     "close_handles",
     "gdal_settings",
     "note_whole",
+    "open_bytes",
     "open_dataset",
     "open_handle",
     "read_errors",
@@ -220,6 +221,15 @@ def open_dataset(source: Source, **options: object) -> Any:
         return rasterio.open(source.path, driver=source.driver, **options)
 
 
+def open_bytes(source: Source) -> Any:
+    """Open a file as bytes, near or far; the caller closes it."""
+    if source.remote is None:
+        return open(source.path, "rb")  # noqa: PTH123  (a path as text, and the caller's)
+    from geofovea.tiling.range_file import NAME, RangeFiles
+
+    return RangeFiles(source.remote).open(NAME)
+
+
 # which files were found whole; a set of short texts, so it may grow
 _whole: set[str] = set()
 
@@ -232,15 +242,8 @@ def check_checksums(source: Source) -> None:
     """
     if source.driver != "PNG" or source.identity in _whole:
         return
-    with read_errors(source):
-        if source.remote is None:
-            with open(source.path, "rb") as file:  # noqa: PTH123  (a path as text)
-                damage = damage_in_png(file)
-        else:
-            from geofovea.tiling.range_file import NAME, RangeFiles
-
-            with RangeFiles(source.remote).open(NAME) as far_file:
-                damage = damage_in_png(far_file)
+    with read_errors(source), open_bytes(source) as file:
+        damage = damage_in_png(file)
     if damage:
         raise _read_error(source, damage)
     _whole.add(source.identity)

@@ -13,7 +13,14 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
 from geofovea.tiling.georeference import Georeference, GeorefKind
-from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.handles import (
+    gdal_settings,
+    open_bytes,
+    open_dataset,
+    open_handle,
+    read_errors,
+)
+from geofovea.tiling.jpeg2000 import check_tiles
 from geofovea.tiling.level_files import LevelFiles, level_files_of
 from geofovea.tiling.limits import check_sequential
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
@@ -215,6 +222,9 @@ def open_scene(
                 "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
             )
         check_sequential(source.path, source.driver, dataset.width, dataset.height)
+        if source.driver == "JP2OpenJPEG":
+            with open_bytes(source) as file:
+                check_tiles(source.path, file, source.size_bytes)
         block_shape = _checked_block(dataset, source)
         overviews, sizes, blocks = [], [], []
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
