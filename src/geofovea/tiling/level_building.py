@@ -36,7 +36,8 @@ __all__ = ["BuiltLevel", "Watch", "build_level_files", "file_source"]
 Watch = Callable[[float], None]
 """Takes the share that is done, in [0, 1]; may raise to end the build."""
 
-_STRIP_BYTES = 48 * 2**20
+# more is slower: GDAL averages what it has just decoded while it is in the processor's cache
+_STRIP_BYTES = 16 * 2**20
 _THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -81,6 +82,8 @@ def build_level_files(
         if files.base_overview is not None:
             level = f"{files.base_overview}only"
         if built:
+            # beside a copy that is not compressed, to compress a third of it more is no gain
+            work.is_compressed = False
             previous = file_source(folder / built[-1].name)
             level = "NONE" if built[-1].overview is None else f"{built[-1].overview}only"
         for image in files.images[len(built) :]:
@@ -114,6 +117,7 @@ class _Work:
     def __init__(self, scene: Scene, files: LevelFiles, watch: Watch) -> None:
         self.scene = scene
         self.files = files
+        self.is_compressed = True
         self._watch = watch
         self._done = 0
         self._total = sum(self.pixels_before(image) for image in files.images)
@@ -160,7 +164,7 @@ def _write_level(
     scene, files = work.scene, work.files
     must_expand = is_first and files.is_expanded
     with _output_errors(path):
-        target = rasterio.open(path, "w", **_profile(scene, files, image))
+        target = rasterio.open(path, "w", **_profile(work, image))
     with target:
         _mark_alpha(scene, files, target)
         if image.level == 0:
@@ -185,7 +189,8 @@ def _write_level(
     _check_complete(path)
 
 
-def _profile(scene: Scene, files: LevelFiles, image: LevelImage) -> dict[str, Any]:
+def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
+    scene, files = work.scene, work.files
     nodata: float | None = scene.nodata if scene.mask_kind == "nodata" else None
     if files.is_expanded:
         nodata = None if files.dtype == "uint8" else np.nan
@@ -205,12 +210,11 @@ def _profile(scene: Scene, files: LevelFiles, image: LevelImage) -> dict[str, An
         "interleave": "pixel" if files.count <= 4 else "band",
         "photometric": "minisblack",
         "alpha": "no",
-        # three times as fast as DEFLATE to write and to read, and no larger
-        "compress": "zstd",
-        "zstd_level": 1,
-        "num_threads": _THREADS,
         "bigtiff": "if_safer",
     }
+    if work.is_compressed:
+        # three times as fast as DEFLATE to write and to read, and no larger
+        profile |= {"compress": "zstd", "zstd_level": 1, "num_threads": _THREADS}
     if scene.transform is not None:
         # only to be a file like others: the scene, not its level files, says where things are
         a, b, c, d, e, f = scene.transform
