@@ -17,8 +17,8 @@ Times are wall clock; ``cpu`` columns are seconds of CPU, children included, and
 of tiles, because they stay the same on a machine that does other things too.
 Peaks are resident memory beyond the imports, those of child processes added. ``difference`` is the
 mean absolute difference of the tiles from raw rasterio's, in grey values: 0 or little shows that
-all read the same places. Files are kept in ``--folder``; a side of 32768 needs 16 GB there.
-Needs a Unix. Nothing is asserted.
+all read the same places; sixteen bits have none, because what is shown of them is stretched. Files
+are kept in ``--folder``; a side of 32768 needs 16 GB there. Needs a Unix. Nothing is asserted.
 
     python benchmarks/raster_io.py --side 4096 --folder /tmp/raster-io --json io.json
 """
@@ -45,12 +45,13 @@ TILES_PER_SCALE = 50
 BAND_COUNT = 3
 CACHE_BYTES = 128 * 2**20
 SEED = 11
-KINDS = ("cog", "tiled", "striped", "striped_deflate", "png")
+USUAL_KINDS = ("cog", "tiled", "striped", "striped_deflate", "png")
+KINDS = (*USUAL_KINDS, "striped16", "png16", "jp2")
 READERS = (
     *("geofovea", "geofovea again", "rasterio", "rio-tiler"),
     *("pyvips", "pyvips pyramid", "Pillow"),
 )
-SUFFIX = {"png": ".png"}
+SUFFIX = {"png": ".png", "png16": ".png", "jp2": ".jp2"}
 
 Read = Callable[[int, int, int], Any]
 """``read(scale, x_scene, y_scene)``: a tile ``(TILE, TILE, 3)`` from that corner."""
@@ -74,26 +75,33 @@ PROFILES: dict[str, dict[str, Any]] = {
     "tiled": {"tiled": True, "blockxsize": 512, "blockysize": 512},
     "striped": {},
     "striped_deflate": {"compress": "deflate", "zlevel": 1},
+    "striped16": {"dtype": "uint16"},
 }
 PROFILES["tiled"] |= PROFILES["striped_deflate"]
+COPIED_FROM = {"cog": "tiled", "png": "tiled", "jp2": "tiled", "png16": "striped16"}
 
 
 def make_scene(path: Path, kind: str, side: int) -> None:
-    """Write one layout of the picture; those of no ``PROFILES`` are copies of ``tiled``."""
+    """Write one layout of the picture, or copy it from another."""
     if kind in PROFILES:
         write_picture(path, side, PROFILES[kind])
         return
-    tiled = path.with_name(f"tiled_{side}.tif")
-    if kind == "cog":
+    original = path.with_name(f"{COPIED_FROM[kind]}_{side}.tif")
+    if kind == "jp2":
+        import rasterio.shutil
+
+        options = {"blockxsize": 1024, "blockysize": 1024, "quality": 25}
+        rasterio.shutil.copy(original, path, driver="JP2OpenJPEG", **options)
+    elif kind == "cog":
         import rasterio.shutil
 
         options = {"compress": "deflate", "level": 1, "blocksize": 512, "bigtiff": "yes"}
         options |= {"overview_resampling": "average", "num_threads": "all_cpus"}
-        rasterio.shutil.copy(tiled, path, driver="COG", **options)
+        rasterio.shutil.copy(original, path, driver="COG", **options)
     else:
         import pyvips
 
-        image = pyvips.Image.new_from_file(str(tiled))
+        image = pyvips.Image.new_from_file(str(original))
         image.pngsave(str(path), compression=1)
 
 
@@ -111,18 +119,19 @@ def write_picture(path: Path, side: int, layout: dict[str, Any]) -> None:
         coarse = rng.normal(0, 6 * step**0.3, (BAND_COUNT, block // step, block // step))
         texture += np.kron(coarse, np.ones((1, step, step))).astype(np.float32)
     profile = {"width": side, "height": side, "count": BAND_COUNT, "dtype": "uint8"}
-    profile |= {"photometric": "rgb", "interleave": "pixel", "bigtiff": "yes"}
+    profile |= {"photometric": "rgb", "interleave": "pixel", "bigtiff": "yes"} | layout
     profile |= {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)}
-    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile, **layout) as dataset:
+    gain = 16 if profile["dtype"] == "uint16" else 1
+    with rasterio.open(path, "w", "GTiff", num_threads="all_cpus", **profile) as dataset:
         for y in range(0, side, block // 4):
             height = min(block // 4, side - y)
-            rows = np.empty((BAND_COUNT, height, side), np.uint8)
+            rows = np.empty((BAND_COUNT, height, side), profile["dtype"])
             for x in range(0, side, block):
                 width = min(block, side - x)
                 shade = 128 + 50 * np.sin(x / 9000 + y / 7000)
                 first = y % block
                 pixels = texture[:, first : first + height, :width] + shade
-                rows[:, :, x : x + width] = np.clip(pixels, 0, 255)
+                rows[:, :, x : x + width] = np.clip(pixels, 0, 255) * gain
             dataset.write(rows, window=Window(0, y, side, height))
 
 
@@ -309,7 +318,9 @@ def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str
         means[str(scale)] = [
             tile[::16, ::16, :BAND_COUNT].astype(int).ravel().tolist() for tile in done[:5]
         ]
-    return numbers | {"peak_mib": peak_mib() - imported, "imports_mib": imported, "shown": means}
+    if not Path(path).name.startswith(("striped16", "png16")):
+        numbers["shown"] = means
+    return numbers | {"peak_mib": peak_mib() - imported, "imports_mib": imported}
 
 
 def cpu_seconds() -> float:
@@ -414,7 +425,11 @@ def main() -> None:
     """Measure, print the table, and write the numbers where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--side", type=int, default=32768, help="pixels (default %(default)s)")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="layouts (default %(default)s)")
+    parser.add_argument(
+        "--kinds",
+        default=",".join(USUAL_KINDS),
+        help=f"layouts of {', '.join(KINDS)} (default %(default)s)",
+    )
     parser.add_argument("--readers", default=",".join(READERS), help="default %(default)s")
     parser.add_argument(
         "--folder",
@@ -440,12 +455,13 @@ def main() -> None:
         parser.error(f"choose kinds of {KINDS} and readers of {READERS}, rasterio among them")
     options.folder.mkdir(parents=True, exist_ok=True)
     kinds = options.kinds.split(",")
-    copies = [kind for kind in kinds if kind not in PROFILES]
-    tiled = options.folder / f"tiled_{options.side}.tif"
-    files = [options.folder / f"{k}_{options.side}{SUFFIX.get(k, '.tif')}" for k in copies]
-    if not tiled.exists() and not all(path.exists() for path in files):
-        print(f"writing {tiled}", file=sys.stderr)
-        run_child(["make", str(tiled), "tiled", str(options.side)], options.folder, 7200)
+    for kind in kinds:
+        copy = options.folder / f"{kind}_{options.side}{SUFFIX.get(kind, '.tif')}"
+        original = options.folder / f"{COPIED_FROM.get(kind, kind)}_{options.side}.tif"
+        if kind in COPIED_FROM and not copy.exists() and not original.exists():
+            print(f"writing {original}", file=sys.stderr)
+            arguments = ["make", str(original), COPIED_FROM[kind], str(options.side)]
+            run_child(arguments, options.folder, 7200)
     rows = []
     for kind in kinds:
         of_kind = list(measure_kind(kind, options))
