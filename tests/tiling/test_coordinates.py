@@ -17,6 +17,7 @@ from rasterio.transform import Affine, GCPTransformer, RPCTransformer
 from geofovea.errors import GeometryError
 from geofovea.tiling import (
     Box,
+    area_m2,
     crs_from_scene,
     geometry_crs,
     lonlat_from_scene,
@@ -105,6 +106,39 @@ def test_gcps_place_a_scene_as_rasterio_does(make_raster, texture):
     assert lonlat_from_scene(scene, scene.box)["type"] == "Polygon"
     metres = math.sqrt((1e-4 * 111_200) * (1e-4 * 74_630))
     assert scene.gsd_m == pytest.approx(metres, rel=0.03)
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_gcps_on_both_sides_of_the_antimeridian_place_a_scene_as_anywhere_else(
+    make_raster, texture, flip
+):
+    scenes, start = [], 180 - flip * 0.004
+    for lon in (start, 20.0):
+        gcps = gcps_of(Affine(1e-4 * flip, 2e-5, lon, 2e-5, -1e-4, 48.0))
+        for gcp in gcps:
+            gcp.x -= 360 * (gcp.x > 180)
+        path = make_raster(texture(80, 100), f"{lon}.tif", gcps=(gcps, "EPSG:4326"))
+        scenes.append(open_scene(path))
+    over, plain = scenes
+    shift = np.array([start - 20, 0])
+    expected = crs_from_scene(plain, POINTS)
+    assert crs_from_scene(over, POINTS) == pytest.approx(expected + shift, abs=1e-7)
+    for turn in (0, -360):
+        points_crs = expected + shift + (turn, 0)
+        assert scene_from_crs(over, points_crs) == pytest.approx(POINTS, abs=0.05)
+    assert over.gsd_m == pytest.approx(plain.gsd_m, rel=1e-6)
+    assert area_m2(over, over.box) == pytest.approx(area_m2(plain, plain.box), rel=1e-6)
+    geometry = lonlat_from_scene(over, over.box)
+    assert geometry["type"] == "MultiPolygon"
+    lon = np.concatenate([np.array(part[0])[:, 0] for part in geometry["coordinates"]])
+    assert (np.abs(lon) <= 180).all()
+    assert (np.abs(lon) > 179.9).all()
+
+
+def test_gcps_of_a_map_of_the_world_do_not_meet_at_the_antimeridian(make_raster, texture):
+    corners = gcps_of(Affine(3.6, 0, -180, 0, -2.25, 90))
+    scene = open_scene(make_raster(texture(80, 100), gcps=(corners, "EPSG:4326")))
+    assert crs_from_scene(scene, [[50, 40]]) == pytest.approx(np.array([[0, 0]]), abs=0.01)
 
 
 # GCPs are fitted once per direction and RPCs inverted to a tenth of a pixel

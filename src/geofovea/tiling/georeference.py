@@ -111,8 +111,9 @@ class Georeference:
     def crs_from_scene(self, points: Points) -> Points | None:
         """Move points ``(n, 2)`` as ``(x_scene, y_scene)`` into the CRS; None if not placed.
 
-        GCPs are fitted by a polynomial, as ``gdalwarp`` does by default. RPCs need a height and
-        get the model's own mean height, which is nearer to the ground than the ellipsoid.
+        GCPs are fitted by a polynomial, as ``gdalwarp`` does by default; where they lie on both
+        sides of the antimeridian, longitudes go on beyond 180 degrees. RPCs need a height and get
+        the model's own mean height, which is nearer to the ground than the ellipsoid.
         """
         if self.transform is not None:
             a, b, c, d, e, f = self.transform
@@ -133,6 +134,9 @@ class Georeference:
             return np.column_stack((e * x - b * y, a * y - d * x)) / self._determinant
         if self.kind == "none":
             return None
+        if self._lon_of_gcps is not None:
+            turns = np.round((self._lon_of_gcps - points[:, 0]) / 360)
+            points = np.column_stack((points[:, 0] + 360 * turns, points[:, 1]))
         with self._transformer() as transformer:
             rows, cols = transformer.rowcol(
                 points[:, 0], points[:, 1], zs=self._heights(points), op=float
@@ -201,10 +205,28 @@ class Georeference:
                 poles.append(pole)
         return np.concatenate(poles) if poles else np.empty((0, 2))
 
+    @cached_property
+    def _lon_of_gcps(self) -> float | None:
+        """The mean longitude of GCPs on both sides of the antimeridian, else None.
+
+        They leave most of the globe free between them. Two longitudes alone may be those of its
+        whole map.
+        """
+        if self.kind != "gcps" or self.crs is None or not self.crs.is_geographic:
+            return None
+        lon = np.unique([gcp[2] for gcp in self.gcps])
+        if len(lon) < 3 or lon[0] < -180 or lon[-1] > 180 or np.diff(lon).max() <= 180:
+            return None
+        return float(np.where(lon < 0, lon + 360, lon).mean())
+
     def _transformer(self) -> Any:
         if self.kind == "gcps":
+            beyond = 0.0 if self._lon_of_gcps is None else 360.0
             return GCPTransformer(
-                [GroundControlPoint(row=y, col=x, x=xc, y=yc, z=z) for x, y, xc, yc, z in self.gcps]
+                [
+                    GroundControlPoint(row=y, col=x, x=xc + beyond * (xc < 0), y=yc, z=z)
+                    for x, y, xc, yc, z in self.gcps
+                ]
             )
         return RPCTransformer(RPC.from_gdal(dict(self.rpcs)))
 
