@@ -305,6 +305,45 @@ def test_a_full_disk_is_told_before_a_build(make_tiled, texture, monkeypatch, bu
     assert prepare(scene, limits=LevelLimits(spare_bytes=0)).is_current
 
 
+LIMITED = """
+    import resource, sys
+    from geofovea.errors import OutputError
+    from geofovea.tiling import level_files, open_scene, prepare
+    level_files.DECODE_ONCE_PIXELS = 10_000
+    scene = open_scene(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+    try:
+        prepare(scene)
+        print("built", scene.level_files.builder)
+    except OutputError as error:
+        print("OutputError", error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of file sizes are a Unix thing")
+@pytest.mark.parametrize(
+    ("name", "dtype", "profile", "too_few"),
+    [
+        ("striped.tif", "uint8", {}, 960_000),
+        ("striped.tif", "uint16", {}, 1_550_000),
+        ("scene.png", "uint8", {"driver": "PNG"}, 960_000),
+        ("tiled.tif", "uint8", {"tiled": True, "blockxsize": 64, "blockysize": 64}, 100_000),
+    ],
+)
+def test_a_disk_that_fills_up_during_a_build_is_told_and_leaves_nothing(
+    make_raster, cache_folder, name, dtype, profile, too_few
+):
+    noise = np.random.default_rng(0).integers(0, 255, (3, 500, 512))
+    path = make_raster(noise.astype(dtype), name, **profile)
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(LIMITED), str(path)]
+    for share in (0.3, 1):
+        limited = [*command, str(int(share * too_few))]
+        said = subprocess.run(limited, capture_output=True, text=True, check=True).stdout
+        assert said.startswith("OutputError"), said
+        assert "free some disk space" in said
+        assert [p for p in cache_folder.iterdir() if p.suffix != ".lock"] == []
+
+
 def test_limits_on_pixels_and_time_end_a_build(make_tiled, make_raster, texture, cache_folder):
     scene = open_scene(make_tiled(texture(300, 400)))
     with pytest.raises(LevelBuildError, match="gdaladdo"):

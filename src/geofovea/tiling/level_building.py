@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source, resolve_source
 from geofovea.tiling.validity import read_valid
-from geofovea.tiling.vips_copy import copy_with_vips
+from geofovea.tiling.vips_copy import copy_with_vips, not_written
+from geofovea.tiling.whole import check_whole
 
 __all__ = ["BuiltLevel", "Watch", "build_level_files", "file_source"]
 
@@ -88,7 +89,12 @@ def build_level_files(
             level = "NONE" if built[-1].overview is None else f"{built[-1].overview}only"
         for image in files.images[len(built) :]:
             path = folder / image.name
-            with open_dataset(previous, OVERVIEW_LEVEL=level) as dataset:
+            # a level that does not read back was not written well
+            is_ours = previous is not scene.source
+            with (
+                _output_errors(Path(previous.path)) if is_ours else nullcontext(),
+                open_dataset(previous, OVERVIEW_LEVEL=level) as dataset,
+            ):
                 is_first = image is files.images[0]
                 _write_level(work, dataset, image, path, previous, is_first=is_first)
             built.append(BuiltLevel(image.level, image.name))
@@ -186,7 +192,8 @@ def _write_level(
                 target.write(values.astype(files.dtype, copy=False), window=window)
             share = window.width * window.height / (image.width * image.height)
             work.advance(round(share * work.pixels_before(image)))
-    _check_complete(path)
+    with _output_errors(path):
+        check_whole(path)
 
 
 def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
@@ -353,20 +360,6 @@ def _mean_of_four(
     return np.where(counts > 0, means, np.nan), marked
 
 
-def _check_complete(path: Path) -> None:
-    """Refuse a file with a block that was never stored: GDAL would show it as zeros.
-
-    Closing a file on a full disk loses blocks without an error.
-    """
-    with _output_errors(path), open_dataset(file_source(path)) as dataset:
-        for band in dataset.indexes if dataset.interleaving.name == "band" else [1]:
-            for (row, col), _ in dataset.block_windows(band):
-                with suppress(RasterioError):
-                    if dataset.block_size(band, row, col) > 0:
-                        continue
-                raise OutputError(f"{path} was not written completely; is the disk full?")
-
-
 class _output_errors:  # noqa: N801
     """Turn failures of a write into an ``OutputError``."""
 
@@ -378,7 +371,4 @@ class _output_errors:  # noqa: N801
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (RasterioError, OSError, SceneReadError)):
-            raise OutputError(
-                f"{self.path} could not be written: {error}; free some disk space, or set "
-                "GEOFOVEA_CACHE_DIR to another folder"
-            ) from error
+            raise OutputError(not_written(self.path, error)) from error

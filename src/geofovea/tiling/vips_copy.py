@@ -25,8 +25,9 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from geofovea.errors import SceneReadError
+from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling import vips_worker
+from geofovea.tiling.cache_folder import CACHE_VARIABLE
 from geofovea.tiling.handles import (
     check_checksums,
     note_whole,
@@ -37,7 +38,7 @@ from geofovea.tiling.level_files import BLOCK_SIDE
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source
 
-__all__ = ["copy_with_vips"]
+__all__ = ["copy_with_vips", "not_written"]
 
 _CHECKED_ROWS = 64
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -61,6 +62,7 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
 
     Raises:
         SceneReadError: If a PNG or JPEG is damaged, which GDAL would not tell.
+        OutputError: If the copy cannot be written.
     """
     code, reason = _run(scene, path, "warning", watch)
     if code == 0 and scene.driver == "PNG":
@@ -75,12 +77,22 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
                 f"{scene.path!r} could not be read: {reason}; copy or download it again if it is "
                 "damaged"
             )
+    if code == vips_worker.VIPS_CANNOT_WRITE:
+        raise OutputError(not_written(path, reason))
     is_copied = code in (0, vips_worker.VIPS_SKIPS_CHECKSUMS)
     if is_copied and _is_same(scene, path):
         return 1 + _same_averages(path, _exact_halvings(scene))
     _log.info("libvips did not copy %s (%s); rasterio will", scene.path, reason or "it differs")
     path.unlink(missing_ok=True)
     return 0
+
+
+def not_written(path: Path, reason: object) -> str:
+    """What to say of a level file that could not be written."""
+    return (
+        f"{path} could not be written: {reason}; free some disk space, or set {CACHE_VARIABLE} to "
+        "another folder"
+    )
 
 
 def _exact_halvings(scene: Scene) -> int:

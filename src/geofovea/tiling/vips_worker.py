@@ -6,16 +6,23 @@ Prints the share that is done; what else it prints is a complaint.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
-__all__ = ["VIPS_FAILED", "VIPS_SKIPS_CHECKSUMS"]
+__all__ = ["VIPS_CANNOT_WRITE", "VIPS_FAILED", "VIPS_SKIPS_CHECKSUMS"]
 
 VIPS_FAILED = 3
 """Exit code: libvips is there, and refused the source or the target."""
 
 VIPS_SKIPS_CHECKSUMS = 4
 """Exit code: the copy is made, of a PNG whose checksums nobody looked at."""
+
+
+VIPS_CANNOT_WRITE = 5
+"""Exit code: nothing is wrong with the source, but the target cannot be written."""
+
+_OF_THE_DISK = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 def _show(_image: object, progress: object) -> None:
@@ -47,7 +54,11 @@ def _copy(source: str, target: str, fail_on: str, block_side: str, kind: str) ->
         )
         is_png = image.get("vips-loader") == "pngload"
     except pyvips.Error as error:
-        print(" ".join(str(error).split()))
+        complaint = " ".join(str(error).split())
+        print(complaint)
+        is_about_target = f"{target}: write error" in complaint
+        if is_about_target or any(reason in complaint for reason in _OF_THE_DISK):
+            return VIPS_CANNOT_WRITE
         return VIPS_FAILED
     return VIPS_SKIPS_CHECKSUMS if is_png and not _checks_png(fail_on) else 0
 
