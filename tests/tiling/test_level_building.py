@@ -5,9 +5,18 @@ import pytest
 import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp, Resampling
+from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling import TileReader, level_building, open_scene, plan_radiometry, prepare
+from geofovea.tiling import (
+    Tile,
+    TileReader,
+    level_building,
+    level_files,
+    open_scene,
+    plan_radiometry,
+    prepare,
+)
 from geofovea.tiling.level_building import build_level_files
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
@@ -246,6 +255,26 @@ def test_a_jpeg_is_copied_with_the_differences_that_decoders_have(make_raster, t
     assert scene.level_files.builder == "pyvips"
     copy = pixels(build(scene, tmp_path / "levels")[0]).astype(int)
     assert np.abs(copy - pixels(path)).mean() < 4
+
+
+def test_a_picture_is_read_as_it_is_stored_however_its_camera_was_held(
+    make_raster, texture, reader_of, monkeypatch
+):
+    path = make_raster(texture(200, 300), "scene.jpg", driver="JPEG")
+    content, exif = path.read_bytes(), Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    segment = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    length = (len(segment) + 2).to_bytes(2, "big")
+    path.write_bytes(content[:2] + b"\xff\xe1" + length + segment + content[2:])
+    with Image.open(path) as turned, rasterio.open(path) as dataset:
+        assert turned.getexif()[0x0112] == 6
+        truth = np.moveaxis(dataset.read(window=Window(64, 128, 64, 64)), 0, -1)
+    reader = reader_of(path)
+    assert reader.scene.level_files.builder == "pyvips"
+    # two decoders of JPEG differ by little, a picture that was turned by much
+    assert np.abs(reader.read(Tile(0, 2, 1)).rgb.astype(int) - truth).mean() < 4
+    monkeypatch.setattr(level_files, "DECODE_ONCE_PIXELS", 2**24)
+    assert np.array_equal(reader_of(path).read(Tile(0, 2, 1)).rgb, truth)
 
 
 def test_four_bands_without_a_mask_stay_without_one(make_raster, texture, tmp_path):
