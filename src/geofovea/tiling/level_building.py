@@ -8,6 +8,7 @@ last bit: see ``_strips``.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ Watch = Callable[[float], None]
 
 # more is slower: GDAL averages what it has just decoded while it is in the processor's cache
 _STRIP_BYTES = 16 * 2**20
+_LEAST_FREE_BYTES = 2**16
 _THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -194,6 +196,9 @@ def _write_level(
             work.advance(round(share * work.pixels_before(image)))
     with _output_errors(path):
         check_whole(path)
+    # what GDAL cannot write when it closes a file, it fills with zeros, and says nothing
+    if shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES:
+        raise OutputError(not_written(path, "the disk is full"))
 
 
 def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
