@@ -8,7 +8,6 @@ last bit: see ``_strips``.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from geofovea.tiling.source import Source, resolve_source
 from geofovea.tiling.validity import read_valid
 from geofovea.tiling.vips_copy import copy_with_vips, not_written
 from geofovea.tiling.whole import check_whole
+from geofovea.tiling.written import Written
 
 __all__ = ["BuiltLevel", "Watch", "build_level_files", "file_source"]
 
@@ -40,7 +40,6 @@ Watch = Callable[[float], None]
 
 # more is slower: GDAL averages what it has just decoded while it is in the processor's cache
 _STRIP_BYTES = 16 * 2**20
-_LEAST_FREE_BYTES = 2**16
 _THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -170,7 +169,7 @@ def _write_level(
     work: _Work, source: Any, image: LevelImage, path: Path, read: Source, *, is_first: bool
 ) -> None:
     scene, files = work.scene, work.files
-    must_expand = is_first and files.is_expanded
+    must_expand, written = is_first and files.is_expanded, Written()
     with _output_errors(path):
         target = rasterio.open(path, "w", **_profile(work, image))
     with target:
@@ -188,17 +187,18 @@ def _write_level(
                 break
             window, values, valid = step
             with _output_errors(path):
-                if valid is not None and _needs_mask(scene, files):
+                mask = valid if _needs_mask(scene, files) else None
+                if mask is not None:
                     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-                        target.write_mask(valid, window=window)
-                target.write(values.astype(files.dtype, copy=False), window=window)
+                        target.write_mask(mask, window=window)
+                values = values.astype(files.dtype, copy=False)
+                target.write(values, window=window)
+            written.add(window, values, mask)
             share = window.width * window.height / (image.width * image.height)
             work.advance(round(share * work.pixels_before(image)))
     with _output_errors(path):
         check_whole(path)
-    # what GDAL cannot write when it closes a file, it fills with zeros, and says nothing
-    if shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES:
-        raise OutputError(not_written(path, "the disk is full"))
+        written.check(path)
 
 
 def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
