@@ -133,6 +133,6 @@ def draw(
         pane.set_xlabel("tokens")
         pane.set_title({"projected": "on projected tokens", "decoder": "inside the decoder"}[stage])
         pane.grid(alpha=0.3)
-        pane.legend(fontsize=7, ncol=2)
+        pane.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     panes[0].set_ylabel("processor time, s")
     figure.savefig(path, dpi=100)
