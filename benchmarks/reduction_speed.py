@@ -1,93 +1,104 @@
-"""What each token reduction costs, beside the decoder prefill that it saves, in one run.
+"""What each token reduction costs, beside the work that it saves, in one run.
 
 Tokens are random, of the width of a 7B host, in tiles of 144 with all that an encoder may show of
-them; every method keeps the same share. Prefill is not run whole: one decoder layer of the shape of
-Qwen2-7B runs over a few hundred tokens, which gives the rate of this machine in floating-point
-operations a second; the operations of 28 such layers over n tokens, attention included, divided by
-that rate, are the prefill of n tokens. Both sides are processor time of one process, so what else
-the machine does matters little. Each method runs in a child of its own; memory is what it adds to
-the resident memory at most.
+them; every method keeps the same share. All times are processor time of one thread, so what else
+the machine does matters little, and both sides compute in one type.
 
-Reductions inside the decoder are measured at the first layer where they act: the attention rows
-that they recompute, and the choice. Those inside the encoder act on one tile at a time, whatever n
-is, and save encoder work instead; they are not here.
+Projected tokens: the whole choice, beside the prefill that it saves. One decoder layer of the shape
+of Qwen2-7B is really run over all tokens and over those that are kept; the decoder has 28 of it.
 
-    python benchmarks/reduction_speed.py --sizes 1008,5040,21024
+Inside the decoder: the attention rows that are computed again, the choice, merging and gathering,
+at every step of 28 layers, without running these; beside what the shorter layers save.
+
+Inside the encoder: 23 layers of the shape of CLIP-L are really run over the 576 patches of a tile,
+as they are, with the reduction, and over as many tokens as it leaves at each layer, taken without a
+choice; what the second takes longer than the third is the cost.
+
+Each method runs in a child process of its own, first over two tiles. Memory is what it then adds to
+the resident memory at most. Rows go to a file as they are found; those that are in it are not
+measured again.
+
+    python benchmarks/reduction_speed.py --output runs/reduction_speed
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
+import math
 import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Qwen2Config, Qwen2Model
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
+from cost_report import Cost, draw, report
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.decoder_pruning import DecoderRun, _Sequence, _View
+from geofovea.pipeline.encoder_pruning import run_layers
 from geofovea.pipeline.memory import peak_rss_since, reset_peak_rss
-from geofovea.pipeline.tables import markdown_table
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
+from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction, LayerView
 from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.tile_maps import TileMaps
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import (
+    DECODER_REDUCTION_NAMES,
+    ENCODER_REDUCTION_NAMES,
+    REDUCTION_NAMES,
+)
+from real_layers import (
+    ENCODER_LAYERS,
+    LAYERS,
+    PATCHES,
+    WIDTH,
+    DecoderTimes,
+    encoder_layers,
+    processor_seconds,
+    thin_decoder,
+)
 
-WIDTH, LAYERS, TEXT = 3584, 28, 40
-TILE, SIDE = 144, 12
-WARM_BELOW = 2.0  # seconds; slower methods run once
-SHAPE = {
-    "hidden_size": WIDTH,
-    "intermediate_size": 18944,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "num_hidden_layers": LAYERS,
-    "vocab_size": 32,
+TEXT, TILE, SIDE = 40, 144, 12
+STAGES = {
+    "projected": REDUCTION_NAMES,
+    "decoder": DECODER_REDUCTION_NAMES,
+    "encoder": ENCODER_REDUCTION_NAMES,
 }
+WARM_BELOW = 2.0  # seconds; slower methods are timed once
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one method cost over n tokens; seconds of processor time, MB that it added."""
+    """What one method cost over n tokens (inside the encoder: over the patches of one tile).
 
+    Attributes:
+        seconds: Processor time, or None where it did not run.
+        peak_mb: What it added to the resident memory, MB of 10⁶ bytes.
+        lengths: Vision tokens that the layers of its stage see with it.
+        saved: Processor time that it saves, where that was measured with it.
+        note: Why it did not run.
+    """
+
+    stage: str
     method: str
     n: int
-    seconds: float | None
-    peak_mb: float | None
+    seconds: float | None = None
+    peak_mb: float | None = None
+    lengths: tuple[int, ...] = ()
+    saved: float | None = None
     note: str = ""
 
 
-def layer_operations(n: float) -> float:
-    """Floating-point operations of one layer over n tokens: matrices, and causal attention."""
-    keys = WIDTH * SHAPE["num_key_value_heads"] // SHAPE["num_attention_heads"]
-    matrices = WIDTH * (2 * WIDTH + 2 * keys) + 3 * WIDTH * SHAPE["intermediate_size"]
-    return 2 * n * matrices + 2 * n * n * WIDTH
-
-
-def machine_rate(tokens: int) -> float:
-    """Operations a second of processor time in one layer over some tokens, in float32."""
-    torch.manual_seed(0)
-    config = Qwen2Config(**SHAPE, attn_implementation="sdpa")
-    layer = Qwen2DecoderLayer(config, layer_idx=0).eval()
-    hidden = torch.randn(1, tokens, WIDTH)
-    angles = torch.rand(1, tokens, WIDTH // SHAPE["num_attention_heads"])
-    rotary = (angles.cos(), angles.sin())
-    with torch.inference_mode():
-        layer(hidden[:, :16], position_embeddings=(rotary[0][:, :16], rotary[1][:, :16]))
-        started = time.process_time()
-        layer(hidden, position_embeddings=rotary)
-    return layer_operations(tokens) / (time.process_time() - started)
-
-
-def context_of(n: int) -> TokenContext:
+def context_of(n: int, dtype: torch.dtype = torch.float32) -> TokenContext:
     """N random tokens, those of a tile alike, with everything that a reduction may ask for."""
     made = torch.Generator().manual_seed(n)
     tiles = n // TILE
@@ -103,7 +114,7 @@ def context_of(n: int) -> TokenContext:
     features = features + torch.randn(n, WIDTH, generator=made)
     maps = [(4 * rand(16, TILE, TILE)).softmax(-1) for _ in range(tiles)]
     return TokenContext(
-        features,
+        features.to(dtype),
         scores=rand(n),
         levels=torch.zeros(n, dtype=torch.int64),
         tile_index=tile,
@@ -117,41 +128,102 @@ def context_of(n: int) -> TokenContext:
     )
 
 
-def decoder_step(name: str, n: int, features: torch.Tensor) -> Callable[[], object]:
-    """A function that runs a decoder reduction once, where it first acts."""
-    thin = {**SHAPE, "intermediate_size": 64, "num_hidden_layers": 12}
-    decoder = Qwen2Model(Qwen2Config(**thin, attn_implementation="sdpa")).eval()
-    reduction = make_decoder_reduction(name)
-    text = torch.randn(1, TEXT, WIDTH)
+def projected_work(name: str, context: TokenContext, share: float) -> Callable[[], list[int]]:
+    """A function that chooses once, and says how many tokens are left for each layer."""
+    k = int(share * len(context.features))
+    return lambda: [len(make_reduction(name).reduce(context, k).index)] * LAYERS
+
+
+def decoder_work(
+    name: str, features: torch.Tensor, share: float, decoder: Any
+) -> Callable[[], list[int]]:
+    """A function that reduces at every step of a decoder whose layers do not run."""
+    if name == "todre_drop_all":
+        # random weights do not say when to drop, so it does
+        reduction: Any = replace(make_decoder_reduction(name), threshold=1.0)  # type: ignore[type-var]
+    else:
+        reduction = make_decoder_reduction(name, share)
+    text = torch.randn(1, TEXT, WIDTH).to(features.dtype)
     embedded = torch.cat([features[None], text], dim=1)
-    run: Any = DecoderRun(decoder, reduction=reduction, first=0, count=n)
-    sequence: Any = _Sequence(run, embedded)
-    first = reduction.layers(12)[0]
 
     @torch.inference_mode()
-    def step() -> object:
-        for layer in range(first):
-            view = _View(sequence, layer, 12)
-            if layer in reduction.watched(12):
-                reduction.watch(view, "attention", sequence.hidden[0], sequence.hidden[0])
-                reduction.watch(view, "feed_forward", sequence.hidden[0], sequence.hidden[0])
+    def work() -> list[int]:
+        run: Any = DecoderRun(decoder, reduction=reduction, first=0, count=len(features))
+        run._layers = run._layers * LAYERS
+        sequence: Any = _Sequence(run, embedded)
+        acting, watched = reduction.layers(LAYERS), reduction.watched(LAYERS)
+        lengths = []
+        for layer in range(LAYERS):
+            view = _View(sequence, layer, LAYERS)
+            if layer in acting and len(sequence.visual):
+                kept = reduction.reduce(view)
+                sequence.shorten(kept, contiguous=reduction.positions == "contiguous")
+                view = _View(sequence, layer, LAYERS)
+            if layer in watched:
+                for sublayer in ("attention", "feed_forward"):
+                    reduction.watch(view, sublayer, sequence.hidden[0], sequence.hidden[0])
             sequence.remember(layer, reduction.reach)
-        return reduction.reduce(_View(sequence, first, 12))
+            lengths.append(len(sequence.visual))
+        return lengths
 
-    return step
+    return work
 
 
-def measure(method: str, n: int, work: Callable[[], object]) -> Measured:
-    """Run once in a child process, for what one method leaves in the heap hides what others take.
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Takes the first tokens, as many as another reduction left at each layer, without a choice."""
 
-    A method that refuses so many tokens says so.
-    """
+    lengths: tuple[int, ...]
+    like: EncoderReduction
+    name: str = "replay"
+    is_proportional: bool = False
+
+    @property
+    def place(self) -> Any:
+        """After which half of a layer it acts."""
+        return self.like.place
+
+    def start(self, n: int, k: int, layers: int) -> Replay:  # noqa: ARG002 - knows all that
+        """It is its own run."""
+        return self
+
+    def needs(self, layer: int) -> frozenset[str]:
+        """Asks where tokens go, for what costs nothing."""
+        goes = self.lengths[layer + 1] < self.lengths[layer]
+        return frozenset({"keys"}) if goes else frozenset()
+
+    def step(self, view: LayerView) -> Kept:
+        """The first tokens."""
+        return Kept(torch.arange(self.lengths[view.layer + 1]))
+
+
+def encoder_cost(name: str, share: float, dtype: torch.dtype) -> Measured:
+    """What one method costs and saves inside the encoder, over one tile."""
+    layers, reduction = encoder_layers(dtype), make_encoder_reduction(name)
+    hidden = torch.randn(PATCHES + 1, 1024).to(dtype)
+    k = int(share * PATCHES)
+    lengths = run_layers(layers, hidden, reduction, k).lengths
+    replay = Replay(lengths, reduction)
+    runs: list[tuple[float, ...]] = []
+    for _ in range(3):
+        whole = processor_seconds(partial(run_layers, layers, hidden))
+        reduced = processor_seconds(partial(run_layers, layers, hidden, reduction, k))
+        least = processor_seconds(partial(run_layers, layers, hidden, replay, k))
+        runs.append((whole, reduced, least))
+    whole, reduced, least = (min(times) for times in zip(*runs, strict=True))
+    seen = (*lengths[: ENCODER_LAYERS - 1], lengths[-1])
+    cost = max(0.0, reduced - least)
+    return Measured("encoder", name, PATCHES, cost, None, tuple(seen), whole - least)
+
+
+def in_child(work: Callable[[], Measured]) -> Measured | None:
+    """Run in a child process, for what one method leaves in the heap hides what others take."""
     reading, writing = os.pipe()
     if not (child := os.fork()):
         os.close(reading)
         status = 1
         try:
-            answer = json.dumps(_measured_here(work))
+            answer = json.dumps(asdict(work()))
             with os.fdopen(writing, "w") as pipe:
                 pipe.write(answer)
             status = 0
@@ -161,88 +233,146 @@ def measure(method: str, n: int, work: Callable[[], object]) -> Measured:
     with os.fdopen(reading) as pipe:
         answer = pipe.read()
     _, status = os.waitpid(child, 0)
-    if status:
-        return Measured(method, n, None, None, f"failed: status {status}")
-    return Measured(method, n, **json.loads(answer))
+    return None if status else _measured(json.loads(answer))
 
 
-def _measured_here(work: Callable[[], object]) -> dict[str, object]:
+def measured_here(
+    empty: Measured, work: Callable[[], list[int]], small: Callable[[], list[int]]
+) -> Measured:
+    """Time and memory of some work, after a small one that touches what parent and child share."""
+    gc.disable()
+    with suppress(OSError, AttributeError):
+        # -3 is M_MMAP_THRESHOLD: tensors go back to the system as soon as they are freed
+        ctypes.CDLL(None).mallopt(-3, 1 << 16)
+    with suppress(GeoFoveaError):
+        small()
     before = reset_peak_rss()
+    lengths: list[int] = []
     try:
-        seconds = _timed(work)
+        seconds = processor_seconds(lambda: lengths.extend(work()))
     except GeoFoveaError as error:
-        return {"seconds": None, "peak_mb": None, "note": f"refused: {str(error).split(';')[0]}"}
+        return replace(empty, note=f"refused: {str(error).split(';')[0]}")
     peak_mb = peak_rss_since(before)
-    # the first run of a young process copies pages and warms caches
-    seconds = min(seconds, _timed(work)) if seconds < WARM_BELOW else seconds
-    return {"seconds": seconds, "peak_mb": peak_mb, "note": ""}
+    seconds = min(seconds, processor_seconds(work)) if seconds < WARM_BELOW else seconds
+    return replace(empty, seconds=seconds, peak_mb=peak_mb, lengths=tuple(lengths))
 
 
-def _timed(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
+def measure_all(options: argparse.Namespace, sizes: Sequence[int]) -> Iterator[Measured]:
+    """Every method at every size that is not known yet."""
+    dtype, known = DTYPES[options.dtype], options.known
+    for name in ENCODER_REDUCTION_NAMES:
+        if _wanted(options, "encoder", name, PATCHES):
+            job = partial(encoder_cost, name, options.share, dtype)
+            yield in_child(job) or Measured("encoder", name, PATCHES, note="failed")
+    decoder = thin_decoder(dtype)
+    tiny = context_of(2 * TILE, dtype)
+    for n in sizes:
+        todo = [
+            (stage, name)
+            for stage in ("projected", "decoder")
+            for name in STAGES[stage]
+            if _wanted(options, stage, name, n)
+        ]
+        context = context_of(n, dtype) if todo else tiny
+        gc.freeze()
+        for stage, name in todo:
+            empty = Measured(stage, name, n)
+            if (expected := _expected(known, empty)) > options.longest:
+                yield replace(empty, note=f"not run: about {expected:.0f} s")
+                continue
+            if stage == "projected":
+                pair = (projected_work(name, c, options.share) for c in (context, tiny))
+            else:
+                pair = (
+                    decoder_work(name, c.features, options.share, decoder) for c in (context, tiny)
+                )
+            yield in_child(partial(measured_here, empty, *pair)) or replace(empty, note="failed")
+
+
+def _wanted(options: argparse.Namespace, stage: str, name: str, n: int) -> bool:
+    is_chosen = not options.methods or name in options.methods.split(",")
+    return is_chosen and (stage, name, n) not in options.known
+
+
+def _expected(known: dict[Any, Measured], empty: Measured) -> float:
+    """Seconds, if they go on growing as between the last two sizes, or else by the square."""
+    earlier = sorted(
+        (m.n, m.seconds)
+        for m in known.values()
+        if (m.stage, m.method) == (empty.stage, empty.method) and m.seconds and m.n < empty.n
+    )
+    if not earlier:
+        return 0.0
+    n, seconds = earlier[-1]
+    power = 2.0
+    if len(earlier) > 1:
+        power = math.log(seconds / earlier[-2][1]) / math.log(n / earlier[-2][0])
+    return seconds * (empty.n / n) ** max(1.0, power)
+
+
+def _measured(record: dict[str, Any]) -> Measured:
+    return Measured(**(record | {"lengths": tuple(record["lengths"])}))
 
 
 def main() -> None:
-    """Measure, print a table, and write it as JSON if asked to."""
+    """Measure what is not known, print the tables, draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder of rows and picture")
     parser.add_argument("--sizes", default="1008,5040,21024", help="tokens; multiples of 144")
     parser.add_argument("--share", type=float, default=0.1, help="of the tokens that are kept")
     parser.add_argument("--methods", default="", help="names; all if empty")
-    parser.add_argument("--longest", type=float, default=600, help="skip what will exceed this, s")
-    parser.add_argument("--rate-tokens", type=int, default=512, help="tokens of the timed layer")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of model and tokens")
+    parser.add_argument("--longest", type=float, default=60, help="skip what will exceed this, s")
     options = parser.parse_args()
-    sizes = [int(size) // TILE * TILE for size in options.sizes.split(",")]
-    names = options.methods.split(",") if options.methods else None
-    chosen = [m for m in (*REDUCTION_NAMES, *DECODER_REDUCTION_NAMES) if not names or m in names]
+    sizes = sorted(int(size) // TILE * TILE for size in options.sizes.split(","))
     torch.set_num_threads(1)
-    rate = machine_rate(options.rate_tokens)
-    print(json.dumps({"operations_per_second": rate}), flush=True)
-    found: dict[tuple[str, int], Measured] = {}
+    options.output.mkdir(parents=True, exist_ok=True)
+    rows = options.output / f"rows_{options.dtype}.jsonl"
+    lines = rows.read_text().splitlines() if rows.exists() else []
+    found = [_measured(json.loads(line)) for line in lines]
+    options.known = {(m.stage, m.method, m.n): m for m in found}
+    for measured in measure_all(options, sizes):
+        options.known[measured.stage, measured.method, measured.n] = measured
+        # what was too long today may run another time
+        if not measured.note.startswith("not run"):
+            with rows.open("a") as file:
+                file.write(json.dumps(asdict(measured)) + "\n")
+        print(json.dumps({**asdict(measured), "lengths": len(measured.lengths)}), flush=True)
+    times = _layer_times(options, sizes)
+    costs = [cost_of(m, times) for m in options.known.values()]
+    print(report(costs, times, sizes, options.share))
+    draw(costs, times, sizes, options.share, options.output / f"cost_{options.dtype}.png")
+
+
+def _layer_times(options: argparse.Namespace, sizes: Sequence[int]) -> DecoderTimes:
+    """Seconds of the decoder layer at every size, whole and reduced."""
+    path = options.output / f"layers_{options.dtype}.json"
+    times = DecoderTimes(DTYPES[options.dtype])
+    if path.exists():
+        times.measured = {int(n): s for n, s in json.loads(path.read_text()).items()}
     for n in sizes:
-        context = context_of(n)
-        for method in chosen:
-            earlier = found.get((method, sizes[sizes.index(n) - 1])) if n != sizes[0] else None
-            if earlier and earlier.seconds:
-                # the worst that any method here grows by is the square
-                expected = earlier.seconds * (n / earlier.n) ** 2
-                if expected > options.longest:
-                    found[method, n] = Measured(method, n, None, None, "skipped: too long")
-                    continue
-            work: Callable[[], object]
-            if method in REDUCTION_NAMES:
-                work = partial(make_reduction(method).reduce, context, int(options.share * n))
-            else:
-                work = decoder_step(method, n, context.features)
-            found[method, n] = measure(method, n, work)
-            print(json.dumps(_row(found[method, n])), flush=True)
-    saved = {n: _saved(n, options.share, rate) for n in sizes}
-    print(f"\n{rate / 1e9:.1f} GFLOP/s of one thread; prefill saved: ")
-    print("; ".join(f"{n} tokens: {saved[n]:.0f} s" for n in sizes), "\n")
-    header = ["method", *(f"{n}: ms, MB, of saved" for n in sizes)]
-    rows = [[m, *(_cell(found[m, n], saved[n]) for n in sizes)] for m in chosen]
-    print(markdown_table(header, rows))
-    if options.json:
-        record = {"rate": rate, "saved": saved, "rows": [_row(r) for r in found.values()]}
-        options.json.write_text(json.dumps(record, indent=1))
+        for tokens in (int(options.share * n) + TEXT, n + TEXT):
+            seconds = times.measure(tokens)
+            print(json.dumps({"layer over": tokens, "seconds": seconds}), flush=True)
+            path.write_text(json.dumps(times.measured))
+    return times
 
 
-def _saved(n: int, share: float, rate: float) -> float:
-    left = int(share * n)
-    return LAYERS * (layer_operations(n + TEXT) - layer_operations(left + TEXT)) / rate
-
-
-def _row(measured: Measured) -> dict[str, object]:
-    return {name: getattr(measured, name) for name in Measured.__slots__}
-
-
-def _cell(measured: Measured, saved: float) -> str:
-    if measured.seconds is None or measured.peak_mb is None:
-        return measured.note.split(":")[0]
-    share = measured.seconds / saved
-    return f"{1000 * measured.seconds:.0f}, {measured.peak_mb:.0f}, {share:.2%}"
+def cost_of(measured: Measured, times: DecoderTimes) -> Cost:
+    """The cost of a method beside what it saves."""
+    saved = measured.saved
+    if saved is None and measured.lengths:
+        whole = times.prefill([measured.n + TEXT] * LAYERS)
+        saved = whole - times.prefill([length + TEXT for length in measured.lengths])
+    return Cost(
+        measured.stage,
+        measured.method,
+        measured.n,
+        measured.seconds,
+        measured.peak_mb,
+        saved,
+        measured.note,
+    )
 
 
 if __name__ == "__main__":

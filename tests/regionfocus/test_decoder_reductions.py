@@ -268,6 +268,20 @@ def test_var_moves_attention_as_the_worked_example():
 # --- properties
 
 
+def in_bfloat16(view):
+    """A view in half precision, and its copy in single precision."""
+    names = ("hidden", "embedded_visual", "embedded_text", "key_means")
+    low = {name: getattr(view, name).bfloat16() for name in names}
+    rows = {back: table.bfloat16() for back, table in view.attention.items()}
+    n = len(view.visual)
+    made = []
+    for change in (lambda x: x, lambda x: x.float()):
+        attention = {back: change(table) for back, table in rows.items()}
+        fields = {name: change(value) for name, value in low.items()}
+        made.append(random_view(n, attention=attention, **fields))
+    return made
+
+
 @given(st.integers(1, 40), st.integers(1, 45), st.sampled_from(SCHEDULED), st.integers(0, 9))
 def test_every_method_leaves_the_scheduled_number_in_ascending_order(n, k, name, seed):
     view = random_view(n, seed)
@@ -345,18 +359,35 @@ def test_a_second_merge_weighs_tokens_by_what_is_in_them():
     assert merged.sizes.tolist() == [4]
 
 
-def test_selection_in_bfloat16_equals_that_of_its_float32_copy():
-    for name in SCHEDULED:
-        small = random_view(30)
-        low = {back: rows.bfloat16() for back, rows in small.attention.items()}
-        fields = {
-            key: getattr(small, key).bfloat16()
-            for key in ("hidden", "embedded_visual", "embedded_text", "key_means")
-        }
-        high = {back: rows.float() for back, rows in low.items()}
-        one = random_view(30, attention=low, **fields)
-        two = random_view(30, attention=high, **{k: v.float() for k, v in fields.items()})
-        assert torch.equal(reduce_to(name, one, 9).index, reduce_to(name, two, 9).index), name
+@given(st.integers(2, 40), st.integers(1, 39), st.sampled_from(SCHEDULED), st.integers(0, 9))
+def test_selection_in_bfloat16_equals_that_of_its_float32_copy(n, k, name, seed):
+    one, two = in_bfloat16(random_view(n, seed))
+    assert torch.equal(reduce_to(name, one, k).index, reduce_to(name, two, k).index)
+
+
+@given(st.integers(2, 40), st.floats(0, 1), st.integers(0, 9))
+def test_dropping_all_or_none_does_not_depend_on_the_precision(n, threshold, seed):
+    one, two = in_bfloat16(random_view(n, seed))
+    kept = [TodreDropAll(threshold=threshold).reduce(view).index.tolist() for view in (one, two)]
+    assert kept[0] == kept[1]
+
+
+@given(st.integers(2, 40), st.integers(1, 39), st.sampled_from(("fastv", "pyramiddrop")))
+def test_only_the_order_of_the_last_row_matters(n, k, name):
+    view = random_view(n, k)
+    rows = {back: table[:1] for back, table in view.attention.items()}
+    bent = {back: 4 * table + table.sqrt() for back, table in rows.items()}
+    kept = (reduce_to(name, random_view(n, k, attention=a), k).index for a in (rows, bent))
+    assert torch.equal(*kept)
+
+
+@given(st.integers(2, 40), st.integers(1, 39), st.sampled_from(SCHEDULED), st.integers(0, 9))
+def test_a_choice_between_layers_is_repeatable(n, k, name, seed):
+    one, two = (reduce_to(name, random_view(n, seed), k) for _ in range(2))
+    assert torch.equal(one.index, two.index)
+    for a, b in ((one.features, two.features), (one.sizes, two.sizes)):
+        assert (a is None) == (b is None)
+        assert a is None or torch.equal(a, b)
 
 
 @given(st.integers(1, 700), st.integers(3, 40), st.sampled_from(SCHEDULED), st.floats(0.01, 0.9))

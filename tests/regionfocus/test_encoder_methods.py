@@ -16,6 +16,7 @@ from geofovea.regionfocus.reductions.dymu import (
     batch_threshold,
     dymu_pairs,
 )
+from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.encoder_stage import (
     LayerView,
     acting_layers,
@@ -34,6 +35,7 @@ from geofovea.regionfocus.reductions.zero_tprune import (
     head_filter,
     page_rank,
 )
+from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
 
 MERGERS = ("tome", "dymu", "crossget")
 ALL = (*MERGERS, "evit", "zero_tprune")
@@ -94,9 +96,45 @@ def test_half_precision_chooses_as_its_float32_copy(n, k, seed, name):
         attention={3: half.attention[3].float()},
     )
     reduction = make_reduction(name)
-    if name in MERGERS and k < n // 2:
-        k = (n + 1) // 2  # later rounds match what merging has rounded
     assert torch.equal(reduction.reduce(half, k).index, reduction.reduce(copy, k).index)
+
+
+def layer_view(layer, n, seed, change):
+    """A layer that shows everything in bfloat16, or in a copy of that."""
+    made = torch.Generator().manual_seed(seed + layer)
+
+    def rand(*shape):
+        return change(torch.randn(*shape, generator=made).bfloat16())
+
+    return LayerView(
+        layer,
+        rand(n, 6),
+        torch.arange(n),
+        torch.ones(n),
+        class_row=rand(2, n).softmax(-1),
+        keys=rand(2, n + 1, 3),
+        values=rand(2, n + 1, 3),
+        attention=rand(2, n + 1, n + 1).float().softmax(-1),
+    )
+
+
+@given(st.integers(2, 6), st.integers(1, 35), seeds, st.sampled_from(ENCODER_REDUCTION_NAMES))
+def test_half_precision_inside_the_encoder_chooses_as_its_float32_copy(side, k, seed, name):
+    n, layers = side * side, 4
+    reduction = make_encoder_reduction(name)
+    runs = [reduction.start(n, min(k, n - 1), layers) for _ in range(2)]
+    left = n
+    for layer in range(layers):
+        if not runs[0].needs(layer):
+            continue
+        half, copy = (
+            run.step(layer_view(layer, left, seed, change))
+            for run, change in zip(runs, (lambda x: x, lambda x: x.float()), strict=True)
+        )
+        assert (half is None) == (copy is None)
+        if half is not None:
+            assert torch.equal(half.index, copy.index)
+            left = len(half.index)
 
 
 @given(st.integers(2, 30), st.integers(1, 30), seeds, st.sampled_from(MERGERS))

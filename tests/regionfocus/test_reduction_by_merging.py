@@ -203,6 +203,13 @@ def test_vflowopt_merges_within_cells_until_the_budget_holds():
         assert torch.equal(-least, scores[position])
 
 
+def test_vflowopt_keeps_the_first_of_equally_important_tokens():
+    cells = torch.tensor([[0, 0], [0, 1], [0, 2], [5, 0], [5, 1], [5, 2]])
+    position, groups = recycle(torch.ones(6), cells, 4, 5.0)
+    assert position.tolist() == [0, 1, 2, 3]
+    assert groups.tolist() == [0, 1, 2, 3, 3, 3]
+
+
 def test_vflowopt_on_attention_received_adds_entropy_too():
     received, entropy = ATTENTION.mean(dim=(0, 1)), 8 * OTHER
     whole = importance(ATTENTION, entropy, t=40.0, alpha_v=1.0)

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.fopru import FoPru
 from geofovea.regionfocus.reductions.holov import HoloV
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.reductions.similarity import cosine_matrix
+from geofovea.regionfocus.reductions.vflowopt import VFlowOpt
 from geofovea.regionfocus.spread import even_positions
 from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
@@ -240,6 +242,27 @@ def test_the_order_of_the_tokens_does_not_matter(name, grid, seed, data):
     k = data.draw(st.integers(1, n))
     kept = chosen(name, context.select(order), k).index
     assert order[kept].sort().values.tolist() == chosen(name, context, k).index.tolist()
+
+
+@pytest.mark.parametrize("name", ["holov", "hiprune", "fopru", "vflowopt", "m3", "pooled"])
+@few
+@given(seed=seeds, k=st.sampled_from([4, 9]))
+def test_what_acts_on_a_grid_gives_the_mirrored_outcome_of_a_mirrored_grid(name, seed, k):
+    side = 6
+    context = rich((side, side), seed)
+    mirror = torch.arange(side * side).reshape(side, side).flip(1).flatten()
+    # the tokens themselves change places, while their grid stays
+    mirrored = replace(context.select(mirror), cells=context.select(torch.arange(36)).cells)
+    # cells of whole numbers of tokens lie the same way from either edge
+    mended = {"holov": HoloV(crops=4), "vflowopt": VFlowOpt(m=3.0), "fopru": FoPru("row")}
+    reduction = mended.get(name) or make_reduction(name)
+    one, two = reduction.reduce(context, k), reduction.reduce(mirrored, k)
+    if name in MEANS_OF_GROUPS and one.groups is not None:
+        # which of equally central tokens a rectangle stands at is a matter of order
+        together = one.groups[:, None] == one.groups
+        assert torch.equal(together[mirror][:, mirror], two.groups[:, None] == two.groups)
+    else:
+        assert mirror[two.index].sort().values.tolist() == one.index.tolist()
 
 
 @pytest.mark.parametrize("name", NESTED)

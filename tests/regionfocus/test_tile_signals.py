@@ -54,6 +54,8 @@ def test_tokens_that_follow_each_other_are_cut_like_any_others_but_not_copied(on
     assert torch.equal(run.scores, back.scores.flip(0))
     assert torch.equal(run.cls_attention[4], back.cls_attention[4].flip(-1))
     assert torch.equal(run.attention_of(4), back.attention_of(4).flip(-1, -2))
+    swapped = context.select(torch.tensor([0, 2, 1, 3]))
+    assert torch.equal(swapped.scores, context.scores[[0, 2, 1, 3]])
     if start < end:
         shared = run.features.untyped_storage().data_ptr()
         assert shared == context.features.untyped_storage().data_ptr()

@@ -310,22 +310,30 @@ class _View:
         return self.sequence.carried
 
     def rows(self, queries: Tensor, back: int = 0) -> Tensor:
-        layer, (hidden, rotary) = self._entering(back)
-        places = queries.to(hidden.device)
-        found = rotated_queries(layer, hidden, rotary, places[None])
-        logits = pair_logits(found, self._rotated(back), layer.self_attn.scaling)[0]
-        later = torch.arange(hidden.shape[1], device=hidden.device) > places[:, None]
-        return logits.masked_fill(later, -torch.inf).softmax(-1)
+        length = self._entering(back)[1][0].shape[1]
+        return self._rows(queries, back, length)
 
     def mean_rows(self, queries: Tensor, back: int = 0) -> Tensor:
         layer, (hidden, _) = self._entering(back)
         heads = layer.self_attn.q_proj.out_features // layer.self_attn.head_dim
         block = max(1, _MOST_LOGITS // (heads * hidden.shape[1]))
         total = torch.zeros(hidden.shape[1], device=hidden.device)
-        for some in torch.split(queries, block):
-            total += summed(self.rows(some, back), (0, 1))
+        for some in torch.split(queries, block) if len(queries) else ():
+            # nothing behind the last of them is seen
+            length = int(some.max()) + 1
+            total[:length] += summed(self._rows(some, back, length), (0, 1))
         mean: Tensor = total / (heads * max(1, len(queries)))
         return mean
+
+    def _rows(self, queries: Tensor, back: int, length: int) -> Tensor:
+        """`rows` over the first ``length`` tokens, which hold all that the queries see."""
+        layer, (hidden, rotary) = self._entering(back)
+        places = queries.to(hidden.device)
+        found = rotated_queries(layer, hidden, rotary, places[None])
+        keys = self._rotated(back)[:, :, :length]
+        logits = pair_logits(found, keys, layer.self_attn.scaling)[0]
+        later = torch.arange(length, device=hidden.device) > places[:, None]
+        return logits.masked_fill_(later, -torch.inf).softmax(-1)
 
     def keys(self) -> Tensor:
         return self._rotated(0)[0].float().mean(0)

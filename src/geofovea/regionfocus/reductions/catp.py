@@ -8,7 +8,7 @@ embeddings of the question. Acts on projected tokens; tiles may be mixed. The ch
 F(Y) = sum over all x of max over y in Y of s(x, y), plus lambda1 times the sum over Y of s(y, t),
 with s = (cos + 1) / 2: facility location, greedily, so at least 1 − 1/e of the best. O(n² d) for
 the table and O(k n²) at worst, far less with lazy gains; O(n²) memory, so at most 8,192 tokens at a
-time.
+time: without the table the same similarities would have to be computed again and again.
 
 `fixed` is the published rule; the paper's number of tokens, floor(n (1 − R/2)) for a share R to
 remove in two stages, becomes the budget. The second stage, at a decoder layer, belongs to the
@@ -34,6 +34,9 @@ from geofovea.regionfocus.reductions.similarity import (
 )
 
 __all__ = ["Catp", "alignment", "catp_order"]
+
+_LIKELY, _MOST_LIKELY = 8, 256
+"""Tokens whose gains are brought up to date at first and at most; twice as many at every try."""
 
 
 def alignment(features: Tensor, text: Tensor) -> Tensor:
@@ -62,22 +65,28 @@ def catp_order(features: Tensor, text: Tensor, k: int, lambda1: float = 0.7) -> 
         BudgetError: Above `MOST_TOKENS` tokens.
     """
     refuse_quadratic(len(features), "catp")
-    table = (cosine_matrix(features) + 1) / 2
+    table = cosine_matrix(features).add_(1).div_(2)
     agreed = lambda1 * alignment(features, text)
     covered = torch.zeros_like(agreed)
+    broken = broken_rows(features)
     # gains never grow, so an old gain is a bound and few have to be computed anew
-    bound = (table.sum(dim=0) + agreed).masked_fill(broken_rows(features), -1)
-    broken = bound < 0
+    bound = (table.sum(dim=1) + agreed).masked_fill(broken, -1)
+    is_known = torch.ones_like(broken)
     order = torch.empty(k, dtype=torch.int64, device=features.device)
     for step in range(k):
-        best, is_stale = int(bound.argmax()), step > 0
-        while is_stale and not bool(broken[best]):
-            bound[best] = (table[:, best] - covered).clamp_min(0).sum() + agreed[best]
-            ahead = int(bound.argmax())
-            best, is_stale = ahead, ahead != best
-        order[step] = best
-        covered = torch.maximum(covered, table[:, best])
-        bound[best] = -torch.inf
+        likely = _LIKELY
+        while not bool(is_known[pick := int(bound.argmax())]):
+            some = bound.masked_fill(is_known, -torch.inf).topk(min(likely, len(bound))).indices
+            # of equals the first is asked for, which need not be among those
+            some[-1] = pick
+            some = some[~is_known[some]]
+            bound[some] = (table[some] - covered).clamp_min_(0).sum(dim=1) + agreed[some]
+            is_known[some] = True
+            likely = min(2 * likely, _MOST_LIKELY)
+        order[step] = pick
+        covered = torch.maximum(covered, table[pick])
+        bound[pick] = -torch.inf
+        torch.logical_or(broken, bound.isneginf(), out=is_known)
     return order
 
 

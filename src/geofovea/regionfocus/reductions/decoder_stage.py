@@ -20,6 +20,7 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.regionfocus.reductions.selector import Kept, Stage
+from geofovea.regionfocus.reductions.similarity import row_blocks
 
 __all__ = [
     "DecoderReduction",
@@ -311,10 +312,15 @@ def summed(values: Tensor, dims: int | tuple[int, ...]) -> Tensor:
 def summed_by(values: Tensor, label: Tensor, count: int) -> Tensor:
     """Sums of ``(m, d)`` values by label ``(m,)``, float32 ``(count, d)``.
 
-    A product of matrices, since scattered additions come in any order on an accelerator.
+    A product of matrices, since scattered additions come in any order on an accelerator; in blocks,
+    so that no table of all labels by all values is held.
     """
-    belongs = label == torch.arange(count, device=label.device)[:, None]
-    return belongs.float() @ values.float()
+    every = torch.arange(count, device=label.device)
+    values = values.float()
+    sums = values.new_empty(count, values.shape[1])
+    for block in row_blocks(count, len(label)):
+        sums[block] = (label == every[block, None]).float() @ values
+    return sums
 
 
 def sequence_after(length: int, visual: Tensor, kept: Tensor) -> Tensor:

@@ -164,7 +164,7 @@ def recycle(scores: Tensor, cells: Tensor, k: int, m: float) -> tuple[Tensor, Te
         m *= 2
         cell = cell_numbers(cells, m)
     # merging one more token leaves one fewer, unless it is the first of its cell
-    by_score = torch.argsort(scores.to(torch.float32), stable=True)
+    by_score = _least_first(scores.to(torch.float32))
     seen: set[int] = set()
     left = len(scores)
     removed = 0
@@ -177,10 +177,15 @@ def recycle(scores: Tensor, cells: Tensor, k: int, m: float) -> tuple[Tensor, Te
     return _recycle(scores, cell, removed)
 
 
+def _least_first(scores: Tensor) -> Tensor:
+    """Tokens by rising importance; of equal ones the later goes first, and the earlier stays."""
+    return torch.argsort(-scores, stable=True).flip(0)
+
+
 def _recycle(scores: Tensor, cell: Tensor, removed: int) -> tuple[Tensor, Tensor]:
     """Positions of the outputs and the output of each token, when the ``removed`` least merge."""
     scores, cell = scores.detach().to("cpu", torch.float32), cell.cpu()
-    pruned = torch.argsort(scores, stable=True)[:removed]
+    pruned = _least_first(scores)[:removed]
     position = torch.arange(len(scores))
     heads: dict[int, int] = {}
     # from the most important on, the first of a cell stands for it
