@@ -72,6 +72,18 @@ def test_killed_actors_lose_nothing_and_do_nothing_twice(cluster, journal, tmp_p
 
 
 @needs_ray
+def test_an_actor_at_an_item_that_never_ends_is_killed_and_the_others_go_on(
+    cluster, journal, tmp_path
+):
+    work = Squares(tmp_path / "notes", {5: "hangs"})
+    crew = RayCrew(2, work, item_seconds=2)
+    counts = run_items(items(12, groups=2), journal, crew)
+    assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (11, 1, 0, 1)
+    assert answers(journal) == {n: n**2 for n in range(12) if n != 5}
+    assert Counter(work.worked_on()) == Counter(range(12))
+
+
+@needs_ray
 def test_actors_for_all_cpus_do_not_wait_for_each_other(cluster, journal):
     assert run_items(items(6), journal, RayCrew(2, Squares(), cpus=1)).answered == 6
 

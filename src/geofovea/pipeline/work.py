@@ -23,6 +23,7 @@ __all__ = [
     "ItemKey",
     "Record",
     "Result",
+    "TookTooLong",
     "Work",
     "Worker",
     "carry_out",
@@ -122,7 +123,18 @@ class Died:
     was_ready: bool
 
 
-Result = Done | Failed | Halted | Died
+@dataclass(frozen=True, slots=True)
+class TookTooLong:
+    """The item had its time and no end was to be seen, so its worker was ended with it.
+
+    Attributes:
+        seconds: The time that an item may take.
+    """
+
+    seconds: float
+
+
+Result = Done | Failed | Halted | Died | TookTooLong
 
 _OF_THE_RUN = (OutputError, MissingExtraError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
