@@ -17,7 +17,8 @@ from pipeline_toys import QUESTION, texture
 
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import make_world
-from geofovea.pipeline.batch_work import AskSettings, scene_identity
+from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.journal import Journal
 
@@ -253,7 +254,14 @@ def test_an_impossible_budget_is_one_error_line_before_anything_is_made(scenes, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--workers", "2"], ["--address", "auto"], ["--region-name", "x"], []]
+    "arguments",
+    [
+        ["--workers", "2", "--executor", "inline"],
+        ["--address", "auto"],
+        ["--item-seconds", "5"],
+        ["--region-name", "x"],
+        [],
+    ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(batch, scenes, arguments):
     sources = [scenes, "--question", "Why?"] if arguments else []

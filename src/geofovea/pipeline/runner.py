@@ -135,6 +135,7 @@ class _Run:
         self._ends: Counter[str] = Counter()
         self._deaths_of: Counter[ItemKey] = Counter()
         self._deaths_before_ready = 0
+        self._halted = ""
         self._tell()
 
     @property
@@ -164,12 +165,15 @@ class _Run:
                     for worker, result in results:
                         if self._settle(in_hand.pop(worker), result, queue):
                             gone.add(worker)
-                    for worker in range(0 if self._is_stopped else crew.size):
+                    is_over = self._is_stopped or bool(self._halted)
+                    for worker in range(0 if is_over else crew.size):
                         if worker not in in_hand and (item := queue.take(worker)) is not None:
                             self._journal.begin(item.key)
                             in_hand[worker] = given[worker] = item
                 if results:
                     self._tell()
+                if self._halted and not in_hand:
+                    raise RunError(self._halted)
                 if not in_hand or self._is_stopped:
                     return
                 # not before there is something to do for it: loading a model takes long
@@ -189,7 +193,8 @@ class _Run:
             case Failed(error):
                 self._fail(item, error)
             case Halted(error):
-                raise RunError(error)
+                # what others have in hand may have been paid for: they may come to an end
+                self._halted = error
             case TookTooLong(seconds):
                 # not tried again by itself: it would take as long, and keep a worker from others
                 why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
