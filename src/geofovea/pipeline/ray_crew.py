@@ -10,8 +10,10 @@ that ask for more than there is would never start, which is refused here before 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from types import TracebackType
 from typing import Any, Self
 
@@ -103,8 +105,20 @@ class RayCrew:
         self._asked: dict[Any, tuple[int, bool]] = {}
         self._items: dict[int, Item] = {}
         self._owns_cluster = False
+        self._redirection: AbstractContextManager[Any] = nullcontext()
 
     def __enter__(self) -> Self:
+        # Ray tells of dead workers on standard output, where results for machines go
+        self._redirection = redirect_stdout(sys.stderr)
+        self._redirection.__enter__()
+        try:
+            self._join()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def _join(self) -> None:
         if not self._ray.is_initialized():
             try:
                 self._ray.init(
@@ -116,15 +130,10 @@ class RayCrew:
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 raise RunError(f"no Ray cluster at {self._address!r}: {error}") from error
             self._owns_cluster = True
-        try:
-            self._check_resources()
-            for number in range(self.size):
-                self._actors.append(None)
-                self.replace(number)
-        except BaseException:
-            self._leave()
-            raise
-        return self
+        self._check_resources()
+        for number in range(self.size):
+            self._actors.append(None)
+            self.replace(number)
 
     def __exit__(
         self,
@@ -223,3 +232,4 @@ class RayCrew:
         if self._owns_cluster:
             self._ray.shutdown()
             self._owns_cluster = False
+        self._redirection.__exit__(None, None, None)
