@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -318,28 +319,41 @@ def started(code, *arguments):
 
 def run_until_killed(folder, workers, count, rng):
     """Start the run and kill it at some moment; whether it was still there to be killed."""
+    notes = folder / "notes"
+    before = size_of(notes)
     process = started(RUN, folder, HERE, workers, count)
-    # counted from the first sign of life, so that kills fall into the work and not before it
-    journal, deadline = folder / "journal.sqlite", time.monotonic() + 60
-    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
+    # counted from the first item that it works on, so that kills fall into the work
+    deadline = time.monotonic() + 60
+    while size_of(notes) == before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    try:
-        process.wait(rng.uniform(0, 0.15 + 0.5 * bool(workers)))
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(rng.uniform(0, 0.12))
+    process.kill()
     process.communicate(timeout=120)
     return process.returncode == -signal.SIGKILL
 
 
+def size_of(path):
+    return path.stat().st_size if path.exists() else 0
+
+
 def kill_and_finish(folder, kills, workers, count, seed):
-    """Kill a run at random moments, then let it end; kills that struck, and what was kept then."""
-    rng, kept = random.Random(seed), {}
-    struck = 0
+    """Kill a run at random moments, then let it end.
+
+    Returns the kills that struck, how many of them came after the first answer of their run, and
+    how many items were in somebody's hands then.
+    """
+    rng, kept, begun = random.Random(seed), {}, set()
+    struck = in_work = in_hand = 0
     for _ in range(kills):
         struck += run_until_killed(folder, workers, count, rng)
         with Journal(folder / "journal.sqlite", wait=True) as journal:
-            now = {k: e for k, e in journal.entries("c").items() if e.state == "answered"}
+            entries = journal.entries("c")
+        now = {k: e for k, e in entries.items() if e.state == "answered"}
         assert kept.items() <= now.items(), "an answer that was kept changed or went"
+        in_work += len(now) > len(kept)
+        in_hand += len({k for k, e in entries.items() if e.state == "begun"} - begun)
+        begun |= {k for k, e in entries.items() if e.state == "begun"}
         kept = now
     last = started(RUN, folder, HERE, workers, count)
     _, stderr = last.communicate(timeout=1500)
@@ -347,12 +361,14 @@ def kill_and_finish(folder, kills, workers, count, seed):
     with Journal(folder / "journal.sqlite") as journal:
         assert answers(journal) == squares(count)
         assert kept.items() <= journal.entries("c").items()
-    return struck
+    return struck, in_work, in_hand
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_that_is_killed_at_random_moments_loses_nothing(tmp_path, workers):
-    assert kill_and_finish(tmp_path, 4, workers, 60, seed=workers) > 0
+    struck, _, in_hand = kill_and_finish(tmp_path, 3, workers, 80, seed=workers)
+    assert struck > 0
+    assert in_hand > 0
 
 
 @pytest.mark.slow
@@ -360,7 +376,11 @@ def test_a_run_that_is_killed_at_random_moments_loses_nothing(tmp_path, workers)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_hundred_kills_at_random_moments_lose_nothing(tmp_path, workers):
     kills = int(os.environ.get("GEOFOVEA_KILLS", "50"))
-    assert kill_and_finish(tmp_path, kills, workers, 12 * kills, seed=7) > kills // 4
+    # more than can be done before the last kill
+    count = (15 + 10 * workers) * kills
+    struck, in_work, in_hand = kill_and_finish(tmp_path, kills, workers, count, seed=7)
+    print(f"{kills} runs: {struck} killed, {in_work} between answers, {in_hand} items in hand")
+    assert min(struck, in_work, in_hand) > kills // 2
 
 
 def test_a_disk_that_fills_up_is_told_and_the_next_run_finishes(tmp_path):
