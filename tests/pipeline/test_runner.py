@@ -377,7 +377,7 @@ def test_a_run_that_is_killed_at_random_moments_loses_nothing(tmp_path, workers)
 def test_a_hundred_kills_at_random_moments_lose_nothing(tmp_path, workers):
     kills = int(os.environ.get("GEOFOVEA_KILLS", "50"))
     # more than can be done before the last kill
-    count = (15 + 10 * workers) * kills
+    count = (12 + 5 * workers) * kills
     struck, in_work, in_hand = kill_and_finish(tmp_path, kills, workers, count, seed=7)
     print(f"{kills} runs: {struck} killed, {in_work} between answers, {in_hand} items in hand")
     assert min(struck, in_work, in_hand) > kills // 2

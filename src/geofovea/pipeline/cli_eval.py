@@ -164,8 +164,17 @@ def _score_file(
     from geofovea.datasets.predictions import read_predictions
     from geofovea.datasets.scoring import score
 
-    read = read_predictions(predictions, chosen.prediction_fields, answer_field)
-    notes = (*collection.notes, f"answers are from the column(s) {', '.join(read.fields)}")
+    known = {sample.id for sample in collection.samples}
+    fields = chosen.prediction_fields
+    read = read_predictions(predictions, fields, answer_field, known)
+    notes = [*collection.notes, f"answers are from the column(s) {', '.join(read.fields)}"]
+    for stage in () if answer_field else fields[1:]:
+        if any(stage in row for row in read.rows.values()):
+            earlier = read_predictions(predictions, fields, stage, known).answers
+            before, _ = score(chosen, collection.samples, earlier, dictionary)
+            figures = before.figures["official"].items()
+            told = ", ".join(f"{name} {100 * found.value:.2f}" for name, found in figures)
+            notes.append(f"the column {stage} alone, official rule: {told}")
     scores, judged = score(chosen, collection.samples, read.answers, dictionary, notes)
     from geofovea.pipeline.eval_run import file_digest
 
