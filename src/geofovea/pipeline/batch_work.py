@@ -83,6 +83,8 @@ def _region(session: SceneSession, wkb: bytes, crs: str | None) -> tuple[Region,
     """A region in pixels, and as a shapely geometry in lon/lat where it is on the map."""
     import numpy as np
     import shapely
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
     from geofovea.tiling.region import region_from_crs
@@ -91,10 +93,13 @@ def _region(session: SceneSession, wkb: bytes, crs: str | None) -> tuple[Region,
     region = region_from_crs(session.scene, given, crs)
     if crs is None:
         return region, None
-    lonlat = shapely.transform(
-        shapely.force_2d(given),
-        lambda points: np.column_stack(transform(crs, _LONLAT, *points.T)),
-    )
+    try:
+        lonlat = shapely.transform(
+            shapely.force_2d(given),
+            lambda points: np.column_stack(transform(crs, _LONLAT, *points.T)),
+        )
+    except (RasterioError, CPLE_BaseError):
+        return region, None
     return region, lonlat if lonlat.is_valid else None
 
 
