@@ -383,6 +383,42 @@ def test_a_hundred_kills_at_random_moments_lose_nothing(tmp_path, workers):
     assert min(struck, in_work, in_hand) > kills // 2
 
 
+def test_workers_end_with_a_run_that_is_killed_even_in_an_endless_item(tmp_path):
+    code = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from run_toys import Squares, items
+    from geofovea.pipeline.journal import Journal
+    from geofovea.pipeline.process_crew import ProcessCrew
+    from geofovea.pipeline.runner import run_items
+    folder = Path(sys.argv[1])
+    work = Squares(folder / "notes", {0: "hangs"})
+    with Journal(folder / "journal.sqlite") as journal:
+        run_items(items(1), journal, ProcessCrew(1, work))
+    """
+    run = started(code, tmp_path, HERE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("pipe-0-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (pipe,) = tmp_path.glob("pipe-0-*")
+    worker = Path("/proc") / pipe.name.rsplit("-", 1)[1]
+    assert worker.exists()
+    run.kill()
+    run.communicate(timeout=60)
+    while worker.exists() and is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not (worker.exists() and is_running(worker))
+
+
+def is_running(process):
+    """Whether it is more than an entry that nobody has asked for yet."""
+    try:
+        return (process / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_disk_that_fills_up_is_told_and_the_next_run_finishes(tmp_path):
     pytest.importorskip("resource", reason="limits of file sizes are a Unix thing")
     # no file can grow beyond the limit, as on a disk that is full

@@ -2,15 +2,17 @@
 
 Processes are spawned, not forked: torch and GDAL have threads, and a fork of those may hang. Each
 is asked through a pipe of its own, so that the death of one is noticed at once, with the item that
-it had, and touches no other. When this process is killed, the pipes close and the workers end.
-A worker that does not come to an end within the time of an item is killed: nothing else ends a
-read or a call that never returns.
+it had, and touches no other. When this process is killed, the workers end at once, whatever they
+are at: nobody would hear what they found. A worker that does not come to an end within the time of
+an item is killed: nothing else ends a read or a call that never returns.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -171,10 +173,22 @@ def _how_it_ended(exit_code: int | None) -> str:
     return f"exit code {exit_code}"
 
 
+def _end_with_parent() -> None:
+    """Wait for the death of the process that holds the journal, and follow it.
+
+    A closed pipe is noticed between two items only; a worker in an endless one would stay for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _serve(pipe: _Pipe, work: Work) -> None:
     """The life of a worker: open the work, answer items until the pipe closes."""
     # Ctrl-C goes to all processes of a terminal; the one that holds the journal decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="geofovea-end", daemon=True).start()
     # EOFError: no more items. OSError: nobody listens any more.
     with suppress(EOFError, OSError), pipe:
         try:
