@@ -106,7 +106,7 @@ def test_an_actor_at_an_item_that_never_ends_is_killed_and_the_others_go_on(
     cluster, journal, tmp_path
 ):
     work = Squares(tmp_path / "notes", {5: "hangs"})
-    crew = RayCrew(2, work, item_seconds=2)
+    crew = RayCrew(2, work, item_seconds=8)
     counts = run_items(items(12, groups=2), journal, crew)
     assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (11, 1, 0, 1)
     assert answers(journal) == {n: n**2 for n in range(12) if n != 5}

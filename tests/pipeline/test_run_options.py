@@ -302,18 +302,18 @@ def test_an_endpoint_that_drips_for_ever_costs_one_row_and_its_time(
     server.otherwise = says("yes")
     server.script = [says("yes"), dripping]
     started = time.monotonic()
-    patient = ("--endpoint-seconds", 3600, "--executor", "processes", "--item-seconds", 4)
+    patient = ("--endpoint-seconds", 3600, "--executor", "processes", "--item-seconds", 25)
     result = ask_away("batch", scene, *questions(5), *patient, "--json")
     assert result.exit_code == 0, result.stderr
     summary = json.loads(result.stdout)
     assert (summary["answered"], summary["failed"], summary["overdue"]) == (4, 1, 1)
     rows = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
     (ended,) = [row for row in rows if row["status"] == "failed"]
-    assert ended["error"].startswith("RunError: no end after 4 s (--item-seconds)")
+    assert ended["error"].startswith("RunError: no end after 25 s (--item-seconds)")
     assert ended["tries"] == 1
     # the dripping request was sent, so it is counted
     assert summary["endpoint"]["calls"] == 5
-    assert time.monotonic() - started < 120
+    assert time.monotonic() - started < 600
     mended = ask_away("batch", scene, *questions(5), *patient, "--retry-failed", "--json")
     assert json.loads(mended.stdout)["answered"] == 5
 

@@ -145,13 +145,13 @@ def test_an_item_that_kills_every_worker_is_given_up(journal, tmp_path):
 
 def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(journal, tmp_path):
     work = Squares(tmp_path / "notes", {1: "hangs", 7: "hangs"})
-    crew = ProcessCrew(2, work, item_seconds=1.0)
+    crew = ProcessCrew(2, work, item_seconds=3.0)
     counts = run_items(items(10, groups=2), journal, crew)
     assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (8, 2, 0, 2)
     assert answers(journal) == {n: n**2 for n in range(10) if n not in (1, 7)}
     ended = [e for e in journal.entries("c").values() if e.state == "failed"]
     assert {(e.error, e.tries) for e in ended} == {
-        ("RunError: no end after 1 s (--item-seconds): its worker was ended", 1)
+        ("RunError: no end after 3 s (--item-seconds): its worker was ended", 1)
     }
     # nobody was asked twice, and the hanging processes are gone
     assert sorted(work.worked_on()) == list(range(10))
@@ -166,7 +166,7 @@ def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(jou
 
 def test_time_to_open_the_work_is_not_that_of_an_item(journal):
     # a process takes longer to begin than this limit lets an item take
-    crew = ProcessCrew(1, Squares(opening_seconds=1.5), item_seconds=1.0)
+    crew = ProcessCrew(1, Squares(opening_seconds=3.5), item_seconds=3.0)
     assert run_items(items(3), journal, crew).answered == 3
 
 
