@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # progress bars and OpenMP threads of several processes would only get in each other's way in CI
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test quick oldest check format bench clean
+.PHONY: help setup demo test quick oldest ray check format bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ oldest: $(OLDEST)/.ready  ## Tests of the hosts with the oldest transformers tha
 	PYTHONPATH=$(OLDEST) $(PYTEST) -q tests/pipeline/test_family_parity.py \
 		tests/pipeline/test_family_traps.py tests/pipeline/test_model_loading.py \
 		tests/pipeline/test_lvlm_host.py tests/pipeline/test_row_attention.py
+
+ray: setup  ## Tests on a local Ray, which the others leave out for its size
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(PYTEST) -q tests/pipeline/test_ray_crew.py
 
 check: setup  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -27,7 +27,8 @@ from typing import Any
 
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import make_world
-from geofovea.pipeline.batch_work import AskSettings, SceneWork
+from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.batch_work import SceneWork
 from geofovea.pipeline.crew import Crew, InProcessCrew
 from geofovea.pipeline.journal import Journal
 from geofovea.pipeline.process_crew import ProcessCrew

@@ -17,6 +17,7 @@ FORMS = {
     "ZoomSearch": {"question_id": "FAIR_1", "predicted_answer": "white", "answer": "red"},
     "VLMEvalKit": {"index": "FAIR_1", "prediction": "white", "answer": "red"},
     "MME-RealWorld": {"Question_id": "FAIR_1", "Text": "what?", "Output": "white"},
+    "lmms-eval": {"question_id": "FAIR_1", "response": ["white"]},
     "ours": {"question_id": "FAIR_1", "question": "what?", "answer": "white"},
 }
 
@@ -27,6 +28,15 @@ def test_ids_and_answers_are_found_under_the_names_of_others(tmp_path, row):
         path = tmp_path / name
         path.write_text(json.dumps([row]) if name == "a.json" else json.dumps(row))
         assert read_predictions(path).answers == {"FAIR_1": "white"}
+
+
+@pytest.mark.parametrize(("right", "other"), [("id", "question_id"), ("question_id", "id")])
+def test_of_two_ids_the_one_that_the_benchmark_knows_is_taken(tmp_path, right, other):
+    rows = [{other: n, right: f"FAIR_{n}", "text": "white"} for n in (1, 2)]
+    # a row that names no question at all is counted as unknown, not lost
+    path = json_lines(tmp_path / "a.jsonl", *rows, {"question_id": "x", "id": 9, "text": "red"})
+    found = read_predictions(path, known={"FAIR_1", "FAIR_2"}).answers
+    assert found == {"FAIR_1": "white", "FAIR_2": "white", "x": "red"}
 
 
 @pytest.mark.parametrize(("suffix", "mark"), [("csv", ","), ("tsv", "\t")])
@@ -52,6 +62,11 @@ WRONG = {
     "no id": ({"text": "x"}, "line 2: no id; one of the columns"),
     "no answer": ({"id": 2, "said": "x"}, "line 2: no answer; there are the columns"),
     "an id twice": ({"id": 1, "text": "x"}, "line 2: the id '1' was answered before"),
+    "several answers": (
+        {"id": 2, "text": ["x", "y"]},
+        "line 2, column 'text': expected one answer",
+    ),
+    "an answer with parts": ({"id": 2, "text": {"a": 1}}, "line 2, column 'text': expected one"),
     "an id that is a list": ({"id": [1], "text": "x"}, "line 2, column 'id': expected text"),
 }
 

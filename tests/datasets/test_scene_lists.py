@@ -116,6 +116,15 @@ def test_a_folder_is_searched_for_rasters(write, tmp_path):
         )
 
 
+def test_a_link_to_nowhere_is_listed_and_a_folder_like_a_raster_is_not(tmp_path):
+    (tmp_path / "gone.tif").symlink_to(tmp_path / "nowhere.tif")
+    (tmp_path / "loop.tif").symlink_to(tmp_path / "loop.tif")
+    (tmp_path / "folder.tif").mkdir()
+    names = [f"{tmp_path}/{name}.tif" for name in ("gone", "loop")]
+    assert [row.scene for row in list_scenes([str(tmp_path)])] == names
+    assert [row.scene for row in list_scenes([str(tmp_path / "*.tif")])] == names
+
+
 def test_a_glob_and_a_folder_name_each_file_once(write, tmp_path):
     for name in ("x/a.tif", "x/b.tif", "x/y/c.tif"):
         write(name)

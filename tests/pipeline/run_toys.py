@@ -20,18 +20,22 @@ class Squares:
 
     Attributes:
         notes: A file that gets a line for each item that is worked on, if given.
-        trouble: What happens at which number: ``bad``, ``strange``, ``nan``, ``full``, ``killed``
-            (always), or ``killed once`` (leaves a mark beside the notes).
+        trouble: What happens at which number: ``bad``, ``strange``, ``nan``, ``full``, ``hangs``
+            (in a read that never returns), ``killed`` (always), or ``killed once`` (leaves a mark
+            beside the notes).
         seconds: What an item takes.
         open_error: What opening raises, if anything.
+        opening_seconds: What opening takes.
     """
 
     notes: Path | None = None
     trouble: Mapping[int, str] | None = None
     seconds: float = 0.0
     open_error: str = ""
+    opening_seconds: float = 0.0
 
     def open(self) -> Worker:
+        time.sleep(self.opening_seconds)
         if self.open_error == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.open_error:
@@ -53,6 +57,11 @@ class Squares:
                 raise DiskSpaceError("no room for levels")
             case "nan":
                 return {"square": float("nan")}
+            case "hangs":
+                pipe = self.notes.with_name(f"pipe-{number}-{os.getpid()}")
+                os.mkfifo(pipe)
+                # nobody ever opens its other end
+                pipe.read_bytes()
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "killed once":

@@ -17,7 +17,8 @@ from pipeline_toys import QUESTION, texture
 
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import make_world
-from geofovea.pipeline.batch_work import AskSettings, scene_identity
+from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.journal import Journal
 
@@ -27,7 +28,7 @@ OTHER = "How many trucks are at the quarry?"
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
-    """A folder of three good scenes in one CRS, one without any, and two broken ones."""
+    """A folder of three good scenes in one CRS, one without any, and three broken ones."""
     folder = tmp_path_factory.mktemp("scenes")
     for seed in (1, 2, 3):
         write_scene(make_world(seed, 768, 768), folder / f"s{seed}.tif")
@@ -39,6 +40,7 @@ def scenes(tmp_path_factory):
     whole = (folder / "s1.tif").read_bytes()
     (folder / "cut.tif").write_bytes(whole[: len(whole) // 2])
     (folder / "text.tif").write_text("these are notes")
+    (folder / "gone.tif").symlink_to("nowhere.tif")
     (folder / "readme.md").write_text("not a scene")
     return folder
 
@@ -77,7 +79,7 @@ def test_a_folder_with_broken_members_gives_a_row_for_each(batch, rows, scenes):
     result = batch(scenes, "--question", QUESTION, "--json")
     assert result.exit_code == 0, result.stderr
     summary = json.loads(result.stdout)
-    assert (summary["rows"], summary["answered"], summary["failed"]) == (6, 4, 2)
+    assert (summary["rows"], summary["answered"], summary["failed"]) == (7, 4, 3)
     found = rows()
     good = found[f"{scenes}/s2.tif"]
     assert good["status"] == "answered"
@@ -87,7 +89,8 @@ def test_a_folder_with_broken_members_gives_a_row_for_each(batch, rows, scenes):
     assert shapely.geometry.shape(good["geometry"]).is_valid
     assert found[f"{scenes}/bare.png"]["geometry"] is None
     assert any("georeference" in w for w in found[f"{scenes}/bare.png"]["warnings"])
-    for name, kind in (("cut.tif", "SceneReadError"), ("text.tif", "SceneRefusedError")):
+    kinds = {"cut": "SceneReadError", "text": "SceneRefusedError", "gone": "SceneNotFoundError"}
+    for name, kind in ((f"{stem}.tif", kind) for stem, kind in kinds.items()):
         broken = found[f"{scenes}/{name}"]
         assert (broken["status"], broken["tries"], broken["answer"]) == ("failed", 1, None)
         assert broken["error"].startswith(kind)
@@ -182,7 +185,7 @@ def test_a_second_run_asks_nothing_and_writes_the_same(batch, rows, scenes, tmp_
     before = (tmp_path / "out" / "answers.jsonl").read_bytes()
     (tmp_path / "out" / "answers.jsonl").unlink()
     summary = json.loads(batch(scenes, "--question", QUESTION, "--json").stdout)
-    assert (summary["kept"], summary["answered_now"], summary["answered"]) == (6, 0, 4)
+    assert (summary["kept"], summary["answered_now"], summary["answered"]) == (7, 0, 4)
     assert (tmp_path / "out" / "answers.jsonl").read_bytes() == before
 
 
@@ -253,7 +256,14 @@ def test_an_impossible_budget_is_one_error_line_before_anything_is_made(scenes, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--workers", "2"], ["--address", "auto"], ["--region-name", "x"], []]
+    "arguments",
+    [
+        ["--workers", "2", "--executor", "inline"],
+        ["--address", "auto"],
+        ["--item-seconds", "5"],
+        ["--region-name", "x"],
+        [],
+    ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(batch, scenes, arguments):
     sources = [scenes, "--question", "Why?"] if arguments else []
@@ -333,5 +343,5 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     assert struck
     found = rows()
-    assert len(found) == 6 * len(questions)
+    assert len(found) == 7 * len(questions)
     assert sum(row["status"] == "answered" for row in found.values()) == 4 * len(questions)

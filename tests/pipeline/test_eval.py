@@ -110,6 +110,24 @@ def test_a_report_is_one_page_with_pictures_and_one_table(finished):
     assert f"{100 * scores['figures']['official']['OA']['value']:.2f} [" in table
 
 
+def test_both_stages_of_an_answers_file_are_told(tmp_path):
+    row = {"image_name": "a.tif", "category": "color", "split": "test", "question": "Which?"}
+    kinds = {"1": "global", "2": "region", "3": "object"}
+    rows = [row | {"question_id": q, "type": t, "ground_truth": "grey"} for q, t in kinds.items()]
+    (tmp_path / "LRS-GRO.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    said = [("1", "grey", None), ("2", "red", "grey"), ("3", None, "red")]
+    path = tmp_path / "answers.jsonl"
+    path.write_text(
+        "\n".join(json.dumps({"question_id": q, "answer1": a, "answer2": b}) for q, a, b in said)
+    )
+    scored = run("lrs-gro", "--root", tmp_path, "--predictions", path, "--json")
+    assert scored.exit_code == 0, scored.output
+    scores = json.loads(scored.stdout)
+    assert scores["figures"]["official"]["OA"]["value"] == pytest.approx(2 / 3)
+    before = "OA 33.33, global OA 100.00, region OA 0.00, object OA 0.00"
+    assert f"the column answer1 alone, official rule: {before}" in scores["notes"]
+
+
 def test_a_report_of_nothing_says_how_to_make_a_run(tmp_path):
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert result.exit_code == 1

@@ -32,6 +32,14 @@ def pinned_lmms_eval():
         def __init__(self):
             self._rank, self._world_size, self.task_dict = 0, 1, {}
 
+        @classmethod
+        def create_from_arg_string(cls, arg_string, additional_config=None):
+            """How the command line makes a model: words that look like numbers come as such."""
+            pairs = [pair.split("=", 1) for pair in arg_string.split(",")]
+            words = {name: int(word) if word.isdigit() else word for name, word in pairs}
+            more = {k: v for k, v in (additional_config or {}).items() if v is not None}
+            return cls(**words, **more)
+
         @abstractmethod
         def loglikelihood(self, requests): ...
 
@@ -113,6 +121,15 @@ def test_lmms_eval_gets_the_answers_of_the_one_function(
     answers = lmms_model.generate_until([request, request])
     assert answers == [expected(tiny_folder, scene_path)] * 2
     assert not lmms_model.is_simple
+
+
+def test_lmms_eval_makes_the_model_from_a_line_of_arguments(lmms_model, tiny_folder, scene_path):
+    words = f"model={tiny_folder},tiles=12,tokens=200,focus=overview,dtype=float32"
+    config = {"batch_size": 1, "max_batch_size": None, "device": "cpu"}
+    made = type(lmms_model).create_from_arg_string(words, config)
+    assert made.generate_until([request_for(made, str(scene_path))]) == [
+        expected(tiny_folder, scene_path)
+    ]
 
 
 def test_lmms_eval_may_hand_a_decoded_image_and_is_told_once(lmms_model, tiny_folder, make_png):

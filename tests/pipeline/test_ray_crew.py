@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -69,6 +71,46 @@ def test_killed_actors_lose_nothing_and_do_nothing_twice(cluster, journal, tmp_p
     assert Counter(work.worked_on()) == Counter([*range(24), 3, 17])
     again = run_items(items(24, groups=4), journal, RayCrew(2, work))
     assert (again.kept, again.answered) == (24, 0)
+
+
+OF_ITS_OWN = """
+import sys
+from pathlib import Path
+from run_toys import Squares, items
+from geofovea.pipeline.journal import Journal
+from geofovea.pipeline.ray_crew import RayCrew
+from geofovea.pipeline.runner import run_items
+folder = Path(sys.argv[1])
+work = Squares(folder / "notes", {1: "killed once"}, seconds=0.3)
+with Journal(folder / "journal.sqlite") as journal:
+    counts = run_items(items(9), journal, RayCrew(2, work))
+print(counts.answered, counts.deaths)
+"""
+
+
+@needs_ray
+def test_standard_output_is_left_to_results_when_an_actor_dies(tmp_path):
+    paths = [str(Path(__file__).parent), *sys.path]
+    command = [sys.executable, "-W", "ignore", "-c", OF_ITS_OWN, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.stdout == "9 1\n", done.stderr
+    # Ray's own word on it is not lost
+    assert "died" in done.stderr
+
+
+@needs_ray
+def test_an_actor_at_an_item_that_never_ends_is_killed_and_the_others_go_on(
+    cluster, journal, tmp_path
+):
+    work = Squares(tmp_path / "notes", {5: "hangs"})
+    crew = RayCrew(2, work, item_seconds=8)
+    counts = run_items(items(12, groups=2), journal, crew)
+    assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (11, 1, 0, 1)
+    assert answers(journal) == {n: n**2 for n in range(12) if n != 5}
+    assert Counter(work.worked_on()) == Counter(range(12))
 
 
 @needs_ray

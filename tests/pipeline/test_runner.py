@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,39 @@ def test_an_item_that_kills_every_worker_is_given_up(journal, tmp_path):
     assert failed[0].tries == 2
     # its second turn came last, so it kept nobody from being answered
     assert work.worked_on() == [0, 1, 2, 3, 4, 5, 3]
+
+
+def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(journal, tmp_path):
+    work = Squares(tmp_path / "notes", {1: "hangs", 7: "hangs"})
+    crew = ProcessCrew(2, work, item_seconds=3.0)
+    counts = run_items(items(10, groups=2), journal, crew)
+    assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (8, 2, 0, 2)
+    assert answers(journal) == {n: n**2 for n in range(10) if n not in (1, 7)}
+    ended = [e for e in journal.entries("c").values() if e.state == "failed"]
+    assert {(e.error, e.tries) for e in ended} == {
+        ("RunError: no end after 3 s (--item-seconds): its worker was ended", 1)
+    }
+    # nobody was asked twice, and the hanging processes are gone
+    assert sorted(work.worked_on()) == list(range(10))
+    pids = {int(line.split()[2]) for line in work.notes.read_text().splitlines()}
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    mended = Squares(tmp_path / "mended")
+    again = items(10, groups=2)
+    assert run_items(again, journal, InProcessCrew(mended)).kept == 10
+    assert run_items(again, journal, InProcessCrew(mended), retry_failed=True).answered == 2
+    assert answers(journal) == squares(10)
+
+
+def test_time_to_open_the_work_is_not_that_of_an_item(journal):
+    # a process takes longer to begin than this limit lets an item take
+    crew = ProcessCrew(1, Squares(opening_seconds=3.5), item_seconds=3.0)
+    assert run_items(items(3), journal, crew).answered == 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_item_needs_some_time(seconds):
+    with pytest.raises(RunError, match="leave --item-seconds out for no limit"):
+        ProcessCrew(1, Squares(), item_seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -285,28 +319,41 @@ def started(code, *arguments):
 
 def run_until_killed(folder, workers, count, rng):
     """Start the run and kill it at some moment; whether it was still there to be killed."""
+    notes = folder / "notes"
+    before = size_of(notes)
     process = started(RUN, folder, HERE, workers, count)
-    # counted from the first sign of life, so that kills fall into the work and not before it
-    journal, deadline = folder / "journal.sqlite", time.monotonic() + 60
-    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
+    # counted from the first item that it works on, so that kills fall into the work
+    deadline = time.monotonic() + 60
+    while size_of(notes) == before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    try:
-        process.wait(rng.uniform(0, 0.15 + 0.5 * bool(workers)))
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(rng.uniform(0, 0.12))
+    process.kill()
     process.communicate(timeout=120)
     return process.returncode == -signal.SIGKILL
 
 
+def size_of(path):
+    return path.stat().st_size if path.exists() else 0
+
+
 def kill_and_finish(folder, kills, workers, count, seed):
-    """Kill a run at random moments, then let it end; kills that struck, and what was kept then."""
-    rng, kept = random.Random(seed), {}
-    struck = 0
+    """Kill a run at random moments, then let it end.
+
+    Returns the kills that struck, how many of them came after the first answer of their run, and
+    how many items were in somebody's hands then.
+    """
+    rng, kept, begun = random.Random(seed), {}, set()
+    struck = in_work = in_hand = 0
     for _ in range(kills):
         struck += run_until_killed(folder, workers, count, rng)
         with Journal(folder / "journal.sqlite", wait=True) as journal:
-            now = {k: e for k, e in journal.entries("c").items() if e.state == "answered"}
+            entries = journal.entries("c")
+        now = {k: e for k, e in entries.items() if e.state == "answered"}
         assert kept.items() <= now.items(), "an answer that was kept changed or went"
+        in_work += len(now) > len(kept)
+        in_hand += len({k for k, e in entries.items() if e.state == "begun"} - begun)
+        begun |= {k for k, e in entries.items() if e.state == "begun"}
         kept = now
     last = started(RUN, folder, HERE, workers, count)
     _, stderr = last.communicate(timeout=1500)
@@ -314,12 +361,14 @@ def kill_and_finish(folder, kills, workers, count, seed):
     with Journal(folder / "journal.sqlite") as journal:
         assert answers(journal) == squares(count)
         assert kept.items() <= journal.entries("c").items()
-    return struck
+    return struck, in_work, in_hand
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_that_is_killed_at_random_moments_loses_nothing(tmp_path, workers):
-    assert kill_and_finish(tmp_path, 4, workers, 60, seed=workers) > 0
+    struck, _, in_hand = kill_and_finish(tmp_path, 3, workers, 80, seed=workers)
+    assert struck > 0
+    assert in_hand > 0
 
 
 @pytest.mark.slow
@@ -327,7 +376,47 @@ def test_a_run_that_is_killed_at_random_moments_loses_nothing(tmp_path, workers)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_hundred_kills_at_random_moments_lose_nothing(tmp_path, workers):
     kills = int(os.environ.get("GEOFOVEA_KILLS", "50"))
-    assert kill_and_finish(tmp_path, kills, workers, 12 * kills, seed=7) > kills // 4
+    # more than can be done before the last kill
+    count = (12 + 5 * workers) * kills
+    struck, in_work, in_hand = kill_and_finish(tmp_path, kills, workers, count, seed=7)
+    print(f"{kills} runs: {struck} killed, {in_work} between answers, {in_hand} items in hand")
+    assert min(struck, in_work, in_hand) > kills // 2
+
+
+def test_workers_end_with_a_run_that_is_killed_even_in_an_endless_item(tmp_path):
+    code = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from run_toys import Squares, items
+    from geofovea.pipeline.journal import Journal
+    from geofovea.pipeline.process_crew import ProcessCrew
+    from geofovea.pipeline.runner import run_items
+    folder = Path(sys.argv[1])
+    work = Squares(folder / "notes", {0: "hangs"})
+    with Journal(folder / "journal.sqlite") as journal:
+        run_items(items(1), journal, ProcessCrew(1, work))
+    """
+    run = started(code, tmp_path, HERE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("pipe-0-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (pipe,) = tmp_path.glob("pipe-0-*")
+    worker = Path("/proc") / pipe.name.rsplit("-", 1)[1]
+    assert worker.exists()
+    run.kill()
+    run.communicate(timeout=60)
+    while worker.exists() and is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not (worker.exists() and is_running(worker))
+
+
+def is_running(process):
+    """Whether it is more than an entry that nobody has asked for yet."""
+    try:
+        return (process / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_disk_that_fills_up_is_told_and_the_next_run_finishes(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,10 @@ class Predictions:
 
 
 def read_predictions(
-    path: str | os.PathLike[str], fields: Sequence[str] = (), only: str | None = None
+    path: str | os.PathLike[str],
+    fields: Sequence[str] = (),
+    only: str | None = None,
+    known: Collection[str] = frozenset(),
 ) -> Predictions:
     """Read an answers file (JSON Lines, JSON, TSV, CSV or Parquet).
 
@@ -52,16 +55,18 @@ def read_predictions(
         path: The file.
         fields: Names of the answer that are tried first, in order; one that is null is passed over.
         only: The one name to use, where the usual ones would pick the wrong column.
+        known: Ids of the questions: of several columns that may hold the id, such as ``id`` and
+            ``question_id``, the first that names one of them does.
 
     Raises:
-        DataError: If a row has no id or no answer, or an id occurs twice.
+        DataError: If a row has no id or no answer, an answer is no text, or an id occurs twice.
     """
     names = (only,) if only else (*fields, *ANSWER_FIELDS)
     answers: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
     used: dict[str, None] = {}
     for row in read_rows(path):
-        key = _id_of(row)
+        key = _id_of(row, known)
         if key in answers:
             raise DataError(
                 f"{row.place}: the id {key!r} was answered before; keep one row of each"
@@ -74,20 +79,27 @@ def read_predictions(
     return Predictions(answers, tuple(used), rows)
 
 
-def _id_of(row: Row) -> str:
-    for name in ID_FIELDS:
-        if name in row.values:
-            return row.text(name)
-    raise DataError(
-        f"{row.place}: no id; one of the columns {', '.join(ID_FIELDS)} is needed, there are "
-        f"{list(row.values)}"
-    )
+def _id_of(row: Row, known: Collection[str]) -> str:
+    present = [name for name in ID_FIELDS if name in row.values]
+    if not present:
+        raise DataError(
+            f"{row.place}: no id; one of the columns {', '.join(ID_FIELDS)} is needed, there are "
+            f"{list(row.values)}"
+        )
+    # a running number may stand beside the id of the question, under the other's name
+    named = (name for name in present if str(row.values[name]) in known)
+    return row.text(next(named, present[0]))
 
 
 def _answer_of(row: Row, names: Iterable[str | None]) -> tuple[str, str]:
     present = [name for name in names if name in row.values]
     for name in present:
         value = row.values[name]
+        if isinstance(value, list) and len(value) == 1:
+            # as harnesses write the replies of one round
+            value = value[0]
+        if isinstance(value, list | dict):
+            raise row.wrong(str(name), "one answer as text")
         if value is not None and value == value:
             return str(name), str(value)
     if present:

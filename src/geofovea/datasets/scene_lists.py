@@ -72,7 +72,7 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
         yield from _stac_rows(path, asset)
     elif glob.has_magic(source) and not path.exists():
         names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
-        files = [name for name in names if Path(name).is_file()]
+        files = [name for name in names if not Path(name).is_dir()]
         if not files:
             raise DataError(f"the pattern {source!r} matches no file; put it in quotes")
         for name in files:
@@ -88,7 +88,8 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
 
 def _looks_like_raster(path: Path) -> bool:
     is_hidden = path.name.startswith(".")
-    return path.suffix.lower() in RASTER_SUFFIXES and not is_hidden and path.is_file()
+    # a link to nowhere has a row too: it fails with its reason, instead of being passed over
+    return path.suffix.lower() in RASTER_SUFFIXES and not is_hidden and not path.is_dir()
 
 
 def _stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:

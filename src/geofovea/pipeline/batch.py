@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from geofovea.errors import OutputError
+from geofovea.errors import OutputError, RunError
+from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_plan import BatchPlan
 from geofovea.pipeline.batch_results import (
     check_geoparquet,
@@ -16,11 +19,11 @@ from geofovea.pipeline.batch_results import (
     write_jsonl,
 )
 from geofovea.pipeline.batch_summary import BatchSummary, summarize
-from geofovea.pipeline.batch_work import AskSettings
 from geofovea.pipeline.crew import Crew
 from geofovea.pipeline.journal import Journal
 from geofovea.pipeline.output import make_folder
 from geofovea.pipeline.progress import counting_bar
+from geofovea.pipeline.purse import new_purse, spent
 from geofovea.pipeline.runner import RunCounts, run_items
 
 __all__ = ["JOURNAL", "BatchFolder", "run_batch"]
@@ -99,20 +102,27 @@ def run_batch(
     started = time.perf_counter()
     with folder.journal() as journal:
         journal.adopt(settings.hash, settings.described(), beside_others=folder.replace)
+        if settings.endpoint is not None:
+            new_purse(folder.path)
         keys = {item.key for item in plan.items}
-        with counting_bar("asking", len(keys)) as advance:
-            counts = run_items(
-                plan.items,
-                journal,
-                crew,
-                retry_failed=retry_failed,
-                max_failures=max_failures,
-                report=_teller(advance),
-            )
+        try:
+            with counting_bar("asking", len(keys)) as advance:
+                counts = run_items(
+                    plan.items,
+                    journal,
+                    crew,
+                    retry_failed=retry_failed,
+                    max_failures=max_failures,
+                    report=_teller(advance),
+                )
+        except RunError:
+            # a run that cannot go on shows what it has, unless that is what it cannot do
+            if so_far := result_rows(plan.rows, journal.entries(settings.hash)):
+                with suppress(OutputError):
+                    _write(so_far, folder)
+            raise
         results = result_rows(plan.rows, journal.entries(settings.hash))
-        write_jsonl(results, folder.outputs[0])
-        if folder.geoparquet:
-            write_geoparquet(results, folder.outputs[1])
+        _write(results, folder)
     return summarize(
         results,
         counts,
@@ -123,7 +133,14 @@ def run_batch(
         configuration=settings.hash,
         files=_names(folder.outputs),
         stopped=f"{counts.failed} items failed" if counts.stopped else "",
+        endpoint=spent(folder.path),
     )
+
+
+def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> None:
+    write_jsonl(results, folder.outputs[0])
+    if folder.geoparquet:
+        write_geoparquet(results, folder.outputs[1])
 
 
 def _teller(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:

@@ -43,7 +43,10 @@ def result_rows(
                 "region": row.region,
                 "status": entry.state,
                 "answer": record.get("answer"),
-                "confidence": record.get("confidence"),
+                # an endpoint may not say how sure it is: that is no confidence of 0
+                "confidence": record.get("confidence")
+                if record.get("confidence_known", True)
+                else None,
                 "evidence": record.get("evidence"),
                 "geometry": record.get("geometry"),
                 "cost": record.get("cost"),

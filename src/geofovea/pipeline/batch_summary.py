@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.runner import RunCounts
+from geofovea.pipeline.spending import EndpointUse
 
 __all__ = ["BatchSummary", "print_summary", "summarize"]
 
@@ -39,6 +40,8 @@ class BatchSummary:
         configuration: Hash of the settings.
         files: What was written.
         stopped: Why the run ended early, empty if it did not.
+        overdue: Workers that were ended because their item took too long.
+        endpoint: What all runs in this folder spent at an endpoint; None without one.
     """
 
     rows: int
@@ -58,6 +61,8 @@ class BatchSummary:
     configuration: str
     files: tuple[str, ...]
     stopped: str = ""
+    overdue: int = 0
+    endpoint: EndpointUse | None = None
 
     @property
     def per_minute(self) -> float:
@@ -80,6 +85,7 @@ def summarize(
     configuration: str,
     files: Sequence[str],
     stopped: str = "",
+    endpoint: EndpointUse | None = None,
 ) -> BatchSummary:
     """Count what the rows of a batch came to."""
     failed = [r for r in results if r["status"] == "failed"]
@@ -108,6 +114,8 @@ def summarize(
         configuration=configuration,
         files=tuple(files),
         stopped=stopped,
+        overdue=counts.overdue,
+        endpoint=endpoint,
     )
 
 
@@ -122,8 +130,16 @@ def print_summary(summary: BatchSummary) -> None:
         f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
         f"tokens an answer, over {s.scenes} scene(s)"
     )
-    if s.deaths:
-        click.echo(f"  workers    {s.deaths} died and were replaced")
+    if s.deaths or s.overdue:
+        click.echo(
+            f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end"
+        )
+    if s.endpoint is not None:
+        use = s.endpoint
+        click.echo(
+            f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
+            "folder, lost answers included"
+        )
     for path in s.files:
         click.echo(f"  wrote      {path}")
     for kind in s.errors[:_MOST_KINDS]:

@@ -15,6 +15,7 @@ import click
 
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.access_options import access_options
+from geofovea.pipeline.ask_options import ask_options
 from geofovea.pipeline.cli_batch import batch
 from geofovea.pipeline.cli_bench_policies import policies
 from geofovea.pipeline.cli_bench_reductions import reductions
@@ -24,20 +25,11 @@ from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
-from geofovea.pipeline.endpoint_options import endpoint_options
-from geofovea.pipeline.model_options import model_options
-from geofovea.pipeline.reduction_option import reduction_option
 from geofovea.pipeline.view_options import view_options
-from geofovea.regionfocus.strategies import (
-    DEFAULT_DESCENT,
-    DESCENT_NAMES,
-    FOCUS_NAMES,
-    ROUTE_NAMES,
-)
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
-    from geofovea.pipeline.endpoint_settings import EndpointSettings
+    from geofovea.pipeline.ask_settings import AskSettings
     from geofovea.regionfocus.budget import Budget
 
 __all__ = ["main"]
@@ -77,31 +69,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_json
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
-@endpoint_options
-@click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
-@click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
-@click.option("--seconds", type=float, help="No further level is begun after this time.")
-@click.option(
-    "--focus",
-    type=click.Choice(FOCUS_NAMES),
-    help="What finds the place: attention by default, prompted at an endpoint.",
-)
-@click.option("--focus-model", help="Folder or hub id of a CLIP or SigLIP for --focus similarity.")
-@reduction_option
-@click.option(
-    "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
-)
-@click.option("--route", type=click.Choice(ROUTE_NAMES), default="auto", help="Places to look at.")
-@click.option("--flatness", type=float, help="Stop where no place stands out by this share.")
-@click.option("--confidence", type=float, help="Stop once the model is this sure, in (0, 1].")
+@ask_options()
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
-@click.option("--rfm", type=click.Path(path_type=Path), help="A folder made by geofovea distill.")
 @click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
-@click.option(
-    "--cache-tokens/--no-cache-tokens", default=None, help="Keep encoded tiles on disk, or not."
-)
-@view_options
-@model_options
 @access_options
 def ask(
     scene: str,
@@ -109,27 +79,12 @@ def ask(
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
-    tiles: int | None,
-    tokens: int | None,
-    seconds: float | None,
-    focus: str | None,
-    focus_model: str | None,
-    reduction: str,
-    descent: str,
-    route: str,
-    flatness: float | None,
-    confidence: float | None,
+    settings: AskSettings,
     boxes: tuple[str, ...],
-    rfm: Path | None,
     choices: tuple[str, ...],
-    cache_tokens: bool | None,
-    loading: dict[str, Any],
-    endpoint: EndpointSettings | None,
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
-    nodata: Any,
-    **view: Any,
 ) -> None:
     """Ask QUESTION about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000)."""
     from geofovea.pipeline.output import check_writable
@@ -137,8 +92,7 @@ def ask(
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=scene)
-    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
-    _checked_budget(limits)
+    from geofovea.tiling.pyramid import Box
     from geofovea.tiling.scene import open_scene
 
     started = time.perf_counter()
@@ -147,34 +101,12 @@ def ask(
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
-        nodata=nodata,
+        nodata=settings.nodata,
     )
     open_seconds = time.perf_counter() - started
-    from geofovea.pipeline.models import load_host
-    from geofovea.pipeline.session import SceneSession
-    from geofovea.pipeline.stop_at import StopAt
-    from geofovea.tiling.pyramid import Box
-
-    host = load_host(**loading, endpoint=endpoint)
-    if rfm:
-        from geofovea.pipeline.distillation_results import attach_focus
-
-        attach_focus(rfm, host)
-    session = SceneSession(
-        opened, host, **view, cache_tokens=cache_tokens, open_seconds=open_seconds
-    )
-    answer = session.ask(
-        question,
-        budget=_checked_budget(limits, host.default_budget),
-        focus=focus,
-        focus_model=focus_model,
-        reduction=reduction,
-        descent=descent,
-        route=route,
-        stop=StopAt(flatness, confidence),
-        boxes=[Box(*_numbers(box, float, 4)) for box in boxes],
-        choices=choices,
-    )
+    session = settings.open_session(opened, settings.load_host(), open_seconds)
+    shown = [Box(*_numbers(box, float, 4)) for box in boxes]
+    answer = settings.ask(session, question, boxes=shown, choices=choices)
     if evidence:
         answer.evidence.to_geojson(evidence)
     if picture:

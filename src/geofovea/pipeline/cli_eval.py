@@ -10,17 +10,14 @@ import click
 
 from geofovea.datasets.registry import BENCHMARK_NAMES
 from geofovea.datasets.wordnet import SYNONYM_SOURCES
-from geofovea.regionfocus.strategies import (
-    DEFAULT_DESCENT,
-    DESCENT_NAMES,
-    FOCUS_NAMES,
-    REDUCTION_NAMES,
-)
+from geofovea.pipeline.ask_options import ask_options
+from geofovea.pipeline.run_options import Workers, run_options
 
 if TYPE_CHECKING:
     from geofovea.datasets.sample import Benchmark, Collection
     from geofovea.datasets.scoring import Scores
     from geofovea.datasets.wordnet import Synonyms
+    from geofovea.pipeline.ask_settings import AskSettings
 
 __all__ = ["eval_command"]
 
@@ -41,24 +38,9 @@ _path = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--synonyms", type=click.Choice(SYNONYM_SOURCES), default="table", show_default=True)
 @click.option("--output", type=_path, help="Folder of the run; needed to ask a model.")
-@click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
-@click.option("--tiles", type=int, help="Most tiles to encode; the model's own default if unset.")
-@click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise.")
-@click.option("--seconds", type=float, help="No further level is begun after this time.")
-@click.option("--focus", type=click.Choice(FOCUS_NAMES), default="attention", show_default=True)
-@click.option(
-    "--reduction", type=click.Choice(REDUCTION_NAMES), default="top_score", show_default=True
-)
-@click.option(
-    "--descent", type=click.Choice(DESCENT_NAMES), default=DEFAULT_DESCENT, show_default=True
-)
-@click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option("--workers", default=0, show_default=True, help="Processes; 0 asks in this one.")
+@ask_options()
 @click.option("--limit", type=int, help="Ask the first so many questions only.")
-@click.option("--wait", is_flag=True, help="Wait for another run that uses the folder.")
-@click.option("--retry-failed", is_flag=True, help="Ask again what failed before.")
-@click.option("--max-failures", type=int, help="Stop after so many failures.")
-@click.option("--replace", is_flag=True, help="Allow results of another configuration there.")
+@run_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def eval_command(
     benchmark: str,
@@ -71,15 +53,8 @@ def eval_command(
     trained_on: tuple[Path, ...],
     synonyms: str,
     output: Path | None,
-    model: str,
-    tiles: int | None,
-    tokens: int | None,
-    seconds: float | None,
-    focus: str,
-    reduction: str,
-    descent: str,
-    device: str,
-    workers: int,
+    settings: AskSettings,
+    workers: Workers,
     limit: int | None,
     wait: bool,
     retry_failed: bool,
@@ -118,11 +93,8 @@ def eval_command(
             write_results(output, chosen, rows, plain, configuration, root, file, counts)
         _show(chosen, scores, as_json)
     elif output:
-        from geofovea.pipeline.batch_work import AskSettings
         from geofovea.pipeline.eval_run import run_eval, write_run
 
-        limits = _checked_limits(tiles=tiles, tokens=tokens, seconds=seconds)
-        settings = AskSettings(model, limits, focus, reduction, descent)
         run = run_eval(
             chosen,
             root,
@@ -130,7 +102,6 @@ def eval_command(
             dictionary,
             output,
             settings,
-            device=device,
             workers=workers,
             wait=wait,
             retry_failed=retry_failed,
@@ -146,15 +117,6 @@ def eval_command(
                 + f"{run.counts.answered} answered now, {run.counts.kept} before, "
                 f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
             )
-
-
-def _checked_limits(**given: float | None) -> dict[str, Any]:
-    """The limits that were given; an impossible one is refused before anything is loaded."""
-    from geofovea.regionfocus.budget import Budget
-
-    limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    Budget(**limits)
-    return limits
 
 
 def _limited(collection: Collection, limit: int | None) -> Collection:
@@ -202,8 +164,17 @@ def _score_file(
     from geofovea.datasets.predictions import read_predictions
     from geofovea.datasets.scoring import score
 
-    read = read_predictions(predictions, chosen.prediction_fields, answer_field)
-    notes = (*collection.notes, f"answers are from the column(s) {', '.join(read.fields)}")
+    known = {sample.id for sample in collection.samples}
+    fields = chosen.prediction_fields
+    read = read_predictions(predictions, fields, answer_field, known)
+    notes = [*collection.notes, f"answers are from the column(s) {', '.join(read.fields)}"]
+    for stage in () if answer_field else fields[1:]:
+        if any(stage in row for row in read.rows.values()):
+            earlier = read_predictions(predictions, fields, stage, known).answers
+            before, _ = score(chosen, collection.samples, earlier, dictionary)
+            figures = before.figures["official"].items()
+            told = ", ".join(f"{name} {100 * found.value:.2f}" for name, found in figures)
+            notes.append(f"the column {stage} alone, official rule: {told}")
     scores, judged = score(chosen, collection.samples, read.answers, dictionary, notes)
     from geofovea.pipeline.eval_run import file_digest
 

@@ -5,7 +5,9 @@ The crews of processes and of Ray actors are in ``process_crew`` and ``ray_crew`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,7 +15,7 @@ from typing import Protocol, Self
 from geofovea.errors import RunError
 from geofovea.pipeline.work import Item, Result, Work, Worker, carry_out
 
-__all__ = ["Crew", "InProcessCrew", "check_size"]
+__all__ = ["Crew", "InProcessCrew", "ItemClock", "check_size"]
 
 
 class Crew(AbstractContextManager["Crew"], Protocol):
@@ -31,7 +33,8 @@ class Crew(AbstractContextManager["Crew"], Protocol):
     def results(self) -> Iterator[tuple[int, Result]]:
         """Wait until some worker has come to an end, then tell which, and how.
 
-        A worker that died is told as such and has to be replaced before it is given more.
+        A worker that died, or was ended because its item took too long, is told as such and has to
+        be replaced before it is given more.
         """
         ...
 
@@ -79,6 +82,48 @@ class InProcessCrew:
     def replace(self, worker: int) -> None:  # noqa: ARG002
         """See ``Crew``; this process cannot outlive itself."""
         raise RunError("the process of a run cannot be replaced by itself")
+
+
+class ItemClock:
+    """How long each worker has been at its item, where an item may take only so long."""
+
+    def __init__(self, item_seconds: float | None = None) -> None:
+        """Keep the limit.
+
+        Args:
+            item_seconds: The longest that an item may take; None for no limit.
+
+        Raises:
+            RunError: If the limit is not positive.
+        """
+        if item_seconds is not None and not 0 < item_seconds < math.inf:
+            raise RunError(
+                f"an item may take a positive number of seconds, got {item_seconds!r}; leave "
+                "--item-seconds out for no limit"
+            )
+        self.item_seconds = item_seconds
+        self._ends: dict[int, float] = {}
+
+    def start(self, worker: int) -> None:
+        """A worker begins with an item."""
+        if self.item_seconds is not None:
+            self._ends[worker] = time.monotonic() + self.item_seconds
+
+    def stop(self, worker: int) -> None:
+        """A worker has come to an end, whichever."""
+        self._ends.pop(worker, None)
+
+    def seconds_left(self, others: Iterable[float | None] = ()) -> float | None:
+        """Until the first worker has had its time, or ``others`` theirs; None waits for ever."""
+        now = time.monotonic()
+        waits = [end - now for end in self._ends.values()]
+        waits += [seconds for seconds in others if seconds is not None]
+        return max(0.0, min(waits)) if waits else None
+
+    def overdue(self) -> list[int]:
+        """The workers that have had their time."""
+        now = time.monotonic()
+        return [worker for worker, end in self._ends.items() if end <= now]
 
 
 def check_size(workers: int) -> int:

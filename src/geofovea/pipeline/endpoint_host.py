@@ -19,6 +19,7 @@ from geofovea.pipeline.chat_reply import ChatReply
 from geofovea.pipeline.endpoint import EndpointClient
 from geofovea.pipeline.endpoint_settings import EndpointSettings
 from geofovea.pipeline.host import Capabilities, Generation, Host
+from geofovea.pipeline.purse import Purse
 from geofovea.pipeline.spending import EndpointUse, Ledger
 from geofovea.pipeline.tile_pictures import (
     ScenePlace,
@@ -256,7 +257,9 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
             "--endpoint http://localhost:8000/v1"
         )
     settings.key()
-    return EndpointHost(model, EndpointClient(settings, Ledger(settings.limit)))
+    limit, purse = settings.limit, settings.purse
+    ledger = Ledger(limit) if purse is None else Purse(limit, purse)
+    return EndpointHost(model, EndpointClient(settings, ledger))
 
 
 def _text(text: str) -> dict[str, Any]:

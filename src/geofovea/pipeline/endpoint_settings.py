@@ -7,6 +7,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from geofovea.errors import BudgetError, ModelError
@@ -66,6 +67,7 @@ class EndpointSettings:
         total_seconds: Longest that a call may take with all its repetitions and pauses.
         attempts: Most requests for one call.
         pause_seconds: First pause before a repetition; each further one is twice as long.
+        purse: File that makes the limit one for all processes that name it; see ``Purse``.
 
     Raises:
         ModelError: If a value cannot be meant.
@@ -82,6 +84,7 @@ class EndpointSettings:
     total_seconds: float = 180.0
     attempts: int = 4
     pause_seconds: float = 0.5
+    purse: str | None = None
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -103,6 +106,11 @@ class EndpointSettings:
         for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ModelError(f"{name} must be positive, got {getattr(self, name)!r}")
+
+    def described(self) -> dict[str, Any]:
+        """What of it changes answers; how long, how often and under which key do not."""
+        names = ("url", "tile_size", "image_tokens", "picture_format", "answer_tokens")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -156,7 +156,7 @@ def _cost_table(items: Sequence[Mapping[str, Any]]) -> Table:
 def _worst(items: Sequence[dict[str, Any]], most: int) -> Iterable[dict[str, Any]]:
     """Wrong answers that the model was surest of, one of each category before the next."""
     wrong = [item for item in items if not item["verdicts"]["official"]["correct"]]
-    wrong.sort(key=lambda item: (-item.get("confidence", 0.0), item["question_id"]))
+    wrong.sort(key=lambda item: (-(item.get("confidence") or 0.0), item["question_id"]))
     turn: dict[str, int] = {}
     ranked = []
     for item in wrong:

@@ -22,13 +22,13 @@ from geofovea.datasets.sample import Benchmark, Collection
 from geofovea.datasets.scoring import Judged, Scores, score
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
-from geofovea.pipeline.batch_work import AskSettings
-from geofovea.pipeline.crew import Crew, InProcessCrew
+from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
 from geofovea.pipeline.journal import Journal
 from geofovea.pipeline.output import make_folder, write_text
-from geofovea.pipeline.process_crew import ProcessCrew
 from geofovea.pipeline.progress import progress_bar
+from geofovea.pipeline.purse import new_purse, spent
+from geofovea.pipeline.run_options import Workers
 from geofovea.pipeline.runner import RunCounts, run_items
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
@@ -71,8 +71,7 @@ def run_eval(
     folder: Path,
     settings: AskSettings,
     *,
-    device: str = "cpu",
-    workers: int = 0,
+    workers: Workers | None = None,
     wait: bool = False,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -87,8 +86,7 @@ def run_eval(
         synonyms: Dictionary of the scorers.
         folder: Of the run.
         settings: How the model is asked.
-        device: Where it runs.
-        workers: Processes; 0 answers in this one.
+        workers: Who answers; this process by itself.
         wait: Wait for another run that holds the folder, instead of refusing.
         retry_failed: Ask again what failed before.
         max_failures: Stop after so many failures.
@@ -107,10 +105,12 @@ def run_eval(
     make_folder(folder)
     configuration, described = configuration_of(benchmark, settings)
     items = make_items(benchmark, collection.samples, images, configuration)
-    work = EvalWork(settings, device)
-    crew: Crew = ProcessCrew(workers, work) if workers else InProcessCrew(work)
+    workers = workers or Workers()
+    crew = workers.crew(EvalWork(settings.within(folder), workers.threads))
     with Journal(folder / JOURNAL, wait=wait) as journal:
         journal.adopt(configuration, described, beside_others=replace_others)
+        if settings.endpoint is not None:
+            new_purse(folder)
         with progress_bar(f"asking {benchmark.title}") as advance:
             counts = run_items(
                 list(items.values()),
@@ -168,12 +168,13 @@ def write_run(
         for judged in run.judged
     ]
     scores = run.scores.to_json() | {"hit rate": run.hit_rate}
+    use = spent(folder)
     counts = {
         "planned": run.counts.planned,
         "kept from before": run.counts.kept,
         "answered": run.counts.answered,
         "failed": run.counts.failed,
-    }
+    } | ({} if use is None else {"endpoint": use.to_json()})
     _, configuration = configuration_of(benchmark, settings)
     write_results(folder, benchmark, rows, scores, configuration, root, annotations, counts)
 
@@ -186,7 +187,7 @@ def write_results(
     configuration: Mapping[str, Any],
     root: Path,
     annotations: Path,
-    counts: Mapping[str, int],
+    counts: Mapping[str, Any],
 ) -> None:
     """Write the items, the scores and the manifest of a run or of an answers file.
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geofovea.datasets.layout import Images
 from geofovea.datasets.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
-from geofovea.pipeline.batch_work import AskSettings, scene_identity
+from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.batch_work import scene_identity
+from geofovea.pipeline.kept_scene import KeptScene, loaded_host
 from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
     from geofovea.pipeline.host import Host
-    from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
 __all__ = ["EvalWork", "configuration_of", "hit_share", "make_items"]
@@ -57,51 +58,38 @@ def make_items(
 
 @dataclass(frozen=True, slots=True)
 class EvalWork:
-    """Loads a model and answers; see ``Work``."""
+    """Loads a model and answers; see ``Work``.
+
+    Attributes:
+        settings: How.
+        threads: Threads of torch in each worker; None leaves its own choice.
+    """
 
     settings: AskSettings
-    device: str = "cpu"
+    threads: int | None = None
 
     def open(self) -> Worker:
         """Load the model."""
-        from geofovea.pipeline.models import load_host
-
-        return _Asker(self.settings, load_host(self.settings.model, self.device)).ask
+        return _Asker(self.settings, loaded_host(self.settings, self.threads)).ask
 
 
 class _Asker:
-    """Answers questions, the last scene kept open."""
-
     def __init__(self, settings: AskSettings, host: Host) -> None:
         self._settings = settings
-        self._host = host
-        self._budget = replace(host.default_budget, **settings.limits)
-        self._group = ""
-        self._session: SceneSession | None = None
+        self._scene = KeptScene(settings, host)
 
     def ask(self, group: str, payload: Mapping[str, Any]) -> Record:
-        from geofovea.pipeline.session import SceneSession
         from geofovea.tiling.pyramid import Box
-        from geofovea.tiling.scene import open_scene
 
         boxes = [Box(*corners) for corners in payload["boxes"]]
-        settings = self._settings
-        if settings.focus == "oracle" and not boxes:
+        is_told = self._settings.focus == "oracle"
+        if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        if self._session is None or self._group != group:
-            self._session = SceneSession(open_scene(group), self._host)
-            self._group = group
-        answer = self._session.ask(
-            payload["prompt"],
-            budget=self._budget,
-            focus=settings.focus,
-            reduction=settings.reduction,
-            descent=settings.descent,
-            boxes=boxes if settings.focus == "oracle" else (),
-        )
+        session = self._scene.session(group)
+        answer = self._settings.ask(session, payload["prompt"], boxes=boxes if is_told else ())
         return {
             "answer": answer.text,
-            "confidence": answer.confidence,
+            "confidence": answer.confidence if answer.confidence_known else None,
             "cost": answer.cost.to_json(),
             "warnings": list(answer.warnings),
             "looks": [

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.models import EMBEDDED, load_host
+from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.models import EMBEDDED
 from geofovea.pipeline.session import SceneSession
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.scene import open_scene
@@ -32,9 +33,13 @@ def make_answerer(
     tiles: int | None = None,
     tokens: int | None = None,
     seconds: float | None = None,
-    focus: str = "attention",
+    focus: str | None = None,
     reduction: str = DEFAULT_REDUCTION,
     descent: str = DEFAULT_DESCENT,
+    dtype: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
+    positions: str | None = None,
 ) -> Answerer:
     """Load a model for a harness; numbers may come as text, as harnesses give them.
 
@@ -42,26 +47,30 @@ def make_answerer(
         ModelError: If the model cannot be loaded.
         BudgetError: If a limit is impossible.
     """
-    host = load_host(model, device)
     given: dict[str, Any] = {
         "tiles": None if tiles is None else int(tiles),
         "tokens": None if tokens is None else int(tokens),
         "seconds": None if seconds is None else float(seconds),
     }
-    limits = {name: value for name, value in given.items() if value is not None}
-    budget = replace(host.default_budget, **limits)
+    settings = AskSettings(
+        model,
+        {name: value for name, value in given.items() if value is not None},
+        focus=focus,
+        reduction=reduction,
+        descent=descent,
+        load=LoadOptions(device, dtype, device_map, quantization, positions),
+    )
+    settings.budget()
+    host = settings.load_host()
     sessions: OrderedDict[str, SceneSession] = OrderedDict()
 
     def answer(image: str, prompt: str) -> str:
-        session = sessions.get(image) or SceneSession(open_scene(image), host)
+        session = sessions.get(image) or settings.open_session(open_scene(image), host)
         sessions[image] = session
         sessions.move_to_end(image)
         if len(sessions) > _OPEN_SCENES:
             sessions.popitem(last=False)
-        found = session.ask(
-            prompt, budget=budget, focus=focus, reduction=reduction, descent=descent
-        )
-        return found.text
+        return settings.ask(session, prompt).text
 
     return answer
 

@@ -70,8 +70,7 @@ class LoadOptions:
 
     def for_transformers(self) -> dict[str, Any]:
         """Arguments of ``from_pretrained``."""
-        chosen = self.dtype or ("float32" if self.device == "cpu" and not self.places else "auto")
-        arguments: dict[str, Any] = {"dtype": chosen}
+        arguments: dict[str, Any] = {"dtype": self.numbers}
         if self.device_map:
             arguments["device_map"] = self.device_map
         if self.quantization:
@@ -82,6 +81,11 @@ class LoadOptions:
             )
             arguments.setdefault("device_map", {"": self.device})
         return arguments
+
+    @property
+    def numbers(self) -> str:
+        """The dtype that is asked for: the one that was given, or what stands for none."""
+        return self.dtype or ("float32" if self.device == "cpu" and not self.places else "auto")
 
     @property
     def places(self) -> bool:

@@ -2,13 +2,17 @@
 
 Processes are spawned, not forked: torch and GDAL have threads, and a fork of those may hang. Each
 is asked through a pipe of its own, so that the death of one is noticed at once, with the item that
-it had, and touches no other. When this process is killed, the pipes close and the workers end.
+it had, and touches no other. When this process is killed, the workers end at once, whatever they
+are at: nobody would hear what they found. A worker that does not come to an end within the time of
+an item is killed: nothing else ends a read or a call that never returns.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +21,17 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Self
 
-from geofovea.pipeline.crew import check_size
-from geofovea.pipeline.work import Died, Halted, Item, Result, Work, carry_out, in_one_line
+from geofovea.pipeline.crew import ItemClock, check_size
+from geofovea.pipeline.work import (
+    Died,
+    Halted,
+    Item,
+    Result,
+    TookTooLong,
+    Work,
+    carry_out,
+    in_one_line,
+)
 
 __all__ = ["ProcessCrew"]
 
@@ -39,13 +52,20 @@ class _Member:
 class ProcessCrew:
     """Workers in processes of their own."""
 
-    def __init__(self, workers: int, work: Work) -> None:
+    def __init__(self, workers: int, work: Work, *, item_seconds: float | None = None) -> None:
         """Say what will be done; nothing is started yet.
 
+        Args:
+            workers: How many processes.
+            work: What they do.
+            item_seconds: A worker that is longer at an item is killed; opening the work does not
+                count. None waits for ever.
+
         Raises:
-            RunError: If there would be no worker.
+            RunError: If there would be no worker, or no time.
         """
         self.size = check_size(workers)
+        self._clock = ItemClock(item_seconds)
         self._work = work
         self._members: list[_Member] = []
 
@@ -65,10 +85,7 @@ class ProcessCrew:
             member.pipe.close()
         for member in self._members:
             member.process.join(_FAREWELL_SECONDS)
-            if member.process.is_alive():
-                member.process.kill()
-                member.process.join()
-            member.process.close()
+            _bury(member.process)
         self._members = []
 
     @property
@@ -83,29 +100,40 @@ class ProcessCrew:
         # that it is dead already is told by results()
         with suppress(OSError):
             member.pipe.send((item.group, dict(item.payload)))
+        if member.is_ready:
+            self._clock.start(worker)
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """See ``Crew``."""
         found: list[tuple[int, Result]] = []
         while not found:
             # the end of a pipe is readable too, so nothing else need be waited for
-            ready = connection.wait([m.pipe for m in self._members if m.has_item])
+            busy = [m.pipe for m in self._members if m.has_item]
+            ready = connection.wait(busy, self._clock.seconds_left())
             for number, member in enumerate(self._members):
                 if member.pipe in ready:
-                    result = self._heard(member)
+                    result = self._heard(number, member)
                     if result is not None:
-                        member.has_item = False
+                        self._ended(number)
                         found.append((number, result))
+            for number in self._clock.overdue():
+                if self._members[number].pipe.poll():
+                    continue
+                self._members[number].process.kill()
+                self._ended(number)
+                found.append((number, TookTooLong(self._clock.item_seconds or 0.0)))
         yield from found
 
     def replace(self, worker: int) -> None:
         """See ``Crew``."""
         gone = self._members[worker]
         gone.pipe.close()
-        gone.process.kill()
-        gone.process.join()
-        gone.process.close()
+        _bury(gone.process)
         self._members[worker] = self._started()
+
+    def _ended(self, worker: int) -> None:
+        self._members[worker].has_item = False
+        self._clock.stop(worker)
 
     def _started(self) -> _Member:
         context = multiprocessing.get_context("spawn")
@@ -116,7 +144,7 @@ class ProcessCrew:
         theirs.close()
         return _Member(process, ours)
 
-    def _heard(self, member: _Member) -> Result | None:
+    def _heard(self, worker: int, member: _Member) -> Result | None:
         try:
             heard = member.pipe.recv()
         except (EOFError, OSError):
@@ -124,9 +152,18 @@ class ProcessCrew:
             return Died(_how_it_ended(member.process.exitcode), member.is_ready)
         if heard == _READY:
             member.is_ready = True
+            self._clock.start(worker)
             return None
         result: Result = heard
         return result
+
+
+def _bury(process: SpawnProcess) -> None:
+    """End a process for good, unless the kernel holds it: a read of a dead network disk may."""
+    process.kill()
+    process.join(_FAREWELL_SECONDS)
+    if not process.is_alive():
+        process.close()
 
 
 def _how_it_ended(exit_code: int | None) -> str:
@@ -136,10 +173,22 @@ def _how_it_ended(exit_code: int | None) -> str:
     return f"exit code {exit_code}"
 
 
+def _end_with_parent() -> None:
+    """Wait for the death of the process that holds the journal, and follow it.
+
+    A closed pipe is noticed between two items only; a worker in an endless one would stay for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _serve(pipe: _Pipe, work: Work) -> None:
     """The life of a worker: open the work, answer items until the pipe closes."""
     # Ctrl-C goes to all processes of a terminal; the one that holds the journal decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="geofovea-end", daemon=True).start()
     # EOFError: no more items. OSError: nobody listens any more.
     with suppress(EOFError, OSError), pipe:
         try:

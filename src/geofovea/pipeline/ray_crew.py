@@ -10,12 +10,15 @@ that ask for more than there is would never start, which is refused here before 
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from types import TracebackType
 from typing import Any, Self
 
 from geofovea.errors import MissingExtraError, RunError
-from geofovea.pipeline.crew import check_size
+from geofovea.pipeline.crew import ItemClock, check_size
 from geofovea.pipeline.work import (
     Died,
     Done,
@@ -23,6 +26,7 @@ from geofovea.pipeline.work import (
     Halted,
     Item,
     Result,
+    TookTooLong,
     Work,
     Worker,
     carry_out,
@@ -68,6 +72,7 @@ class RayCrew:
         cpus: float = 0.5,
         gpus: float = 0.0,
         start_seconds: float = _START_SECONDS,
+        item_seconds: float | None = None,
     ) -> None:
         """Say what will be done; nothing is started yet.
 
@@ -78,12 +83,14 @@ class RayCrew:
             cpus: CPUs that an actor asks Ray for.
             gpus: GPUs likewise.
             start_seconds: How long an actor may take to be scheduled and to load its model.
+            item_seconds: An actor that is longer at an item is killed. None waits for ever.
 
         Raises:
-            RunError: If there would be no worker.
+            RunError: If there would be no worker, or no time.
             MissingExtraError: If Ray is not installed.
         """
         self.size = check_size(workers)
+        self._clock = ItemClock(item_seconds)
         try:
             import ray
         except ImportError as error:
@@ -98,8 +105,20 @@ class RayCrew:
         self._asked: dict[Any, tuple[int, bool]] = {}
         self._items: dict[int, Item] = {}
         self._owns_cluster = False
+        self._redirection: AbstractContextManager[Any] = nullcontext()
 
     def __enter__(self) -> Self:
+        # Ray tells of dead workers on standard output, where results for machines go
+        self._redirection = redirect_stdout(sys.stderr)
+        self._redirection.__enter__()
+        try:
+            self._join()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def _join(self) -> None:
         if not self._ray.is_initialized():
             try:
                 self._ray.init(
@@ -111,15 +130,10 @@ class RayCrew:
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 raise RunError(f"no Ray cluster at {self._address!r}: {error}") from error
             self._owns_cluster = True
-        try:
-            self._check_resources()
-            for number in range(self.size):
-                self._actors.append(None)
-                self.replace(number)
-        except BaseException:
-            self._leave()
-            raise
-        return self
+        self._check_resources()
+        for number in range(self.size):
+            self._actors.append(None)
+            self.replace(number)
 
     def __exit__(
         self,
@@ -140,12 +154,12 @@ class RayCrew:
     def results(self) -> Iterator[tuple[int, Result]]:
         """See ``Crew``."""
         found: list[tuple[int, Result]] = []
+        began = time.monotonic()
         while not found:
-            waits = any(not is_answer for _, is_answer in self._asked.values())
-            ready, _ = self._ray.wait(
-                list(self._asked), timeout=self._start_seconds if waits else None
-            )
-            if not ready:
+            opening = any(not is_answer for _, is_answer in self._asked.values())
+            starts = [began + self._start_seconds - time.monotonic()] if opening else []
+            ready, _ = self._ray.wait(list(self._asked), timeout=self._clock.seconds_left(starts))
+            if opening and not ready and time.monotonic() - began >= self._start_seconds:
                 raise RunError(
                     f"a Ray actor was not ready after {self._start_seconds:.0f} s: each asks for "
                     f"{self._resources}, free is {self._ray.available_resources()}; ask for fewer "
@@ -155,8 +169,13 @@ class RayCrew:
                 worker, is_answer = self._asked.pop(reference)
                 result = self._heard(worker, reference, is_answer)
                 if result is not None:
-                    del self._items[worker]
+                    self._ended(worker)
                     found.append((worker, result))
+            for worker in self._clock.overdue():
+                self._ray.kill(self._actors[worker])
+                self._asked = {r: who for r, who in self._asked.items() if who[0] != worker}
+                self._ended(worker)
+                found.append((worker, TookTooLong(self._clock.item_seconds or 0.0)))
         yield from found
 
     def replace(self, worker: int) -> None:
@@ -170,6 +189,11 @@ class RayCrew:
         item = self._items[worker]
         reference = self._actors[worker].answer.remote(item.group, dict(item.payload))
         self._asked[reference] = (worker, True)
+        self._clock.start(worker)
+
+    def _ended(self, worker: int) -> None:
+        del self._items[worker]
+        self._clock.stop(worker)
 
     def _heard(self, worker: int, reference: Any, is_answer: bool) -> Result | None:
         try:
@@ -208,3 +232,4 @@ class RayCrew:
         if self._owns_cluster:
             self._ray.shutdown()
             self._owns_cluster = False
+        self._redirection.__exit__(None, None, None)

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from geofovea.errors import RunError
 from geofovea.pipeline.crew import Crew
 from geofovea.pipeline.journal import Entry, Journal
-from geofovea.pipeline.work import Died, Done, Failed, Halted, Item, ItemKey, Result
+from geofovea.pipeline.work import (
+    Died,
+    Done,
+    Failed,
+    Halted,
+    Item,
+    ItemKey,
+    Result,
+    TookTooLong,
+)
 from geofovea.pipeline.work_queue import WorkQueue
 
 __all__ = ["MAX_TRIES", "RunCounts", "run_items"]
@@ -33,6 +42,7 @@ class RunCounts:
         answered: Answered in this run.
         failed: Failed in this run.
         deaths: Workers that died and were replaced.
+        overdue: Workers that were ended because their item took too long, and were replaced.
         stopped: Whether the run ended early because too many items failed.
     """
 
@@ -41,6 +51,7 @@ class RunCounts:
     answered: int = 0
     failed: int = 0
     deaths: int = 0
+    overdue: int = 0
     stopped: bool = False
 
     @property
@@ -124,6 +135,7 @@ class _Run:
         self._ends: Counter[str] = Counter()
         self._deaths_of: Counter[ItemKey] = Counter()
         self._deaths_before_ready = 0
+        self._halted = ""
         self._tell()
 
     @property
@@ -134,6 +146,7 @@ class _Run:
             answered=self._ends["answered"],
             failed=self._ends["failed"],
             deaths=self._ends["deaths"],
+            overdue=self._ends["overdue"],
             stopped=self._is_stopped,
         )
 
@@ -145,20 +158,28 @@ class _Run:
         with self._crew as crew:
             in_hand: dict[int, Item] = {}
             results: list[tuple[int, Result]] = []
+            gone: set[int] = set()
             while True:
                 given: dict[int, Item] = {}
                 with self._journal.together():
                     for worker, result in results:
                         if self._settle(in_hand.pop(worker), result, queue):
-                            crew.replace(worker)
-                    for worker in range(0 if self._is_stopped else crew.size):
+                            gone.add(worker)
+                    is_over = self._is_stopped or bool(self._halted)
+                    for worker in range(0 if is_over else crew.size):
                         if worker not in in_hand and (item := queue.take(worker)) is not None:
                             self._journal.begin(item.key)
                             in_hand[worker] = given[worker] = item
                 if results:
                     self._tell()
+                if self._halted and not in_hand:
+                    raise RunError(self._halted)
                 if not in_hand or self._is_stopped:
                     return
+                # not before there is something to do for it: loading a model takes long
+                for worker in gone & given.keys():
+                    crew.replace(worker)
+                gone -= given.keys()
                 for worker, item in given.items():
                     crew.give(worker, item)
                 results = list(crew.results())
@@ -172,7 +193,14 @@ class _Run:
             case Failed(error):
                 self._fail(item, error)
             case Halted(error):
-                raise RunError(error)
+                # what others have in hand may have been paid for: they may come to an end
+                self._halted = error
+            case TookTooLong(seconds):
+                # not tried again by itself: it would take as long, and keep a worker from others
+                why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
+                self._fail(item, f"RunError: {why}")
+                self._ends["overdue"] += 1
+                return True
             case Died(how, was_ready):
                 self._mourn(item, how, was_ready, queue)
                 return True

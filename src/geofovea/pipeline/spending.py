@@ -41,6 +41,20 @@ class EndpointUse:
         before = asdict(earlier)
         return EndpointUse(**{k: v - before[k] for k, v in asdict(self).items()})
 
+    def plus(self, more: EndpointUse) -> EndpointUse:
+        """Both together."""
+        counts = asdict(more)
+        return EndpointUse(**{k: v + counts[k] for k, v in asdict(self).items()})
+
+    def settled(self, estimated: tuple[int, int], counted: tuple[int, int]) -> EndpointUse:
+        """With what a request really took (prompt, answer tokens) instead of its estimate."""
+        return replace(
+            self,
+            prompt_tokens=self.prompt_tokens - estimated[0] + counted[0],
+            answer_tokens=self.answer_tokens - estimated[1] + counted[1],
+            estimated_calls=self.estimated_calls - 1,
+        )
+
     def to_json(self) -> dict[str, int]:
         """The counts by name."""
         return asdict(self)
@@ -68,34 +82,26 @@ class Ledger:
         Raises:
             SpendLimitError: If it might exceed the limit; nothing is counted then.
         """
+        asked = EndpointUse(1, int(is_repeat), images, prompt_tokens, answer_tokens, 1)
         with self._lock:
-            use, limit = self._use, self.limit
-            if use.calls + 1 > limit.calls:
-                raise SpendLimitError(
-                    f"the spend limit of {limit.calls} calls is used up; raise it with --max-calls"
-                )
-            if use.tokens + prompt_tokens + answer_tokens > limit.tokens:
-                raise SpendLimitError(
-                    f"the next call may cost {prompt_tokens + answer_tokens} tokens, {use.tokens} "
-                    f"of at most {limit.tokens} are spent; raise the limit with "
-                    "--max-endpoint-tokens, or send less with --tokens"
-                )
-            self._use = EndpointUse(
-                use.calls + 1,
-                use.repeated + is_repeat,
-                use.images + images,
-                use.prompt_tokens + prompt_tokens,
-                use.answer_tokens + answer_tokens,
-                use.estimated_calls + 1,
-            )
+            self._check(self._use, asked)
+            self._use = self._use.plus(asked)
 
     def settle(self, estimated: tuple[int, int], counted: tuple[int, int]) -> None:
         """Replace the estimate of a request (prompt, answer tokens) by what it really took."""
         with self._lock:
-            use = self._use
-            self._use = replace(
-                use,
-                prompt_tokens=use.prompt_tokens - estimated[0] + counted[0],
-                answer_tokens=use.answer_tokens - estimated[1] + counted[1],
-                estimated_calls=use.estimated_calls - 1,
+            self._use = self._use.settled(estimated, counted)
+
+    def _check(self, use: EndpointUse, asked: EndpointUse) -> None:
+        """Refuse a request that might exceed the limit after ``use``."""
+        limit = self.limit
+        if use.calls + 1 > limit.calls:
+            raise SpendLimitError(
+                f"the spend limit of {limit.calls} calls is used up; raise it with --max-calls"
+            )
+        if use.tokens + asked.tokens > limit.tokens:
+            raise SpendLimitError(
+                f"the next call may cost {asked.tokens} tokens, {use.tokens} of at most "
+                f"{limit.tokens} are spent; raise the limit with --max-endpoint-tokens, or send "
+                "less with --tokens"
             )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from geofovea.errors import GeoFoveaError, MissingExtraError, OutputError
+from geofovea.errors import GeoFoveaError, MissingExtraError, OutputError, SpendLimitError
 
 __all__ = [
     "Died",
@@ -23,6 +23,7 @@ __all__ = [
     "ItemKey",
     "Record",
     "Result",
+    "TookTooLong",
     "Work",
     "Worker",
     "carry_out",
@@ -100,7 +101,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """No item can be answered as things are: a full disk, a missing model or package.
+    """No item can be answered as things are: a full disk, a used up limit, a missing model.
 
     Attributes:
         error: One line: what is missing.
@@ -122,17 +123,29 @@ class Died:
     was_ready: bool
 
 
-Result = Done | Failed | Halted | Died
+@dataclass(frozen=True, slots=True)
+class TookTooLong:
+    """The item had its time and no end was to be seen, so its worker was ended with it.
 
-_OF_THE_RUN = (OutputError, MissingExtraError)
+    Attributes:
+        seconds: The time that an item may take.
+    """
+
+    seconds: float
+
+
+Result = Done | Failed | Halted | Died | TookTooLong
+
+_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
     """Let a worker answer one item; nothing but an interrupt gets out of here.
 
-    Errors that say something about the machine and nothing about the item (a full disk, a missing
-    package) halt a run: the item is not spoilt by them, and the next run does it.
+    Errors that say something about the machine or the purse and nothing about the item (a full
+    disk, a missing package, a spend limit) halt a run: the item is not spoilt by them, and the next
+    run does it.
     """
     try:
         # NaN is no JSON: such a record would spoil the file of all answers

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as warp_transform
 
 from geofovea.errors import GeometryError
@@ -104,10 +105,14 @@ def _into_scene(scene: Scene, shape: shapely.Geometry, crs: Any) -> shapely.Geom
     shape = shapely.segmentize(shape, max(x1 - x0, y1 - y0) / _EDGE_PARTS)
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        placed = points
-        if source != scene.crs:
-            placed = np.column_stack(warp_transform(source, scene.crs, *points.T))
-        moved = scene_from_crs(scene, placed)
+        try:
+            placed = points
+            if source != scene.crs:
+                placed = np.column_stack(warp_transform(source, scene.crs, *points.T))
+            moved = scene_from_crs(scene, placed)
+        except (RasterioError, CPLE_BaseError):
+            # metres in a file that says degrees are no latitudes at all
+            moved = None
         if moved is None or not np.isfinite(moved).all():
             raise GeometryError(
                 f"the polygon lies outside what the CRS of the scene {scene.path} can show: check "

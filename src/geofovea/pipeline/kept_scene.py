@@ -1,0 +1,69 @@
+"""What a worker keeps between items: its model, and the scene that was asked about last."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from geofovea.errors import SceneError
+from geofovea.pipeline.ask_settings import AskSettings
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.host import Host
+    from geofovea.pipeline.session import SceneSession
+
+__all__ = ["KeptScene", "loaded_host"]
+
+
+def loaded_host(settings: AskSettings, threads: int | None = None) -> Host:
+    """The model of a worker; ``threads`` is how many torch may use, None leaves its own choice.
+
+    Raises:
+        ModelError: If it cannot be loaded, or the settings contradict each other.
+    """
+    from geofovea.pipeline.stop_at import StopAt
+
+    # refused for all items at once
+    StopAt(settings.flatness, settings.confidence)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    return settings.load_host()
+
+
+class KeptScene:
+    """Opens scenes; the last one stays open, because work comes scene by scene."""
+
+    def __init__(
+        self, settings: AskSettings, host: Host, access: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep how scenes are opened; ``access`` is what ``open_scene`` may open."""
+        self._settings = settings
+        self._host = host
+        self._access = access or {}
+        # one: sessions hold hundreds of megabytes
+        self._kept = functools.lru_cache(maxsize=1)(self._open)
+
+    def session(self, path: str) -> SceneSession:
+        """A scene, ready to be asked about.
+
+        Raises:
+            SceneError: If it cannot be opened; it is tried once and not with every question.
+        """
+        session = self._kept(path)
+        if isinstance(session, SceneError):
+            raise session
+        return session
+
+    def _open(self, path: str) -> SceneSession | SceneError:
+        from geofovea.tiling.scene import open_scene
+
+        started = time.perf_counter()
+        try:
+            scene = open_scene(path, nodata=self._settings.nodata, **self._access)
+            return self._settings.open_session(scene, self._host, time.perf_counter() - started)
+        except SceneError as error:
+            return error
