@@ -44,10 +44,12 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
 def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Tensor]:
     """The same through the package."""
     from geofovea.pipeline.decoding import PlainRun
+    from geofovea.pipeline.prompt_batch import PromptBatch
     from geofovea.pipeline.prompt_sequence import PromptSequence
 
     ids = torch.arange(embedded.shape[1], device=embedded.device)
-    run = PlainRun(decoder, PromptSequence(embedded, ids[None], ids, None, len(ids)), steps)
+    prompt = PromptSequence(embedded, ids[None], ids, None, len(ids))
+    run = PlainRun(decoder, PromptBatch.of([prompt]), steps)
     run.prefill()
     return run.advance
 

@@ -72,7 +72,7 @@ class _Reads(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", "")
-        self.count += name in ("item", "__bool__", "__int__", "__float__", "__index__")
+        self.count += name in ("item", "tolist", "__bool__", "__int__", "__float__", "__index__")
         return func(*args, **(kwargs or {}))
 
 
@@ -84,7 +84,7 @@ def test_a_step_of_an_answer_waits_for_the_device_once() -> None:
     counted = []
     for most in (4, 12):
         host = llava_host(model, answer_tokens=most)
-        host._stop.clear()
+        host._writer.stop.clear()
         with _Reads() as reads:
             assert len(host.generate(QUESTION, None).log_probabilities) == most
         counted.append(reads.count)
