@@ -57,7 +57,7 @@ class PlainRun:
 
     def _run(self, embedded: Tensor) -> Tensor:
         count, device = embedded.shape[1], embedded.device
-        positions = self._next + torch.arange(count, device=device)
+        positions = self._next if count == 1 else self._next + torch.arange(count, device=device)
         shape = (*self._prompts.positions.shape[:-1], count)
         output = self._decoder(
             inputs_embeds=embedded,
