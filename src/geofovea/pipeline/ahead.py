@@ -29,10 +29,19 @@ class AnswersAhead:
     """A worker that answers an item together with what comes along with it."""
 
     def __init__(
-        self, answer_all: Callable[[str, Sequence[Payload]], Sequence[Record | Exception]]
+        self,
+        answer_all: Callable[[str, Sequence[Payload]], Sequence[Record | Exception]],
+        *,
+        together: bool = True,
     ) -> None:
-        """Take what answers several items of a group: a record for each, or why there is none."""
+        """Take what answers items.
+
+        Args:
+            answer_all: Answers several items of a group: a record for each, or why there is none.
+            together: Whether it gains by several; one by one, nothing is lost that was paid for.
+        """
         self._answer_all = answer_all
+        self._together = together
         self._known: list[tuple[str, Payload, Record | Exception]] = []
 
     def answer(self, group: str, payload: Payload) -> Record:
@@ -40,7 +49,7 @@ class AnswersAhead:
         own = {name: value for name, value in payload.items() if name != _AHEAD}
         found = self._remembered(group, own)
         if found is None:
-            together: list[Payload] = [own, *payload.get(_AHEAD, ())]
+            together: list[Payload] = [own, *(payload.get(_AHEAD, ()) if self._together else ())]
             found, *others = self._answer_all(group, together)
             self._known = [(group, p, o) for p, o in zip(together[1:], others, strict=True)]
         if isinstance(found, Exception):

@@ -25,6 +25,7 @@ from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.model_options import model_options
 from geofovea.pipeline.view_options import view_options
 
 if TYPE_CHECKING:

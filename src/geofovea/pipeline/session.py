@@ -146,7 +146,7 @@ class SceneSession:
                 names what is missing and what would do.
             SceneError: If the scene shows nothing, or is damaged.
         """
-        return self._answer(
+        return self.answer(
             Asked(
                 question,
                 budget,
@@ -177,17 +177,18 @@ class SceneSession:
         host, found = self.host, dict[int, Answer | Exception]()
         company = [i for i, each in enumerate(asked) if each.may_have_company]
         if isinstance(host, AnswersTogether) and len(company) > 1:
-            works = [partial(self._answer, asked[i]) for i in company]
+            works = [partial(self.answer, asked[i]) for i in company]
             found |= zip(company, in_company(host, self.tiles, works), strict=True)
         for i, each in enumerate(asked):
             if i not in found:
                 try:
-                    found[i] = self._answer(each)
+                    found[i] = self.answer(each)
                 except Exception as error:  # in place of the answer, like those of the others
                     found[i] = error
         return [found[i] for i in range(len(asked))]
 
-    def _answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
+    def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
+        """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
         words, options = asked.words(), checked_choices(asked.choices)
         budget = asked.budget or self.host.default_budget
         focus = asked.focus or self._focuses.default()
