@@ -284,8 +284,11 @@ def test_many_answers_are_those_of_no_cache_whatever_its_state(
         assert read == 0
     elif state == "cold":
         assert read == of_all
-    else:
+    elif state == "damaged":
         assert 0 < read < of_all
+    else:
+        # which tiles a full folder has left is not for this test to say
+        assert 0 < read <= of_all
 
 
 def test_a_black_box_is_asked_one_by_one(make_session):
