@@ -242,6 +242,29 @@ def test_what_does_not_fit_the_device_together_is_halved(make_session, tiny_host
         same(each, other)
 
 
+def test_what_does_not_fit_the_device_alone_is_an_error_of_its_question(make_session, tiny_host):
+    def limited(module, args, kwargs):
+        if kwargs["inputs_embeds"].shape[1] > 45:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    small, large = Budget(tiles=12, tokens=10), Budget(tiles=12, tokens=60)
+    asked = [
+        Asked(q, b, focus="uniform") for q, b in zip(QUESTIONS, (small, large) * 2, strict=False)
+    ]
+    alone = make_session()
+    expected = [alone.ask(a.question, budget=a.budget, focus="uniform") for a in asked]
+    hook = tiny_host.decoder.register_forward_pre_hook(limited, with_kwargs=True)
+    try:
+        found = make_session().ask_many(asked)
+    finally:
+        hook.remove()
+    for i in (0, 2):
+        same(found[i], expected[i])
+    for i in (1, 3):
+        assert isinstance(found[i], ModelError)
+        assert "set a smaller token budget" in str(found[i])
+
+
 def test_costs_of_time_add_up_to_what_was_spent(make_session):
     session = make_session()
     found = session.ask_many([Asked(q, FEW) for q in QUESTIONS])
