@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from geofovea.errors import QuestionError
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.region import Region
 
@@ -24,7 +24,7 @@ class Asked:
     question: str
     budget: Budget | None = None
     focus: str | None = None
-    reduction: str = "top_score"
+    reduction: str = DEFAULT_REDUCTION
     descent: str = DEFAULT_DESCENT
     route: str = "auto"
     stop: StopAt | None = None
