@@ -6,6 +6,7 @@ tokens, turn by turn; times are medians of single steps. Nothing is asserted. Th
 its bytes by the measured bandwidth.
 
     python benchmarks/decode_steps.py --tokens 8192
+    python benchmarks/decode_steps.py --tokens 16 --width 32  # Python and launches, little else
     python benchmarks/decode_steps.py --device cuda --width 3584 --heads 28 --tokens 21376
 """
 
@@ -44,10 +45,12 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
 def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Tensor]:
     """The same through the package."""
     from geofovea.pipeline.decoding import PlainRun
+    from geofovea.pipeline.prompt_batch import PromptBatch
     from geofovea.pipeline.prompt_sequence import PromptSequence
 
     ids = torch.arange(embedded.shape[1], device=embedded.device)
-    run = PlainRun(decoder, PromptSequence(embedded, ids[None], ids, None, len(ids)), steps)
+    prompt = PromptSequence(embedded, ids[None], ids, None, len(ids))
+    run = PlainRun(decoder, PromptBatch.of([prompt]), steps)
     run.prefill()
     return run.advance
 
@@ -86,13 +89,15 @@ def main() -> None:
         "ours": our_run(decoder, embedded, options.steps),
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
+    host_times: dict[str, list[float]] = {name: [] for name in runs}
     difference = 0.0
     for step in range(options.steps):
         states = []
         for name, run in runs.items():
             wait_for(device)
-            start = time.perf_counter()
-            states.append(run(embedded[:, step : step + 1]))
+            start, on_host = time.perf_counter(), time.process_time()
+            states.append(run(embedded[:, [step % options.tokens]]))
+            host_times[name].append(time.process_time() - on_host)
             wait_for(device)
             times[name].append(time.perf_counter() - start)
         difference = max(difference, float((states[0] - states[1]).abs().max()))
@@ -103,6 +108,8 @@ def main() -> None:
     floor = moved / measure_rates(device, dtype).bytes
     print(f"{options.tokens} tokens, {options.layers} layers of {options.width}, {device}")
     print(f"stock {1000 * stock:.2f} ms  ours {1000 * ours:.2f} ms  floor {1000 * floor:.2f} ms")
+    stock_host, ours_host = (statistics.median(host_times[name]) for name in ("stock", "ours"))
+    print(f"of the CPU until all is asked for: {1000 * stock_host:.2f}, {1000 * ours_host:.2f} ms")
     print(f"stock / ours {stock / ours:.2f}, largest difference of a state {difference:.1e}")
 
 

@@ -139,22 +139,22 @@ def ask(session: Any, question: str, model: Any, budget: Any) -> Course:
     """Ask through the session, and hear when each part of the model begins and ends."""
     device = model.lm_head.weight.device
     course, prefilled = Course(device), [0.0]
-    started: list[float] = []
+    started = [0.0]
 
     def begin(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
         length = kwargs["inputs_embeds"].shape[1]
-        if kwargs.get("use_cache") is False:
-            course.lengths.append(length)
-        elif length > 1:
-            course.counts["prompt"] = length
+        course.lengths.append(length)
+        if length > 1:
             wait_for(device)
-            started.append(time.perf_counter())
+            started[0] = time.perf_counter()
 
     def end(*_: Any) -> None:
-        if not prefilled[0] and started:
+        # a focus begins to run the decoder too, and does not come to its end: it stays in the list
+        length = course.lengths.pop()
+        if length > 1:
             wait_for(device)
-            # a focus begins to run the decoder too, and does not come to its end
-            prefilled[0] = time.perf_counter() - started[-1]
+            course.counts["prompt"] = length
+            prefilled[0] = time.perf_counter() - started[0]
 
     decoder = model.model.language_model
     hooks = [

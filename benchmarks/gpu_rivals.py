@@ -74,9 +74,10 @@ class _Rival:
     def answered(self, shown: Tensor, clock: Any) -> int:
         """Prefill and decode; the length of the prompt."""
         from geofovea.pipeline.decoding import PlainRun
+        from geofovea.pipeline.prompt_batch import PromptBatch
 
         sequence = self.sequence(shown)
-        run = PlainRun(self.model.model.language_model, sequence, self.answer)
+        run = PlainRun(self.model.model.language_model, PromptBatch.of([sequence]), self.answer)
         table = self.model.get_input_embeddings()
         with clock.stage("prefill"):
             word = self.model.lm_head(run.prefill()).argmax(-1)
@@ -171,7 +172,7 @@ class PublishedSteps(_Rival):
         from geofovea.pipeline.decoding import last_row_logits
 
         sequence = self.sequence(torch.cat([seen, local]), (len(seen), len(seen) + len(local)))
-        logits = last_row_logits(self.model.model.language_model, self.layers, sequence)
+        (logits,) = last_row_logits(self.model.model.language_model, self.layers, [sequence])
         valid = valid.to(logits.device)
         scores = logits.masked_fill(~valid, -torch.inf).softmax(-1).mean(0)
         best: Tensor = scores.topk(int(self.kept_share * int(valid.sum()))).indices

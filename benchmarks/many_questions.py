@@ -2,10 +2,11 @@
 
     python benchmarks/many_questions.py scene.tif --output runs/many_questions
 
-The questions are asked of a host that is loaded once: in one session; each in a session of its own;
-each in a session of its own with encoded tiles on disk, cold and warm; and each in a process of its
-own, which loads the host, too. Every way gives the same answers, or the run fails. Where the
-machine is shared, the CPU column says more than the wall column.
+The questions are asked of a host that is loaded once: together in one session; one after the other;
+each in a session of its own; the same with encoded tiles on disk, cold and warm. Then everything
+from nothing, the loading of the host included: all in one process, together; and each in a process
+of its own, as with ``geofovea ask``. Every way gives the same answers, or the run fails. Ratios are
+to the first way of the same kind. On a shared machine CPU seconds say more than the wall clock.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from geofovea.datasets.vocabulary import SITES
+from geofovea.pipeline.answer import Answer
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.models import load_host
 from geofovea.pipeline.output import make_folder, write_text
@@ -33,7 +36,8 @@ ONE_PROCESS = """
 import sys
 import geofovea as gf
 session = gf.SceneSession(gf.open_scene(sys.argv[1]), gf.load_host(sys.argv[2]))
-print(session.ask(sys.argv[3]).text)
+for answer in session.ask_many(sys.argv[3:]):
+    print(answer.text)
 """
 
 
@@ -42,10 +46,19 @@ def questions(count: int) -> list[str]:
     return [ASKED[i % 2].format(SITES[i // 2 % len(SITES)]) for i in range(count)]
 
 
-def in_one_session(scene: str, host: Host, asked: list[str]) -> list[str]:
+def in_one_session(scene: str, host: Host, asked: list[str], *, together: bool) -> list[str]:
     """All questions to one session."""
     session = SceneSession(open_scene(scene), host, cache_tokens=False)
-    return [session.ask(question).text for question in asked]
+    if not together:
+        return [session.ask(question).text for question in asked]
+    return [answer_of(found).text for found in session.ask_many(asked)]
+
+
+def answer_of(found: Answer | Exception) -> Answer:
+    """What `SceneSession.ask_many` gave, if it is an answer."""
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def in_many_sessions(scene: str, host: Host, asked: list[str], *, kept: bool) -> list[str]:
@@ -58,19 +71,16 @@ def in_many_sessions(scene: str, host: Host, asked: list[str], *, kept: bool) ->
     return answers
 
 
-def in_many_processes(scene: str, model: str, asked: list[str]) -> list[str]:
-    """Each question to a new process."""
+def in_processes(scene: str, model: str, asked: list[str], each: int) -> list[str]:
+    """So many questions to each new process."""
     environment = dict(os.environ, GEOFOVEA_CACHE_TOKENS="0")
-    return [
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", ONE_PROCESS, scene, model, question],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=environment,
-        ).stdout.strip()
-        for question in asked
-    ]
+    answers = []
+    for first in range(0, len(asked), each):
+        some = asked[first : first + each]
+        command = [sys.executable, "-W", "ignore", "-c", ONE_PROCESS, scene, model, *some]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        answers += done.stdout.splitlines()
+    return answers
 
 
 def forget(host: Host) -> None:
@@ -105,22 +115,27 @@ def main() -> None:
     asked, host, scene = questions(given.questions), load_host(given.model), given.scene
     in_many_sessions(scene, host, asked[:1], kept=False)  # what is slow once is not counted
     ways: dict[str, Callable[[], list[str]]] = {
-        "one session": lambda: in_one_session(scene, host, asked),
+        "one session, together": lambda: in_one_session(scene, host, asked, together=True),
+        "one session, one by one": lambda: in_one_session(scene, host, asked, together=False),
         "new sessions": lambda: in_many_sessions(scene, host, asked, kept=False),
         "new sessions, tiles kept on disk": lambda: in_many_sessions(scene, host, asked, kept=True),
         "the same again, all on disk": lambda: in_many_sessions(scene, host, asked, kept=True),
-        "new processes": lambda: in_many_processes(scene, given.model, asked),
+        "one process, from nothing": lambda: in_processes(scene, given.model, asked, len(asked)),
+        "new processes, from nothing": lambda: in_processes(scene, given.model, asked, 1),
     }
-    rows, first = [], None
+    rows: list[dict[str, Any]] = []
+    expected: list[str] = []
     for name, run in ways.items():
         forget(host)
         answers, wall, cpu = measured(run)
         print(f"{name}: {wall:.2f} s, {cpu:.2f} s of CPU", file=sys.stderr)
-        first = first or (answers, wall, cpu)
-        if answers != first[0]:
-            raise SystemExit(f"{name} answered {answers}, one session {first[0]}")
-        rows.append({"way": name, "wall_s": wall, "cpu_s": cpu, "ratio": wall / first[1],
-                     "cpu_ratio": cpu / first[2]})  # fmt: skip
+        expected = expected or answers
+        if answers != expected:
+            raise SystemExit(f"{name} answered {answers}, the first way {expected}")
+        alike = [row for row in rows if name.endswith("nothing") is row["way"].endswith("nothing")]
+        base = alike[0] if alike else {"wall_s": wall, "cpu_s": cpu}
+        rows.append({"way": name, "wall_s": wall, "cpu_s": cpu, "ratio": wall / base["wall_s"],
+                     "cpu_ratio": cpu / base["cpu_s"]})  # fmt: skip
     table = markdown_table(
         ("way", "wall s", "ratio", "CPU s", "ratio"),
         [

@@ -11,6 +11,7 @@ from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import Choice, checked_choices, choice_instruction
 from geofovea.pipeline.decoding import PlainRun
 from geofovea.pipeline.embedded import build_tokenizer
+from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
@@ -20,7 +21,9 @@ COLORS = ("red", "green", "blue")
 
 def believed(host, sequence):
     with torch.no_grad():
-        return host._model.lm_head(PlainRun(host._decoder, sequence).prefill())[0].log_softmax(-1)
+        return host._model.lm_head(PlainRun(host._decoder, PromptBatch.of([sequence])).prefill())[
+            0
+        ].log_softmax(-1)
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen3_vl", "smolvlm"])

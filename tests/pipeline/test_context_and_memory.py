@@ -78,8 +78,8 @@ def test_tiles_that_do_not_fit_together_are_scored_in_groups_with_one_softmax(fa
     assert float(grouped.sum()) == pytest.approx(1, abs=1e-5)
     logits = [
         last_row_logits(
-            host._decoder, 1, host._layout.sequence(host._words.ids(QUESTION), group)
-        ).detach()
+            host._decoder, 1, [host._layout.sequence(host._words.ids(QUESTION), group)]
+        )[0].detach()
         for group in (half, rest)
     ]
     expected = torch.cat(logits, 1).softmax(-1).mean(0)

@@ -16,6 +16,7 @@ from family_toys import (
 from geofovea.pipeline.decoding import PlainRun
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.host import Host, HostWithRoom
+from geofovea.pipeline.prompt_batch import PromptBatch
 
 CASES = [(family, shape) for family in FAMILIES for shape in SHAPES]
 POLICIES = [(family, p) for family, kind in FAMILIES.items() for p in kind.policies]
@@ -142,7 +143,7 @@ def test_scores_are_the_eager_attention_of_the_last_word(family, policy):
     host._model.set_attn_implementation("eager")
     hook = host._decoder.layers[1].self_attn.register_forward_hook(catch)
     try:
-        PlainRun(host._decoder, sequence).prefill()
+        PlainRun(host._decoder, PromptBatch.of([sequence])).prefill()
     finally:
         hook.remove()
         host._model.set_attn_implementation("sdpa")
@@ -164,7 +165,7 @@ def test_decoding_goes_on_where_the_prompt_ended(family):
     for _ in range(6):
         longer = type(ids)(ids.before, [*ids.after, *answer])
         sequence = host._layout.sequence(longer, tokens)
-        state = PlainRun(host._decoder, sequence).prefill()
+        state = PlainRun(host._decoder, PromptBatch.of([sequence])).prefill()
         with torch.no_grad():
             answer.append(int(host._model.lm_head(state).argmax()))
     text = host._tokenizer.decode(answer, skip_special_tokens=True).strip()

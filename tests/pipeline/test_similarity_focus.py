@@ -26,6 +26,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.dual_encoder import load_dual_encoder
 from geofovea.pipeline.embedded import build_tokenizer, vocabulary
 from geofovea.pipeline.focus_choice import FocusChoice
+from geofovea.pipeline.host_calls import DirectCalls
 from geofovea.pipeline.question_tally import QuestionTally
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.regionfocus.budget import Budget
@@ -91,7 +92,8 @@ def test_vectors_are_those_of_the_stock_model_and_processor(encoder_folder):
 
 def focus_of(session, folder, question=QUESTION):
     choice, tally = FocusChoice(session.host, session.reader), QuestionTally()
-    made = choice.make("similarity", question, StageClock(), tally, focus_model=str(folder))
+    calls = DirectCalls(session.host, session.tiles)
+    made = choice.make("similarity", question, calls, StageClock(), tally, focus_model=str(folder))
     return made, tally
 
 

@@ -18,6 +18,7 @@ from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
+    from geofovea.pipeline.asked import Asked
     from geofovea.pipeline.endpoint_settings import EndpointSettings
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
@@ -177,11 +178,25 @@ class AskSettings:
         choices: Sequence[str] = (),
     ) -> Answer:
         """Ask one question in this way; see ``SceneSession.ask`` for what belongs to it alone."""
+        asked = self.asked(session.host, question, boxes=boxes, region=region, choices=choices)
+        return session.answer(asked)
+
+    def asked(
+        self,
+        host: Host,
+        question: str,
+        *,
+        boxes: Sequence[Box] = (),
+        region: Region | None = None,
+        choices: Sequence[str] = (),
+    ) -> Asked:
+        """One question to be asked in this way, for ``SceneSession.ask_many``."""
+        from geofovea.pipeline.asked import Asked
         from geofovea.pipeline.stop_at import StopAt
 
-        return session.ask(
+        return Asked(
             question,
-            budget=self.budget(session.host.default_budget),
+            budget=self.budget(host.default_budget),
             focus=self.focus,
             reduction=self.reduction,
             descent=self.descent,

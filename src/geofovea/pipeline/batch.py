@@ -83,6 +83,7 @@ def run_batch(
     *,
     retry_failed: bool = False,
     max_failures: int | None = None,
+    company: int = 1,
 ) -> BatchSummary:
     """Ask what was planned and has no end yet, then write all results.
 
@@ -93,6 +94,7 @@ def run_batch(
         crew: Who asks.
         retry_failed: Ask again what failed before.
         max_failures: Stop when so many items have failed in this run.
+        company: How many questions about a scene may be answered together.
 
     Raises:
         RunError: If another run works in the folder, it holds another configuration, or no item
@@ -113,6 +115,7 @@ def run_batch(
                     crew,
                     retry_failed=retry_failed,
                     max_failures=max_failures,
+                    company=company,
                     report=_teller(advance),
                 )
         except RunError:

@@ -10,12 +10,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from geofovea import __version__
+from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.kept_scene import KeptScene, loaded_host
 from geofovea.pipeline.work import Record, Worker
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
+    from geofovea.pipeline.asked import Asked
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.region import Region
@@ -51,32 +53,36 @@ class SceneWork:
             ModelError: If it cannot be loaded.
         """
         host = loaded_host(self.settings, self.threads)
-        return _Asker(self, host).answer
+        asker = _Asker(self, host)
+        return KeptScene(self.settings, host, self.access).worker(asker.asked, asker.record)
 
 
 class _Asker:
     def __init__(self, work: SceneWork, host: Host) -> None:
         self._work = work
         self._host = host
-        self._scene = KeptScene(work.settings, host, work.access)
 
-    def answer(self, group: str, payload: Mapping[str, Any]) -> Record:
-        session = self._scene.session(group)
-        settings = self._work.settings
-        region, region_lonlat = None, None
-        if payload["region"] is not None:
-            region, region_lonlat = _region(session, *payload["region"])
-        answer = settings.ask(session, payload["question"], region=region)
+    def asked(self, session: SceneSession, payload: Payload) -> Asked:
+        region, _ = self._region(session, payload)
+        return self._work.settings.asked(self._host, payload["question"], region=region)
+
+    def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:
+        _, region_lonlat = self._region(session, payload)
+        load = self._work.settings.load
         record = answer.to_json()
         record["geometry"] = _geometry_lonlat(answer, region_lonlat)
         record["provenance"] = {
             "model": self._host.name,
             "configuration": self._work.configuration,
-            "device": settings.load.device_map or settings.load.device,
+            "device": load.device_map or load.device,
             "scene_identity": session.scene.identity,
             "versions": _versions(),
         }
         return record
+
+    def _region(self, session: SceneSession, payload: Payload) -> tuple[Region | None, Any]:
+        given = payload["region"]
+        return (None, None) if given is None else _region(session, *given)
 
 
 def _region(session: SceneSession, wkb: bytes, crs: str | None) -> tuple[Region, Any]:

@@ -94,10 +94,12 @@ def run_policies(
     seed: int,
     host: Host,
     budget: Budget,
+    loading: Mapping[str, Any] | None = None,
 ) -> str:
     """Ask every question by every policy; write ``items.jsonl`` and ``table.md``; return the table.
 
-    Scenes and answers that are already in the folder are used again.
+    Scenes and answers that are already in the folder are used again. ``loading`` says how the model
+    was loaded, as far as it is unusual: a run goes on with the same alone.
 
     Raises:
         DataError: If there is nothing to ask, or the folder holds a run with other settings.
@@ -106,7 +108,8 @@ def run_policies(
     if scenes < 1 or per_category < 1 or not sides:
         raise DataError("a bench needs at least one side, one scene and one question a category")
     make_folder(folder)
-    _check_settings(folder / "run.json", {"model": host.name, "budget": budget.to_json()})
+    settings = {"model": host.name, "budget": budget.to_json()}
+    _check_settings(folder / "run.json", settings | ({"loading": dict(loading)} if loading else {}))
     path = folder / "items.jsonl"
     done = {item.key: item for item in _read_items(path)}
     todo = [(side, seed + index) for index in range(scenes) for side in sides]

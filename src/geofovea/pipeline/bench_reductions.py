@@ -18,10 +18,11 @@ Answers are written down one by one; a bench that was stopped goes on where it w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from geofovea.datasets.questions import Question, ask_world
 from geofovea.datasets.scene_files import write_scene
@@ -120,6 +121,7 @@ def measure_reductions(
     budget: Budget,
     methods: Sequence[str] = CHAIN_NAMES,
     shares: Sequence[float] = SHARES,
+    loading: Mapping[str, Any] | None = None,
 ) -> list[ReductionItem]:
     """Ask every question after every reduction; go on with what the folder's journal holds.
 
@@ -133,6 +135,8 @@ def measure_reductions(
         budget: Of tiles; the shares are the budget of tokens.
         methods: Chains without shares, one word each or several.
         shares: Of the tokens that the looks give, above 0 and below 1.
+        loading: How the model was loaded, as far as it is unusual; a bench goes on with the same
+            alone.
 
     Raises:
         DataError: If there is nothing to ask, or the journal is of another bench.
@@ -145,6 +149,7 @@ def measure_reductions(
             "one share"
         )
     settings = {"model": host.name, "seed": seed, "tiles": budget.tiles, "questions": per_category}
+    settings |= {"loading": dict(loading)} if loading else {}
     plan = [(m, s) for m in methods for s in shares_of(m, shares)]
     journal = _Journal(make_folder(folder) / "reductions.jsonl", settings)
     with progress_bar("asking") as advance:

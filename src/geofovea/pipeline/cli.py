@@ -25,6 +25,7 @@ from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.model_options import model_options
 from geofovea.pipeline.view_options import view_options
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ bench.add_command(reductions)
 @click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=3, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
-@click.option("--model", default="embedded", show_default=True, help="Model to measure.")
+@model_options
 @click.option("--tiles", type=int, help="Budget of tiles.")
 @click.option("--tokens", type=int, help="Budget of tokens.")
 def bench_synthetic(
@@ -288,7 +289,7 @@ def bench_synthetic(
     scenes: int,
     per_category: int,
     seed: int,
-    model: str,
+    loading: dict[str, Any],
     tiles: int | None,
     tokens: int | None,
 ) -> None:
@@ -296,7 +297,7 @@ def bench_synthetic(
     from geofovea.pipeline.bench_synthetic import run_bench
     from geofovea.pipeline.models import load_host
 
-    host = load_host(model)
+    host = load_host(**loading)
     budget = _checked_budget({"tiles": tiles, "tokens": tokens}, host.default_budget)
     table = run_bench(output, _numbers(sides, int), scenes, per_category, seed, host, budget)
     click.echo(table)

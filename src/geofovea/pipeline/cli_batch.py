@@ -84,6 +84,7 @@ def batch(
         workers.crew(work),
         retry_failed=retry_failed,
         max_failures=max_failures,
+        company=workers.company,
     )
     if as_json:
         click.echo(json.dumps(summary.to_json()))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
+
+from geofovea.pipeline.model_options import model_options, unusual
 
 __all__ = ["policies"]
 
@@ -16,7 +19,7 @@ __all__ = ["policies"]
 @click.option("--scenes", default=2, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=4, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
-@click.option("--model", default="embedded", show_default=True, help="Model to measure.")
+@model_options
 @click.option("--tiles", type=int, help="Budget of tiles.")
 @click.option("--tokens", type=int, help="Budget of tokens.")
 def policies(
@@ -25,7 +28,7 @@ def policies(
     scenes: int,
     per_category: int,
     seed: int,
-    model: str,
+    loading: dict[str, Any],
     tiles: int | None,
     tokens: int | None,
 ) -> None:
@@ -33,8 +36,10 @@ def policies(
     from geofovea.pipeline.bench_policies import run_policies
     from geofovea.pipeline.models import load_host
 
-    host = load_host(model)
+    host = load_host(**loading)
     default = host.default_budget
     budget = replace(default, tiles=tiles or default.tiles, tokens=tokens or default.tokens)
     chosen = list(sides) or [4096, 16384, 32768]
-    click.echo(run_policies(output, chosen, scenes, per_category, seed, host, budget))
+    click.echo(
+        run_policies(output, chosen, scenes, per_category, seed, host, budget, unusual(loading))
+    )

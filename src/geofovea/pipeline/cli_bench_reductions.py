@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from geofovea.pipeline.model_options import model_options, unusual
 from geofovea.pipeline.reduction_option import checked_chain
 from geofovea.regionfocus.chain_text import CHAIN_NAMES
 
@@ -39,8 +40,7 @@ def _chains(context: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
-@click.option("--model", default="embedded", show_default=True, help="Model to measure.")
-@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@model_options
 @click.option("--tiles", type=int, help="Budget of tiles; the model's own default if unset.")
 @click.option(
     "--methods",
@@ -62,8 +62,7 @@ def reductions(
     scenes: int,
     per_category: int,
     seed: int,
-    model: str,
-    device: str,
+    loading: dict[str, Any],
     tiles: int | None,
     methods: tuple[str, ...],
     shares: tuple[float, ...],
@@ -79,9 +78,18 @@ def reductions(
     from geofovea.pipeline.reduction_report import check_drawing, write_report
 
     check_drawing()
-    host = load_host(model, device)
+    host = load_host(**loading)
     budget = host.default_budget if tiles is None else replace(host.default_budget, tiles=tiles)
     items = measure_reductions(
-        output, sides, scenes, per_category, seed, host, budget, methods, shares
+        output,
+        sides,
+        scenes,
+        per_category,
+        seed,
+        host,
+        budget,
+        methods,
+        shares,
+        unusual(loading),
     )
     click.echo(write_report(output, items, host.name))

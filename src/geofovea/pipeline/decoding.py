@@ -7,86 +7,119 @@ positions, Qwen-VL models fall back on what an earlier call left in the module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.roomy_cache import roomy_cache
 from geofovea.pipeline.row_attention import merged_rotary, row_logits
 
-__all__ = ["PlainRun", "last_row_logits", "layer_input"]
+__all__ = ["PlainRun", "can_batch", "last_row_logits", "layer_input"]
 
 
 class PlainRun:
-    """One prompt on its way through a decoder that drops nothing."""
+    """Some prompts on their way through a decoder that drops nothing."""
 
-    def __init__(self, decoder: Any, sequence: PromptSequence, answer: int = 16) -> None:
+    def __init__(self, decoder: Any, prompts: PromptBatch, answer: int = 16) -> None:
         """Prepare a run; `prefill` comes first.
 
         Args:
             decoder: The text model.
-            sequence: The prompt.
-            answer: Tokens beyond it that memory is set aside for; more may follow.
+            prompts: One prompt, or several side by side.
+            answer: Tokens beyond them that memory is set aside for; more may follow.
         """
         self._decoder = decoder
-        self._sequence = sequence
-        self._cache = roomy_cache(decoder.config, len(sequence) + answer)
-        self._next = sequence.next_position
+        self._prompts = prompts
+        self._cache = roomy_cache(decoder.config, max(prompts.lengths) + answer)
+        self._next = prompts.next_positions[:, None]
 
     def prefill(self) -> Tensor:
-        """Run the prompt; the last token's final state, ``(1, d)``."""
+        """Run the prompts; the state of the last token of each, ``(b, d)``."""
         output = self._decoder(
-            **_inputs(self._sequence), past_key_values=self._cache, use_cache=True
+            **self._prompts.inputs(), past_key_values=self._cache, use_cache=True
         )
-        last: Tensor = output.last_hidden_state[:, -1]
-        return last
+        return _at_last(output.last_hidden_state, self._prompts)
 
     def advance(self, embedded: Tensor) -> Tensor:
-        """Run one token ``(1, 1, d)`` of the answer; its final state, ``(1, d)``."""
+        """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
         return self._run(embedded)[:, -1]
 
     def try_out(self, embedded: Tensor) -> Tensor:
-        """Final states ``(m, d)`` of tokens ``(1, m, d)`` that are forgotten again."""
+        """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
         states, count = self._run(embedded)[0], embedded.shape[1]
         self._cache.crop(-count)
-        self._next -= count
+        self._next = self._next - count
         return states
 
     def _run(self, embedded: Tensor) -> Tensor:
         count, device = embedded.shape[1], embedded.device
-        positions = torch.arange(self._next, self._next + count, device=device)
-        shape = (*self._sequence.positions.shape[:-1], count)
-        # behind a cache no gap is looked for, and one token may see all: a mask of ones would only
-        # be read back from the device, at every step, to find that it hides nothing
-        seen = self._cache.get_seq_length() + count
-        mask = None if count == 1 else torch.ones(1, seen, dtype=torch.long, device=device)
+        positions = self._next if count == 1 else self._next + torch.arange(count, device=device)
+        shape = (*self._prompts.positions.shape[:-1], count)
         output = self._decoder(
             inputs_embeds=embedded,
             position_ids=positions.expand(shape),
-            attention_mask=mask,
+            attention_mask=self._mask(count),
             past_key_values=self._cache,
             use_cache=True,
         )
-        self._next += count
+        self._next = self._next + count
         states: Tensor = output.last_hidden_state
         return states
 
+    def _mask(self, count: int) -> Tensor | None:
+        """What hides the padding between a prompt and its answer, int64 ``(b, seen + count)``."""
+        # behind a cache no gap is looked for, and one token may see all: a mask of ones would only
+        # be read back from the device, at every step, to find that it hides nothing
+        if count == 1 and not self._prompts.is_padded:
+            return None
+        filled = self._prompts.filled
+        answered = self._cache.get_seq_length() + count - filled.shape[1]
+        return torch.cat([filled, filled.new_ones(len(filled), answered)], dim=1)
 
-def last_row_logits(decoder: Any, layer: int, sequence: PromptSequence) -> Tensor:
-    """Scaled attention logits of the last token over the vision tokens, float32 ``(heads, n)``.
+
+def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence]) -> list[Tensor]:
+    """Scaled attention logits of a prompt's last token over its vision tokens.
 
     Only the layers below ``layer`` run.
+
+    Args:
+        decoder: The text model.
+        layer: Number of the layer.
+        sequences: Prompts, which run side by side.
+
+    Returns:
+        For each prompt, float32 ``(heads, n)``.
     """
-    inputs = _inputs(sequence) | {"use_cache": False}
-    hidden, (cos, sin) = layer_input(decoder, layer, inputs)
-    observed, device = decoder.layers[layer], hidden.device
-    last = torch.full((1, 1), len(sequence) - 1, device=device)
-    visual = sequence.visual.to(device)
-    first, count = int(visual[0]), int(visual[-1] - visual[0]) + 1
-    logits = row_logits(observed, hidden, (cos, sin), last, first, count)
-    return logits[0, :, 0, visual - first]
+    prompts = PromptBatch.of(sequences)
+    hidden, rotary = layer_input(decoder, layer, prompts.inputs() | {"use_cache": False})
+    places = [each.visual.to(hidden.device) for each in sequences]
+    first = min(int(visual[0]) for visual in places)
+    count = max(int(visual[-1]) for visual in places) + 1 - first
+    last = prompts.last.to(hidden.device)
+    logits = row_logits(decoder.layers[layer], hidden, rotary, last, first, count)
+    return [row[:, 0, visual - first] for row, visual in zip(logits, places, strict=True)]
+
+
+def can_batch(decoder: Any) -> bool:
+    """Whether prompts of unlike lengths may be answered side by side by a decoder.
+
+    Layers that see a window count tokens back over padding, too.
+    """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    return all(type(kept) is DynamicLayer for kept in DynamicCache(config=decoder.config).layers)
+
+
+def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:
+    """States ``(b, d)`` of the last token of each prompt among those of all, ``(b, s, d)``."""
+    if not prompts.is_padded:
+        return states[:, -1]
+    places = prompts.last.to(states.device)[..., None]
+    return states.gather(1, places.expand(-1, -1, states.shape[-1]))[:, 0]
 
 
 def layer_input(
@@ -112,23 +145,6 @@ def layer_input(
     device = observed.self_attn.k_proj.weight.device
     cos, sin = merged_rotary(observed, captured.rotary)
     return captured.hidden.to(device), (cos.to(device), sin.to(device))
-
-
-def _inputs(sequence: PromptSequence) -> dict[str, Any]:
-    device = sequence.embedded.device
-    inputs: dict[str, Any] = {
-        "inputs_embeds": sequence.embedded,
-        "position_ids": sequence.positions,
-        "attention_mask": torch.ones(1, len(sequence), dtype=torch.long, device=device),
-    }
-    if sequence.deep is not None:
-        places = torch.zeros(1, len(sequence), dtype=torch.bool, device=device)
-        places[0, sequence.visual] = True
-        inputs |= {
-            "visual_pos_masks": places,
-            "deepstack_visual_embeds": list(sequence.deep),
-        }
-    return inputs
 
 
 class _LayerReached(Exception):  # noqa: N818 - control flow, not an error

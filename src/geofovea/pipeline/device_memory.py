@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 
-__all__ = ["ShrinkingBatch", "enough_memory"]
+__all__ = ["ShrinkingBatch", "enough_memory", "give_back"]
 
 
 class ShrinkingBatch:
@@ -43,7 +43,7 @@ class ShrinkingBatch:
             else:
                 continue
             # outside of the handler, whose traceback keeps the tensors of the failed batch alive
-            _give_back()
+            give_back()
         return torch.cat(done)
 
 
@@ -61,6 +61,7 @@ def _too_little(error: Exception, advice: str) -> ModelError:
     return ModelError(f"the device has too little memory ({reason}): {advice}")
 
 
-def _give_back() -> None:
+def give_back() -> None:
+    """Return what the allocator holds and no tensor needs to the device."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

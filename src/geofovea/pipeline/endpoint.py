@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import ssl
 import threading
@@ -114,10 +115,12 @@ class EndpointClient:
         status, headers, content = _in_own_loop(
             lambda: _post(self.settings, key, body, seconds), seconds + _GRACE_SECONDS
         )
-        said = error_text(content) if status >= 400 else ""
+        # some report an error with a status that says that all is well
+        said = error_text(content) if status == 200 or status >= 400 else ""
         if key is not None:
             said = said.replace(key, "***")
-        reason = f"it answered {status}" + (f" ({said})" if said else "")
+        in_words = f" ({said})" if said else ""
+        reason = f"it answered {status}{in_words}"
         advice = _ADVICE.get(status, "try again later").format(
             key_variable=self.settings.key_variable
         )
@@ -131,7 +134,7 @@ class EndpointClient:
             raise _Refusal("it redirects, which is not followed", "give the address it leads to")
         if status != 200:
             raise _Refusal(reason, advice if status in _ADVICE else "see what it says", said)
-        if "json" not in headers.get("content-type", "").lower():
+        if "json" not in headers.get("content-type", "json").lower():
             raise _Refusal(
                 "its reply is not JSON but of another type",
                 "check the address: it should end where /chat/completions begins, often in /v1",
@@ -142,7 +145,7 @@ class EndpointClient:
             if error.is_damaged:
                 raise _Failure(str(error), is_billed=True) from error
             raise _Refusal(
-                str(error), "check that the endpoint speaks OpenAI's chat API"
+                f"{error}{in_words}", "check that the endpoint speaks OpenAI's chat API"
             ) from error
 
     def _learn(self, refusal: _Refusal) -> bool:
@@ -263,7 +266,8 @@ def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(int(value)))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:

@@ -118,6 +118,7 @@ def run_eval(
                 crew,
                 retry_failed=retry_failed,
                 max_failures=max_failures,
+                company=workers.company,
                 report=lambda c: advance(1 - c.left / max(1, c.planned)),
             )
         entries = journal.entries(configuration)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geofovea.datasets.layout import Images
 from geofovea.datasets.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
+from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.kept_scene import KeptScene, loaded_host
@@ -18,7 +19,9 @@ from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
+    from geofovea.pipeline.asked import Asked
     from geofovea.pipeline.host import Host
+    from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
 __all__ = ["EvalWork", "configuration_of", "hit_share", "make_items"]
@@ -70,23 +73,25 @@ class EvalWork:
 
     def open(self) -> Worker:
         """Load the model."""
-        return _Asker(self.settings, loaded_host(self.settings, self.threads)).ask
+        host = loaded_host(self.settings, self.threads)
+        asker = _Asker(self.settings, host)
+        return KeptScene(self.settings, host).worker(asker.asked, asker.record)
 
 
 class _Asker:
     def __init__(self, settings: AskSettings, host: Host) -> None:
         self._settings = settings
-        self._scene = KeptScene(settings, host)
+        self._host = host
 
-    def ask(self, group: str, payload: Mapping[str, Any]) -> Record:
-        from geofovea.tiling.pyramid import Box
-
-        boxes = [Box(*corners) for corners in payload["boxes"]]
+    def asked(self, session: SceneSession, payload: Payload) -> Asked:  # noqa: ARG002
+        boxes = _boxes(payload)
         is_told = self._settings.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        session = self._scene.session(group)
-        answer = self._settings.ask(session, payload["prompt"], boxes=boxes if is_told else ())
+        return self._settings.asked(self._host, payload["prompt"], boxes=boxes if is_told else ())
+
+    def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
+        boxes = _boxes(payload)
         return {
             "answer": answer.text,
             "confidence": answer.confidence if answer.confidence_known else None,
@@ -98,6 +103,12 @@ class _Asker:
             ],
             "hit": hit_share(answer, boxes) if boxes else None,
         }
+
+
+def _boxes(payload: Payload) -> list[Box]:
+    from geofovea.tiling.pyramid import Box
+
+    return [Box(*corners) for corners in payload["boxes"]]
 
 
 def hit_share(answer: Answer, boxes: Sequence[Box]) -> float:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.endpoint_host import TakesPictures
-from geofovea.pipeline.host import Host, ReusesPrefix
+from geofovea.pipeline.host import Host
+from geofovea.pipeline.host_calls import HostCalls
 from geofovea.pipeline.prompted_focus import PromptedFocus
 from geofovea.pipeline.published_host import HasRegionFocus
 from geofovea.pipeline.question_tally import QuestionTally
@@ -46,6 +47,7 @@ class FocusChoice:
         self,
         name: str,
         question: str,
+        calls: HostCalls,
         clock: StageClock,
         tally: QuestionTally,
         *,
@@ -57,6 +59,7 @@ class FocusChoice:
         Args:
             name: One of ``FOCUS_NAMES`` that scores tokens.
             question: What is asked.
+            calls: How the host is asked for its attention.
             clock: Counts the time of scoring as ``focus``.
             tally: Counts what the focus reads and scores, and takes its warnings.
             boxes: Where the evidence is, for ``oracle``.
@@ -74,7 +77,7 @@ class FocusChoice:
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
-            return AttentionFocus(_timed(self._attention(question, tally), clock))
+            return AttentionFocus(_timed(self._attention(question, calls, tally), clock))
         if name == "rfm":
             return RegionFocus(_timed(self._region_module(question), clock))
         if name == "prompted":
@@ -83,7 +86,9 @@ class FocusChoice:
             return self._similarity(question, clock, tally, focus_model)
         raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
 
-    def _attention(self, question: str, tally: QuestionTally) -> Callable[[TokenSet], Tensor]:
+    def _attention(
+        self, question: str, calls: HostCalls, tally: QuestionTally
+    ) -> Callable[[TokenSet], Tensor]:
         host = self._host
         if not host.capabilities.attention:
             own = "rfm, " if host.capabilities.region_focus else ""
@@ -97,9 +102,8 @@ class FocusChoice:
             tally.tokens_scored.append(len(tokens))
             # every descent begins with these tiles, whatever is asked
             base = self._reader.pyramid.base_level
-            if isinstance(host, ReusesPrefix) and all(t.level >= base for t in tokens.tiles):
-                return host.scores_again(question, tokens)
-            return host.scores(question, tokens)
+            again = all(tile.level >= base for tile in tokens.tiles)
+            return calls.scores(question, tokens, again=again)
 
         return score
 

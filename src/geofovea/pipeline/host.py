@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Capabilities", "Generation", "Host", "HostWithRoom", "ReusesPrefix", "Speaker"]
+__all__ = [
+    "AnswersTogether",
+    "Capabilities",
+    "Generation",
+    "Host",
+    "HostWithRoom",
+    "Prompt",
+    "ReusesPrefix",
+    "Speaker",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,43 @@ class Host(Protocol):
 
     def unknown_words(self, question: str) -> list[str]:
         """Words of a question that the host has no token for; empty for open vocabularies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What a host that answers several questions at once is given for one of them.
+
+    Attributes:
+        question: What is asked.
+        tokens: What is shown; None shows no picture.
+        choices: Answers to choose from.
+        reduction: What drops tokens between the layers of the decoder; None drops none.
+    """
+
+    question: str
+    tokens: TokenSet | None
+    choices: tuple[str, ...] = ()
+    reduction: DecoderReduction | None = None
+
+    @property
+    def drops_tokens(self) -> bool:
+        """Whether some of its tokens do not reach the end of the decoder."""
+        return self.reduction is not None and self.tokens is not None and len(self.tokens) > 0
+
+
+@runtime_checkable
+class AnswersTogether(Protocol):
+    """A host in this process that takes questions side by side, each as if it were alone."""
+
+    def scores_together(
+        self, asked: Sequence[tuple[str, TokenSet]], *, again: bool
+    ) -> list[Tensor]:
+        """As ``Host.scores`` for each; ``again`` as ``ReusesPrefix.scores_again``."""
+        ...
+
+    def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """As ``Host.generate`` for each."""
         ...
 
 

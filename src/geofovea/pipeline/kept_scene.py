@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from geofovea.errors import SceneError
+from geofovea.pipeline.ahead import AnswersAhead, Payload
 from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.work import Record, Worker
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.answer import Answer
+    from geofovea.pipeline.asked import Asked
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
 
 __all__ = ["KeptScene", "loaded_host"]
+
+Made = TypeVar("Made")
 
 
 def loaded_host(settings: AskSettings, threads: int | None = None) -> Host:
@@ -58,6 +65,49 @@ class KeptScene:
             raise session
         return session
 
+    def worker(
+        self,
+        asked: Callable[[SceneSession, Payload], Asked],
+        record: Callable[[SceneSession, Payload, Answer], Record],
+    ) -> Worker:
+        """Answers items; those that follow along with one, if the model takes several at once."""
+        from geofovea.pipeline.host import AnswersTogether
+
+        return AnswersAhead(
+            lambda path, payloads: self.records(path, payloads, asked, record),
+            together=isinstance(self._host, AnswersTogether),
+        ).answer
+
+    def records(
+        self,
+        path: str,
+        payloads: Sequence[Payload],
+        asked: Callable[[SceneSession, Payload], Asked],
+        record: Callable[[SceneSession, Payload, Answer], Record],
+    ) -> list[Record | Exception]:
+        """Answer questions about a scene together.
+
+        Args:
+            path: Of the scene.
+            payloads: Of the items.
+            asked: The question of an item.
+            record: What is written down of its answer.
+
+        Returns:
+            For each item its record, or why it has none.
+
+        Raises:
+            SceneError: If the scene cannot be opened.
+        """
+        session = self.session(path)
+        questions = [_tried(partial(asked, session, payload)) for payload in payloads]
+        answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
+        found = [q if isinstance(q, Exception) else next(answers) for q in questions]
+        return [
+            f if isinstance(f, Exception) else _tried(partial(record, session, payload, f))
+            for payload, f in zip(payloads, found, strict=True)
+        ]
+
     def _open(self, path: str) -> SceneSession | SceneError:
         from geofovea.tiling.scene import open_scene
 
@@ -67,3 +117,11 @@ class KeptScene:
             return self._settings.open_session(scene, self._host, time.perf_counter() - started)
         except SceneError as error:
             return error
+
+
+def _tried(make: Callable[[], Made]) -> Made | Exception:
+    """What is made, or why it could not be: one item must not spoil those beside it."""
+    try:
+        return make()
+    except Exception as error:
+        return error

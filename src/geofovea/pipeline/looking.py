@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus_choice import FocusChoice
+from geofovea.pipeline.host_calls import HostCalls
 from geofovea.pipeline.memory import MemoryStop
 from geofovea.pipeline.question_tally import QuestionTally
 from geofovea.pipeline.stage_clock import StageClock
@@ -80,6 +80,7 @@ class Looker:
 
     Attributes:
         focuses: Makes the focus of a question.
+        calls: How the host is asked.
         pyramid: Of the scene.
         encode: Makes tokens of tiles.
         clock: Takes the time of the focus.
@@ -87,6 +88,7 @@ class Looker:
     """
 
     focuses: FocusChoice
+    calls: HostCalls
     pyramid: Pyramid
     encode: Encode
     clock: StageClock
@@ -157,7 +159,7 @@ class Looker:
             diversity=diversity,
             stop=FirstStop((memory, *way.stop)),
             deadline=limit,
-            clock=time.perf_counter,
+            clock=self.clock.now,
         )
 
     def _peak(self, focus: Focus, budget: Budget) -> float:
@@ -171,7 +173,13 @@ class Looker:
 
     def _focus(self, way: Way, question: str, boxes: Sequence[Box]) -> Focus:
         return self.focuses.make(
-            way.focus, question, self.clock, self.tally, boxes=boxes, focus_model=way.focus_model
+            way.focus,
+            question,
+            self.calls,
+            self.clock,
+            self.tally,
+            boxes=boxes,
+            focus_model=way.focus_model,
         )
 
 

@@ -9,7 +9,6 @@ hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.choices import choice_instruction, letter_scores, word_scores
-from geofovea.pipeline.decoder_pruning import DecoderRun
-from geofovea.pipeline.decoding import PlainRun, last_row_logits
+from geofovea.errors import ModelError
+from geofovea.pipeline.answer_writer import AnswerWriter
+from geofovea.pipeline.choices import choice_instruction
+from geofovea.pipeline.decoding import last_row_logits
 from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
 from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest
 from geofovea.pipeline.family import Family
-from geofovea.pipeline.host import Capabilities, Generation
+from geofovea.pipeline.host import Capabilities, Generation, Prompt
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.prefix_memory import PrefixMemory, can_reuse_prefix
+from geofovea.pipeline.prompt_batch import run_side_by_side
 from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
 from geofovea.pipeline.prompt_words import PromptWords
-from geofovea.pipeline.pruned_prompt import pruned_run, vision_lengths
 from geofovea.pipeline.token_places import token_places
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
@@ -118,7 +117,16 @@ class LvlmHost:
         )
         self._batch = ShrinkingBatch(_TILES_AT_ONCE)
         self._dtype = self._model.get_input_embeddings().weight.dtype
-        self._stop = self._stop_ids()
+        self._writer = AnswerWriter(
+            name,
+            self._decoder,
+            self._model.lm_head,
+            self._embedded,
+            tokenizer,
+            self._words,
+            self._stop_ids(),
+            settings.answer_tokens,
+        )
         # with any other prompt, what stands before the question depends on it, or on what follows
         self.reuses_prefix = (
             (family.axes, family.deep, policy) == (1, 0, "compact")
@@ -197,7 +205,6 @@ class LvlmHost:
         _, digest, device = self._encoder
         return None if digest is None else EncoderIdentity(digest, device)
 
-    @torch.inference_mode()
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
         """Softmax of the last prompt token's attention over the tokens, mean of heads, (n,).
 
@@ -207,29 +214,37 @@ class LvlmHost:
         Raises:
             ModelError: If a single tile does not fit the context, or the memory of the device.
         """
-        row = partial(last_row_logits, self._decoder, self._settings.focus_layer)
-        return self._row_scores(question, tokens, row)
+        return self.scores_together([(question, tokens)])[0]
 
-    @torch.inference_mode()
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
         """See ``ReusesPrefix``; where a prefix cannot be reused, `scores`."""
-        if not self.reuses_prefix:
-            return self.scores(question, tokens)
-        return self._row_scores(question, tokens, self._prefixes.logits)
+        return self.scores_together([(question, tokens)], again=True)[0]
+
+    @torch.inference_mode()
+    def scores_together(
+        self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
+    ) -> list[Tensor]:
+        """See ``AnswersTogether``."""
+        groups = [(i, q, g) for i, (q, tokens) in enumerate(asked) for g in self._groups(q, tokens)]
+        sequences = [self._prompt(question, group, answer=0) for _, question, group in groups]
+        row: Callable[[list[PromptSequence]], list[Tensor]] = (
+            self._prefixes.logits
+            if again and self.reuses_prefix
+            else partial(last_row_logits, self._decoder, self._settings.focus_layer)
+        )
+        with enough_memory(_WHAT_HELPS):
+            logits = run_side_by_side(
+                [len(each) for each in sequences], lambda some: row([sequences[i] for i in some])
+            )
+        of_each: list[list[Tensor]] = [[] for _ in asked]
+        for (i, _, _), found in zip(groups, logits, strict=True):
+            of_each[i].append(found)
+        return [torch.cat(parts, dim=1).softmax(-1).mean(0).cpu() for parts in of_each]
 
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
         self._prefixes = PrefixMemory(self._decoder, self._settings.focus_layer)
 
-    def _row_scores(
-        self, question: str, tokens: TokenSet, row: Callable[[PromptSequence], Tensor]
-    ) -> Tensor:
-        groups = self._groups(question, tokens)
-        with enough_memory(_WHAT_HELPS):
-            logits = [row(self._prompt(question, group, answer=0)) for group in groups]
-        return torch.cat(logits, dim=1).softmax(-1).mean(0).cpu()
-
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
@@ -250,33 +265,22 @@ class LvlmHost:
                 decoder cannot be run with the reduction.
             QuestionError: If a choice says nothing.
         """
-        letters = self._letters(choices)
-        sequence = self._prompt(question, tokens, choice_instruction(choices) if letters else None)
-        plain = PlainRun(self._decoder, sequence, self._settings.answer_tokens)
-        first, advance, pruned = plain.prefill, plain.advance, None
-        if reduction is not None and tokens is not None and len(tokens):
-            pruned = self._pruned_run(sequence, tokens, reduction)
-            advance = pruned.advance
-            first = partial(advance, sequence.embedded)
-            if choices and not letters:
-                raise ModelError(
-                    f"{self.name} has no letters to choose by, and its decoder cannot score words "
-                    "with a reduction inside; leave out the reduction or the choices"
-                )
+        return self.generate_together([Prompt(question, tokens, tuple(choices), reduction)])[0]
+
+    @torch.inference_mode()
+    def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """See ``AnswersTogether``."""
+        sequences = [self._prompt(p.question, p.tokens, self._instruction(p)) for p in prompts]
+        for prompt, sequence in zip(prompts, sequences, strict=True):
+            if prompt.drops_tokens:
+                self._check_positions(sequence)
         with enough_memory(_WHAT_HELPS):
-            state = first()
-            if choices:
-                generation = self._chosen(state, plain, choices, letters)
-            else:
-                generation = self._greedy(state, advance)
-        lengths = vision_lengths(pruned, sequence) if pruned else ()
-        text_tokens = len(sequence) - len(sequence.visual)
-        return replace(generation, tokens_by_layer=lengths, text_tokens=text_tokens)
+            return self._writer.answers(prompts, sequences)
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
-        letters = self._letters(choices)
-        ids = self._words.ids(question, choice_instruction(choices) if letters else None)
+        instruction = self._instruction(Prompt(question, None, tuple(choices)))
+        ids = self._words.ids(question, instruction)
         words = len(ids.before) + len(ids.after) + self._layout.around_image()
         words += self._settings.answer_tokens
         return self.capabilities.context - words - tiles * self._layout.around_tile()
@@ -285,71 +289,18 @@ class LvlmHost:
         """Words that the tokenizer can only map to its unknown token."""
         return self._words.unknown_words(question)
 
-    def _greedy(self, state: Tensor, advance: Callable[[Tensor], Tensor]) -> Generation:
-        chosen: list[int] = []
-        log_probabilities: list[Tensor] = []
-        most = self._settings.answer_tokens
-        while len(chosen) < most:
-            best = self._believed(state).max(-1)
-            # the one thing that a step waits for; all else stays on the device until the end
-            token = int(best.indices.item())
-            if token in self._stop:
-                break
-            chosen.append(token)
-            log_probabilities.append(best.values)
-            if len(chosen) < most:
-                state = advance(self._embedded(best.indices)[None])
-        text = self._tokenizer.decode(chosen, skip_special_tokens=True).strip()
-        return Generation(text, tuple(torch.cat(log_probabilities).tolist()) if chosen else ())
+    def _instruction(self, prompt: Prompt) -> str | None:
+        has_letters = bool(self._writer.letters(prompt.choices))
+        return choice_instruction(prompt.choices) if has_letters else None
 
-    def _chosen(
-        self,
-        state: Tensor,
-        run: PlainRun,
-        choices: Sequence[str],
-        letters: Sequence[Sequence[int]],
-    ) -> Generation:
-        """The likeliest choice, by its letter or, where there are no letters, by its words."""
-        believed = self._believed(state)[0]
-        if letters:
-            scores = letter_scores(believed, letters)
-        else:
-            ids = [self._words.word_ids(self._words.plain(choice)) for choice in choices]
-            if not all(ids):
-                raise QuestionError(f"a choice among {', '.join(choices)} has no words; reword it")
-            scores = word_scores(
-                believed, ids, self._stop, lambda ids: self._believed(self._try_out(run, ids))
-            )
-        best = int(scores.argmax())
-        return Generation(
-            choices[best],
-            (float(scores.log_softmax(0)[best]),),
-            choices=tuple(scores.tolist()),
-        )
-
-    def _believed(self, states: Tensor) -> Tensor:
-        """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""
-        logits: Tensor = self._model.lm_head(states)
-        return logits.float().log_softmax(-1)
-
-    def _try_out(self, run: PlainRun, ids: Sequence[int]) -> Tensor:
-        return run.try_out(self._embed(list(ids))[None])
-
-    def _letters(self, choices: Sequence[str]) -> list[list[int]]:
-        """Ids of the letter of each choice; none if the vocabulary lacks one."""
-        letters = [self._words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
-        return letters if all(letters) else []
-
-    def _pruned_run(
-        self, sequence: PromptSequence, tokens: TokenSet, reduction: DecoderReduction
-    ) -> DecoderRun:
+    def _check_positions(self, sequence: PromptSequence) -> None:
+        """Positions that a run with a reduction inside the decoder understands."""
         if self._family.axes != 1 or sequence.deep is not None or self._layout.policy != "compact":
             raise ModelError(
                 f"a reduction inside the decoder needs compact positions of one axis; "
                 f"{self.name} has {self._layout.policy} ones of {self._family.axes}: choose a "
                 "reduction that acts before the decoder"
             )
-        return pruned_run(self._decoder, sequence, tokens.levels, reduction)
 
     def _prompt(
         self,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
-from geofovea.pipeline.load_options import DEVICE_MAPS, DTYPES, POSITIONS, QUANTIZATIONS
+from geofovea.pipeline.load_options import (
+    DEVICE_MAPS,
+    DTYPES,
+    POSITIONS,
+    QUANTIZATIONS,
+    LoadOptions,
+)
 
-__all__ = ["model_options"]
+__all__ = ["model_options", "unusual"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +29,13 @@ _NAMES = {
     "quantization": "quantization",
     "positions": "positions",
 }
+
+
+def unusual(loading: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the options of `model_options` is not as it is where none are given, but the name."""
+    given = {name: value for name, value in loading.items() if name != "name"}
+    usual = asdict(LoadOptions())
+    return {name: value for name, value in given.items() if value != usual[name]}
 
 
 def model_options(command: Command) -> Any:

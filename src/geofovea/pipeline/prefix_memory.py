@@ -8,13 +8,15 @@ by number before it is used, so nothing has to be promised about where tokens ca
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.decoding import layer_input
+from geofovea.pipeline.decoding import can_batch, layer_input
+from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.row_attention import pair_logits, rotated_keys, rotated_queries
 
@@ -69,21 +71,37 @@ class PrefixMemory:
         """Memory that it holds."""
         return sum(prefix.nbytes for prefix in self._prefixes.values())
 
-    def logits(self, sequence: PromptSequence) -> Tensor:
-        """As ``last_row_logits`` has them, within rounding, float32 ``(heads, n)``."""
-        length = int(sequence.visual[-1]) + 1
-        prefix = self._prefix(sequence, length)
+    def logits(self, sequences: Sequence[PromptSequence]) -> list[Tensor]:
+        """As ``last_row_logits`` has them, within rounding, float32 ``(heads, n)`` for each prompt.
+
+        Prompts that begin alike have their ends run side by side behind one beginning.
+        """
+        prefixes: list[_Prefix] = []
+        for each in sequences:
+            begins = each.embedded[:, : int(each.visual[-1]) + 1]
+            # one that is too large to be kept serves the prompts beside it all the same
+            at_hand = (prefix for prefix in prefixes if torch.equal(prefix.embedded, begins))
+            prefixes.append(next(at_hand, None) or self._prefix(each, begins))
+        found: dict[int, Tensor] = {}
+        for prefix in {id(prefix): prefix for prefix in prefixes}.values():
+            alike = [i for i, other in enumerate(prefixes) if other is prefix]
+            found |= zip(alike, self._behind(prefix, [sequences[i] for i in alike]), strict=True)
+        return [found[i] for i in range(len(sequences))]
+
+    def _behind(self, prefix: _Prefix, sequences: Sequence[PromptSequence]) -> Tensor:
+        """Logits ``(b, heads, n)`` of prompts that begin with a prefix."""
+        tails = PromptBatch.of([each.behind(prefix.embedded.shape[1]) for each in sequences])
         cache = self._new_cache()
         for index, (keys, values) in enumerate(prefix.layers):
-            cache.update(keys, values, index)
-        hidden, rotary = self._run(sequence, slice(length, None), cache)
+            shape = (len(tails), -1, -1, -1)
+            cache.update(keys.expand(shape), values.expand(shape), index)
+        hidden, rotary = self._run(tails, cache)
         layer = self._decoder.layers[self._layer]
-        last = torch.full((1, 1), hidden.shape[1] - 1, device=hidden.device)
-        queries = rotated_queries(layer, hidden, rotary, last)
-        return pair_logits(queries, prefix.keys, layer.self_attn.scaling)[0, :, 0]
+        queries = rotated_queries(layer, hidden, rotary, tails.last.to(hidden.device))
+        return pair_logits(queries, prefix.keys, layer.self_attn.scaling)[:, :, 0]
 
-    def _prefix(self, sequence: PromptSequence, length: int) -> _Prefix:
-        embedded = sequence.embedded[:, :length]
+    def _prefix(self, sequence: PromptSequence, embedded: Tensor) -> _Prefix:
+        length = embedded.shape[1]
         # tells scenes apart as a rule; where it does not, the comparison does
         key = (length, *embedded[0, int(sequence.visual[0]), :4].tolist())
         kept = self._prefixes.get(key)
@@ -92,7 +110,7 @@ class PrefixMemory:
             return kept
         self.runs += 1
         cache = self._new_cache()
-        hidden, rotary = self._run(sequence, slice(0, length), cache)
+        hidden, rotary = self._run(PromptBatch.of([sequence.until(length)]), cache)
         visual = sequence.visual.to(hidden.device)
         layer = self._decoder.layers[self._layer]
         keys = rotated_keys(layer, hidden, rotary, 0, length)[:, :, visual]
@@ -114,27 +132,15 @@ class PrefixMemory:
 
         return DynamicCache(config=self._decoder.config)
 
-    def _run(
-        self, sequence: PromptSequence, part: slice, cache: Any
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        embedded = sequence.embedded[:, part]
-        seen = cache.get_seq_length() + embedded.shape[1]
+    def _run(self, prompts: PromptBatch, cache: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        inputs = prompts.inputs()
+        mask, seen = inputs["attention_mask"], cache.get_seq_length()
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
         return layer_input(
-            self._decoder,
-            self._layer,
-            {
-                "inputs_embeds": embedded,
-                "position_ids": sequence.positions[..., part],
-                "attention_mask": torch.ones(1, seen, dtype=torch.long, device=embedded.device),
-                "past_key_values": cache,
-                "use_cache": True,
-            },
+            self._decoder, self._layer, inputs | {"past_key_values": cache, "use_cache": True}
         )
 
 
 def can_reuse_prefix(decoder: Any, layer: int) -> bool:
     """Whether all layers of a decoder keep keys of everything before, and some lie below."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
-    layers = DynamicCache(config=decoder.config).layers
-    return 0 < layer < len(layers) and all(type(kept) is DynamicLayer for kept in layers)
+    return 0 < layer < len(decoder.layers) and can_batch(decoder)

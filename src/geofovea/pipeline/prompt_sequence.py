@@ -36,6 +36,19 @@ class PromptSequence:
     def __len__(self) -> int:
         return self.embedded.shape[1]
 
+    def until(self, place: int) -> PromptSequence:
+        """What stands before a place; without vision tokens that are looked for."""
+        return self._part(slice(None, place))
+
+    def behind(self, place: int) -> PromptSequence:
+        """The rest; without vision tokens that are looked for."""
+        return self._part(slice(place, None))
+
+    def _part(self, part: slice) -> PromptSequence:
+        nothing = self.visual[:0]
+        positions = self.positions[..., part]
+        return PromptSequence(self.embedded[:, part], positions, nothing, None, self.next_position)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptLayout:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,8 @@ from geofovea.pipeline.choices import WithChoices
 from geofovea.pipeline.encode_plan import EncodePlan, PlannedEncoder
 from geofovea.pipeline.endpoint_host import TakesPictures
 from geofovea.pipeline.flops import DecoderRun
-from geofovea.pipeline.host import Capabilities, Generation, Host, Speaker
+from geofovea.pipeline.host import Capabilities, Generation, Host, Prompt, Speaker
+from geofovea.pipeline.host_calls import DirectCalls, HostCalls
 from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
@@ -60,7 +60,8 @@ class ReducedAnswer:
 class _ReducingHost:
     """A host whose answers go through a reduction inside the decoder, and are counted."""
 
-    host: Any
+    host: Host
+    calls: HostCalls
     chain: Chain
     tokens_end: int = 0
     seconds: float = 0.0
@@ -78,23 +79,20 @@ class _ReducingHost:
 
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
         """See ``Host``."""
-        tokens: Tensor = self.host.encode(pixels, tiles, pyramid)
-        return tokens
+        return self.host.encode(pixels, tiles, pyramid)
 
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
         """See ``Host``."""
-        scores: Tensor = self.host.scores(question, tokens)
-        return scores
+        return self.host.scores(question, tokens)
 
     def generate(
         self, question: str, tokens: TokenSet | None, choices: Sequence[str] = ()
     ) -> Generation:
         """See ``Host``."""
         started = time.perf_counter()
-        wanted: dict[str, Any] = {"choices": choices} if choices else {}
-        if self.chain.decoder is not None:
-            wanted["reduction"] = self.chain.decoder
-        generation: Generation = self.host.generate(question, tokens, **wanted)
+        generation = self.calls.generate(
+            Prompt(question, tokens, tuple(choices), self.chain.decoder)
+        )
         self.seconds += time.perf_counter() - started
         shown = 0 if tokens is None else len(tokens)
         said = len(generation.log_probabilities)
@@ -104,8 +102,7 @@ class _ReducingHost:
 
     def unknown_words(self, question: str) -> list[str]:
         """See ``Host``."""
-        words: list[str] = self.host.unknown_words(question)
-        return words
+        return self.host.unknown_words(question)
 
 
 class Reducer:
@@ -124,6 +121,7 @@ class Reducer:
         tiles: TileTokens,
         gathered: Gathered,
         choices: tuple[str, ...] = (),
+        calls: HostCalls | None = None,
     ) -> None:
         """Join what the chain needs; ``gathered`` has a plan that holds the chain's.
 
@@ -141,7 +139,7 @@ class Reducer:
             return tiles.context(look.tokens, look.scores, gathered, embeds[0] if embeds else None)
 
         self._image_tokens = host.image_tokens if isinstance(host, TakesPictures) else None
-        self._counted = _ReducingHost(host, chain)
+        self._counted = _ReducingHost(host, calls or DirectCalls(host, tiles), chain)
         self.host: Speaker = WithChoices(self._counted, choices) if choices else self._counted
         self.informed = Informed(chain.projected, context_of)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Workers", "run_options"]
 
 _EXECUTORS = ("inline", "processes", "ray")
+# what is answered and not yet written down is lost when a run is killed
+_COMPANY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Workers:
     def threads(self) -> int | None:
         """Threads of torch in each, so that several share the cores; None for its own choice."""
         return None if self.count == 1 else max(1, (os.cpu_count() or 1) // self.count)
+
+    @property
+    def company(self) -> int:
+        """How many questions about a scene each may answer together; a limit on time is of one."""
+        return _COMPANY if self.item_seconds is None else 1
 
     def crew(self, work: Work) -> Crew:
         """They, with what they are to do; nothing is started yet.

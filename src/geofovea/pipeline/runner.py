@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from geofovea.errors import RunError
+from geofovea.pipeline.ahead import with_ahead
 from geofovea.pipeline.crew import Crew
 from geofovea.pipeline.journal import Entry, Journal
 from geofovea.pipeline.work import (
@@ -68,6 +69,7 @@ def run_items(
     retry_failed: bool = False,
     max_failures: int | None = None,
     max_tries: int = MAX_TRIES,
+    company: int = 1,
     report: Callable[[RunCounts], None] | None = None,
 ) -> RunCounts:
     """Answer every item that the journal does not know the end of.
@@ -83,6 +85,8 @@ def run_items(
         retry_failed: Work on items again that failed before.
         max_failures: Stop when this many items have failed in this run; None never stops.
         max_tries: How many workers may die over one item.
+        company: How many items of a group a worker may answer together; see ``AnswersAhead``. A
+            group over which a worker died goes on one by one.
         report: Called with the counts at the beginning and after each item.
 
     Returns:
@@ -92,6 +96,8 @@ def run_items(
         RunError: If workers die before they are ready, or cannot do any item.
         OutputError: If the journal cannot be written. All answers before are in it.
     """
+    if company < 1:
+        raise RunError(f"items are answered 1 at a time or more, got company={company}")
     if max_failures is not None and max_failures < 1:
         raise RunError(f"a run may stop after 1 failure or more, got max_failures={max_failures}")
     distinct = {item.key: item for item in items}
@@ -100,7 +106,7 @@ def run_items(
         known |= journal.entries(configuration)
     todo = [i for key, i in distinct.items() if _is_open(known.get(key), retry_failed)]
     begun = {key for key, entry in known.items() if entry.state == "begun"}
-    run = _Run(journal, crew, max_failures, max_tries, len(distinct), len(todo), report)
+    run = _Run(journal, crew, max_failures, max_tries, len(distinct), len(todo), company, report)
     if todo:
         fresh = [item for item in todo if item.key not in begun]
         suspect = [item for item in todo if item.key in begun]
@@ -123,6 +129,7 @@ class _Run:
         max_tries: int,
         planned: int,
         todo: int,
+        company: int,
         report: Callable[[RunCounts], None] | None,
     ) -> None:
         self._journal = journal
@@ -136,6 +143,8 @@ class _Run:
         self._deaths_of: Counter[ItemKey] = Counter()
         self._deaths_before_ready = 0
         self._halted = ""
+        self._company = company
+        self._perilous: set[str] = set()
         self._tell()
 
     @property
@@ -181,8 +190,13 @@ class _Run:
                     crew.replace(worker)
                 gone -= given.keys()
                 for worker, item in given.items():
-                    crew.give(worker, item)
+                    crew.give(worker, self._in_company(worker, item, queue))
                 results = list(crew.results())
+
+    def _in_company(self, worker: int, item: Item, queue: WorkQueue) -> Item:
+        # what killed a worker may have been one of those that came along
+        few = 0 if item.group in self._perilous else self._company - 1
+        return with_ahead(item, queue.ahead(worker, few))
 
     def _settle(self, item: Item, result: Result, queue: WorkQueue) -> bool:
         """Write down what became of an item; whether its worker is gone."""
@@ -202,6 +216,7 @@ class _Run:
                 self._ends["overdue"] += 1
                 return True
             case Died(how, was_ready):
+                self._perilous.add(item.group)
                 self._mourn(item, how, was_ready, queue)
                 return True
         return False

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
-from geofovea.datasets.scene_files import SYNTHETIC_MARK
-from geofovea.errors import ModelError, QuestionError, SceneError
+from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.answer import (
     Answer,
     Cost,
@@ -21,12 +21,16 @@ from geofovea.pipeline.answer import (
     Look,
     confidence_of,
 )
+from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
+from geofovea.pipeline.cautions import cautions
 from geofovea.pipeline.choices import Choice, checked_choices
+from geofovea.pipeline.company import CompanyCalls, in_company
 from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.endpoint_host import TakesPictures, check_for_pictures
 from geofovea.pipeline.flops import answer_flops
 from geofovea.pipeline.focus_choice import FocusChoice
-from geofovea.pipeline.host import Host
+from geofovea.pipeline.host import AnswersTogether, Host
+from geofovea.pipeline.host_calls import DirectCalls, HostCalls
 from geofovea.pipeline.looking import Found, Looker, Way
 from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.progress import progress_bar
@@ -53,16 +57,6 @@ from geofovea.tiling.region import Region
 from geofovea.tiling.scene import Scene
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
-
-MAX_QUESTION_LENGTH = 2000
-
-_WHY_STOPPED = {
-    "time": "the time budget ended the descent before native resolution",
-    "memory": "the memory budget ended the descent before native resolution",
-    "confident": "the descent ended early: the model was sure enough of what it had seen",
-    "flat": "the descent ended early: nothing stood out that could be looked at more closely",
-    "nodata": "the descent ended early: what it pointed at holds no valid pixels",
-}
 
 
 class SceneSession:
@@ -152,50 +146,96 @@ class SceneSession:
                 names what is missing and what would do.
             SceneError: If the scene shows nothing, or is damaged.
         """
-        asked, options = _checked(question), checked_choices(choices)
-        budget = budget or self.host.default_budget
-        focus = focus or self._focuses.default()
-        clock = StageClock(open=self._open_seconds)
-        if options and (descent == "published" or not self.host.capabilities.choices):
+        return self.answer(
+            Asked(
+                question,
+                budget,
+                focus,
+                reduction,
+                descent,
+                route,
+                stop,
+                boxes,
+                concentrated,
+                region,
+                choices,
+                focus_model,
+            )
+        )
+
+    def ask_many(self, questions: Sequence[str | Asked]) -> list[Answer | Exception]:
+        """Answer several questions, each as `ask` would, at less than the cost of as many calls.
+
+        With a model in this process, tiles that several questions want are read and encoded once,
+        and looks and answers go through the decoder together. Budgets and costs stay those of each
+        question; one with a limit of time or memory is asked alone.
+
+        Returns:
+            An answer for each question, or the error that prevented it.
+        """
+        asked = [Asked(q) if isinstance(q, str) else q for q in questions]
+        host, found = self.host, dict[int, Answer | Exception]()
+        company = [i for i, each in enumerate(asked) if each.may_have_company]
+        if isinstance(host, AnswersTogether) and len(company) > 1:
+            works = [partial(self.answer, asked[i]) for i in company]
+            found |= zip(company, in_company(host, self.tiles, works), strict=True)
+        for i, each in enumerate(asked):
+            if i not in found:
+                try:
+                    found[i] = self.answer(each)
+                except Exception as error:  # in place of the answer, like those of the others
+                    found[i] = error
+        return [found[i] for i in range(len(asked))]
+
+    def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
+        """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+        words, options = asked.words(), checked_choices(asked.choices)
+        budget = asked.budget or self.host.default_budget
+        focus = asked.focus or self._focuses.default()
+        calls: HostCalls = company or DirectCalls(self.host, self.tiles)
+        now = company.now if company else time.perf_counter
+        clock, self._open_seconds = StageClock(now, open=self._open_seconds), 0.0
+        if options and (asked.descent == "published" or not self.host.capabilities.choices):
             raise ModelError(
                 f"{self.host.name} cannot score choices in this descent: list them in the question"
             )
-        if descent == "published":
-            if region is not None:
+        if asked.descent == "published":
+            if asked.region is not None:
                 raise ModelError(
                     "descent='published' looks at whole images: within a region, choose another"
                 )
-            return self._ask_as_published(asked, budget, focus, reduction, clock)
+            return self._ask_as_published(words, budget, focus, asked.reduction, clock)
+        stop = asked.stop
         asks_on_the_way = stop is not None and stop.confidence is not None
-        check_for_pictures(self.host, reduction, asks_on_the_way=asks_on_the_way)
-        chain = make_chain(reduction)
+        check_for_pictures(self.host, asked.reduction, asks_on_the_way=asks_on_the_way)
+        chain = make_chain(asked.reduction)
         tally, use_before = QuestionTally(), self._endpoint_use()
         gathered = Gathered(plan_encoding(self.host, [chain]))
-        reducer = Reducer(self.host, chain, asked, self.tiles, gathered, options)
-        fitting, cut = fitting_budget(self.host, asked, budget, options)
-        sure = stop.confident(reducer.host, asked, fitting, reducer.informed) if stop else None
+        reducer = Reducer(self.host, chain, words, self.tiles, gathered, options, calls)
+        fitting, cut = fitting_budget(self.host, words, budget, options)
+        sure = stop.confident(reducer.host, words, fitting, reducer.informed) if stop else None
         rules = stop.rules(sure) if stop else ()
-        way = Way(focus, descent, route, rules, concentrated, focus_model)
+        way = Way(focus, asked.descent, asked.route, rules, asked.concentrated, asked.focus_model)
         looked = self.look(
             way,
-            asked,
+            words,
             gathered,
             budget=budget,
-            boxes=boxes,
-            region=region,
+            boxes=asked.boxes,
+            region=asked.region,
             clock=clock,
             tally=tally,
+            calls=calls,
         )
         found = looked.descent
         with clock.stage("answer"):
-            reduced = reducer.answer(asked, looked, fitting, sure)
+            reduced = reducer.answer(words, looked, fitting, sure)
         said = reduced.said
         generation, kept = said.generation, said.kept
-        self._open_seconds = 0.0
         # tiles that show nothing were read and found empty, not encoded
         encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
         return Answer(
-            question=question,
+            question=asked.question,
             text=generation.text,
             confidence=confidence_of(generation.log_probabilities),
             confidence_known=bool(generation.log_probabilities),
@@ -227,7 +267,7 @@ class SceneSession:
             ),
             looks=tuple(self._look_record(look) for look in found.looks),
             warnings=(
-                *self._warnings(" ".join((asked, *options)), found.stopped),
+                *self._cautions(" ".join((words, *options)), found.stopped),
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
                 *self.tiles.warnings,
@@ -257,6 +297,7 @@ class SceneSession:
         region: Region | None = None,
         clock: StageClock | None = None,
         tally: QuestionTally | None = None,
+        calls: HostCalls | None = None,
     ) -> Found:
         """Look for what answers a question, without answering it.
 
@@ -269,15 +310,17 @@ class SceneSession:
             region: What alone is looked at; None for the whole scene.
             clock: What counts the time.
             tally: Takes what the focus does.
+            calls: How the host and the tiles are asked; directly if None.
 
         Raises:
             GeoFoveaError: As `ask` does.
         """
-        clock = clock or StageClock()
-        encode: Encode = lambda tiles: self.tiles.of(tiles, clock, gathered)  # noqa: E731
+        clock, calls = clock or StageClock(), calls or DirectCalls(self.host, self.tiles)
+        encode: Encode = lambda tiles: calls.tokens(tiles, clock, gathered)  # noqa: E731
         if region is not None:
             encode = restrict(encode, region, self.pyramid)
-        looker = Looker(self._focuses, self.pyramid, encode, clock, tally or QuestionTally())
+        tally = tally or QuestionTally()
+        looker = Looker(self._focuses, calls, self.pyramid, encode, clock, tally)
         found = looker.look(way, question, budget, boxes)
         if not any(len(look.tokens) for look in found.descent.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
@@ -302,7 +345,6 @@ class SceneSession:
                 f"focus={focus!r} and reduction={reduction!r}"
             )
         found = answer_as_published(self.host, self.reader, question, budget, clock)
-        self._open_seconds = 0.0
         return Answer(
             question=question,
             text=found.generation.text,
@@ -322,7 +364,7 @@ class SceneSession:
                 budget=budget,
             ),
             looks=found.looks,
-            warnings=self._warnings(question, "published"),
+            warnings=self._cautions(question, "published"),
             stopped="published",
             radiometry=self.reader.radiometry,
         )
@@ -348,33 +390,5 @@ class SceneSession:
             token_scores=look.scores.numpy(),
         )
 
-    def _warnings(self, question: str, stopped: str) -> tuple[str, ...]:
-        warnings = list(self.reader.radiometry.warnings)
-        if self.host.capabilities.domain == "synthetic":
-            if not self.scene.description.startswith(SYNTHETIC_MARK):
-                warnings.append(
-                    f"the {self.host.name} model knows synthetic scenes only and this is not one: "
-                    "do not rely on its answer; name a real model with --model, for example "
-                    "--model llava-hf/llava-1.5-7b-hf"
-                )
-            if unknown := self.host.unknown_words(question):
-                warnings.append(
-                    f"the {self.host.name} model does not know the words {', '.join(unknown[:8])}"
-                )
-        if self.scene.georef == "none":
-            warnings.append("the scene has no georeference: evidence is in pixels only")
-        if stopped in _WHY_STOPPED:
-            warnings.append(_WHY_STOPPED[stopped])
-        return tuple(warnings)
-
-
-def _checked(question: str) -> str:
-    asked = " ".join(question.split())
-    if not asked:
-        raise QuestionError("the question is empty: ask something about the scene")
-    if len(asked) > MAX_QUESTION_LENGTH:
-        raise QuestionError(
-            f"the question has {len(asked)} characters, at most {MAX_QUESTION_LENGTH} are taken: "
-            "ask one thing at a time"
-        )
-    return asked
+    def _cautions(self, words: str, stopped: str) -> tuple[str, ...]:
+        return cautions(self.scene, self.reader.radiometry, self.host, words, stopped)

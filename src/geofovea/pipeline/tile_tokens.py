@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -78,22 +78,50 @@ class TileTokens:
             SceneError: If no tile so far shows anything.
             ModelError: If the host cannot encode as planned.
         """
-        plan = gathered.plan
-        found: dict[Tile, TokenEntry] = {}
-        missing = []
-        for tile in tiles:
-            entry = self._cache.get((plan.reduction, plan.share, tile))
-            if entry is not None and plan.signals <= entry.signals.keys():
-                found[tile] = entry
-            elif tile in self._empty:
-                continue
-            elif plan.is_plain and (stored := self._stored(tile)) is not None:
-                found |= stored
-            else:
-                missing.append(tile)
-        if missing:
-            found |= self._encode(missing, clock, gathered)
-        gathered.entries |= found
+        (found,) = self.of_each([(tiles, gathered)], clock)
+        return self.tokens_of(tiles, found)
+
+    def of_each(
+        self, wanted: Sequence[tuple[Sequence[Tile], Gathered]], clock: StageClock
+    ) -> list[dict[Tile, TokenEntry]]:
+        """What is known of the tiles that several questions want; each is encoded once.
+
+        The question that wants a tile first has it counted as its own.
+
+        Args:
+            wanted: Tiles of each question, and what it has gathered; all with one plan.
+            clock: Counts reading and encoding.
+
+        Raises:
+            SceneError: If the scene is damaged.
+            ModelError: If the host cannot encode as planned.
+        """
+        known: list[dict[Tile, TokenEntry]] = []
+        missing: dict[Tile, Gathered] = {}
+        for tiles, gathered in wanted:
+            found: dict[Tile, TokenEntry] = {}
+            for tile in tiles:
+                entry = self._known(tile, gathered.plan)
+                if entry is not None:
+                    found |= entry
+                else:
+                    missing.setdefault(tile, gathered)
+            known.append(found)
+        fresh = self._encode(list(missing), clock, wanted[0][1].plan) if missing else {}
+        for tile, gathered in missing.items():
+            gathered.tiles_read += 1
+            gathered.tiles_encoded += tile in fresh
+        for found, (tiles, gathered) in zip(known, wanted, strict=True):
+            found |= {tile: fresh[tile] for tile in tiles if tile in fresh}
+            gathered.entries |= found
+        return known
+
+    def tokens_of(self, tiles: Sequence[Tile], found: Mapping[Tile, TokenEntry]) -> TokenSet:
+        """Tokens of tiles of which is known what there is to know.
+
+        Raises:
+            SceneError: If no tile so far shows anything.
+        """
         entries = [found[tile] for tile in tiles if tile in found]
         if self._no_features is None:
             raise SceneError(
@@ -124,6 +152,15 @@ class TileTokens:
         warning = self._store and self._store.warning
         return (warning,) if warning else ()
 
+    def _known(self, tile: Tile, plan: EncodePlan) -> dict[Tile, TokenEntry] | None:
+        """A tile from memory or disk: nothing if it is empty, None if it has to be encoded."""
+        entry = self._cache.get((plan.reduction, plan.share, tile))
+        if entry is not None and plan.signals <= entry.signals.keys():
+            return {tile: entry}
+        if tile in self._empty:
+            return {}
+        return self._stored(tile) if plan.is_plain else None
+
     def _stored(self, tile: Tile) -> dict[Tile, TokenEntry] | None:
         """A tile from the disk, in memory from now on: nothing if it is empty, None if unknown."""
         entry = self._store and self._store.get(tile)
@@ -140,10 +177,9 @@ class TileTokens:
             self._store.put(tile, TokenEntry(features, shown))
 
     def _encode(
-        self, missing: Sequence[Tile], clock: StageClock, gathered: Gathered
+        self, missing: Sequence[Tile], clock: StageClock, plan: EncodePlan
     ) -> dict[Tile, TokenEntry]:
         """Encode some tiles at a time, while the next ones are read."""
-        gathered.tiles_read += len(missing)
         pictures = self._ahead.read(missing)
         found: dict[Tile, TokenEntry] = {}
         while True:
@@ -151,9 +187,7 @@ class TileTokens:
                 some = list(islice(pictures, _TILES_AT_ONCE))
             if not some:
                 return found
-            encoded = self._encode_some(some, clock, gathered.plan)
-            gathered.tiles_encoded += len(encoded)
-            found |= encoded
+            found |= self._encode_some(some, clock, plan)
 
     def _encode_some(
         self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan

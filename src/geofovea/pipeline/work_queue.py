@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from geofovea.pipeline.work import Item
 
@@ -42,6 +43,10 @@ class WorkQueue:
         if rest:
             return rest.popleft()
         return self._last.popleft() if self._last else None
+
+    def ahead(self, worker: int, count: int) -> list[Item]:
+        """The items of its group that a worker will be given next, unless another takes them."""
+        return list(islice(self._in_hand.get(worker, ()), count))
 
     def put_last(self, item: Item) -> None:
         """Hand an item out again, after all others."""

@@ -1,0 +1,58 @@
+"""One question and how it is to be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geofovea.errors import QuestionError
+from geofovea.pipeline.stop_at import StopAt
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.tiling.pyramid import Box
+from geofovea.tiling.region import Region
+
+__all__ = ["MAX_QUESTION_LENGTH", "Asked"]
+
+MAX_QUESTION_LENGTH = 2000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A question with the options of ``SceneSession.ask``, where they are explained."""
+
+    question: str
+    budget: Budget | None = None
+    focus: str | None = None
+    reduction: str = DEFAULT_REDUCTION
+    descent: str = DEFAULT_DESCENT
+    route: str = "auto"
+    stop: StopAt | None = None
+    boxes: Sequence[Box] = ()
+    concentrated: bool = True
+    region: Region | None = None
+    choices: Sequence[str] = ()
+    focus_model: str | None = None
+
+    @property
+    def may_have_company(self) -> bool:
+        """Whether it costs the same beside others: time and memory are limits of all together."""
+        budget = self.budget or Budget()
+        limits = (budget.seconds, budget.host_ram_mb, budget.device_ram_mb)
+        return self.descent != "published" and all(limit is None for limit in limits)
+
+    def words(self) -> str:
+        """The question with single spaces.
+
+        Raises:
+            QuestionError: If it is empty or too long.
+        """
+        words = " ".join(self.question.split())
+        if not words:
+            raise QuestionError("the question is empty: ask something about the scene")
+        if len(words) > MAX_QUESTION_LENGTH:
+            raise QuestionError(
+                f"the question has {len(words)} characters, at most {MAX_QUESTION_LENGTH} are "
+                "taken: ask one thing at a time"
+            )
+        return words

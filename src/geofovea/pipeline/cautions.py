@@ -1,0 +1,49 @@
+"""What a careful reader of any answer from a scene and a host should know."""
+
+from __future__ import annotations
+
+from geofovea.datasets.scene_files import SYNTHETIC_MARK
+from geofovea.pipeline.host import Host
+from geofovea.tiling.radiometry import Radiometry
+from geofovea.tiling.scene import Scene
+
+__all__ = ["cautions"]
+
+_WHY_STOPPED = {
+    "time": "the time budget ended the descent before native resolution",
+    "memory": "the memory budget ended the descent before native resolution",
+    "confident": "the descent ended early: the model was sure enough of what it had seen",
+    "flat": "the descent ended early: nothing stood out that could be looked at more closely",
+    "nodata": "the descent ended early: what it pointed at holds no valid pixels",
+}
+
+
+def cautions(
+    scene: Scene, radiometry: Radiometry, host: Host, question: str, stopped: str
+) -> tuple[str, ...]:
+    """Sentences about how pixels are shown, what the host knows, and why the descent ended.
+
+    Args:
+        scene: What was looked at.
+        radiometry: How its pixels were shown.
+        host: The model.
+        question: All words that it was given.
+        stopped: See ``Descent``.
+    """
+    warnings = list(radiometry.warnings)
+    if host.capabilities.domain == "synthetic":
+        if not scene.description.startswith(SYNTHETIC_MARK):
+            warnings.append(
+                f"the {host.name} model knows synthetic scenes only and this is not one: "
+                "do not rely on its answer; name a real model with --model, for example "
+                "--model llava-hf/llava-1.5-7b-hf"
+            )
+        if unknown := host.unknown_words(question):
+            warnings.append(
+                f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
+            )
+    if scene.georef == "none":
+        warnings.append("the scene has no georeference: evidence is in pixels only")
+    if stopped in _WHY_STOPPED:
+        warnings.append(_WHY_STOPPED[stopped])
+    return tuple(warnings)
