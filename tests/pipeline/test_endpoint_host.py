@@ -32,7 +32,8 @@ from geofovea.pipeline.tile_pictures import (
     tokens_from_pixels,
 )
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.descent import Descent, encode_looks
+from geofovea.regionfocus.descent import encode_looks
+from geofovea.regionfocus.looks import Descent
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.regionfocus.whole_tiles import keep_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile

@@ -8,8 +8,9 @@ from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
-from geofovea.regionfocus.descent import Descent, descend
+from geofovea.regionfocus.descent import descend
 from geofovea.regionfocus.focus import AttentionFocus, OracleFocus
+from geofovea.regionfocus.looks import Descent
 from geofovea.regionfocus.split import AllToFinestSplit, GeometricSplit, start_tiles
 from geofovea.regionfocus.stopping import FlatStop, NeverStop
 from geofovea.tiling.pyramid import Box, Pyramid, Tile

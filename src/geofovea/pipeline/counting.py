@@ -10,7 +10,7 @@ from geofovea.pipeline.answer import confidence_of
 from geofovea.pipeline.host import Generation, Speaker
 from geofovea.regionfocus.allocation import even_shares, reduce_look
 from geofovea.regionfocus.concentration import look_at
-from geofovea.regionfocus.descent import Descent
+from geofovea.regionfocus.looks import Descent
 from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.seams import groups_of
 from geofovea.regionfocus.tokens import TokenSet

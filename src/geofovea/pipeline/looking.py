@@ -15,10 +15,11 @@ from geofovea.pipeline.stage_clock import StageClock
 from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.concentration import best_places, concentrate
-from geofovea.regionfocus.descent import Descent, Encode
+from geofovea.regionfocus.descent import Encode
 from geofovea.regionfocus.diversity import DiscountedPlaces, Diversity
 from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.gathering import gather, merge_descents
+from geofovea.regionfocus.looks import Descent
 from geofovea.regionfocus.router import Route, route_question
 from geofovea.regionfocus.split import start_tiles
 from geofovea.regionfocus.stopping import FirstStop, FlatStop, StopRule

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from geofovea.regionfocus.descent import LevelLook
+from geofovea.regionfocus.looks import LevelLook
 
 __all__ = ["MemoryStop", "peak_rss_mb", "peak_rss_since", "reset_peak_rss"]
 

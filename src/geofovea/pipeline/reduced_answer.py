@@ -25,7 +25,7 @@ from geofovea.pipeline.stop_at import ConfidentStop
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.chain_text import ENCODER_LINKS
-from geofovea.regionfocus.descent import LevelLook
+from geofovea.regionfocus.looks import LevelLook
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.informed import Informed

@@ -45,7 +45,8 @@ from geofovea.pipeline.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.token_folder import is_keeping_wanted
 from geofovea.pipeline.token_store import store_of_tokens
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.descent import Descent, Encode, LevelLook
+from geofovea.regionfocus.descent import Encode
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION

@@ -12,7 +12,7 @@ from geofovea.pipeline.answer import confidence_of
 from geofovea.pipeline.host import Generation, Speaker
 from geofovea.regionfocus.allocation import keep_tokens
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.descent import Descent, LevelLook
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.stopping import FlatStop, StopRule
 from geofovea.regionfocus.tokens import TokenSet

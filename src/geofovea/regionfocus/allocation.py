@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.concentration import look_at
-from geofovea.regionfocus.descent import Descent, LevelLook
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.reductions.informed import reduce_in_look
 from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.reductions.strided import Strided

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.descent import Descent, Encode, encode_looks
+from geofovea.regionfocus.descent import Encode, encode_looks
+from geofovea.regionfocus.looks import Descent
 from geofovea.regionfocus.split import start_tiles
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile

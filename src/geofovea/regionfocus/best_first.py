@@ -16,16 +16,10 @@ from dataclasses import dataclass, field
 import torch
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.descent import (
-    Descent,
-    Encode,
-    LevelLook,
-    encode_looks,
-    find_candidates,
-    score_look,
-)
+from geofovea.regionfocus.descent import Encode, encode_looks, find_candidates, score_look
 from geofovea.regionfocus.diversity import BestOnly, Diversity
 from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.split import start_tiles
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.regionfocus.stopping import NeverStop, StopRule

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.descent import Descent, LevelLook
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["best_places", "clusters", "concentrate", "look_at"]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.descent import Descent, Encode, LevelLook
+from geofovea.regionfocus.descent import Encode
 from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.split import start_tiles
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile

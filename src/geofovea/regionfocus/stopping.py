@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from geofovea.errors import BudgetError
-
-if TYPE_CHECKING:
-    from geofovea.regionfocus.descent import LevelLook
+from geofovea.regionfocus.looks import LevelLook
 
 __all__ = ["FirstStop", "FlatStop", "NeverStop", "StopRule"]
 

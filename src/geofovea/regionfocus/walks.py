@@ -8,9 +8,10 @@ from functools import partial
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.best_first import descend_best_first
-from geofovea.regionfocus.descent import Descent, Encode, descend
+from geofovea.regionfocus.descent import Encode, descend
 from geofovea.regionfocus.diversity import Diversity
 from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.looks import Descent
 from geofovea.regionfocus.split import AllToBestSplit
 from geofovea.regionfocus.stopping import StopRule
 from geofovea.tiling.pyramid import Pyramid

@@ -6,7 +6,7 @@ import torch
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.allocation import allot
-from geofovea.regionfocus.descent import Descent, LevelLook
+from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.scoring import top_indices
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.regionfocus.tokens import TokenSet

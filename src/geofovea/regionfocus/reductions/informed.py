@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from geofovea.regionfocus.descent import LevelLook
+from geofovea.regionfocus.looks import LevelLook
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.selector import Kept, Reduction, Stage
 
