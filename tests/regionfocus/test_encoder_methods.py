@@ -111,7 +111,7 @@ def layer_view(layer, n, seed, change):
         rand(n, 6),
         torch.arange(n),
         torch.ones(n),
-        class_row=rand(2, n).softmax(-1),
+        class_row=rand(2, n).float().softmax(-1),
         keys=rand(2, n + 1, 3),
         values=rand(2, n + 1, 3),
         attention=rand(2, n + 1, n + 1).float().softmax(-1),
