@@ -12,6 +12,7 @@ from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.decoder_stage import DecoderStage, Schedule
 from geofovea.regionfocus.reductions.fastv import FastV
+from geofovea.regionfocus.reductions.flowcut_decoder import FlowCutDecoder
 from geofovea.regionfocus.reductions.pyramiddrop import PyramidDrop
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.todre_drop_all import TodreDropAll
@@ -264,6 +265,41 @@ class LooksTooFar(Probe):
 def test_rows_over_a_sequence_that_is_gone_are_refused(model, prompt):
     with pytest.raises(ModelError, match="rows of layer 1 are gone before layer 3"):
         start(model, LooksTooFar()).advance(prompt)
+
+
+@torch.no_grad()
+def test_flowcut_chooses_by_the_attention_and_the_values_of_the_stock_layer(model, prompt):
+    """The score again, head by head, from what the stock layer gives out over the whole prompt."""
+    model = make_model(model.config.model_type, "eager")
+    attention = model.model.layers[1].self_attn
+    caught = {}
+    hooks = [
+        attention.register_forward_hook(lambda _, args, out: caught.update(rows=out[1][0])),
+        attention.v_proj.register_forward_hook(lambda _, args, out: caught.update(values=out[0])),
+    ]
+    try:
+        start(model).advance(prompt)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    run = start(model, FlowCutDecoder(Schedule.of((1, 7))))
+    run.advance(prompt)
+    image = slice(BEFORE, BEFORE + SHOWN)
+    relation, likeness, value = torch.zeros(SHOWN), torch.zeros(SHOWN), torch.zeros(SHOWN, 8)
+    for head in range(6):
+        seen = caught["rows"][head, -1, image]
+        # three query heads share a value
+        own = caught["values"].view(LENGTH, 2, 8)[:, head // 3]
+        relation += seen / seen.sum() / 6
+        likeness += (own[image] @ own[-1] / 8**0.5).softmax(0) / 6
+        value += own[image] / 6
+    score = (relation + likeness) * value.abs().sum(1)
+    best = score.topk(7).indices.sort().values
+    assert run.drops[0].stayed.tolist() == best.tolist()
+    assert run.lengths == [LENGTH] + [LENGTH - SHOWN + 7] * 5
+    # neither of the terms would have chosen the same
+    for part in (relation, likeness, value.abs().sum(1)):
+        assert set(part.topk(7).indices.tolist()) != set(best.tolist())
 
 
 def test_transprune_watches_the_layers_up_to_its_last_step():

@@ -46,6 +46,7 @@ class FixedView:
 
     Attributes:
         attention: By ``back``, ``(heads, s, s)``.
+        value_heads: Values are the states themselves, cut into as many heads.
     """
 
     layer: int
@@ -59,6 +60,7 @@ class FixedView:
     embedded_text: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     key_means: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     carried: MutableMapping[str, Tensor] = field(default_factory=dict)
+    value_heads: int = 2
 
     def rows(self, queries: Tensor, back: int = 0) -> Tensor:
         """See `DecoderView`."""
@@ -72,6 +74,10 @@ class FixedView:
     def keys(self) -> Tensor:
         """See `DecoderView`."""
         return self.key_means
+
+    def values(self) -> Tensor:
+        """See `DecoderView`."""
+        return self.hidden.float().unflatten(-1, (self.value_heads, -1)).transpose(0, 1)
 
 
 def random_view(n: int, seed: int = 0, *, before: int = 3, after: int = 5, **given) -> FixedView:

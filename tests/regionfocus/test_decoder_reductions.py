@@ -13,6 +13,12 @@ from geofovea.regionfocus.reductions.catp_decoder import CatpDecoder, context_sc
 from geofovea.regionfocus.reductions.clustering import cluster_by_density
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.decoder_stage import Schedule, Step, sequence_after
+from geofovea.regionfocus.reductions.flowcut import flowcut_score, key_relation
+from geofovea.regionfocus.reductions.flowcut_decoder import (
+    FlowCutDecoder,
+    decoder_flow,
+    share_of_vision,
+)
 from geofovea.regionfocus.reductions.local_attention import local_mask
 from geofovea.regionfocus.reductions.sparsevlm import (
     PUBLISHED,
@@ -41,7 +47,7 @@ from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 nan = torch.nan
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 SCHEDULED = tuple(name for name in DECODER_REDUCTION_NAMES if name != "todre_drop_all")
-BY_SCORE = ("fastv", "pyramiddrop", "transprune", "spatten")
+BY_SCORE = ("fastv", "pyramiddrop", "transprune", "flowcut_decoder", "spatten")
 """Methods whose choice is a top-k of one score."""
 
 
@@ -249,6 +255,27 @@ def test_catp_scores_are_those_of_the_worked_example():
     assert top_indices(scores, 4).sort().values.tolist() == [3, 4, 5, 7]
 
 
+def test_flowcut_in_a_decoder_keeps_what_the_worked_example_keeps():
+    """One head; the last prompt token sees itself and a word in front of the picture as well."""
+    query, keys, values = torch.tensor([0.1, 0.2, 1.0]), X, X.flip(1)
+    others = torch.ones(1, 3), query[None]
+    logits = torch.cat([others[0], keys, others[1]]) @ query / 3**0.5
+    view = random_view(
+        8,
+        before=1,
+        after=1,
+        hidden=torch.cat([torch.full((1, 3), 9.0), values, torch.full((1, 3), 0.3)]),
+        attention={0: logits.softmax(-1).expand(1, 10, 10)},
+        value_heads=1,
+    )
+    expected = [0.10438, 0.10498, 0.11058, 0.12269, 0.1755, 0.11382, 0.09852, 0.16952]
+    relation = share_of_vision(view.attention[0], view.visual)
+    assert relation.tolist() == pytest.approx(expected, abs=1e-5)
+    expected = [0.23275, 0.23336, 0.23896, 0.27864, 0.30387, 0.26888, 0.20999, 0.36291]
+    assert decoder_flow(view).tolist() == pytest.approx(expected, abs=1e-5)
+    assert reduce_to("flowcut_decoder", view, 4).index.tolist() == [3, 4, 5, 7]
+
+
 def test_spatten_sums_are_those_of_the_worked_example():
     sums = cumulative_attention([worked_attention(8, causal=False)])
     expected = [1.60714, 1.92068, 1.98048, 1.78505, 3.07901, 2.1799, 1.84059, 1.60714]
@@ -316,21 +343,47 @@ def test_without_a_number_to_go_by_tokens_are_kept_evenly(n, k, name):
 def test_equal_scores_keep_the_first(n, k, name):
     view = random_view(n, carried={"transition": torch.ones(n)})
     view.attention.update({b: torch.full_like(r, 1 / len(r[0])) for b, r in view.attention.items()})
+    view.hidden.fill_(0.3)
     assert reduce_to(name, view, k).index.tolist() == list(range(min(k, n)))
 
 
-@given(st.integers(2, 30), st.sampled_from(("fastv", "pyramiddrop", "transprune")))
+@given(st.integers(2, 30), st.sampled_from(BY_SCORE[:4]))
 def test_scores_go_with_their_tokens(n, name):
-    """Swapping what two tokens receive swaps their fate."""
+    """Swapping what two tokens receive, and are, swaps their fate."""
     view = random_view(n)
     turned = torch.randperm(n, generator=torch.Generator().manual_seed(n))
     rows = {back: r.clone() for back, r in view.attention.items()}
     for r in rows.values():
         r[..., view.visual] = r[..., view.visual[turned]]
     carried = {"transition": view.carried["transition"][turned]}
-    other = random_view(n, attention=rows, carried=carried)
+    hidden = view.hidden.clone()
+    hidden[view.visual] = hidden[view.visual[turned]]
+    other = random_view(n, hidden=hidden, attention=rows, carried=carried)
     kept, moved = (set(reduce_to(name, v, n // 2).index.tolist()) for v in (view, other))
     assert {int(turned[i]) for i in moved} == kept
+
+
+@given(st.integers(1, 40), st.integers(0, 9))
+def test_the_flow_of_a_decoder_is_the_same_with_sums_divided_out_as_in_the_paper(n, seed):
+    view = random_view(n, seed)
+    values = view.values()
+    seen = values[:, view.visual]
+    likeness = key_relation(values[:, view.text[-1]], seen)
+    relation = share_of_vision(view.rows(view.text[-1:]), view.visual)
+    torch.testing.assert_close(decoder_flow(view), flowcut_score(relation, likeness, seen.mean(0)))
+
+
+def test_a_head_that_sees_no_vision_token_does_not_spoil_the_flow():
+    view = random_view(6)
+    view.attention[0][0, :, view.visual] = 0
+    assert bool(decoder_flow(view).isfinite().all())
+    assert "fallback" not in reduce_to("flowcut_decoder", view, 3).info
+
+
+def test_flowcut_halves_what_the_encoder_left_before_the_second_layer():
+    for depth in (2, 6, 28, 32):
+        assert FlowCutDecoder().schedule.counts(576, depth) == {1: 288}
+    assert make_decoder_reduction("flowcut_decoder", 0.1).schedule.counts(576, 28) == {1: 58}
 
 
 @given(st.integers(3, 60), st.integers(1, 59), st.integers(0, 9))

@@ -14,21 +14,23 @@ position in a layer is the number of tokens in that layer's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.row_attention import pair_logits, rotated_keys, rotated_queries
+from geofovea.pipeline.row_attention import (
+    layer_values,
+    pair_logits,
+    rotated_keys,
+    rotated_queries,
+)
+from geofovea.pipeline.watched_layer import watched
 from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderReduction,
-    DecoderView,
-    Sublayer,
     sequence_after,
     summed,
 )
@@ -137,7 +139,7 @@ class DecoderRun:
         sequence = _Sequence(self, embedded)
         reduction, depth = self._reduction, len(self._layers)
         acting = frozenset(reduction.layers(depth) if reduction and self._count else ())
-        watched = reduction.watched(depth) if reduction and self._count else frozenset()
+        to_watch = reduction.watched(depth) if reduction and self._count else frozenset()
         reach = reduction.reach if reduction else 0
         for number, layer in enumerate(self._layers):
             view = _View(sequence, number, depth)
@@ -148,7 +150,7 @@ class DecoderRun:
                     self.drops.append(Drop(number, sequence.identity.cpu(), kept))
                 view = _View(sequence, number, depth)
             sequence.remember(number, reach)
-            with _watched(layer, view, reduction if number in watched else None):
+            with watched(layer, view, reduction if number in to_watch else None):
                 sequence.hidden = self._through(layer, sequence.hidden, sequence.rotary)
             self.lengths.append(sequence.hidden.shape[1])
         self._next = length
@@ -338,6 +340,9 @@ class _View:
     def keys(self) -> Tensor:
         return self._rotated(0)[0].float().mean(0)
 
+    def values(self) -> Tensor:
+        return layer_values(self.sequence.layers[self.layer], self.sequence.hidden)[0].float()
+
     def _rotated(self, back: int) -> Tensor:
         if back not in self._keys:
             layer, (hidden, rotary) = self._entering(back)
@@ -354,32 +359,6 @@ class _View:
                 "reach is too short, or tokens were dropped in between; space its steps further"
             )
         return self.sequence.layers[layer], self.sequence.past[layer]
-
-
-@contextmanager
-def _watched(layer: Any, view: DecoderView, reduction: DecoderReduction | None) -> Iterator[None]:
-    """Show a reduction what the two sublayers of a layer do, while the layer runs."""
-    if reduction is None:
-        yield
-        return
-
-    def show(sublayer: Sublayer) -> Any:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            before = args[0] if args else kwargs["hidden_states"]
-            after = output[0] if isinstance(output, tuple) else output
-            reduction.watch(view, sublayer, before[0], after[0])
-
-        return hook
-
-    hooks = [
-        layer.self_attn.register_forward_hook(show("attention"), with_kwargs=True),
-        layer.mlp.register_forward_hook(show("feed_forward"), with_kwargs=True),
-    ]
-    try:
-        yield
-    finally:
-        for handle in hooks:
-            handle.remove()
 
 
 def _causal(hidden: Tensor) -> Tensor:

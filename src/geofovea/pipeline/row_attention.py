@@ -16,7 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["merged_rotary", "pair_logits", "rotated_keys", "rotated_queries", "row_logits"]
+__all__ = [
+    "layer_values",
+    "merged_rotary",
+    "pair_logits",
+    "rotated_keys",
+    "rotated_queries",
+    "row_logits",
+]
 
 
 def row_logits(
@@ -68,6 +75,13 @@ def rotated_keys(
         keys = attention.k_norm(keys)
     cos, sin = (table[:, first : first + count] for table in rotary)
     return _rotate(attention, keys.transpose(1, 2), cos, sin)
+
+
+def layer_values(layer: Any, hidden: Tensor) -> Tensor:
+    """Values of all tokens as the layer would use them, (b, key heads, s, head_dim)."""
+    attention = layer.self_attn
+    values: Tensor = attention.v_proj(layer.input_layernorm(hidden))
+    return values.view(*hidden.shape[:2], -1, attention.head_dim).transpose(1, 2)
 
 
 def pair_logits(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:

@@ -86,6 +86,7 @@ DECODER_REDUCTION_NAMES = (
     "transprune",
     "visiondrop",
     "catp_decoder",
+    "flowcut_decoder",
     "spatten",
     "todre_drop_all",
 )

@@ -224,6 +224,10 @@ class DecoderView(Protocol):
         """Rotated keys of the next layer, mean over heads, float32 ``(s, head_dim)``."""
         ...
 
+    def values(self) -> Tensor:
+        """Values of the next layer, float32 ``(key heads, s, head_dim)``."""
+        ...
+
 
 class DecoderReduction(Protocol):
     """Chooses or merges vision tokens between decoder layers."""

@@ -3,11 +3,11 @@
 Tong et al., "FlowCut: Rethinking Redundancy via Information Flow for Efficient Vision-Language
 Models", arXiv 2505.19536.
 
-Acts inside the vision encoder, between layers (and once in the decoder, for which only the score
-is here). Needs the class token's attention and the values of each layer. A token's score is its
-share of the class token's attention plus its share of the likeness of values to the class token's,
-times the size of its value; scores gather over layers, the newest counting half. At every second
-layer tokens go, fewer where attention is spread wide, and at the last the budget is met.
+Acts inside the vision encoder, between layers; the step in the decoder is ``flowcut_decoder``, its
+score is here. Needs the class token's attention and the values of each layer. A token's score is
+its share of the class token's attention plus its share of the likeness of values to the class
+token's, times the size of its value; scores gather over layers, the newest counting half. At every
+second layer tokens go, fewer where attention is spread wide, and at the last the budget is met.
 
 Time O(nd) a layer, memory O(n).
 
