@@ -145,10 +145,13 @@ def decoder_work(
         reduction = make_decoder_reduction(name, share)
     text = torch.randn(1, TEXT, WIDTH).to(features.dtype)
     embedded = torch.cat([features[None], text], dim=1)
+    carried = {"importance": torch.rand(len(features))}
 
     @torch.inference_mode()
     def work() -> list[int]:
-        run: Any = DecoderRun(decoder, reduction=reduction, first=0, count=len(features))
+        run: Any = DecoderRun(
+            decoder, reduction=reduction, first=0, count=len(features), carried=carried
+        )
         run._layers = run._layers * LAYERS
         sequence: Any = _Sequence(run, embedded)
         acting, watched = reduction.layers(LAYERS), reduction.watched(LAYERS)

@@ -30,6 +30,7 @@ SHARES = (0.25, 0.5)
     [
         ("divprune", 0.1, ("divprune", 0.1, None, None)),
         ("fastv", 0.1, ("top_score", 1.0, None, "fastv")),
+        ("vflowopt_decoder", 0.1, ("vflowopt", 1.0, None, "vflowopt_decoder")),
         ("tome_encoder", 0.1, ("top_score", 1.0, "tome", None)),
         ("divprune+fastv", 0.1, ("divprune", 0.1, None, "fastv")),
         ("todre_drop_all", 1.0, ("top_score", 1.0, None, "todre_drop_all")),

@@ -1,6 +1,6 @@
 """Dropping tokens between layers equals hiding them, and costs less."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from geofovea.regionfocus.reductions.pyramiddrop import PyramidDrop
 from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.todre_drop_all import TodreDropAll
 from geofovea.regionfocus.reductions.transprune import TransPrune
+from geofovea.regionfocus.reductions.vflowopt_decoder import VFlowOptDecoder
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 
 FAMILIES = {"llama": (LlamaForCausalLM, LlamaConfig), "qwen2": (Qwen2ForCausalLM, Qwen2Config)}
@@ -139,7 +140,8 @@ def test_dropping_tokens_equals_hiding_them_from_that_layer_on(model, prompt, na
     made = type(make_decoder_reduction(name))
     steps = ((3, 8),) if name == "catp_decoder" else ((2, 12), (4, 5))
     reduction = made(schedule=Schedule.of(*steps), positions=policy)
-    run = start(model, reduction, levels=torch.tensor([2] * 11 + [0] * 9))
+    levels, importance = torch.tensor([2] * 11 + [0] * 9), torch.arange(SHOWN) * 7 % 20 / 20
+    run = start(model, reduction, carried={"levels": levels, "importance": importance})
     logits, chosen = decode(model, run, prompt)
     assert len(run.drops) == 2
     expected = oracle(model, prompt, chosen, run.drops, policy)
@@ -302,6 +304,18 @@ def test_flowcut_chooses_by_the_attention_and_the_values_of_the_stock_layer(mode
         assert set(part.topk(7).indices.tolist()) != set(best.tolist())
 
 
+def test_vflowopt_keeps_the_most_important_of_the_prompt_step_by_step(model, prompt):
+    importance = torch.rand(SHOWN, generator=torch.Generator().manual_seed(2))
+    protected = torch.zeros(SHOWN, dtype=torch.bool)
+    protected[[int(importance.argmax()), 4]] = True
+    reduction = VFlowOptDecoder(Schedule.of((2, 9), (4, 5)))
+    run = start(model, reduction, carried={"importance": importance}, protected=protected)
+    run.advance(prompt)
+    others = importance.masked_fill(protected, -1)
+    best = [others.topk(k).indices.sort().values.tolist() for k in (9, 5)]
+    assert [drop.stayed.tolist() for drop in run.drops] == best
+
+
 def test_transprune_watches_the_layers_up_to_its_last_step():
     made = TransPrune()
     assert made.layers(32) == (7, 9, 12)
@@ -353,3 +367,10 @@ def test_a_host_answers_with_a_reduction_and_the_same_without_effect():
     pruned = host.generate(question, tokens, FastV(Schedule.of((1, 2))))
     assert pruned.log_probabilities != plain.log_probabilities
     assert host.generate(question, None, FastV()) == host.generate(question, None)
+    ways = [
+        host.generate(question, replace(tokens, importance=weights), VFlowOptDecoder())
+        for weights in (torch.arange(16.0), torch.arange(16.0).flip(0))
+    ]
+    assert ways[0].log_probabilities != ways[1].log_probabilities
+    with pytest.raises(ModelError, match=r"vflowopt\+vflowopt_decoder"):
+        host.generate(question, tokens, VFlowOptDecoder())

@@ -16,7 +16,7 @@ from geofovea.pipeline.encode_plan import EncodePlan
 from geofovea.regionfocus.chain_text import CHAIN_NAMES, ENCODER_LINKS
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, FIRST_PARTS, REDUCTION_NAMES
 
 FEW = gf.Budget(tiles=8, tokens=40)
 AT_MOST = ("m3", "pooled")
@@ -77,14 +77,15 @@ def test_a_reduction_of_projected_tokens_fills_the_budget_and_no_more(host, pict
 def test_a_reduction_inside_the_decoder_shortens_the_sequence_of_its_last_layer(
     host, picture, name
 ):
+    before = FIRST_PARTS.get(name, "strided")
     with lengths_of(host._decoder.layers[-1].mlp, []) as last:
-        answer = ask(host, picture, f"strided+{name}")
+        answer = ask(host, picture, f"{before}+{name}")
     cost = answer.cost
     assert cost.tokens_llm == FEW.tokens
     first, second = cost.reductions
-    assert (first.name, second.name) == ("strided", name)
+    assert (first.name, second.name) == (before, name)
     assert (second.tokens_in, second.tokens_out) == (FEW.tokens, cost.tokens_end)
-    plain = ask(host, picture, "strided")
+    plain = ask(host, picture, before)
     if name == "todre_drop_all":  # it drops all or none, by what it sees
         assert cost.tokens_end in (0, FEW.tokens)
     else:
@@ -93,7 +94,17 @@ def test_a_reduction_inside_the_decoder_shortens_the_sequence_of_its_last_layer(
     prefill = max(last)
     text = prefill - cost.tokens_end
     assert 0 < text < 30
-    assert ask(host, picture, f"strided+{name}").confidence == answer.confidence
+    assert ask(host, picture, f"{before}+{name}").confidence == answer.confidence
+
+
+def test_a_second_part_brings_its_first_and_refuses_another(host, picture):
+    answer = ask(host, picture, "vflowopt_decoder:0.25", gf.Budget(tiles=8, tokens=10_000))
+    first, second = answer.cost.reductions
+    # nothing had to go before the decoder, and the importance is there all the same
+    assert (first.name, first.tokens_in) == ("vflowopt", first.tokens_out)
+    assert second.tokens_out == round(second.tokens_in / 4)
+    with pytest.raises(ModelError, match=r"strided tells none; write vflowopt\+vflowopt_decoder"):
+        ask(host, picture, "strided+vflowopt_decoder")
 
 
 @pytest.mark.parametrize("name", ENCODER_LINKS)

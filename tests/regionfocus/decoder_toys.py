@@ -99,6 +99,8 @@ def random_view(n: int, seed: int = 0, *, before: int = 3, after: int = 5, **giv
         "embedded_visual": torch.randn(n, 8, generator=generator),
         "embedded_text": torch.randn(after, 8, generator=generator),
         "key_means": torch.randn(s, 4, generator=generator),
-        "carried": {"transition": torch.rand(n, generator=generator)},
+        "carried": {
+            name: torch.rand(n, generator=generator) for name in ("transition", "importance")
+        },
     }
     return FixedView(**(fields | given))

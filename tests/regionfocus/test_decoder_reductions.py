@@ -32,6 +32,7 @@ from geofovea.regionfocus.reductions.sparsevlm import (
 from geofovea.regionfocus.reductions.spatten import CacheBudget, cumulative_attention, evicted
 from geofovea.regionfocus.reductions.todre_drop_all import TodreDropAll, attention_share
 from geofovea.regionfocus.reductions.transprune import combined_scores, transition
+from geofovea.regionfocus.reductions.vflowopt_decoder import VFlowOptDecoder
 from geofovea.regionfocus.reductions.visiondrop import VisionDrop, contextual, visible_rows
 from geofovea.regionfocus.reductions.visual_sinks import (
     SinkFilter,
@@ -47,7 +48,10 @@ from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 nan = torch.nan
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 SCHEDULED = tuple(name for name in DECODER_REDUCTION_NAMES if name != "todre_drop_all")
-BY_SCORE = ("fastv", "pyramiddrop", "transprune", "flowcut_decoder", "spatten")
+BY_SCORE = (
+    *("fastv", "pyramiddrop", "transprune", "flowcut_decoder", "vflowopt_decoder"),
+    "spatten",
+)
 """Methods whose choice is a top-k of one score."""
 
 
@@ -334,6 +338,7 @@ def test_without_a_number_to_go_by_tokens_are_kept_evenly(n, k, name):
     view = random_view(n)
     view.attention.update({back: rows * nan for back, rows in view.attention.items()})
     view.hidden.fill_(nan)
+    view.carried["importance"].fill_(nan)
     kept = reduce_to(name, view, k)
     assert len(kept.index) == min(k, n)
     assert k >= n or kept.info["fallback"] == "uniform"
@@ -341,13 +346,14 @@ def test_without_a_number_to_go_by_tokens_are_kept_evenly(n, k, name):
 
 @given(st.integers(2, 30), st.integers(1, 29), st.sampled_from(BY_SCORE))
 def test_equal_scores_keep_the_first(n, k, name):
-    view = random_view(n, carried={"transition": torch.ones(n)})
+    carried = {name: torch.ones(n) for name in ("transition", "importance")}
+    view = random_view(n, carried=carried)
     view.attention.update({b: torch.full_like(r, 1 / len(r[0])) for b, r in view.attention.items()})
     view.hidden.fill_(0.3)
     assert reduce_to(name, view, k).index.tolist() == list(range(min(k, n)))
 
 
-@given(st.integers(2, 30), st.sampled_from(BY_SCORE[:4]))
+@given(st.integers(2, 30), st.sampled_from(BY_SCORE[:5]))
 def test_scores_go_with_their_tokens(n, name):
     """Swapping what two tokens receive, and are, swaps their fate."""
     view = random_view(n)
@@ -355,7 +361,7 @@ def test_scores_go_with_their_tokens(n, name):
     rows = {back: r.clone() for back, r in view.attention.items()}
     for r in rows.values():
         r[..., view.visual] = r[..., view.visual[turned]]
-    carried = {"transition": view.carried["transition"][turned]}
+    carried = {name: values[turned] for name, values in view.carried.items()}
     hidden = view.hidden.clone()
     hidden[view.visual] = hidden[view.visual[turned]]
     other = random_view(n, hidden=hidden, attention=rows, carried=carried)
@@ -378,6 +384,22 @@ def test_a_head_that_sees_no_vision_token_does_not_spoil_the_flow():
     view.attention[0][0, :, view.visual] = 0
     assert bool(decoder_flow(view).isfinite().all())
     assert "fallback" not in reduce_to("flowcut_decoder", view, 3).info
+
+
+def test_vflowopt_goes_on_after_a_third_and_two_thirds_of_the_depth():
+    assert VFlowOptDecoder().schedule.counts(1000, 28) == {9: 1000, 18: 601}
+    at_a_half = Schedule.of((9 / 28, 0.7487), (18 / 28, 0.487))
+    assert at_a_half.counts(1000, 28) == {9: 749, 18: 487}
+
+
+def test_vflowopt_keeps_the_most_important_and_refuses_tokens_that_do_not_know():
+    importance = torch.tensor(
+        [0.09468, 0.23195, 0.09645, 0.21923, 0.42729, 0.10776, 0.15418, 0.16846]
+    )
+    view = random_view(8, carried={"importance": importance})
+    assert reduce_to("vflowopt_decoder", view, 4).index.tolist() == [1, 3, 4, 7]
+    with pytest.raises(ModelError, match=r"came without it; let vflowopt leave them"):
+        reduce_to("vflowopt_decoder", random_view(8, carried={}), 4)
 
 
 def test_flowcut_halves_what_the_encoder_left_before_the_second_layer():

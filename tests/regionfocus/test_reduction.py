@@ -1,5 +1,7 @@
 """Tokens that reach the decoder: never more than the budget, always the overview."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,10 +13,12 @@ from geofovea.regionfocus.allocation import allot, keep_tokens
 from geofovea.regionfocus.baselines import look_full
 from geofovea.regionfocus.descent import descend
 from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.informed import Informed
 from geofovea.regionfocus.reductions.random_keep import RandomKeep
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.reductions.strided import Strided
 from geofovea.regionfocus.reductions.top_score import TopScore
+from geofovea.regionfocus.reductions.vflowopt import VFlowOpt
 from geofovea.regionfocus.spread import even_positions
 from geofovea.regionfocus.strategies import REDUCTION_NAMES
 from geofovea.tiling.pyramid import Pyramid
@@ -180,20 +184,42 @@ def test_kept_tokens_fill_the_budget_in_reading_order_level_by_level(
     assert found == allot(counts, budget)
 
 
+def backwards(encode):
+    """An encoder whose tokens come last first."""
+    return lambda tiles: (tokens := encode(tiles)).select(torch.arange(len(tokens)).flip(0))
+
+
 def test_kept_scores_stay_with_their_tokens():
     pyramid = Pyramid(3200, 3200, 100)
-    encode = ToyEncoder(pyramid)
-
-    def encode_backwards(tiles):
-        return (tokens := encode(tiles)).select(torch.arange(len(tokens)).flip(0))
-
-    descent = descend(pyramid, 40, encode_backwards, point_focus(2222, 1111, 0.01))
+    descent = descend(pyramid, 40, backwards(ToyEncoder(pyramid)), point_focus(2222, 1111, 0.01))
     tokens, scores = keep_tokens(descent, 120, TopScore())
     x0, y0, x1, y1 = tokens.boxes_scene.T
     contains = (x0 <= 2222) & (x1 > 2222) & (y0 <= 1111) & (y1 > 1111)
     scored = tokens.levels < pyramid.top_level
     assert torch.equal(scores[scored] > 1, contains[scored])
     assert int(tokens.levels[contains & scored].min()) == 0
+
+
+@pytest.mark.parametrize("budget", [60, 10_000])
+def test_importance_reaches_the_decoder_with_its_tokens(budget):
+    pyramid = Pyramid(400, 400, 100)
+    descent = look_full(pyramid, 99, backwards(ToyEncoder(pyramid)))
+
+    def attention_at(tokens):
+        x0, y0 = tokens.boxes_scene[:, :2].T.float()
+        return (37 * x0 + 101 * y0) % 997 + tokens.levels
+
+    def known(look):
+        plain = TokenContext.of(look.tokens, look.scores)
+        x0, y0 = look.tokens.boxes_scene[:, :2].T
+        cells = torch.stack([y0, x0], dim=1).long() // 10
+        return replace(plain, received={0: attention_at(look.tokens)}, cells=cells)
+
+    kept, _ = keep_tokens(descent, budget, Informed(VFlowOpt(tells_importance=True), known))
+    assert len(kept) == min(budget, sum(len(look.tokens) for look in descent.looks))
+    assert torch.equal(kept.importance, attention_at(kept))
+    kept, _ = keep_tokens(descent, budget, Informed(VFlowOpt(), known))
+    assert kept.importance is None
 
 
 def test_levels_without_preference_are_thinned_evenly_by_a_reduction_by_score():

@@ -1,5 +1,7 @@
 """Reductions that merge at the output of the encoder: recorded numbers and worked examples."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from reduction_vectors import CLS, X, close, formula, load, near, vector_files
@@ -9,6 +11,7 @@ from geofovea.regionfocus.reductions.cells import cells_of
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.fopru import FoPru, best_rows, significance
 from geofovea.regionfocus.reductions.prumerge import PruMerge, PruMergePlus, prumerge_faithful
+from geofovea.regionfocus.reductions.tile_maps import TileMaps
 from geofovea.regionfocus.reductions.vflowopt import (
     VFlowOpt,
     cell_numbers,
@@ -219,6 +222,27 @@ def test_vflowopt_on_attention_received_adds_entropy_too():
     ):
         kept = VFlowOpt(m=1, alpha_v=1.0).reduce(context, 7)
         assert kept.index.tolist() == recycle(whole, cells_of(context), 7, 1.0)[0].tolist()
+
+
+def test_vflowopt_tells_the_importance_of_what_it_leaves_tile_by_tile():
+    first, second = ATTENTION, ATTENTION.flip(1, 2)
+    expected = torch.cat([importance(table, t=1.0, alpha_v=0) for table in (first, second)])
+    context = TokenContext(
+        torch.cat([X, X]),
+        tile_index=torch.arange(2).repeat_interleave(8),
+        cells=torch.stack([torch.arange(8) // 4, torch.arange(8) % 4], dim=1).repeat(2, 1),
+        attention={22: TileMaps.of([first, second])},
+    )
+    told = VFlowOpt(t=1.0, m=2.0, tells_importance=True)
+    for k in (5, 9, 16):
+        kept = told.reduce(context, k)
+        close(kept.importance, expected[kept.index])
+        silent = VFlowOpt(t=1.0, m=2.0).reduce(context, k)
+        assert silent.importance is None
+        assert torch.equal(silent.index, kept.index)
+    protected = torch.arange(16) == 3
+    kept = told.reduce(replace(context, protected=protected), 20)
+    assert kept.importance[3] == 1
 
 
 def test_vflowopt_refuses_entropy_that_it_does_not_have():

@@ -1,5 +1,7 @@
 """Tokens know their place; padding and nodata never enter a set."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -75,6 +77,27 @@ def test_concat_joins_tokens_and_names_a_shared_tile_once():
     assert both.tiles == tokens.tiles
     assert both.tile_index.tolist() == [1, 0, 0, 1]
     assert both.boxes_scene.tolist() == tokens.boxes_scene[[5, 0, 1, 4]].tolist()
+
+
+def test_importance_goes_with_its_tokens_and_is_known_of_all_or_of_none():
+    pyramid = Pyramid(400, 400, 100)
+    one, two = (
+        tokens_of_tiles(torch.zeros(1, 4, 1), (2, 2), [tile], pyramid)
+        for tile in (Tile(0, 1, 0), Tile(0, 0, 0))
+    )
+    one, two = (
+        replace(one, importance=torch.arange(4.0)),
+        replace(two, importance=torch.arange(4.0, 8)),
+    )
+    nothing = replace(one, importance=None).select(torch.arange(0))
+    both = TokenSet.concat([one, nothing, two])
+    assert both.importance.tolist() == list(range(8))
+    assert both.in_reading_order().importance.tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+    assert both.select(both.importance > 5).importance.tolist() == [6, 7]
+    assert TokenSet.concat([one, replace(two, importance=None)]).importance is None
+    assert TokenSet.concat([nothing]).importance is None
+    with pytest.raises(GeometryError, match=r"importance of 4 tokens must be float32 \(4,\)"):
+        replace(one, importance=torch.arange(4))
 
 
 def test_a_set_may_be_empty():

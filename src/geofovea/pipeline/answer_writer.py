@@ -105,7 +105,7 @@ class AnswerWriter:
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
                 "with a reduction inside; leave out the reduction or the choices"
             )
-        run = pruned_run(self.decoder, sequence, prompt.tokens.levels, prompt.reduction)
+        run = pruned_run(self.decoder, sequence, prompt.tokens, prompt.reduction)
         state = run.advance(sequence.embedded)
         if prompt.choices:
             generation = self.letter(state[0], prompt.choices)

@@ -39,6 +39,7 @@ from geofovea.pipeline.tile_tokens import Gathered
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.chain_text import CHAIN_NAMES, Link, parse_chain
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
+from geofovea.regionfocus.strategies import FIRST_PARTS
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import open_scene
@@ -191,7 +192,7 @@ def methods_at(method: str, share: float) -> Chain:
     if projected or len(links) > 1:
         named = [_at(link, share) if link.stage == "projected" else link for link in links]
     else:
-        named = [Link("top_score", 1.0), _at(links[0], share)]
+        named = [Link(FIRST_PARTS.get(links[0].name, "top_score"), 1.0), _at(links[0], share)]
     return make_chain("+".join(_word(link) for link in named))
 
 

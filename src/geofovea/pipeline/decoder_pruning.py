@@ -14,6 +14,7 @@ position in a layer is the number of tokens in that layer's cache.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -77,7 +78,7 @@ class DecoderRun:
         reduction: DecoderReduction | None = None,
         first: int = 0,
         count: int = 0,
-        levels: Tensor | None = None,
+        carried: Mapping[str, Tensor] | None = None,
         protected: Tensor | None = None,
     ) -> None:
         """Prepare a run.
@@ -88,7 +89,7 @@ class DecoderRun:
             reduction: What drops vision tokens; None drops none.
             first: Place of the first vision token in the prompt.
             count: Vision tokens, one after the other.
-            levels: int64 ``(count,)``, level of each vision token, for reductions that ask.
+            carried: What reductions may ask for, ``(count,)`` each; see `DecoderView`.
             protected: bool ``(count,)``, vision tokens that are never chosen from nor counted.
 
         Raises:
@@ -103,7 +104,7 @@ class DecoderRun:
         self._layers: list[Any] = list(decoder.layers)[: decoder.config.num_hidden_layers]
         self._reduction = reduction
         self._first, self._count = first, count
-        self._levels, self._protected = levels, protected
+        self._carried, self._protected = carried or {}, protected
         self._next = 0
         self._is_eager = _kernel(decoder.config) == "eager"
 
@@ -229,9 +230,7 @@ class _Sequence:
         self.prompt_visual = self.visual
         self.text = torch.arange(first + count, embedded.shape[1], device=device)
         self.prompt_text = self.text
-        self.carried: dict[str, Tensor] = {}
-        if run._levels is not None:
-            self.carried["levels"] = run._levels.to(device)[candidates]
+        self.carried = {name: of.to(device)[candidates] for name, of in run._carried.items()}
         self.past: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
     def shorten(self, kept: Kept, *, contiguous: bool) -> None:

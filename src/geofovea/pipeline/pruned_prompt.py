@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["pruned_run", "vision_lengths"]
 
 
 def pruned_run(
-    decoder: Any, sequence: PromptSequence, levels: Tensor, reduction: DecoderReduction
+    decoder: Any, sequence: PromptSequence, tokens: TokenSet, reduction: DecoderReduction
 ) -> DecoderRun:
     """The run of a prompt with compact positions of one axis.
 
     Args:
         decoder: The text model.
         sequence: The prompt.
-        levels: int64 ``(n,)``, the level of each of its vision tokens.
+        tokens: Its vision tokens.
         reduction: What drops them.
     """
     visual = sequence.visual.cpu()
@@ -30,14 +30,18 @@ def pruned_run(
     # words between tiles lie in the image for the run, and are never dropped
     protected = torch.ones(count, dtype=torch.bool)
     protected[visual - first] = False
-    level_in_run = torch.zeros(count, dtype=torch.int64)
-    level_in_run[visual - first] = levels
+    carried = {"levels": tokens.levels}
+    if tokens.importance is not None:
+        carried["importance"] = tokens.importance
+    for name, values in carried.items():
+        carried[name] = values.new_zeros(count)
+        carried[name][visual - first] = values
     return DecoderRun(
         decoder,
         reduction=reduction,
         first=first,
         count=count,
-        levels=level_in_run,
+        carried=carried,
         protected=protected if bool(protected.any()) else None,
     )
 

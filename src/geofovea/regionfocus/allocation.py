@@ -13,7 +13,7 @@ from geofovea.errors import BudgetError
 from geofovea.regionfocus.concentration import look_at
 from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.reductions.informed import reduce_in_look
-from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.reductions.selector import Kept, Reduction
 from geofovea.regionfocus.reductions.strided import Strided
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
@@ -125,12 +125,12 @@ def even_shares(sizes: Sequence[int], total: int) -> list[int]:
 def reduce_look(look: LevelLook, count: int, reduction: Reduction) -> tuple[TokenSet, Tensor]:
     """At most ``count`` tokens of a look, and float32 scores aligned with them."""
     # a reduction keeps at least one token: a look without a share keeps none
-    index, merged = torch.arange(0), None
+    choice = Kept(torch.arange(0))
     if count:
         is_blind = look.is_flat and "scores" in reduction.requires
         choose = Strided() if is_blind else reduction
         choice = reduce_in_look(choose, look, count)
-        index, merged = choice.index, choice.features
-    chosen = look.tokens.select(index)
-    features = chosen if merged is None else replace(chosen, features=merged)
-    return features, look.scores[index]
+    chosen = replace(look.tokens.select(choice.index), importance=choice.importance)
+    if choice.features is not None:
+        chosen = replace(chosen, features=choice.features)
+    return chosen, look.scores[choice.index]

@@ -8,6 +8,7 @@ __all__ = [
     "DEFAULT_REDUCTION",
     "DESCENT_NAMES",
     "ENCODER_REDUCTION_NAMES",
+    "FIRST_PARTS",
     "FOCUS_NAMES",
     "REDUCTION_NAMES",
     "ROUTE_NAMES",
@@ -86,8 +87,12 @@ DECODER_REDUCTION_NAMES = (
     "transprune",
     "visiondrop",
     "catp_decoder",
+    "vflowopt_decoder",
     "flowcut_decoder",
     "spatten",
     "todre_drop_all",
 )
 """Ways of dropping vision tokens between the layers of the decoder."""
+
+FIRST_PARTS = {"vflowopt_decoder": "vflowopt"}
+"""What must act on projected tokens before a reduction inside the decoder that goes on from it."""

@@ -25,6 +25,8 @@ class TokenSet:
         tiles: The tiles that the tokens come from, each once.
         tile_index: int64 ``(n,)``, the place of each token's tile in ``tiles``.
         boxes_scene: float64 ``(n, 4)`` as x0, y0, x1, y1, clipped to the scene.
+        importance: float32 ``(n,)``, what the reduction that left the tokens found of each; None
+            where it tells nothing.
 
     Raises:
         GeometryError: If shapes, types or indices disagree, a tile repeats or a box is empty.
@@ -34,6 +36,7 @@ class TokenSet:
     tiles: tuple[Tile, ...]
     tile_index: Tensor
     boxes_scene: Tensor
+    importance: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -47,6 +50,13 @@ class TokenSet:
         if dtypes != (torch.int64, torch.float64):
             raise GeometryError(
                 f"tile_index must be int64 and boxes_scene float64, got {dtypes[0]} and {dtypes[1]}"
+            )
+        if self.importance is not None and (
+            tuple(self.importance.shape) != (n,) or self.importance.dtype != torch.float32
+        ):
+            raise GeometryError(
+                f"the importance of {n} tokens must be float32 ({n},), got "
+                f"{self.importance.dtype} {tuple(self.importance.shape)}"
             )
         if len(set(self.tiles)) != len(self.tiles):
             raise GeometryError(f"each tile may stand once in a token set, got {self.tiles}")
@@ -79,6 +89,7 @@ class TokenSet:
             tuple(self.tiles[i] for i in used.tolist()),
             tile_index,
             self.boxes_scene[keep],
+            None if self.importance is None else self.importance[keep],
         )
 
     def at_level(self, level: int) -> TokenSet:
@@ -89,17 +100,22 @@ class TokenSet:
     def concat(sets: Sequence[TokenSet]) -> TokenSet:
         """All tokens of some sets, one after the other; a tile that several share stands once.
 
+        Their importance is known where that of every token is.
+
         Raises:
             GeometryError: If there is no set, so that the width of the features is unknown.
         """
         if not sets:
             raise GeometryError("concat needs at least one token set, got none")
         place = {tile: i for i, tile in enumerate(dict.fromkeys(t for s in sets for t in s.tiles))}
+        told = [tokens.importance for tokens in sets if len(tokens)]
+        known = [importance for importance in told if importance is not None]
         return TokenSet(
             torch.cat([tokens.features for tokens in sets]),
             tuple(place),
             torch.cat([tokens._of_tiles([place[t] for t in tokens.tiles]) for tokens in sets]),
             torch.cat([tokens.boxes_scene for tokens in sets]),
+            torch.cat(known) if known and len(known) == len(told) else None,
         )
 
     def reading_order(self) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.chain_text import ENCODER_LINKS, parse_chain
@@ -14,7 +14,7 @@ from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduct
 from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.reductions.selector import Reduction
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION, FIRST_PARTS, REDUCTION_NAMES
 
 __all__ = ["ALWAYS_KNOWN", "ENCODER_SHARE", "Chain", "fields_wanted", "make_chain"]
 
@@ -68,17 +68,33 @@ def make_chain(text: str) -> Chain:
     """
     words = parse_chain(text)
     first, middle, last = (words.at(s) for s in ("encoder_layer", "projected", "decoder_layer"))
-    name = middle.name if middle else DEFAULT_REDUCTION
+    decoder = make_decoder_reduction(last.name, last.share) if last else None
+    first_part = FIRST_PARTS.get(last.name) if last else None
+    name = middle.name if middle else first_part or DEFAULT_REDUCTION
     encoder_share = ENCODER_SHARE if first is None or first.share is None else first.share
     return Chain(
         text,
-        make_reduction(name),
+        _projected(name, decoder),
         name,
         middle.share if middle else None,
         make_encoder_reduction(ENCODER_LINKS[first.name]) if first else None,
         encoder_share,
-        make_decoder_reduction(last.name, last.share) if last else None,
+        decoder,
     )
+
+
+def _projected(name: str, decoder: DecoderReduction | None) -> Reduction:
+    """The reduction of projected tokens, telling what the one inside the decoder goes on from."""
+    reduction: Any = make_reduction(name)
+    if decoder is not None and "importance" in getattr(decoder, "requires", ()):
+        if not hasattr(reduction, "tells_importance"):
+            first = FIRST_PARTS[decoder.name]
+            raise ModelError(
+                f"{decoder.name} goes on with the importance of tokens that {first} finds, and "
+                f"{name} tells none; write {first}+{decoder.name}"
+            )
+        reduction = replace(reduction, tells_importance=True)
+    return cast(Reduction, reduction)
 
 
 def fields_wanted(reduction: Reduction, known: frozenset[str]) -> frozenset[str]:

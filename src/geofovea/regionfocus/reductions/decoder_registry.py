@@ -18,6 +18,7 @@ _HOMES = {
     "transprune": "transprune:TransPrune",
     "visiondrop": "visiondrop:VisionDrop",
     "catp_decoder": "catp_decoder:CatpDecoder",
+    "vflowopt_decoder": "vflowopt_decoder:VFlowOptDecoder",
     "flowcut_decoder": "flowcut_decoder:FlowCutDecoder",
     "spatten": "spatten:SpAtten",
     "todre_drop_all": "todre_drop_all:TodreDropAll",

@@ -184,7 +184,8 @@ class DecoderView(Protocol):
         embedded_text: ``(t, d)``, embeddings of what follows the image.
         carried: One row for each vision token left, under any name; the driver drops the rows of
             those that are dropped. Under ``levels`` stands each token's level, where it is known;
-            under ``sizes`` how many tokens each stands for, after a merge.
+            under ``sizes`` how many tokens each stands for, after a merge; under ``importance``
+            what a reduction on projected tokens found of each, where it tells that.
     """
 
     @property
@@ -275,6 +276,8 @@ class DecoderStage(ABC):
     name: ClassVar[str]
     stage: ClassVar[Stage] = "decoder_layer"
     reach: ClassVar[int] = 0
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """What it cannot do without among what is ``carried``."""
     schedule: Schedule
     positions: Positions
 

@@ -34,6 +34,8 @@ class Kept:
             for plain selection, and where tokens went into several outputs.
         sizes: ``(k,)``, how many tokens each output stands for; None for plain selection.
         info: What is worth telling, such as ``{"fallback": "uniform"}``.
+        importance: float32 ``(k,)`` on the host, what each output weighs; None where it is not
+            told.
     """
 
     index: Tensor
@@ -41,6 +43,7 @@ class Kept:
     groups: Tensor | None = None
     sizes: Tensor | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    importance: Tensor | None = None
 
 
 class Reduction(Protocol):

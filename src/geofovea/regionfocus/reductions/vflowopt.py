@@ -22,12 +22,13 @@ Where `fixed` differs from `faithful`:
   only because its settings have ``alpha_v = 0``.
 
 The released black-box search for the settings is not here; its results at 10 % are the defaults.
+``vflowopt_decoder`` goes on between decoder layers with the same importance.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -204,12 +205,15 @@ class VFlowOpt(PerTile):
         m: Side of a cell, in tokens.
         alpha_v: Weight of the entropies of the patches; the context must have them unless it is 0.
         layer: Encoder layer; the deepest that the context has by default.
+        tells_importance: Whether that of what is left is told, for ``vflowopt_decoder``; a merged
+            token has that of the most important one in it, a protected one has 1.
     """
 
     t: float = 39.26
     m: float = 17.39
     alpha_v: float = 0.0
     layer: int | None = None
+    tells_importance: bool = False
     name: ClassVar[str] = "vflowopt"
     uses: ClassVar[frozenset[str]] = frozenset({"attention"})
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (
@@ -223,6 +227,25 @@ class VFlowOpt(PerTile):
                 "vflowopt needs t of at least 0, m of at least 1 and a finite alpha_v, "
                 f"got {self.t}, {self.m} and {self.alpha_v}"
             )
+
+    def reduce(self, context: TokenContext, k: int) -> Kept:
+        """See `Reduction`."""
+        kept = PerTile.reduce(self, context, k)
+        if not self.tells_importance:
+            return kept
+        return replace(kept, importance=self._importance_by_tile(context)[kept.index])
+
+    def _importance_by_tile(self, context: TokenContext) -> Tensor:
+        """Importance of all tokens, each within its tile, float32 ``(n,)`` on the host."""
+        found = torch.ones(len(context.features))
+        candidates = context.candidates
+        tile = torch.zeros(len(candidates), dtype=torch.int64)
+        if context.tile_index is not None:
+            tile = context.tile_index.cpu()[candidates]
+        for number in set(tile.tolist()):
+            own = candidates[tile == number]
+            found[own] = self._importance(context.select(own))[0].to("cpu", torch.float32)
+        return found
 
     def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
         scores, info = self._importance(context)
