@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 
@@ -14,6 +15,7 @@ from geofovea.pipeline.bench_reductions import ALL_TOKENS, LOOKS, ReductionItem
 from geofovea.pipeline.bench_synthetic import bootstrap_interval
 from geofovea.pipeline.output import write_file, write_text
 from geofovea.pipeline.tables import markdown_table
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
 __all__ = ["ReductionRow", "check_drawing", "report", "rows_of", "write_report"]
 
@@ -171,26 +173,37 @@ def write_report(folder: Path, items: Sequence[ReductionItem], model: str) -> st
 
 
 def _draw(rows: Sequence[ReductionRow], path: Path) -> None:
-    """Accuracy against tokens in the decoder's last layer, a line for each method."""
+    """Accuracy against tokens in the decoder's last layer, a line for each method, best first."""
     check_drawing()
     from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure = Figure(figsize=(14, 7), layout="constrained")
     panes = figure.subplots(1, len(LOOKS), sharey=True)
-    methods = sorted({row.method for row in rows} - {ALL_TOKENS})
-    colors = colormaps["hsv"].resampled(len(methods) + 1)
+    methods = sorted({row.method for row in rows} - {ALL_TOKENS}, key=partial(_standing, rows))
+    colors = colormaps["turbo"].resampled(len(methods) + 1)
     for pane, look in zip(panes, LOOKS, strict=True):
         for number, method in enumerate(methods):
             line = sorted((r.end, r.accuracy) for r in rows if (r.look, r.method) == (look, method))
             style = ("-", "--", ":")[number % 3]
             xs, ys = [end for end, _ in line], [accuracy for _, accuracy in line]
-            pane.plot(xs, ys, style, marker=".", color=colors(number), label=method, lw=1)
+            width = 3 if method == DEFAULT_REDUCTION else 1
+            pane.plot(xs, ys, style, marker=".", color=colors(number), label=method, lw=width)
         whole = [r.accuracy for r in rows if (r.look, r.method) == (look, ALL_TOKENS)]
         for accuracy in whole:
             pane.axhline(accuracy, color="black", lw=1, label=ALL_TOKENS)
         pane.set(xlabel="vision tokens in the last layer of the decoder", xscale="log", title=look)
+        pane.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        pane.xaxis.set_major_formatter(ScalarFormatter())
+        pane.xaxis.set_minor_formatter(NullFormatter())
     panes[0].set(ylabel="accuracy", ylim=(0, 1))
     handles, labels = panes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=7, ncols=1)
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
+
+
+def _standing(rows: Sequence[ReductionRow], method: str) -> tuple[float, str]:
+    """Where a method stands among the others: by its accuracy over all shares of the last look."""
+    *_, look = LOOKS
+    return -fmean([r.accuracy for r in rows if (r.look, r.method) == (look, method)] or [0]), method
