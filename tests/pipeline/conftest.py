@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from chat_server import chatting
 from pipeline_toys import lively_student, texture
 from rasterio.transform import Affine
 
@@ -28,6 +29,14 @@ from geofovea.pipeline.models import load_host
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.student import Student
 from geofovea.tiling.scene import open_scene
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A server that speaks the protocol of endpoints; no key is set."""
+    monkeypatch.delenv("GEOFOVEA_API_KEY", raising=False)
+    with chatting() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

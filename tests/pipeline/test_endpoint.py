@@ -39,13 +39,6 @@ PAYLOAD = {"model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "log
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.delenv("GEOFOVEA_API_KEY", raising=False)
-    with chatting() as server:
-        yield server
-
-
-@pytest.fixture
 def client(server):
     """``client(**settings)``: of the server, quick to lose patience."""
 

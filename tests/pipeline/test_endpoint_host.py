@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from chat_server import chatting, says, status
+from chat_server import says, status
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,13 +40,6 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 TILE, IMAGE_TOKENS = 64, 16
 FEW = Budget(tiles=14, tokens=8 * IMAGE_TOKENS)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.delenv("GEOFOVEA_API_KEY", raising=False)
-    with chatting() as server:
-        yield server
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,16 +128,7 @@ class AskSettings:
         """
         from geofovea.pipeline.models import load_host
 
-        load = self.load
-        host = load_host(
-            self.model,
-            load.device,
-            self.endpoint,
-            dtype=load.dtype,
-            device_map=load.device_map,
-            quantization=load.quantization,
-            positions=load.positions,
-        )
+        host = load_host(self.model, endpoint=self.endpoint, **asdict(self.load))
         if self.rfm:
             from geofovea.pipeline.distillation_results import attach_focus
 

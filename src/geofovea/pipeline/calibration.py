@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.errors import DataError, MissingExtraError
+from geofovea.errors import DataError
+from geofovea.pipeline.drawing import figure_class
 from geofovea.pipeline.output import write_file
 
 __all__ = ["Bin", "Calibration", "Judged", "calibrate", "draw_reliability", "read_judged"]
@@ -185,11 +186,7 @@ def draw_reliability(calibration: Calibration, title: str, path: Path) -> None:
         MissingExtraError: If matplotlib is not installed.
         OutputError: If the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train", "the reliability curve") from error
-    figure = Figure(figsize=(5, 5.6), layout="constrained")
+    figure = figure_class("the reliability curve")(figsize=(5, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     bins = calibration.bins
     above.plot([0, 1], [0, 1], color="gray", lw=1, ls="--", label="calibrated")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from geofovea.errors import MissingExtraError, ModelError
+from geofovea.errors import ModelError
 from geofovea.pipeline.distillation import load_distillation, read_distillation_log
 from geofovea.pipeline.distilled_focus import (
     FOCUS_FILE,
@@ -14,6 +14,7 @@ from geofovea.pipeline.distilled_focus import (
     load_focus,
     save_focus,
 )
+from geofovea.pipeline.drawing import figure_class
 from geofovea.pipeline.open_decoder import opened
 from geofovea.pipeline.output import write_file
 
@@ -73,14 +74,10 @@ def draw_distillation(run: Path, path: Path) -> None:
         MissingExtraError: If matplotlib is not installed.
         OutputError: If the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train", "the curve of a distillation") from error
     records = read_distillation_log(run)
     losses = [r for r in records if "loss" in r]
     found = [r for r in records if "held_out" in r]
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = figure_class("the curve of a distillation")(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in ("row", "image", "logits", "boxes"):
         # a scale of powers of ten has no place for 0

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from geofovea.errors import MissingExtraError
+from geofovea.pipeline.drawing import figure_class
 from geofovea.pipeline.embedded import build_tokenizer
 from geofovea.pipeline.host_settings import SETTINGS_FILE
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
@@ -82,14 +82,10 @@ def draw_curve(run: Path, path: Path) -> None:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train", "the training curve") from error
     records = read_log(run)
     losses = [r for r in records if "answer" in r]
     measured = [r for r in records if "held_out" in r]
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = figure_class("the training curve")(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in ("answer", "dense", "focus"):
         left.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)

@@ -79,8 +79,8 @@ class Family:
     has_class_token: bool = False
     deep: int = 0
 
-    def __init__(self, model: Any, tile_size: int | None = None) -> None:
-        """Wrap a model of the family's class.
+    def __init__(self, model: Any, tile_size: int | None = None) -> None:  # noqa: ARG002 - of those that need it
+        """Wrap a model of the family's class; subclasses go on to find its parts.
 
         Args:
             model: In evaluation mode.
@@ -89,7 +89,7 @@ class Family:
         Raises:
             ModelError: If the model is built or configured in a way that is not supported.
         """
-        raise NotImplementedError
+        self.model, self.config = model, model.config
 
     def marks(self, policy: str) -> Marks:
         """What stands around the vision tokens under a position policy."""

@@ -32,8 +32,7 @@ class LlavaFamily(Family):
     defaults = HostSettings(pool=2)
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
-        self.model = model
-        self.config = model.config
+        super().__init__(model, tile_size)
         self.decoder = model.model.language_model
         self.vision = model.model.vision_tower
         vision = self.config.vision_config

@@ -27,8 +27,7 @@ class InternVLFamily(Family):
     template = CHAT_ML
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
-        self.model = model
-        self.config = model.config
+        super().__init__(model, tile_size)
         self.decoder = model.model.language_model
         self.vision = model.model.vision_tower
         self.has_class_token = True
@@ -56,8 +55,7 @@ class Idefics3Family(Family):
     template = "<|im_start|>User:{image}{question}<end_of_utterance>\nAssistant:"
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
-        self.model = model
-        self.config = model.config
+        super().__init__(model, tile_size)
         self.decoder = model.model.text_model
         self.vision = model.model.vision_model
         vision = self.config.vision_config

@@ -35,8 +35,7 @@ class Qwen2VLFamily(Family):
     template = _SYSTEM + _USER
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
-        self.model = model
-        self.config = model.config
+        super().__init__(model, tile_size)
         self.decoder = model.model.language_model
         self.vision = model.model.visual
         vision = self.config.vision_config

@@ -10,14 +10,16 @@ from pathlib import Path
 from statistics import fmean, median
 
 from geofovea.datasets.vocabulary import CATEGORIES
-from geofovea.errors import MissingExtraError
 from geofovea.pipeline.bench_reductions import ALL_TOKENS, LOOKS, ReductionItem
 from geofovea.pipeline.bench_synthetic import bootstrap_interval
+from geofovea.pipeline.drawing import figure_class
 from geofovea.pipeline.output import write_file, write_text
 from geofovea.pipeline.tables import markdown_table
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
 __all__ = ["ReductionRow", "check_drawing", "report", "rows_of", "write_report"]
+
+_PURPOSE = "the picture of the bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,7 @@ def check_drawing() -> None:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "train", "the picture of the bench") from error
+    figure_class(_PURPOSE)
 
 
 def write_report(folder: Path, items: Sequence[ReductionItem], model: str) -> str:
@@ -174,12 +173,10 @@ def write_report(folder: Path, items: Sequence[ReductionItem], model: str) -> st
 
 def _draw(rows: Sequence[ReductionRow], path: Path) -> None:
     """Accuracy against tokens in the decoder's last layer, a line for each method, best first."""
-    check_drawing()
+    figure = figure_class(_PURPOSE)(figsize=(14, 7), layout="constrained")
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-    figure = Figure(figsize=(14, 7), layout="constrained")
     panes = figure.subplots(1, len(LOOKS), sharey=True)
     methods = sorted({row.method for row in rows} - {ALL_TOKENS}, key=partial(_standing, rows))
     colors = colormaps["turbo"].resampled(len(methods) + 1)

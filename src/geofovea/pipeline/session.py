@@ -150,17 +150,17 @@ class SceneSession:
         return self.answer(
             Asked(
                 question,
-                budget,
-                focus,
-                reduction,
-                descent,
-                route,
-                stop,
-                boxes,
-                concentrated,
-                region,
-                choices,
-                focus_model,
+                budget=budget,
+                focus=focus,
+                reduction=reduction,
+                descent=descent,
+                route=route,
+                stop=stop,
+                boxes=boxes,
+                concentrated=concentrated,
+                region=region,
+                choices=choices,
+                focus_model=focus_model,
             )
         )
 
