@@ -1,9 +1,10 @@
 """A decode step of a stock decoder, and what its surroundings cost, side by side in one run.
 
 *Stock* joins keys and values in a ``DynamicCache`` and passes a mask of ones, which is read back to
-see that it hides nothing; *ours* is what the package runs. Both get the same prompt and the same
-tokens, turn by turn; times are medians of single steps. Nothing is asserted. The floor of a step is
-its bytes by the measured bandwidth.
+see that it hides nothing; *unplanned* is the same without cuDNN's attention, which on some GPUs
+plans each number of keys anew; *ours* is what the package runs. All get the same prompt and the
+same tokens, turn by turn; times are medians of single steps, none of whose numbers of keys was seen
+before. Nothing is asserted. The floor of a step is its bytes by the measured bandwidth.
 
     python benchmarks/decode_steps.py --tokens 8192
     python benchmarks/decode_steps.py --tokens 16 --width 32  # Python and launches, little else
@@ -55,6 +56,14 @@ def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Te
     return run.advance
 
 
+def unplanned_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
+    """As `stock_run`, without attention that is planned for each length."""
+    from geofovea.pipeline.attention_kernels import unplanned_attention
+
+    run = stock_run(decoder, embedded)
+    return unplanned_attention()(run)
+
+
 @torch.inference_mode()
 def main() -> None:
     """Measure and print."""
@@ -68,6 +77,8 @@ def main() -> None:
     options = parser.parse_args()
 
     from transformers import Qwen2Config, Qwen2Model
+
+    from geofovea.pipeline.tables import print_table
 
     device = torch.device(options.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -86,6 +97,7 @@ def main() -> None:
         embedded = torch.randn(1, options.tokens, options.width, dtype=dtype)
     runs = {
         "stock": stock_run(decoder, embedded),
+        "unplanned": unplanned_run(decoder, embedded),
         "ours": our_run(decoder, embedded, options.steps),
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -100,17 +112,18 @@ def main() -> None:
             host_times[name].append(time.process_time() - on_host)
             wait_for(device)
             times[name].append(time.perf_counter() - start)
-        difference = max(difference, float((states[0] - states[1]).abs().max()))
+        difference = max(difference, *(float((states[0] - s).abs().max()) for s in states[1:]))
     keys = 2 * options.layers * config.num_key_value_heads * (options.width // options.heads)
     weights = sum(p.nbytes for p in decoder.layers.parameters())
     moved = weights + options.tokens * keys * dtype.itemsize
-    stock, ours = (statistics.median(times[name]) for name in ("stock", "ours"))
     floor = moved / measure_rates(device, dtype).bytes
     print(f"{options.tokens} tokens, {options.layers} layers of {options.width}, {device}")
-    print(f"stock {1000 * stock:.2f} ms  ours {1000 * ours:.2f} ms  floor {1000 * floor:.2f} ms")
-    stock_host, ours_host = (statistics.median(host_times[name]) for name in ("stock", "ours"))
-    print(f"of the CPU until all is asked for: {1000 * stock_host:.2f}, {1000 * ours_host:.2f} ms")
-    print(f"stock / ours {stock / ours:.2f}, largest difference of a state {difference:.1e}")
+    rows = [
+        [name, *(f"{1000 * statistics.median(of[name]):.2f}" for of in (times, host_times))]
+        for name in runs
+    ]
+    print_table(("", "a step (ms)", "of the CPU until all is asked for (ms)"), rows)
+    print(f"floor {1000 * floor:.2f} ms, largest difference of a state {difference:.1e}")
 
 
 if __name__ == "__main__":

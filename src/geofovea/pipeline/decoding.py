@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.roomy_cache import roomy_cache
@@ -59,13 +60,15 @@ class PlainRun:
         count, device = embedded.shape[1], embedded.device
         positions = self._next if count == 1 else self._next + torch.arange(count, device=device)
         shape = (*self._prompts.positions.shape[:-1], count)
-        output = self._decoder(
-            inputs_embeds=embedded,
-            position_ids=positions.expand(shape),
-            attention_mask=self._mask(count),
-            past_key_values=self._cache,
-            use_cache=True,
-        )
+        # each step has another number of keys, however long the prompt
+        with unplanned_attention():
+            output = self._decoder(
+                inputs_embeds=embedded,
+                position_ids=positions.expand(shape),
+                attention_mask=self._mask(count),
+                past_key_values=self._cache,
+                use_cache=True,
+            )
         self._next = self._next + count
         states: Tensor = output.last_hidden_state
         return states

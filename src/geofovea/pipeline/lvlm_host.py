@@ -19,6 +19,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.answer_writer import AnswerWriter
+from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.choices import choice_instruction
 from geofovea.pipeline.decoding import last_row_logits
 from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
@@ -137,6 +138,7 @@ class LvlmHost:
         self._encoder: tuple[Any, str | None, torch.device] | None = None
 
     @torch.inference_mode()
+    @unplanned_attention()
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
         """Vision tokens (k, rows · columns, d) of tiles uint8 (k, T, T, 3), some at once.
 
@@ -232,10 +234,9 @@ class LvlmHost:
             if again and self.reuses_prefix
             else partial(last_row_logits, self._decoder, self._settings.focus_layer)
         )
-        with enough_memory(_WHAT_HELPS):
-            logits = run_side_by_side(
-                [len(each) for each in sequences], lambda some: row([sequences[i] for i in some])
-            )
+        lengths = [len(each) for each in sequences]
+        with enough_memory(_WHAT_HELPS), unplanned_attention(max(lengths, default=0)):
+            logits = run_side_by_side(lengths, lambda some: row([sequences[i] for i in some]))
         of_each: list[list[Tensor]] = [[] for _ in asked]
         for (i, _, _), found in zip(groups, logits, strict=True):
             of_each[i].append(found)
@@ -274,7 +275,8 @@ class LvlmHost:
         for prompt, sequence in zip(prompts, sequences, strict=True):
             if prompt.drops_tokens:
                 self._check_positions(sequence)
-        with enough_memory(_WHAT_HELPS):
+        longest = max((len(each) for each in sequences), default=0)
+        with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
             return self._writer.answers(prompts, sequences)
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:

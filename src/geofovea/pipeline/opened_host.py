@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.device_memory import enough_memory
 from geofovea.pipeline.distilled_focus import DistilledFocus, load_focus
@@ -69,6 +70,7 @@ class OpenedHost(LvlmHost):
         self._region_focus: DistilledFocus | None = None
 
     @torch.inference_mode()
+    @unplanned_attention()
     def encode_planned(
         self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
     ) -> EncodedTiles:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.host import Generation
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_weights import PublishedParts, load_parts
@@ -148,6 +149,7 @@ class PublishedModel:
         return torch.tensor(ids)
 
     @torch.inference_mode()
+    @unplanned_attention()
     def look(
         self,
         image: PublishedImage,
@@ -211,6 +213,7 @@ class PublishedModel:
         return self.parts.colon
 
     @torch.inference_mode()
+    @unplanned_attention()
     def features(self, pixels: Tensor) -> Tensor:
         """What the tower makes of tiles (m, 3, 336, 336): ``(m, 576, dv)``, no class token."""
         parts = []
@@ -243,6 +246,7 @@ class PublishedModel:
         return self._step(embeds, None)[0]
 
     @torch.inference_mode()
+    @unplanned_attention()
     def greedy(
         self, embeds: Tensor, count: int = _MOST_ANSWER_TOKENS, stop: Collection[int] = ()
     ) -> tuple[list[int], list[float]]:
