@@ -17,12 +17,16 @@ class Watched(TileReader):
 
     def __init__(self, reader):
         super().__init__(reader.scene, reader.pyramid, reader.radiometry)
-        self.begun, self.threads, self.lock = [], set(), threading.Lock()
+        self.begun, self.read_on, self.lock = [], {}, threading.Lock()
+
+    @property
+    def threads(self):
+        return set(self.read_on.values())
 
     def read(self, tile):
         with self.lock:
             self.begun.append(tile)
-            self.threads.add(threading.current_thread())
+            self.read_on[tile] = threading.current_thread()
         return super().read(tile)
 
 
@@ -63,6 +67,17 @@ def test_waiting_tiles_stay_within_the_budget_and_are_read_elsewhere(reader):
     assert taken == len(tiles)
     assert threading.main_thread() not in reader.threads
     assert 1 <= len(reader.threads) <= 2
+
+
+def test_children_of_one_parent_are_read_by_one_thread_and_parents_by_all(reader):
+    # children share decoded blocks, which belong to the handle of a thread
+    list(ReadAhead(reader, threads=3).read(reader.pyramid.tiles(0)))
+    threads_of = {}
+    for tile, thread in reader.read_on.items():
+        threads_of.setdefault((tile.row // 2, tile.col // 2), set()).add(thread)
+    assert len(threads_of) > 3
+    assert all(len(threads) == 1 for threads in threads_of.values())
+    assert len(set().union(*threads_of.values())) == 3
 
 
 @pytest.mark.parametrize("tiles_in_budget", [1, 100])

@@ -12,6 +12,7 @@ from typing import Any
 
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.model_catalogue import CATALOGUE, KnownModel, bytes_needed
+from geofovea.tiling.cores import usable_cores
 
 __all__ = ["Device", "Examination", "Fit", "Missing", "examine", "fits"]
 
@@ -117,7 +118,7 @@ def examine() -> Examination:
         system=f"{platform.system()} {platform.release()} ({platform.machine()})",
         python=platform.python_version(),
         cpu=_cpu_name(),
-        cores=_cores(),
+        cores=usable_cores(),
         devices=devices,
         versions={name: _version(name) for name in _SHOWN},
         missing=_missing(),
@@ -173,12 +174,6 @@ def _cpu_name() -> str:
         if found:
             return found[1].strip()
     return platform.processor() or "unknown"
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(name: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -58,7 +57,9 @@ class Workers:
     @property
     def threads(self) -> int | None:
         """Threads of torch in each, so that several share the cores; None for its own choice."""
-        return None if self.count == 1 else max(1, (os.cpu_count() or 1) // self.count)
+        from geofovea.tiling.cores import usable_cores
+
+        return None if self.count == 1 else max(1, usable_cores() // self.count)
 
     @property
     def company(self) -> int:

@@ -7,7 +7,6 @@ last bit: see ``_strips``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
+from geofovea.tiling.cores import usable_cores
 from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
 from geofovea.tiling.radiometry import Radiometry
@@ -40,7 +40,7 @@ Watch = Callable[[float], None]
 
 # more is slower: GDAL averages what it has just decoded while it is in the processor's cache
 _STRIP_BYTES = 16 * 2**20
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, usable_cores())
 
 
 @dataclass(frozen=True, slots=True)

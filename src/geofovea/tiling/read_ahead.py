@@ -1,7 +1,8 @@
 """Tiles read on threads while whoever asked for them is busy with the ones before.
 
 GDAL lets go of Python's lock while it decodes, and each thread has handles of its own, so reads run
-beside an encoder on the device or on another core. How far they run ahead is bounded in bytes.
+beside an encoder on the device or on another core. Decoded blocks belong to a handle, so tiles of
+one parent, which share blocks, are read by one thread. How far they run ahead is bounded in bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import cycle, islice
 
 from geofovea.errors import GeoFoveaError, GeometryError
+from geofovea.tiling.cores import usable_cores
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TilePixels, TileReader
 
@@ -23,7 +25,7 @@ __all__ = ["READ_AHEAD_BYTES", "ReadAhead"]
 READ_AHEAD_BYTES = 32 * 2**20
 """Of tiles that are read and not yet taken, or being read: 74 tiles of 336 pixels."""
 
-_THREADS = 2
+_FEWEST_THREADS, _MOST_THREADS = 2, 8
 
 
 class ReadAhead:
@@ -36,20 +38,22 @@ class ReadAhead:
         self,
         reader: TileReader,
         *,
-        threads: int = _THREADS,
+        threads: int | None = None,
         budget_bytes: int = READ_AHEAD_BYTES,
     ) -> None:
         """Take a reader; no thread is started before the first read of several tiles.
 
         Args:
             reader: What reads.
-            threads: How many tiles are read at once.
+            threads: How many tiles are read at once; by default one for every two cores that this
+                process may use, from 2 to 8.
             budget_bytes: Most bytes of tiles in waiting, but always one tile. What GDAL keeps of
                 the file is bounded by its own cache.
 
         Raises:
             GeometryError: If one of the numbers is not positive.
         """
+        threads = _threads_at_hand() if threads is None else threads
         if threads < 1 or budget_bytes < 1:
             raise GeometryError(
                 f"reading ahead needs at least one thread and one byte, got {threads} and "
@@ -60,7 +64,7 @@ class ReadAhead:
         # three bytes of colour and one of validity
         self.depth = max(1, budget_bytes // (4 * reader.pyramid.tile_size**2))
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._lanes: tuple[ThreadPoolExecutor, ...] = ()
         self._owner = 0
 
     def read(self, tiles: Iterable[Tile]) -> Iterator[TilePixels]:
@@ -81,34 +85,55 @@ class ReadAhead:
         if len(first) < 2 or self.depth == 1:
             yield from map(self._reader.read, (*first, *left))
             return
-        pool = self._started()
+        lanes = _Lanes(self._started())
         waiting: deque[Future[TilePixels]] = deque()
         try:
             for tile in first:
-                waiting.append(self._begin(pool, tile))
+                waiting.append(self._begin(lanes.of(tile), tile))
             while waiting:
                 # the tile that is taken next counts until it is
                 for tile in islice(left, self.depth - len(waiting)):
-                    waiting.append(self._begin(pool, tile))
+                    waiting.append(self._begin(lanes.of(tile), tile))
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _begin(self, pool: ThreadPoolExecutor, tile: Tile) -> Future[TilePixels]:
+    def _begin(self, lane: ThreadPoolExecutor, tile: Tile) -> Future[TilePixels]:
         try:
             self._reader.prepare(tile)
         except GeoFoveaError as error:  # kept until its turn has come
             failed: Future[TilePixels] = Future()
             failed.set_exception(error)
             return failed
-        return pool.submit(self._reader.read, tile)
+        return lane.submit(self._reader.read, tile)
 
-    def _started(self) -> ThreadPoolExecutor:
+    def _started(self) -> tuple[ThreadPoolExecutor, ...]:
         with self._lock:
-            # a child of a fork has inherited the pool without its threads
-            if self._pool is None or self._owner != os.getpid():
-                self._pool = ThreadPoolExecutor(self._threads, "geofovea-read")
+            # a child of a fork has inherited the lanes without their threads
+            if not self._lanes or self._owner != os.getpid():
+                self._lanes = tuple(
+                    ThreadPoolExecutor(1, f"geofovea-read-{i}") for i in range(self._threads)
+                )
                 self._owner = os.getpid()
-                weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
-            return self._pool
+                for lane in self._lanes:
+                    weakref.finalize(self, lane.shutdown, wait=False, cancel_futures=True)
+            return self._lanes
+
+
+class _Lanes:
+    """Gives tiles to threads: one parent after the other in turn, its children to one thread."""
+
+    def __init__(self, lanes: Sequence[ThreadPoolExecutor]) -> None:
+        self._turns = cycle(lanes)
+        self._taken: dict[tuple[int, int, int], ThreadPoolExecutor] = {}
+
+    def of(self, tile: Tile) -> ThreadPoolExecutor:
+        parent = (tile.level, tile.row // 2, tile.col // 2)
+        if parent not in self._taken:
+            self._taken[parent] = next(self._turns)
+        return self._taken[parent]
+
+
+def _threads_at_hand() -> int:
+    return min(_MOST_THREADS, max(_FEWEST_THREADS, usable_cores() // 2))
