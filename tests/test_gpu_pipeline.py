@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_pipeline.py"
-ROWS = ("read", "encode", "focus", "prefill", "decode", "total")
+ROWS = ("read", "encode", "focus", "choose", "prefill", "decode", "total")
 COURSES = ["first question", "second question", "floor", "any resolution", "published steps"]
 
 
@@ -29,9 +30,28 @@ def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: P
     for name, course in courses.items():
         # a second question is asked of tiles that are known, and any resolution has no focus
         free = {"second question": {"read", "encode"}, "any resolution": {"focus"}}.get(name, set())
+        # nothing has to be computed for a choice, and other ways choose while they look
+        free = free if "question" in name else free | {"choose"}
         assert all(course["seconds"].get(row, 0) > 0 for row in ROWS if row not in free)
     assert courses["second question"]["counts"]["tiles"] == 0
     # a tile of 6 × 6 patches, pooled by two; the overview is shown whole
     assert courses["any resolution"]["counts"]["tokens"] == 36 + 144 * 9
     floor = courses["floor"]["seconds"]
     assert floor["total"] < courses["first question"]["seconds"]["total"]
+
+
+@pytest.mark.slow
+def test_questions_are_counted_part_by_part_and_a_second_one_encodes_less() -> None:
+    command = [sys.executable, "-W", "ignore", str(SCRIPT.with_name("question_counts.py"))]
+    command += ["--side", "1024", "--tiles", "20", "--answer", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {
+        line.split()[0]: [int(n) for n in re.findall(r"(\d+) /", line)]
+        for line in done.stdout.splitlines()
+        if "question" in line
+    }
+    assert all(min(row[1:]) > 0 for row in counts.values())
+    assert counts["second"][0] < counts["first"][0]
+    # a step of 28 layers, and two of them behind the prefill
+    assert 2 * 28 * 20 < counts["first"][3] < 2 * 28 * 60

@@ -63,7 +63,7 @@ def alike_neighbours(n, d, seed):
 def blocks(request, monkeypatch):
     """Also with blocks so small that a few tokens fill many of them."""
     if request.param:
-        for name, size in (("_BESIDE", 3), ("_AT_ONCE", 2), ("_WAITING", 3), ("_LIKELY", 1)):
+        for name, size in (("_BESIDE", 3), ("_AT_ONCE", 2), ("_CANDIDATES", 3)):
             monkeypatch.setattr(dispersion, name, size)
 
 

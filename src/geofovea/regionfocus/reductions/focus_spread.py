@@ -54,4 +54,4 @@ class FocusSpread(Selector):
         broken = broken_rows(context.features)
         start = int(weights.masked_fill(broken, -1).argmax())
         order = farthest_first(unit, broken, start, k, weights)
-        return Kept(order.cpu().sort().values)
+        return Kept(order.sort().values)
