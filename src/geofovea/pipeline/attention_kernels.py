@@ -53,7 +53,7 @@ def _enter() -> None:
     global _inside, _was_enabled
     with _lock:
         if not _inside:
-            _was_enabled = torch.backends.cuda.cudnn_sdp_enabled()
+            _was_enabled = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
             torch.backends.cuda.enable_cudnn_sdp(False)
         _inside += 1
 
