@@ -41,6 +41,12 @@ _WAITS = (
     "unique_consecutive",
     "unique_dim",
 )
+_NO_GPU = {
+    "_lazy_init": None,
+    "max_memory_allocated": 0,
+    "reset_peak_memory_stats": None,
+    "synchronize": None,
+}
 # a GPU takes indices from either side
 _INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")
 # attention is one launch with a fused kernel; ``where`` makes tensors of numbers, on no device here
@@ -128,7 +134,8 @@ class PretendDevice:
 
     def __enter__(self) -> PretendDevice:
         # torch would begin to look for a GPU when it hears of one
-        self._inside.enter_context(_replaced(torch.cuda, "_lazy_init", lambda: None))
+        for name, found in _NO_GPU.items():
+            self._inside.enter_context(_replaced(torch.cuda, name, lambda *_, found=found: found))
         plain = threading.Thread.run
 
         def run(thread: threading.Thread) -> None:

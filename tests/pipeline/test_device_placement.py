@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from family_toys import QUESTION
 from pipeline_toys import texture
 
 import geofovea as gf
+import gpu_floor
+import gpu_pipeline
 from geofovea.pipeline.asked import Asked
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.opened_host import OpenedHost
@@ -75,6 +78,25 @@ def test_a_family_answers_there_as_here(
         assert told(one) == told(other)
     assert device.launches.total() > 0
     assert device.waits.total() > 0
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_pipeline_and_its_rivals_run_there(
+    device: PretendDevice, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = gpu_pipeline.build
+
+    def build_there(shape: gpu_pipeline.Shape, *_: object) -> torch.nn.Module:
+        return to_device(build(shape, torch.device("cpu"), torch.float32))
+
+    monkeypatch.setattr(gpu_pipeline, "build", build_there)
+    monkeypatch.setattr(gpu_pipeline, "measure_rates", lambda *_: gpu_floor.Rates(1e12, 1e11))
+    options = Namespace(shape="tiny", device=str(DEVICE), answer=3, tiles=20, tokens=60)
+    courses = gpu_pipeline.measure(options, picture)["courses"]
+    for name in ("first question", "second question", "any resolution", "published steps"):
+        assert courses[name].counts["prompt"] > courses[name].counts["tokens"] > 0
+        assert courses[name].seconds["decode"] > 0
+    assert device.launches.total() > 0
 
 
 def test_a_choice_among_many_tokens_waits_once_a_round_and_not_once_a_pick(
