@@ -80,6 +80,13 @@ def test_children_of_one_parent_are_read_by_one_thread_and_parents_by_all(reader
     assert len(set().union(*threads_of.values())) == 3
 
 
+@pytest.mark.parametrize(("threads", "used"), [(3, 1), (4, 4)])
+def test_children_are_parted_where_there_are_threads_for_each(reader, threads, used):
+    children = [Tile(0, row, col) for row in (2, 3) for col in (2, 3)]
+    list(ReadAhead(reader, threads=threads).read(children))
+    assert len(reader.threads) == used
+
+
 @pytest.mark.parametrize("tiles_in_budget", [1, 100])
 def test_an_error_comes_typed_when_its_tile_would(reader, tiles_in_budget):
     nowhere = Tile(0, 99, 0)
