@@ -99,6 +99,11 @@ def status(code: int, message: str = "", **headers: str) -> Answer:
     return lambda handler, request: handler.send(code, content, **headers)
 
 
+def answers(body: Any, code: int = 200) -> Answer:
+    """Any JSON, with any status."""
+    return lambda handler, request: handler.send(code, json.dumps(body).encode())
+
+
 def raw(content: bytes, kind: str = "application/json", **headers: str) -> Answer:
     return lambda handler, request: handler.send(200, content, kind, **headers)
 

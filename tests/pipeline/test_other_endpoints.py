@@ -150,13 +150,13 @@ def test_a_page_of_an_error_is_not_repeated_in_the_message():
         ),
         (
             http("data: {}\n\ndata: [DONE]\n\n", kind="Content-Type: text/event-stream\r\n"),
-            "not JSON but of another type",
+            "it streams its reply",
             1,
         ),
         (
             http('{"error": {"message": "the model is not loaded", "code": 500}}'),
             "not a chat completion .the model is not loaded.",
-            1,
+            2,
         ),
         (http('{"choices": []}'), "not a chat completion", 1),
         (http("[]"), "not a chat completion", 1),

@@ -180,8 +180,8 @@ def test_one_purse_holds_for_all_who_spend_from_it(tmp_path):
     def spend(purse):
         try:
             while True:
-                purse.reserve(100, 10, 2, is_repeat=False)
-                purse.settle((100, 10), (90, 3))
+                reserved = purse.reserve(100, 10, 2, is_repeat=False)
+                purse.settle(reserved, (90, 3))
         except SpendLimitError as error:
             refusals.append(str(error))
 

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ChatReply", "NotAReplyError", "error_text", "parse_reply", "printable"]
+from geofovea.pipeline.printable import printable
+
+__all__ = ["ChatReply", "NotAReplyError", "parse_reply"]
 
 _MOST_CHARACTERS = 4000
 _MOST_TOKENS = 10**9
+_CUT = ("length", "max_tokens")
+# OpenAI's word, and those of servers that give their own
+_ENDED = ("", "stop", "eos", "eos_token", "stop_sequence", "end_turn", *_CUT)
+# what models that think aloud write, where the server does not take it out
+_THOUGHT = re.compile(
+    r"^\s*(?:<think(?:ing)?>|◁think▷)?(.*?)(?:</think(?:ing)?>|◁/think▷)", re.DOTALL
+)
+_THINKING = re.compile(r"\s*(?:<think(?:ing)?>|◁think▷)")
+_WRAPPED = re.compile(
+    r"\s*(?:<answer>(.*)</answer>|<\|begin_of_box\|>(.*)<\|end_of_box\|>)\s*$", re.DOTALL
+)
 
 
 class NotAReplyError(Exception):
     """The bytes are no chat completion; the text says what is wrong, never what they hold.
 
     Attributes:
-        is_damaged: They are not even JSON, so that asking again may help.
+        may_pass: Asking again may help: they are not even JSON, or tell of a failure.
     """
 
-    def __init__(self, reason: str, *, is_damaged: bool = False) -> None:
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
         """Keep the reason."""
         super().__init__(reason)
-        self.is_damaged = is_damaged
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +46,20 @@ class ChatReply:
     """One completion.
 
     Attributes:
-        text: What the model said, printable and bounded in length.
+        text: What the model said, without what it thought aloud before, printable and bounded in
+            length.
         log_probabilities: Of each token of the text; None where the endpoint gives none.
-        usage: ``(prompt, answer)`` tokens as the endpoint counted them, or None.
+        usage: ``(prompt, answer)`` tokens as the endpoint counted them, thoughts included, or None.
         is_cut: Whether the answer ended at the limit on its length.
+        ended_by: Why it ended early, in the endpoint's word, such as ``content_filter`` or
+            ``refusal``; empty where the model ended it or the limit did.
     """
 
     text: str
     log_probabilities: tuple[float, ...] | None
     usage: tuple[int, int] | None
     is_cut: bool
+    ended_by: str = ""
 
 
 def parse_reply(content: bytes) -> ChatReply:
@@ -53,65 +71,117 @@ def parse_reply(content: bytes) -> ChatReply:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise NotAReplyError("its reply is not JSON", is_damaged=True) from error
+        raise NotAReplyError("its reply is not JSON", may_pass=True) from error
     try:
         choice = body["choices"][0]
-        text = choice["message"]["content"]
-    except (KeyError, IndexError, TypeError) as error:
+        message = choice["message"]
+        said, refusal = message.get("content"), message.get("refusal")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise NotAReplyError("its reply is not a chat completion") from error
-    if isinstance(text, list):
-        # the newer form: parts, of which only texts are of use
-        parts = [part.get("text") for part in text if isinstance(part, dict)]
-        text = "".join(part for part in parts if isinstance(part, str))
-    if text is None:
-        text = ""
-    if not isinstance(text, str):
-        raise NotAReplyError("its reply is not a chat completion")
+    if choice.get("error"):
+        raise NotAReplyError("the model behind it failed", may_pass=True)
+    spoken = _text(said)
+    answer, has_thought = _without_thoughts(spoken)
+    has_thought = has_thought or bool(message.get("reasoning_content") or message.get("reasoning"))
+    reason = choice.get("finish_reason")
+    ended = reason if isinstance(reason, str) else ""
+    is_refused = not answer and isinstance(refusal, str) and bool(refusal.strip())
+    text = printable(refusal if is_refused else answer, _MOST_CHARACTERS)
     return ChatReply(
-        printable(text, _MOST_CHARACTERS),
-        _log_probabilities(choice.get("logprobs")),
+        text,
+        _log_probabilities(choice.get("logprobs"), answer if has_thought else None)
+        if text and not is_refused
+        else None,
         _usage(body.get("usage")),
-        choice.get("finish_reason") == "length",
+        ended in _CUT,
+        "refusal" if is_refused else "" if ended in _ENDED else printable(ended, 40),
     )
 
 
-def error_text(content: bytes) -> str:
-    """What an endpoint says about a refused request, printable and short; often nothing."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
+def _text(said: Any) -> str:
+    if said is None:
         return ""
-    found = body
-    # {"error": {"message": ...}} of OpenAI, {"message": ...} of vLLM, {"error": "..."} of Ollama
-    for name in ("error", "message"):
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-    return printable(found, 200) if isinstance(found, str) else ""
+    if isinstance(said, list):
+        # the newer form: parts, of which only texts are of use
+        parts = [part.get("text") for part in said if isinstance(part, dict)]
+        return "".join(part for part in parts if isinstance(part, str))
+    if not isinstance(said, str):
+        raise NotAReplyError("its reply is not a chat completion")
+    return said
 
 
-def printable(text: str, most: int) -> str:
-    """A text without what a terminal would obey, on one line, cut to ``most`` characters."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
-    return plain[:most]
+def _without_thoughts(spoken: str) -> tuple[str, bool]:
+    """What follows the thoughts, and whether there were any; nothing where they never end."""
+    thought = _THOUGHT.match(spoken)
+    if thought is None and _THINKING.match(spoken):
+        return "", True
+    answer = spoken[thought.end() :] if thought else spoken
+    wrapped = _WRAPPED.match(answer)
+    if wrapped:
+        answer = wrapped[1] if wrapped[1] is not None else wrapped[2]
+    return answer.strip(), bool(thought or wrapped)
 
 
-def _log_probabilities(found: Any) -> tuple[float, ...] | None:
-    """Of each token, None unless all are there and possible."""
+def _log_probabilities(found: Any, answer: str | None) -> tuple[float, ...] | None:
+    """Of each token, None unless all are there and possible.
+
+    Args:
+        found: What the endpoint gives.
+        answer: The end of the text whose tokens alone are wanted; None for all.
+    """
     content = found.get("content") if isinstance(found, dict) else None
     if not isinstance(content, Sequence) or not content or isinstance(content, str):
         return None
-    values = [item.get("logprob") if isinstance(item, dict) else None for item in content]
-    numbers = [float(v) for v in values if isinstance(v, (int, float)) and v is not True]
-    if len(numbers) != len(values) or any(math.isnan(v) or v > 1e-3 for v in numbers):
+    if answer is not None:
+        content = _tokens_of(content, answer)
+    values = [_number(item.get("logprob")) if isinstance(item, dict) else None for item in content]
+    numbers = [value for value in values if value is not None]
+    if not numbers or len(numbers) != len(values) or max(numbers) > 1e-3:
         return None
-    return tuple(min(0.0, v) for v in numbers)
+    return tuple(min(0.0, value) for value in numbers)
+
+
+def _tokens_of(content: Sequence[Any], answer: str) -> Sequence[Any]:
+    """The last of some tokens that spell an answer, a word that ends the turn aside; or none."""
+    tokens = [item.get("token") if isinstance(item, dict) else None for item in content]
+    for end in (len(tokens), len(tokens) - 1):
+        spelled = ""
+        for start in range(end - 1, -1, -1):
+            token = tokens[start]
+            if not isinstance(token, str) or len(spelled.strip()) > len(answer):
+                break
+            spelled = token + spelled
+            if spelled.strip() == answer:
+                return content[start:end]
+    return ()
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None; JSON may hold integers that no float can."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _usage(found: Any) -> tuple[int, int] | None:
+    """Tokens of prompt and answer; None where they are not told or cannot be."""
     if not isinstance(found, dict):
         return None
-    counts = found.get("prompt_tokens"), found.get("completion_tokens", 0)
-    whole = [c for c in counts if isinstance(c, int) and not isinstance(c, bool)]
-    if len(whole) != 2 or not all(0 <= c <= _MOST_TOKENS for c in whole):
+    prompt, answer, total = (
+        value
+        if isinstance(value := found.get(f"{name}_tokens"), int) and not isinstance(value, bool)
+        else None
+        for name in ("prompt", "completion", "total")
+    )
+    # some write zeros for what they did not count: no prompt is empty
+    if prompt is None or not 0 < prompt <= _MOST_TOKENS:
         return None
-    return whole[0], whole[1]
+    # some leave thoughts out of the answer and count them in the total
+    counts = [answer] if answer is not None else []
+    counts += [total - prompt] if total is not None else []
+    if not counts or not 0 <= max(counts) <= _MOST_TOKENS:
+        return None
+    return prompt, max(counts)

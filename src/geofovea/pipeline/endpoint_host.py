@@ -152,7 +152,9 @@ class EndpointHost:
                 content += [_text(f"Picture {number}: {words}."), self._image(picture.rgb)]
         content.append(_text(f"Question: {question}\n{_INSTRUCTION}"))
         reply, warnings = self._ask(content, self._client.settings.answer_tokens)
-        if reply.log_probabilities is None:
+        if not reply.text:
+            warnings.append("the endpoint gave no answer: its text is empty")
+        elif reply.log_probabilities is None:
             warnings.append(
                 "the endpoint gives no log-probabilities: how sure the answer is, is not known; "
                 "the confidence of 0 only stands for that"
@@ -160,13 +162,17 @@ class EndpointHost:
         return Generation(reply.text, reply.log_probabilities or (), warnings=tuple(warnings))
 
     def ask_picture(self, rgb: NDArray[np.uint8], instruction: str) -> str:
-        """What the model says about one picture uint8 (rows, columns, 3).
+        """What the model says about one picture uint8 (rows, columns, 3); empty if not to its end.
 
         Raises:
             EndpointError: See ``EndpointClient.complete``.
             SpendLimitError: Likewise.
         """
-        return self._ask([self._image(rgb), _text(instruction)], _PICKING_TOKENS)[0].text
+        # a model that thinks before it speaks needs as many for a few words as for an answer
+        tokens = max(_PICKING_TOKENS, self._client.settings.answer_tokens)
+        reply, _ = self._ask([self._image(rgb), _text(instruction)], tokens)
+        # the last number of a list that was cut may be the beginning of another
+        return "" if reply.is_cut or reply.ended_by else reply.text
 
     def unknown_words(self, question: str) -> list[str]:  # noqa: ARG002
         """None: what an endpoint's tokenizer knows cannot be seen."""
@@ -208,6 +214,8 @@ class EndpointHost:
                 f"the answer was cut at {settings.answer_tokens} tokens; allow more with "
                 "--answer-tokens"
             )
+        if reply.ended_by:
+            doubts.append(f"the endpoint ended the answer early: {reply.ended_by}")
         if reply.usage is not None and reply.usage[0] > 1.25 * estimate and price:
             doubts.append(
                 f"the endpoint counted {reply.usage[0]} prompt tokens where about {estimate} were "

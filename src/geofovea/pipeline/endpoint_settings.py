@@ -22,6 +22,7 @@ _EXAMPLES = (
     "http://localhost:11434/v1 (Ollama) or https://api.openai.com/v1"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_SIDE = 4096
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
@@ -88,12 +89,18 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         _check_url(self.url)
-        if not _VARIABLE.fullmatch(self.key_variable):
+        if not isinstance(self.key_variable, str) or not _VARIABLE.fullmatch(self.key_variable):
             # the name is not repeated: a key may have been given in its place
             raise ModelError(
                 "the key variable must be the name of an environment variable, such as "
                 f"{DEFAULT_KEY_VARIABLE}; the key itself is never an argument"
             )
+        for name in ("tile_size", "image_tokens", "answer_tokens", "attempts"):
+            found: object = getattr(self, name)
+            if isinstance(found, bool) or not isinstance(found, int):
+                raise ModelError(f"{name} must be a whole number, got {found!r:.80}")
+        if not 1 <= self.tile_size <= _MOST_SIDE:
+            raise ModelError(f"tile_size is 1 to {_MOST_SIDE} pixels, got {self.tile_size}")
         side = math.isqrt(max(0, self.image_tokens))
         if side < 1 or side**2 != self.image_tokens or self.tile_size % side:
             fitting = [n * n for n in range(4, 65) if self.tile_size % n == 0]
@@ -104,8 +111,12 @@ class EndpointSettings:
         if self.picture_format not in ("jpeg", "png"):
             raise ModelError(f"picture_format is 'jpeg' or 'png', got {self.picture_format!r}")
         for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ModelError(f"{name} must be positive, got {getattr(self, name)!r}")
+            found = getattr(self, name)
+            if not isinstance(found, (int, float)) or not 0 < found < math.inf:
+                raise ModelError(f"{name} must be positive, got {found!r:.80}")
+        pause: object = self.pause_seconds
+        if not isinstance(pause, (int, float)) or not 0 <= pause < math.inf:
+            raise ModelError(f"pause_seconds must not be negative, got {pause!r:.80}")
 
     def described(self) -> dict[str, Any]:
         """What of it changes answers; how long, how often and under which key do not."""
@@ -128,14 +139,21 @@ class EndpointSettings:
         """Whether the endpoint is on this machine, so that no proxy is asked."""
         host = urlsplit(self.url).hostname or ""
         try:
-            return ipaddress.ip_address(host).is_loopback
+            address = ipaddress.ip_address(host)
+            # servers print 0.0.0.0, the address they listen at, and it leads to this machine
+            return address.is_loopback or address.is_unspecified
         except ValueError:
             return host == "localhost" or host.endswith(".localhost")
 
     @property
     def is_private(self) -> bool:
         """Whether nobody on the way can read what is sent."""
-        return self.url.startswith("https:") or self.is_local
+        return self.is_encrypted or self.is_local
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is reached by ``https``."""
+        return urlsplit(self.url).scheme == "https"
 
     def key(self) -> str | None:
         """The key from the environment; None where the default variable is not set.
@@ -160,6 +178,8 @@ class EndpointSettings:
 
 
 def _check_url(url: str) -> None:
+    if not isinstance(url, str):
+        raise ModelError(f"an endpoint is an http or https address, {_EXAMPLES}")
     try:
         parts = urlsplit(url)
         is_whole = bool(parts.hostname) and (parts.port or 1) > 0
@@ -173,4 +193,9 @@ def _check_url(url: str) -> None:
             "the address of an endpoint must have no password, query or fragment; put the key "
             f"into the environment variable {DEFAULT_KEY_VARIABLE} and give the address alone, "
             f"{_EXAMPLES}"
+        )
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise ModelError(
+            "the address of an endpoint ends where /chat/completions begins, which is added; got "
+            f"{url:.200}"
         )

@@ -7,6 +7,7 @@ could. Workers on other machines do not see the file and are refused.
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,12 +17,15 @@ from pathlib import Path
 
 from geofovea.errors import OutputError
 from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.spending import EndpointUse, Ledger
+from geofovea.pipeline.spending import Dearness, EndpointUse, Ledger, Reserved
 
 __all__ = ["PURSE", "Purse", "new_purse", "spent", "with_purse"]
 
 PURSE = "spending.sqlite"
 _BUSY_SECONDS = 30
+# kept beside the counts, in thousandths
+_DEARNESS, _PARTS = "dearness_", 1000
+_DEAR_NAMES = tuple(field.name for field in fields(Dearness))
 _NAMES = tuple(field.name for field in fields(EndpointUse))
 
 
@@ -45,26 +49,29 @@ class Purse(Ledger):
 
     def reserve(
         self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
-    ) -> None:
-        """See ``Ledger``; what others spent counts too."""
-        asked = EndpointUse(1, int(is_repeat), images, prompt_tokens, answer_tokens, 1)
+    ) -> Reserved:
+        """See ``Ledger``; what others spent counts too, and what they found it to cost."""
         with self._lock, _changing(self._path) as together:
+            reserved = together.dearness.applied(prompt_tokens, answer_tokens)
+            asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
             self._check(together.use, asked)
             together.use = together.use.plus(asked)
             self._use = self._use.plus(asked)
+            return reserved
 
-    def settle(self, estimated: tuple[int, int], counted: tuple[int, int]) -> None:
+    def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
         """See ``Ledger``."""
         with self._lock, _changing(self._path) as together:
-            together.use = together.use.settled(estimated, counted)
-            self._use = self._use.settled(estimated, counted)
+            together.use = together.use.settled(reserved.tokens, counted)
+            together.dearness = together.dearness.seen(reserved, counted)
+            self._use = self._use.settled(reserved.tokens, counted)
 
 
 class _Together:
-    """What all have spent, while nobody else may change it."""
+    """What all have spent and found it to cost, while nobody else may change it."""
 
-    def __init__(self, use: EndpointUse) -> None:
-        self.use = use
+    def __init__(self, use: EndpointUse, dearness: Dearness) -> None:
+        self.use, self.dearness = use, dearness
 
 
 def new_purse(folder: Path) -> None:
@@ -102,15 +109,24 @@ def spent(folder: Path) -> EndpointUse | None:
 @contextmanager
 def _changing(path: Path) -> Iterator[_Together]:
     with _base(path) as base:
-        together = _Together(_read(base))
+        together = _Together(_read(base), _read_dearness(base))
         yield together
-        rows = [(count, name) for name, count in asdict(together.use).items()]
-        base.executemany("UPDATE spent SET count = ? WHERE name = ?", rows)
+        found = asdict(together.use)
+        dear = asdict(together.dearness)
+        found |= {_DEARNESS + name: math.ceil(times * _PARTS) for name, times in dear.items()}
+        base.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?)", found.items())
 
 
 def _read(base: sqlite3.Connection) -> EndpointUse:
     counts = dict(base.execute("SELECT name, count FROM spent").fetchall())
     return EndpointUse(**{name: int(counts[name]) for name in _NAMES})
+
+
+def _read_dearness(base: sqlite3.Connection) -> Dearness:
+    asked = [_DEARNESS + name for name in _DEAR_NAMES]
+    found = base.execute("SELECT name, count FROM spent WHERE name IN (?, ?)", asked).fetchall()
+    # a purse of an earlier version has none
+    return Dearness(**{name.removeprefix(_DEARNESS): count / _PARTS for name, count in found})
 
 
 @contextmanager

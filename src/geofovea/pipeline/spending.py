@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import asdict, dataclass, replace
 
 from geofovea.errors import SpendLimitError
 from geofovea.pipeline.endpoint_settings import SpendLimit
 
-__all__ = ["EndpointUse", "Ledger"]
+__all__ = ["Dearness", "EndpointUse", "Ledger", "Reserved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,46 @@ class EndpointUse:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What a request was counted at before it was sent.
+
+    Attributes:
+        estimate: Prompt and answer tokens that it was expected to take.
+        tokens: Those that were counted.
+    """
+
+    estimate: tuple[int, int]
+    tokens: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Dearness:
+    """How many times its estimate a request has taken at most, at least 1.
+
+    Attributes:
+        prompt: Of the prompt.
+        answer: Of the answer; above 1 where thoughts are not held to its limit.
+    """
+
+    prompt: float = 1.0
+    answer: float = 1.0
+
+    def applied(self, prompt_tokens: int, answer_tokens: int) -> Reserved:
+        """What to count for a request of this estimate."""
+        estimate = (prompt_tokens, answer_tokens)
+        scaled = zip(estimate, (self.prompt, self.answer), strict=True)
+        prompt, answer = (math.ceil(tokens * times) for tokens, times in scaled)
+        return Reserved(estimate, (prompt, answer))
+
+    def seen(self, reserved: Reserved, counted: tuple[int, int]) -> Dearness:
+        """After a request that took ``counted``."""
+        shares = [
+            took / max(1, told) for took, told in zip(counted, reserved.estimate, strict=True)
+        ]
+        return Dearness(max(self.prompt, shares[0]), max(self.answer, shares[1]))
+
+
 class Ledger:
     """Counts what is spent; a request that might exceed the limit is refused before it is sent."""
 
@@ -67,6 +108,7 @@ class Ledger:
         """Start with nothing spent."""
         self.limit = limit
         self._use = EndpointUse()
+        self._dearness = Dearness()
         self._lock = threading.Lock()
 
     @property
@@ -76,21 +118,30 @@ class Ledger:
 
     def reserve(
         self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
-    ) -> None:
+    ) -> Reserved:
         """Count a request at its estimate, before it is sent.
+
+        An endpoint that counted more than was estimated is believed: later estimates are larger
+        by as much.
+
+        Returns:
+            What was counted, for ``settle``.
 
         Raises:
             SpendLimitError: If it might exceed the limit; nothing is counted then.
         """
-        asked = EndpointUse(1, int(is_repeat), images, prompt_tokens, answer_tokens, 1)
         with self._lock:
+            reserved = self._dearness.applied(prompt_tokens, answer_tokens)
+            asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
             self._check(self._use, asked)
             self._use = self._use.plus(asked)
+            return reserved
 
-    def settle(self, estimated: tuple[int, int], counted: tuple[int, int]) -> None:
-        """Replace the estimate of a request (prompt, answer tokens) by what it really took."""
+    def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
+        """Replace the estimate of a request by what it really took (prompt, answer tokens)."""
         with self._lock:
-            self._use = self._use.settled(estimated, counted)
+            self._use = self._use.settled(reserved.tokens, counted)
+            self._dearness = self._dearness.seen(reserved, counted)
 
     def _check(self, use: EndpointUse, asked: EndpointUse) -> None:
         """Refuse a request that might exceed the limit after ``use``."""
