@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from chat_server import says, status
+from chat_server import answers, says, status
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,6 +142,42 @@ def test_unknown_confidence_is_stated_and_stands_as_zero(server, make_host, scen
     assert (answer.confidence, answer.confidence_known) == (0.0, False)
     assert answer.to_json()["confidence"] == 0.0
     assert any("no log-probabilities" in warning for warning in answer.warnings)
+    assert "how sure is not known" in answer._repr_html_()
+    assert "0% sure" not in answer._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "warning"),
+    [
+        ({"content": None, "reasoning_content": "ships?"}, "", "no answer: its text is empty"),
+        ({"content": "<think>ships?"}, "", "no answer: its text is empty"),
+        ({"content": None, "refusal": "I cannot."}, "I cannot.", "ended the answer early: refusal"),
+    ],
+)
+def test_no_answer_is_stated_and_has_no_confidence(
+    server, make_host, scene_path, message, text, warning
+):
+    logprobs = {"content": [{"token": "ships", "logprob": -0.01}]}
+    choice = {"message": message, "finish_reason": "stop", "logprobs": logprobs}
+    server.otherwise = answers({"choices": [choice]})
+    answer = gf.ask(scene_path, QUESTION, model=make_host(), budget=FEW, focus="overview")
+    assert (answer.text, answer.confidence_known) == (text, False)
+    assert any(warning in told for told in answer.warnings)
+
+
+def test_a_list_of_cells_that_was_cut_is_not_followed(server, make_host, scene_path):
+    # the 1 may be the beginning of 17
+    message = {"role": "assistant", "content": "3, 1"}
+    server.otherwise = answers({"choices": [{"message": message, "finish_reason": "length"}]})
+    answer = gf.ask(scene_path, QUESTION, model=make_host(), budget=FEW)
+    assert any("named no cells of the grid" in warning for warning in answer.warnings)
+    assert all(np.ptp(look.token_scores) == 0 for look in answer.looks)
+
+
+def test_a_model_that_thinks_has_as_many_tokens_to_pick_as_to_answer(server, make_host, scene_path):
+    server.otherwise = picks(1)
+    gf.ask(scene_path, QUESTION, model=make_host(answer_tokens=2000), budget=FEW)
+    assert {request["max_tokens"] for request in server.requests} == {2000}
 
 
 @pytest.mark.parametrize("reply", ["", "I see ships", "1, 99999", "0", "rm -rf /", "1; DROP", "-3"])

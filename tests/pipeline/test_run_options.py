@@ -295,6 +295,16 @@ def test_an_evaluation_over_an_endpoint_is_held_by_its_limit_too(
     assert SECRET not in (tmp_path / "out/manifest.json").read_text()
 
 
+def test_a_report_of_answers_of_unknown_confidence_says_so(ask_away, server, benchmark, tmp_path):
+    server.otherwise = says("neither", None, (400, 5))
+    assert ask_away("eval", "synthetic", "--root", benchmark).exit_code == 0
+    result = CliRunner().invoke(main, ["report", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out/report.html").read_text()
+    assert "how sure is not known" in page
+    assert "% sure" not in page
+
+
 @pytest.mark.slow
 def test_an_endpoint_that_drips_for_ever_costs_one_row_and_its_time(
     ask_away, server, scene, tmp_path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.sureness import sureness
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
@@ -49,7 +50,7 @@ def answer_html(answer: Answer) -> str:
     parts = [
         f"<p>{_safe(answer.question)}</p>",
         f"<p><strong>{_safe(answer.text) or '(no answer)'}</strong> "
-        f"({answer.confidence:.0%} sure)</p>",
+        f"({sureness(answer.confidence if answer.confidence_known else None)})</p>",
         _picture(answer),
         f"<table>{cells}</table>",
         f"<p>Warnings</p><ul>{warnings}</ul>" if warnings else "",

@@ -26,6 +26,7 @@ from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
 from geofovea.pipeline.model_options import model_options
+from geofovea.pipeline.sureness import sureness
 from geofovea.pipeline.view_options import view_options
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _numbers(text: str, kind: type, count: int | None = None) -> list[Any]:
 def _print_answer(answer: Answer) -> None:
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    sure = f"{answer.confidence:.0%} sure" if answer.confidence_known else "how sure is not known"
+    sure = sureness(answer.confidence if answer.confidence_known else None)
     click.echo(f"{answer.text or '(no answer)'}   ({sure})")
     click.echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
     if answer.route:

@@ -19,6 +19,7 @@ from geofovea.datasets.sample import Benchmark
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.eval_tables import Table, figure_rows, group_rows, head_lines, rule_rows
 from geofovea.pipeline.output import write_text
+from geofovea.pipeline.sureness import sureness
 from geofovea.pipeline.tables import markdown_table
 
 __all__ = ["write_report"]
@@ -203,7 +204,7 @@ def _failure(item: Mapping[str, Any], root: Path) -> str:
     said = item["answer"] or item.get("error") or "(no answer)"
     words = (
         f"{item['question_id']} ({item['category']}): {item['question']}",
-        f"answered {said!r}, {100 * item.get('confidence', 0):.0f} % sure; right: "
+        f"answered {said!r}, {sureness(item.get('confidence'))}; right: "
         + ", ".join(item["truth"]),
     )
     text = "<br>".join(escape(line[:600]) for line in words)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geofovea.pipeline.answer import Answer, Look
 from geofovea.pipeline.output import write_file
+from geofovea.pipeline.sureness import sureness
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
 
@@ -177,7 +178,8 @@ def _write_caption(page: Image.Image, answer: Answer) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * _GAP
     pen.text((_GAP, 12), _fitted(answer.question, 24, room), _INK, _font(24))
-    answered = f"{answer.text or '(no answer)'}   {answer.confidence:.0%} sure"
+    sure = sureness(answer.confidence if answer.confidence_known else None)
+    answered = f"{answer.text or '(no answer)'}   {sure}"
     pen.text((_GAP, 46), _fitted(answered, 24, room), _LEVEL_COLORS[0], _font(24))
     cost = answer.cost
     facts = (
