@@ -325,6 +325,19 @@ def test_an_error_of_an_endpoint_is_one_line(server, scene_path):
         ("4 and 7", (3, 6)),
         ("4, and 7", (3, 6)),
         ("Cells: 1, 2", (0, 1)),
+        ("**4, 7**", (3, 6)),
+        ("**4**, **7**", (3, 6)),
+        ("`4`", (3,)),
+        ("```json\n[4, 7]\n```", (3, 6)),
+        ('{"cells": [4, 7]}', (3, 6)),
+        ('```\n{"cell": 4}\n```', (3,)),
+        ("cells 4, 7 and cell 9", (3, 6, 8)),
+        ("Cells 3, 5 and 7.", (2, 4, 6)),
+        ("#4, #7", (3, 6)),
+        ("4 or 7", (3, 6)),
+        ("4，7、9。", (3, 6, 8)),
+        ("4\n7", (3, 6)),
+        ("**none**", ()),
         ("none", ()),
         ("None.", ()),
         ("", None),
@@ -337,10 +350,81 @@ def test_an_error_of_an_endpoint_is_one_line(server, scene_path):
         ("4, 7 because of the ships", None),
         ("1, " * 100, None),
         ("１", None),
+        ("四, 七", None),
+        ("٤", None),
+        ("3-5", None),
+        ("3 to 5", None),
+        ("3/5", None),
+        ("3 of 16", None),
+        ("1. 12\n2. 7", None),
+        ("| 3 | 5 |", None),
+        ("- 3", None),
+        ("4 km", None),
+        ("3**5", None),
+        ("1**2**", (0, 1)),
+        ("1 000", None),
+        ("2024", None),
+        ("in 2024", None),
+        ("48.2 N, 16.3 E", None),
+        ("12th", None),
+        ('{"cells": []}', None),
+        ('{"cells": [4], "why": 7}', None),
+        ("[4, 7", (3, 6)),
+        ("None of 4, 7", None),
+        ("not 4", None),
+        ("4, 7, none", None),
     ],
 )
 def test_replies_are_read_by_a_small_grammar(reply, cells):
     assert parse_cells(reply, 16) == cells
+
+
+_WORDS = [
+    "cell",
+    "cells",
+    "and",
+    "or",
+    "none",
+    "#",
+    "&",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    '"cells"',
+    "**",
+    "`",
+    "```",
+    "json",
+    ":",
+    ",",
+    ";",
+    ".",
+    "-",
+    "/",
+    "of",
+    "N",
+    "%",
+    "|",
+    " ",
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.sampled_from([*_WORDS, " "]) | st.integers(0, 2100).map(str), max_size=9),
+    st.booleans(),
+)
+def test_what_is_read_of_a_reply_is_every_number_in_it(parts, apart):
+    reply = (" " if apart else "").join(parts)
+    cells = parse_cells(reply, 40)
+    if cells:
+        # nothing that could be meant otherwise: no number is left out or put together
+        numbers = [int(number) for number in re.findall(r"[0-9]+", reply)]
+        assert [cell + 1 for cell in cells] == list(dict.fromkeys(numbers))
+        assert not re.search(r"[-/%|N]|of|none", reply)
 
 
 @settings(deadline=None, max_examples=60)
@@ -413,6 +497,38 @@ def test_the_mass_of_a_picked_cell_lies_on_its_tokens():
     assert scores.max() == scores[boxes[:, 0] < 128].max()
     best = boxes[scores.topk(2).indices]
     assert best[1, 0] >= 128
+
+
+EVEN = "the level was looked at evenly"
+ALL_CELLS = ", ".join(map(str, range(1, 51)))
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_even", "told"),
+    [
+        ("none", True, f"said that no cell helps: {EVEN}"),
+        (ALL_CELLS, True, f"named all cells: {EVEN}"),
+        ("ships", True, f"named no cells of the grid: {EVEN}"),
+        ("9, 8, 7, 6, 5, 4, 3, 2, 1", False, "named 9 cells where at most 8 were asked for"),
+        ("8, 7, 6, 5, 4, 3, 2, 1", False, None),
+    ],
+)
+def test_a_look_that_follows_less_than_was_said_is_told(reply, is_even, told):
+    pyramid, warnings = Pyramid(256, 128, TILE), []
+    tokens = token_set(pyramid, list(pyramid.tiles(1)))
+    scores = PromptedFocus(PickingHost(reply), "where?", StageClock(), warnings).score(tokens)
+    assert (np.ptp(scores.numpy()) == 0) == is_even
+    assert len(warnings) == (told is not None)
+    assert all(told in warning for warning in warnings)
+
+
+def test_cells_of_missing_pixels_alone_are_an_even_look_and_told():
+    pyramid, warnings = Pyramid(256, 128, TILE), []
+    whole = token_set(pyramid, list(pyramid.tiles(1)))
+    right = whole.select(whole.boxes_scene[:, 0] >= 64)
+    scores = PromptedFocus(PickingHost("1"), "where?", StageClock(), warnings).score(right)
+    assert np.ptp(scores.numpy()) == 0
+    assert [EVEN in warning for warning in warnings] == [True]
 
 
 def test_whole_tiles_go_and_come_back_as_they_were():

@@ -23,9 +23,15 @@ _INK = (255, 255, 0)
 _EDGE = (0, 0, 0)
 
 _LONGEST_REPLY = 200
-# "12, 3 and 7.", "[12, 3]", "Cells: 12; 3": nothing else
-_NUMBERS = re.compile(
-    r"(?:cells?\s*:?\s*)?[\[(]?\s*(\d{1,3}(?:\s*(?:[,;]|,?\s+and\s|\s)\s*\d{1,3})*)\s*[\])]?\s*\.?",
+# what models put around a list without being asked: a fence, an object, emphasis
+_FENCED = re.compile(r"```(?:json|text)?\s*(.*?)\s*```", re.DOTALL)
+_OBJECT = re.compile(r"\{\s*\"cells?\"\s*:\s*(.*?)\s*\}", re.DOTALL | re.IGNORECASE)
+_EMPHASIS = re.compile(r"\*\*([^*]+)\*\*|`([^`]+)`")
+# "12, 3 and 7.", "[12, 3]", "Cells: 12; cell 3", in ASCII digits and nothing else
+_CELL = r"(?:cells?\s*|#)?\d{1,3}"
+_AND = r"(?:(?:and|or)\s+|&\s*)?"
+_LIST = re.compile(
+    rf"(?:cells?\s*:\s*)?[\[(]?\s*({_CELL}(?:(?:\s*[,;，、；]\s*|\s+){_AND}{_CELL})*)\s*[\])]?\s*[.。]?",
     re.IGNORECASE | re.ASCII,
 )
 _NONE = re.compile(r"none\s*\.?", re.IGNORECASE)
@@ -44,15 +50,26 @@ def parse_cells(reply: str, count: int) -> tuple[int, ...] | None:
     """
     if len(reply) > _LONGEST_REPLY:
         return None
-    if _NONE.fullmatch(reply.strip()):
+    text = _unwrapped(reply)
+    if _NONE.fullmatch(text):
         return ()
-    found = _NUMBERS.fullmatch(reply.strip())
+    found = _LIST.fullmatch(text)
     if found is None:
         return None
     numbers = [int(number) for number in re.findall(r"\d+", found[1])]
     if not all(1 <= number <= count for number in numbers):
         return None
     return tuple(dict.fromkeys(number - 1 for number in numbers))
+
+
+def _unwrapped(reply: str) -> str:
+    """What stands within a fence, an object or emphasis."""
+    text = reply.strip()
+    for around in (_FENCED, _OBJECT):
+        if found := around.fullmatch(text):
+            text = found[1]
+    # with room around it, lest two numbers become one
+    return _EMPHASIS.sub(lambda found: f" {found[1] or found[2]} ", text).strip()
 
 
 @dataclass(frozen=True, slots=True)

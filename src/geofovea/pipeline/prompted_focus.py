@@ -33,8 +33,8 @@ _ELSEWHERE = 0.01
 class PromptedFocus:
     """See `Focus`: one request for each level that is scored.
 
-    A reply that is not a list of cell numbers scores all tokens equally, with a warning: the
-    descent then spreads its tiles evenly instead of following nonsense.
+    A reply that names no cell, all cells, or anything but cells scores all tokens equally, with a
+    warning: the descent then spreads its tiles evenly instead of following nonsense.
     """
 
     name = "prompted"
@@ -66,21 +66,25 @@ class PromptedFocus:
         request = _REQUEST.format(count=grid.count, most=_MOST_PICKED, question=self._question)
         reply = host.ask_picture(grid.draw([of_tile[tile] for tile in grid.tiles]), request)
         picked = parse_cells(reply, grid.count)
-        level = tokens.tiles[0].level
-        if picked is None:
-            self._warnings.append(
-                f"asked where to look on level {level}, the model named no cells of the grid: the "
-                "level was looked at evenly"
-            )
-        if not picked:
+        asked = f"asked where to look on level {tokens.tiles[0].level}, the model"
+        if doubt := _doubt(picked, grid.count):
+            self._warnings.append(f"{asked} {doubt}: the level was looked at evenly")
+        if picked is None or doubt:
             return torch.ones(len(tokens))
+        if len(picked) > _MOST_PICKED:
+            self._warnings.append(
+                f"{asked} named {len(picked)} cells where at most {_MOST_PICKED} were asked for: "
+                "the first of them were followed"
+            )
         cells = self._cells(tokens, grid)
         weights = torch.zeros(grid.count)
         for rank, cell in enumerate(picked[:_MOST_PICKED], 1):
             weights[cell] = 1 / rank
         shares = weights[cells] / torch.bincount(cells, minlength=grid.count)[cells]
         if not bool(shares.any()):
-            # cells of missing pixels alone: nothing is there to look at
+            self._warnings.append(
+                f"{asked} named cells of missing pixels alone: the level was looked at evenly"
+            )
             return torch.ones(len(tokens))
         return shares + _ELSEWHERE * _nearness(tokens, shares > 0)
 
@@ -96,6 +100,17 @@ class PromptedFocus:
             )
         ]
         return torch.tensor(found, dtype=torch.int64)
+
+
+def _doubt(picked: tuple[int, ...] | None, count: int) -> str:
+    """Why what was picked of ``count`` cells is nothing to follow; empty if it is."""
+    if picked is None:
+        return "named no cells of the grid"
+    if not picked:
+        return "said that no cell helps"
+    if len(picked) == count > _MOST_PICKED:
+        return "named all cells"
+    return ""
 
 
 def _nearness(tokens: TokenSet, is_picked: Tensor) -> Tensor:
