@@ -28,7 +28,7 @@ def doctor(as_json: bool) -> None:
 
 def _print(found: Examination) -> None:
     from geofovea.pipeline.doctor import PRECISIONS, QUESTION_TOKENS
-    from geofovea.pipeline.tables import print_table
+    from geofovea.pipeline.tables import markdown_table, print_table
 
     click.echo(f"system    {found.system}, Python {found.python}")
     click.echo(f"CPU       {found.cpu}, {found.cores} cores")
@@ -39,10 +39,13 @@ def _print(found: Examination) -> None:
         click.echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
     if len(found.devices) == 1:
         click.echo("GPU       none that torch can use")
+    for note in found.notes:
+        click.echo(f"note      {note}")
     shown = ", ".join(f"{name} {number or 'missing'}" for name, number in found.versions.items())
     click.echo(f"versions  {shown}")
     for missing in found.missing:
-        click.echo(f"missing   {missing.package}: {missing.command}")
+        why = "" if missing.reason == "not installed" else f" ({missing.reason})"
+        click.echo(f"missing   {missing.package}{why}: {missing.command}")
     if not found.has_embedded:
         click.echo("missing   the embedded model's weights: geofovea train --output RUN")
     rows = [
@@ -62,7 +65,11 @@ def _print(found: Examination) -> None:
         "loaded",
         "hub id",
     ]
-    print_table(header, rows, numbers_from=len(header))
+    try:
+        print_table(header, rows, numbers_from=len(header))
+    except ImportError:
+        # rich is among what is missing
+        click.echo(markdown_table(header, rows))
     click.echo(
         f"Memory for a question of {QUESTION_TOKENS} tokens. What fits nowhere, or is "
         "not loaded in process, can run behind an endpoint: --model openai:NAME --endpoint URL."

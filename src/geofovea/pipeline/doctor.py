@@ -5,25 +5,33 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
+import warnings
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.model_catalogue import CATALOGUE, KnownModel, bytes_needed
+from geofovea.pipeline.container_limits import container_limits
+from geofovea.pipeline.installation import Missing, installed_version, missing_packages
+from geofovea.pipeline.model_catalogue import (
+    CATALOGUE,
+    WORKSPACE_BYTES,
+    KnownModel,
+    bytes_needed,
+)
 from geofovea.tiling.cores import usable_cores
 
-__all__ = ["Device", "Examination", "Fit", "Missing", "examine", "fits"]
+__all__ = ["TOGETHER", "Device", "Examination", "Fit", "Missing", "examine", "fits"]
 
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
 _CPUINFO = Path("/proc/cpuinfo")
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)")
-_EXTRA = re.compile(r"extra\s*==\s*['\"]([A-Za-z0-9._-]+)['\"]")
+_DRIVER = Path("/proc/driver/nvidia/version")
 _SHOWN = ("geofovea", "torch", "transformers", "huggingface_hub", "rasterio", "numpy", "httpx2")
 QUESTION_TOKENS = 4096
 """Tokens that a question is taken to have: the default budget, the words, and some air."""
+TOGETHER = "--device-map auto"
+"""Stands among the devices that hold a model, where several do so together."""
 PRECISIONS = {"bfloat16": 2.0, "float32": 4.0}
 
 
@@ -45,21 +53,6 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """Something that is not installed.
-
-    Attributes:
-        package: What is missing.
-        extra: The extra of geofovea that brings it, empty for a requirement of geofovea itself.
-        command: What installs it.
-    """
-
-    package: str
-    extra: str
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
 class Fit:
     """Whether one model fits into one device in one precision.
 
@@ -67,8 +60,9 @@ class Fit:
         model: Its name.
         hub_id: For ``--model``.
         needed_bytes: By precision.
-        devices: Names of devices with enough free memory, by precision.
-        in_process: Whether this version loads the family itself; otherwise an endpoint must.
+        devices: Names of devices with enough free memory, by precision; ``TOGETHER`` where
+            only several accelerators have.
+        in_process: Whether the family can be loaded here; otherwise an endpoint must.
     """
 
     model: str
@@ -89,7 +83,8 @@ class Examination:
         cores: That this process may use.
         devices: The CPU with its memory first, then accelerators.
         versions: Of packages that matter, None for those that are missing.
-        missing: What is not installed.
+        missing: What is not installed, too old, or broken.
+        notes: What keeps accelerators from being used.
         fits: Of all known models.
         has_embedded: Whether the embedded model's weights are there.
     """
@@ -101,6 +96,7 @@ class Examination:
     devices: tuple[Device, ...]
     versions: dict[str, str | None]
     missing: tuple[Missing, ...]
+    notes: tuple[str, ...]
     fits: tuple[Fit, ...]
     has_embedded: bool
 
@@ -110,25 +106,36 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Look at this machine; nothing is loaded onto a device."""
+    """Look at this machine; no model is loaded."""
     from geofovea.pipeline.embedded import embedded_model_path
 
-    devices = (_host(), *_accelerators())
+    accelerators, notes = _accelerators()
+    devices = (_host(), *accelerators)
+    families = _families()
     return Examination(
         system=f"{platform.system()} {platform.release()} ({platform.machine()})",
         python=platform.python_version(),
         cpu=_cpu_name(),
-        cores=usable_cores(),
+        cores=_cores(),
         devices=devices,
-        versions={name: _version(name) for name in _SHOWN},
-        missing=_missing(),
-        fits=tuple(fits(model, devices) for model in CATALOGUE),
+        versions={name: installed_version(name) for name in _SHOWN},
+        missing=missing_packages(),
+        notes=notes,
+        fits=tuple(fits(model, devices, families) for model in CATALOGUE),
         has_embedded=(embedded_model_path() / "config.json").exists(),
     )
 
 
-def fits(model: KnownModel, devices: tuple[Device, ...]) -> Fit:
-    """Where a model fits, by what is free now."""
+def fits(
+    model: KnownModel, devices: tuple[Device, ...], families: Collection[str] | None = None
+) -> Fit:
+    """Where a model fits, by what is free now.
+
+    Args:
+        model: What it needs.
+        devices: What there is.
+        families: Those that can be loaded here, by ``model_type``; looked up if None.
+    """
     needed = {
         name: round(bytes_needed(model, size, QUESTION_TOKENS)) for name, size in PRECISIONS.items()
     }
@@ -136,12 +143,30 @@ def fits(model: KnownModel, devices: tuple[Device, ...]) -> Fit:
         model.name,
         model.hub_id,
         needed,
-        {
-            name: tuple(device.name for device in devices if device.free_bytes >= size)
-            for name, size in needed.items()
-        },
-        model.family in FAMILIES,
+        {name: _holding(size, devices) for name, size in needed.items()},
+        model.family in (_families() if families is None else families),
     )
+
+
+def _holding(size: int, devices: tuple[Device, ...]) -> tuple[str, ...]:
+    """Devices that hold this much, alone or, where no accelerator does alone, together."""
+    alone = tuple(device.name for device in devices if device.free_bytes >= size)
+    accelerators = [device for device in devices if device.name != "cpu"]
+    together = sum(device.free_bytes for device in accelerators)
+    workspaces = WORKSPACE_BYTES * max(0, len(accelerators) - 1)
+    if len(accelerators) > 1 and alone in ((), ("cpu",)) and together >= size + workspaces:
+        return (*alone, TOGETHER)
+    return alone
+
+
+def _families() -> Collection[str]:
+    if installed_version("transformers") is None:
+        return ()
+    try:
+        from geofovea.pipeline.families import FAMILIES
+    except Exception:  # whatever a torch that is not there, or does not fit this machine, raises
+        return ()
+    return FAMILIES
 
 
 def _host() -> Device:
@@ -150,22 +175,44 @@ def _host() -> Device:
     if _MEMINFO.exists():
         found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
         free = int(found[1]) * 1024 if found else total
-    if _CGROUP.exists() and (limit := _CGROUP.read_text().strip()).isdecimal():
-        # a container may be allowed less than the machine has
-        total, free = min(total, int(limit)), min(free, int(limit))
+    # a container may be allowed less than the machine has
+    limits = container_limits()
+    total = min(total, limits.total_bytes or total)
+    free = min(free, total if limits.free_bytes is None else limits.free_bytes)
     return Device("cpu", _cpu_name(), total, free)
 
 
-def _accelerators() -> tuple[Device, ...]:
+def _accelerators() -> tuple[tuple[Device, ...], tuple[str, ...]]:
+    """GPUs that torch can use, and why it cannot use others."""
+    has_driver = _DRIVER.exists() or shutil.which("nvidia-smi") is not None
     try:
-        import torch
-    except ImportError:
-        return ()
-    found = []
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        free, total = torch.cuda.mem_get_info(index)
-        found.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), total, free))
-    return tuple(found)
+        with warnings.catch_warnings():
+            # of what is missing, which is told among the rest
+            warnings.simplefilter("ignore")
+            import torch
+    except Exception:  # not there, or its libraries do not fit: told among what is missing
+        return (), (("an NVIDIA driver is here, and torch is not",) if has_driver else ())
+    if torch.version.cuda is None and torch.version.hip is None:
+        told = (
+            f"an NVIDIA driver is here, and torch {torch.__version__} is built for the CPU alone: "
+            "pip install --force-reinstall torch"
+        )
+        return (), ((told,) if has_driver else ())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        why = " ".join(str(said[0].message).split())[:200] if said else "no GPU was found"
+        build = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}"
+        return (), (f"torch is built for {build}, but: {why}",)
+    found, notes = [], []
+    for index in range(count):
+        try:
+            free, total = torch.cuda.mem_get_info(index)
+            found.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), total, free))
+        except RuntimeError as error:
+            notes.append(f"cuda:{index} cannot be asked: {' '.join(str(error).split())[:200]}")
+    return tuple(found), tuple(notes)
 
 
 def _cpu_name() -> str:
@@ -176,28 +223,6 @@ def _cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _missing() -> tuple[Missing, ...]:
-    """What the package's own metadata names and is not installed."""
-    try:
-        requirements = distribution("geofovea").requires or []
-    except PackageNotFoundError:
-        return (Missing("geofovea", "", "pip install geofovea"),)
-    missing = []
-    for requirement in requirements:
-        name = _REQUIREMENT.match(requirement)
-        extra = _EXTRA.search(requirement)
-        if name is None or _version(name[1]) is not None:
-            continue
-        if extra is None:
-            missing.append(Missing(name[1], "", "pip install --upgrade geofovea"))
-        else:
-            command = f"pip install 'geofovea[{extra[1]}]'"
-            missing.append(Missing(name[1], extra[1], command))
-    return tuple(missing)
+def _cores() -> int:
+    allowed = container_limits().cores
+    return usable_cores() if allowed is None else min(usable_cores(), allowed)

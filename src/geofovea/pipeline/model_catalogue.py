@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CATALOGUE", "KnownModel", "bytes_needed"]
+__all__ = ["CATALOGUE", "WORKSPACE_BYTES", "KnownModel", "bytes_needed"]
 
-# buffers of a forward pass, an encoder's batch of tiles, and what the device's runtime takes
-_WORKSPACE_BYTES = 1.5e9
+WORKSPACE_BYTES = 1.5e9
+"""Buffers of a forward pass, an encoder's batch of tiles, and what the device's runtime takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def bytes_needed(model: KnownModel, bytes_a_parameter: float, tokens: int) -> fl
     """Memory for one question of ``tokens`` tokens, weights included."""
     # keys and values are kept in the type of the weights, or in 16 bits where those are smaller
     kv_bytes = model.kv_bytes_a_token * max(1.0, bytes_a_parameter / 2)
-    return model.billions * 1e9 * bytes_a_parameter + kv_bytes * tokens + _WORKSPACE_BYTES
+    return model.billions * 1e9 * bytes_a_parameter + kv_bytes * tokens + WORKSPACE_BYTES
 
 
 CATALOGUE = (

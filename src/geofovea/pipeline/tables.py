@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 if TYPE_CHECKING:
     from geofovea.tiling.inspection import Inspection
 
@@ -24,6 +20,11 @@ def print_table(
 
     Where the output is not a terminal nothing is cut: the width is that of the contents.
     """
+    # here, so that the doctor can tell that it is missing
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDEST)
@@ -48,6 +49,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def print_inspection(inspection: Inspection) -> None:
     """Print what is known about a scene."""
+    from rich.console import Console
+
     gsd = "unknown" if inspection.gsd_m is None else f"{inspection.gsd_m:.4g} m"
     nodata = "none" if inspection.nodata is None else f"{inspection.nodata:g}"
     pixels = inspection.width * inspection.height / 1e6
