@@ -277,6 +277,68 @@ def test_pictures_of_any_size_answer(server, make_host, make_png):
         assert all(min(opened(url).shape[:2]) >= 56 for url in server.pictures())
 
 
+def test_a_picture_is_counted_at_the_size_that_is_sent(server, make_host, make_png):
+    server.otherwise = says("yes", None, None)
+    counted = []
+    for side in (2, 56):
+        host, path = make_host(), make_png(side, side, name=f"{side}.png")
+        gf.ask(path, QUESTION, model=host, budget=FEW, focus="overview")
+        assert {opened(url).shape for url in server.pictures()} == {(56, 56, 3)}
+        counted.append(host.use.prompt_tokens)
+    assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("picture_format", ["jpeg", "png"])
+def test_pictures_carry_nothing_but_pixels(server, make_host, tmp_path, scene_path, picture_format):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "taken by somebody", 6
+    path = tmp_path / "photo.jpg"
+    photo = Image.fromarray(texture(90, 130).transpose(1, 2, 0))
+    photo.save(path, exif=exif, icc_profile=b"\0" * 200, comment=b"taken by somebody")
+    for scene in (path, scene_path):
+        host = make_host(picture_format=picture_format)
+        gf.ask(scene, QUESTION, model=host, budget=FEW, focus="uniform")
+        for url in server.pictures():
+            kind, _, content = url.partition(",")
+            raw = base64.b64decode(content)
+            picture = Image.open(io.BytesIO(raw))
+            assert kind == f"data:image/{picture_format};base64"
+            assert (picture.format.lower(), picture.mode) == (picture_format, "RGB")
+            assert not picture.getexif()
+            assert not {"exif", "icc_profile", "comment"} & set(picture.info)
+            assert b"somebody" not in raw
+
+
+def test_sixteen_bits_and_missing_pixels_are_shown_as_eight_bits_and_grey(
+    server, make_host, make_tiff
+):
+    pixels = (texture(200, 300).astype(np.uint16) + 1) * 40
+    pixels[:, 40:60, 40:60] = 0
+    host = make_host(picture_format="png")
+    all_tiles = Budget(tiles=40, tokens=40 * IMAGE_TOKENS)
+    gf.ask(make_tiff(pixels, nodata=0), QUESTION, model=host, budget=all_tiles, focus="uniform")
+    native = [
+        (words, opened(url))
+        for words, url in zip(
+            re.findall(r"Picture \d+: (.*)", server.texts()), server.pictures(), strict=True
+        )
+        if "level 0" in words
+    ]
+    assert native
+    for words, picture in native:
+        x0, x1, y0, y1 = map(float, re.findall(r"([\d.]+) %", words))
+        # places in words and pictures agree, at the edges of the scene too
+        rows, cols = (max(56, round(side)) for side in ((y1 - y0) * 2, (x1 - x0) * 3))
+        assert abs(picture.shape[0] - rows) <= 1
+        assert abs(picture.shape[1] - cols) <= 1
+        assert np.ptp(picture) > 100
+    first = next(
+        picture for words, picture in native if "x from 0 %" in words and "y from 0 %" in words
+    )
+    assert (first[40:60, 40:60] == 128).all()
+    assert np.ptp(first[:40, :40]) > 100
+
+
 def test_what_shows_nothing_is_not_sent(server, make_host, make_tiff):
     pixels = texture(512, 512)
     pixels[:, :, 256:] = 0

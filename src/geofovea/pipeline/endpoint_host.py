@@ -24,6 +24,7 @@ from geofovea.pipeline.spending import EndpointUse, Ledger
 from geofovea.pipeline.tile_pictures import (
     ScenePlace,
     data_url,
+    framed,
     pictures_from_tokens,
     tokens_from_pixels,
 )
@@ -184,8 +185,9 @@ class EndpointHost:
         return self._place.words(level, box_scene)
 
     def _image(self, rgb: NDArray[np.uint8]) -> dict[str, Any]:
-        url = data_url(rgb, self._client.settings.picture_format)
-        return {"type": "image_url", "image_url": {"url": url}, _SIZE: rgb.shape[:2]}
+        sent = framed(rgb)
+        url = data_url(sent, self._client.settings.picture_format)
+        return {"type": "image_url", "image_url": {"url": url}, _SIZE: sent.shape[:2]}
 
     def _ask(
         self, content: list[dict[str, Any]], answer_tokens: int

@@ -25,6 +25,7 @@ __all__ = [
     "TilePicture",
     "cells_of_tokens",
     "data_url",
+    "framed",
     "pictures_from_tokens",
     "tiles_from_tokens",
     "tokens_from_pixels",
@@ -153,16 +154,18 @@ def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tupl
     return cells[:, 1], cells[:, 0]
 
 
-def data_url(rgb: NDArray[np.uint8], picture_format: str) -> str:
-    """A picture uint8 (rows, columns, 3) as a ``data:`` URL, ``jpeg`` or ``png``.
-
-    One that is too small for models is set into grey.
-    """
+def framed(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture uint8 (rows, columns, 3) as it is sent: what is too small is set into grey."""
     rows, cols = rgb.shape[:2]
-    if min(rows, cols) < _LEAST_SIDE:
-        framed = np.full((max(rows, _LEAST_SIDE), max(cols, _LEAST_SIDE), 3), _GREY, np.uint8)
-        framed[:rows, :cols] = rgb
-        rgb = framed
+    if min(rows, cols) >= _LEAST_SIDE:
+        return rgb
+    frame = np.full((max(rows, _LEAST_SIDE), max(cols, _LEAST_SIDE), 3), _GREY, np.uint8)
+    frame[:rows, :cols] = rgb
+    return frame
+
+
+def data_url(rgb: NDArray[np.uint8], picture_format: str) -> str:
+    """A picture uint8 (rows, columns, 3) as a ``data:`` URL, ``jpeg`` or ``png``."""
     buffer = io.BytesIO()
     options = {"quality": 90} if picture_format == "jpeg" else {}
     Image.fromarray(rgb).save(buffer, picture_format, **options)
