@@ -7,6 +7,7 @@ import io
 import json
 import re
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,7 @@ import geofovea as gf
 from geofovea.errors import BudgetError, EndpointError, ModelError, SpendLimitError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.endpoint_host import EndpointHost, endpoint_host
+from geofovea.pipeline.endpoint_options import endpoint_options
 from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.numbered_grid import MOST_CELLS, NumberedGrid, parse_cells
 from geofovea.pipeline.prompted_focus import PromptedFocus
@@ -212,6 +214,25 @@ def test_an_endpoint_that_is_down_is_a_typed_error(server, make_host, scene_path
     server.otherwise = status(503)
     with pytest.raises(EndpointError, match=r"503 \(4 attempts\)"):
         gf.ask(scene_path, QUESTION, model=make_host(), budget=FEW)
+
+
+def test_words_of_any_script_are_counted_before_they_are_sent(server, make_host):
+    server.otherwise = says("yes", None, None)
+    host, question = make_host(), "港口里有多少艘船" * 20
+    host.generate("", None)
+    without = host.use.prompt_tokens
+    host.generate(question, None)
+    # a character is a token or nearly so
+    assert host.use.prompt_tokens - 2 * without >= len(question) - 1
+
+
+@pytest.mark.parametrize(("seconds", "attempt"), [(20, 60), (180, 60), (900, 300)])
+def test_patience_with_an_endpoint_is_for_each_of_its_answers(seconds, attempt):
+    taken = []
+    command = click.command()(endpoint_options(lambda endpoint: taken.append(endpoint)))
+    words = ["--endpoint", "http://localhost/v1", "--endpoint-seconds", str(seconds)]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    assert [(found.attempt_seconds, found.total_seconds) for found in taken] == [(attempt, seconds)]
 
 
 def test_the_spend_limit_holds_over_questions_and_scenes(make_host, scene_path, make_png):

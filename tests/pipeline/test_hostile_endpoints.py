@@ -314,6 +314,14 @@ def test_a_key_that_a_model_repeats_is_not_in_its_answer(server, monkeypatch):
     assert ask(client_of(server.url)).text == "the key is ***, I think"
 
 
+@pytest.mark.parametrize("key", ["AIzaSyA0123456789abcdef", "hf_AbCdEf0123", "sk_live_0123abc"])
+def test_a_key_that_looks_like_a_name_is_not_repeated(key):
+    client = client_of("http://localhost:9/v1", key_variable=key)
+    with pytest.raises(ModelError, match="that was named is not set") as raised:
+        ask(client)
+    assert key not in str(raised.value)
+
+
 @pytest.mark.parametrize("key", ["none", "EMPTY", "ollama"])
 def test_a_word_in_place_of_a_key_does_not_change_answers(server, monkeypatch, key):
     monkeypatch.setenv("GEOFOVEA_API_KEY", key)

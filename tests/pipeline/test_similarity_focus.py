@@ -25,6 +25,7 @@ import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.dual_encoder import load_dual_encoder
 from geofovea.pipeline.embedded import build_tokenizer, vocabulary
+from geofovea.pipeline.endpoint_settings import EndpointSettings
 from geofovea.pipeline.focus_choice import FocusChoice
 from geofovea.pipeline.host_calls import DirectCalls
 from geofovea.pipeline.question_tally import QuestionTally
@@ -217,3 +218,19 @@ def test_ask_takes_a_focus_model(tiny_host, scene_path, encoder_folder):
         budget=FEW,
     )
     assert answer.cost.tokens_llm == 60
+
+
+def test_a_black_box_is_asked_once_where_likeness_looks(server, scene_path, encoder_folder):
+    address = EndpointSettings(server.url, tile_size=64, image_tokens=16)
+    session = gf.SceneSession(
+        gf.open_scene(scene_path), gf.load_host("openai:toy", endpoint=address)
+    )
+    budget = Budget(tiles=14, tokens=8 * 16)
+    options = {"focus": "similarity", "focus_model": str(encoder_folder), "budget": budget}
+    answer = session.ask(QUESTION, **options)
+    assert len(server.requests) == 1
+    assert 1 < len(server.pictures()) == len(answer.evidence) <= 8
+    assert answer.stopped == "native"
+    assert any(np.ptp(look.token_scores) > 0 for look in answer.looks)
+    # the same tiles again, and nothing is embedded anew
+    assert session.ask(QUESTION, **options).evidence.to_json() == answer.evidence.to_json()

@@ -195,9 +195,9 @@ class EndpointHost:
         sizes = [part.pop(_SIZE) for part in content if _SIZE in part]
         pixels_a_token = self.tile_size**2 / self.image_tokens
         price = sum(math.ceil(rows * cols / pixels_a_token) for rows, cols in sizes)
-        characters = sum(len(part.get("text", "")) for part in content)
-        # three characters a token is on the safe side for English
-        estimate = price + characters // 3 + _OVERHEAD_TOKENS
+        letters = sum(len(part.get("text", "").encode()) for part in content)
+        # three bytes a token is on the safe side for English, and a token a character for Chinese
+        estimate = price + letters // 3 + _OVERHEAD_TOKENS
         payload = {
             "model": self._model,
             "messages": [{"role": "user", "content": content}],

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.endpoint_settings import (
+    ATTEMPT_SECONDS,
     DEFAULT_KEY_VARIABLE,
     EndpointSettings,
     SpendLimit,
@@ -40,6 +41,8 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 limit=SpendLimit(max_calls, max_endpoint_tokens),
                 image_tokens=image_tokens,
                 answer_tokens=answer_tokens,
+                # who has patience has it for a slow answer too, not only for many attempts
+                attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
                 total_seconds=endpoint_seconds,
             )
         return command(endpoint=endpoint, **others)

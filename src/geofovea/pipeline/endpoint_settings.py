@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 
 from geofovea.errors import BudgetError, ModelError
 
-__all__ = ["DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
+__all__ = ["ATTEMPT_SECONDS", "DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
 
 DEFAULT_KEY_VARIABLE = "GEOFOVEA_API_KEY"
 """Read where no other variable is named. Not a provider's own: its key must not go to others."""
+
+ATTEMPT_SECONDS = 60.0
+"""Longest that one request may take, where nothing else is said."""
 
 _EXAMPLES = (
     "for example http://localhost:8000/v1 (vLLM), http://localhost:30000/v1 (SGLang), "
     "http://localhost:11434/v1 (Ollama) or https://api.openai.com/v1"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USUAL = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _MOST_SIDE = 4096
 _KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -81,7 +85,7 @@ class EndpointSettings:
     image_tokens: int = 256
     picture_format: str = "jpeg"
     answer_tokens: int = 128
-    attempt_seconds: float = 60.0
+    attempt_seconds: float = ATTEMPT_SECONDS
     total_seconds: float = 180.0
     attempts: int = 4
     pause_seconds: float = 0.5
@@ -165,9 +169,10 @@ class EndpointSettings:
         if not key:
             if self.key_variable == DEFAULT_KEY_VARIABLE:
                 return None
+            # a key may have been given in place of a name, and some look nearly like one
+            named = self.key_variable if _USUAL.fullmatch(self.key_variable) else "that was named"
             raise ModelError(
-                f"the environment variable {self.key_variable} is not set; put the key of "
-                f"{self.shown} into it"
+                f"the environment variable {named} is not set; put the key of {self.shown} into it"
             )
         if not _KEY.fullmatch(key):
             raise ModelError(
