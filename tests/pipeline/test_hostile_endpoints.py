@@ -195,8 +195,15 @@ def test_a_parameter_that_any_make_refuses_is_left_out(server, body, code):
     assert ["logprobs" in request for request in server.requests] == [True, False]
 
 
-def test_a_prompt_that_is_too_long_is_not_sent_again_under_another_name(server):
-    said = "'max_tokens' is too large: 8. The maximum context length is 4096 tokens"
+@pytest.mark.parametrize(
+    "said",
+    [
+        "'max_tokens' is too large: 8. The maximum context length is 4096 tokens",
+        "At most 1 image(s) may be provided in one prompt.",
+        "the request exceeds the available context size",
+    ],
+)
+def test_a_prompt_that_is_too_long_is_not_sent_again_under_another_name(server, said):
     server.otherwise = status(400, said)
     with pytest.raises(EndpointError, match="send less with --tokens"):
         ask(client_of(server.url))

@@ -29,13 +29,13 @@ _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 531)
 _UNBILLED = frozenset({408, 425, 429, 503})
 # runs of a key that are hidden in messages, and in answers, where words such as "none" must stay
 _KEY_RUN, _KEY_RUN_IN_ANSWERS = 6, 12
-_CONTEXT = re.compile(r"context|too long|too large", re.IGNORECASE)
+_TOO_MUCH = re.compile(r"context|too long|too large|image\(s\)|images", re.IGNORECASE)
 _ENDS_IN = "the address should end where /chat/completions begins, often in /v1"
 _ADVICE = {
     401: "check the key in the environment variable {key_variable}",
     403: "check the key in the environment variable {key_variable}, and its rights",
     404: f"check the address and the name of the model: {_ENDS_IN}",
-    413: "send less with --tokens",
+    413: "send less with --tokens, or allow shorter answers with --answer-tokens",
 }
 
 
@@ -137,7 +137,7 @@ class EndpointClient:
                 wait_seconds=_retry_after(headers.get("retry-after")),
             )
         advice = _ADVICE.get(status, "see what it says")
-        if status in (400, 422) and _CONTEXT.search(said):
+        if status in (400, 422) and _TOO_MUCH.search(said):
             advice = _ADVICE[413]
         advice = advice.format(key_variable=self.settings.key_variable)
         # who accepts a request may work on it, whatever comes back
