@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -378,6 +380,8 @@ def test_an_address_to_listen_at_is_this_machine(server, monkeypatch):
     ("wrong", "reason"),
     [
         ({"url": 5}, "an http or https address"),
+        ({"url": "http://localhost/v1 "}, "an http or https address"),
+        ({"url": "http://local\nhost/v1"}, "an http or https address"),
         ({"url": "http://h/v1/chat/completions/"}, "which is added"),
         ({"attempts": 1.5}, "attempts must be a whole number"),
         ({"attempts": "3"}, "attempts must be a whole number"),
@@ -398,6 +402,20 @@ def test_settings_of_another_kind_are_refused_in_words(wrong, reason):
 
 def test_a_time_that_no_clock_holds_is_no_obstacle(server):
     assert ask(client_of(server.url, attempt_seconds=1e300, total_seconds=1e300)).text == "yes"
+
+
+def test_a_name_that_nobody_looks_up_is_left_in_time(monkeypatch):
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: is_over.wait(30) and [])
+    client = client_of("http://nowhere.invalid/v1", attempt_seconds=0.2, total_seconds=0.5)
+    started = time.monotonic()
+    try:
+        with pytest.raises(EndpointError, match="did not answer in time"):
+            ask(client)
+        # a look-up cannot be ended, so it is waited for as long again, and left alone
+        assert time.monotonic() - started < 20
+    finally:
+        is_over.set()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -70,7 +70,7 @@ def post(
     """
     seconds = min(seconds, _MOST_SECONDS)
     status, headers, content = _in_own_loop(
-        lambda: _post(settings, key, body, seconds), seconds + _GRACE_SECONDS
+        lambda: _post(settings, key, body, seconds), seconds + min(seconds, _GRACE_SECONDS)
     )
     return status, headers, content
 

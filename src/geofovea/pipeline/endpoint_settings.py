@@ -187,7 +187,8 @@ def _check_url(url: str) -> None:
         raise ModelError(f"an endpoint is an http or https address, {_EXAMPLES}")
     try:
         parts = urlsplit(url)
-        is_whole = bool(parts.hostname) and (parts.port or 1) > 0
+        # a space from the clipboard would be asked for as part of the path
+        is_whole = bool(parts.hostname) and (parts.port or 1) > 0 and not re.search(r"\s", url)
     except ValueError:
         is_whole = False
     if not is_whole or parts.scheme not in ("http", "https"):
