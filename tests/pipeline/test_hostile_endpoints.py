@@ -154,6 +154,7 @@ def test_usage_is_never_less_than_was_told(usage, counted):
         ({"errors": [{"message": "no", "code": 7003}]}, "no", None),
         ({"choices": [{"error": {"message": "no", "code": 502}}]}, "no", 502),
         ({"choices": [{"message": {"content": "no"}}]}, "", None),
+        ({"error": {"message": "no", "metadata": {"raw": "no logprobs"}}}, "no: no logprobs", None),
         ("no", "no", None),
         (None, "", None),
     ],

@@ -59,6 +59,11 @@ def _words(found: Any, depth: int) -> str:
     if not isinstance(found, dict):
         return ""
     text = next(filter(None, (_words(found.get(name), depth + 1) for name in _NAMES)), "")
+    behind = found.get("metadata")
+    raw = behind.get("raw") if isinstance(behind, dict) else None
+    if isinstance(raw, str) and raw:
+        # what the provider behind a gateway said, in its own shape
+        text = f"{text}: {raw}" if text else raw
     place, named = found.get("loc"), found.get("param")
     if isinstance(place, list) and place and isinstance(place[-1], str):
         named = place[-1]
