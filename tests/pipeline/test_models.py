@@ -93,6 +93,31 @@ def test_a_folder_with_pickled_weights_only_is_refused(folder):
         load_host(str(folder))
 
 
+def test_a_file_that_is_nested_without_end_is_a_model_error(folder):
+    for name in ("preprocessor_config.json", SETTINGS_FILE):
+        (folder / name).write_text(DEEP)
+        with pytest.raises(ModelError, match="is not a JSON object"):
+            load_host(str(folder))
+        (folder / name).unlink()
+
+
+def test_weights_that_lie_elsewhere_are_a_model_error(folder):
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"a": "../../../../etc/passwd"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize("part", ["text_config", "vision_config"])
+def test_more_layers_than_can_be_made_are_refused_before_they_are(folder, part):
+    config = json.loads((folder / "config.json").read_text())
+    config[part]["num_hidden_layers"] = 10**9
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"1000000000 layers \(num_hidden_layers\)"):
+        load_host(str(folder))
+
+
 def test_damaged_weights_are_a_model_error(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -159,7 +184,10 @@ def test_a_file_is_not_a_model(tmp_path):
         load_host(str(path))
 
 
-@pytest.mark.parametrize("config", [None, "{", "[]", "{}"])
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("config", [None, "{", "[]", "{}", '{"model_type": ["llava"]}', DEEP])
 def test_a_folder_without_a_config_is_refused(tmp_path, config):
     if config is not None:
         (tmp_path / "config.json").write_text(config)

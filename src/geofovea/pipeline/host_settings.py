@@ -86,7 +86,7 @@ class HostSettings:
         known = {f.name for f in fields(cls)}
         try:
             given = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{path} is not a JSON object: {error}") from error
         if not isinstance(given, dict):
             raise ModelError(f"{path} is not a JSON object but {given!r:.40}")

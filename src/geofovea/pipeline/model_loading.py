@@ -24,6 +24,8 @@ from geofovea.pipeline.opened_host import OpenedHost
 
 __all__ = ["could_not_load", "load_lvlm"]
 
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
+_MOST_LAYERS = 1000
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -41,6 +43,7 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
         MissingExtraError: If an option needs a package that is not installed.
     """
     kind = _family(name, config)
+    _refuse_endless(name, config)
     _refuse_pickle(Path(name))
     options.check_installed()
     settings = _settings(name, kind.defaults, options)
@@ -71,6 +74,17 @@ def _family(name: str, config: dict[str, Any]) -> type[Family]:
         f"{name} is a {model_type!r}; supported are {supported}, and LRS-VQA checkpoints: name "
         "another model, or use --model embedded"
     )
+
+
+def _refuse_endless(name: str, found: Any) -> None:
+    """Refuse a configuration of more layers than could ever be made, before they are made."""
+    for key, value in found.items() if isinstance(found, dict) else ():
+        _refuse_endless(name, value)
+        if key in _LAYERS and isinstance(value, (int, float)) and value > _MOST_LAYERS:
+            raise ModelError(
+                f"the config.json of {name} asks for {value} layers ({key}), where {_MOST_LAYERS} "
+                "are more than any model has; copy or download it again"
+            )
 
 
 def _refuse_pickle(folder: Path) -> None:
@@ -113,7 +127,7 @@ def _normalization(name: str) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a JSON object: {error}") from error
     return found if isinstance(found, dict) else {}
 
@@ -137,7 +151,7 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever a damaged folder makes transformers raise
         raise could_not_load(name, error) from error
     # transformers would go on with random numbers in their place
     if missing := sorted(report["missing_keys"]):
