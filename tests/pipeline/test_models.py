@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from pipeline_toys import llava_host, random_llava
+from pipeline_toys import QUESTION, llava_host, random_llava
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError
@@ -182,6 +182,29 @@ def test_a_file_is_not_a_model(tmp_path):
     path.write_bytes(b"x")
     with pytest.raises(ModelError, match="there is no model"):
         load_host(str(path))
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "words"),
+    [
+        ("config.json", "vision_feature_layer", 99, "vision_feature_layer 99 is none of the"),
+        ("tokenizer_config.json", "model_max_length", "many", "could not be loaded"),
+        ("tokenizer_config.json", "unk_token", "", "could not be loaded"),
+    ],
+)
+def test_settings_that_no_model_has_are_refused_when_it_is_loaded(folder, file, key, value, words):
+    settings = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(settings | {key: value}))
+    with pytest.raises(ModelError, match=words):
+        load_host(str(folder))
+
+
+def test_what_is_no_id_ends_no_answer(folder, tiny_folder):
+    settings = json.loads((folder / "generation_config.json").read_text())
+    changed = settings | {"eos_token_id": {"a": 1}}
+    (folder / "generation_config.json").write_text(json.dumps(changed))
+    said = [load_host(str(path)).generate(QUESTION, None) for path in (folder, tiny_folder)]
+    assert said[0] == said[1]
 
 
 DEEP = "[" * 100_000

@@ -40,6 +40,12 @@ class LlavaFamily(Family):
         strategy = self.config.vision_feature_select_strategy
         if not isinstance(layer, int):
             raise ModelError(f"only one vision_feature_layer is supported, this model has {layer}")
+        count = vision.num_hidden_layers + 1
+        if not -count <= layer < count:
+            raise ModelError(
+                f"the vision_feature_layer {layer} is none of the {count} of this model's vision "
+                "tower, its input included; copy or download its config.json again"
+            )
         self.has_class_token = vision.model_type == "clip_vision_model"
         if strategy != ("default" if self.has_class_token else "full"):
             raise ModelError(

@@ -350,4 +350,5 @@ class LvlmHost:
     def _stop_ids(self) -> set[int]:
         stop = getattr(self._model.generation_config, "eos_token_id", None)
         given = [*(stop if isinstance(stop, list) else [stop]), self._tokenizer.eos_token_id]
-        return {i for i in given if i is not None}
+        # what is no id is never spoken, so it ends nothing
+        return {i for i in given if isinstance(i, int)}

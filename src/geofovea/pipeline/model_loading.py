@@ -145,6 +145,9 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
                 **options.for_transformers(),
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            # settings of a tokenizer that cannot be meant are noticed when it is first used
+            tokenizer.encode("Which one?")
+            tokenizer.convert_tokens_to_ids("<which>")
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
             f"the device {options.device!r} has too little memory for the weights of {name}; load "
