@@ -199,6 +199,15 @@ def test_settings_that_no_model_has_are_refused_when_it_is_loaded(folder, file, 
         load_host(str(folder))
 
 
+@pytest.mark.parametrize("word", ["", " "])
+@pytest.mark.parametrize("key", ["bos_token", "image_token"])
+def test_a_special_word_that_is_blank_is_not_looked_for_in_questions(folder, key, word):
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {key: word}))
+    # other words are taken out until none is left; this one would be found for ever
+    assert load_host(str(folder))._words.plain("<pad> how  many") == "how many"
+
+
 def test_what_is_no_id_ends_no_answer(folder, tiny_folder):
     settings = json.loads((folder / "generation_config.json").read_text())
     changed = settings | {"eos_token_id": {"a": 1}}

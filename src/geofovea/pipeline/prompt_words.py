@@ -69,7 +69,9 @@ class PromptWords:
         # some chat templates write the word that begins a text by themselves
         begin = str(tokenizer.bos_token or "")
         self._adds_special = not (chat and begin and chat.startswith(begin))
-        self._special_words = sorted(_special_words(tokenizer), key=len, reverse=True)
+        # blanks among them would be looked for in every text, and found for ever
+        words = filter(str.strip, _special_words(tokenizer))
+        self._special_words = sorted(words, key=len, reverse=True)
         self.marks = MarkIds(
             *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
         )
