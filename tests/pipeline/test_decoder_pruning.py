@@ -349,6 +349,7 @@ def test_what_cannot_be_run_layer_by_layer_is_refused_with_a_way_out(model, prom
         start(other)
     other.config._attn_implementation = "sdpa"
     other.config.sliding_window = 16
+    other.config.layer_types = ["sliding_attention"] * other.config.num_hidden_layers
     with pytest.raises(ModelError, match="sees 16 tokens back"):
         start(other).advance(prompt)
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import letter_scores, word_scores
-from geofovea.pipeline.decoding import PlainRun, can_batch
+from geofovea.pipeline.decoder_abilities import can_batch
+from geofovea.pipeline.decoding import PlainRun
 from geofovea.pipeline.host import Generation, Prompt
 from geofovea.pipeline.prompt_batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.prompt_sequence import PromptSequence

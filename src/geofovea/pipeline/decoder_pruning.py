@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.decoder_abilities import can_run_layers, sight
 from geofovea.pipeline.row_attention import (
     layer_values,
     pair_logits,
@@ -97,6 +98,11 @@ class DecoderRun:
         """
         from transformers import DynamicCache
 
+        if not can_run_layers(decoder):
+            raise ModelError(
+                f"the layers of a {decoder.config.model_type!r} decoder cannot be run one by one; "
+                "choose a reduction that acts before the decoder"
+            )
         self.cache = DynamicCache()
         self.lengths: list[int] = []
         self.drops: list[Drop] = []
@@ -202,7 +208,7 @@ class DecoderRun:
         self._check_window(length)
 
     def _check_window(self, length: int) -> None:
-        window = getattr(self._decoder.config, "sliding_window", None)
+        window = sight(self._decoder)
         if window is not None and length > window:
             raise ModelError(
                 f"the decoder sees {window} tokens back, {length} cannot be run layer by layer "

@@ -8,6 +8,7 @@ positions, Qwen-VL models fall back on what an earlier call left in the module.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.roomy_cache import roomy_cache
 from geofovea.pipeline.row_attention import merged_rotary, row_logits
 
-__all__ = ["PlainRun", "can_batch", "last_row_logits", "layer_input"]
+__all__ = ["PlainRun", "last_row_logits", "layer_input"]
 
 
 class PlainRun:
@@ -51,9 +52,10 @@ class PlainRun:
 
     def try_out(self, embedded: Tensor) -> Tensor:
         """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
-        states, count = self._run(embedded)[0], embedded.shape[1]
-        self._cache.crop(-count)
-        self._next = self._next - count
+        # a layer that sees a window cannot be cropped, but no layer changes what it held in place
+        held, before = [copy(layer) for layer in self._cache.layers], self._next
+        states = self._run(embedded)[0]
+        self._cache.layers, self._next = held, before
         return states
 
     def _run(self, embedded: Tensor) -> Tensor:
@@ -107,16 +109,6 @@ def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence
     return [row[:, 0, visual - first] for row, visual in zip(logits, places, strict=True)]
 
 
-def can_batch(decoder: Any) -> bool:
-    """Whether prompts of unlike lengths may be answered side by side by a decoder.
-
-    Layers that see a window count tokens back over padding, too.
-    """
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
-    return all(type(kept) is DynamicLayer for kept in DynamicCache(config=decoder.config).layers)
-
-
 def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:
     """States ``(b, d)`` of the last token of each prompt among those of all, ``(b, s, d)``."""
     if not prompts.is_padded:
@@ -145,7 +137,7 @@ def layer_input(
     finally:
         hook.remove()
     # a layer on another device gets its inputs there only after the hook
-    device = observed.self_attn.k_proj.weight.device
+    device = next(observed.parameters()).device
     cos, sin = merged_rotary(observed, captured.rotary)
     return captured.hidden.to(device), (cos.to(device), sin.to(device))
 

@@ -21,6 +21,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.answer_writer import AnswerWriter
 from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.choices import choice_instruction
+from geofovea.pipeline.decoder_abilities import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.decoding import last_row_logits
 from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
 from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest
@@ -90,7 +91,8 @@ class LvlmHost:
         self.grid = (rows // pool, cols // pool)
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
         self.capabilities = Capabilities(
-            attention=settings.focus_layer < text.num_hidden_layers,
+            attention=can_read_rows(family.decoder)
+            and settings.focus_layer < text.num_hidden_layers,
             domain=settings.domain,
             context=text.max_position_embeddings,
             class_token=family.has_class_token,
@@ -210,11 +212,13 @@ class LvlmHost:
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
         """Softmax of the last prompt token's attention over the tokens, mean of heads, (n,).
 
-        Tiles that do not fit the context together are shown one group after the other, and the
-        softmax is taken over all of them; the scores are then those of several prompts.
+        Tiles that do not fit the context together, or what the focus layer sees of it, are shown
+        one group after the other, and the softmax is taken over all of them; the scores are then
+        those of several prompts.
 
         Raises:
-            ModelError: If a single tile does not fit the context, or the memory of the device.
+            ModelError: If the decoder is of a kind whose attention cannot be read, or a single tile
+                does not fit the context or the memory of the device.
         """
         return self.scores_together([(question, tokens)])[0]
 
@@ -227,8 +231,15 @@ class LvlmHost:
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
     ) -> list[Tensor]:
         """See ``AnswersTogether``."""
+        sees = self._sight()
         groups = [(i, q, g) for i, (q, tokens) in enumerate(asked) for g in self._groups(q, tokens)]
         sequences = [self._prompt(question, group, answer=0) for _, question, group in groups]
+        if (longest := max(map(len, sequences), default=0)) > sees:
+            raise ModelError(
+                f"layer {self._settings.focus_layer} of {self.name} sees {sees} tokens back, and a "
+                f"question with a tile takes {longest}: set focus_layer in its {SETTINGS_FILE} to "
+                "a layer that sees all, or choose focus='similarity'"
+            )
         row: Callable[[list[PromptSequence]], list[Tensor]] = (
             self._prefixes.logits
             if again and self.reuses_prefix
@@ -236,11 +247,29 @@ class LvlmHost:
         )
         lengths = [len(each) for each in sequences]
         with enough_memory(_WHAT_HELPS), unplanned_attention(max(lengths, default=0)):
-            logits = run_side_by_side(lengths, lambda some: row([sequences[i] for i in some]))
+            logits = run_side_by_side(
+                lengths,
+                lambda some: row([sequences[i] for i in some]),
+                together=not turns_by_length(self._decoder),
+            )
         of_each: list[list[Tensor]] = [[] for _ in asked]
         for (i, _, _), found in zip(groups, logits, strict=True):
             of_each[i].append(found)
         return [torch.cat(parts, dim=1).softmax(-1).mean(0).cpu() for parts in of_each]
+
+    def _sight(self) -> int:
+        """Tokens that the last one sees in the focus layer.
+
+        Raises:
+            ModelError: If its attention cannot be read.
+        """
+        if not self.capabilities.attention:
+            raise ModelError(
+                f"the attention of layer {self._settings.focus_layer} of {self.name}, a "
+                f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
+                "focus='similarity', or another model"
+            )
+        return sight(self._decoder, self._settings.focus_layer) or self.capabilities.context
 
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
@@ -327,9 +356,9 @@ class LvlmHost:
         return sequence
 
     def _groups(self, question: str, tokens: TokenSet) -> list[TokenSet]:
-        """Tokens in groups of whole tiles that fit the context, all in one if they do."""
+        """Tokens in groups of whole tiles that the last word can see, all in one if it can."""
         ids = self._words.ids(question)
-        room = self.capabilities.context - len(ids.before) - len(ids.after)
+        room = min(self.capabilities.context, self._sight()) - len(ids.before) - len(ids.after)
         _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
         if self._layout.reach(counts) <= room or len(counts) < 2:
             return [tokens]

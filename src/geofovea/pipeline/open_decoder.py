@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.decoder_abilities import can_run_layers
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["DecoderInput", "OpenDecoder", "depth_of", "opened", "weights_hash"]
@@ -77,13 +78,18 @@ def opened(host: object) -> OpenDecoder:
     """The host, if a region focus module can be made from it.
 
     Raises:
-        ModelError: If it exposes no attention.
+        ModelError: If it exposes no attention, or layers that do more than those of a LLaMA.
     """
     capabilities = getattr(host, "capabilities", None)
     if not isinstance(host, OpenDecoder) or not getattr(capabilities, "attention", False):
         raise ModelError(
             f"{getattr(host, 'name', host)} exposes no attention to learn from; choose a host that "
             "does, such as a LLaVA folder or 'embedded'"
+        )
+    if not can_run_layers(host.decoder):
+        raise ModelError(
+            f"the layers of a {host.decoder.config.model_type!r} decoder cannot be run one by one, "
+            "as a region focus module does; choose another host, or focus='attention'"
         )
     return host
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.clip_signals import CLIP_SIGNALS
+from geofovea.pipeline.decoder_abilities import can_run_layers
 from geofovea.pipeline.device_memory import enough_memory
 from geofovea.pipeline.distilled_focus import DistilledFocus, load_focus
 from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
@@ -58,7 +59,9 @@ class OpenedHost(LvlmHost):
         # tokens with deep features are wider than the embeddings of words
         of_text = set() if family.deep else {"text_embeds", "text_similarity"}
         signals = {"entropy"} | of_text | (CLIP_SIGNALS if is_clip else set())
-        drops = family.axes == 1 and not family.deep and self.capabilities.positions == "compact"
+        # a run with a reduction has compact positions of one axis
+        plain = family.axes == 1 and not family.deep and self.capabilities.positions == "compact"
+        drops = plain and can_run_layers(family.decoder)
         stages = ({"encoder_layer"} if is_clip else set()) | ({"decoder_layer"} if drops else set())
         self.capabilities = replace(
             self.capabilities, signals=frozenset(signals), stages=frozenset(stages)

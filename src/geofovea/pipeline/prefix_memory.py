@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.decoding import can_batch, layer_input
+from geofovea.pipeline.decoder_abilities import can_batch
+from geofovea.pipeline.decoding import layer_input
 from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.row_attention import pair_logits, rotated_keys, rotated_queries
