@@ -84,9 +84,11 @@ def normalised(tiles: np.ndarray) -> torch.Tensor:
 @cache
 def model_of(family: str, shape: str = "narrow") -> Any:
     """A random model of a family's stock class; its answers depend on what it sees."""
-    chosen = SHAPES[shape]
-    torch.manual_seed(chosen.seed)
-    config = _config(family, chosen)
+    return _random(family, _config(family, SHAPES[shape]), SHAPES[shape].seed)
+
+
+def _random(family: str, config: Any, seed: int) -> Any:
+    torch.manual_seed(seed)
     model = getattr(transformers, FAMILIES[family].model_class)(config).eval()
     enliven(model)
     model.generation_config.eos_token_id = WORDS["</s>"]
@@ -98,6 +100,48 @@ def host_of(
     family: str, shape: str = "narrow", chat: str | None = None, **given: Any
 ) -> OpenedHost:
     """A host of that model, one token a patch, focus in its second layer."""
+    tile = SHAPES[shape].tile if "qwen" in family else None
+    return _host(family, model_of(family, shape), tile, chat, **given)
+
+
+def variant_of(
+    family: str,
+    text: dict[str, Any] | None = None,
+    vision: dict[str, Any] | None = None,
+    tile: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    **more: Any,
+) -> OpenedHost:
+    """A host of a model of another build, at the positions of its stock prompts.
+
+    Args:
+        family: Its family.
+        text: Changes to the configuration of its text model; ``model_type`` takes another kind.
+        vision: Likewise.
+        tile: Side of its tiles, for families that take any.
+        dtype: Of its numbers.
+        more: Changes to the rest of its configuration.
+    """
+    base = _config(family, SHAPES["narrow"])
+    changed = {name: value for name, value in base.to_dict().items() if name not in more} | more
+    for part, changes in (("text_config", text), ("vision_config", vision)):
+        changed[part] = changed[part] | (changes or {})
+        if changes and "model_type" in changes:
+            # what one kind says of its layers another may not understand
+            changed[part] = {k: v for k, v in changed[part].items() if k != "layer_types"}
+            changed[part] = transformers.AutoConfig.for_model(**changed[part])
+    model = _random(family, type(base)(**changed), seed=3).to(dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:  # norms and biases are ones and zeros at first
+                parameter.add_(torch.randn_like(parameter) / 8)
+    positions = "original" if "qwen" in family else "compact"
+    return _host(family, model, tile, positions=positions)
+
+
+def _host(
+    family: str, model: Any, tile: int | None, chat: str | None = None, **given: Any
+) -> OpenedHost:
     settings = {
         "template": "what {image} {question} is",
         "instruction": "",
@@ -106,10 +150,8 @@ def host_of(
         "image_mean": MEAN,
         "image_std": STD,
     }
-    settings |= given
-    model = model_of(family, shape)
-    driven = FAMILIES[family](model, SHAPES[shape].tile if "qwen" in family else None)
-    return OpenedHost("random", driven, tokenizer(chat), HostSettings(**settings))
+    driven = FAMILIES[family](model, tile)
+    return OpenedHost("random", driven, tokenizer(chat), HostSettings(**settings | given))
 
 
 def row_of_tiles(host: OpenedHost, count: int) -> tuple[Pyramid, list[Tile]]:

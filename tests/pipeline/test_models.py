@@ -235,7 +235,12 @@ def test_a_model_of_another_family_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("vision_feature_layer", [-2, -1]), ("vision_feature_select_strategy", "full")],
+    [
+        ("vision_feature_layer", [-2, 4]),
+        ("vision_feature_layer", -5),
+        ("vision_feature_layer", []),
+        ("vision_feature_select_strategy", "full"),
+    ],
 )
 def test_a_vision_tower_that_is_used_in_another_way_is_refused(key, value):
     model = random_llava()

@@ -14,6 +14,7 @@ from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import letter_scores, word_scores
 from geofovea.pipeline.decoder_abilities import can_batch
 from geofovea.pipeline.decoding import PlainRun
+from geofovea.pipeline.finite_numbers import check_finite
 from geofovea.pipeline.host import Generation, Prompt
 from geofovea.pipeline.prompt_batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.prompt_sequence import PromptSequence
@@ -60,7 +61,8 @@ class AnswerWriter:
             sequences: The same, embedded.
 
         Raises:
-            ModelError: If words of choices would be scored in a run that drops tokens.
+            ModelError: If words of choices would be scored in a run that drops tokens, or the
+                model makes numbers that are not finite.
             QuestionError: If a choice says nothing.
         """
         kinds: dict[_Kind, list[int]] = {}
@@ -137,19 +139,20 @@ class AnswerWriter:
                 break
             # answers that have ended are written on and not read: others wait for nothing else
             states = advance(self.embed(best.indices)[:, None])
-        logs = torch.stack(log_probabilities, dim=1).tolist()
+        logs = torch.stack(log_probabilities, dim=1).cpu()
+        check_finite(logs, self.name, self.decoder)
         return [
             Generation(
                 self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
                 tuple(log[: len(ids)]) if ids else (),
             )
-            for ids, log in zip(chosen, logs, strict=True)
+            for ids, log in zip(chosen, logs.tolist(), strict=True)
         ]
 
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:
         """The choice whose letter is likeliest behind a prompt with the last state ``(d,)``."""
         believed = self._believed(state[None])[0]
-        return _likeliest(choices, letter_scores(believed, self.letters(choices)))
+        return self._likeliest(choices, letter_scores(believed, self.letters(choices)))
 
     def wording(
         self, state: Tensor, choices: Sequence[str], try_out: Callable[[Tensor], Tensor]
@@ -171,7 +174,7 @@ class AnswerWriter:
         def follow(some: Sequence[int]) -> Tensor:
             return self._believed(try_out(self.embed(torch.tensor(some))[None]))
 
-        return _likeliest(
+        return self._likeliest(
             choices, word_scores(self._believed(state[None])[0], ids, self.stop, follow)
         )
 
@@ -179,6 +182,13 @@ class AnswerWriter:
         """Ids of the letter of each choice; none if the vocabulary lacks one."""
         letters = [self.words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
         return letters if all(letters) else []
+
+    def _likeliest(self, choices: Sequence[str], scores: Tensor) -> Generation:
+        check_finite(scores, self.name, self.decoder)
+        best = int(scores.argmax())
+        return Generation(
+            choices[best], (float(scores.log_softmax(0)[best]),), choices=tuple(scores.tolist())
+        )
 
     def _believed(self, states: Tensor) -> Tensor:
         """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""
@@ -191,10 +201,3 @@ class _Kind(Enum):
     GREEDY = auto()
     LETTER = auto()
     ALONE = auto()
-
-
-def _likeliest(choices: Sequence[str], scores: Tensor) -> Generation:
-    best = int(scores.argmax())
-    return Generation(
-        choices[best], (float(scores.log_softmax(0)[best]),), choices=tuple(scores.tolist())
-    )

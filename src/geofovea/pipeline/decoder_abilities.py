@@ -26,7 +26,7 @@ _RUN_BY_LAYER = frozenset(
         "qwen3_vl_text",
     }
 )
-# these scale what enters the first layer (Gemma only in earlier releases), or have layers of two kinds
+# these scale what enters the first layer (Gemma in earlier releases), or have layers of two kinds
 _READ_ONLY = frozenset({"gemma", "gpt_oss", "granite", "ministral"})
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 

@@ -103,6 +103,31 @@ class Family:
         """
         raise NotImplementedError
 
+    def _feature_layers(self, depth: int) -> tuple[int, ...]:
+        """The hidden states of a tower of ``depth`` layers that tokens are made of.
+
+        They are numbered as in ``hidden_states``: 0 are the embeddings, -1 is the last layer's.
+        """
+        given = self.config.vision_feature_layer
+        layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+        if not layers or not all(_is_layer(each, depth) for each in layers):
+            raise ModelError(
+                f"the vision_feature_layer {given!r} of this {self.model_type} is none of the "
+                f"hidden states {-depth - 1} to {depth} of its vision tower; correct its "
+                "config.json, or download the model again"
+            )
+        return layers
+
+    def _grid(self, patches: int, merge: int = 1) -> tuple[int, int]:
+        """Tokens of a tile with so many patches a side, ``merge × merge`` of which are one."""
+        if merge < 1 or patches < merge or patches % merge:
+            raise ModelError(
+                f"{patches} patches along a side of a tile cannot be merged {merge} × {merge}, as "
+                f"the config.json of this {self.model_type} says; correct it, or download the "
+                "model again"
+            )
+        return (patches // merge, patches // merge)
+
     def _only_tile_size(self, given: int | None, fixed: int) -> int:
         if given not in (None, fixed):
             raise ModelError(
@@ -110,3 +135,7 @@ class Family:
                 f"tile_size in its {SETTINGS_FILE}, or leave it out"
             )
         return fixed
+
+
+def _is_layer(number: object, depth: int) -> bool:
+    return isinstance(number, int) and -depth - 1 <= number <= depth

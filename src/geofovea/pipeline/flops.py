@@ -274,7 +274,8 @@ def shape_from_config(config: Any, focus_layer: int) -> HostShape | None:
         config: With ``vision_config`` and ``text_config``.
         focus_layer: See ``HostShape``.
     """
-    if getattr(config, "model_type", None) not in _COUNTED:
+    layer = getattr(config, "vision_feature_layer", None)
+    if getattr(config, "model_type", None) not in _COUNTED or not isinstance(layer, int):
         return None
     try:
         vision, text = config.vision_config, config.text_config

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
@@ -17,6 +18,7 @@ from geofovea.pipeline.host_settings import HostSettings
 
 __all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
 
+_HAS_CLASS_TOKEN = {"clip_vision_model": True, "siglip_vision_model": False}
 _TEMPLATES = {
     "mistral": "[INST] {image}\n{question} [/INST]",
     "qwen2": CHAT_ML,
@@ -36,17 +38,14 @@ class LlavaFamily(Family):
         self.decoder = model.model.language_model
         self.vision = model.model.vision_tower
         vision = self.config.vision_config
-        layer = self.config.vision_feature_layer
         strategy = self.config.vision_feature_select_strategy
-        if not isinstance(layer, int):
-            raise ModelError(f"only one vision_feature_layer is supported, this model has {layer}")
-        count = vision.num_hidden_layers + 1
-        if not -count <= layer < count:
+        if vision.model_type not in _HAS_CLASS_TOKEN:
             raise ModelError(
-                f"the vision_feature_layer {layer} is none of the {count} of this model's vision "
-                "tower, its input included; copy or download its config.json again"
+                f"the vision tower of this {self.model_type} is a {vision.model_type!r}; supported "
+                f"are {', '.join(_HAS_CLASS_TOKEN)}: name a model with one of them"
             )
-        self.has_class_token = vision.model_type == "clip_vision_model"
+        self._layers = self._feature_layers(vision.num_hidden_layers)
+        self.has_class_token = _HAS_CLASS_TOKEN[vision.model_type]
         if strategy != ("default" if self.has_class_token else "full"):
             raise ModelError(
                 f"the vision_feature_select_strategy {strategy!r} does not fit a "
@@ -54,16 +53,15 @@ class LlavaFamily(Family):
                 "without one"
             )
         self.tile_size = self._only_tile_size(tile_size, vision.image_size)
-        side = vision.image_size // vision.patch_size
-        self.grid = (side, side)
+        self.grid = self._grid(vision.image_size // vision.patch_size)
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, without the class token."""
-        layer = self.config.vision_feature_layer
         # a CLIP tower's last hidden state has no final norm: it is also the last hidden_states
-        is_last = layer == -1 and self.has_class_token
+        is_last = self._layers == (-1,) and self.has_class_token
         output = self.vision(images, output_hidden_states=not is_last)
-        features = output.last_hidden_state if is_last else output.hidden_states[layer]
+        states = (output.last_hidden_state,) if is_last else output.hidden_states
+        features = torch.cat([states[number] for number in self._layers], dim=-1)
         if self.has_class_token:
             features = features[:, 1:]
         tokens: Tensor = self.model.model.multi_modal_projector(features)

@@ -26,6 +26,7 @@ from geofovea.pipeline.decoding import last_row_logits
 from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
 from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest
 from geofovea.pipeline.family import Family
+from geofovea.pipeline.finite_numbers import check_finite
 from geofovea.pipeline.host import Capabilities, Generation, Prompt
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.prefix_memory import PrefixMemory, can_reuse_prefix
@@ -70,6 +71,11 @@ class LvlmHost:
         """
         text = family.decoder.config
         rows, cols = family.grid
+        if not getattr(text, "max_position_embeddings", None):
+            raise ModelError(
+                f"the config.json of {name} says no max_position_embeddings of its text model, so "
+                "it is not known what fits; add it"
+            )
         pool, policy = settings.pool, settings.positions or family.policies[0]
         if rows % pool or cols % pool:
             raise ModelError(
@@ -168,6 +174,16 @@ class LvlmHost:
         images = ((images - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
         tokens = self._family.encode(images)
         (rows, cols), pool = self.grid, self._settings.pool
+        expected = (
+            len(images),
+            rows * cols * pool**2,
+            self._layout.width * (1 + self._family.deep),
+        )
+        if tokens.shape != expected:
+            raise ModelError(
+                f"the encoder of {self.name} makes tokens {tuple(tokens.shape)} of {len(images)} "
+                f"tiles, its config.json says {expected}; download the model again"
+            )
         pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
         return pooled.flatten(1, 2)
 
@@ -255,7 +271,10 @@ class LvlmHost:
         of_each: list[list[Tensor]] = [[] for _ in asked]
         for (i, _, _), found in zip(groups, logits, strict=True):
             of_each[i].append(found)
-        return [torch.cat(parts, dim=1).softmax(-1).mean(0).cpu() for parts in of_each]
+        scores = [torch.cat(parts, dim=1).softmax(-1).mean(0).cpu() for parts in of_each]
+        for each in scores:
+            check_finite(each, self.name, self._decoder)
+        return scores
 
     def _sight(self) -> int:
         """Tokens that the last one sees in the focus layer.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from geofovea.pipeline.family import Family
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.library_reports import quiet_transformers
 from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.load_trial import try_model
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
 from geofovea.pipeline.opened_host import OpenedHost
 
 __all__ = ["could_not_load", "load_lvlm"]
 
-_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
-_MOST_LAYERS = 1000
+_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -54,6 +55,7 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
     device = model.get_input_embeddings().weight.device
     position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
     host = OpenedHost(name, family, tokenizer, settings, position)
+    try_model(host)
     if focus := _companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     return host
@@ -154,7 +156,7 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    except Exception as error:  # whatever a damaged folder makes transformers raise
+    except Exception as error:  # a config.json of somebody else may fail anywhere
         raise could_not_load(name, error) from error
     # transformers would go on with random numbers in their place
     if missing := sorted(report["missing_keys"]):
@@ -162,15 +164,23 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             f"the model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; copy or "
             "download it again"
         )
+    # and without layers that the config.json does not count
+    if spare := sorted(key for key in report["unexpected_keys"] if _LAYER.search(key)):
+        raise ModelError(
+            f"the model {name!r} has {len(spare)} weights of layers that its config.json does not "
+            f"know, the first is {spare[0]}; copy or download it again"
+        )
     return model, tokenizer
 
 
 def could_not_load(name: str, error: Exception) -> ModelError:
     """The first line of what ``transformers`` or the hub has to say, and what to do."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # some say in the first line only that the next one tells what is wrong
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     return ModelError(
-        f"the model {name!r} could not be loaded ({reason}); name a folder or hub id of a "
-        "supported model in safetensors, or use --model embedded"
+        f"the model {name!r} could not be loaded ({said or type(error).__name__}); name a "
+        "folder or hub id of a supported model in safetensors, or use --model embedded"
     )
 
 

@@ -35,8 +35,26 @@ class InternVLFamily(Family):
         self.tile_size = self._only_tile_size(tile_size, vision.image_size[0])
         if vision.image_size[0] != vision.image_size[1]:
             raise ModelError(f"only square tiles are supported, this model has {vision.image_size}")
-        side = int(self.tile_size // vision.patch_size[0] * self.config.downsample_ratio)
-        self.grid = (side, side)
+        self.grid = self._grid(
+            self.tile_size // vision.patch_size[0], self._merge(self.config.downsample_ratio)
+        )
+        strategy = self.config.vision_feature_select_strategy
+        if len(self._feature_layers(vision.num_hidden_layers)) != 1 or strategy != "default":
+            raise ModelError(
+                f"an internvl takes one vision_feature_layer and drops the class token, this one "
+                f"has {self.config.vision_feature_layer} and the strategy {strategy!r}; correct "
+                "its config.json, or download the model again"
+            )
+
+    def _merge(self, ratio: float) -> int:
+        """Patches along a side that become one token."""
+        merge = round(1 / ratio) if ratio > 0 else 0
+        if not merge or abs(merge * ratio - 1) > 1e-6:
+            raise ModelError(
+                f"the downsample_ratio {ratio} of this internvl is not one over a whole number; "
+                "correct its config.json, or download the model again"
+            )
+        return merge
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, after pixel shuffle."""
@@ -61,8 +79,7 @@ class Idefics3Family(Family):
         vision = self.config.vision_config
         self.tile_size = self._only_tile_size(tile_size, vision.image_size)
         self._patches = vision.image_size // vision.patch_size
-        side = self._patches // self.config.scale_factor
-        self.grid = (side, side)
+        self.grid = self._grid(self._patches, self.config.scale_factor)
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the connector, for tiles of any content."""

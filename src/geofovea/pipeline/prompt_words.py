@@ -62,6 +62,7 @@ class PromptWords:
             ModelError: If the tokenizer lacks a special word of the family's prompts.
         """
         self._tokenizer = tokenizer
+        self._known = family.model.get_input_embeddings().num_embeddings
         self._instruction = instruction
         marks = family.marks(policy)
         chat = None if template else _from_chat(tokenizer, family, marks)
@@ -135,6 +136,11 @@ class PromptWords:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []
         if special and not ids and self._tokenizer.bos_token_id is not None:
             return [self._tokenizer.bos_token_id]
+        if (most := max(ids, default=0)) >= self._known:
+            raise ModelError(
+                f"the tokenizer writes {self._tokenizer.decode([most])!r} as number {most}, and "
+                f"its model knows {self._known}; copy or download both again, from one place"
+            )
         return ids
 
 

@@ -1,0 +1,54 @@
+"""A model that was just loaded encodes one tile and begins to read it.
+
+A ``config.json`` that does not belong to its weights, numbers too small for what the weights make
+of them, or a tower built in a way that nobody foresaw show here, in words, and not after a scene
+was read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from geofovea.errors import GeoFoveaError, ModelError
+from geofovea.pipeline.decoder_abilities import sight
+from geofovea.pipeline.finite_numbers import check_finite
+from geofovea.pipeline.opened_host import OpenedHost
+from geofovea.regionfocus.tokens import tokens_of_tiles
+from geofovea.tiling.pyramid import Pyramid
+
+__all__ = ["try_model"]
+
+_QUESTION = "What is here?"
+
+
+def try_model(host: OpenedHost) -> None:
+    """Show a host a tile.
+
+    Only the layers below its focus layer run; where that cannot be read, the whole decoder once.
+
+    Raises:
+        ModelError: If it cannot encode it, or cannot read what it made of it.
+    """
+    side = host.tile_size
+    pyramid = Pyramid(side, side, side)
+    tiles = list(pyramid.tiles(0))
+    pixels = np.arange(side * side * 3, dtype=np.uint8).reshape(1, side, side, 3)
+    try:
+        features = host.encode(pixels, tiles, pyramid)
+        check_finite(features, host.name, host.decoder)
+        # one token is enough to see whether the parts fit
+        token = tokens_of_tiles(features, host.grid, tiles, pyramid).select(torch.tensor([0]))
+        sees_all = sight(host.decoder, host.focus_layer) is None
+        if host.capabilities.attention and sees_all:
+            host.scores(_QUESTION, token)
+        else:
+            host.generate(_QUESTION, token, choices=("A", "B"))
+    except GeoFoveaError:
+        raise
+    except Exception as error:  # what does not fit may fail anywhere
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"{host.name} cannot read a tile ({reason}): its config.json and its weights do not "
+            "fit each other; copy or download both again, from one place"
+        ) from error
