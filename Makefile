@@ -42,7 +42,8 @@ oldest: $(OLDEST)/.ready  ## Tests of the hosts with the oldest transformers tha
 		tests/pipeline/test_lvlm_host.py tests/pipeline/test_row_attention.py \
 		tests/pipeline/test_prefix_memory.py tests/pipeline/test_roomy_cache.py \
 		tests/pipeline/test_choices.py tests/pipeline/test_company.py \
-		tests/pipeline/test_decoder_abilities.py
+		tests/pipeline/test_decoder_abilities.py tests/pipeline/test_family_variants.py \
+		tests/pipeline/test_load_trial.py
 
 ray: setup  ## Tests on a local Ray, which the others leave out for its size
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
