@@ -15,6 +15,7 @@ from family_toys import (
     stock_inputs,
     tokenizer,
     tokens_of,
+    variant_of,
 )
 
 from geofovea.errors import ModelError
@@ -239,6 +240,42 @@ def test_the_word_that_begins_a_text_stands_once_whoever_writes_it():
 
     silent = CHATS["a list of parts"].replace("<|vision_start|>", "").replace("<|vision_end|>", "")
     assert starts(silent) == starts("<s> " + silent) == [WORDS["<s>"], WORDS["what"]]
+
+
+def pieces_of_text(scheme):
+    """A tokenizer of LLaMA's kind, which marks the beginning of a text, or of every part of one."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    special = ["<unk>", "<s>", "</s>", "<image>", "<img>", "</img>"]
+    trainer = trainers.BpeTrainer(vocab_size=100, special_tokens=special, show_progress=False)
+    made.train_from_iterator(["USER: what is it?\nASSISTANT: a word or phrase."] * 3, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=special[3:],
+    )
+
+
+@pytest.mark.parametrize("scheme", ["first", "always"])
+@pytest.mark.parametrize("family", ["llava", "internvl"])
+def test_words_around_an_image_are_those_of_the_whole_text_with_its_word(family, scheme):
+    pieces = pieces_of_text(scheme)
+    image = pieces.convert_tokens_to_ids("<image>")
+    host = variant_of(family, image_token_id=image)
+    words = PromptWords(pieces, host._family, "USER: {image}\n{question} ASSISTANT:", "", "compact")
+    shown = "<img><image></img>" if family == "internvl" else "<image>"
+    stock = pieces.encode(f"USER: {shown}\nwhat is it? ASSISTANT:")
+    found = words.ids("what is it?")
+    marks = words.marks
+    around = [*marks.before, *marks.open, image, *marks.close, *marks.after]
+    assert [*found.before, *around, *found.after] == stock
+    alone = pieces.encode("\nwhat is it? ASSISTANT:", add_special_tokens=False)
+    assert (found.after == alone) == (scheme == "always"), "encoded alone they would be others"
 
 
 @pytest.mark.parametrize("family", ["llava_onevision", "idefics3"])

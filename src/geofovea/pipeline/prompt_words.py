@@ -64,8 +64,10 @@ class PromptWords:
         self._tokenizer = tokenizer
         self._known = family.model.get_input_embeddings().num_embeddings
         self._instruction = instruction
-        marks = family.marks(policy)
-        chat = None if template else _from_chat(tokenizer, family, marks)
+        marks = self._marks = family.marks(policy)
+        self._image = _image_word(tokenizer, family)
+        self._image_id: int = -1 if self._image is None else family.config.image_token_id
+        chat = None if template else _from_chat(tokenizer, self._image, marks)
         self._template = template or chat or family.template
         # some chat templates write the word that begins a text by themselves
         begin = str(tokenizer.bos_token or "")
@@ -80,11 +82,32 @@ class PromptWords:
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:
         """The prompt of a question; special words in it are left out."""
         asked = self.plain(question) + (self._instruction if instruction is None else instruction)
-        before, after = self._template.split("{image}")
-        return PromptIds(
-            self._encode(before.replace("{question}", asked), special=self._adds_special),
-            self._encode(after.replace("{question}", asked), special=False),
+        parts = [part.replace("{question}", asked) for part in self._template.split("{image}")]
+        return self._around_image(*parts) or PromptIds(
+            self._encode(parts[0], special=self._adds_special),
+            self._encode(parts[1], special=False),
         )
+
+    def _around_image(self, before: str, after: str) -> PromptIds | None:
+        """What stands around the image in the whole text; None if the image is not found in it.
+
+        Tokenizers of LLaMA's kind may split words behind a special word otherwise than at the
+        beginning of a text, so the two sides of the image are not encoded each on its own.
+        """
+        if self._image is None:
+            return None
+        marks = self._marks
+        shown = f"{marks.before}{marks.open}{self._image}{marks.close}{marks.after}"
+        ids = self._encode(f"{before}{shown}{after}", special=self._adds_special)
+        first = [*self.marks.before, *self.marks.open]
+        last = [*self.marks.close, *self.marks.after]
+        if ids.count(self._image_id) != 1:
+            return None
+        place = ids.index(self._image_id)
+        start, end = place - len(first), place + 1 + len(last)
+        if ids[max(0, start) : place] != first or ids[place + 1 : end] != last:
+            return None
+        return PromptIds(ids[:start] or self._encode("", special=self._adds_special), ids[end:])
 
     @property
     def shows_first(self) -> bool:
@@ -136,7 +159,8 @@ class PromptWords:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []
         if special and not ids and self._tokenizer.bos_token_id is not None:
             return [self._tokenizer.bos_token_id]
-        if (most := max(ids, default=0)) >= self._known:
+        # the word of an image is never looked up
+        if (most := max((i for i in ids if i != self._image_id), default=0)) >= self._known:
             raise ModelError(
                 f"the tokenizer writes {self._tokenizer.decode([most])!r} as number {most}, and "
                 f"its model knows {self._known}; copy or download both again, from one place"
@@ -150,12 +174,18 @@ def _special_words(tokenizer: Any) -> set[str]:
     return special | {str(word) for word in tokenizer.all_special_tokens}
 
 
-def _from_chat(tokenizer: Any, family: Family, marks: Marks) -> str | None:
-    """A tokenizer's chat template as one of ours, with ``{image}`` and ``{question}``; or None."""
-    if not getattr(tokenizer, "chat_template", None):
+def _image_word(tokenizer: Any, family: Family) -> str | None:
+    """The word that stands for an image in a family's stock prompts, if the tokenizer has it."""
+    number = getattr(family.config, "image_token_id", None)
+    if not isinstance(number, int) or not 0 <= number < len(tokenizer):
         return None
-    image = tokenizer.convert_ids_to_tokens(family.config.image_token_id)
-    if not isinstance(image, str):
+    word: object = tokenizer.convert_ids_to_tokens(number)
+    return word if isinstance(word, str) else None
+
+
+def _from_chat(tokenizer: Any, image: str | None, marks: Marks) -> str | None:
+    """A tokenizer's chat template as one of ours, with ``{image}`` and ``{question}``; or None."""
+    if image is None or not getattr(tokenizer, "chat_template", None):
         return None
     around = f"{marks.before}{marks.open}{image}{marks.close}{marks.after}"
     contents: Sequence[Any] = (
