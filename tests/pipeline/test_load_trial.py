@@ -8,6 +8,8 @@ from family_toys import QUESTION, STD, host_of, model_of, tokenizer, tokens_of, 
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError
+from geofovea.pipeline import models
+from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.host_settings import SETTINGS_FILE
 from geofovea.pipeline.load_trial import try_model
 from geofovea.pipeline.model_loading import could_not_load
@@ -73,6 +75,18 @@ def test_a_config_that_does_not_fit_its_weights_is_refused(folder_of, family, pa
     assert "\n" not in str(caught.value)
 
 
+def test_tokens_that_the_pool_of_a_family_does_not_divide_stay_single(tmp_path):
+    vision = {"image_size": 24, "patch_size": 8}
+    variant_of("llava", vision=vision)._model.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    assert FAMILIES["llava"].defaults.pool == 2
+    assert load_host(str(tmp_path)).grid == (3, 3)
+    (tmp_path / SETTINGS_FILE).write_text('{"pool": 2}')
+    models._load.cache_clear()
+    with pytest.raises(ModelError, match="a pool of 2 does not divide the 3 tokens"):
+        load_host(str(tmp_path))
+
+
 def test_a_reason_that_stands_in_the_second_line_is_told():
     error = ValueError("Validation error for field 'depth':\n    expected int, got None\nmore")
     assert "'depth': expected int, got None); name" in str(could_not_load("x/y", error))
@@ -112,7 +126,7 @@ def test_a_tokenizer_without_one_of_the_usual_words_answers_all_the_same(folder_
     path = folder / "tokenizer_config.json"
     config = {k: v for k, v in json.loads(path.read_text()).items() if k != part}
     path.write_text(json.dumps(config))
-    load_host.__globals__["_load"].cache_clear()
+    models._load.cache_clear()
     assert load_host(str(folder)).generate(QUESTION, None).text == expected
 
 

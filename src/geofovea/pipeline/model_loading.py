@@ -52,6 +52,9 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
     if not options.places:
         model = model.to(options.device)
     family = kind(model.eval(), settings.tile_size)
+    if any(side % settings.pool for side in family.grid):
+        # tokens that the family's pool does not divide stay single, unless told otherwise
+        settings = _settings(name, replace(kind.defaults, pool=1), options)
     device = model.get_input_embeddings().weight.device
     position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
     host = OpenedHost(name, family, tokenizer, settings, position)
