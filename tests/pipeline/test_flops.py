@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from family_toys import variant_of
 from pipeline_toys import QUESTION, llava_host, random_llava
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Qwen2_5_VLConfig
+from transformers import LlavaConfig, Qwen2_5_VLConfig
 
 import geofovea as gf
 from geofovea.errors import ModelError
@@ -17,8 +18,8 @@ from geofovea.pipeline.flops import (
     HostShape,
     count_flops,
     published_tera,
-    shape_from_config,
 )
+from geofovea.pipeline.host_shapes import shape_from_config
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.regionfocus.budget import Budget
 
@@ -94,6 +95,73 @@ def test_the_full_count_is_what_torch_counts():
     assert counted.get_total_flops() == pytest.approx(expected, rel=5e-4)
 
 
+BUILDS = {
+    "llava": ("llava", {}),
+    "llava: layers together": ("llava", {"vision_feature_layer": [-2, -1]}),
+    "llava: heads of another width": ("llava", {"text": {"head_dim": 24}}),
+    "llava_next": ("llava_next", {}),
+    "llava_onevision": ("llava_onevision", {}),
+    "llava_onevision: with a head": ("llava_onevision", {"vision": {"vision_use_head": True}}),
+    "qwen2_5_vl": ("qwen2_5_vl", {"tile": 40}),
+    "qwen2_5_vl: three by three": (
+        "qwen2_5_vl",
+        {"tile": 48, "vision": {"spatial_merge_size": 3, "window_size": 24}},
+    ),
+    "qwen3_vl": ("qwen3_vl", {"tile": 40}),
+    "qwen3_vl: not deep": ("qwen3_vl", {"tile": 16, "vision": {"deepstack_visual_indexes": []}}),
+    "internvl": ("internvl", {}),
+    "internvl: sixteen patches a token": ("internvl", {"downsample_ratio": 0.25}),
+    "idefics3": ("idefics3", {}),
+    "smolvlm": ("smolvlm", {"text": {"num_key_value_heads": 1}}),
+}
+
+
+@pytest.mark.parametrize(("family", "build"), BUILDS.values(), ids=BUILDS)
+def test_the_full_count_of_every_family_is_what_torch_counts(family, build):
+    host = variant_of(family, **build)
+    host._model.set_attn_implementation("eager")
+    shape, side, prompt = host.shape, host.tile_size, 21
+    width = host._decoder.config.hidden_size
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        host._family.encode(torch.rand(3, 3, side, side))
+    # the angles of rotary embeddings are products too, and not worth counting
+    assert counted.get_total_flops() == pytest.approx(shape.encoder.tiles(3, width), rel=5e-4)
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        output = host._decoder(inputs_embeds=torch.rand(1, prompt, width))
+        host._model.lm_head(output.last_hidden_state[:, -1])
+    decoder = shape.decoder
+    masked = 2 * decoder.layers * decoder.heads * decoder.head_width * prompt * (prompt - 1)
+    expected = decoder.prefill(prompt) + decoder.logits(1) + masked
+    assert counted.get_total_flops() == pytest.approx(expected, rel=5e-4)
+
+
+def test_tokens_dropped_between_layers_are_counted_where_they_ran():
+    shape = HostShape(CLIP_L, QWEN2_7B, 4)
+    by_layer = (21_312,) * 2 + (10_656,) * 26
+    run = DecoderRun(21_312, 64, 8, by_layer)
+    found = count_flops(shape, tiles_encoded=0, scored=[], runs=[run])
+    assert found.published_tera == pytest.approx(109.21, abs=0.005)
+    whole, half = (
+        count_flops(shape, tiles_encoded=0, scored=[], runs=[DecoderRun(n, 64, 8)]).full
+        for n in (21_312, 10_656)
+    )
+    logits = [QWEN2_7B.logits(n) / 1e12 for n in (1, 7)]
+    for name, of_logits in zip(("prefill", "decode"), logits, strict=True):
+        all_of_it, half_of_it = (getattr(each, name) - of_logits for each in (whole, half))
+        expected = (2 * all_of_it + 26 * half_of_it) / 28
+        assert getattr(found.full, name) - of_logits == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_answer_that_drops_tokens_in_the_decoder_counts_fewer_operations(make_session):
+    plain, dropped = (
+        make_session().ask(QUESTION, budget=Budget(12, 60), reduction=reduction).cost.flops
+        for reduction in ("top_score", "top_score+fastv")
+    )
+    assert dropped.published_tera < plain.published_tera
+    assert dropped.full.prefill < plain.full.prefill
+    assert dropped.full.encode == plain.full.encode
+
+
 def test_decoding_step_by_step_costs_what_prefill_costs():
     # every token once through every layer, whatever is cached; only logits differ
     whole = QWEN2_7B.prefill(500)
@@ -129,8 +197,12 @@ def test_a_way_of_looking_without_attention_costs_no_focus(make_session):
 
 def test_a_shape_that_a_config_does_not_tell_is_unknown():
     assert shape_from_config(object(), 1) is None
-    # patches are merged there, and most layers attend within windows
+    # how many patches a tile has is not in it
     assert shape_from_config(Qwen2_5_VLConfig(), 1) is None
+    # which experts run, and how many matrices other kinds have
+    for kind in ("mixtral", "starcoder2"):
+        config = LlavaConfig(text_config={"model_type": kind})
+        assert shape_from_config(config, 1) is None
     with pytest.raises(ModelError, match="layers=0"):
         DecoderShape(0, 1, 1, 1, 1, 1, 1)
 

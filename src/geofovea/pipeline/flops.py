@@ -28,12 +28,9 @@ __all__ = [
     "answer_flops",
     "count_flops",
     "published_tera",
-    "shape_from_config",
 ]
 
 _TERA = 1e12
-# a plain vision tower and a projector of two matrices; others merge or attend in ways of their own
-_COUNTED = frozenset({"llava", "llava_next", "llava_onevision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +77,13 @@ class DecoderShape:
 
     def decode(self, context: int, answer: int) -> float:
         """Operations of ``answer`` further tokens after ``context``, their logits included."""
+        return self.layers * self.decode_layer(context, answer) + self.logits(answer)
+
+    def decode_layer(self, context: int, answer: int) -> float:
+        """Operations of one layer on ``answer`` further tokens, of whose context it keeps some."""
         pairs = answer * context + answer * (answer + 1) / 2
         attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * self.layers * (answer * self.macs_a_token + attention) + self.logits(answer)
+        return 2.0 * (answer * self.macs_a_token + attention)
 
     def logits(self, rows: int) -> float:
         """Operations of the output matrix for some tokens."""
@@ -98,15 +99,19 @@ class DecoderShape:
 
 @dataclass(frozen=True, slots=True)
 class EncoderShape:
-    """A vision transformer and the two-layer projector behind it.
+    """A vision transformer and the projector behind it.
 
     Attributes:
         layers: Layers that are run.
         width: Of its tokens.
-        intermediate: Of its MLPs, of two matrices.
+        intermediate: Of its MLPs.
         patches: Patches of one tile.
         patch_pixels: Numbers of one patch, channels included.
         extra_tokens: Tokens besides patches: 1 for a class token.
+        matrices: Of each MLP: 2, or 3 with a gate.
+        pairs: Tokens that attend to each other, ordered, in all layers; None where all do.
+        projector: Multiply-accumulates of what is behind the layers, for one tile; None is that of
+            two matrices, to the decoder's width and on.
 
     Raises:
         ModelError: If a number is not positive.
@@ -118,6 +123,9 @@ class EncoderShape:
     patches: int
     patch_pixels: int
     extra_tokens: int = 0
+    matrices: int = 2
+    pairs: int | None = None
+    projector: int | None = None
 
     def __post_init__(self) -> None:
         _check_positive(self, but=("extra_tokens",))
@@ -125,10 +133,13 @@ class EncoderShape:
     def tiles(self, count: int, projected_width: int) -> float:
         """Operations of some tiles, one after the other, projected to the decoder's width."""
         n, d = self.patches + self.extra_tokens, self.width
-        layer = n * (4 * d * d + 2 * d * self.intermediate) + 2 * n * n * d
+        layer = n * (4 * d * d + self.matrices * d * self.intermediate)
+        attention = 2 * d * (self.layers * n * n if self.pairs is None else self.pairs)
         embedding = self.patches * d * self.patch_pixels
-        projector = self.patches * projected_width * (d + projected_width)
-        return 2.0 * count * (self.layers * layer + embedding + projector)
+        projector = self.projector
+        if projector is None:
+            projector = self.patches * projected_width * (d + projected_width)
+        return 2.0 * count * (self.layers * layer + attention + embedding + projector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +208,14 @@ class DecoderRun:
         vision_tokens: Of its prompt.
         text_tokens: The others of its prompt.
         answer_tokens: Of what it said.
+        tokens_by_layer: Vision tokens that ran through each layer, where some were dropped on the
+            way; else empty.
     """
 
     vision_tokens: int
     text_tokens: int
     answer_tokens: int
+    tokens_by_layer: tuple[int, ...] = ()
 
 
 @runtime_checkable
@@ -248,11 +262,14 @@ def count_flops(
         published += published_tera(before, tokens, *sizes)
         focus += decoder.prefill(tokens + text, before) + decoder.keys(tokens + text)
     for run in runs:
-        prompt = run.vision_tokens + run.text_tokens
-        published += published_tera(decoder.layers, run.vision_tokens, *sizes)
         # the last token of the prompt gives the first of the answer
-        prefill += decoder.prefill(prompt) + decoder.logits(1)
-        decode += decoder.decode(prompt, max(0, run.answer_tokens - 1))
+        further = max(0, run.answer_tokens - 1)
+        prefill += decoder.logits(1)
+        decode += decoder.logits(further)
+        for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:
+            published += published_tera(1, vision, *sizes)
+            prefill += decoder.prefill(vision + run.text_tokens, 1)
+            decode += decoder.decode_layer(vision + run.text_tokens, further)
     encode = shape.encoder.tiles(tiles_encoded, decoder.width)
     full = FullFlops(*(stage / _TERA for stage in (encode, focus, prefill, decode)))
     return FlopCount(published, full)
@@ -267,45 +284,7 @@ def answer_flops(
     return count_flops(host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs)
 
 
-def shape_from_config(config: Any, focus_layer: int) -> HostShape | None:
-    """The shape of a LLaVA by its ``transformers`` config; None for other families.
-
-    Args:
-        config: With ``vision_config`` and ``text_config``.
-        focus_layer: See ``HostShape``.
-    """
-    layer = getattr(config, "vision_feature_layer", None)
-    if getattr(config, "model_type", None) not in _COUNTED or not isinstance(layer, int):
-        return None
-    try:
-        vision, text = config.vision_config, config.text_config
-        return HostShape(
-            EncoderShape(
-                # the stock tower runs to its end, whichever layer the features are taken from
-                layers=vision.num_hidden_layers,
-                width=vision.hidden_size,
-                intermediate=vision.intermediate_size,
-                patches=(vision.image_size // vision.patch_size) ** 2,
-                patch_pixels=3 * vision.patch_size**2,
-                extra_tokens=int(vision.model_type == "clip_vision_model"),
-            ),
-            DecoderShape(
-                layers=text.num_hidden_layers,
-                width=text.hidden_size,
-                heads=text.num_attention_heads,
-                kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
-                head_width=getattr(text, "head_dim", None)
-                or text.hidden_size // text.num_attention_heads,
-                intermediate=text.intermediate_size,
-                vocabulary=text.vocab_size,
-            ),
-            focus_layer,
-        )
-    except (AttributeError, TypeError, ModelError):
-        return None
-
-
 def _check_positive(shape: DecoderShape | EncoderShape, but: Sequence[str] = ()) -> None:
     for name, value in asdict(shape).items():
-        if value < (0 if name in but else 1):
+        if value is not None and value < (0 if name in but else 1):
             raise ModelError(f"a model cannot have {name}={value}")

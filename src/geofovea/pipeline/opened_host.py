@@ -20,9 +20,8 @@ from geofovea.pipeline.device_memory import enough_memory
 from geofovea.pipeline.distilled_focus import DistilledFocus, load_focus
 from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
 from geofovea.pipeline.family import Family
-from geofovea.pipeline.flops import shape_from_config
 from geofovea.pipeline.host_settings import HostSettings
-from geofovea.pipeline.llava_families import LlavaFamily
+from geofovea.pipeline.host_shapes import shape_from_config
 from geofovea.pipeline.llava_vision import VisionPart
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE, LvlmHost
 from geofovea.pipeline.open_decoder import DecoderInput
@@ -71,8 +70,7 @@ class OpenedHost(LvlmHost):
             self.capabilities, signals=frozenset(signals), stages=frozenset(stages)
         )
         self.focus_layer: int = settings.focus_layer
-        is_known = isinstance(family, LlavaFamily) and family.newline is None
-        self.shape = shape_from_config(family.config, settings.focus_layer) if is_known else None
+        self.shape = shape_from_config(family.config, settings.focus_layer, family.tile_size)
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
 

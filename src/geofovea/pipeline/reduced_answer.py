@@ -96,7 +96,8 @@ class _ReducingHost:
         self.seconds += time.perf_counter() - started
         shown = 0 if tokens is None else len(tokens)
         said = len(generation.log_probabilities)
-        self.runs.append(DecoderRun(shown, generation.text_tokens, said))
+        by_layer = generation.tokens_by_layer
+        self.runs.append(DecoderRun(shown, generation.text_tokens, said, by_layer))
         self.tokens_end += generation.tokens_by_layer[-1] if generation.tokens_by_layer else shown
         return generation
 

@@ -256,9 +256,9 @@ class SceneSession:
                 tokens_end=reduced.tokens_end,
                 reductions=reduced.stages,
                 endpoint=self._endpoint_use(since=use_before),
-                # what is dropped inside the encoder or the decoder is not known to the count
+                # what is dropped inside the encoder is not known to the count
                 flops=None
-                if chain.encoder or chain.decoder
+                if chain.encoder
                 else answer_flops(
                     self.host,
                     tiles_encoded=gathered.tiles_encoded,
