@@ -130,6 +130,14 @@ def test_a_tokenizer_without_one_of_the_usual_words_answers_all_the_same(folder_
     assert load_host(str(folder)).generate(QUESTION, None).text == expected
 
 
+def test_a_special_word_that_is_empty_is_not_looked_for_in_questions(folder_of):
+    folder = folder_of("llava")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bos_token": ""}))
+    words = load_host(str(folder))._words
+    assert words.plain("is <image> it </s> there ?") == "is it there ?"
+
+
 def test_numbers_that_are_too_large_for_a_dtype_are_no_answer():
     host = variant_of("llava", dtype=torch.float16)
     try_model(host)

@@ -171,7 +171,8 @@ class PromptWords:
 def _special_words(tokenizer: Any) -> set[str]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
     special = {str(token.content) for token in added.values() if token.special}
-    return special | {str(word) for word in tokenizer.all_special_tokens}
+    # one that is empty would be found in any text, however often it is taken out
+    return (special | {str(word) for word in tokenizer.all_special_tokens}) - {""}
 
 
 def _image_word(tokenizer: Any, family: Family) -> str | None:
