@@ -41,7 +41,7 @@ def shape_from_config(
             return None
         encoder = make(config, tile_size)
         return HostShape(encoder, _decoder(config.text_config), focus_layer)
-    except (AttributeError, TypeError, ModelError):
+    except (ArithmeticError, AttributeError, TypeError, ModelError):
         return None
 
 
