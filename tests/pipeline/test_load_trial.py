@@ -138,6 +138,21 @@ def test_a_special_word_that_is_empty_is_not_looked_for_in_questions(folder_of):
     assert words.plain("is <image> it </s> there ?") == "is it there ?"
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("generation_config.json", "eos_token_id", {}),
+        # transformers looks for it without end
+        ("tokenizer_config.json", "unk_token", ""),
+    ],
+)
+def test_a_companion_that_cannot_be_meant_is_refused(folder_of, file, key, value):
+    path = folder_of("smolvlm") / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ModelError, match=r"do not fit each other|could not be loaded"):
+        load_host(str(path.parent))
+
+
 def test_numbers_that_are_too_large_for_a_dtype_are_no_answer():
     host = variant_of("llava", dtype=torch.float16)
     try_model(host)

@@ -7,6 +7,9 @@ was read.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -17,7 +20,7 @@ from geofovea.pipeline.opened_host import OpenedHost
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 
-__all__ = ["try_model"]
+__all__ = ["parts_that_fit", "try_model"]
 
 _QUESTION = "What is here?"
 
@@ -34,7 +37,7 @@ def try_model(host: OpenedHost) -> None:
     pyramid = Pyramid(side, side, side)
     tiles = list(pyramid.tiles(0))
     pixels = np.arange(side * side * 3, dtype=np.uint8).reshape(1, side, side, 3)
-    try:
+    with parts_that_fit(host.name):
         features = host.encode(pixels, tiles, pyramid)
         check_finite(features, host.name, host.decoder)
         # one token is enough to see whether the parts fit
@@ -44,11 +47,22 @@ def try_model(host: OpenedHost) -> None:
             host.scores(_QUESTION, token)
         else:
             host.generate(_QUESTION, token, choices=("A", "B"))
+
+
+@contextmanager
+def parts_that_fit(name: str) -> Iterator[None]:
+    """Turn whatever parts of a model that do not fit each other raise into words.
+
+    Raises:
+        ModelError: Instead of any error that is not of ours.
+    """
+    try:
+        yield
     except GeoFoveaError:
         raise
     except Exception as error:  # what does not fit may fail anywhere
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
-            f"{host.name} cannot read a tile ({reason}): its config.json and its weights do not "
-            "fit each other; copy or download both again, from one place"
+            f"{name} cannot read a tile ({reason}): its configuration, weights and tokenizer do "
+            "not fit each other; copy or download all of it again, from one place"
         ) from error

@@ -20,7 +20,7 @@ from geofovea.pipeline.family import Family
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.library_reports import quiet_transformers
 from geofovea.pipeline.load_options import LoadOptions
-from geofovea.pipeline.load_trial import try_model
+from geofovea.pipeline.load_trial import parts_that_fit, try_model
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
 from geofovea.pipeline.opened_host import OpenedHost
 
@@ -51,13 +51,14 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
     model, tokenizer = _load(name, kind, options)
     if not options.places:
         model = model.to(options.device)
-    family = kind(model.eval(), settings.tile_size)
-    if any(side % settings.pool for side in family.grid):
-        # tokens that the family's pool does not divide stay single, unless told otherwise
-        settings = _settings(name, replace(kind.defaults, pool=1), options)
     device = model.get_input_embeddings().weight.device
     position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
-    host = OpenedHost(name, family, tokenizer, settings, position)
+    with parts_that_fit(name):
+        family = kind(model.eval(), settings.tile_size)
+        if any(side % settings.pool for side in family.grid):
+            # tokens that the family's pool does not divide stay single, unless told otherwise
+            settings = _settings(name, replace(kind.defaults, pool=1), options)
+        host = OpenedHost(name, family, tokenizer, settings, position)
     try_model(host)
     if focus := _companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
