@@ -203,4 +203,3 @@ def test_layers_together_are_no_tower_that_reductions_enter():
     assert host._family.config.vision_config.model_type == vision
     assert "encoder_layer" not in host.capabilities.stages
     assert "cls_attention" not in host.capabilities.signals
-    assert host.shape is None

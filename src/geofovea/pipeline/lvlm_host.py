@@ -174,15 +174,11 @@ class LvlmHost:
         images = ((images - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
         tokens = self._family.encode(images)
         (rows, cols), pool = self.grid, self._settings.pool
-        expected = (
-            len(images),
-            rows * cols * pool**2,
-            self._layout.width * (1 + self._family.deep),
-        )
-        if tokens.shape != expected:
+        expected = (rows * cols * pool**2, self._layout.width * (1 + self._family.deep))
+        if tokens.shape[1:] != expected:
             raise ModelError(
-                f"the encoder of {self.name} makes tokens {tuple(tokens.shape)} of {len(images)} "
-                f"tiles, its config.json says {expected}; download the model again"
+                f"the encoder of {self.name} makes tokens {tuple(tokens.shape[1:])} of a tile, its "
+                f"config.json says {expected}; copy or download it again"
             )
         pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
         return pooled.flatten(1, 2)
