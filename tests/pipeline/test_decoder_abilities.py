@@ -182,6 +182,14 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
             rows += last_row_logits(host._decoder, 1, [shown])
     expected = torch.cat(rows, dim=1).softmax(-1).mean(0)
     torch.testing.assert_close(host.scores(QUESTION, tokens), expected, atol=1e-6, rtol=0)
+    # gaps between positions are no places
+    host._layout = replace(host._layout, policy="original")
+    few = tokens.select(torch.tensor([0, 3, 15, 16, 30, 31]))
+    shown = host._layout.sequence(host._words.ids(QUESTION), few)
+    with torch.no_grad():
+        together = last_row_logits(host._decoder, 1, [shown])[0].softmax(-1).mean(0)
+    assert len(shown) <= 32 < shown.next_position
+    torch.testing.assert_close(host.scores(QUESTION, few), together, atol=1e-6, rtol=0)
     host, _ = host_of(windowed("mistral", 12))
     with pytest.raises(ModelError, match=r"sees 12 tokens back.*set focus_layer"):
         host.scores(QUESTION, tokens)
@@ -203,11 +211,13 @@ def test_prompts_whose_length_turns_their_positions_do_not_change_each_other():
         "short_factor": [1.0] * half,
         "long_factor": [2.0 + i for i in range(half)],
         # between the lengths of the prompts below
-        "original_max_position_embeddings": 32,
+        "original_max_position_embeddings": 40,
         "factor": 8.0,
     }
     host, tokens = host_of(text_config("llama", rope_parameters=rope))
-    few = tokens.select(torch.arange(12))
+    few = tokens.select(torch.arange(24))
+    lengths = [len(host._prompt(QUESTION, some)) for some in (few, tokens)]
+    assert 0.75 * lengths[1] < lengths[0] < 40 < lengths[1], "they must run side by side"
     prompts = [Prompt(QUESTION, tokens), Prompt(QUESTION, few), Prompt("plane ?", few)]
     assert host.generate_together(prompts) == [
         host.generate(each.question, each.tokens) for each in prompts

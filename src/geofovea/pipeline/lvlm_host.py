@@ -373,9 +373,11 @@ class LvlmHost:
     def _groups(self, question: str, tokens: TokenSet) -> list[TokenSet]:
         """Tokens in groups of whole tiles that the last word can see, all in one if it can."""
         ids = self._words.ids(question)
-        room = min(self.capabilities.context, self._sight()) - len(ids.before) - len(ids.after)
+        words = len(ids.before) + len(ids.after)
         _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
-        if self._layout.reach(counts) <= room or len(counts) < 2:
+        fits = self._layout.reach(counts) + words <= self.capabilities.context
+        # a window counts places, whatever positions stand there
+        if (fits and self._layout.places(counts) + words <= self._sight()) or len(counts) < 2:
             return [tokens]
         half = len(counts) // 2
         edge = int(counts[:half].sum())

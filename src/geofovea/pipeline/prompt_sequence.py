@@ -82,12 +82,16 @@ class PromptLayout:
         """Places that all tiles together take besides their own."""
         return len(self.marks.before) + len(self.marks.after)
 
+    def places(self, kept: Tensor) -> int:
+        """Places in the sequence of tiles with ``kept`` tokens each, (k,)."""
+        return int(kept.sum()) + len(kept) * self.around_tile() + self.around_image()
+
     def reach(self, kept: Tensor) -> int:
         """Places or positions, whichever are more, of tiles with ``kept`` tokens each, (k,)."""
-        tokens, tiles, (rows, cols) = int(kept.sum()), len(kept), self.grid
+        rows, cols = self.grid
         whole = rows * cols if self.axes == 1 else max(rows, cols)
-        positions = tiles * whole if self.policy == "original" else tokens
-        return max(tokens, positions) + tiles * self.around_tile() + self.around_image()
+        gaps = len(kept) * whole - int(kept.sum()) if self.policy == "original" else 0
+        return self.places(kept) + max(0, gaps)
 
     def sequence(self, ids: PromptIds, tokens: TokenSet | None) -> PromptSequence:
         """Embed a prompt; without tokens it has no image at all."""
