@@ -47,7 +47,6 @@ def changed(folder, path, value):
 @pytest.mark.parametrize(
     ("family", "path", "value", "words"),
     [
-        ("llava", "model_type", [], r"is a '\[\]'; supported are"),
         ("llava", "text_config.num_key_value_heads", 0, "could not be loaded"),
         ("llava", "text_config.hidden_size", -1, "could not be loaded"),
         ("llava", "text_config.num_hidden_layers", 0, "does not know"),
@@ -128,29 +127,6 @@ def test_a_tokenizer_without_one_of_the_usual_words_answers_all_the_same(folder_
     path.write_text(json.dumps(config))
     models._load.cache_clear()
     assert load_host(str(folder)).generate(QUESTION, None).text == expected
-
-
-def test_a_special_word_that_is_empty_is_not_looked_for_in_questions(folder_of):
-    folder = folder_of("llava")
-    path = folder / "tokenizer_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"bos_token": ""}))
-    words = load_host(str(folder))._words
-    assert words.plain("is <image> it </s> there ?") == "is it there ?"
-
-
-@pytest.mark.parametrize(
-    ("file", "key", "value"),
-    [
-        ("generation_config.json", "eos_token_id", {}),
-        # transformers looks for it without end
-        ("tokenizer_config.json", "unk_token", ""),
-    ],
-)
-def test_a_companion_that_cannot_be_meant_is_refused(folder_of, file, key, value):
-    path = folder_of("smolvlm") / file
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(ModelError, match=r"do not fit each other|could not be loaded"):
-        load_host(str(path.parent))
 
 
 def test_numbers_that_are_too_large_for_a_dtype_are_no_answer():

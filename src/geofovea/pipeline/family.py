@@ -112,9 +112,9 @@ class Family:
         layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
         if not layers or not all(_is_layer(each, depth) for each in layers):
             raise ModelError(
-                f"the vision_feature_layer {given!r} of this {self.model_type} is none of the "
-                f"hidden states {-depth - 1} to {depth} of its vision tower; correct its "
-                "config.json, or download the model again"
+                f"the vision_feature_layer {given!r} is none of the hidden states {-depth - 1} to "
+                f"{depth} of the vision tower of this {self.model_type}; correct its config.json, "
+                "or download the model again"
             )
         return layers
 

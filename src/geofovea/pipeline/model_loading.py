@@ -26,7 +26,9 @@ from geofovea.pipeline.opened_host import OpenedHost
 
 __all__ = ["could_not_load", "load_lvlm"]
 
-_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
+_MOST_LAYERS = 1000
+_WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -160,7 +162,7 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    except Exception as error:  # a config.json of somebody else may fail anywhere
+    except Exception as error:  # whatever a damaged folder makes transformers raise
         raise could_not_load(name, error) from error
     # transformers would go on with random numbers in their place
     if missing := sorted(report["missing_keys"]):
@@ -169,7 +171,7 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             "download it again"
         )
     # and without layers that the config.json does not count
-    if spare := sorted(key for key in report["unexpected_keys"] if _LAYER.search(key)):
+    if spare := sorted(key for key in report["unexpected_keys"] if _WEIGHT_OF_LAYER.search(key)):
         raise ModelError(
             f"the model {name!r} has {len(spare)} weights of layers that its config.json does not "
             f"know, the first is {spare[0]}; copy or download it again"

@@ -123,8 +123,8 @@ def _load_published(name: str, options: LoadOptions) -> Host:
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return dict(config, model_type=str(config["model_type"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return dict(config, model_type=config["model_type"] + "")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"the folder {folder} holds no model config.json: {_HOW_TO_NAME}"
         ) from error

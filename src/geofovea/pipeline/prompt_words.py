@@ -171,8 +171,7 @@ class PromptWords:
 def _special_words(tokenizer: Any) -> set[str]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
     special = {str(token.content) for token in added.values() if token.special}
-    # one that is empty would be found in any text, however often it is taken out
-    return (special | {str(word) for word in tokenizer.all_special_tokens}) - {""}
+    return special | {str(word) for word in tokenizer.all_special_tokens}
 
 
 def _image_word(tokenizer: Any, family: Family) -> str | None:
