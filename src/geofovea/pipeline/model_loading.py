@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,16 @@ from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.library_reports import quiet_transformers
 from geofovea.pipeline.load_options import LoadOptions
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
+from geofovea.pipeline.model_files import (
+    WeightCount,
+    check_files,
+    check_size,
+    companion,
+    read_json,
+)
 from geofovea.pipeline.opened_host import OpenedHost
 
 __all__ = ["could_not_load", "load_lvlm"]
-
-_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
-_MOST_LAYERS = 1000
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> OpenedHost:
@@ -43,18 +45,17 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
         MissingExtraError: If an option needs a package that is not installed.
     """
     kind = _family(name, config)
-    _refuse_endless(name, config)
-    _refuse_pickle(Path(name))
+    held = check_files(name, config)
     options.check_installed()
     settings = _settings(name, kind.defaults, options)
-    model, tokenizer = _load(name, kind, options)
+    model, tokenizer = _load(name, kind, config, held, options)
     if not options.places:
         model = model.to(options.device)
     family = kind(model.eval(), settings.tile_size)
     device = model.get_input_embeddings().weight.device
-    position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
+    position = _read_scene_position(companion(name, SCENE_POSITION_FILE), device)
     host = OpenedHost(name, family, tokenizer, settings, position)
-    if focus := _companion(name, FOCUS_FILE):
+    if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     return host
 
@@ -76,30 +77,9 @@ def _family(name: str, config: dict[str, Any]) -> type[Family]:
     )
 
 
-def _refuse_endless(name: str, found: Any) -> None:
-    """Refuse a configuration of more layers than could ever be made, before they are made."""
-    for key, value in found.items() if isinstance(found, dict) else ():
-        _refuse_endless(name, value)
-        if key in _LAYERS and isinstance(value, (int, float)) and value > _MOST_LAYERS:
-            raise ModelError(
-                f"the config.json of {name} asks for {value} layers ({key}), where {_MOST_LAYERS} "
-                "are more than any model has; copy or download it again"
-            )
-
-
-def _refuse_pickle(folder: Path) -> None:
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return
-    if pickled := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
-        raise ModelError(
-            f"{folder} holds its weights as pickle ({pickled[0]}), which runs code when it is "
-            "opened and is refused; convert them to safetensors"
-        )
-
-
 def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSettings:
     """From the most particular to the most general: options, geofovea.json, processor, family."""
-    path = _companion(name, SETTINGS_FILE)
+    path = companion(name, SETTINGS_FILE)
     settings = replace(defaults, **_normalization(name))
     if path is not None:
         settings = HostSettings.read(path, settings)
@@ -109,10 +89,10 @@ def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSe
 def _normalization(name: str) -> dict[str, Any]:
     """What the model's image processor does to colours, as settings; empty if it does not say."""
     processor: Any = None
-    if path := _companion(name, "preprocessor_config.json"):
-        processor = _read_json(path)
-    elif path := _companion(name, "processor_config.json"):
-        processor = _read_json(path).get("image_processor")
+    if path := companion(name, "preprocessor_config.json"):
+        processor = read_json(path)
+    elif path := companion(name, "processor_config.json"):
+        processor = read_json(path).get("image_processor")
     if not isinstance(processor, dict):
         return {}
     if processor.get("do_normalize") is False:
@@ -124,20 +104,21 @@ def _normalization(name: str) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {error}") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any]:
+def _load(
+    name: str,
+    kind: type[Family],
+    config: dict[str, Any],
+    held: WeightCount | None,
+    options: LoadOptions,
+) -> tuple[Any, Any]:
     import transformers
 
+    make = getattr(transformers, kind.model_class)
     try:
         with quiet_transformers():
-            model, report = getattr(transformers, kind.model_class).from_pretrained(
+            if held is not None:
+                check_size(name, make, make.config_class.from_dict(config), held)
+            model, report = make.from_pretrained(
                 name,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -154,7 +135,9 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    except Exception as error:  # whatever a damaged folder makes transformers raise
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
         raise could_not_load(name, error) from error
     # transformers would go on with random numbers in their place
     if missing := sorted(report["missing_keys"]):
@@ -172,22 +155,6 @@ def could_not_load(name: str, error: Exception) -> ModelError:
         f"the model {name!r} could not be loaded ({reason}); name a folder or hub id of a "
         "supported model in safetensors, or use --model embedded"
     )
-
-
-def _companion(name: str, file: str) -> Path | None:
-    """A file beside the weights of a model, from the hub where need be; None if there is none."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder / file if (folder / file).exists() else None
-    from transformers.utils import cached_file
-
-    found = cached_file(
-        name,
-        file,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return None if found is None else Path(found)
 
 
 def _read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:
