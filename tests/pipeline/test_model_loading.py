@@ -332,6 +332,31 @@ def test_whatever_a_config_says_ends_in_a_model_error(write_family, wrong):
         load_host(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "wrong"),
+    [
+        ("tokenizer_config.json", {"model_max_length": 1}),
+        ("generation_config.json", {"eos_token_id": {}}),
+        ("generation_config.json", {"eos_token_id": ["x", None, 3]}),
+    ],
+)
+def test_what_is_of_no_use_beside_a_model_does_no_harm(write_family, capfd, file, wrong):
+    folder = write_family("llava")
+    rewritten(folder, file, **wrong)
+    capfd.readouterr()
+    assert load_host(str(folder)).generate(QUESTION, None).text
+    assert capfd.readouterr().err == ""
+
+
+def test_a_tokenizer_without_a_word_for_what_it_does_not_know_is_refused(write_family):
+    folder = write_family("llava")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["unk_token"] = "nowhere"
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="WordLevel"):
+        load_host(str(folder))
+
+
 def test_a_config_nested_too_deep_is_a_model_error(write_family):
     folder = write_family("llava")
     (folder / "config.json").write_text("[" * 100_000)

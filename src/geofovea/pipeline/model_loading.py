@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,8 @@ def _load(
             # settings of a tokenizer that cannot be meant are noticed when it is first used
             tokenizer.encode("Which one?")
             tokenizer.convert_tokens_to_ids("<which>")
+            # how long a prompt may be is the host's affair
+            tokenizer.model_max_length = sys.maxsize
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
             f"the device {options.device!r} has too little memory for the weights of {name}; load "
