@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.device_memory import is_out_of_memory
 from geofovea.pipeline.distilled_focus import FOCUS_FILE
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.family import Family
@@ -32,13 +33,16 @@ from geofovea.pipeline.opened_host import OpenedHost
 __all__ = ["could_not_load", "load_lvlm"]
 
 
-def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> OpenedHost:
+def load_lvlm(
+    name: str, config: dict[str, Any], options: LoadOptions, called: str | None = None
+) -> OpenedHost:
     """Load a model of any family, from safetensors only, without code of its own.
 
     Args:
         name: A local folder or a hub id.
         config: Its ``config.json``.
         options: How to load it.
+        called: What the host calls itself; by default the name.
 
     Raises:
         ModelError: If it is of no family, its weights are pickled, missing or damaged, or it needs
@@ -55,7 +59,7 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
     family = kind(model.eval(), settings.tile_size)
     device = model.get_input_embeddings().weight.device
     position = _read_scene_position(companion(name, SCENE_POSITION_FILE), device)
-    host = OpenedHost(name, family, tokenizer, settings, position)
+    host = OpenedHost(called or name, family, tokenizer, settings, position)
     if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     return host
@@ -132,16 +136,16 @@ def _load(
             tokenizer.convert_tokens_to_ids("<which>")
             # how long a prompt may be is the host's affair
             tokenizer.model_max_length = sys.maxsize
-    except torch.cuda.OutOfMemoryError as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
+        if not is_out_of_memory(error):
+            raise could_not_load(name, error) from error
         raise ModelError(
             f"the device {options.device!r} has too little memory for the weights of {name}; load "
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    except ModelError:
-        raise
-    except Exception as error:  # a file that somebody else wrote may confuse it in any way
-        raise could_not_load(name, error) from error
     # transformers would go on with random numbers in their place
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
