@@ -129,5 +129,5 @@ def test_a_session_names_unknown_words_of_choices(make_session):
 
 
 def test_what_the_embedded_model_refuses_names_it_and_not_its_folder(scene_path):
-    with pytest.raises(ModelError, match="^embedded has no letters to choose by"):
+    with pytest.raises(ModelError, match=r"^embedded has no letters to choose by"):
         gf.ask(scene_path, QUESTION, choices=("yes", "no"), reduction="fastv:0.5")
