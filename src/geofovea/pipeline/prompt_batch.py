@@ -56,7 +56,7 @@ class PromptBatch:
         if any(each.deep is not None for each in sequences):
             visual = torch.zeros(len(sequences), most, dtype=torch.bool, device=device)
             for row, each in zip(visual, sequences, strict=True):
-                row[each.visual] = True
+                row[each.visual.to(device)] = True
             deep = torch.cat([each.deep for each in sequences if each.deep is not None], dim=1)
         return PromptBatch(
             embedded=torch.cat([_padded(each.embedded, most, 1) for each in sequences]),

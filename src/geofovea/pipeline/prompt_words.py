@@ -19,6 +19,7 @@ __all__ = ["PromptIds", "PromptWords"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 _LONGEST_TEMPLATE = 20_000
+_PROMPTS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class PromptWords:
             ModelError: If the tokenizer lacks a special word of the family's prompts.
         """
         self._tokenizer = tokenizer
+        self._prompts: dict[tuple[str, str | None], PromptIds] = {}
         self._instruction = instruction
         marks = family.marks(policy)
         chat = None if template else _from_chat(tokenizer, family, marks)
@@ -78,6 +80,15 @@ class PromptWords:
 
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:
         """The prompt of a question; special words in it are left out."""
+        # a descent asks for the prompt of one question at every look
+        asked_for = (question, instruction)
+        if asked_for not in self._prompts:
+            if len(self._prompts) >= _PROMPTS_KEPT:
+                self._prompts.clear()
+            self._prompts[asked_for] = self._written(question, instruction)
+        return self._prompts[asked_for]
+
+    def _written(self, question: str, instruction: str | None) -> PromptIds:
         asked = self.plain(question) + (self._instruction if instruction is None else instruction)
         before, after = self._template.split("{image}")
         return PromptIds(
