@@ -51,6 +51,7 @@ from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.handles import check_current
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
 from geofovea.tiling.reader import TileReader
@@ -145,7 +146,7 @@ class SceneSession:
             BudgetError: If the budget cannot hold what the focus needs.
             ModelError: If the focus or the reduction does not exist or fit the host; the message
                 names what is missing and what would do.
-            SceneError: If the scene shows nothing, or is damaged.
+            SceneError: If the scene shows nothing, is damaged, or is not the file it was.
         """
         return self.answer(
             Asked(
@@ -190,6 +191,8 @@ class SceneSession:
 
     def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
         """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+        # what is remembered of a file that is no longer there answers nothing
+        check_current(self.scene.source)
         words, options = asked.words(), checked_choices(asked.choices)
         budget = asked.budget or self.host.default_budget
         focus = asked.focus or self._focuses.default()
