@@ -22,7 +22,7 @@ from geofovea.pipeline.answer import (
     confidence_of,
 )
 from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
-from geofovea.pipeline.cautions import cautions
+from geofovea.pipeline.cautions import cautions, overruns
 from geofovea.pipeline.choices import Choice, checked_choices
 from geofovea.pipeline.company import CompanyCalls, in_company
 from geofovea.pipeline.context_room import fitting_budget
@@ -236,6 +236,7 @@ class SceneSession:
             reduced = reducer.answer(words, looked, fitting, sure)
         said = reduced.said
         generation, kept = said.generation, said.kept
+        seconds, peak = clock.seconds(), peak_rss_mb()
         # tiles that show nothing were read and found empty, not encoded
         encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
         return Answer(
@@ -253,8 +254,8 @@ class SceneSession:
                 tiles_by_level=encoded,
                 tokens_total=sum(len(look.tokens) for look in found.looks),
                 tokens_llm=said.tokens_llm,
-                seconds=clock.seconds(),
-                peak_rss_mb=peak_rss_mb(),
+                seconds=seconds,
+                peak_rss_mb=peak,
                 budget=budget,
                 tokens_end=reduced.tokens_end,
                 reductions=reduced.stages,
@@ -274,6 +275,7 @@ class SceneSession:
                 *self._cautions(" ".join((words, *options)), found.stopped),
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
+                *overruns(budget, seconds["total"], peak),
                 *self.tiles.warnings,
             ),
             stopped=found.stopped,
