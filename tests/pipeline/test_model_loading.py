@@ -290,7 +290,10 @@ def test_attention_by_code_of_the_hub_is_refused(write_family, asked):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"text_config": {"num_hidden_layers": 10**9}}, r"asks for 1000000000 layers \(num_hidden_layers\)"),
+        (
+            {"text_config": {"num_hidden_layers": 10**9}},
+            r"asks for 1000000000 layers \(num_hidden_layers\)",
+        ),
         ({"text_config": {"num_hidden_layers": 0}}, r"asks for 0 layers \(num_hidden_layers\)"),
         ({"vision_config": {"num_hidden_layers": -1}}, r"asks for -1 layers \(num_hidden_layers\)"),
         ({"text_config": {"intermediate_size": 10**7}}, "do not belong together"),

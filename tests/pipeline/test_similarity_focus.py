@@ -204,7 +204,10 @@ def test_pickled_or_missing_weights_are_refused(tmp_path):
         ({"attn_implementation": "somebody/kernel"}, "code of the hub"),
         ({"transformers_weights": "adapter_model.bin"}, "as pickle"),
         ({"projection_dim": 10**8}, "do not belong together"),
-        ({"vision_config": {"num_hidden_layers": 10**9}}, r"asks for 1000000000 layers \(num_hidden_layers\)"),
+        (
+            {"vision_config": {"num_hidden_layers": 10**9}},
+            r"asks for 1000000000 layers \(num_hidden_layers\)",
+        ),
         ({"text_config": 5}, "could not be loaded"),
     ],
 )
