@@ -7,6 +7,7 @@ import torch
 from family_toys import QUESTION, WORDS, host_of, tokens_of
 from pipeline_toys import llava_host, random_llava
 
+import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import Choice, checked_choices, choice_instruction
 from geofovea.pipeline.decoding import PlainRun
@@ -125,3 +126,8 @@ def test_a_session_answers_with_the_likeliest_choice(make_session):
 def test_a_session_names_unknown_words_of_choices(make_session):
     answer = make_session().ask("What is the color of the plane ?", choices=("red", "mauve"))
     assert any("mauve" in warning for warning in answer.warnings)
+
+
+def test_what_the_embedded_model_refuses_names_it_and_not_its_folder(scene_path):
+    with pytest.raises(ModelError, match=r"^embedded has no letters to choose by"):
+        gf.ask(scene_path, QUESTION, choices=("yes", "no"), reduction="fastv:0.5")

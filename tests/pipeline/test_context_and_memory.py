@@ -1,5 +1,6 @@
 """A context or a device that is too small cuts the budget, shrinks the batch, or says so."""
 
+import numpy as np
 import pytest
 import torch
 from family_toys import QUESTION, host_of, pixels, row_of_tiles, tokens_of
@@ -8,6 +9,7 @@ from pipeline_toys import llava_host, random_llava
 from geofovea.errors import ModelError
 from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.decoding import last_row_logits
+from geofovea.pipeline.device_memory import ShrinkingBatch
 from geofovea.pipeline.encode_plan import EncodePlan
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.session import SceneSession
@@ -142,17 +144,62 @@ def test_an_encoder_that_is_listened_to_says_what_helps_where_it_does_not_fit():
         hook.remove()
 
 
+def too_large_for_a_cpu():
+    """What the allocator of a CPU really says."""
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def too_large_for_cublas():
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
+
+
+def too_large_for_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+def too_large_for_numpy():
+    np.empty(1 << 60, np.uint8)
+
+
+TOO_LARGE = [too_large_for_a_cpu, too_large_for_cublas, too_large_for_a_gpu, too_large_for_numpy]
+
+
+@pytest.mark.parametrize("take", TOO_LARGE)
+def test_whatever_says_that_memory_ran_out_halves_a_batch_and_is_a_model_error_in_the_end(take):
+    batch, tried = ShrinkingBatch(4), []
+
+    def work(some):
+        tried.append(some.stop - some.start)
+        if tried[-1] > 1:
+            take()
+        return torch.zeros(tried[-1])
+
+    assert len(batch.run(3, work, "take less")) == 3
+    assert tried == [3, 1, 1, 1]
+    with pytest.raises(ModelError, match=r"too little memory \(.+\): take less"):
+        batch.run(3, lambda some: take(), "take less")
+
+
+def test_another_failure_is_not_taken_for_a_lack_of_memory():
+    def work(some):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        ShrinkingBatch(4).run(3, work, "take less")
+
+
+@pytest.mark.parametrize("take", TOO_LARGE)
 @pytest.mark.parametrize("step", ["scores", "generate"])
-def test_a_prompt_that_does_not_fit_the_device_is_an_error_that_says_what_helps(step):
+def test_a_prompt_that_does_not_fit_the_device_is_an_error_that_says_what_helps(step, take):
     host = host_of("qwen3_vl")
     tokens = tokens_of(host)
 
     def fail(module, args, kwargs):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        take()
 
     hook = host._decoder.layers[0].mlp.register_forward_pre_hook(fail, with_kwargs=True)
     try:
-        with pytest.raises(ModelError, match=r"out of memory\): set a smaller token budget"):
+        with pytest.raises(ModelError, match=r"too little memory.*: set a smaller token budget"):
             getattr(host, step)(QUESTION, tokens)
     finally:
         hook.remove()

@@ -49,7 +49,7 @@ def changed(folder, path, value):
     [
         ("llava", "text_config.num_key_value_heads", 0, "could not be loaded"),
         ("llava", "text_config.hidden_size", -1, "could not be loaded"),
-        ("llava", "text_config.num_hidden_layers", 0, "does not know"),
+        ("llava", "text_config.num_hidden_layers", 0, "asks for 0 layers"),
         ("llava", "text_config.num_hidden_layers", 2, "does not know"),
         ("llava", "text_config.num_hidden_layers", 4, "lacks 9 weights"),
         ("llava", "text_config.max_position_embeddings", 0, "says no max_position_embeddings"),

@@ -204,3 +204,22 @@ def test_special_words_in_a_question_are_left_out(model):
     tokens = tokens_of(host)
     plain = host.generate("what color is the plane ?", tokens)
     assert host.generate("what color </s> is the <image> plane ?", tokens) == plain
+
+
+def test_the_words_of_a_question_are_made_once_and_looked_up_at_once(monkeypatch):
+    host = llava_host(random_llava())
+    tokens, encode, made, looked_up = tokens_of(host, 2), host._words._encode, [], []
+    monkeypatch.setattr(
+        host._words, "_encode", lambda text, **how: made.append(text) or encode(text, **how)
+    )
+    hook = host._model.get_input_embeddings().register_forward_hook(
+        lambda module, ids, found: looked_up.append(len(found))
+    )
+    first, second = host.scores(QUESTION, tokens), host.scores(QUESTION, tokens)
+    hook.remove()
+    assert torch.equal(first, second)
+    assert len(made) == 2, "before and behind the image"
+    assert len(looked_up) == 2, "once a prompt"
+    for number in range(300):
+        host._words.ids(f"{number}?")
+    assert len(host._words._prompts) <= 64

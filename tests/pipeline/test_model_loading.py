@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from contextlib import suppress
 
 import numpy as np
@@ -18,12 +19,14 @@ from family_toys import (
     tokenizer,
     tokens_of,
 )
-from safetensors.torch import load_file
+from pipeline_toys import load_anew
+from safetensors.torch import load_file, save_file
 
 from geofovea.errors import MissingExtraError, ModelError
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.host_settings import SETTINGS_FILE
 from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.models import load_host
 
 TEMPLATE = "what {image} {question} is"
@@ -187,6 +190,181 @@ def test_pickled_weights_are_refused_and_never_opened(write_family, tmp_path, na
     with pytest.raises(ModelError, match=r"as pickle \(.*refused; convert them to safetensors"):
         load_host(str(folder))
     assert not bomb.exists()
+
+
+def rewritten(folder, file="config.json", **more):
+    """Change some keys of a JSON file, those of an object in it key by key."""
+    config = json.loads((folder / file).read_text())
+    for key, value in more.items():
+        is_object = isinstance(value, dict) and isinstance(config.get(key), dict)
+        config[key] = config[key] | value if is_object else value
+    (folder / file).write_text(json.dumps(config))
+
+
+def indexed(folder, named):
+    """Weights in parts, all of which lie in one file by the index."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, named)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("bomb", [True, False], ids=["bomb", "harmless"])
+@pytest.mark.parametrize("by", ["index", "config"])
+def test_a_pickle_that_a_folder_of_safetensors_names_is_never_opened(
+    write_family, tmp_path, monkeypatch, by, bomb
+):
+    folder, trace = write_family("llava"), tmp_path / "exploded"
+    weights = load_file(folder / "model.safetensors")
+    name = "part.bin" if by == "index" else "adapter_model.bin"
+    torch.save(weights | ({"bomb": Bomb(trace)} if bomb else {}), folder / name)
+    save_file(weights, folder / "other.safetensors")
+    if by == "index":
+        indexed(folder, name)
+    else:
+        rewritten(folder, transformers_weights=name)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
+    with pytest.raises(ModelError, match=rf"as pickle \({name}\).*refused; convert them"):
+        load_host(str(folder))
+    assert not trace.exists()
+
+
+def test_weights_in_parts_are_found_by_their_index(write_family):
+    folder = write_family("llava")
+    expected = load_host(str(folder)).generate(QUESTION, None)
+    (folder / "parts").mkdir()
+    shutil.copy(folder / "model.safetensors", folder / "parts" / "one.safetensors")
+    indexed(folder, "parts/one.safetensors")
+    assert load_anew(folder).generate(QUESTION, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("../outside.safetensors", "no file of its folder"),
+        ("/etc/outside.safetensors", "no file of its folder"),
+        ("model.gguf", "no safetensors"),
+        ("gone.safetensors", "lacks gone.safetensors"),
+        (5, "no file of its folder"),
+    ],
+)
+def test_weights_elsewhere_are_refused(write_family, named, words):
+    folder = write_family("llava")
+    shutil.copy(folder / "model.safetensors", folder.parent / "outside.safetensors")
+    indexed(folder, named)
+    with pytest.raises(ModelError, match=words):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize("index", ["[]", "{}", "null", "nope", '{"weight_map": []}', "[" * 100_000])
+def test_an_index_that_says_nothing_is_a_model_error(write_family, index):
+    folder = write_family("llava")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ModelError, match=r"model.safetensors.index.json"):
+        load_host(str(folder))
+
+
+def test_an_adapter_is_refused_whether_or_not_its_library_is_there(write_family):
+    folder = write_family("llava")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
+    with pytest.raises(ModelError, match=r"adapter.*merge it into its model"):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"attn_implementation": "kernels-community/evil"},
+        {"_attn_implementation": {"text_config": "somebody/kernel:function"}},
+        {"text_config": {"attn_implementation": "somebody/kernel@main"}},
+    ],
+)
+def test_attention_by_code_of_the_hub_is_refused(write_family, asked):
+    folder = write_family("llava")
+    rewritten(folder, **asked)
+    with pytest.raises(ModelError, match=r"code of the hub.*never done"):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            {"text_config": {"num_hidden_layers": 10**9}},
+            r"asks for 1000000000 layers \(num_hidden_layers\)",
+        ),
+        ({"text_config": {"num_hidden_layers": 0}}, r"asks for 0 layers \(num_hidden_layers\)"),
+        ({"vision_config": {"num_hidden_layers": -1}}, r"asks for -1 layers \(num_hidden_layers\)"),
+        ({"text_config": {"intermediate_size": 10**7}}, "do not belong together"),
+        ({"text_config": {"head_dim": 10**7}}, "do not belong together"),
+        ({"text_config": {"vocab_size": 10**9}}, "do not belong together"),
+        ({"vision_config": {"image_size": 10**6}}, "do not belong together"),
+        ({"vision_feature_layer": 99}, "vision_feature_layer 99 is none of the hidden states"),
+    ],
+)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_memory_is_taken(
+    write_family, wrong, words
+):
+    folder = write_family("llava")
+    rewritten(folder, **wrong)
+    before = peak_rss_mb()
+    with pytest.raises(ModelError, match=words):
+        load_host(str(folder))
+    assert peak_rss_mb() - before < 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text_config": {"num_attention_heads": 0}},
+        {"text_config": {"hidden_size": "many"}},
+        {"text_config": 5},
+        {"vision_config": {"patch_size": 0}},
+        {"vision_config": {"image_size": None}},
+        {"quantization_config": 5},
+        {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+        {"dtype": "evil"},
+        {"model_type": ["llava"]},
+    ],
+)
+def test_whatever_a_config_says_ends_in_a_model_error(write_family, wrong):
+    folder = write_family("llava")
+    rewritten(folder, **wrong)
+    with pytest.raises(ModelError):
+        load_host(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "wrong"),
+    [
+        ("tokenizer_config.json", {"model_max_length": 1}),
+        ("generation_config.json", {"eos_token_id": {}}),
+        ("generation_config.json", {"eos_token_id": ["x", None, 3]}),
+    ],
+)
+def test_what_is_of_no_use_beside_a_model_does_no_harm(write_family, capfd, file, wrong):
+    folder = write_family("llava")
+    rewritten(folder, file, **wrong)
+    capfd.readouterr()
+    assert load_host(str(folder)).generate(QUESTION, None).text
+    assert capfd.readouterr().err == ""
+
+
+def test_a_tokenizer_without_a_word_for_what_it_does_not_know_is_refused(write_family):
+    folder = write_family("llava")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["model"]["unk_token"] = "nowhere"
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="WordLevel"):
+        load_host(str(folder))
+
+
+def test_a_config_nested_too_deep_is_a_model_error(write_family):
+    folder = write_family("llava")
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"no model config.json"):
+        load_host(str(folder))
 
 
 def with_code(folder, file, **more):

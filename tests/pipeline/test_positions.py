@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from geofovea.pipeline.positions import SCENE_SIDE, PositionWriter, token_cells
+from geofovea.pipeline.tile_runs import TileRuns
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
@@ -16,10 +17,8 @@ def written(policy, axes):
     """Two words, two tiles with a word between them, one word; and what comes next."""
     writer = PositionWriter(policy, axes, GRID)
     writer.words(2)
-    writer.tile(CELLS)
-    writer.words(1)
-    writer.tile(CELLS[:1])
-    writer.words(1)
+    runs = TileRuns.of(torch.tensor([2, 1]), opening=0, closing=1)
+    writer.tiles(torch.cat([CELLS, CELLS[:1]]), runs)
     return writer.written().tolist(), writer.next
 
 

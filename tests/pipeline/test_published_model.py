@@ -125,6 +125,9 @@ def test_a_checkpoint_without_a_region_focus_module_is_refused_with_advice(broke
         ({"rope_scaling": {"factor": 2}}, "rope_scaling"),
         ({"llm_layer_list": [1, 2, 3]}, "needs 4"),
         ({"model_type": "gpt2"}, "published models are"),
+        ({"num_hidden_layers": 10**9}, r"asks for 1000000000 layers \(num_hidden_layers\)"),
+        ({"vocab_size": 10**9}, "do not belong together"),
+        ({"hidden_act": []}, "hidden_act"),
     ],
 )
 def test_settings_that_the_method_gets_wrong_are_refused(broken, changes, words):

@@ -354,3 +354,16 @@ def test_the_shipped_model_beats_its_own_blind_guesses_on_an_unseen_scene(tmp_pa
     assert len(questions) >= 30
     # how good it is, the bench says; that it looks at all is a matter for a test
     assert sum(told) > sum(blind) + 5
+
+
+def test_limits_of_time_and_memory_that_an_answer_exceeds_are_told(make_session):
+    session = make_session()
+    plain = session.ask(QUESTION, budget=Budget(tiles=12, tokens=60))
+    tight = session.ask(QUESTION, budget=Budget(tiles=12, tokens=60, seconds=1e-6, host_ram_mb=0.5))
+    roomy = session.ask(
+        QUESTION, budget=Budget(tiles=12, tokens=60, seconds=600.0, host_ram_mb=1e6)
+    )
+    told = [w for w in tight.warnings if "allowed" in w]
+    assert [w.split()[:3] for w in told] == [["the", "answer", "took"], ["the", "process", "has"]]
+    assert tight.text
+    assert roomy.warnings == plain.warnings

@@ -194,7 +194,28 @@ def test_pickled_or_missing_weights_are_refused(tmp_path):
         load_dual_encoder(str(folder))
     stored.unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="in safetensors"):
+    with pytest.raises(ModelError, match="as pickle"):
+        load_dual_encoder(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"attn_implementation": "somebody/kernel"}, "code of the hub"),
+        ({"transformers_weights": "adapter_model.bin"}, "as pickle"),
+        ({"projection_dim": 10**8}, "do not belong together"),
+        (
+            {"vision_config": {"num_hidden_layers": 10**9}},
+            r"asks for 1000000000 layers \(num_hidden_layers\)",
+        ),
+        ({"text_config": 5}, "could not be loaded"),
+    ],
+)
+def test_a_focus_model_is_looked_at_like_any_other_before_it_is_opened(tmp_path, wrong, words):
+    folder = write_encoder(tmp_path / "encoder", "clip")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | wrong))
+    with pytest.raises(ModelError, match=words):
         load_dual_encoder(str(folder))
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pipeline_toys import QUESTION, llava_host, random_llava, texture
 
 import geofovea as gf
-from geofovea.errors import OutputError
+from geofovea.errors import OutputError, SceneReadError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.models import load_host
 from geofovea.pipeline.stage_clock import StageClock
@@ -135,8 +135,45 @@ def unreadable(path):
     path.symlink_to("nowhere")
 
 
+def looped(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def piped(path):
+    """A pipe, from which a reader waits for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path):
+    """A device that says it is empty, and never ends."""
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def nested(path):
+    """A folder with something in it."""
+    path.unlink()
+    path.mkdir()
+    (path / "what.txt").write_text("else")
+
+
 @pytest.mark.parametrize(
-    "harm", [truncated, flipped, flipped_early, emptied, foreign, swapped, unreadable]
+    "harm",
+    [
+        truncated,
+        flipped,
+        flipped_early,
+        emptied,
+        foreign,
+        swapped,
+        unreadable,
+        looped,
+        piped,
+        endless,
+        nested,
+    ],
 )
 def test_a_damaged_file_is_encoded_again_and_written_over(make_session, scene, harm):
     first = make_session(scene, cache_tokens=True)
@@ -144,8 +181,9 @@ def test_a_damaged_file_is_encoded_again_and_written_over(make_session, scene, h
     path = files()[1]
     sound = path.read_bytes()
     harm(path)
-    again, reads = tokens_and_reads(make_session(scene, cache_tokens=True), base_tiles(first))
-    assert reads == 1
+    second = make_session(scene, cache_tokens=True)
+    again, reads = tokens_and_reads(second, base_tiles(first))
+    assert (reads, second.tiles.warnings) == (1, ())
     torch.testing.assert_close(again.features, made.features, atol=1e-5, rtol=1e-5)
     assert len(path.read_bytes()) == len(sound)
     assert tokens_and_reads(make_session(scene, cache_tokens=True), base_tiles(first))[1] == 0
@@ -212,6 +250,31 @@ def test_a_tile_that_was_used_again_stays_longer(tmp_path):
     make_room_for_tokens(size, size // 3)
     assert store.get(Tile(0, 0, 0)) is not None
     assert store.get(Tile(0, 0, 1)) is None
+
+
+def test_a_tile_from_a_clock_that_was_ahead_is_not_kept_for_ever(tmp_path):
+    folder = tokens_folder() / "one"
+    store = TokenStore(folder, "scene", "model", torch.device("cpu"), 10**6)
+    for column in range(3):
+        store.put(Tile(0, 0, column), TokenEntry(torch.ones(4, 8), torch.ones(4).bool()))
+    os.utime(store._path(Tile(0, 0, 1)), (4e9, 4e9))
+    size = sum(p.stat().st_size for p in files())
+    make_room_for_tokens(size, size // 3)
+    assert store.get(Tile(0, 0, 1)) is None
+    assert store.get(Tile(0, 0, 2)) is not None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_remembered_of_a_file_that_changed_answers_nothing(make_session, scene, kept):
+    session = make_session(scene, cache_tokens=kept)
+    answer = session.ask(QUESTION, budget=FEW)
+    assert told(session.ask(QUESTION, budget=FEW)) == told(answer)
+    os.utime(scene)
+    with pytest.raises(SceneReadError, match=r"changed or vanished.*open the scene again"):
+        session.ask(QUESTION, budget=FEW)
+    (error,) = session.ask_many([QUESTION])
+    assert isinstance(error, SceneReadError)
+    assert told(make_session(scene).ask(QUESTION, budget=FEW)) == told(answer)
 
 
 def test_a_tile_larger_than_the_limit_is_a_warning(monkeypatch, make_session, scene):

@@ -19,6 +19,7 @@ from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.split import AllToBestSplit, GeometricSplit, start_tiles
 from geofovea.regionfocus.stopping import FirstStop, FlatStop, NeverStop
+from geofovea.regionfocus.tokens import TokenSet
 from geofovea.regionfocus.walks import DESCENTS, walk
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
@@ -275,3 +276,37 @@ def test_best_first_spends_all_its_tiles_on_a_large_scene():
     descent = descend_best_first(BIG, 300, ToyEncoder(BIG), random_focus(3))
     assert descent.tiles_encoded == 300
     assert GeometricSplit() != AllToBestSplit()
+
+
+class Watching:
+    """A stop rule that keeps what it is shown, and whether it looks at it."""
+
+    def __init__(self, *, looking):
+        self.looking, self.seen = looking, []
+
+    def reason(self, candidate_scores, looks=()):
+        self.seen.append(tuple(looks) if self.looking else looks)
+
+
+def test_a_stop_rule_sees_all_looks_so_far_coarse_to_fine():
+    rule = Watching(looking=True)
+    descent = descend_best_first(BIG, 40, ToyEncoder(BIG), point_focus(9, 9), stop=rule)
+    sizes = [sum(len(look.tokens) for look in looks) for looks in rule.seen]
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] < sum(len(look.tokens) for look in descent.looks)
+    for looks in rule.seen:
+        assert [look.level for look in looks] == [
+            look.level for look in descent.looks[: len(looks)]
+        ]
+
+
+def test_nothing_is_put_together_for_a_rule_that_does_not_look(monkeypatch):
+    joined = []
+    concat = TokenSet.concat
+    monkeypatch.setattr(
+        TokenSet, "concat", staticmethod(lambda sets: joined.append(len(sets)) or concat(sets))
+    )
+    rule = Watching(looking=False)
+    descend_best_first(BIG, 40, ToyEncoder(BIG), point_focus(9, 9), stop=rule)
+    assert len(rule.seen) > 5
+    assert len(joined) <= BIG.top_level + 1

@@ -8,7 +8,13 @@ from regionfocus_toys import ToyEncoder, pyramids
 
 from geofovea.errors import GeometryError, ModelError
 from geofovea.regionfocus.focus import AttentionFocus, OracleFocus
-from geofovea.regionfocus.scoring import as_masses, clean_scores, is_flat, tile_scores, top_indices
+from geofovea.regionfocus.scoring import (
+    as_masses,
+    clean_scores,
+    is_flat,
+    mass_collector,
+    top_indices,
+)
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 inf, nan = torch.inf, torch.nan
@@ -20,7 +26,7 @@ def test_scores_over_a_partition_sum_to_the_total_of_the_tokens(pyramid, rows, c
     finer = random.randint(max(0, level - 3), level)
     tokens = ToyEncoder(pyramid, (rows, cols))(list(pyramid.tiles(level)))
     scores = torch.rand(len(tokens), generator=torch.Generator().manual_seed(random.getrandbits(9)))
-    sums = tile_scores(tokens, scores, list(pyramid.tiles(finer)), pyramid)
+    sums = mass_collector(tokens, list(pyramid.tiles(finer)), pyramid)(scores)
     assert float(sums.min()) >= 0
     assert float(sums.sum()) == pytest.approx(float(scores.double().sum()), rel=1e-9)
 
@@ -39,7 +45,7 @@ def test_the_fast_sum_is_the_sum_over_exact_intersections(pyramid, cols, random)
         )
         for tile in candidates
     ]
-    actual = tile_scores(tokens, scores, candidates, pyramid).tolist()
+    actual = mass_collector(tokens, candidates, pyramid)(scores).tolist()
     assert actual == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
@@ -49,17 +55,17 @@ def test_a_token_across_a_corner_gives_each_tile_its_quarter():
     tokens = ToyEncoder(pyramid, (3, 3))([pyramid.overview])
     scores = torch.zeros(9)
     scores[4] = 1
-    assert tile_scores(tokens, scores, list(pyramid.tiles(0)), pyramid).tolist() == pytest.approx(
-        [0.25] * 4
-    )
+    assert mass_collector(tokens, list(pyramid.tiles(0)), pyramid)(
+        scores
+    ).tolist() == pytest.approx([0.25] * 4)
 
 
 def test_no_tokens_and_no_candidates_are_harmless():
     pyramid = Pyramid(200, 200, 100)
     tokens = ToyEncoder(pyramid)([pyramid.overview])
     none = tokens.select(torch.arange(0))
-    assert tile_scores(none, torch.zeros(0), [Tile(0, 1, 1)], pyramid).tolist() == [0]
-    assert tile_scores(tokens, torch.ones(16), [], pyramid).tolist() == []
+    assert mass_collector(none, [Tile(0, 1, 1)], pyramid)(torch.zeros(0)).tolist() == [0]
+    assert mass_collector(tokens, [], pyramid)(torch.ones(16)).tolist() == []
 
 
 def test_ties_go_to_the_lower_index():

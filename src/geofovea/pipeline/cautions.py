@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from geofovea.datasets.scene_files import SYNTHETIC_MARK
 from geofovea.pipeline.host import Host
+from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["cautions"]
+__all__ = ["cautions", "overruns"]
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -47,3 +48,26 @@ def cautions(
     if stopped in _WHY_STOPPED:
         warnings.append(_WHY_STOPPED[stopped])
     return tuple(warnings)
+
+
+def overruns(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:
+    """Sentences about limits that were not kept: they end a search, and never an answer.
+
+    Args:
+        budget: What was allowed.
+        seconds: What the answer took.
+        peak_rss_mb: Largest memory of the process, in MB of 10⁶ bytes.
+    """
+    said = []
+    if budget.seconds is not None and seconds > budget.seconds:
+        said.append(
+            f"the answer took {seconds:.2f} s of the {budget.seconds:g} s allowed: the first look "
+            "and the answer itself are never left out"
+        )
+    peak_mib = peak_rss_mb * 1e6 / 2**20
+    if budget.host_ram_mb is not None and peak_mib > budget.host_ram_mb:
+        said.append(
+            f"the process has held {peak_mib:.0f} MiB of memory, {budget.host_ram_mb:g} were "
+            "allowed: set a smaller tile or token budget, or load the model with another dtype"
+        )
+    return tuple(said)

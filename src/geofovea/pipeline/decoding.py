@@ -101,12 +101,15 @@ def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence
     """
     prompts = PromptBatch.of(sequences)
     hidden, rotary = layer_input(decoder, layer, prompts.inputs() | {"use_cache": False})
-    places = [each.visual.to(hidden.device) for each in sequences]
+    places = [each.visual for each in sequences]
     first = min(int(visual[0]) for visual in places)
     count = max(int(visual[-1]) for visual in places) + 1 - first
     last = prompts.last.to(hidden.device)
     logits = row_logits(decoder.layers[layer], hidden, rotary, last, first, count)
-    return [row[:, 0, visual - first] for row, visual in zip(logits, places, strict=True)]
+    return [
+        row[:, 0, (visual - first).to(row.device)]
+        for row, visual in zip(logits, places, strict=True)
+    ]
 
 
 def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:

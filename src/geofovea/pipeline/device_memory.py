@@ -10,7 +10,14 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 
-__all__ = ["ShrinkingBatch", "enough_memory", "give_back"]
+__all__ = ["ShrinkingBatch", "enough_memory", "give_back", "is_out_of_memory"]
+
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "_STATUS_ALLOC_FAILED",
+)
 
 
 class ShrinkingBatch:
@@ -36,7 +43,9 @@ class ShrinkingBatch:
             try:
                 done.append(work(slice(start, min(start + self.size, count))))
                 start += self.size
-            except torch.cuda.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 if self.size == 1:
                     raise _too_little(error, advice) from error
                 self.size = max(1, min(self.size, count - start) // 2)
@@ -52,13 +61,28 @@ def enough_memory(advice: str) -> Iterator[None]:
     """Turn a device's lack of memory into an error that says what to do."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise _too_little(error, advice) from error
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a device or beside a CPU.
+
+    Only the caching allocators of devices have a class for it; the allocator of a CPU and the
+    libraries that take memory for themselves say it in words.
+    """
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+
+
 def _too_little(error: Exception, advice: str) -> ModelError:
-    reason = str(error).split(".")[0].strip() or "out of memory"
-    return ModelError(f"the device has too little memory ({reason}): {advice}")
+    sentences = str(error).split(". ")
+    telling = (s for s in sentences if any(word in s for word in _WORDS))
+    reason = next(telling, sentences[0]).strip() or "out of memory"
+    return ModelError(f"the device has too little memory ({reason.splitlines()[0]}): {advice}")
 
 
 def give_back() -> None:

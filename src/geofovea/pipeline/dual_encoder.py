@@ -7,7 +7,6 @@ a processor class. Weights are read from safetensors only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.model_files import check_files, check_size, companion, read_json
 
 __all__ = ["DualEncoder", "load_dual_encoder"]
 
@@ -114,7 +114,6 @@ def load_dual_encoder(name: str) -> DualEncoder:
     Raises:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     from geofovea.pipeline.library_reports import quiet_transformers
@@ -123,12 +122,17 @@ def load_dual_encoder(name: str) -> DualEncoder:
         raise ModelError(f"the focus model {name!r} is a file; name its folder")
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-            if config.model_type not in _KINDS:
+            written = companion(name, "config.json")
+            told = read_json(written) if written else {}
+            if told and told.get("model_type") not in _KINDS:
                 raise ModelError(
-                    f"the focus model {name!r} is a {config.model_type!r}; supported are "
+                    f"the focus model {name!r} is a {told.get('model_type')!r}; supported are "
                     f"{', '.join(_KINDS)} and models in their format, such as RemoteCLIP"
                 )
+            held = check_files(name, told)
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            if held is not None:
+                check_size(name, AutoModel.from_config, config, held)
             model, report = AutoModel.from_pretrained(
                 name,
                 dtype=torch.float32,
@@ -138,7 +142,9 @@ def load_dual_encoder(name: str) -> DualEncoder:
             )
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
             mean, std = _normalisation(name, config.model_type)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the focus model {name!r} could not be loaded ({reason}); name a folder or hub id of "
@@ -165,7 +171,7 @@ def _normalisation(name: str, kind: str) -> tuple[Sequence[float], Sequence[floa
         path = Path(cached)
     if not path.exists():
         return found
-    given = json.loads(path.read_text(encoding="utf-8"))
+    given = read_json(path)
     mean, std = given.get("image_mean", found[0]), given.get("image_std", found[1])
     for values in (mean, std):
         numbers = isinstance(values, (list, tuple)) and len(values) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from geofovea.errors import ModelError
 __all__ = ["SETTINGS_FILE", "HostSettings"]
 
 SETTINGS_FILE = "geofovea.json"
+# memory is taken for both before anything is known to need it
+_LARGEST_TILE = 4096
+_LONGEST_ANSWER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,9 @@ class HostSettings:
         tiles: Default budget of tiles.
         tokens: Default budget of tokens.
         positions: Position policy; None takes the first of the model's family.
-        tile_size: Side of a tile in pixels, for models that take any; None takes the family's.
-        answer_tokens: The longest answer.
+        tile_size: Side of a tile in pixels, for models that take any, at most 4096; None takes
+            the family's.
+        answer_tokens: The longest answer; at most 4096.
     """
 
     template: str | None = None
@@ -63,8 +68,8 @@ class HostSettings:
             "tiles": _is_whole(self.tiles, 1),
             "tokens": _is_whole(self.tokens, 1),
             "positions": self.positions in (None, "compact", "original", "scene"),
-            "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1),
-            "answer_tokens": _is_whole(self.answer_tokens, 1),
+            "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1, _LARGEST_TILE),
+            "answer_tokens": _is_whole(self.answer_tokens, 1, _LONGEST_ANSWER),
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -98,8 +103,8 @@ class HostSettings:
         return replace(defaults, **values)
 
 
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_whole(value: object, least: int, most: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _are_three_numbers(values: object) -> bool:

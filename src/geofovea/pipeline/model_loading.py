@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.device_memory import is_out_of_memory
 from geofovea.pipeline.distilled_focus import FOCUS_FILE
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.family import Family
@@ -22,23 +23,30 @@ from geofovea.pipeline.library_reports import quiet_transformers
 from geofovea.pipeline.load_options import LoadOptions
 from geofovea.pipeline.load_trial import parts_that_fit, try_model
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE
+from geofovea.pipeline.model_files import (
+    WeightCount,
+    check_files,
+    check_size,
+    companion,
+    read_json,
+)
 from geofovea.pipeline.opened_host import OpenedHost
 
 __all__ = ["could_not_load", "load_lvlm"]
 
-_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
-_MOST_LAYERS = 1000
 _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> OpenedHost:
+def load_lvlm(
+    name: str, config: dict[str, Any], options: LoadOptions, called: str | None = None
+) -> OpenedHost:
     """Load a model of any family, from safetensors only, without code of its own.
 
     Args:
         name: A local folder or a hub id.
         config: Its ``config.json``.
         options: How to load it.
+        called: What the host calls itself; by default the name.
 
     Raises:
         ModelError: If it is of no family, its weights are pickled, missing or damaged, or it needs
@@ -46,23 +54,22 @@ def load_lvlm(name: str, config: dict[str, Any], options: LoadOptions) -> Opened
         MissingExtraError: If an option needs a package that is not installed.
     """
     kind = _family(name, config)
-    _refuse_endless(name, config)
-    _refuse_pickle(Path(name))
+    held = check_files(name, config)
     options.check_installed()
     settings = _settings(name, kind.defaults, options)
-    model, tokenizer = _load(name, kind, options)
+    model, tokenizer = _load(name, kind, config, held, options)
     if not options.places:
         model = model.to(options.device)
     device = model.get_input_embeddings().weight.device
-    position = _read_scene_position(_companion(name, SCENE_POSITION_FILE), device)
+    position = _read_scene_position(companion(name, SCENE_POSITION_FILE), device)
     with parts_that_fit(name):
         family = kind(model.eval(), settings.tile_size)
         if any(side % settings.pool for side in family.grid):
             # tokens that the family's pool does not divide stay single, unless told otherwise
             settings = _settings(name, replace(kind.defaults, pool=1), options)
-        host = OpenedHost(name, family, tokenizer, settings, position)
+        host = OpenedHost(called or name, family, tokenizer, settings, position)
     try_model(host)
-    if focus := _companion(name, FOCUS_FILE):
+    if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     return host
 
@@ -84,30 +91,9 @@ def _family(name: str, config: dict[str, Any]) -> type[Family]:
     )
 
 
-def _refuse_endless(name: str, found: Any) -> None:
-    """Refuse a configuration of more layers than could ever be made, before they are made."""
-    for key, value in found.items() if isinstance(found, dict) else ():
-        _refuse_endless(name, value)
-        if key in _LAYERS and isinstance(value, (int, float)) and value > _MOST_LAYERS:
-            raise ModelError(
-                f"the config.json of {name} asks for {value} layers ({key}), where {_MOST_LAYERS} "
-                "are more than any model has; copy or download it again"
-            )
-
-
-def _refuse_pickle(folder: Path) -> None:
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return
-    if pickled := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
-        raise ModelError(
-            f"{folder} holds its weights as pickle ({pickled[0]}), which runs code when it is "
-            "opened and is refused; convert them to safetensors"
-        )
-
-
 def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSettings:
     """From the most particular to the most general: options, geofovea.json, processor, family."""
-    path = _companion(name, SETTINGS_FILE)
+    path = companion(name, SETTINGS_FILE)
     settings = replace(defaults, **_normalization(name))
     if path is not None:
         settings = HostSettings.read(path, settings)
@@ -117,10 +103,10 @@ def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSe
 def _normalization(name: str) -> dict[str, Any]:
     """What the model's image processor does to colours, as settings; empty if it does not say."""
     processor: Any = None
-    if path := _companion(name, "preprocessor_config.json"):
-        processor = _read_json(path)
-    elif path := _companion(name, "processor_config.json"):
-        processor = _read_json(path).get("image_processor")
+    if path := companion(name, "preprocessor_config.json"):
+        processor = read_json(path)
+    elif path := companion(name, "processor_config.json"):
+        processor = read_json(path).get("image_processor")
     if not isinstance(processor, dict):
         return {}
     if processor.get("do_normalize") is False:
@@ -132,20 +118,21 @@ def _normalization(name: str) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a JSON object: {error}") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any]:
+def _load(
+    name: str,
+    kind: type[Family],
+    config: dict[str, Any],
+    held: WeightCount | None,
+    options: LoadOptions,
+) -> tuple[Any, Any]:
     import transformers
 
+    make = getattr(transformers, kind.model_class)
     try:
         with quiet_transformers():
-            model, report = getattr(transformers, kind.model_class).from_pretrained(
+            if held is not None:
+                check_size(name, make, make.config_class.from_dict(config), held)
+            model, report = make.from_pretrained(
                 name,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -156,14 +143,18 @@ def _load(name: str, kind: type[Family], options: LoadOptions) -> tuple[Any, Any
             # settings of a tokenizer that cannot be meant are noticed when it is first used
             tokenizer.encode("Which one?")
             tokenizer.convert_tokens_to_ids("<which>")
-    except torch.cuda.OutOfMemoryError as error:
+            # how long a prompt may be is the host's affair
+            tokenizer.model_max_length = sys.maxsize
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
+        if not is_out_of_memory(error):
+            raise could_not_load(name, error) from error
         raise ModelError(
             f"the device {options.device!r} has too little memory for the weights of {name}; load "
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    except Exception as error:  # whatever a damaged folder makes transformers raise
-        raise could_not_load(name, error) from error
     # transformers would go on with random numbers in their place
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -188,22 +179,6 @@ def could_not_load(name: str, error: Exception) -> ModelError:
         f"the model {name!r} could not be loaded ({said or type(error).__name__}); name a "
         "folder or hub id of a supported model in safetensors, or use --model embedded"
     )
-
-
-def _companion(name: str, file: str) -> Path | None:
-    """A file beside the weights of a model, from the hub where need be; None if there is none."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder / file if (folder / file).exists() else None
-    from transformers.utils import cached_file
-
-    found = cached_file(
-        name,
-        file,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return None if found is None else Path(found)
 
 
 def _read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:

@@ -91,9 +91,7 @@ def _load(name: str, options: LoadOptions) -> Host:
         folder = embedded_model_path()
         # it was trained in float32 and is small
         exact = replace(options, dtype=options.dtype or "float32")
-        host = load_lvlm(str(folder), _read_config(folder), exact)
-        host.name = EMBEDDED
-        return host
+        return load_lvlm(str(folder), _read_config(folder), exact, EMBEDDED)
     folder = Path(name)
     if folder.is_dir():
         config = _read_config(folder)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from geofovea.pipeline.tile_runs import TileRuns
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["SCENE_SIDE", "PositionWriter", "token_cells"]
@@ -60,16 +61,32 @@ class PositionWriter:
         self._parts.append(torch.arange(self.next, self.next + count).expand(self.axes, -1))
         self.next += count
 
-    def tile(self, cells: Tensor) -> None:
-        """What is left of a tile, int64 ``(n, 2)`` rows and columns in it."""
+    def tiles(self, cells: Tensor, runs: TileRuns) -> None:
+        """What is left of some tiles, one after the other, and the words around each.
+
+        Args:
+            cells: int64 ``(n, 2)``, row and column of each token in its tile.
+            runs: Where tokens and words stand.
+        """
         if self.policy == "compact":
-            self.words(len(cells))
-        elif self.axes == 1:
-            running = cells[:, 0] * self.grid[1] + cells[:, 1]
-            self._parts.append((self.next + running)[None])
-            self.next += self.grid[0] * self.grid[1]
-        else:
-            self._frame(cells, max(self.grid))
+            self.words(len(runs))
+            return
+        (rows, cols), (count, opening) = self.grid, runs.opening.shape
+        # a tile takes the positions of a whole one, whatever is left of it
+        whole = rows * cols if self.axes == 1 else max(rows, cols)
+        around = opening + runs.closing.shape[1]
+        starts = self.next + torch.arange(count) * (whole + around)
+        first = (starts + opening)[runs.tile]
+        places = first + cells[:, 0] * cols + cells[:, 1]
+        if self.axes == 3:
+            places = torch.stack([first, first + cells[:, 0], first + cells[:, 1]])
+        written = torch.empty((self.axes, len(runs)), dtype=torch.int64)
+        written[:, runs.tokens] = places
+        written[:, runs.opening] = starts[:, None] + torch.arange(opening)
+        behind = starts[:, None] + opening + whole
+        written[:, runs.closing] = behind + torch.arange(runs.closing.shape[1])
+        self._parts.append(written)
+        self.next += count * (whole + around)
 
     def scene(self, tokens: TokenSet, tile_size: int) -> None:
         """All vision tokens in one frame."""

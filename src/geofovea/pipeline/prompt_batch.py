@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.device_memory import give_back
+from geofovea.pipeline.device_memory import give_back, is_out_of_memory
 from geofovea.pipeline.prompt_sequence import PromptSequence
 
 __all__ = ["PromptBatch", "run_side_by_side"]
@@ -56,7 +56,7 @@ class PromptBatch:
         if any(each.deep is not None for each in sequences):
             visual = torch.zeros(len(sequences), most, dtype=torch.bool, device=device)
             for row, each in zip(visual, sequences, strict=True):
-                row[each.visual] = True
+                row[each.visual.to(device)] = True
             deep = torch.cat([each.deep for each in sequences if each.deep is not None], dim=1)
         return PromptBatch(
             embedded=torch.cat([_padded(each.embedded, most, 1) for each in sequences]),
@@ -129,7 +129,8 @@ def run_side_by_side(
         What was made of each prompt.
 
     Raises:
-        torch.cuda.OutOfMemoryError: If a single prompt does not fit.
+        RuntimeError: If a single prompt does not fit; see ``is_out_of_memory``.
+        MemoryError: Likewise.
     """
     made: dict[int, Made] = {}
     waiting = _alike(lengths) if together else [[i] for i in range(len(lengths))]
@@ -137,8 +138,8 @@ def run_side_by_side(
         group = waiting.pop()
         try:
             made |= zip(group, run(group), strict=True)
-        except torch.cuda.OutOfMemoryError:
-            if len(group) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(group) == 1 or not is_out_of_memory(error):
                 raise
             half = len(group) // 2
             waiting += [group[:half], group[half:]]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geofovea.pipeline.positions import PositionWriter, token_cells
 from geofovea.pipeline.prompt_words import MarkIds, PromptIds
+from geofovea.pipeline.tile_runs import TileRuns
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["PromptLayout", "PromptSequence"]
@@ -22,7 +23,8 @@ class PromptSequence:
     Attributes:
         embedded: ``(1, s, d)``.
         positions: int64 ``(1, s)``, or ``(3, 1, s)`` for M-RoPE.
-        visual: int64 ``(n,)``, ascending: where the vision tokens are.
+        visual: int64 ``(n,)``, ascending: where the vision tokens are; on the host, so that
+            nobody waits for a device to learn it.
         deep: ``(layers, n, d)``, what decoder layers add to the vision tokens, or None.
         next_position: Of the first word of the answer.
     """
@@ -95,51 +97,49 @@ class PromptLayout:
 
     def sequence(self, ids: PromptIds, tokens: TokenSet | None) -> PromptSequence:
         """Embed a prompt; without tokens it has no image at all."""
-        parts = [self.embed(ids.before)]
+        marks = self.marks
+        words = [ids.before, marks.before, marks.open, marks.close, marks.after, ids.after]
+        # looked up at once: on a GPU each look-up is a copy and a launch
+        embedded = self.embed([i for each in words for i in each])
+        first, before, opening, closing, after, last = torch.split(
+            embedded, [len(w) for w in words]
+        )
         writer = PositionWriter(self.policy, self.axes, self.grid)
-        writer.words(len(ids.before))
-        visual, deep = torch.zeros(0, dtype=torch.int64), None
+        writer.words(len(first))
+        visual, deep, shown = torch.zeros(0, dtype=torch.int64), None, first[:0]
         if tokens is not None and len(tokens):
-            features = tokens.features.to(parts[0].device, parts[0].dtype)
-            visual = self._add_tiles(tokens, features[:, : self.width], parts, writer)
+            features = tokens.features.to(first.device, first.dtype)
+            if self.newline is not None:
+                closing = torch.cat([closing, self.newline.to(closing)[None]])
+            _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
+            runs = TileRuns.of(counts, len(opening), len(closing))
+            own = _interleaved(features[:, : self.width], opening, closing, runs)
+            shown = torch.cat([before, own, after])
+            visual = runs.tokens + len(first) + len(before)
+            self._place(tokens, runs, writer)
             if features.shape[1] > self.width:
                 deep = torch.stack(torch.split(features[:, self.width :], self.width, dim=1))
-        parts.append(self.embed(ids.after))
-        writer.words(len(ids.after))
-        embedded = torch.cat(parts)[None]
-        device = embedded.device
-        return PromptSequence(
-            embedded, writer.written().to(device), visual.to(device), deep, writer.next
-        )
+        writer.words(len(last))
+        whole = torch.cat([first, shown, last])[None]
+        return PromptSequence(whole, writer.written().to(whole.device), visual, deep, writer.next)
 
-    def _add_tiles(
-        self, tokens: TokenSet, features: Tensor, parts: list[Tensor], writer: PositionWriter
-    ) -> Tensor:
-        """Append the vision tokens and what stands around them; where the tokens are, (n,)."""
-        marks = [self.marks.before, self.marks.open, self.marks.close, self.marks.after]
-        before, opening, closing, after = (self.embed(m) for m in marks)
-        if self.newline is not None:
-            closing = torch.cat([closing, self.newline.to(closing)[None]])
-        cells = token_cells(tokens, self.grid, self.tile_size)
-        _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
-        visual, start = [], len(parts[0]) + len(before)
-        parts.append(before)
-        writer.words(len(before))
+    def _place(self, tokens: TokenSet, runs: TileRuns, writer: PositionWriter) -> None:
+        """Write the positions of the vision tokens and of what stands around them."""
+        writer.words(len(self.marks.before))
         if self.policy == "scene":
             writer.scene(tokens, self.tile_size)
-        runs = zip(
-            torch.split(features, counts.tolist()),
-            torch.split(cells, counts.tolist()),
-            strict=True,
-        )
-        for some, places in runs:
-            visual.append(torch.arange(len(some)) + start + len(opening))
-            parts += [opening, some, closing]
-            start += len(opening) + len(some) + len(closing)
-            if self.policy != "scene":
-                writer.words(len(opening))
-                writer.tile(places)
-                writer.words(len(closing))
-        parts.append(after)
-        writer.words(len(after))
-        return torch.cat(visual)
+        else:
+            writer.tiles(token_cells(tokens, self.grid, self.tile_size), runs)
+        writer.words(len(self.marks.after))
+
+
+def _interleaved(features: Tensor, opening: Tensor, closing: Tensor, runs: TileRuns) -> Tensor:
+    """Vision tokens ``(n, d)`` with words before and behind each tile."""
+    if len(runs) == len(features):
+        return features
+    rows = features.new_empty(len(runs), features.shape[1])
+    tiles, device = len(runs.opening), features.device
+    rows[runs.tokens.to(device)] = features
+    rows[runs.opening.flatten().to(device)] = opening.repeat(tiles, 1)
+    rows[runs.closing.flatten().to(device)] = closing.repeat(tiles, 1)
+    return rows

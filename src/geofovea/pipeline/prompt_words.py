@@ -19,6 +19,7 @@ __all__ = ["PromptIds", "PromptWords"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 _LONGEST_TEMPLATE = 20_000
+_PROMPTS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class PromptWords:
         """
         self._tokenizer = tokenizer
         self._known = family.model.get_input_embeddings().num_embeddings
+        self._prompts: dict[tuple[str, str | None], PromptIds] = {}
         self._instruction = instruction
         marks = self._marks = family.marks(policy)
         self._image = _image_word(tokenizer, family)
@@ -81,6 +83,15 @@ class PromptWords:
 
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:
         """The prompt of a question; special words in it are left out."""
+        # a descent asks for the prompt of one question at every look
+        asked_for = (question, instruction)
+        if asked_for not in self._prompts:
+            if len(self._prompts) >= _PROMPTS_KEPT:
+                self._prompts.clear()
+            self._prompts[asked_for] = self._written(question, instruction)
+        return self._prompts[asked_for]
+
+    def _written(self, question: str, instruction: str | None) -> PromptIds:
         asked = self.plain(question) + (self._instruction if instruction is None else instruction)
         parts = [part.replace("{question}", asked) for part in self._template.split("{image}")]
         return self._around_image(*parts) or PromptIds(

@@ -25,6 +25,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.model_files import (
+    WeightCount,
+    check_depth,
+    check_files,
+    check_size,
+    companion,
+    read_json,
+)
 from geofovea.regionfocus.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
 from geofovea.regionfocus.region_focus_module import RegionFocusModule, RegionFocusSettings
 
@@ -105,6 +113,7 @@ def load_parts(
     folder = _folder_of(name)
     config = _read_config(folder)
     weights = _read_weights(folder)
+    check_depth(name, config, _count(weights))
     family = _FAMILIES[config["model_type"]]
     tokenizer = _tokenizer_of(folder)
     try:
@@ -124,7 +133,9 @@ def load_parts(
             ),
             tokenizer=tokenizer,
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the published model {name!r} could not be built ({reason}); check that its "
@@ -160,7 +171,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         family = config["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{folder} holds no config.json of a published model") from error
     if family not in _FAMILIES:
         raise ModelError(f"{folder} is a {family!r}; published models are {', '.join(_FAMILIES)}")
@@ -186,6 +197,10 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file} is damaged ({error}); copy or download it again") from error
     return weights
+
+
+def _count(weights: Mapping[str, Tensor]) -> WeightCount:
+    return WeightCount(len(weights), sum(weight.numel() for weight in weights.values()))
 
 
 def _under(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -231,6 +246,8 @@ def _tower(
     if not own:
         if not source:
             raise ModelError(f"{name!r} neither holds a vision tower nor names one")
+        written = companion(source, "config.json")
+        check_files(source, read_json(written) if written else {})
         tower = CLIPVisionModel.from_pretrained(
             source, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
@@ -264,6 +281,7 @@ def _loaded(
     """A stock model with these weights, none of them missing."""
     from transformers.utils import logging
 
+    check_size(name, make, config, _count(weights))
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -22,7 +22,7 @@ from geofovea.pipeline.answer import (
     confidence_of,
 )
 from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
-from geofovea.pipeline.cautions import cautions
+from geofovea.pipeline.cautions import cautions, overruns
 from geofovea.pipeline.choices import Choice, checked_choices
 from geofovea.pipeline.company import CompanyCalls, in_company
 from geofovea.pipeline.context_room import fitting_budget
@@ -51,6 +51,7 @@ from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.handles import check_current
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
 from geofovea.tiling.reader import TileReader
@@ -145,7 +146,7 @@ class SceneSession:
             BudgetError: If the budget cannot hold what the focus needs.
             ModelError: If the focus or the reduction does not exist or fit the host; the message
                 names what is missing and what would do.
-            SceneError: If the scene shows nothing, or is damaged.
+            SceneError: If the scene shows nothing, is damaged, or is not the file it was.
         """
         return self.answer(
             Asked(
@@ -190,6 +191,8 @@ class SceneSession:
 
     def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
         """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+        # what is remembered of a file that is no longer there answers nothing
+        check_current(self.scene.source)
         words, options = asked.words(), checked_choices(asked.choices)
         budget = asked.budget or self.host.default_budget
         focus = asked.focus or self._focuses.default()
@@ -233,6 +236,7 @@ class SceneSession:
             reduced = reducer.answer(words, looked, fitting, sure)
         said = reduced.said
         generation, kept = said.generation, said.kept
+        seconds, peak = clock.seconds(), peak_rss_mb()
         # tiles that show nothing were read and found empty, not encoded
         encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
         return Answer(
@@ -250,8 +254,8 @@ class SceneSession:
                 tiles_by_level=encoded,
                 tokens_total=sum(len(look.tokens) for look in found.looks),
                 tokens_llm=said.tokens_llm,
-                seconds=clock.seconds(),
-                peak_rss_mb=peak_rss_mb(),
+                seconds=seconds,
+                peak_rss_mb=peak,
                 budget=budget,
                 tokens_end=reduced.tokens_end,
                 reductions=reduced.stages,
@@ -271,6 +275,7 @@ class SceneSession:
                 *self._cautions(" ".join((words, *options)), found.stopped),
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
+                *overruns(budget, seconds["total"], peak),
                 *self.tiles.warnings,
             ),
             stopped=found.stopped,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _WORDS |= {"": False, "0": False, "false": False, "no": False, "off": False}
 _SLACK = 0.1
 # how much of the limit is written before the files of other processes are counted again
 _UNSEEN = 0.05
+# how far a time may lie ahead: a file system on another machine has a clock of its own
+_LATER_NS = 3600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +131,13 @@ def make_room_for_tokens(limit_bytes: int, wanted_bytes: int) -> int:
     Returns:
         How much may be written until this is called again, at least what is wanted.
     """
-    found = []
+    found, now = [], time.time_ns() + _LATER_NS
     for path in _tiles(tokens_folder()):
         with suppress(OSError):  # another process may be clearing it
             status = path.stat()
-            found.append((status.st_mtime_ns, status.st_size, path))
+            # a clock that was wrong when it was used must not keep a tile for ever
+            used = status.st_mtime_ns if status.st_mtime_ns <= now else 0
+            found.append((used, status.st_size, path))
     total = sum(size for _, size, _ in found)
     if total + wanted_bytes > limit_bytes:
         bound = max(0, int((1 - _SLACK) * limit_bytes) - wanted_bytes)

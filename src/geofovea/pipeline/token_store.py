@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,7 @@ from geofovea.pipeline.token_folder import (
     tokens_folder,
     tokens_limit_bytes,
 )
+from geofovea.tiling.cache_folder import remove_folder
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TileReader
 
@@ -70,7 +72,9 @@ class TokenStore:
         """What is kept of a tile; one that shows nothing has no features. None if none is sound."""
         path = self._path(tile)
         try:
-            if path.stat().st_size > _LARGEST_FILE:
+            status = path.stat()
+            # a pipe keeps a reader waiting, a device has no end
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
                 return None
             found = load(path.read_bytes())
             features, shown = found["features"], found["shown"]
@@ -110,7 +114,12 @@ class TokenStore:
         if not record.exists():
             make_folder(self.folder)
             write_text(record, json.dumps(self._record))
-        write_file(self._path(tile), lambda aside: aside.write_bytes(content))
+        path = self._path(tile)
+        if path.is_dir() and not path.is_symlink():
+            remove_folder(path)
+        elif path.is_symlink():
+            path.unlink(missing_ok=True)
+        write_file(path, lambda aside: aside.write_bytes(content))
 
     def _path(self, tile: Tile) -> Path:
         return self.folder / f"{tile.level}_{tile.row}_{tile.col}.safetensors"

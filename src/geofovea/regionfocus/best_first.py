@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
 
 import torch
 
@@ -75,7 +77,7 @@ def descend_best_first(
             stopped = "time"
             break
         scores = torch.tensor(list(search.queue.values()), dtype=torch.float64)
-        if reason := stop.reason(scores, [*above, *search.looks()]):
+        if reason := stop.reason(scores, _SeenSoFar(above, search)):
             stopped = reason
             break
         led = search.take(left)
@@ -155,6 +157,29 @@ class _Search:
     def _queue_under(self, look: LevelLook, level: int) -> None:
         candidates, masses = find_candidates(self.pyramid, look, level)
         self.queue.update(zip(candidates, masses.tolist(), strict=True))
+
+
+class _SeenSoFar(Sequence[LevelLook]):
+    """All looks, one a level: put together only for a rule that reads them, as few do."""
+
+    def __init__(self, above: Sequence[LevelLook], search: _Search) -> None:
+        self._above, self._search = above, search
+
+    @cached_property
+    def _looks(self) -> tuple[LevelLook, ...]:
+        return (*self._above, *self._search.looks())
+
+    def __len__(self) -> int:
+        return len(self._looks)
+
+    @overload
+    def __getitem__(self, index: int) -> LevelLook: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LevelLook]: ...
+
+    def __getitem__(self, index: int | slice) -> LevelLook | Sequence[LevelLook]:
+        return self._looks[index]
 
 
 def _merged(looks: list[LevelLook]) -> LevelLook:

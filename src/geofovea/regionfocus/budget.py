@@ -14,12 +14,16 @@ __all__ = ["Budget"]
 class Budget:
     """Upper limits on the cost of one answer; None means no limit.
 
+    Tiles and tokens are never exceeded. Time and memory end the search.
+
     Attributes:
         tiles: Tiles that may be encoded, the overview included.
         tokens: Vision tokens that may reach the decoder.
-        seconds: Wall-clock time of the whole answer.
-        host_ram_mb: Peak memory of the process in MiB.
-        device_ram_mb: Peak memory of the accelerator in MiB.
+        seconds: Wall-clock time after which nothing more is looked at. The first look and the
+            answer itself are never left out; an answer that took longer says so.
+        host_ram_mb: Resident memory of the process in MiB from which on nothing more is looked at;
+            an answer of a process that has held more says so.
+        device_ram_mb: Memory taken on the accelerator in MiB from which on likewise.
 
     Raises:
         BudgetError: If a limit is not a positive number, or a count is not a whole one.

@@ -17,7 +17,7 @@ from geofovea.regionfocus.chains import chain_masses
 from geofovea.regionfocus.diversity import BestOnly, Diversity
 from geofovea.regionfocus.focus import Focus
 from geofovea.regionfocus.looks import Descent, LevelLook
-from geofovea.regionfocus.scoring import as_masses, tile_scores
+from geofovea.regionfocus.scoring import as_masses, mass_collector
 from geofovea.regionfocus.split import GeometricSplit, Split, start_tiles
 from geofovea.regionfocus.spread import spread_tiles
 from geofovea.regionfocus.stopping import NeverStop, StopRule
@@ -166,8 +166,9 @@ def find_candidates(pyramid: Pyramid, look: LevelLook, level: int) -> tuple[list
         }
     )
     # a child without any token above it is all padding or nodata: no tile is spent on it
-    is_covered = tile_scores(look.tokens, torch.ones(len(look.tokens)), under, pyramid) > 0
-    scores = tile_scores(look.tokens, look.scores, under, pyramid)[is_covered]
+    collected = mass_collector(look.tokens, under, pyramid)
+    is_covered = collected(torch.ones(len(look.tokens))) > 0
+    scores = collected(look.scores)[is_covered]
     return [tile for tile, shows in zip(under, is_covered.tolist(), strict=True) if shows], scores
 
 

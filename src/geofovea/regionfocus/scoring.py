@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from geofovea.errors import ModelError
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["as_masses", "clean_scores", "is_flat", "tile_scores", "top_indices"]
+__all__ = ["as_masses", "clean_scores", "is_flat", "mass_collector", "top_indices"]
 
 
 def clean_scores(scores: Tensor) -> tuple[Tensor, bool]:
@@ -62,12 +62,12 @@ def top_indices(scores: Tensor, k: int) -> Tensor:
     return torch.argsort(-scores.to(torch.float32), stable=True)[: max(0, k)]
 
 
-def tile_scores(
-    tokens: TokenSet, scores: Tensor, candidates: Sequence[Tile], pyramid: Pyramid
-) -> Tensor:
-    """Score tiles by the mass of tokens that falls into them, by exact overlap in scene pixels.
+def mass_collector(
+    tokens: TokenSet, candidates: Sequence[Tile], pyramid: Pyramid
+) -> Callable[[Tensor], Tensor]:
+    """What collects masses of tokens into tiles, by exact overlap in scene pixels.
 
-    A token spreads its score evenly over its box; a tile collects what lies inside its own. Over
+    A token spreads its mass evenly over its box; a tile collects what lies inside its own. Over
     tiles that partition the tokens' ground the mass is conserved, whatever their level.
 
     Overlap of boxes is a product of overlaps per axis, and tiles share rows and columns. So the
@@ -75,23 +75,25 @@ def tile_scores(
 
     Args:
         tokens: n tokens.
-        scores: ``(n,)`` finite masses.
         candidates: m tiles of any levels.
         pyramid: The pyramid that the candidates belong to.
 
     Returns:
-        float64 ``(m,)``.
+        A function of finite masses ``(n,)`` that gives float64 ``(m,)``.
     """
     rows = {key: i for i, key in enumerate(sorted({(t.level, t.row) for t in candidates}))}
     cols = {key: i for i, key in enumerate(sorted({(t.level, t.col) for t in candidates}))}
     boxes = tokens.boxes_scene
     share_x = _shares(boxes[:, 0], boxes[:, 2], list(cols), pyramid.tile_size)
     share_y = _shares(boxes[:, 1], boxes[:, 3], list(rows), pyramid.tile_size)
-    masses = scores.to("cpu", torch.float64)[:, None]
-    mass_grid = (masses * share_y).T @ share_x
     row_grid = torch.tensor([rows[t.level, t.row] for t in candidates], dtype=torch.int64)
     col_grid = torch.tensor([cols[t.level, t.col] for t in candidates], dtype=torch.int64)
-    return mass_grid[row_grid, col_grid]
+
+    def collected(masses: Tensor) -> Tensor:
+        weighed = masses.to("cpu", torch.float64)[:, None] * share_y
+        return (weighed.T @ share_x)[row_grid, col_grid]
+
+    return collected
 
 
 def _shares(

@@ -82,7 +82,7 @@ class TokenSet:
 
         Tiles that no token is left of are dropped.
         """
-        keep = keep.to(self.tile_index.device)
+        keep = _as_indices(keep.to(self.tile_index.device))
         used, tile_index = torch.unique(self.tile_index[keep], return_inverse=True)
         return TokenSet(
             self.features[keep.to(self.features.device)],
@@ -141,6 +141,11 @@ class TokenSet:
         return torch.tensor(values, dtype=torch.int64)[self.tile_index]
 
 
+def _as_indices(keep: Tensor) -> Tensor:
+    """Indices of what a mask keeps: a mask on a device would have to be counted there first."""
+    return keep.nonzero()[:, 0] if keep.dtype == torch.bool else keep
+
+
 def tokens_of_tiles(
     features: Tensor,
     grid: tuple[int, int],
@@ -182,9 +187,10 @@ def tokens_of_tiles(
     x0, x1 = (e[:, None, :].expand(k, rows, cols) for e in (edges_x[:, :-1], edges_x[:, 1:]))
     y0, y1 = (e[:, :, None].expand(k, rows, cols) for e in (edges_y[:, :-1], edges_y[:, 1:]))
     boxes_scene = torch.stack([x0, y0, x1, y1], dim=-1).reshape(-1, 4)
-    keep = (boxes_scene[:, :2] < boxes_scene[:, 2:]).all(dim=1)
+    shows = (boxes_scene[:, :2] < boxes_scene[:, 2:]).all(dim=1)
     if valid is not None:
-        keep &= valid.reshape(-1).cpu()
+        shows &= valid.reshape(-1).cpu()
+    keep = _as_indices(shows)
     return TokenSet(
         features.flatten(0, 1)[keep.to(features.device)],
         tuple(tiles),

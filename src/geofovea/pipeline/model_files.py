@@ -1,0 +1,238 @@
+"""The files of a model, looked at before ``transformers`` opens them: no pickle, no code, no bomb.
+
+``transformers`` follows what a folder says of itself further than its options tell: an index of
+safetensors, or ``transformers_weights`` in ``config.json``, may name a pickle; the name of an
+attention may be that of code on the hub; an adapter is joined to the model where ``peft`` is
+installed; and memory is taken for sizes that the weights do not have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from geofovea.errors import ModelError
+
+__all__ = ["WeightCount", "check_depth", "check_files", "check_size", "companion", "read_json"]
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_INDEX_ENDING = ".safetensors.index.json"
+_WEIGHTS, _INDEX = "model.safetensors", f"model{_INDEX_ENDING}"
+_DEPTHS = frozenset({"num_hidden_layers", "num_layers", "n_layers", "depth"})
+_CODE = frozenset(
+    f"{start}{what}_implementation{end}"
+    for start in ("", "_")
+    for what in ("attn", "experts")
+    for end in ("", "_internal")
+)
+# a head that is tied to the embeddings has no weights of its own
+_TIED = 2
+# eight numbers of four bits in one of thirty-two
+_PACKED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCount:
+    """How much the files of a model hold.
+
+    Attributes:
+        tensors: Tensors.
+        numbers: Their elements.
+    """
+
+    tensors: int
+    numbers: int
+
+
+def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
+    """Refuse a model whose files would have code run or a pickle opened.
+
+    Args:
+        name: A local folder or a hub id; weights on the hub are downloaded.
+        config: Its ``config.json``.
+
+    Returns:
+        How much its weights hold; None where it has none by the names of ``transformers``.
+
+    Raises:
+        ModelError: If its weights are pickled or damaged, it names code of the hub, it is an
+            adapter, or cannot have so many layers.
+    """
+    for key, value in _entries(config):
+        if key in _CODE and isinstance(value, str) and "/" in value:
+            raise ModelError(
+                f"config.json of {name} wants code of the hub run ({key}: {value!r}), which is "
+                "never done here; take that line out of it"
+            )
+    _refuse_pickle(Path(name))
+    if companion(name, "adapter_config.json") is not None:
+        raise ModelError(
+            f"{name} holds an adapter (adapter_config.json); merge it into its model with peft's "
+            "merge_and_unload, and save that as safetensors"
+        )
+    files = _weight_files(name, config)
+    if not files:
+        return None
+    held = _count(files)
+    check_depth(name, config, held)
+    return held
+
+
+def check_depth(name: str, config: Mapping[str, Any], held: WeightCount) -> None:
+    """Refuse a number of layers that the weights cannot have, before lists are made for them.
+
+    Args:
+        name: Of the model.
+        config: Its ``config.json``.
+        held: What its files hold.
+
+    Raises:
+        ModelError: If there are fewer tensors than layers, or no layer.
+    """
+    for key, depth in _entries(config):
+        if key in _DEPTHS and isinstance(depth, (int, float)) and not 1 <= depth <= held.tensors:
+            raise ModelError(
+                f"the config.json of {name} asks for {depth} layers ({key}), and its files hold "
+                f"{held.tensors} tensors; copy or download it again"
+            )
+
+
+def check_size(name: str, make: Any, config: Any, held: WeightCount) -> None:
+    """Refuse a configuration with far more weights than there are, before memory is taken for them.
+
+    Args:
+        name: Of the model.
+        make: Its class in ``transformers``.
+        config: Its configuration.
+        held: What its files hold.
+
+    Raises:
+        ModelError: If it is of other weights than these.
+    """
+    import torch
+
+    with torch.device("meta"):
+        model = make(config)
+    wanted = sum(w.numel() for w in (*model.parameters(), *model.buffers()))
+    most = held.numbers * _TIED * (_PACKED if getattr(config, "quantization_config", None) else 1)
+    if wanted > most:
+        raise ModelError(
+            f"config.json of {name!r} speaks of {wanted:,} weights, its files hold "
+            f"{held.numbers:,}: they do not belong together; copy or download it again"
+        )
+
+
+def companion(name: str, file: str) -> Path | None:
+    """A file beside the weights of a model, from the hub where need be; None if there is none."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder / file if (folder / file).exists() else None
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        name,
+        file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file says, empty where it is no object.
+
+    Raises:
+        ModelError: If it cannot be read as JSON.
+    """
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not a JSON object: {error}") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All keys with their plain values, those of nested objects under the outermost's key too."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _entries(value)
+            if key in _CODE:
+                yield from ((key, inner) for inner in value.values())
+        else:
+            yield key, value
+
+
+def _refuse_pickle(folder: Path) -> None:
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    if pickled := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
+        raise _is_pickle(str(folder), pickled[0])
+
+
+def _is_pickle(name: str, file: str) -> ModelError:
+    return ModelError(
+        f"{name} holds its weights as pickle ({file}), which runs code when it is opened and is "
+        "refused; convert them to safetensors"
+    )
+
+
+def _weight_files(name: str, config: Mapping[str, Any]) -> list[Path]:
+    """The files that ``transformers`` would open, all of them safetensors; none if it finds none.
+
+    Raises:
+        ModelError: If one would be no safetensors file of this model.
+    """
+    chosen = config.get("transformers_weights")
+    names: tuple[str, ...] = (_WEIGHTS, _INDEX)
+    if chosen is not None:
+        names = (_checked(name, chosen, "config.json", (".safetensors", _INDEX_ENDING)),)
+    found = next((path for file in names if (path := companion(name, file))), None)
+    if found is None or found.suffix != ".json":
+        return [found] if found else []
+    parts = read_json(found).get("weight_map")
+    if not isinstance(parts, dict) or not parts:
+        raise ModelError(f"{found} names no file of weights; copy or download it again")
+    shards = {_checked(name, part, found.name, (".safetensors",)) for part in parts.values()}
+    paths = {shard: companion(name, shard) for shard in sorted(shards)}
+    for shard, path in paths.items():
+        if path is None:
+            raise ModelError(f"{name} lacks {shard}, which {found.name} names; copy it again")
+    return [path for path in paths.values() if path is not None]
+
+
+def _checked(name: str, file: object, told_by: str, endings: tuple[str, ...]) -> str:
+    """The name of a file with weights in the folder of a model, as one of its own files has it."""
+    path = PurePosixPath(str(file))
+    if not isinstance(file, str) or path.is_absolute() or ".." in path.parts or "\\" in file:
+        raise ModelError(
+            f"the weights of {name} could not be loaded: {told_by} looks for them in {file!r}, "
+            "which is no file of its folder; copy or download it again"
+        )
+    if file.endswith(endings):
+        return file
+    if any(path.match(pattern) for pattern in _PICKLES):
+        raise _is_pickle(name, file)
+    raise ModelError(
+        f"{told_by} of {name} looks for weights in {file!r}, which is no safetensors; convert them"
+    )
+
+
+def _count(files: list[Path]) -> WeightCount:
+    tensors = numbers = 0
+    for path in files:
+        try:
+            with safe_open(path, "pt") as opened:
+                shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"the weights in {path} could not be loaded ({error}); copy or download them again"
+            ) from error
+        tensors += len(shapes)
+        numbers += sum(math.prod(shape) for shape in shapes)
+    return WeightCount(tensors, numbers)
