@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geofovea.errors import BudgetError
-from geofovea.pipeline.answer import Evidence, Look
-from geofovea.pipeline.host import Generation
+from geofovea.errors import BudgetError, ModelError
+from geofovea.pipeline.answer import Answer, Cost, Evidence, EvidenceList, Look, confidence_of
+from geofovea.pipeline.asked import Asked
+from geofovea.pipeline.cautions import cautions
+from geofovea.pipeline.host import Generation, Host
+from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.published_host import PublishedHost
 from geofovea.pipeline.published_image import PublishedImage, refuse_huge
 from geofovea.pipeline.published_model import PublishedLook, PublishedPass
@@ -30,10 +33,11 @@ from geofovea.regionfocus.published_geometry import (
     plan_published,
 )
 from geofovea.regionfocus.published_selection import KEPT_SHARE
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["PublishedAnswer", "answer_as_published", "check_budget"]
+__all__ = ["PublishedAnswer", "answer_as_published", "ask_as_published", "check_budget"]
 
 _GLOBAL_TOKENS = (2 * TOKENS_PER_SIDE) ** 2
 
@@ -59,6 +63,57 @@ class PublishedAnswer:
     tiles_by_level: dict[int, int]
     tokens_total: int
     tokens_llm: int
+
+
+def ask_as_published(
+    host: Host, reader: TileReader, asked: Asked, focus: str, budget: Budget, clock: StageClock
+) -> Answer:
+    """Answer a question as the published method does.
+
+    Raises:
+        ModelError: If the host is no published one, or something was asked for that the method
+            does not have: a region, another focus or reduction.
+        GeoFoveaError: As `answer_as_published` does.
+    """
+    if asked.region is not None:
+        raise ModelError(
+            "descent='published' looks at whole images: within a region, choose another"
+        )
+    if not isinstance(host, PublishedHost):
+        raise ModelError(
+            f"descent='published' needs a published LRS-VQA model, and {host.name} is none: name "
+            "one with --model, or use descent='geometric'"
+        )
+    if focus != "rfm" or asked.reduction not in (DEFAULT_REDUCTION, "top_score"):
+        raise ModelError(
+            "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "
+            f"focus={focus!r} and reduction={asked.reduction!r}"
+        )
+    scene, words = reader.scene, asked.words()
+    found = answer_as_published(host, reader, words, budget, clock)
+    return Answer(
+        question=words,
+        text=found.generation.text,
+        confidence=confidence_of(found.generation.log_probabilities),
+        model=host.name,
+        scene=scene,
+        levels=reader.pyramid.top_level + 1,
+        evidence=EvidenceList(found.evidence, scene),
+        cost=Cost(
+            tiles_read=found.tiles_read,
+            tiles_encoded=sum(found.tiles_by_level.values()),
+            tiles_by_level=found.tiles_by_level,
+            tokens_total=found.tokens_total,
+            tokens_llm=found.tokens_llm,
+            seconds=clock.seconds(),
+            peak_rss_mb=peak_rss_mb(),
+            budget=budget,
+        ),
+        looks=found.looks,
+        warnings=cautions(scene, reader.radiometry, host, words, "published"),
+        stopped="published",
+        radiometry=reader.radiometry,
+    )
 
 
 def answer_as_published(

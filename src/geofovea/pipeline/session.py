@@ -10,17 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import torch
-
 from geofovea.errors import ModelError, SceneError
-from geofovea.pipeline.answer import (
-    Answer,
-    Cost,
-    Evidence,
-    EvidenceList,
-    Look,
-    confidence_of,
-)
+from geofovea.pipeline.answer import Answer, Cost, EvidenceList, confidence_of
+from geofovea.pipeline.answer_evidence import evidence_of, record_of
 from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
 from geofovea.pipeline.cautions import cautions, overruns
 from geofovea.pipeline.choices import Choice, checked_choices
@@ -34,8 +26,7 @@ from geofovea.pipeline.host_calls import DirectCalls, HostCalls
 from geofovea.pipeline.looking import Found, Looker, Way
 from geofovea.pipeline.memory import peak_rss_mb
 from geofovea.pipeline.progress import progress_bar
-from geofovea.pipeline.published_answer import answer_as_published
-from geofovea.pipeline.published_host import PublishedHost
+from geofovea.pipeline.published_answer import ask_as_published
 from geofovea.pipeline.question_tally import QuestionTally
 from geofovea.pipeline.reduced_answer import Reducer, plan_encoding
 from geofovea.pipeline.spending import EndpointUse
@@ -46,7 +37,6 @@ from geofovea.pipeline.token_folder import is_keeping_wanted
 from geofovea.pipeline.token_store import store_of_tokens
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Encode
-from geofovea.regionfocus.looks import Descent, LevelLook
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
@@ -204,11 +194,7 @@ class SceneSession:
                 f"{self.host.name} cannot score choices in this descent: list them in the question"
             )
         if asked.descent == "published":
-            if asked.region is not None:
-                raise ModelError(
-                    "descent='published' looks at whole images: within a region, choose another"
-                )
-            return self._ask_as_published(words, budget, focus, asked.reduction, clock)
+            return ask_as_published(self.host, self.reader, asked, focus, budget, clock)
         stop = asked.stop
         asks_on_the_way = stop is not None and stop.confidence is not None
         check_for_pictures(self.host, asked.reduction, asks_on_the_way=asks_on_the_way)
@@ -247,7 +233,7 @@ class SceneSession:
             model=self.host.name,
             scene=self.scene,
             levels=self.pyramid.top_level + 1,
-            evidence=EvidenceList(self._evidence(found, kept), self.scene),
+            evidence=EvidenceList(evidence_of(found, kept, self.pyramid), self.scene),
             cost=Cost(
                 tiles_read=gathered.tiles_read + tally.tiles_read,
                 tiles_encoded=sum(encoded.values()),
@@ -270,9 +256,15 @@ class SceneSession:
                     runs=reduced.runs,
                 ),
             ),
-            looks=tuple(self._look_record(look) for look in found.looks),
+            looks=tuple(record_of(look, self.pyramid) for look in found.looks),
             warnings=(
-                *self._cautions(" ".join((words, *options)), found.stopped),
+                *cautions(
+                    self.scene,
+                    self.reader.radiometry,
+                    self.host,
+                    " ".join((words, *options)),
+                    found.stopped,
+                ),
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
                 *overruns(budget, seconds["total"], peak),
@@ -336,65 +328,3 @@ class SceneSession:
         if not isinstance(self.host, TakesPictures):
             return None
         return self.host.use if since is None else self.host.use.since(since)
-
-    def _ask_as_published(
-        self, question: str, budget: Budget, focus: str, reduction: str, clock: StageClock
-    ) -> Answer:
-        if not isinstance(self.host, PublishedHost):
-            raise ModelError(
-                f"descent='published' needs a published LRS-VQA model, and {self.host.name} is "
-                "none: name one with --model, or use descent='geometric'"
-            )
-        if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
-            raise ModelError(
-                "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "
-                f"focus={focus!r} and reduction={reduction!r}"
-            )
-        found = answer_as_published(self.host, self.reader, question, budget, clock)
-        return Answer(
-            question=question,
-            text=found.generation.text,
-            confidence=confidence_of(found.generation.log_probabilities),
-            model=self.host.name,
-            scene=self.scene,
-            levels=self.pyramid.top_level + 1,
-            evidence=EvidenceList(found.evidence, self.scene),
-            cost=Cost(
-                tiles_read=found.tiles_read,
-                tiles_encoded=sum(found.tiles_by_level.values()),
-                tiles_by_level=found.tiles_by_level,
-                tokens_total=found.tokens_total,
-                tokens_llm=found.tokens_llm,
-                seconds=clock.seconds(),
-                peak_rss_mb=peak_rss_mb(),
-                budget=budget,
-            ),
-            looks=found.looks,
-            warnings=self._cautions(question, "published"),
-            stopped="published",
-            radiometry=self.reader.radiometry,
-        )
-
-    def _evidence(self, descent: Descent, kept: TokenSet) -> list[Evidence]:
-        counts = torch.bincount(kept.tile_index, minlength=len(kept.tiles)).tolist()
-        tokens = dict(zip(kept.tiles, counts, strict=True))
-        items = []
-        for look in descent.looks:
-            scores = look.tile_scores
-            total = sum(scores) or 1.0
-            for tile, score in zip(look.tiles, scores, strict=True):
-                if tile in tokens:
-                    box = self.pyramid.box_scene(tile)
-                    items.append(Evidence(tile, box, score / total, tokens[tile]))
-        return sorted(items, key=lambda item: (item.tile.level, -item.score, item.tile))
-
-    def _look_record(self, look: LevelLook) -> Look:
-        return Look(
-            level=look.level,
-            tiles=tuple(self.pyramid.box_scene(tile) for tile in look.tiles),
-            token_boxes=look.tokens.boxes_scene.numpy(),
-            token_scores=look.scores.numpy(),
-        )
-
-    def _cautions(self, words: str, stopped: str) -> tuple[str, ...]:
-        return cautions(self.scene, self.reader.radiometry, self.host, words, stopped)
