@@ -218,7 +218,7 @@ def test_the_words_of_a_question_are_made_once_and_looked_up_at_once(monkeypatch
     first, second = host.scores(QUESTION, tokens), host.scores(QUESTION, tokens)
     hook.remove()
     assert torch.equal(first, second)
-    assert len(made) == 2, "before and behind the image"
+    assert len(made) == 1, "the whole text, once"
     assert len(looked_up) == 2, "once a prompt"
     for number in range(300):
         host._words.ids(f"{number}?")

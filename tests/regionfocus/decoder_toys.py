@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.decoder_stage import summed
+from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.decoder_stage import Schedule, summed
+from geofovea.regionfocus.reductions.selector import Kept
 
 
 def worked_attention(n: int, *, causal: bool) -> Tensor:
@@ -104,3 +106,9 @@ def random_view(n: int, seed: int = 0, *, before: int = 3, after: int = 5, **giv
         },
     }
     return FixedView(**(fields | given))
+
+
+def reduce_to(name: str, view: FixedView, k: int) -> Kept:
+    """What a method keeps when its next step leaves k tokens."""
+    made = type(make_decoder_reduction(name))
+    return made(schedule=Schedule.of((view.layer, k))).reduce(view)
