@@ -36,14 +36,8 @@ $(OLDEST)/.ready: $(VENV)/.ready
 		'huggingface_hub>=1.3,<2' 'tokenizers>=0.22,<=0.23'
 	@touch $@
 
-oldest: $(OLDEST)/.ready  ## Tests of the hosts with the oldest transformers that is supported
-	PYTHONPATH=$(OLDEST) $(PYTEST) -q tests/pipeline/test_family_parity.py \
-		tests/pipeline/test_family_traps.py tests/pipeline/test_model_loading.py \
-		tests/pipeline/test_lvlm_host.py tests/pipeline/test_row_attention.py \
-		tests/pipeline/test_prefix_memory.py tests/pipeline/test_roomy_cache.py \
-		tests/pipeline/test_choices.py tests/pipeline/test_company.py \
-		tests/pipeline/test_decoder_abilities.py tests/pipeline/test_family_variants.py \
-		tests/pipeline/test_load_trial.py
+oldest: $(OLDEST)/.ready  ## Tests of the pipeline with the oldest transformers that is supported
+	PYTHONPATH=$(OLDEST) $(PYTEST) -q -m "not slow" tests/pipeline
 
 ray: setup  ## Tests on a local Ray, which the others leave out for its size
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'

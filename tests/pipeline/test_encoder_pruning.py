@@ -36,6 +36,15 @@ def clip(layers=6, seed=4, **config):
     return model
 
 
+def encoder_of(tower):
+    """Of a CLIP tower, which earlier releases of transformers put one level deeper."""
+    return getattr(tower, "vision_model", tower).encoder
+
+
+def layers_of(tower):
+    return encoder_of(tower).layers
+
+
 @pytest.fixture(scope="module")
 def tower():
     return clip()
@@ -98,7 +107,7 @@ def test_layers_behind_a_step_work_on_fewer_tokens(tower, pixels):
     seen = []
     hooks = [
         layer.mlp.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
-        for layer in tower.encoder.layers
+        for layer in layers_of(tower)
     ]
     try:
         encode_pruned(tower, pixels[:1], EViTEncoder((1, 3)), 9, -1)
@@ -111,7 +120,7 @@ def test_layers_behind_a_step_work_on_fewer_tokens(tower, pixels):
 
 def test_merged_patches_count_as_often_in_attention_as_they_stand_for():
     # four times the same patch, as one token of size four or as itself, is the same to the others
-    layers = clip(2).encoder.layers
+    layers = layers_of(clip(2))
     hidden = torch.randn(6, 32, generator=torch.Generator().manual_seed(2))
     hidden[1:5] = hidden[1]
 
@@ -139,7 +148,7 @@ def test_merged_patches_count_as_often_in_attention_as_they_stand_for():
 
 
 def test_patches_that_were_dropped_stay_dropped():
-    layers = clip(3).encoder.layers
+    layers = layers_of(clip(3))
     hidden = torch.randn(9, 32, generator=torch.Generator().manual_seed(3))
 
     class DropFirst:
@@ -161,7 +170,7 @@ def test_patches_that_were_dropped_stay_dropped():
 
 
 def test_dymu_keeps_fewer_tokens_of_a_simple_image():
-    layers = clip(3).encoder.layers
+    layers = layers_of(clip(3))
     varied = torch.randn(37, 32, generator=torch.Generator().manual_seed(5))
     simple = torch.cat([varied[:1], varied[1] + 0.01 * varied[1:]])
     few, many = (
@@ -191,7 +200,7 @@ def test_calibration_without_images_or_with_too_many_merges_is_refused(tower, pi
 
 
 def test_tome_in_an_encoder_merges_as_beside_the_published_class_token():
-    layers = clip(1).encoder.layers
+    layers = layers_of(clip(1))
     hidden = torch.randn(8, 32, generator=torch.Generator().manual_seed(6))
     image = run_layers(layers, hidden, ToMeEncoder(), 5)
     with torch.inference_mode():
@@ -205,7 +214,7 @@ def test_tome_in_an_encoder_merges_as_beside_the_published_class_token():
 @pytest.mark.parametrize("layers", [1, 2])
 def test_even_the_shallowest_encoder_meets_the_budget(name, layers):
     image = run_layers(
-        clip(layers).encoder.layers, torch.randn(10, 32), make_encoder_reduction(name), 4
+        layers_of(clip(layers)), torch.randn(10, 32), make_encoder_reduction(name), 4
     )
     assert 1 <= image.lengths[-1] <= 4
 
@@ -226,8 +235,8 @@ def toy_encoder(data, params):
             for old, new in names.items():
                 key = key.replace(f".{old}.", f".{new}.")
             state[key] = torch.from_numpy(value)
-    model.encoder.load_state_dict(state)
-    return model.encoder.layers
+    encoder_of(model).load_state_dict(state)
+    return layers_of(model)
 
 
 def toy_files():

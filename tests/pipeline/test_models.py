@@ -8,7 +8,9 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 from safetensors.torch import load_file, save_file
 
+import geofovea as gf
 from geofovea.errors import ModelError
+from geofovea.pipeline.embedded import embedded_model_path
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.lvlm_host import LvlmHost
 from geofovea.pipeline.models import load_host
@@ -27,6 +29,23 @@ def test_a_written_student_loads_with_its_settings(tiny_host, tiny_folder):
     assert tiny_host.capabilities.domain == "synthetic"
     assert tiny_host.capabilities.attention
     assert tiny_host.default_budget.tiles == 48
+
+
+@pytest.mark.parametrize("which", ["tiny", "embedded"])
+def test_weights_have_the_names_that_every_supported_transformers_reads(tiny_folder, which):
+    # later releases leave out a part of them, which the oldest one does not understand
+    folder = {"tiny": tiny_folder, "embedded": embedded_model_path()}[which]
+    names = [name for name in load_file(folder / "model.safetensors") if "vision_tower" in name]
+    assert names
+    assert all(name.startswith("vision_tower.vision_model.") for name in names)
+
+
+@pytest.mark.parametrize("focus", ["attention", "rfm"])
+def test_the_embedded_model_answers_and_focuses_by_its_module(scene_path, focus):
+    session = gf.SceneSession(gf.open_scene(scene_path), load_host("embedded"))
+    answer = session.ask(QUESTION, focus=focus, budget=gf.Budget(tiles=12, tokens=100))
+    assert answer.text
+    assert answer.confidence > 0
 
 
 def test_a_model_is_loaded_once(tiny_folder):

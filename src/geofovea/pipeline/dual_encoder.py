@@ -114,7 +114,7 @@ def load_dual_encoder(name: str) -> DualEncoder:
     Raises:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel
 
     from geofovea.pipeline.library_reports import quiet_transformers
 
@@ -140,7 +140,7 @@ def load_dual_encoder(name: str) -> DualEncoder:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            tokenizer = _tokenizer(name)
             mean, std = _normalisation(name, config.model_type)
     except ModelError:
         raise
@@ -156,6 +156,16 @@ def load_dual_encoder(name: str) -> DualEncoder:
             "copy or download it again"
         )
     return DualEncoder(name, model.eval(), tokenizer, mean, std)
+
+
+def _tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except AttributeError:
+        # without sentencepiece, earlier releases look for the class of a SigLIP's in vain
+        return PreTrainedTokenizerFast.from_pretrained(name, trust_remote_code=False)
 
 
 def _normalisation(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:

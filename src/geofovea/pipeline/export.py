@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from geofovea.pipeline.drawing import figure_class
 from geofovea.pipeline.embedded import build_tokenizer
@@ -48,10 +49,25 @@ def write_model(student: Student, folder: Path) -> None:
     """
     make_folder(folder)
     copy.deepcopy(student.llava).half().save_pretrained(folder)
+    _name_as_published(folder / SAFE_WEIGHTS_NAME)
     build_tokenizer().save_pretrained(folder)
     position = {"weight": student.scene_position.weight.detach().half().contiguous()}
     write_file(folder / SCENE_POSITION_FILE, lambda aside: save_file(position, aside))
     write_text(folder / SETTINGS_FILE, json.dumps(_settings(student), indent=1))
+
+
+def _name_as_published(path: Path) -> None:
+    """Give the weights of the tower the names that they have in published LLaVAs.
+
+    Later releases of ``transformers`` write shorter ones, which earlier ones do not know; all of
+    them read these.
+    """
+    short, long = "vision_tower.", "vision_tower.vision_model."
+    weights = {
+        name if name.startswith(long) else name.replace(short, long, 1): weight
+        for name, weight in load_file(path).items()
+    }
+    write_file(path, lambda aside: save_file(weights, aside, metadata={"format": "pt"}))
 
 
 def _settings(student: Student) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def weights_hash(host: OpenDecoder) -> str:
     hosts above 67 M weights that many values are read, spread evenly.
     """
     digest = hashlib.sha256()
-    named = sorted(host.weights())
+    # earlier releases of transformers have one more part in the names of a CLIP tower
+    named = sorted((n.replace(".vision_model.", "."), value) for n, value in host.weights())
     step = -(-sum(value.numel() for _, value in named) // _MOST_VALUES)
     for name, value in named:
         digest.update(f"{name} {tuple(value.shape)};".encode())
