@@ -18,11 +18,12 @@ from click.testing import CliRunner
 
 from geofovea.pipeline import doctor, installation
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.container_limits import ContainerLimits, container_limits
 from geofovea.pipeline.doctor import QUESTION_TOKENS, TOGETHER, Device, Missing, examine, fits
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.installation import missing_packages
 from geofovea.pipeline.model_catalogue import CATALOGUE, bytes_needed
+from geofovea.tiling import cores
+from geofovea.tiling.container_limits import ContainerLimits, container_limits
 
 BY_NAME = {model.name: model for model in CATALOGUE}
 
@@ -232,7 +233,9 @@ def test_groups_of_the_first_version_hold_too(tmp_path):
 
 def test_what_a_container_allows_is_what_fits(monkeypatch):
     few = ContainerLimits(10**9, 10**8, 1)
-    monkeypatch.setattr(doctor, "container_limits", lambda: few)
+    for where in (doctor, cores):
+        monkeypatch.setattr(where, "container_limits", lambda: few)
+    assert cores.usable_cores() == 1
     found = examine()
     assert (found.devices[0].total_bytes, found.devices[0].free_bytes) == (10**9, 10**8)
     assert found.cores == 1

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.pipeline.container_limits import container_limits
 from geofovea.pipeline.installation import Missing, installed_version, missing_packages
 from geofovea.pipeline.model_catalogue import (
     CATALOGUE,
@@ -20,6 +19,7 @@ from geofovea.pipeline.model_catalogue import (
     KnownModel,
     bytes_needed,
 )
+from geofovea.tiling.container_limits import container_limits
 from geofovea.tiling.cores import usable_cores
 
 __all__ = ["TOGETHER", "Device", "Examination", "Fit", "Missing", "examine", "fits"]
@@ -116,7 +116,7 @@ def examine() -> Examination:
         system=f"{platform.system()} {platform.release()} ({platform.machine()})",
         python=platform.python_version(),
         cpu=_cpu_name(),
-        cores=_cores(),
+        cores=usable_cores(),
         devices=devices,
         versions={name: installed_version(name) for name in _SHOWN},
         missing=missing_packages(),
@@ -221,8 +221,3 @@ def _cpu_name() -> str:
         if found:
             return found[1].strip()
     return platform.processor() or "unknown"
-
-
-def _cores() -> int:
-    allowed = container_limits().cores
-    return usable_cores() if allowed is None else min(usable_cores(), allowed)

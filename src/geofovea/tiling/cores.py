@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from geofovea.tiling.container_limits import container_limits
+
 __all__ = ["usable_cores"]
 
 
 def usable_cores() -> int:
-    """How many cores this process is allowed to run on; all of the machine where nobody can say."""
+    """How many cores' worth of time this process may have, at least one."""
+    found = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    return max(1, min(found, container_limits().cores or found))
