@@ -4,7 +4,8 @@ A host of the depth of a 7B one (24 and 28 layers, so narrow that a CPU can comp
 device that is not there, see ``pretend_device``; a session asks it two questions about a synthetic
 scene, the second of which finds what the first left. *Alone* is what neither the encoder nor the
 decoder asks for: choosing tiles and tokens, putting prompts together. On a GPU a launch costs the
-CPU some microseconds, and a wait lets nothing be asked in advance.
+CPU some microseconds, and a wait lets nothing be asked in advance. Last, what the default reduction
+asks for where it chooses 2,376 of 9,216 tokens: a narrow host has too few to show it.
 
     python benchmarks/question_counts.py --side 4096 --tokens 576
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_pipeline import QUESTIONS, SHAPES, build, make_host
-from pretend_device import PretendDevice, to_device
+from pretend_device import Far, PretendDevice, to_device
 
 PARTS = ("encode", "focus", "prefill", "decode", "alone")
 
@@ -72,6 +73,22 @@ def watch(count: Count, host: Any) -> None:
     PlainRun.prefill = count.within("prefill", PlainRun.prefill)  # type: ignore[method-assign]
 
 
+def count_choice(device: PretendDevice, kept: int = 2376, tokens: int = 9216) -> str:
+    """Launches and waits of the default reduction among random tokens."""
+    import torch
+
+    from geofovea.regionfocus.reductions.context import TokenContext
+    from geofovea.regionfocus.reductions.registry import make_reduction
+    from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
+
+    made = torch.Generator().manual_seed(0)
+    features, scores = torch.randn(tokens, 64, generator=made), torch.rand(tokens, generator=made)
+    before = device.launches.total(), device.waits.total()
+    make_reduction(DEFAULT_REDUCTION).reduce(TokenContext(Far(features), scores), kept)
+    after = device.launches.total(), device.waits.total()
+    return " / ".join(str(b - a) for a, b in zip(before, after, strict=True))
+
+
 def main() -> None:
     """Write a scene, count, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -108,8 +125,10 @@ def main() -> None:
             count.settle()
             cells = [f"{launches} / {waits}" for launches, waits in count.found.values()]
             rows.append([name, *cells, str(cost.tiles_encoded), str(cost.tokens_llm)])
+        choice = count_choice(device)
     print(f"launches / waits; {options.side} pixels, at most {options.tiles} tiles")
     print_table(("", *PARTS, "tiles", "tokens"), rows)
+    print(f"the default reduction, 2376 of 9216 tokens: {choice}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 The tiles of one look are read and encoded in batches, as a session does: one after the other, and
 with ``ReadAhead``. The encoder takes as long as the reads do, ``waiting`` for a device
 which leaves the processor idle, or ``computing`` on one core itself. The hidden share is what the
-second way saves, by the time of the reads alone; each time is the best of ``--rounds``. Nothing is
-asserted.
+second way saves, by the time of the reads alone; each time is the best of ``--rounds``. Then what
+the same number of tiles in families of four costs in processor time on some threads, once with the
+children of a parent on one thread and once without: decoded blocks belong to the handle of a
+thread. Nothing is asserted.
 
     python benchmarks/read_ahead.py --side 8192
 """
@@ -17,12 +19,14 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geofovea.tiling.pyramid import Tile
 from raster_io import PROFILES, TILE, write_picture
 
 BATCH = 16
@@ -54,6 +58,32 @@ def computing(seconds: float) -> None:
     end, matrix = time.perf_counter() + seconds, np.ones((256, 256), np.float32)
     while time.perf_counter() < end:
         matrix @ matrix
+
+
+def processor_seconds(reader: Any, tiles: list[Any], threads: int, *, parted: bool) -> float:
+    """What reading costs on some threads that have no file open, the least of three times."""
+    from geofovea.tiling.read_ahead import ReadAhead
+
+    found = []
+    for _ in range(3):
+        start = time.process_time()
+        if parted:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(reader.read, tiles))
+        else:
+            list(ReadAhead(reader, threads=threads).read(tiles))
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def families(pyramid: Any, count: int) -> list[Any]:
+    """Native tiles of some parents, four by four."""
+    rows, cols = (side // 2 for side in pyramid.grid_shape(0))
+    parents = np.random.default_rng(1).permutation(rows * cols)[: count // 4]
+    places = [divmod(int(parent), cols) for parent in parents]
+    return [
+        Tile(0, 2 * row + i, 2 * col + j) for row, col in places for i in (0, 1) for j in (0, 1)
+    ]
 
 
 def main() -> None:
@@ -97,6 +127,11 @@ def main() -> None:
             other = best_seconds(options.rounds, lambda: consume(ahead.read(look), encode))
             share = (one - other) / reads
             print(f"{encoder.__name__:9}  {one:.3f} s  ahead {other:.3f} s  hidden {share:.0%}")
+        some = families(reader.pyramid, options.tiles)
+        print(f"processor time of {len(some)} tiles, children parted and together:")
+        for threads in (1, 2, 4, 8):
+            times = [processor_seconds(reader, some, threads, parted=p) for p in (True, False)]
+            print(f"{threads} threads  {times[0]:.3f} s  {times[1]:.3f} s")
 
 
 if __name__ == "__main__":
