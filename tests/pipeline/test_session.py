@@ -330,6 +330,18 @@ def test_unknown_words_and_a_missing_georeference_are_told(make_session, make_pn
     assert any("no georeference" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("question", "is_told"),
+    [
+        ("How many planes at the airport are red?", True),
+        ("what color is the truck at the camp ?", False),
+    ],
+)
+def test_a_model_of_few_wordings_says_so_of_any_other(make_session, question, is_told):
+    warnings = make_session().ask(question, budget=FEW).warnings
+    assert any("taught a few wordings" in warning for warning in warnings) is is_told
+
+
 def test_ask_takes_a_path_or_a_scene_and_a_name_or_a_host(tiny_host, tiny_folder, scene_path):
     by_names = gf.ask(str(scene_path), QUESTION, model=str(tiny_folder), budget=FEW)
     by_values = gf.ask(gf.open_scene(scene_path), QUESTION, model=tiny_host, budget=FEW)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from geofovea.datasets.question_forms import COMPARE, FORMS, VERIFY
 from geofovea.datasets.vocabulary import CATEGORIES, COLORS, DIRECTIONS, THINGS
 from geofovea.datasets.world import Hall, Site, Thing, World
 from geofovea.tiling.pyramid import Box
@@ -90,12 +91,7 @@ def _count(_: World, site: Site, rng: random.Random) -> Question:
         by_count.setdefault(len(site.of_kind(kind)), []).append(kind)
     number = rng.choice(sorted(by_count))
     kind = rng.choice(by_count[number])
-    text = rng.choice(
-        (
-            f"How many {kind}s are at the {site.kind}?",
-            f"What is the number of {kind}s at the {site.kind}?",
-        )
-    )
+    text = rng.choice(FORMS["count"]).format(thing=kind, site=site.kind)
     counted = tuple(thing.box for thing in site.of_kind(kind))
     return Question("count", text, str(number), None, (site.pad,), counted)
 
@@ -105,16 +101,11 @@ def _category(_: World, site: Site, rng: random.Random) -> Question | None:
     if not things:
         return None
     thing = rng.choice(things)
-    text = rng.choice(
-        (
-            f"What is the {thing.color} object at the {site.kind}?",
-            f"What category is the {thing.color} object at the {site.kind}?",
-        )
-    )
+    text = rng.choice(FORMS["object category"]).format(color=thing.color, site=site.kind)
     return Question("object category", text, thing.kind, thing.box, (thing.box,))
 
 
-def _thing_asker(category: str, wordings: tuple[str, str], answer: _Answer[Thing]) -> _Asker:
+def _thing_asker(category: str, answer: _Answer[Thing]) -> _Asker:
     """Asks about a thing that is the only one of its kind on its pad."""
 
     def ask(_: World, site: Site, rng: random.Random) -> Question | None:
@@ -122,17 +113,17 @@ def _thing_asker(category: str, wordings: tuple[str, str], answer: _Answer[Thing
         if not things:
             return None
         thing = rng.choice(things)
-        text = rng.choice(wordings).format(thing=thing.kind, site=site.kind)
+        text = rng.choice(FORMS[category]).format(thing=thing.kind, site=site.kind)
         return Question(category, text, answer(site, thing), thing.box, (thing.box,))
 
     return ask
 
 
-def _hall_asker(category: str, wordings: tuple[str, str], answer: _Answer[Hall]) -> _Asker:
+def _hall_asker(category: str, answer: _Answer[Hall]) -> _Asker:
     """Asks about the hall of a site."""
 
     def ask(_: World, site: Site, rng: random.Random) -> Question:
-        text = rng.choice(wordings).format(site=site.kind)
+        text = rng.choice(FORMS[category]).format(site=site.kind)
         return Question(category, text, answer(site, site.hall), site.hall.box, (site.hall.box,))
 
     return ask
@@ -150,7 +141,7 @@ def _verify(_: World, site: Site, rng: random.Random) -> Question | None:
     thing = rng.choice(things)
     right = rng.random() < 0.5
     color = thing.color if right else rng.choice([c for c in COLORS if c != thing.color])
-    text = f"Is the {thing.kind} at the {site.kind} {color}?"
+    text = VERIFY.format(thing=thing.kind, site=site.kind, color=color)
     return Question("reasoning", text, _yes_no(right), thing.box, (thing.box,))
 
 
@@ -169,7 +160,7 @@ def _compare_places(world: World, site: Site, rng: random.Random) -> Question | 
     if not others:
         return None
     other, right = rng.choice(others)
-    text = f"Is the {site.kind} {direction} of the {other.kind}?"
+    text = COMPARE.format(site=site.kind, direction=direction, other=other.kind)
     return Question("reasoning", text, _yes_no(right), None, (site.box, other.box))
 
 
@@ -179,43 +170,11 @@ def _yes_no(right: bool) -> str:
 
 _ASKERS: dict[str, _Asker] = {
     "count": _count,
-    "object background": _thing_asker(
-        "object background",
-        (
-            "What is the {thing} at the {site} standing on?",
-            "What is the surface under the {thing} at the {site}?",
-        ),
-        lambda site, _: site.surface,
-    ),
+    "object background": _thing_asker("object background", lambda site, _: site.surface),
     "object category": _category,
-    "object color": _thing_asker(
-        "object color",
-        (
-            "What is the color of the {thing} at the {site}?",
-            "What color is the {thing} at the {site}?",
-        ),
-        lambda _, thing: thing.color,
-    ),
-    "object shape": _hall_asker(
-        "object shape",
-        ("What is the shape of the hall at the {site}?", "What shape is the hall at the {site}?"),
-        lambda _, hall: hall.shape,
-    ),
-    "object status": _thing_asker(
-        "object status",
-        (
-            "What is the status of the {thing} at the {site}?",
-            "Is the {thing} at the {site} parked moving or damaged?",
-        ),
-        lambda _, thing: thing.status,
-    ),
+    "object color": _thing_asker("object color", lambda _, thing: thing.color),
+    "object shape": _hall_asker("object shape", lambda _, hall: hall.shape),
+    "object status": _thing_asker("object status", lambda _, thing: thing.status),
     "reasoning": _reasoning,
-    "rural or urban": _hall_asker(
-        "rural or urban",
-        (
-            "Is the hall at the {site} located in a rural or urban area?",
-            "Is the hall at the {site} in a rural or urban area?",
-        ),
-        lambda site, _: site.setting,
-    ),
+    "rural or urban": _hall_asker("rural or urban", lambda site, _: site.setting),
 }

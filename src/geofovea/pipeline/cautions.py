@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from geofovea.datasets.question_forms import FORMS, is_worded_as_taught
 from geofovea.datasets.scene_files import SYNTHETIC_MARK
 from geofovea.pipeline.host import Host
 from geofovea.regionfocus.budget import Budget
@@ -20,7 +23,12 @@ _WHY_STOPPED = {
 
 
 def cautions(
-    scene: Scene, radiometry: Radiometry, host: Host, question: str, stopped: str
+    scene: Scene,
+    radiometry: Radiometry,
+    host: Host,
+    question: str,
+    stopped: str,
+    choices: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Sentences about how pixels are shown, what the host knows, and why the descent ended.
 
@@ -28,8 +36,9 @@ def cautions(
         scene: What was looked at.
         radiometry: How its pixels were shown.
         host: The model.
-        question: All words that it was given.
+        question: What it was asked.
         stopped: See ``Descent``.
+        choices: What it was given to choose from.
     """
     warnings = list(radiometry.warnings)
     if host.capabilities.domain == "synthetic":
@@ -39,9 +48,15 @@ def cautions(
                 "do not rely on its answer; name a real model with --model, for example "
                 "--model llava-hf/llava-1.5-7b-hf"
             )
-        if unknown := host.unknown_words(question):
+        if unknown := host.unknown_words(" ".join((question, *choices))):
             warnings.append(
                 f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
+            )
+        elif not is_worded_as_taught(question):
+            warnings.append(
+                f"the {host.name} model was taught a few wordings and this is none of them: its "
+                "answer may be to another question; ask for example: "
+                + FORMS["object color"][1].format(thing="plane", site="airport")
             )
     if scene.georef == "none":
         warnings.append("the scene has no georeference: evidence is in pixels only")

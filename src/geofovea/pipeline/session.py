@@ -259,11 +259,7 @@ class SceneSession:
             looks=tuple(record_of(look, self.pyramid) for look in found.looks),
             warnings=(
                 *cautions(
-                    self.scene,
-                    self.reader.radiometry,
-                    self.host,
-                    " ".join((words, *options)),
-                    found.stopped,
+                    self.scene, self.reader.radiometry, self.host, words, found.stopped, options
                 ),
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
