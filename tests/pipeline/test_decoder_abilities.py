@@ -65,7 +65,7 @@ def decoder_of(kind):
     return decoder
 
 
-def host_of(text):
+def host_of(text, **settings):
     """A LLaVA around a decoder, 16 tokens a tile, and all tokens of two tiles."""
     torch.manual_seed(4)
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
@@ -78,7 +78,7 @@ def host_of(text):
     )
     model = Llava(config).eval()
     enliven(model)
-    host = llava_host(model)
+    host = llava_host(model, **settings)
     pyramid = Pyramid(64, 32, 32)
     features = torch.randn(2, 16, text.hidden_size, generator=torch.Generator().manual_seed(4))
     return host, tokens_of_tiles(features, (4, 4), list(pyramid.tiles(0)), pyramid)
@@ -197,8 +197,7 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
 
 def test_a_focus_layer_that_sees_all_scores_whatever_other_layers_see():
     text = windowed("qwen2", 9)
-    host, tokens = host_of(text)
-    host._settings = replace(host._settings, focus_layer=0)
+    host, tokens = host_of(text, focus_layer=0)
     assert sight(host._decoder, 0) is None
     assert float(host.scores(QUESTION, tokens).sum()) == pytest.approx(1, abs=1e-5)
 

@@ -73,7 +73,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     Only the caching allocators of devices have a class for it; the allocator of a CPU and the
     libraries that take memory for themselves say it in words.
     """
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
 

@@ -105,6 +105,7 @@ class LvlmHost:
             positions=policy,
             choices=True,
         )
+        self._sees = sight(family.decoder, settings.focus_layer) or self.capabilities.context
         self._family = family
         self._model = family.model
         self._decoder = family.decoder
@@ -246,7 +247,8 @@ class LvlmHost:
         sees = self._sight()
         groups = [(i, q, g) for i, (q, tokens) in enumerate(asked) for g in self._groups(q, tokens)]
         sequences = [self._prompt(question, group, answer=0) for _, question, group in groups]
-        if (longest := max(map(len, sequences), default=0)) > sees:
+        lengths = [len(each) for each in sequences]
+        if (longest := max(lengths, default=0)) > sees:
             raise ModelError(
                 f"layer {self._settings.focus_layer} of {self.name} sees {sees} tokens back, and a "
                 f"question with a tile takes {longest}: set focus_layer in its {SETTINGS_FILE} to "
@@ -257,8 +259,7 @@ class LvlmHost:
             if again and self.reuses_prefix
             else partial(last_row_logits, self._decoder, self._settings.focus_layer)
         )
-        lengths = [len(each) for each in sequences]
-        with enough_memory(_WHAT_HELPS), unplanned_attention(max(lengths, default=0)):
+        with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
             logits = run_side_by_side(
                 lengths,
                 lambda some: row([sequences[i] for i in some]),
@@ -284,7 +285,7 @@ class LvlmHost:
                 f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
                 "focus='similarity', or another model"
             )
-        return sight(self._decoder, self._settings.focus_layer) or self.capabilities.context
+        return self._sees
 
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
@@ -377,10 +378,9 @@ class LvlmHost:
         _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
         fits = self._layout.reach(counts) + words <= self.capabilities.context
         # a window counts places, whatever positions stand there
-        if (fits and self._layout.places(counts) + words <= self._sight()) or len(counts) < 2:
+        if (fits and self._layout.places(counts) + words <= self._sees) or len(counts) < 2:
             return [tokens]
-        half = len(counts) // 2
-        edge = int(counts[:half].sum())
+        edge = int(counts[: len(counts) // 2].sum())
         halves = (torch.arange(edge), torch.arange(edge, len(tokens)))
         return [g for part in halves for g in self._groups(question, tokens.select(part))]
 

@@ -49,11 +49,9 @@ class OpenedHost(LvlmHost):
         """
         super().__init__(name, family, tokenizer, settings, scene_position)
         # other towers have no class token, or pool: what is heard would be of other tokens
-        tower, layer = (
-            family.config.vision_config,
-            getattr(family.config, "vision_feature_layer", 0),
-        )
-        is_clip = tower.model_type == "clip_vision_model" and isinstance(layer, int)
+        layer = getattr(family.config, "vision_feature_layer", 0)
+        tower = family.config.vision_config.model_type
+        is_clip = tower == "clip_vision_model" and isinstance(layer, int)
         self._vision = (
             VisionPart(self._model, self.grid[0], settings.pool, *self._mean_and_std())
             if is_clip
