@@ -218,7 +218,7 @@ def open_dataset(source: Source, **options: object) -> Any:
 
             files = RangeFiles(source.remote)
             return rasterio.open(NAME, driver=source.driver, opener=files, **options)
-        return rasterio.open(source.path, driver=source.driver, **options)
+        return rasterio.open(source.gdal_name, driver=source.driver, **options)
 
 
 def open_bytes(source: Source) -> Any:

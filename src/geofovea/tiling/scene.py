@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
+from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import (
     gdal_settings,
@@ -23,6 +24,7 @@ from geofovea.tiling.handles import (
 from geofovea.tiling.jpeg2000 import check_tiles
 from geofovea.tiling.level_files import LevelFiles, level_files_of
 from geofovea.tiling.limits import check_sequential
+from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
@@ -61,6 +63,10 @@ class Scene:
         missing: What the caller declared missing besides alpha and masks, instead of ``nodata``.
         compression: Codec of the blocks in lower case, empty where the file names none.
         interleave: ``pixel`` or ``band``, as GDAL reports it.
+        nodata_bands: The nodata value of each band; empty where all have ``nodata``.
+        is_min_white: Zero is white, as in many scans, so what is shown is the negative.
+        warnings: What a reader of any result should know of the file.
+        shown: The bands that level files are built for; empty for all.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -85,6 +91,10 @@ class Scene:
     missing: Missing | None = None
     compression: str = ""
     interleave: str = "pixel"
+    nodata_bands: tuple[Number | None, ...] = field(default=(), compare=False)
+    is_min_white: bool = False
+    warnings: tuple[str, ...] = ()
+    shown: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
@@ -152,6 +162,53 @@ class Scene:
         is_sequential = self.driver in ("PNG", "JPEG")
         is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
         return not is_sequential and not is_striped
+
+    @property
+    def alpha(self) -> int:
+        """Index of the alpha band, counted from 1; 0 where there is none beside other bands."""
+        has_alpha = self.count > 1 and "alpha" in self.colorinterp
+        return self.colorinterp.index("alpha") + 1 if has_alpha else 0
+
+    def nodata_of(self, bands: tuple[int, ...]) -> tuple[Number | None, ...]:
+        """The nodata value of some bands, counted from 1."""
+        if not self.nodata_bands:
+            return (self.nodata,) * len(bands)
+        return tuple(self.nodata_bands[band - 1] for band in bands)
+
+    @cached_property
+    def opaque_alpha(self) -> float:
+        """Which number of the alpha band means opaque; reads a bounded sample of it.
+
+        Raises:
+            SceneReadError: If that fails.
+        """
+        from geofovea.tiling.alpha import opaque_alpha
+
+        return opaque_alpha(self)
+
+    @cached_property
+    def is_masked_by_gdal(self) -> bool:
+        """Whether GDAL leaves out all that is missing when it averages stored numbers.
+
+        It does not where a float may be NaN, where alpha is one mark among others or counts to an
+        unusual number, where nodata has more digits than a double, and where the caller declared
+        it. Missing pixels are then found among stored numbers, before anything is averaged.
+
+        Raises:
+            SceneReadError: If the alpha band cannot be read.
+        """
+        if isinstance(self.source, ArraySource):
+            return True  # its handles do the same by themselves
+        if self.missing is not None or self.dtype.startswith("float"):
+            return False
+        if self.alpha:
+            usual = {"uint8": 255.0, "uint16": 65535.0}.get(self.dtype)
+            return self.mask_kind == "alpha" and self.opaque_alpha == usual
+        return not (self.mask_kind == "nodata" and self.dtype in ("int64", "uint64"))
+
+    def showing(self, bands: tuple[int, ...]) -> Scene:
+        """The same scene with level files for some bands alone, counted from 1."""
+        return self if self.shown == bands else replace(self, shown=bands)
 
     @cached_property
     def level_files(self) -> LevelFiles | None:
@@ -233,6 +290,7 @@ def open_scene(
             sizes.append((overview.width, overview.height))
             blocks.append(_checked_block(overview, source))
         missing = None if nodata is None else declare_missing(source, dataset, nodata)
+        colors, warnings = _color_names(dataset)
         return Scene(
             path=os.fspath(path) if source.remote is None else source.path,
             source=source,
@@ -241,7 +299,7 @@ def open_scene(
             count=dataset.count,
             dtype=dataset.dtypes[0],
             nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
-            colorinterp=tuple(_color_name(c) for c in dataset.colorinterp),
+            colorinterp=colors,
             block_shape=block_shape,
             overviews=tuple(overviews),
             overview_sizes=tuple(sizes),
@@ -253,6 +311,9 @@ def open_scene(
             compression=_structure(dataset, "COMPRESSION").lower(),
             # a file of one band names no interleave that matters
             interleave=_structure(dataset, "INTERLEAVE").lower() or "pixel",
+            nodata_bands=tuple(dataset.nodatavals) if len(set(dataset.nodatavals)) > 1 else (),
+            is_min_white=_structure(dataset, "MINISWHITE") == "YES",
+            warnings=(*warnings, *_nodata_warnings(dataset)),
         )
 
 
@@ -277,8 +338,36 @@ def _structure(dataset: Any, key: str) -> str:
     return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
 
 
-def _color_name(color: int) -> str:
-    return str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
+def _color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What each band shows, and what is wrong with that."""
+    names, warnings = [], []
+    for band, color in enumerate(dataset.colorinterp, start=1):
+        name = str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
+        if name == "palette" and not _has_palette(dataset, band):
+            name = "gray"
+            warnings.append(
+                f"band {band} is a palette image without its table of colours, so its stored "
+                "numbers are shown as grey"
+            )
+        names.append(name)
+    return tuple(names), tuple(warnings)
+
+
+def _has_palette(dataset: Any, band: int) -> bool:
+    try:
+        return bool(dataset.colormap(band))
+    except ValueError:
+        return False
+
+
+def _nodata_warnings(dataset: Any) -> tuple[str, ...]:
+    """Nodata values of the file that no pixel can have."""
+    reasons = {
+        out_of_type(value, np.dtype(dtype))
+        for value, dtype in zip(dataset.nodatavals, dataset.dtypes, strict=True)
+        if value is not None and not dtype.startswith("complex")
+    }
+    return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
 
 
 def _mask_kind(dataset: Any, missing: Missing | None) -> MaskKind:
@@ -289,4 +378,8 @@ def _mask_kind(dataset: Any, missing: Missing | None) -> MaskKind:
         return "internal"
     if missing is not None:
         return "declared"
-    return "nodata" if MaskFlags.nodata in flags else "none"
+    if MaskFlags.nodata in flags:
+        return "nodata"
+    # GDAL makes no mask of alpha that is not of eight or sixteen bits
+    has_alpha = dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp
+    return "alpha" if has_alpha else "none"

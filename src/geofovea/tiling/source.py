@@ -75,6 +75,7 @@ class Source:
         stamp: The file that was found, None where the name is not a local file.
         companions: Stamps of what GDAL may read along with it, in the order of ``stamp``'s names.
         remote: Where and what it is, if it is far away.
+        page: Which page of a TIFF is opened, counted from 1; 0 for the first.
     """
 
     path: str
@@ -84,6 +85,12 @@ class Source:
     stamp: FileStamp | None = None
     companions: tuple[FileStamp | None, ...] = ()
     remote: RemoteObject | None = None
+    page: int = 0
+
+    @property
+    def gdal_name(self) -> str:
+        """The name that GDAL opens the file, or a page of it, by."""
+        return f"GTIFF_DIR:{self.page}:{self.path}" if self.page else self.path
 
     @property
     def identity(self) -> str:
@@ -93,6 +100,8 @@ class Source:
             parts += (self.stamp.device, self.stamp.inode, self.stamp.ctime_ns)
         if any(self.companions):
             parts += (_digest(repr(self.companions)),)
+        if self.page:
+            parts += (f"page {self.page}",)
         if self.remote is not None:
             parts += (_digest(self.remote.identity),)
         return "|".join((self.path, *map(str, parts)))
