@@ -49,6 +49,7 @@ class Radiometry:
         is_complex: Pixels are complex (radar) and are shown as magnitude in decibels.
         scaling: ``(scale, offset)`` per band, which lead from stored numbers to those of an index.
         composite: Name of the composite that was asked for, or None.
+        is_inverted: Zero is white: what the stretch makes black is shown white.
         has_declared_nodata: Some stored numbers are missing by the caller's word alone.
         reason: In plain words, why these bands and this stretch.
         warnings: What a reader of the results should know.
@@ -64,6 +65,7 @@ class Radiometry:
     is_complex: bool = False
     scaling: tuple[tuple[float, float], ...] = ()
     composite: str | None = None
+    is_inverted: bool = False
     has_declared_nodata: bool = False
     reason: str = ""
     warnings: tuple[str, ...] = ()
@@ -136,6 +138,8 @@ class Radiometry:
         for channel in range(3):
             # band by band, which numpy does three times as fast as for all axes at once
             rgb[..., channel] = shown[min(channel, len(shown) - 1)]
+        if self.is_inverted:
+            np.subtract(255, rgb, out=rgb)
         if not valid.all():
             rgb[~valid] = FILL
         return rgb
@@ -219,6 +223,7 @@ def plan_radiometry(
         chosen,
         stretch=stretch,
         is_complex=is_complex,
+        is_inverted=scene.is_min_white,
         composite=choice.composite_name,
         has_declared_nodata=scene.missing is not None,
         reason=_stretch_reason(scene, choice),
@@ -290,9 +295,10 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
         return Radiometry(
             chosen,
             stretch=stretch,
+            is_inverted=scene.is_min_white,
             composite=name,
             has_declared_nodata=declared,
-            reason=f"{choice.reason}, {shown}",
+            reason=f"{choice.reason}, {shown}{_inverted(scene)}",
             warnings=warnings,
         )
 
@@ -306,11 +312,16 @@ def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
         handle = open_handle(scene.source, for_pixels=False)
         dtype = handle.dtypes[choice.bands[0] - 1]
         unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
-    return f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
+    return f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels{_inverted(scene)}"
+
+
+def _inverted(scene: Scene) -> str:
+    return ", inverted because the file says that zero is white" if scene.is_min_white else ""
 
 
 def _warnings(scene: Scene, choice: BandChoice) -> tuple[str, ...]:
-    return (*choice.warnings, *(scene.missing.warnings if scene.missing else ()))
+    declared = scene.missing.warnings if scene.missing else ()
+    return (*choice.warnings, *declared, *scene.warnings)
 
 
 def _stretched(values: NDArray[np.generic], stretch: NDArray[np.float64]) -> NDArray[np.float64]:
