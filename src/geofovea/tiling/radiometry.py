@@ -312,7 +312,10 @@ def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
         handle = open_handle(scene.source, for_pixels=False)
         dtype = handle.dtypes[choice.bands[0] - 1]
         unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
-    return f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels{_inverted(scene)}"
+    return (
+        f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
+        f"{_inverted(scene)}"
+    )
 
 
 def _inverted(scene: Scene) -> str:
