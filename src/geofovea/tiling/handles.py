@@ -216,7 +216,7 @@ def open_dataset(source: Source, **options: object) -> Any:
         if source.remote is not None:
             from geofovea.tiling.range_file import NAME, RangeFiles
 
-            files = RangeFiles(source.remote)
+            files = RangeFiles(source.remote, source.sides)
             return rasterio.open(NAME, driver=source.driver, opener=files, **options)
         return rasterio.open(source.gdal_name, driver=source.driver, **options)
 

@@ -305,7 +305,7 @@ def open_scene(
             overview_sizes=tuple(sizes),
             overview_blocks=tuple(blocks),
             mask_kind=_mask_kind(dataset, missing),
-            georeference=Georeference.from_dataset(dataset),
+            georeference=_georeference(dataset, source),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
             missing=missing,
             compression=_structure(dataset, "COMPRESSION").lower(),
@@ -315,6 +315,17 @@ def open_scene(
             is_min_white=_structure(dataset, "MINISWHITE") == "YES",
             warnings=(*warnings, *_nodata_warnings(dataset)),
         )
+
+
+def _georeference(dataset: Any, source: Source) -> Georeference:
+    georeference = Georeference.from_dataset(dataset)
+    if source.remote is None or georeference.kind != "none":
+        return georeference
+    # GDAL finds world files on disks alone
+    from geofovea.tiling.sidecars import read_world_file
+
+    transform = read_world_file(source.remote)
+    return replace(georeference, kind="affine", transform=transform) if transform else georeference
 
 
 def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:

@@ -75,6 +75,7 @@ class Source:
         stamp: The file that was found, None where the name is not a local file.
         companions: Stamps of what GDAL may read along with it, in the order of ``stamp``'s names.
         remote: Where and what it is, if it is far away.
+        sides: What was found beside it there, by what is added to its name.
         page: Which page of a TIFF is opened, counted from 1; 0 for the first.
     """
 
@@ -86,6 +87,7 @@ class Source:
     companions: tuple[FileStamp | None, ...] = ()
     remote: RemoteObject | None = None
     page: int = 0
+    sides: tuple[tuple[str, RemoteObject], ...] = ()
 
     @property
     def gdal_name(self) -> str:
@@ -103,7 +105,8 @@ class Source:
         if self.page:
             parts += (f"page {self.page}",)
         if self.remote is not None:
-            parts += (_digest(self.remote.identity),)
+            beside = [f"{suffix}|{side.identity}" for suffix, side in self.sides]
+            parts += (_digest("|".join((self.remote.identity, *beside))),)
         return "|".join((self.path, *map(str, parts)))
 
     @property
@@ -169,11 +172,13 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         )
     # imported here: local files need no network client
     from geofovea.tiling.ranges import look_at
+    from geofovea.tiling.sidecars import find_sides
 
     remote, head, tail = look_at(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.shown, head, SourcePolicy())
     _check_end(remote.shown, driver, tail)
-    return Source(remote.shown, driver, remote.size_bytes, remote=remote)
+    sides = find_sides(remote)
+    return Source(remote.shown, driver, remote.size_bytes, remote=remote, sides=sides)
 
 
 def _resolve_file(name: str, policy: SourcePolicy) -> Source:
