@@ -269,9 +269,7 @@ def _copied(scene: Scene, files: LevelFiles, source: Any, image: LevelImage) -> 
         yield window, array, valid
 
 
-def _halved(
-    source: Any, image: LevelImage, bands: tuple[int, ...] | None = None
-) -> Iterator[Step]:
+def _halved(source: Any, image: LevelImage, bands: tuple[int, ...] | None = None) -> Iterator[Step]:
     """The averages of some bands of an image, mask included, in strips of level pixels."""
     has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
     has_alpha = any(flag.name == "alpha" for flag in source.mask_flag_enums[0])

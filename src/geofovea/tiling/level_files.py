@@ -250,6 +250,7 @@ def _is_for_vips(scene: Scene) -> bool:
         and scene.mask_kind == "none"
         and scene.missing is None
         and not scene.is_min_white
+        and scene.source.page <= 1
         and scene.shown in ((), tuple(range(1, scene.count + 1)))
         and not {"palette", "alpha", "cyan", "magenta", "yellow", "black"} & set(scene.colorinterp)
         and (scene.driver != "GTiff" or scene.compression in _VIPS_CODECS)

@@ -141,7 +141,9 @@ class Missing:
         return bits[: math.prod(self.outline_shape)].reshape(self.outline_shape).astype(bool)
 
 
-def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Missing:
+def declare_missing(
+    source: Source, dataset: Any, nodata: DeclaredNodata, overviews: int
+) -> Missing:
     """Turn a caller's word about missing pixels into a value.
 
     Args:
@@ -150,6 +152,7 @@ def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Mis
         nodata: A number (NaN is possible), or ``"auto"``: the constant colour, if there is one,
             that is connected to the border. That reads a coarse picture of the scene, and without
             overviews, for that, the whole file once; what it finds is kept for the next opening.
+        overviews: How many overviews, from the finest, may be read.
 
     Raises:
         SceneError: If it is neither.
@@ -160,7 +163,9 @@ def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Mis
         whole = not is_missing_part(number, dataset.dtypes[0])
         return Missing(values, all_bands=whole, warnings=_declared_warnings(dataset, number))
     pixels = dataset.width * dataset.height
-    found = found_once(source, pixels, "border", lambda: _find_border(source, dataset).to_json())
+    found = found_once(
+        source, pixels, "border", lambda: _find_border(source, dataset, overviews).to_json()
+    )
     return Missing.from_json(found)
 
 
@@ -195,9 +200,9 @@ def _overview_warning(dataset: Any) -> tuple[str, ...]:
     )
 
 
-def _find_border(source: Source, dataset: Any) -> Missing:
+def _find_border(source: Source, dataset: Any, overviews: int) -> Missing:
     bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
-    picture = _coarse_picture(source, dataset, bands)
+    picture = _coarse_picture(source, dataset, bands, overviews)
     is_complex = np.iscomplexobj(picture)
     if is_complex:
         picture = np.abs(picture)
@@ -232,11 +237,14 @@ def _find_border(source: Source, dataset: Any) -> Missing:
     )
 
 
-def _coarse_picture(source: Source, dataset: Any, bands: list[int]) -> NDArray[np.generic]:
+def _coarse_picture(
+    source: Source, dataset: Any, bands: list[int], overviews: int
+) -> NDArray[np.generic]:
     """Stored pixels on a coarse grid, at most 256 a side, from the smallest overview that does."""
     scale = min(1.0, _COARSE_SIDE / max(dataset.width, dataset.height))
     rows, cols = (max(1, round(side * scale)) for side in (dataset.height, dataset.width))
-    factors = [(f, k) for k, f in enumerate(dataset.overviews(1)) if dataset.width // f >= cols]
+    usable = enumerate(dataset.overviews(1)[:overviews])
+    factors = [(f, k) for k, f in usable if dataset.width // f >= cols]
     handle = open_handle(source, max(factors)[1] if factors else None)
     picture: NDArray[np.generic] = handle.read(
         bands, out_shape=(len(bands), rows, cols), resampling=Resampling.nearest

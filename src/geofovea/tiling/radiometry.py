@@ -9,7 +9,6 @@ undo them; an index such as NDVI is made of what they stand for, so it applies t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
 from geofovea.tiling.array_source import ArraySource
+from geofovea.tiling.dataset_layout import (
+    MaskKind,
+    checked_block,
+    color_names,
+    mask_kind,
+    nodata_warnings,
+    placed,
+    structure,
+)
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import (
     gdal_settings,
@@ -24,8 +31,10 @@ from geofovea.tiling.handles import (
 from geofovea.tiling.jpeg2000 import check_tiles
 from geofovea.tiling.level_files import LevelFiles, level_files_of
 from geofovea.tiling.limits import check_sequential
-from geofovea.tiling.marks import Number, out_of_type
+from geofovea.tiling.marks import Number
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
+from geofovea.tiling.overviews import usable_overviews
+from geofovea.tiling.pages import choose_page
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
 
@@ -34,9 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskKind", "Scene", "open_scene"]
 
-MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
-
-MAX_BLOCK_BYTES = 256 * 2**20
 _MAX_OVERVIEWS = 32
 
 
@@ -239,7 +245,8 @@ def open_scene(
     """Look at a raster without reading pixels.
 
     Args:
-        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, or an xarray object (see ``open_array``).
+        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, a page of a TIFF by GDAL's name for it
+            (``GTIFF_DIR:2:scene.tif``), or an xarray object (see ``open_array``).
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
         allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
         allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
@@ -269,6 +276,7 @@ def open_scene(
             )
         return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
+    source, page_warnings = choose_page(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
@@ -282,15 +290,16 @@ def open_scene(
         if source.driver == "JP2OpenJPEG":
             with open_bytes(source) as file:
                 check_tiles(source.path, file, source.size_bytes)
-        block_shape = _checked_block(dataset, source)
+        block_shape = checked_block(dataset, source)
         overviews, sizes, blocks = [], [], []
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
             overview = open_handle(source, index)
             overviews.append(int(factor))
             sizes.append((overview.width, overview.height))
-            blocks.append(_checked_block(overview, source))
-        missing = None if nodata is None else declare_missing(source, dataset, nodata)
-        colors, warnings = _color_names(dataset)
+            blocks.append(checked_block(overview, source))
+        usable, overview_warnings = usable_overviews(source, dataset, sizes)
+        missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
+        colors, warnings = color_names(dataset)
         return Scene(
             path=os.fspath(path) if source.remote is None else source.path,
             source=source,
@@ -301,96 +310,17 @@ def open_scene(
             nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
             colorinterp=colors,
             block_shape=block_shape,
-            overviews=tuple(overviews),
-            overview_sizes=tuple(sizes),
-            overview_blocks=tuple(blocks),
-            mask_kind=_mask_kind(dataset, missing),
-            georeference=_georeference(dataset, source),
+            overviews=tuple(overviews[:usable]),
+            overview_sizes=tuple(sizes[:usable]),
+            overview_blocks=tuple(blocks[:usable]),
+            mask_kind=mask_kind(dataset, is_declared=missing is not None),
+            georeference=placed(dataset, source),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
             missing=missing,
-            compression=_structure(dataset, "COMPRESSION").lower(),
+            compression=structure(dataset, "COMPRESSION").lower(),
             # a file of one band names no interleave that matters
-            interleave=_structure(dataset, "INTERLEAVE").lower() or "pixel",
+            interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
             nodata_bands=tuple(dataset.nodatavals) if len(set(dataset.nodatavals)) > 1 else (),
-            is_min_white=_structure(dataset, "MINISWHITE") == "YES",
-            warnings=(*warnings, *_nodata_warnings(dataset)),
+            is_min_white=structure(dataset, "MINISWHITE") == "YES",
+            warnings=(*page_warnings, *overview_warnings, *warnings, *nodata_warnings(dataset)),
         )
-
-
-def _georeference(dataset: Any, source: Source) -> Georeference:
-    georeference = Georeference.from_dataset(dataset)
-    if source.remote is None or georeference.kind != "none":
-        return georeference
-    # GDAL finds world files on disks alone
-    from geofovea.tiling.sidecars import read_world_file
-
-    transform = read_world_file(source.remote)
-    return replace(georeference, kind="affine", transform=transform) if transform else georeference
-
-
-def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
-    """The block shape of the first band, if a block fits into memory comfortably.
-
-    A TIFF of 400 bytes can claim a block of a gigabyte, which GDAL allocates for one pixel.
-    """
-    height_block, width_block = (int(side) for side in dataset.block_shapes[0])
-    # complex_int16 is the one type that numpy does not know
-    bytes_pixel = sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
-    if height_block * width_block * bytes_pixel > MAX_BLOCK_BYTES:
-        raise SceneRefusedError(
-            f"{source.path!r} has blocks of {width_block} x {height_block} pixels with "
-            f"{bytes_pixel} bytes each, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite "
-            "it with smaller tiles: gdal_translate -co TILED=YES"
-        )
-    return height_block, width_block
-
-
-def _structure(dataset: Any, key: str) -> str:
-    return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
-
-
-def _color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What each band shows, and what is wrong with that."""
-    names, warnings = [], []
-    for band, color in enumerate(dataset.colorinterp, start=1):
-        name = str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
-        if name == "palette" and not _has_palette(dataset, band):
-            name = "gray"
-            warnings.append(
-                f"band {band} is a palette image without its table of colours, so its stored "
-                "numbers are shown as grey"
-            )
-        names.append(name)
-    return tuple(names), tuple(warnings)
-
-
-def _has_palette(dataset: Any, band: int) -> bool:
-    try:
-        return bool(dataset.colormap(band))
-    except ValueError:
-        return False
-
-
-def _nodata_warnings(dataset: Any) -> tuple[str, ...]:
-    """Nodata values of the file that no pixel can have."""
-    reasons = {
-        out_of_type(value, np.dtype(dtype))
-        for value, dtype in zip(dataset.nodatavals, dataset.dtypes, strict=True)
-        if value is not None and not dtype.startswith("complex")
-    }
-    return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
-
-
-def _mask_kind(dataset: Any, missing: Missing | None) -> MaskKind:
-    flags = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
-    if MaskFlags.alpha in flags:
-        return "alpha"
-    if MaskFlags.per_dataset in flags:
-        return "internal"
-    if missing is not None:
-        return "declared"
-    if MaskFlags.nodata in flags:
-        return "nodata"
-    # GDAL makes no mask of alpha that is not of eight or sixteen bits
-    has_alpha = dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp
-    return "alpha" if has_alpha else "none"

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
@@ -25,7 +25,7 @@ from geofovea.tiling.stamp import (
     stamp_of,
 )
 
-__all__ = ["Source", "SourcePolicy", "resolve_source"]
+__all__ = ["Source", "SourcePolicy", "resolve_source", "split_page"]
 
 ALLOWED_FORMATS = "GeoTIFF/COG, PNG, JPEG, JPEG 2000"
 
@@ -43,6 +43,7 @@ _ENDED = tuple(magic for magic, driver in _DRIVER_BY_MAGIC if driver in _END_MAR
 _IMAGINE_MAGIC = b"EHFA_HEADER_TAG"
 _HEAD_BYTES = 1024  # where GDAL looks for "<VRTDataset"
 _TAIL_BYTES = 65536  # cameras append trailers after the end mark
+_PAGE = re.compile(r"GTIFF_DIR:(\d{1,9}):(.+)", re.IGNORECASE | re.DOTALL)
 _SUBDATASET = re.compile(r"[A-Za-z][A-Za-z0-9_]+:")
 
 
@@ -92,7 +93,8 @@ class Source:
     @property
     def gdal_name(self) -> str:
         """The name that GDAL opens the file, or a page of it, by."""
-        return f"GTIFF_DIR:{self.page}:{self.path}" if self.page else self.path
+        # a first page that is opened as such has no overviews
+        return f"GTIFF_DIR:{self.page}:{self.path}" if self.page > 1 else self.path
 
     @property
     def identity(self) -> str:
@@ -128,7 +130,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     """Decide whether a name may be opened, and by which driver.
 
     Args:
-        path: A local file, or with the right policy a URL or inline VRT XML.
+        path: A local file, a page of a TIFF (``GTIFF_DIR:2:scene.tif``), or with the right policy a
+            URL or inline VRT XML.
         policy: What is allowed; by default local raster files only.
 
     Returns:
@@ -145,6 +148,12 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     if name.lstrip().startswith("<"):
         _require_vrt(policy, "inline XML")
         return Source(name, "VRT")
+    page, name = split_page(name)
+    if page and is_remote_name(name):
+        raise SceneRefusedError(
+            f"a page of {redacted(name)!r} cannot be opened from far away; download the file, and "
+            f"give GTIFF_DIR:{page}:PATH"
+        )
     if is_remote_name(name):
         return _resolve_remote(name, policy)
     if _SUBDATASET.match(name):
@@ -153,7 +162,16 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
             f"the part you need into its own file with gdal_translate, or write ./{name} if it is "
             "a file"
         )
-    return _resolve_file(name, policy)
+    source = _resolve_file(name, policy)
+    if page and source.driver != "GTiff":
+        raise SceneRefusedError(f"{name!r} is no TIFF, so it has no page {page}; give {name!r}")
+    return replace(source, page=page)
+
+
+def split_page(name: str) -> tuple[int, str]:
+    """The page of a TIFF and the file that ``GTIFF_DIR:2:scene.tif`` means; 0 for other names."""
+    found = _PAGE.fullmatch(name)
+    return (int(found[1]), found[2]) if found and int(found[1]) else (0, name)
 
 
 def _require_vrt(policy: SourcePolicy, what: str) -> None:

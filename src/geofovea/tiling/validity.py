@@ -57,9 +57,7 @@ def read_valid(
     return None if masks is None else join_masks(scene, bands, masks)
 
 
-def join_masks(
-    scene: Scene, bands: tuple[int, ...], masks: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def join_masks(scene: Scene, bands: tuple[int, ...], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which pixels are there, from the masks ``(bands, h, w)`` of some bands."""
     if scene.mask_kind != "nodata":
         return np.asarray(masks.all(axis=0))
