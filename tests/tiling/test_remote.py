@@ -19,6 +19,8 @@ from geofovea.tiling.remote import check_host, redacted, remote_object, split_ur
 from geofovea.tiling.signing import signed_url
 
 LOOPBACK = ("127.0.0.1",)
+# longest first: what lies beside a mask ends like it too
+BESIDE = (".msk.ovr", ".ovr.msk", ".msk", ".ovr", ".tfw", ".wld")
 
 
 class RangeServer(ThreadingHTTPServer):
@@ -31,6 +33,8 @@ class RangeServer(ThreadingHTTPServer):
         self.content, self.etag = content, '"1"'
         self.requests: list[tuple[str, int]] = []
         self.headers: list[dict[str, str]] = []
+        self.sides: dict[str, bytes] = {}
+        self.asked_beside: list[str] = []
         self.answer = _serve
 
     @property
@@ -46,6 +50,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        beside = next((s for s in BESIDE if self.path.partition("?")[0].endswith(s)), None)
+        if beside is not None:
+            self.server.asked_beside.append(self.path)
+            _serve_beside(self, self.server.sides.get(beside))
+            return
         self.server.headers.append(dict(self.headers))
         self.server.answer(self)
 
@@ -66,6 +75,22 @@ def _serve(handler, cut=0, shift=0):
     handler.end_headers()
     handler.wfile.write(part[: len(part) - cut])
     handler.close_connection = handler.close_connection or cut > 0
+
+
+def _serve_beside(handler, content):
+    if content is None:
+        handler.send_response(404)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        return
+    first, last = handler.headers["Range"].removeprefix("bytes=").split("-")
+    part = content[int(first) : int(last) + 1]
+    handler.send_response(206)
+    end = int(first) + len(part) - 1
+    handler.send_header("Content-Range", f"bytes {first}-{end}/{len(content)}")
+    handler.send_header("Content-Length", str(len(part)))
+    handler.end_headers()
+    handler.wfile.write(part)
 
 
 def _status(code, **headers):
