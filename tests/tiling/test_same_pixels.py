@@ -9,6 +9,7 @@ import zlib
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,9 +139,7 @@ def with_mask(path, *, is_beside=False, bands=3):
     if bands == 4:
         values[3] = 255
         values[3, :, :128] = 0
-    write(
-        path, values, mask=known_rows(), is_beside=is_beside, photometric="rgb", colors=colors
-    )
+    write(path, values, mask=known_rows(), is_beside=is_beside, photometric="rgb", colors=colors)
     known = known_rows()
     known[:, : 128 if bands == 4 else 0] = False
     return known
@@ -162,7 +161,9 @@ SAMPLES = {
     "alpha of 0 and 1": partial(with_alpha, dtype="uint8", opaque=1),
     "alpha and nodata": partial(with_alpha, dtype="uint8", opaque=255, nodata=0),
     "alpha of sixteen bits": partial(with_alpha, dtype="uint16", opaque=65535),
-    "thin alpha of sixteen bits": partial(with_alpha, dtype="uint16", opaque=65535, transparent=600),
+    "thin alpha of sixteen bits": partial(
+        with_alpha, dtype="uint16", opaque=65535, transparent=600
+    ),
     "sixteen bits, 255 is opaque": partial(with_alpha, dtype="uint16", opaque=255),
     "sixteen bits, 1 is opaque": partial(with_alpha, dtype="uint16", opaque=1),
     "alpha of signed bits": partial(with_alpha, dtype="int16", opaque=32767),
@@ -235,7 +236,7 @@ class Ranges(SimpleHTTPRequestHandler):
 
     def do_GET(self):
         try:
-            with open(self.translate_path(self.path), "rb") as file:
+            with Path(self.translate_path(self.path)).open("rb") as file:
                 content = file.read()
         except OSError:
             self.send_error(404)

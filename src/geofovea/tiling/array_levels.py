@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -48,6 +48,7 @@ class Missing:
     Attributes:
         nodata: The value of each band, None where it has none; empty where no band has one. What is
             no finite number is missing in every float array.
+        own_nodata: The same for coarser levels that have their own pixels and other values.
         alpha: Index of the alpha band, counted from 1; 0 for none.
         planes: A plane beside the bands, or one for each band, for each level that has its own
             pixels; 0 where nothing is known.
@@ -56,15 +57,21 @@ class Missing:
     nodata: tuple[Number | None, ...] = ()
     alpha: int = 0
     planes: Mapping[int, ArrayBands] | None = None
+    own_nodata: Mapping[int, tuple[Number | None, ...]] = field(default_factory=dict)
 
-    def nodata_of(self, indexes: tuple[int, ...]) -> tuple[Number | None, ...]:
-        """The nodata value of some bands, counted from 1."""
-        return tuple(self.nodata[i - 1] for i in indexes) if self.nodata else (None,) * len(indexes)
+    def nodata_of(self, indexes: tuple[int, ...], level: int = 0) -> tuple[Number | None, ...]:
+        """The nodata value of some bands, counted from 1, in the pixels of a level."""
+        nodata = self.own_nodata.get(level, self.nodata)
+        return tuple(nodata[i - 1] for i in indexes) if nodata else (None,) * len(indexes)
 
     def is_by_band(self, dtype: np.dtype[Any]) -> bool:
         """Whether one band of a pixel may be missing where another is not."""
         planes = list((self.planes or {}).values())
-        return bool(self.nodata) or dtype.kind == "f" or any(p.count > 1 for p in planes)
+        return (
+            bool(self.nodata or self.own_nodata)
+            or dtype.kind == "f"
+            or any(p.count > 1 for p in planes)
+        )
 
 
 class ArrayLevels:
@@ -131,7 +138,7 @@ class ArrayLevels:
         values = bands.read(indexes, rows, cols)
         valid = np.ones((1, *values.shape[1:]), bool)
         if missing.is_by_band(values.dtype):
-            known = zip(values, missing.nodata_of(indexes), strict=True)
+            known = zip(values, missing.nodata_of(indexes, level), strict=True)
             nodata = [
                 np.zeros(plane.shape, bool) if value is None else equals_nodata(plane, value)
                 for plane, value in known

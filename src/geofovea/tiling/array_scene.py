@@ -17,7 +17,7 @@ from geofovea.tiling.array_georeference import read_georeference
 from geofovea.tiling.array_images import ArrayImage, find_images
 from geofovea.tiling.array_levels import ArrayLevels, Missing
 from geofovea.tiling.array_source import ARRAY_DRIVER, ArraySource
-from geofovea.tiling.marks import Number, as_stored
+from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.scene import MaskKind, Scene
 
 __all__ = ["MASK_COORD", "open_array"]
@@ -107,6 +107,7 @@ def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]
         georeference=_georeference(native),
         description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
         nodata_bands=missing.nodata,
+        warnings=_nodata_warnings(native),
         is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
 
@@ -146,20 +147,21 @@ def _palette(attrs: Mapping[Any, Any]) -> tuple[tuple[int, ...], ...]:
 
 def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missing:
     """All that marks missing pixels: nodata of each band, alpha, and planes beside the bands."""
-    native = images[0]
     planes = {level: _mask_plane(image) for level, image in images.items()}
     has_alpha = "alpha" in colors and len(colors) > 1
-    nodata = tuple(_nodata(native, band) for band in range(native.bands.count))
+    nodata = {level: _nodata_of(image) for level, image in images.items()}
     return Missing(
-        nodata if any(value is not None for value in nodata) else (),
+        nodata[0],
         colors.index("alpha") + 1 if has_alpha else 0,
         {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
+        {level: values for level, values in nodata.items() if values and values != nodata[0]},
     )
 
 
 def _mask_kind(missing: Missing, dtype: np.dtype[Any]) -> MaskKind:
     """The mark that decides how bands are joined; others count besides."""
-    if missing.nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
+    has_nodata = bool(missing.nodata or missing.own_nodata)
+    if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
         return "nodata"
     if missing.planes is not None:
         return "internal"
@@ -178,8 +180,28 @@ def _mask_plane(image: ArrayImage) -> ArrayBands | None:
     return ArrayBands(name, (plane,), image.bands.dims, others[0]) if is_by_band else None
 
 
-def _nodata(image: ArrayImage, band: int) -> Number | None:
-    """The declared value of a band, if a pixel can have it."""
+def _nodata_of(image: ArrayImage) -> tuple[Number | None, ...]:
+    """The declared value of each band, where pixels can have it; empty where no band has one."""
+    given = [_given_nodata(image, band) for band in range(image.bands.count)]
+    nodata = tuple(
+        None if value is None or out_of_type(value, np.dtype(image.band_obj(band).dtype)) else value
+        for band, value in enumerate(given)
+    )
+    return nodata if any(value is not None for value in nodata) else ()
+
+
+def _nodata_warnings(image: ArrayImage) -> tuple[str, ...]:
+    reasons = set()
+    for band in range(image.bands.count):
+        value = _given_nodata(image, band)
+        # NaN is what decoding leaves behind, whatever the type
+        if value is not None and value == value:
+            reasons.add(out_of_type(value, np.dtype(image.band_obj(band).dtype)))
+    return tuple(f"the array says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def _given_nodata(image: ArrayImage, band: int) -> Number | None:
+    """The declared value of a band, whether a pixel can have it or not."""
     obj = image.band_obj(band)
     dtype = np.dtype(obj.dtype)
     if dtype.kind == "c":
@@ -192,5 +214,5 @@ def _nodata(image: ArrayImage, band: int) -> Number | None:
             if len(given) and given.dtype.kind in "uif":
                 # one for each band, as rasterio's nodatavals
                 value: Number = given[band if len(given) == image.bands.count else 0].item()
-                return value if as_stored(value, dtype) is not None else None
+                return value
     return None

@@ -18,7 +18,10 @@ __all__ = [
     "MaskKind",
     "checked_block",
     "color_names",
+    "gap_warnings",
+    "has_block",
     "mask_kind",
+    "nodata_by_band",
     "nodata_warnings",
     "placed",
     "structure",
@@ -27,6 +30,8 @@ __all__ = [
 MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
 
 MAX_BLOCK_BYTES = 256 * 2**20
+# looked at for gaps, about 10 microseconds each
+_MOST_BLOCKS = 4096
 
 
 def placed(dataset: Any, source: Source) -> Georeference:
@@ -85,6 +90,12 @@ def _has_palette(dataset: Any, band: int) -> bool:
         return False
 
 
+def nodata_by_band(dataset: Any) -> tuple[float | None, ...]:
+    """The nodata value of each band; empty where all have the same."""
+    # NaN differs from itself
+    return tuple(dataset.nodatavals) if len({repr(v) for v in dataset.nodatavals}) > 1 else ()
+
+
 def nodata_warnings(dataset: Any) -> tuple[str, ...]:
     """Nodata values of the file that no pixel can have."""
     reasons = {
@@ -93,6 +104,37 @@ def nodata_warnings(dataset: Any) -> tuple[str, ...]:
         if value is not None and not dtype.startswith("complex")
     }
     return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def gap_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
+    """Blocks of a TIFF that were never written, where nothing marks them as missing.
+
+    GDAL shows them as zeros, and so do writers mean them who leave out what is empty. A writer that
+    died leaves the same.
+    """
+    marks = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
+    if source.driver != "GTiff" or source.remote is not None or marks != {MaskFlags.all_valid}:
+        return ()
+    height_block, width_block = dataset.block_shapes[0]
+    rows, cols = -(-dataset.height // height_block), -(-dataset.width // width_block)
+    looked_at = np.unique(np.linspace(0, rows * cols - 1, _MOST_BLOCKS).astype(int))
+    empty = sum(not has_block(dataset, *divmod(int(number), cols)) for number in looked_at)
+    if not empty:
+        return ()
+    return (
+        f"about {empty / len(looked_at):.1%} of the blocks of the file were never written and show "
+        "as zeros; if it was cut short, make it again; if they are empty, declare it with nodata= "
+        "or --nodata",
+    )
+
+
+def has_block(dataset: Any, row: int, col: int, **overview: int) -> bool:
+    """Whether a block of the first band of a TIFF, or of an overview (``ovr``), has bytes."""
+    size, offset = (
+        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1, **overview)
+        for what in ("SIZE", "OFFSET")
+    )
+    return int(size or 0) > 0 and int(offset or 0) > 0
 
 
 def mask_kind(dataset: Any, *, is_declared: bool) -> MaskKind:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
@@ -24,12 +23,11 @@ from rasterio.windows import Window
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling.cores import usable_cores
 from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
+from geofovea.tiling.level_averages import Step, expanded, halved_expanded, halved_marked
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
-from geofovea.tiling.marks import rounded
-from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source, resolve_source
-from geofovea.tiling.validity import join_masks, read_band_masks, read_valid
+from geofovea.tiling.validity import read_valid
 from geofovea.tiling.vips_copy import copy_with_vips, not_written
 from geofovea.tiling.whole import check_whole
 from geofovea.tiling.written import Written
@@ -179,8 +177,10 @@ def _write_level(
         _mark_alpha(scene, files, target)
         if image.level == 0:
             steps = _copied(scene, files, source, image)
+        elif must_expand and files.is_expanded:
+            steps = halved_expanded(scene, files, source, image)
         elif must_expand:
-            steps = _halved_expanded(scene, files, source, image)
+            steps = halved_marked(scene, files, source, _strips(source, image))
         else:
             steps = _halved(source, image, bands)
         while True:
@@ -253,9 +253,6 @@ def _needs_mask(scene: Scene, files: LevelFiles) -> bool:
     return scene.mask_kind == "internal"
 
 
-Step = tuple[Window, NDArray[np.generic], "NDArray[np.bool_] | None"]
-
-
 def _copied(scene: Scene, files: LevelFiles, source: Any, image: LevelImage) -> Iterator[Step]:
     """The native image in whole rows, from the top down, as it is stored."""
     for row in range(0, image.height, BLOCK_SIDE):
@@ -263,7 +260,7 @@ def _copied(scene: Scene, files: LevelFiles, source: Any, image: LevelImage) -> 
         array = source.read(list(files.bands), window=window)
         valid = None
         if files.is_expanded or files.is_marked:
-            array, valid = _expanded(scene, files, source, array, window)
+            array, valid = expanded(scene, files, source, array, window)
         elif _needs_mask(scene, files):
             valid = read_valid(source, scene, files.bands, window=window)
         yield window, array, valid
@@ -311,72 +308,6 @@ def _strips(source: Any, image: LevelImage) -> Iterator[tuple[Window, Window]]:
             Window(x * ratio_x, y * ratio_y, width * ratio_x, height * ratio_y),
             Window(*window),
         )
-
-
-def _halved_expanded(
-    scene: Scene, files: LevelFiles, source: Any, image: LevelImage
-) -> Iterator[Step]:
-    """The averages of what an image shows, whose stored numbers GDAL must not average."""
-    for row in range(0, image.height, BLOCK_SIDE):
-        for col in range(0, image.width, 4 * BLOCK_SIDE):
-            height = min(BLOCK_SIDE, image.height - row)
-            width = min(4 * BLOCK_SIDE, image.width - col)
-            window_source = Window(
-                2 * col,
-                2 * row,
-                min(2 * width, source.width - 2 * col),
-                min(2 * height, source.height - 2 * row),
-            )
-            array = source.read(list(files.bands), window=window_source)
-            values, valid = _expanded(scene, files, source, array, window_source)
-            yield (Window(col, row, width, height), *_mean_of_four(values, valid))
-
-
-def _expanded(
-    scene: Scene, files: LevelFiles, source: Any, array: NDArray[np.generic], window: Window
-) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """What stored numbers ``(bands, h, w)`` show, and where they show anything."""
-    bands = files.bands
-    masks = read_band_masks(source, scene, bands, window=window)
-    if masks is None:
-        masks = np.ones(array.shape, dtype=bool)
-    valid = join_masks(scene, bands, masks)
-    if scene.dtype.startswith("complex"):
-        power = [
-            Radiometry((1,), is_complex=True).expand(array[i : i + 1], masks[i])
-            for i in range(len(bands))
-        ]
-        values = np.concatenate([value for value, _ in power])
-        known = np.stack([mark for _, mark in power])
-        return np.where(known, values, np.nan), np.asarray(known.any(axis=0))
-    if not files.is_palette:
-        if array.dtype.kind == "f":
-            array = np.where(masks, array, array.dtype.type(np.nan))
-        return array, valid
-    entries = source.colormap(bands[0])
-    palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
-    return Radiometry((1,), palette=palette).expand(array, valid)
-
-
-def _mean_of_four(
-    values: NDArray[np.generic], valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Means over squares of two, of what is known; a square is valid if half of it is."""
-    pad = ((0, valid.shape[0] % 2), (0, valid.shape[1] % 2))
-    known = np.pad(valid & np.isfinite(values), ((0, 0), *pad))
-    filled = np.pad(
-        np.where(known[:, : valid.shape[0], : valid.shape[1]], values, 0), ((0, 0), *pad)
-    )
-    bands, rows, cols = filled.shape
-    shape = (bands, rows // 2, 2, cols // 2, 2)
-    counts = known.reshape(shape).sum(axis=(2, 4))
-    sums = filled.reshape(shape).sum(axis=(2, 4), dtype=np.float64)
-    means = sums / np.maximum(counts, 1)
-    on_image = np.pad(np.ones(valid.shape, bool), pad).reshape(shape[1:]).sum(axis=(1, 3))
-    marked = np.pad(valid, pad).reshape(shape[1:]).sum(axis=(1, 3)) * 2 >= on_image
-    if values.dtype.kind in "ui":
-        return rounded(means, values.dtype), marked
-    return np.where(counts > 0, means, np.nan), marked
 
 
 class _output_errors:  # noqa: N801

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
+from geofovea.tiling.dataset_layout import has_block
 from geofovea.tiling.findings import found_once
 from geofovea.tiling.handles import open_handle, read_errors
 from geofovea.tiling.source import Source
@@ -32,6 +33,8 @@ _PLACES = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25))
 # how far a resampled number may lie outside those it is made of, and what lossy codecs add
 _OVERSHOOT, _LOSSY_STEPS = 0.5, 8.0
 _MOST_WRONG = 0.5
+# an average of which one number is NaN is NaN, a pixel that was picked seldom is
+_MOST_LOST = 0.1
 
 
 def usable_overviews(
@@ -100,23 +103,15 @@ def _is_written(source: Source, dataset: Any, index: int, size: Size) -> bool:
     most = _BLOCKS_LOCAL if source.remote is None else _BLOCKS_REMOTE
     for number in np.unique(np.linspace(0, rows * cols - 1, most).astype(int)):
         row, col = divmod(int(number), cols)
-        if _has_block(dataset, row, col, ovr=index) is not False:
+        if has_block(dataset, row, col, ovr=index):
             continue
         # the native block below its centre
         x = min(dataset.width - 1, int((col + 0.5) * width_block * dataset.width / size[0]))
         y = min(dataset.height - 1, int((row + 0.5) * height_block * dataset.height / size[1]))
         native_height, native_width = dataset.block_shapes[0]
-        if _has_block(dataset, y // native_height, x // native_width):
+        if has_block(dataset, y // native_height, x // native_width):
             return False
     return True
-
-
-def _has_block(dataset: Any, row: int, col: int, **overview: int) -> bool | None:
-    """Whether a block has bytes; None where GDAL does not say."""
-    name = f"BLOCK_SIZE_{col}_{row}"
-    size = dataset.get_tag_item(name, "TIFF", bidx=1, **overview)
-    offset = dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1, **overview)
-    return int(size or 0) > 0 and int(offset or 0) > 0
 
 
 def _first_wrong(source: Source, dataset: Any, sizes: list[Size]) -> int:
@@ -194,9 +189,12 @@ def _agrees(
     with np.errstate(invalid="ignore"):
         room = _OVERSHOOT * (high - low) + step + 1e-5 * np.maximum(abs(low), abs(high))
         wrong = (shown < low - room) | (shown > high + room)
-    wrong |= np.isnan(shown) & (finite > _MOST_WRONG)
-    wrong = (wrong.any(axis=0) | masked) & counted
-    return None if not counted.any() else bool(wrong.sum() <= _MOST_WRONG * counted.sum())
+    lost = (np.isnan(shown) & (finite > _MOST_WRONG)).any(axis=0) & counted
+    wrong = (wrong.any(axis=0) | masked | lost) & counted
+    if not counted.any():
+        return None
+    share_wrong, share_lost = wrong.sum() / counted.sum(), lost.sum() / counted.sum()
+    return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
 
 
 def _inside(start: float, length: float, ratio: float) -> NDArray[np.intp]:

@@ -15,7 +15,9 @@ from geofovea.tiling.dataset_layout import (
     MaskKind,
     checked_block,
     color_names,
+    gap_warnings,
     mask_kind,
+    nodata_by_band,
     nodata_warnings,
     placed,
     structure,
@@ -297,10 +299,8 @@ def open_scene(
             overviews.append(int(factor))
             sizes.append((overview.width, overview.height))
             blocks.append(checked_block(overview, source))
-        usable, overview_warnings = usable_overviews(source, dataset, sizes)
-        missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
         colors, warnings = color_names(dataset)
-        return Scene(
+        scene = Scene(
             path=os.fspath(path) if source.remote is None else source.path,
             source=source,
             width=dataset.width,
@@ -310,17 +310,29 @@ def open_scene(
             nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
             colorinterp=colors,
             block_shape=block_shape,
-            overviews=tuple(overviews[:usable]),
-            overview_sizes=tuple(sizes[:usable]),
-            overview_blocks=tuple(blocks[:usable]),
-            mask_kind=mask_kind(dataset, is_declared=missing is not None),
+            overviews=tuple(overviews),
+            overview_sizes=tuple(sizes),
+            overview_blocks=tuple(blocks),
+            mask_kind=mask_kind(dataset, is_declared=nodata is not None),
             georeference=placed(dataset, source),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
-            missing=missing,
             compression=structure(dataset, "COMPRESSION").lower(),
             # a file of one band names no interleave that matters
             interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
-            nodata_bands=tuple(dataset.nodatavals) if len(set(dataset.nodatavals)) > 1 else (),
+            nodata_bands=nodata_by_band(dataset),
             is_min_white=structure(dataset, "MINISWHITE") == "YES",
-            warnings=(*page_warnings, *overview_warnings, *warnings, *nodata_warnings(dataset)),
+            warnings=(
+                *(*page_warnings, *warnings),
+                *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
+            ),
+        )
+        usable, overview_warnings = usable_overviews(source, dataset, sizes)
+        missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
+        return replace(
+            scene,
+            overviews=scene.overviews[:usable],
+            overview_sizes=scene.overview_sizes[:usable],
+            overview_blocks=scene.overview_blocks[:usable],
+            missing=missing,
+            warnings=(*overview_warnings, *scene.warnings),
         )

@@ -74,7 +74,8 @@ def read_world_file(remote: RemoteObject) -> Transform | None:
     """
     path = PurePosixPath(urlsplit(remote.url).path)
     extension = path.suffix[1:]
-    names = [f".{extension[0]}{extension[-1]}w"] if len(extension) > 1 else []
+    last = "W" if extension.isupper() else "w"
+    names = [f".{extension[0]}{extension[-1]}{last}"] if len(extension) > 1 else []
     for suffix in (*names, ".wld"):
         looked = _look(remote, str(path.with_suffix(suffix)))
         if looked is not None:
