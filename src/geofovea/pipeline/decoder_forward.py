@@ -48,7 +48,7 @@ def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _cache_argument(kind: type[nn.Module]) -> str:
+def _cache_argument(kind: Any) -> str:
     """Name of the argument by which this class of modules takes its cache."""
     parameters = signature(kind.forward).parameters
     for name in _NAMES:
