@@ -37,7 +37,8 @@ def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
     """
     if cache is None:
         return module(*args, use_cache=False, **inputs)
-    output = module(*args, use_cache=True, **{_cache_argument(type(module)): cache}, **inputs)
+    kind: Any = type(module)
+    output = module(*args, use_cache=True, **{_cache_argument(kind): cache}, **inputs)
     # a layer may stand anywhere in the cache; a whole decoder begins with its first layer
     if hasattr(module, "layers") and not cache.get_seq_length():
         raise ModelError(
