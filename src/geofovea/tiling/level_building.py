@@ -22,6 +22,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling.cores import usable_cores
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
 from geofovea.tiling.level_averages import Step, expanded, halved_expanded, halved_marked
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
@@ -171,7 +172,7 @@ def _write_level(
     must_expand = is_first and (files.is_expanded or files.is_marked)
     # the first is made from the scene, which may have more bands
     bands, written = files.bands if is_first else None, Written()
-    with _output_errors(path):
+    with _output_errors(path), without_georeference_warning():
         target = rasterio.open(path, "w", **_profile(work, image))
     with target:
         _mark_alpha(scene, files, target)
