@@ -19,6 +19,7 @@ from PIL import Image
 
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling import (
+    Radiometry,
     Tile,
     TileReader,
     handles,

@@ -84,8 +84,9 @@ def _serve(handler, cut=0, shift=0):
 
 
 def _serve_beside(handler, content):
-    if content is None:
-        handler.send_response(404)
+    if not content:
+        # there is no range in an empty file
+        handler.send_response(404 if content is None else 416)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
         return
