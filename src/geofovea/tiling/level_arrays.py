@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -92,15 +93,15 @@ class BandLevels:
             options: Of the read, for rasterio.
         """
         if self._scene.count <= _BANDS_TOGETHER:
-            return self._of(()).read(level, lambda handle: self._read(handle, (), bands, options))
-        parts = [
-            self._of((band,)).read(
-                level, lambda handle, band=band: self._read(handle, (band,), [band], options)
-            )
-            for band in bands
-        ]
+            return self._part(level, (), bands, options)
+        parts = [self._part(level, (band,), [band], options) for band in bands]
         values, masks = zip(*parts, strict=True)
         return np.concatenate(values), np.concatenate(masks)
+
+    def _part(
+        self, level: int, shown: tuple[int, ...], bands: list[int], options: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        return self._of(shown).read(level, partial(self._read, shown, bands, options))
 
     def _of(self, shown: tuple[int, ...]) -> SceneLevels:
         from geofovea.tiling.scene_levels import SceneLevels
@@ -111,7 +112,7 @@ class BandLevels:
             return self._groups[shown]
 
     def _read(
-        self, handle: Any, shown: tuple[int, ...], bands: list[int], options: dict[str, Any]
+        self, shown: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
     ) -> tuple[Any, Any]:
         files = self._scene.showing(shown).level_files
         held = [cast("Any", files).bands.index(band) + 1 for band in bands]

@@ -128,7 +128,7 @@ def _first_wrong(source: Source, dataset: Any, sizes: list[Size]) -> int:
     for window in _windows(dataset, side, source.remote is not None):
         native = _real(open_handle(source).read(bands, window=window))
         known = open_handle(source).read_masks(bands, window=window).all(axis=0)
-        is_telling = bool(known.any()) and np.ptp(native[:, known]) > 0
+        is_telling = bool(known.any()) and bool(np.ptp(native[:, known]) > 0)
         for index in checked:
             is_right = _agrees(source, dataset, index, sizes[index], bands, window, native, known)
             if is_right is False:
