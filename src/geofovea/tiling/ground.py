@@ -1,0 +1,131 @@
+"""Points between coordinate reference systems, where a point without a place is NaN.
+
+GDAL refuses all points of a call for one that its target cannot show, and answers for some that lie
+off the map with a place on the other side of the globe. Here each point has its own answer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioError
+from rasterio.warp import transform as warp_transform
+
+__all__ = [
+    "WGS84",
+    "crs_from_lonlat",
+    "is_on_earth",
+    "lonlat_from_crs",
+    "moved",
+    "place_wkt",
+    "turn_of",
+]
+
+Points = NDArray[np.float64]
+
+WGS84 = CRS.from_epsg(4326)
+_ELLIPSOID = re.compile(
+    r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+),[^,\]]*'
+    r'(?:,\s*(?:LENGTH)?UNIT\["[^"]*",\s*([0-9.eE+-]+))?'
+)
+_EARTH_AXIS_M = (6.35e6, 6.40e6)
+# a grid may count its longitudes on for some turns; beyond that an affine is wrong
+_MOST_TURNS = 2
+# the Earth is 4e7 m around, in the smallest unit of any grid a few 1e10
+_FARTHEST = 1e11
+# a way there and back through two datums may miss by so much; off the map it misses by a turn
+_BACK_WITHIN_M = 1000.0
+
+
+def place_wkt(crs: CRS) -> str:
+    """A CRS as text that loses none of it: WKT 2, where the CRS can be said in it."""
+    try:
+        wkt = str(crs.to_wkt(version="WKT2_2019"))
+        if CRS.from_wkt(wkt) == crs:
+            return wkt
+    except (CRSError, CPLE_BaseError):
+        pass
+    return str(crs.to_wkt())
+
+
+def is_on_earth(crs_wkt: str) -> bool:
+    """Whether an ellipsoid of the size of the Earth is under a CRS."""
+    axis = _ELLIPSOID.search(crs_wkt)
+    if axis is None:
+        return False
+    metres = float(axis.group(1)) * float(axis.group(2) or 1)
+    return _EARTH_AXIS_M[0] < metres < _EARTH_AXIS_M[1]
+
+
+def turn_of(crs: CRS) -> float | None:
+    """One turn around the globe in the unit of a CRS of longitude and latitude; None of others."""
+    if not crs.is_geographic:
+        return None
+    return 2 * math.pi / float(crs.units_factor[1])
+
+
+def moved(source: CRS, target: CRS, points: Points) -> Points:
+    """Move points ``(n, 2)`` as (x, y) from one CRS to another; NaN where there is no place."""
+    result = np.full(points.shape, np.nan)
+    usable = np.isfinite(points).all(1) & (np.abs(points) < _FARTHEST).all(1)
+    turn = turn_of(source)
+    if turn is not None:
+        usable &= np.abs(points[:, 0]) <= _MOST_TURNS * turn * (1 + 1e-9)
+        usable &= np.abs(points[:, 1]) <= turn / 4 * (1 + 1e-9)
+    which = np.flatnonzero(usable)
+    result[which] = points[which] if source == target else _each(source, target, points[which])
+    result[~(np.abs(result) < _FARTHEST).all(1)] = np.nan
+    return result
+
+
+def _each(source: CRS, target: CRS, points: Points) -> Points:
+    """As `moved`; the halves of what fails are tried by themselves."""
+    if not len(points):
+        return points
+    try:
+        return np.column_stack(warp_transform(source, target, points[:, 0], points[:, 1]))
+    except (CRSError, RasterioError, CPLE_BaseError):
+        if len(points) == 1:
+            return np.full((1, 2), np.nan)
+    half = len(points) // 2
+    return np.concatenate(
+        [_each(source, target, points[:half]), _each(source, target, points[half:])]
+    )
+
+
+def lonlat_from_crs(crs: CRS, points: Points, pixel: float = 0.0) -> Points:
+    """Move points ``(n, 2)`` to WGS 84 longitude and latitude; NaN where there is no place.
+
+    Latitudes beyond a pole, which grids with a row of centres on it have, are the pole.
+
+    Args:
+        crs: Of the points; on the Earth.
+        points: As (x, y), easting or longitude first.
+        pixel: The size of a pixel in the CRS; 0 where it is not known.
+    """
+    turn = turn_of(crs)
+    if turn is not None:
+        pole = turn / 4
+        return moved(crs, WGS84, np.column_stack((points[:, 0], points[:, 1].clip(-pole, pole))))
+    if not crs.is_projected:
+        # geocentric, vertical and local systems have no place for two numbers
+        return np.full(points.shape, np.nan)
+    lonlat = moved(crs, WGS84, points)
+    known = np.flatnonzero(np.isfinite(lonlat).all(1))
+    back = moved(WGS84, crs, lonlat[known])
+    off = np.hypot(*(back - points[known]).T)
+    allowed = max(pixel, _BACK_WITHIN_M / float(crs.linear_units_factor[1]))
+    lonlat[known[~(off <= allowed)]] = np.nan
+    return lonlat
+
+
+def crs_from_lonlat(crs: CRS, points: Points) -> Points:
+    """Move WGS 84 longitudes and latitudes ``(n, 2)`` into a CRS; NaN where there is no place."""
+    if not (crs.is_geographic or crs.is_projected):
+        return np.full(points.shape, np.nan)
+    return moved(WGS84, crs, points)
