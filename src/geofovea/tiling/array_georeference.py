@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from geofovea.errors import GeometryError, SceneError
 from geofovea.tiling.georeference import Georeference
-from geofovea.tiling.ground import place_wkt
+from geofovea.tiling.ground import crs_of, place_wkt
 
 __all__ = ["axis_of", "grid_mapping_attrs", "read_georeference"]
 
@@ -146,7 +145,7 @@ def _crs_wkt(name: str, attrs: Mapping[str, Any], hint: str | None) -> str | Non
     if not given:
         return None
     try:
-        return place_wkt(CRS.from_user_input(given)) or None
+        return place_wkt(crs_of(given)) or None
     # rasterio raises ValueError for EPSG codes that are no numbers
     except (CRSError, ValueError, TypeError) as error:
         raise SceneError(

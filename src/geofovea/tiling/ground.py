@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
@@ -19,6 +21,7 @@ from rasterio.warp import transform as warp_transform
 __all__ = [
     "WGS84",
     "crs_from_lonlat",
+    "crs_of",
     "is_on_earth",
     "lonlat_from_crs",
     "moved",
@@ -33,6 +36,7 @@ _ELLIPSOID = re.compile(
     r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+),[^,\]]*'
     r'(?:,\s*(?:LENGTH)?UNIT\["[^"]*",\s*([0-9.eE+-]+))?'
 )
+_CODE_OF_OLD = re.compile(r'AUTHORITY\["([A-Z]+)",\s*"(\w+)"\]\]$')
 _EARTH_AXIS_M = (6.35e6, 6.40e6)
 # a grid may count its longitudes on for some turns; beyond that an affine is wrong
 _MOST_TURNS = 2
@@ -42,13 +46,32 @@ _FARTHEST = 1e11
 _BACK_WITHIN_M = 1000.0
 
 
+def crs_of(given: Any) -> CRS:
+    """A CRS from anything that rasterio takes; a retired code stands for what it always did.
+
+    Raises:
+        ValueError: If it is not understood (``CRSError`` is one).
+    """
+    with rasterio.Env(OSR_USE_NON_DEPRECATED="NO"):
+        return CRS.from_user_input(given)
+
+
 def place_wkt(crs: CRS) -> str:
-    """A CRS as text that loses none of it: WKT 2, where the CRS can be said in it."""
+    """A CRS as text that loses none of it: WKT 2, where the CRS can be said in it.
+
+    Old WKT lacks some methods of projection and takes others for them. Where such a text names the
+    code that it was made from, the code is what was meant.
+    """
     try:
+        old = crs.to_wkt()
+        code = _CODE_OF_OLD.search(old)
+        if code:
+            named = crs_of(":".join(code.groups()))
+            crs = named if named != crs and named.to_wkt() == old else crs
         wkt = str(crs.to_wkt(version="WKT2_2019"))
         if CRS.from_wkt(wkt) == crs:
             return wkt
-    except (CRSError, CPLE_BaseError):
+    except (ValueError, CPLE_BaseError):
         pass
     return str(crs.to_wkt())
 
