@@ -6,6 +6,7 @@ off the map with a place on the other side of the globe. Here each point has its
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from typing import Any
@@ -37,13 +38,17 @@ _ELLIPSOID = re.compile(
     r'(?:,\s*(?:LENGTH)?UNIT\["[^"]*",\s*([0-9.eE+-]+))?'
 )
 _CODE_OF_OLD = re.compile(r'AUTHORITY\["([A-Z]+)",\s*"(\w+)"\]\]$')
+_TOWGS84 = re.compile(r",TOWGS84\[[^\]]*\]")
+_BRACKETS = re.compile(r'"[^"]*"|[\[\]]')
 _EARTH_AXIS_M = (6.35e6, 6.40e6)
 # a grid may count its longitudes on for some turns; beyond that an affine is wrong
 _MOST_TURNS = 2
 # the Earth is 4e7 m around, in the smallest unit of any grid a few 1e10
 _FARTHEST = 1e11
-# a way there and back through two datums may miss by so much; off the map it misses by a turn
-_BACK_WITHIN_M = 1000.0
+# a projection leads there and back to less than this; off the map it misses by a turn
+_BACK_WITHIN_M = 10.0
+# calls of GDAL for the points of one call here; a row of cells that leaves the map takes some ten
+_MOST_TRIES = 4096
 
 
 def crs_of(given: Any) -> CRS:
@@ -97,28 +102,33 @@ def moved(source: CRS, target: CRS, points: Points) -> Points:
     result = np.full(points.shape, np.nan)
     usable = np.isfinite(points).all(1) & (np.abs(points) < _FARTHEST).all(1)
     turn = turn_of(source)
+    given = points
     if turn is not None:
         usable &= np.abs(points[:, 0]) <= _MOST_TURNS * turn * (1 + 1e-9)
         usable &= np.abs(points[:, 1]) <= turn / 4 * (1 + 1e-9)
+        # PROJ takes longitudes of more than ten radians for mistakes
+        given = np.column_stack((points[:, 0] - turn * np.round(points[:, 0] / turn), points[:, 1]))
     which = np.flatnonzero(usable)
-    result[which] = points[which] if source == target else _each(source, target, points[which])
+    result[which] = points[which] if source == target else _each(source, target, given[which])
     result[~(np.abs(result) < _FARTHEST).all(1)] = np.nan
     return result
 
 
 def _each(source: CRS, target: CRS, points: Points) -> Points:
-    """As `moved`; the halves of what fails are tried by themselves."""
-    if not len(points):
-        return points
-    try:
-        return np.column_stack(warp_transform(source, target, points[:, 0], points[:, 1]))
-    except (CRSError, RasterioError, CPLE_BaseError):
-        if len(points) == 1:
-            return np.full((1, 2), np.nan)
-    half = len(points) // 2
-    return np.concatenate(
-        [_each(source, target, points[:half]), _each(source, target, points[half:])]
-    )
+    """As `moved`; the halves of what fails are tried by themselves, and not without end."""
+    result = np.full(points.shape, np.nan)
+    stack = [np.arange(len(points))] if len(points) else []
+    for _ in range(_MOST_TRIES):
+        if not stack:
+            break
+        some = stack.pop(0)
+        try:
+            x, y = warp_transform(source, target, points[some, 0], points[some, 1])
+            result[some] = np.column_stack((x, y))
+        except (CRSError, RasterioError, CPLE_BaseError):
+            if len(some) > 1:
+                stack += np.array_split(some, 2)
+    return result
 
 
 def lonlat_from_crs(crs: CRS, points: Points, pixel: float = 0.0) -> Points:
@@ -138,13 +148,43 @@ def lonlat_from_crs(crs: CRS, points: Points, pixel: float = 0.0) -> Points:
     if not crs.is_projected:
         # geocentric, vertical and local systems have no place for two numbers
         return np.full(points.shape, np.nan)
-    lonlat = moved(crs, WGS84, points)
-    known = np.flatnonzero(np.isfinite(lonlat).all(1))
-    back = moved(WGS84, crs, lonlat[known])
+    known = np.flatnonzero(_is_on_map(crs, points, pixel))
+    lonlat = np.full(points.shape, np.nan)
+    lonlat[known] = moved(crs, WGS84, points[known])
+    return lonlat
+
+
+def _is_on_map(crs: CRS, points: Points, pixel: float) -> NDArray[np.bool_]:
+    """Which points of a projected CRS come back to where they were from the globe.
+
+    The inverse of some projections goes around the globe for a point beside the map. This is asked
+    of the projection alone: a way through two datums need not lead back exactly.
+    """
+    base = _base_of(crs)
+    on_globe = moved(crs, base, points)
+    known = np.flatnonzero(np.isfinite(on_globe).all(1))
+    back = moved(base, crs, on_globe[known])
     off = np.hypot(*(back - points[known]).T)
     allowed = max(pixel, _BACK_WITHIN_M / float(crs.linear_units_factor[1]))
-    lonlat[known[~(off <= allowed)]] = np.nan
-    return lonlat
+    result = np.zeros(len(points), bool)
+    result[known] = off <= allowed
+    return result
+
+
+@functools.lru_cache(maxsize=64)
+def _base_of(crs: CRS) -> CRS:
+    """The longitudes and latitudes that a CRS projects, on its own ellipsoid."""
+    try:
+        wkt = _TOWGS84.sub("", crs.to_wkt())
+        start = wkt.index("GEOGCS[")
+        depth = 0
+        for end in _BRACKETS.finditer(wkt, start):
+            depth += {"[": 1, "]": -1}.get(end.group(), 0)
+            if depth == 0 and end.group() == "]":
+                return CRS.from_wkt(wkt[start : end.end()])
+    except (ValueError, CPLE_BaseError):
+        pass
+    return WGS84
 
 
 def crs_from_lonlat(crs: CRS, points: Points) -> Points:
