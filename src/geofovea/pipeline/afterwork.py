@@ -11,6 +11,7 @@ from typing import TypeVar
 __all__ = ["Afterwork"]
 
 Made = TypeVar("Made")
+Other = TypeVar("Other")
 
 _LONGEST = 300
 
@@ -27,7 +28,7 @@ class Afterwork:
         """A sentence for each thing that failed, once."""
         return tuple(self._warnings)
 
-    def done(self, what: str, make: Callable[[], Made], otherwise: Made) -> Made:
+    def done(self, what: str, make: Callable[[], Made], otherwise: Other) -> Made | Other:
         """What ``make`` returns; ``otherwise`` where it fails.
 
         Args:

@@ -124,9 +124,7 @@ def _geometry_lonlat(answer: Answer, region: Region | None) -> Any:
     from geofovea.tiling.coordinates import polygon_lonlat, polygon_scene
 
     finest = min((item.tile.level for item in answer.evidence), default=None)
-    boxes = [
-        polygon_scene(item.box_scene) for item in answer.evidence if item.tile.level == finest
-    ]
+    boxes = [polygon_scene(item.box_scene) for item in answer.evidence if item.tile.level == finest]
     if region is not None:
         boxes = [shapely.intersection(region.geometry, box) for box in boxes]
     found = shapely.union_all(boxes)
@@ -144,7 +142,10 @@ def _finite(record: Record) -> Record:
 
     def cleaned(value: Any, name: str) -> Any:
         if isinstance(value, dict):
-            return {key: cleaned(each, f"{name}.{key}" if name else str(key)) for key, each in value.items()}
+            return {
+                key: cleaned(each, f"{name}.{key}" if name else str(key))
+                for key, each in value.items()
+            }
         if isinstance(value, (list, tuple)):
             return [cleaned(each, name) for each in value]
         if isinstance(value, float) and not math.isfinite(value):

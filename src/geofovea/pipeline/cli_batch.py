@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,10 @@ def batch(
     rows = list_scenes(list(sources), asset=asset)
     if region_crs:
         # polygons of manifests, too
-        rows = [r if r.region is None else replace(r, region_crs=region_crs) for r in rows]
+        rows = [
+            row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
+            for row in rows
+        ]
     plan = plan_batch(rows, questions, named, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads)
     summary = run_batch(

@@ -227,7 +227,7 @@ class SceneSession:
         # tiles that show nothing were read and found empty, not encoded
         encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
         after, reader = Afterwork(), self.reader
-        items = after.done("the evidence", lambda: evidence_of(found, kept, self.pyramid), [])
+        items = after.done("the evidence", lambda: evidence_of(found, kept, self.pyramid), ())
         flops = after.done(
             "the count of operations",
             # what is dropped inside the encoder is not known to the count

@@ -147,7 +147,9 @@ class Georeference:
         if self.transform is not None:
             a, b, c, d, e, f = self.transform
             x_scene, y_scene = points[:, 0], points[:, 1]
-            return np.column_stack((a * x_scene + b * y_scene + c, d * x_scene + e * y_scene + f))
+            with np.errstate(over="ignore", invalid="ignore"):
+                x, y = a * x_scene + b * y_scene + c, d * x_scene + e * y_scene + f
+                return np.column_stack((x, y))
         return None if self._model is None else self._model.crs_from_scene(points)
 
     def scene_from_crs(self, points: Points) -> Points | None:
@@ -155,7 +157,9 @@ class Georeference:
         if self.transform is not None:
             a, b, c, d, e, f = self.transform
             x, y = points[:, 0] - c, points[:, 1] - f
-            return np.column_stack((e * x - b * y, a * y - d * x)) / self._determinant
+            # an affine of impossible numbers leads to infinity
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.column_stack((e * x - b * y, a * y - d * x)) / self._determinant
         if self._model is None:
             return None
         if self._lon_of_gcps is not None:

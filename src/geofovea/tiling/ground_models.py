@@ -68,10 +68,11 @@ class ControlPoints:
         if self._is_solvable:
             with self._transformer() as transformer:
                 return _by(transformer, points, np.zeros(len(points)), to_scene=to_scene)
-        assert self._plane is not None
+        if self._plane is None:
+            return np.full(points.shape, np.nan)
         linear, offset = self._plane[:, :2], self._plane[:, 2]
         if to_scene:
-            return np.linalg.solve(linear, (points - offset).T).T
+            return np.asarray(np.linalg.solve(linear, (points - offset).T).T, np.float64)
         return points @ linear.T + offset
 
     @cached_property
@@ -187,9 +188,7 @@ def _by(transformer: Any, points: Points, heights: Points, *, to_scene: bool) ->
 def _once(transformer: Any, points: Points, heights: Points, *, to_scene: bool) -> Points:
     if not to_scene:
         # rasterio names rows first
-        return np.column_stack(
-            transformer.xy(points[:, 1], points[:, 0], zs=heights, offset="ul")
-        )
+        return np.column_stack(transformer.xy(points[:, 1], points[:, 0], zs=heights, offset="ul"))
     rows, cols = transformer.rowcol(points[:, 0], points[:, 1], zs=heights, op=float)
     return np.column_stack((cols, rows))
 

@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from geofovea.errors import GeometryError
 from geofovea.tiling.georeference import Georeference
 from geofovea.tiling.ground import moved, turn_of
-from geofovea.tiling.outline import ring_scene
+from geofovea.tiling.outline import closed_over, ring_scene
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["MapPolygon"]
@@ -56,8 +56,10 @@ class MapPolygon:
         Raises:
             GeometryError: If nothing of the scene has a place in the CRS of the polygon.
         """
+        if georeference.crs is None:
+            raise GeometryError("the scene names no CRS to place the polygon by")
         pieces = self._pieces(self._neighbourhood(georeference, box_scene))
-        followed = _Followed(self._crs, georeference, box_scene)
+        followed = _Followed(self._crs, georeference.crs, georeference, box_scene)
         placed = [followed.polygon(piece) for piece in pieces]
         if any(polygon is None for polygon in placed):
             return self._by_cells(georeference, box_scene)
@@ -88,23 +90,14 @@ class MapPolygon:
         bounds = np.array([points.min(0), points.max(0)])
         bounds += np.array([[-1.0], [1.0]]) * _MARGIN * (bounds[1] - bounds[0])
         if self._turn is not None:
-            self._grow_to_poles(georeference, box, bounds, goes_around=goes_around)
+            held = georeference.lonlat_of_pole()
+            inside = (held >= (box.x0, box.y0)) & (held <= (box.x1, box.y1))
+            if goes_around or inside.all(1).any():
+                _grow_to_poles(bounds, self._turn, inner[:, 1], ring[:, 1])
+            if bounds[1, 0] - bounds[0, 0] > self._turn:
+                bounds[:, 0] = bounds[:, 0].mean() + np.array((-0.5, 0.5)) * self._turn
+            bounds[:, 1] = bounds[:, 1].clip(-self._turn / 4, self._turn / 4)
         return bounds
-
-    def _grow_to_poles(
-        self, georeference: Georeference, box: Box, bounds: Points, *, goes_around: bool
-    ) -> None:
-        assert self._turn is not None
-        pole = self._turn / 4
-        held = georeference.lonlat_of_pole()
-        inside = (held >= (box.x0, box.y0)) & (held <= (box.x1, box.y1))
-        if goes_around or inside.all(1).any() or bounds[1, 0] - bounds[0, 0] > self._turn:
-            middle = bounds[:, 0].mean()
-            bounds[:, 0] = middle - self._turn / 2, middle + self._turn / 2
-        if goes_around or inside.all(1).any():
-            is_north = bounds[:, 1].mean() > 0
-            bounds[int(is_north), 1] = pole if is_north else -pole
-        bounds[:, 1] = bounds[:, 1].clip(-pole, pole)
 
     def _pieces(self, bounds: Points | None) -> list[shapely.Polygon]:
         """The polygons within bounds, each turn of the globe by itself."""
@@ -149,12 +142,11 @@ class MapPolygon:
 class _Followed:
     """Follows the edges of polygons from a CRS into the pixels of a scene."""
 
-    def __init__(self, crs: CRS, georeference: Georeference, box: Box) -> None:
-        assert georeference.crs is not None
-        self._source, self._target = crs, georeference.crs
+    def __init__(self, source: CRS, target: CRS, georeference: Georeference, box: Box) -> None:
+        self._source, self._target = source, target
         self._georeference = georeference
         # longitudes of an affine go on as its pixels do; models bring them home themselves
-        self._turn = turn_of(georeference.crs) if georeference.transform else None
+        self._turn = turn_of(target) if georeference.transform else None
         self._tolerance = max(_MAX_BEND_PIXELS, _MAX_BEND_SHARE * max(box.width, box.height))
         self._box = box
 
@@ -173,20 +165,20 @@ class _Followed:
         for hole in holes:
             own = (hole[:, 0].min() + hole[:, 0].max()) / 2
             hole[:, 0] += self._turn * np.round((middle - own) / self._turn)
-        return self._turned(_mended(shapely.Polygon(exterior, holes)))
+        return self._turned(_mended(shapely.Polygon(exterior, holes)), self._turn)
 
-    def _turned(self, shape: shapely.Geometry) -> shapely.Geometry:
+    def _turned(self, shape: shapely.Geometry, one_turn: float) -> shapely.Geometry | None:
         """A shape in longitudes and latitudes in pixels, on each turn that the scene shows."""
-        assert self._turn is not None
         corners = self._georeference.crs_from_scene(ring_scene(self._box, 1))
-        assert corners is not None
+        if corners is None:
+            return None
         west, east = corners[:, 0].min(), corners[:, 0].max()
         x0, _, x1, _ = shape.bounds
-        first = int(np.ceil((west - x1) / self._turn))
-        last = int(np.floor((east - x0) / self._turn))
+        first = int(np.ceil((west - x1) / one_turn))
+        last = int(np.floor((east - x0) / one_turn))
         placed = []
         for turn in range(first, last + 1):
-            shift = np.array([turn * self._turn, 0.0])
+            shift = np.array([turn * one_turn, 0.0])
             placed.append(shapely.transform(shape, lambda xy, s=shift: self._pixels(xy + s)))
         return shapely.union_all([_mended(one) for one in placed])
 
@@ -218,7 +210,10 @@ class _Followed:
         else:
             # an edge that does not become straight is torn by the scene's CRS
             return None
-        return self._closed(target) if self._turn is not None else target
+        if self._turn is None:
+            return target
+        inside = shapely.Polygon(ring).representative_point()
+        return _closed(target, self._turn, self._moved(np.array(inside.coords)))
 
     def _moved(self, source: Points) -> Points:
         target = moved(self._source, self._target, _within_poles(self._source, source))
@@ -226,8 +221,7 @@ class _Followed:
 
     def _pixels(self, points_target: Points) -> Points:
         points_scene = self._georeference.scene_from_crs(points_target)
-        assert points_scene is not None
-        return points_scene
+        return np.full(points_target.shape, np.nan) if points_scene is None else points_scene
 
     def _bend_pixels(self, start: Points, end: Points, true: Points) -> Points:
         step, away = end - start, true - start
@@ -242,16 +236,33 @@ class _Followed:
         bends: Points = np.hypot(*away.T)
         return bends
 
-    def _closed(self, target: Points) -> Points:
-        """A ring of longitudes without jumps; one around a pole is closed over it."""
-        assert self._turn is not None
-        target = target.copy()
-        target[:, 0] = np.unwrap(target[:, 0], period=self._turn)
-        if abs(target[-1, 0] - target[0, 0]) < self._turn / 2:
-            return target
-        pole = np.copysign(self._turn / 4, target[:, 1].mean())
-        ends = np.array([(target[-1, 0], pole), (target[0, 0], pole), target[0]])
-        return np.concatenate((target, ends))
+
+def _grow_to_poles(bounds: Points, turn: float, lat_inside: Points, lat_edge: Points) -> None:
+    """Let bounds of longitudes and latitudes reach over the pole that a scene holds."""
+    middle = bounds[:, 0].mean()
+    bounds[:, 0] = middle - turn / 2, middle + turn / 2
+    is_north = lat_inside.max() > lat_edge.max()
+    is_south = lat_inside.min() < lat_edge.min()
+    if not (is_north or is_south):
+        is_north = bounds[:, 1].mean() > 0
+        is_south = not is_north
+    if is_north:
+        bounds[1, 1] = turn / 4
+    if is_south:
+        bounds[0, 1] = -turn / 4
+
+
+def _closed(target: Points, turn: float, inside: Points) -> Points:
+    """A ring of longitudes without jumps; around a pole, closed over the one on its inside."""
+    target = target.copy()
+    target[:, 0] = np.unwrap(target[:, 0], period=turn)
+    if abs(target[-1, 0] - target[0, 0]) < turn / 2:
+        return target
+    low = target[:, 0].min()
+    lon = low + (inside[0, 0] - low) % turn
+    sides = [closed_over(pole, target) for pole in (turn / 4, -turn / 4)]
+    is_north = shapely.intersects_xy(_mended(shapely.Polygon(sides[0])), lon, inside[0, 1])
+    return sides[0] if is_north else sides[1]
 
 
 def _within_poles(crs: CRS, points: Points) -> Points:

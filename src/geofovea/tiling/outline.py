@@ -68,10 +68,18 @@ def unrolled(ring: Points) -> tuple[Points, int]:
 
 
 def closed_over(pole: float, ring: Points) -> Points:
-    """A ring that goes around the globe, closed over the pole of a latitude."""
-    lon, lat = ring.T
-    lon = np.concatenate((lon, [lon[-1], lon[0], lon[0]]))
-    return np.column_stack((lon, np.concatenate((lat, [pole, pole, lat[0]]))))
+    """A ring that goes around the globe, closed over the pole of a latitude.
+
+    Args:
+        pole: Its latitude, in the unit of the ring.
+        ring: ``(n, 2)``, unrolled; the last point is the first, one turn on.
+    """
+    turn = np.array([ring[-1, 0] - ring[0, 0], 0.0])
+    # from the point that is next to the pole the way to it crosses no other part of the ring
+    nearest = int((ring[:-1, 1] * np.sign(pole)).argmax())
+    rolled = np.concatenate((ring[nearest:-1], ring[:nearest] + turn, ring[nearest][None] + turn))
+    ends = np.array([(rolled[-1, 0], pole), (rolled[0, 0], pole), rolled[0]])
+    return np.concatenate((rolled, ends))
 
 
 def _on_map(georeference: Georeference, points_scene: Points) -> Points | None:

@@ -31,13 +31,15 @@ def thinned(shape: shapely.Geometry, tolerance: float) -> shapely.Geometry:
             if len(rings[0]) > 3:
                 holes = [ring for ring in rings[1:] if len(ring) > 3]
                 parts.append(shapely.Polygon(rings[0], holes))
-    return shapely.union_all([part if part.is_valid else shapely.make_valid(part) for part in parts])
+    return shapely.union_all(
+        [part if part.is_valid else shapely.make_valid(part) for part in parts]
+    )
 
 
 def _thinned(ring: shapely.LinearRing, tolerance: float) -> NDArray[np.float64]:
     points = shapely.get_coordinates(ring)
-    starts = np.arange(0, len(points) - 1, _RUN)
-    index = [np.arange(a, min(a + _RUN, len(points) - 1) + 1) for a in starts]
+    last = len(points) - 1
+    index = [np.arange(start, min(start + _RUN, last) + 1) for start in range(0, last, _RUN)]
     of_run = np.repeat(np.arange(len(index)), [len(i) for i in index])
     lines = shapely.linestrings(points[np.concatenate(index)], indices=of_run)
     simple, run = shapely.get_coordinates(

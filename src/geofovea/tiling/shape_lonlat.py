@@ -75,7 +75,8 @@ def _filled(
     if lonlat is None:
         return None
     inside = georeference.lonlat_from_scene(_points_inside(shapely.Polygon(ring)))
-    assert inside is not None
+    if inside is None:
+        return None
     closed, turns = unrolled(lonlat)
     if turns:
         sides = [shapely.Polygon(closed_over(pole, closed)) for pole in (90.0, -90.0)]
@@ -83,6 +84,8 @@ def _filled(
         sides = [shapely.Polygon(closed)]
     sides = [side if side.is_valid else shapely.buffer(side, 0) for side in sides]
     if not turns:
+        if sides[0].is_empty:
+            return sides[0]
         if 2 * _hits(sides[0], inside) >= len(inside):
             return sides[0]
         west, _, east, _ = sides[0].bounds
@@ -98,7 +101,9 @@ def _points_inside(polygon: shapely.Polygon) -> Points:
     along = (np.arange(_INSIDE) + 0.5) / _INSIDE
     grid = np.array([(x0 + u * (x1 - x0), y0 + v * (y1 - y0)) for u in along for v in along])
     held = grid[shapely.contains_xy(polygon, *grid.T)]
-    return held if len(held) else shapely.get_coordinates(polygon.representative_point())
+    if len(held):
+        return np.asarray(held, np.float64)
+    return np.array(polygon.representative_point().coords, np.float64)
 
 
 def _hits(shape: shapely.Geometry, lonlat: Points) -> int:
