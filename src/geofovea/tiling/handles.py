@@ -59,6 +59,8 @@ _OPTIONS = {
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
     # a warning of a worker thread would never reach the read that caused it
     "GDAL_NUM_THREADS": "1",
+    # a retired code of a CRS is what it always was, and not its successor somewhere else
+    "OSR_USE_NON_DEPRECATED": "NO",
 }
 
 

@@ -12,6 +12,7 @@ from geofovea.tiling.bands import choose_bands
 from geofovea.tiling.cache_folder import cache_folder
 from geofovea.tiling.level_cache import are_prepared
 from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
+from geofovea.tiling.place_notes import place_notes
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.radiometry import describe_radiometry
@@ -220,12 +221,7 @@ def _notes(
             "rows are stored one after another, so a small tile decodes much more than it shows; "
             "rewrite as COG: gdal_translate -of COG"
         )
-    if scene.georef == "none":
-        notes.append("not georeferenced: evidence is given in pixels only")
-    elif scene.crs is None:
-        notes.append("the coordinate reference system is not named, so there is no lon/lat")
-    elif not scene.georeference.is_on_earth:
-        notes.append(f"{scene.crs_name} is not on the Earth, so there is no lon/lat")
+    notes += place_notes(scene)
     if scene.georef in ("gcps", "rpcs"):
         notes.append(f"positions come from {scene.georef.upper()} and are approximate")
     if scene.mask_kind == "none":
