@@ -17,6 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning
 __all__ = ["without_georeference_warning"]
 
 
+_ANY_MODULE = "(?:)"
+
+
 class _Filter:
     """One entry in the process's list of filters, while any thread opens a file."""
 
@@ -30,7 +33,10 @@ class _Filter:
             self._holders += 1
             # other code may have put its own list in place meanwhile
             if self._entry is None or self._entry not in warnings.filters:
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                # an entry that nobody else has: an equal one would be removed with ours
+                warnings.filterwarnings(
+                    "ignore", category=NotGeoreferencedWarning, module=_ANY_MODULE
+                )
                 self._entry = warnings.filters[0]
 
     def release(self) -> None:
