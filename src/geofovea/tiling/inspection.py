@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.tiling.bands import choose_bands
 from geofovea.tiling.cache_folder import cache_folder
 from geofovea.tiling.level_cache import are_prepared
 from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
@@ -141,6 +142,7 @@ def inspect_scene(
     Raises:
         SceneError: If the scene has no such bands.
     """
+    scene = scene.showing(choose_bands(scene, bands, composite, band_map).bands)
     shown, warnings = describe_radiometry(scene, bands, composite=composite, band_map=band_map)
     levels = tuple(_inspect_level(scene, pyramid, n) for n in range(pyramid.top_level + 1))
     level_files = _inspect_level_files(scene)
@@ -227,6 +229,9 @@ def _notes(
             "nothing marks missing pixels: a black border counts as picture (declare it with "
             "nodata= or --nodata)"
         )
+    if scene.alpha and scene.mask_kind in ("nodata", "internal"):
+        other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"
+        notes.append(f"an alpha band and {other} both mark missing pixels")
     if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
         notes.append("the .aux.xml beside the file is not read, because it can name other files")
     return notes
