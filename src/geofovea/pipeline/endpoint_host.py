@@ -210,7 +210,7 @@ class EndpointHost:
 
     def _doubts(self, reply: ChatReply, estimate: int, price: int) -> list[str]:
         """What a careful reader should know about a reply."""
-        settings, doubts = self._client.settings, []
+        settings, doubts = self._client.settings, list(reply.doubts)
         if reply.is_cut:
             doubts.append(
                 f"the answer was cut at {settings.answer_tokens} tokens; allow more with "
