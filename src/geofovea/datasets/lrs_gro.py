@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from geofovea.datasets.rows import read_rows
+from geofovea.datasets.rows import read_shards
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -42,7 +42,7 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     Raises:
         DataError: If a row is malformed or an id occurs twice.
     """
-    rows = list(read_rows(path))
+    rows = list(read_shards(path))
     parts = {str(row.values.get("split")) for row in rows}
     notes = []
     if _TEST in parts:

@@ -24,6 +24,7 @@ from geofovea.datasets.sample import (
     Sample,
     checked_collection,
 )
+from geofovea.datasets.text_files import open_text
 from geofovea.datasets.word_judges import word_judges
 from geofovea.errors import DataError, GeometryError, OutputError
 from geofovea.tiling.pyramid import Box
@@ -123,18 +124,18 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
         DataError: If a line is not a valid row; the message names the line.
     """
     try:
-        with Path(path).open(encoding="utf-8") as lines:
+        with open_text(Path(path)) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _parse(line, path, number)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise DataError(f"{path} cannot be read as an annotation file: {error}") from error
 
 
 def _parse(line: str, path: str | os.PathLike[str], number: int) -> Record:
     try:
         return Record.from_json(json.loads(line))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}, line {number}: not a JSON object ({error})") from error
     except (DataError, GeometryError) as error:
         raise DataError(f"{path}, line {number}: {error}") from error

@@ -8,7 +8,6 @@ compare those with.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from geofovea.datasets.sample import (
     Verdict,
     checked_collection,
 )
+from geofovea.datasets.text_files import json_of
 from geofovea.datasets.word_judges import bare, lenient_judge, strict_judge
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
@@ -72,11 +72,11 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
 
 def _active(path: Path, name: str) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))[name]
+        rows = json_of(path)[name]
         return [row for row in rows if row.get("active", True)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} should hold an object with a list {name!r} ({error})") from error
 
 

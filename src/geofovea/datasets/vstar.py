@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.choice_judges import choice_judges, vstar_letters
-from geofovea.datasets.choices import image_names, labelled, letters_of, read_shards
+from geofovea.datasets.choices import image_names, labelled, letters_of
 from geofovea.datasets.figures import category_of
-from geofovea.datasets.rows import Row
+from geofovea.datasets.rows import Row, read_shards
 from geofovea.datasets.sample import (
     LETTERS,
     Benchmark,
