@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from geofovea.datasets.judging import judges_of
 from geofovea.datasets.rows import read_shards
 from geofovea.datasets.sample import (
     Benchmark,
@@ -84,11 +85,7 @@ def _official(synonyms: Synonyms) -> Judge:
 
 
 def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    return {
-        "official": _official(synonyms),
-        "strict": strict_judge,
-        "lenient": lenient_judge(synonyms),
-    }
+    return judges_of(_official(synonyms), strict_judge, lenient_judge(synonyms))
 
 
 def _of(kind: str) -> Callable[[Sample], bool]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.figures import category_of
+from geofovea.datasets.judging import judges_of
+from geofovea.datasets.rows import cell_text
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -56,10 +58,10 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
             try:
                 key = row["answers_ids"][0]
                 yield Sample(
-                    id=str(row["id"]),
+                    id=_text(row["id"]),
                     images=(f"images/{int(row['img_id'])}.tif",),
                     question=str(row["question"]),
-                    answers=(str(answers[key]["answer"]),),
+                    answers=(_text(answers[key]["answer"]),),
                     category=str(row["type"]),
                 )
             except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -68,6 +70,13 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
                 ) from error
 
     return checked_collection(samples())
+
+
+def _text(value: Any) -> str:
+    text = cell_text(value)
+    if text is None:
+        raise ValueError(f"{value!r:.60} is no text")
+    return text
 
 
 def _active(path: Path, name: str) -> list[dict[str, Any]]:
@@ -122,7 +131,7 @@ def _judges(classes_of: str) -> Callable[[Synonyms], Mapping[str, Judge]]:
             verdict = official(sample, bare(answer))
             return verdict if verdict.correct else lenient(sample, answer)
 
-        return {"official": official, "strict": strict_judge, "lenient": either}
+        return judges_of(official, strict_judge, either)
 
     return judges
 

@@ -66,6 +66,8 @@ _MARK = re.compile(
     r"<\|[^<>|]{1,40}\|?>|<[a-z_]{1,40}\|>|</?[A-Za-z][\w:.-]{0,40}(?:\s[^<>]{0,80})?>"
     r"|\[/?[A-Z][A-Z_ ]{2,30}\]|◁[^◁▷]{1,30}▷"
 )
+# most answers are one word, and millions of them are judged
+_MAY_HOLD_MARKS = re.compile(r"[<\[◁\\]|^\s*(?:analysis|commentary|here )", re.IGNORECASE)
 _MOST_MARKS = 8
 """One in the other, or one behind the other; texts of others may hold any number."""
 
@@ -106,11 +108,12 @@ class SpokenAnswer:
 
 def spoken_answer(raw: str) -> SpokenAnswer:
     """Read what a model wrote; a text without any marks is its own answer, blanks around aside."""
+    if not _MAY_HOLD_MARKS.search(raw):
+        return SpokenAnswer(raw.strip(), raw)
     unthought, thought, is_endless = _without_thoughts(raw)
     text = _unwrapped(unthought).strip()
-    if text == raw.strip():
-        # nothing was there to be taken away: it stays as it was written
-        unthought = raw
+    # where nothing was taken away, blanks stay as they were written too
+    unthought = unthought.strip() if thought else raw
     mark = _MARK.search(text)
     return SpokenAnswer(text, unthought, thought, is_endless, mark[0] if mark else "")
 
