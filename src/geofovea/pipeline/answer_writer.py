@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import letter_scores, word_scores
+from geofovea.pipeline.decoded_answer import decoded_answer
 from geofovea.pipeline.decoder_abilities import can_batch
 from geofovea.pipeline.decoding import PlainRun
 from geofovea.pipeline.finite_numbers import check_finite
@@ -80,7 +81,14 @@ class AnswerWriter:
             )
             made |= zip(which, found, strict=True)
         texts = [len(each) - len(each.visual) for each in sequences]
-        return [replace(made[i], text_tokens=count) for i, count in enumerate(texts)]
+        return [
+            replace(
+                made[i],
+                text_tokens=count,
+                warnings=(*self.words.left_out(prompt.question), *made[i].warnings),
+            )
+            for i, (count, prompt) in enumerate(zip(texts, prompts, strict=True))
+        ]
 
     def _kind(self, prompt: Prompt) -> _Kind:
         if prompt.drops_tokens or (prompt.choices and not self.letters(prompt.choices)):
@@ -142,11 +150,14 @@ class AnswerWriter:
         logs = torch.stack(log_probabilities, dim=1).cpu()
         check_finite(logs, self.name, self.decoder)
         return [
-            Generation(
-                self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
-                tuple(log[: len(ids)]) if ids else (),
+            decoded_answer(
+                self.tokenizer,
+                ids,
+                log[: len(ids)],
+                most=self.most,
+                has_ended=row not in open_rows,
             )
-            for ids, log in zip(chosen, logs.tolist(), strict=True)
+            for row, (ids, log) in enumerate(zip(chosen, logs.tolist(), strict=True))
         ]
 
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:

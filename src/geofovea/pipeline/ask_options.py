@@ -92,6 +92,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         *,
         loading: dict[str, Any],
         endpoint: EndpointSettings | None,
+        answer_tokens: int | None,
         rfm: Path | None,
         **given: Any,
     ) -> Any:
@@ -100,7 +101,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         settings = AskSettings(
             model=loading.pop("name"),
             limits={name: limit for name, limit in limits.items() if limit is not None},
-            load=LoadOptions(**loading),
+            load=LoadOptions(**loading, answer_tokens=answer_tokens),
             endpoint=endpoint,
             rfm=None if rfm is None else str(rfm),
             **how,

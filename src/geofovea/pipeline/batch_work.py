@@ -64,7 +64,9 @@ class _Asker:
 
     def asked(self, session: SceneSession, payload: Payload) -> Asked:
         region, _ = self._region(session, payload)
-        return self._work.settings.asked(self._host, payload["question"], region=region)
+        return self._work.settings.asked(
+            self._host, payload["question"], region=region, kind="listed"
+        )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:
         _, region_lonlat = self._region(session, payload)

@@ -47,7 +47,7 @@ class ChatReply:
         is_cut: Whether the answer ended at the limit on its length.
         ended_by: Why it ended early, in the endpoint's word, such as ``content_filter`` or
             ``refusal``; empty where the model ended it or the limit did.
-        doubts: What a careful reader should know about its thoughts and its marks.
+        notes: What a careful reader should know about how it came about.
     """
 
     text: str
@@ -55,7 +55,7 @@ class ChatReply:
     usage: tuple[int, int] | None
     is_cut: bool
     ended_by: str = ""
-    doubts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def parse_reply(content: bytes) -> ChatReply:

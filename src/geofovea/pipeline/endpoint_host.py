@@ -18,6 +18,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.chat_reply import ChatReply
 from geofovea.pipeline.endpoint import EndpointClient
 from geofovea.pipeline.endpoint_settings import EndpointSettings
+from geofovea.pipeline.finished_prompt import FinishedPrompt
 from geofovea.pipeline.host import Capabilities, Generation, Host
 from geofovea.pipeline.purse import Purse
 from geofovea.pipeline.spending import EndpointUse, Ledger
@@ -151,7 +152,8 @@ class EndpointHost:
             for number, picture in enumerate(pictures, 1):
                 words = self._words(picture.tile.level, picture.box_scene)
                 content += [_text(f"Picture {number}: {words}."), self._image(picture.rgb)]
-        content.append(_text(f"Question: {question}\n{_INSTRUCTION}"))
+        is_finished = isinstance(question, FinishedPrompt)
+        content.append(_text(question if is_finished else f"Question: {question}\n{_INSTRUCTION}"))
         reply, warnings = self._ask(content, self._client.settings.answer_tokens)
         if not reply.text:
             warnings.append("the endpoint gave no answer: its text is empty")
@@ -210,7 +212,7 @@ class EndpointHost:
 
     def _doubts(self, reply: ChatReply, estimate: int, price: int) -> list[str]:
         """What a careful reader should know about a reply."""
-        settings, doubts = self._client.settings, list(reply.doubts)
+        settings, doubts = self._client.settings, list(reply.notes)
         if reply.is_cut:
             doubts.append(
                 f"the answer was cut at {settings.answer_tokens} tokens; allow more with "

@@ -29,7 +29,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_calls: int,
         max_endpoint_tokens: int,
         image_tokens: int,
-        answer_tokens: int,
+        answer_tokens: int | None,
         endpoint_seconds: float,
         **others: Any,
     ) -> Any:
@@ -40,12 +40,14 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 key_variable=api_key_variable,
                 limit=SpendLimit(max_calls, max_endpoint_tokens),
                 image_tokens=image_tokens,
-                answer_tokens=answer_tokens,
+                **({} if answer_tokens is None else {"answer_tokens": answer_tokens}),
                 # who has patience has it for a slow answer too, not only for many attempts
                 attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
                 total_seconds=endpoint_seconds,
             )
-        return command(endpoint=endpoint, **others)
+        # an endpoint is told with each question, a model in this process when it is loaded
+        in_process = answer_tokens if endpoint is None else None
+        return command(endpoint=endpoint, answer_tokens=in_process, **others)
 
     options = (
         click.option(
@@ -69,7 +71,11 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Vision tokens that the endpoint's model makes of a tile of 448 px.",
         ),
-        click.option("--answer-tokens", default=128, show_default=True, help="Of an endpoint."),
+        click.option(
+            "--answer-tokens",
+            type=int,
+            help="Longest answer: 128 of an endpoint, 16 of another model, unless it says more.",
+        ),
         click.option(
             "--endpoint-seconds",
             default=180.0,

@@ -88,7 +88,8 @@ class _Asker:
         is_told = self._settings.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        return self._settings.asked(self._host, payload["prompt"], boxes=boxes if is_told else ())
+        told = boxes if is_told else ()
+        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)

@@ -97,7 +97,8 @@ def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSe
     settings = replace(defaults, **_normalization(name))
     if path is not None:
         settings = HostSettings.read(path, settings)
-    return settings if options.positions is None else replace(settings, positions=options.positions)
+    given = {"positions": options.positions, "answer_tokens": options.answer_tokens}
+    return replace(settings, **{name: v for name, v in given.items() if v is not None})
 
 
 def _normalization(name: str) -> dict[str, Any]:

@@ -110,7 +110,10 @@ def ask_as_published(
             budget=budget,
         ),
         looks=found.looks,
-        warnings=cautions(scene, reader.radiometry, host, words, "published"),
+        warnings=(
+            *cautions(scene, reader.radiometry, host, words, "published"),
+            *found.generation.warnings,
+        ),
         stopped="published",
         radiometry=reader.radiometry,
     )
