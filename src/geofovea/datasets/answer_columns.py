@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from geofovea.datasets.rows import Row, cell_text
 from geofovea.datasets.sample import Sample
@@ -74,12 +73,7 @@ class AnswerColumns:
     others: tuple[str, ...] = ()
     was_told: bool = False
 
-    def check_truth(
-        self,
-        answers: Mapping[str, str],
-        samples: Sequence[Sample],
-        rows: Mapping[str, Mapping[str, Any]],
-    ) -> None:
+    def check_truth(self, answers: Mapping[str, str], samples: Sequence[Sample]) -> None:
         """Refuse a column whose name does not say what it is and that equals the truth everywhere.
 
         Raises:
@@ -119,9 +113,7 @@ def answer_columns(
     own = tuple(name for name in fields if name in columns)
     names = own or tuple(found[:1])
     texts = [n for n in columns if n not in (*ids, *names) and _is_of_texts(rows, n)]
-    rivals = tuple(
-        n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields)
-    )
+    rivals = tuple(n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields))
     others = tuple(n for n in texts if n not in fields and not _is_known_to_be_else(n))
     strangers = [n for n in rivals if n not in found or n in ("text", "answer")]
     if names and not own and names[0] in ("text", "answer") and strangers:

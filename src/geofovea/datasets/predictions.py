@@ -87,7 +87,7 @@ def read_predictions(
         name, answers[key] = _answer_of(row, columns.names)
         rows[key] = row.values
         used[name] = None
-    columns.check_truth(answers, samples, rows)
+    columns.check_truth(answers, samples)
     return Predictions(
         answers, tuple(used), rows, tuple(_notes(path, columns, tuple(used), by_place, answers))
     )

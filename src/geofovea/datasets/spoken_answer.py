@@ -8,6 +8,7 @@ answer use this one reading: endpoints, models in process, and answers files tha
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 
 __all__ = ["SpokenAnswer", "spoken_answer"]
@@ -172,11 +173,10 @@ def _final_channel(raw: str) -> tuple[str, bool, bool]:
 def _unwrapped(text: str) -> str:
     """What stands in the last box of an answer, and in a box within that."""
     for _ in range(_MOST_MARKS):
-        last = None
-        for last in _WRAPPED.finditer(text):
-            pass
-        if last is None:
+        boxes = deque(_WRAPPED.finditer(text), maxlen=1)
+        if not boxes:
             break
+        last = boxes[0]
         inside = (value for name, value in last.groupdict().items() if name != "tag")
         text = next(value for value in inside if value is not None)
         text = _IN_LATEX.sub(r"\1", text)

@@ -12,7 +12,9 @@ from geofovea.errors import DataError
 
 __all__ = ["TablePart", "missing_shards", "shards_of", "table_parts"]
 
-_SHARD = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?P<of>[-_.]of[-_.])(?P<total>\d+)(?P<after>.*)")
+_SHARD = re.compile(
+    r"(?P<before>.*?)(?P<number>\d+)(?P<of>[-_.]of[-_.])(?P<total>\d+)(?P<after>.*)"
+)
 _NOTHING = "__HIVE_DEFAULT_PARTITION__"
 _UNFINISHED = ("_temporary",)
 _OTHER_FORMATS = {"_delta_log": "Delta Lake", "metadata/*.metadata.json": "Iceberg"}
@@ -101,8 +103,10 @@ def _numbered(file: Path) -> dict[int, Path]:
     found = {}
     for sibling in file.parent.iterdir():
         other = _SHARD.fullmatch(sibling.name)
-        if other is not None and sibling.suffix == file.suffix and all(
-            other[group] == shard[group] for group in ("before", "of", "total")
+        if (
+            other is not None
+            and sibling.suffix == file.suffix
+            and all(other[group] == shard[group] for group in ("before", "of", "total"))
         ):
             found[int(other["number"])] = sibling
     return found

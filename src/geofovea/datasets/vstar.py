@@ -30,6 +30,7 @@ __all__ = ["BENCHMARK", "prompt", "read"]
 
 _INSTRUCTION = "Answer with the option's letter from the given choices directly."
 
+
 def prompt(sample: Sample) -> str:
     """The published text; of older files the question, its choices and the same instruction."""
     text = sample.meta.get("text")

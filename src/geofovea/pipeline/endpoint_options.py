@@ -10,6 +10,7 @@ import click
 
 from geofovea.pipeline.endpoint_settings import (
     ATTEMPT_SECONDS,
+    DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
     EndpointSettings,
     SpendLimit,
@@ -40,7 +41,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 key_variable=api_key_variable,
                 limit=SpendLimit(max_calls, max_endpoint_tokens),
                 image_tokens=image_tokens,
-                **({} if answer_tokens is None else {"answer_tokens": answer_tokens}),
+                answer_tokens=DEFAULT_ANSWER_TOKENS if answer_tokens is None else answer_tokens,
                 # who has patience has it for a slow answer too, not only for many attempts
                 attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
                 total_seconds=endpoint_seconds,

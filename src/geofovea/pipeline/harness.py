@@ -126,8 +126,8 @@ def only_image(images: Sequence[str]) -> str:
         raise QuestionError("this model answers questions about images, and none was given")
     if len(images) > 1:
         warnings.warn(
-            f"a question about {len(images)} images is asked about the first alone: a session holds "
-            "one scene",
+            f"a question about {len(images)} images is asked about the first alone: a session "
+            "holds one scene",
             stacklevel=3,
         )
     return images[0]

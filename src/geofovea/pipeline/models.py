@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.load_options import LoadOptions
 
@@ -125,7 +125,7 @@ def _load_published(name: str, options: LoadOptions) -> Host:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json_of(folder / "config.json")
         return dict(config, model_type=config["model_type"] + "")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.attention_kernels import unplanned_attention
-from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.decoded_answer import decoded_answer
+from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.host import Generation
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_weights import PublishedParts, load_parts
