@@ -103,7 +103,9 @@ def test_marks_of_an_unknown_kind_are_told(raw):
     assert "a mark that is not known" in found.doubts[0]
 
 
-@pytest.mark.parametrize("piece", ["<think>", "</think>", "<answer>", "\\boxed{", "<|channel|>", " "])
+@pytest.mark.parametrize(
+    "piece", ["<think>", "</think>", "<answer>", "\\boxed{", "<|channel|>", " "]
+)
 def test_texts_of_others_take_linear_time(piece):
     started = time.process_time()
     spoken_answer("<" + piece * 50_000)

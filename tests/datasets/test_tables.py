@@ -183,7 +183,9 @@ def test_parts_as_text_are_a_table_too(tmp_path):
     folder.mkdir()
     for i in range(2):
         (folder / f"part-{i}.csv").write_text(f"scene\n{i}.png\n")
-    assert [row.scene for row in read_manifest(folder)] == [str(tmp_path / f"{i}.png") for i in "01"]
+    assert [row.scene for row in read_manifest(folder)] == [
+        str(tmp_path / f"{i}.png") for i in "01"
+    ]
 
 
 @pytest.mark.parametrize(

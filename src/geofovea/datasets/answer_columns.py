@@ -38,9 +38,9 @@ _SOUNDS_LIKE_AN_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _IS_ABOUT_AN_ANSWER = re.compile(
-    r"(?:id|time|seconds|tokens?|length|len|score|scores|count|latency|hash|type|format|gt|truth|"
-    r"path|file|model|name|logprobs?|confidence)$|^(?:gt|true|truth|correct|right|reference|ref|"
-    r"gold|target|ground)[_\s-]|^responsib",
+    r"(?:^|[_\s-])(?:id|time|seconds|tokens?|length|len|scores?|count|latency|hash|type|format|gt|"
+    r"truth|path|file|model|name|logprobs?|confidence)$|^(?:gt|true|truth|correct|right|reference|"
+    r"ref|gold|target|ground)[_\s-]|^responsib",
     re.IGNORECASE,
 )
 _ABOUT_THE_QUESTION = frozenset(
@@ -112,7 +112,8 @@ def answer_columns(
     found = [name for name in ANSWER_FIELDS if name in columns]
     own = tuple(name for name in fields if name in columns)
     names = own or tuple(found[:1])
-    texts = [n for n in columns if n not in (*ids, *names) and _is_of_texts(rows, n)]
+    together = [row for row in rows if any(name in row.values for name in names)]
+    texts = [n for n in columns if n not in (*ids, *names) and _is_of_texts(together, n)]
     rivals = tuple(n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields))
     others = tuple(n for n in texts if n not in fields and not _is_known_to_be_else(n))
     strangers = [n for n in rivals if n not in found or n in ("text", "answer")]
