@@ -398,7 +398,8 @@ def test_the_published_text_is_asked_with_its_blanks(tmp_path):
     "text",
     [
         "Which? (A) red (B) blue",
-        "Which?\n(A) red\n(B) blue\nAnswer with the option's letter from the given choices directly.",
+        "Which?\n(A) red\n(B) blue\n"
+        "Answer with the option's letter from the given choices directly.",
     ],
 )
 def test_vstar_asks_the_text_of_its_file(tmp_path, text):

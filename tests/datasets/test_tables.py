@@ -112,7 +112,7 @@ def test_an_unclosed_quotation_mark_in_a_manifest_is_one_too(tmp_path):
         (tmp_path / name).touch()
     file = tmp_path / "m.csv"
     file.write_text('scene,question\na.png,"Why?\nb.png,Where"\n')
-    with pytest.raises(DataError, match="row 1: is no CSV: in line 2 .* swallows line 3"):
+    with pytest.raises(DataError, match=r"row 1: is no CSV: in line 2 .* swallows line 3"):
         read_manifest(file)
 
 
@@ -124,8 +124,11 @@ def test_an_answer_of_several_lines_is_one_answer(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(3.0, "3"), (3.5, "3.5"), (-2.0, "-2"), (10**400, "1" + "0" * 400), (float("nan"), None)]
-    + [(1e20, "1" + "0" * 20), (float("inf"), "inf"), (True, "True"), (None, None), ([1], None)],
+    [
+        *((3.0, "3"), (3.5, "3.5"), (-2.0, "-2"), (10**400, "1" + "0" * 400)),
+        *((1e20, "1" + "0" * 20), (float("inf"), "inf"), (True, "True")),
+        *((float("nan"), None), (None, None), ([1], None)),
+    ],
 )
 def test_a_number_in_a_cell_is_its_shortest_text(value, text):
     assert cell_text(value) == text

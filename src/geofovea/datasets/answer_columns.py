@@ -116,6 +116,9 @@ def answer_columns(
     texts = [n for n in columns if n not in (*ids, *names) and _is_of_texts(together, n)]
     rivals = tuple(n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields))
     others = tuple(n for n in texts if n not in fields and not _is_known_to_be_else(n))
+    if names and names[0] not in _UNSURE:
+        # beside a name that is clear, those two are the question and the truth
+        rivals = tuple(n for n in rivals if n not in ("text", "answer"))
     strangers = [n for n in rivals if n not in found or n in ("text", "answer")]
     if names and not own and names[0] in ("text", "answer") and strangers:
         raise DataError(

@@ -81,14 +81,7 @@ class AnswerWriter:
             )
             made |= zip(which, found, strict=True)
         texts = [len(each) - len(each.visual) for each in sequences]
-        return [
-            replace(
-                made[i],
-                text_tokens=count,
-                warnings=(*self.words.left_out(prompt.question), *made[i].warnings),
-            )
-            for i, (count, prompt) in enumerate(zip(texts, prompts, strict=True))
-        ]
+        return [replace(made[i], text_tokens=count) for i, count in enumerate(texts)]
 
     def _kind(self, prompt: Prompt) -> _Kind:
         if prompt.drops_tokens or (prompt.choices and not self.letters(prompt.choices)):

@@ -9,7 +9,10 @@ from typing import Any
 from geofovea.datasets.spoken_answer import spoken_answer
 from geofovea.pipeline.host import Generation
 
-__all__ = ["cut_warning", "decoded_answer"]
+__all__ = ["CUT", "cut_warning", "decoded_answer"]
+
+CUT = "was cut at"
+"""In every warning of a cut, so that a run can count them."""
 
 
 def decoded_answer(
@@ -30,10 +33,10 @@ def decoded_answer(
     special = [str(word) for word in tokenizer.all_special_tokens]
     freed = _without(meant.text, special)
     if freed.split() != _without(text, special).split():
-        text, logs = freed, _logs_of(tokenizer, ids, logs, freed)
+        text, logs = freed, _logs_of(tokenizer, ids, logs, freed) if freed else ()
     doubts = replace(meant, text=text, mark=spoken_answer(text).mark).doubts
     warnings = doubts if has_ended else (cut_warning(most), *doubts)
-    return Generation(text, tuple(logs) if text else (), warnings=warnings)
+    return Generation(text, tuple(logs), warnings=warnings)
 
 
 def _without(text: str, words: Sequence[str]) -> str:
@@ -57,4 +60,4 @@ def _logs_of(
 
 def cut_warning(most: int) -> str:
     """What is said of an answer that the limit on its length ended."""
-    return f"the answer was cut at {most} tokens; allow more with --answer-tokens"
+    return f"the answer {CUT} {most} tokens; allow more with --answer-tokens"

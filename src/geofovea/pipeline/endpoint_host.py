@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofovea.datasets.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
 from geofovea.pipeline.chat_reply import ChatReply
+from geofovea.pipeline.decoded_answer import cut_warning
 from geofovea.pipeline.endpoint import EndpointClient
 from geofovea.pipeline.endpoint_settings import EndpointSettings
 from geofovea.pipeline.finished_prompt import FinishedPrompt
@@ -174,8 +176,10 @@ class EndpointHost:
         # a model that thinks before it speaks needs as many for a few words as for an answer
         tokens = max(_PICKING_TOKENS, self._client.settings.answer_tokens)
         reply, _ = self._ask([self._image(rgb), _text(instruction)], tokens)
-        # the last number of a list that was cut may be the beginning of another
-        return "" if reply.is_cut or reply.ended_by else reply.text
+        # the last number of a list that was cut may be the beginning of another, and numbers
+        # between marks that are not known may be thoughts
+        is_doubtful = reply.is_cut or reply.ended_by or spoken_answer(reply.text).mark
+        return "" if is_doubtful else reply.text
 
     def unknown_words(self, question: str) -> list[str]:  # noqa: ARG002
         """None: what an endpoint's tokenizer knows cannot be seen."""
@@ -214,10 +218,7 @@ class EndpointHost:
         """What a careful reader should know about a reply."""
         settings, doubts = self._client.settings, list(reply.notes)
         if reply.is_cut:
-            doubts.append(
-                f"the answer was cut at {settings.answer_tokens} tokens; allow more with "
-                "--answer-tokens"
-            )
+            doubts.append(cut_warning(settings.answer_tokens))
         if reply.ended_by:
             doubts.append(f"the endpoint ended the answer early: {reply.ended_by}")
         if reply.usage is not None and reply.usage[0] > 1.25 * estimate and price:

@@ -46,9 +46,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
                 total_seconds=endpoint_seconds,
             )
-        # an endpoint is told with each question, a model in this process when it is loaded
-        in_process = answer_tokens if endpoint is None else None
-        return command(endpoint=endpoint, answer_tokens=in_process, **others)
+        return command(endpoint=endpoint, **others)
 
     options = (
         click.option(

@@ -73,6 +73,10 @@ class OpenedHost(LvlmHost):
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
 
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """See ``LeavesWordsOut``."""
+        return self._words.left_out(question)
+
     def answering(self, tokens: int) -> OpenedHost:
         """The same model, loaded once, whose answers may be at least so long.
 

@@ -135,12 +135,18 @@ class PromptWords:
         return "{question}" not in self._template.split("{image}")[0]
 
     def plain(self, text: str) -> str:
-        """A text without words that mean something special to the tokenizer; else as it is."""
+        """A text without words that mean something special to the tokenizer.
+
+        A finished prompt stays as it is otherwise; a question keeps its line ends, and single
+        blanks.
+        """
+        is_finished = isinstance(text, FinishedPrompt)
         # what is left may form such a word anew
         while any(word in text for word in self._special_words):
             for word in self._special_words:
                 text = text.replace(word, " ")
-        return text
+        lines = text.strip().splitlines()
+        return text if is_finished else "\n".join(" ".join(line.split()) for line in lines)
 
     def left_out(self, question: str) -> tuple[str, ...]:
         """What a careful reader should know about words of a question that `plain` leaves out."""
