@@ -59,6 +59,9 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
     suffix = path.suffix.lower()
     if "://" in source or source.startswith("/vsi"):
         yield ManifestRow(id=source, scene=source)
+    elif path.is_dir() and suffix in MANIFEST_SUFFIXES:
+        # a table in parts, as Spark and Dask write it
+        yield from read_manifest(path)
     elif path.is_dir():
         found = sorted(p for p in path.rglob("*") if _looks_like_raster(p))
         if not found:

@@ -45,6 +45,7 @@ def ask(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    answer_tokens: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
     cache_tokens: bool | None = None,
@@ -78,6 +79,8 @@ def ask(
         device_map: How it is spread over devices.
         quantization: In how few bits.
         positions: Which positions its vision tokens have.
+        answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
+            has a warning.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
@@ -100,6 +103,7 @@ def ask(
             device_map=device_map,
             quantization=quantization,
             positions=positions,
+            answer_tokens=answer_tokens,
         )
     else:
         host = model

@@ -71,7 +71,9 @@ class _Asker:
         region = self._region(session, payload)
         if region is not None:
             session.charge_region(time.perf_counter() - begun)
-        return self._work.settings.asked(self._host, payload["question"], region=region)
+        return self._work.settings.asked(
+            self._host, payload["question"], region=region, kind="listed"
+        )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:
         after = Afterwork()

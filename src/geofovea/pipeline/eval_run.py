@@ -23,6 +23,7 @@ from geofovea.datasets.scoring import Judged, Scores, score
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.decoded_answer import CUT
 from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
 from geofovea.pipeline.hits import hit_rate
 from geofovea.pipeline.journal import Journal
@@ -129,7 +130,7 @@ def run_eval(
         collection.samples,
         answers | dict.fromkeys(errors, ""),
         synonyms,
-        (*collection.notes, *_notes(collection, images, errors)),
+        (*collection.notes, *_notes(collection, images, errors), *_cut(records)),
     )
     return FinishedRun(scores, judged, records, errors, counts)
 
@@ -147,6 +148,15 @@ def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) ->
             f"{len(errors)} question(s) failed and count as wrong, such as {first[0]}: {first[1]}"
         )
     return notes
+
+
+def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many answers the limit on their length ended."""
+    doubts = (record.get("warnings") or () for record in records.values())
+    count = sum(any(CUT in doubt for doubt in told) for told in doubts)
+    return (
+        [f"{count} answer(s) {CUT} their limit; allow more with --answer-tokens"] if count else []
+    )
 
 
 def write_run(

@@ -55,7 +55,7 @@ def make_items(
         items[sample.id] = Item(
             key=ItemKey(scene_identity(str(paths[0])), f"{sample.id}\n{prompt}", configuration),
             group=str(paths[0]),
-            payload={"prompt": prompt, "boxes": boxes},
+            payload={"prompt": prompt, "boxes": boxes, "images": len(paths)},
         )
     return items
 
@@ -89,7 +89,8 @@ class _Asker:
         is_told = self._settings.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        return self._settings.asked(self._host, payload["prompt"], boxes=boxes if is_told else ())
+        told = boxes if is_told else ()
+        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)
@@ -97,13 +98,19 @@ class _Asker:
             "answer": answer.text,
             "confidence": answer.confidence if answer.confidence_known else None,
             "cost": answer.cost.to_json(),
-            "warnings": list(answer.warnings),
+            "warnings": [*_about_images(payload.get("images", 1)), *answer.warnings],
             "looks": [
                 {"level": look.level, "tiles": [list(tile.as_tuple()) for tile in look.tiles]}
                 for look in answer.looks
             ],
             "hit": tile_share(answer, boxes) if boxes else None,
         }
+
+
+def _about_images(count: int) -> list[str]:
+    if count < 2:
+        return []
+    return [f"the question is about {count} images and was asked about the first alone"]
 
 
 def _boxes(payload: Payload) -> list[Box]:

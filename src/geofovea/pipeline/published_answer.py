@@ -117,7 +117,7 @@ def ask_as_published(
             budget=budget,
         ),
         looks=found.looks,
-        warnings=(*warned, *after.warnings),
+        warnings=(*warned, *found.generation.warnings, *after.warnings),
         stopped="published",
         radiometry=reader.radiometry,
     )
