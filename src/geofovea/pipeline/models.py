@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.model_lock import LOADING, models_at_rest
 
 if TYPE_CHECKING:
     from geofovea.pipeline.endpoint_settings import EndpointSettings
@@ -36,7 +37,9 @@ def load_host(
     quantization: str | None = None,
     positions: str | None = None,
 ) -> Host:
-    """Load a model once; the two used last stay in memory.
+    """Load a model once; the two used last stay in memory, and any thread may ask them.
+
+    Questions to one model wait for each other. While one is loaded, questions to others wait too.
 
     Args:
         name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
@@ -63,12 +66,14 @@ def load_host(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
                 "quantisation and positions"
             )
-        return _at_endpoint(name, endpoint)
+        with LOADING:
+            return _at_endpoint(name, endpoint)
     if endpoint is not None:
         raise ModelError(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
-    return _load(name, options)
+    with LOADING:
+        return _load(name, options)
 
 
 @cache
@@ -81,6 +86,11 @@ def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: LoadOptions) -> Host:
+    with models_at_rest():
+        return _loaded(name, options)
+
+
+def _loaded(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.model_loading import load_lvlm
     from geofovea.pipeline.published_weights import is_published
 
