@@ -213,7 +213,13 @@ class TileTokens:
             return {}
         with clock.stage("encode"):
             pixels = np.stack([picture.rgb for picture, _ in full])
-            encoded = self._encode_tiles(pixels, [picture.tile for picture, _ in full], plan)
+            tiles, full_shown = [picture.tile for picture, _ in full], [shows for _, shows in full]
+            encoded = self._encode_tiles(pixels, tiles, plan)
+            # a reduction inside the encoder does not know which patches are padding
+            lost = encoded.lost(full_shown) if plan.reduction is not None else []
+            if lost:
+                whole = self._encode_tiles(pixels[lost], [tiles[i] for i in lost], EncodePlan())
+                encoded = encoded.with_whole(lost, whole.features, full_shown)
         self._no_features = encoded.features[:0].clone()
         found = {}
         for place, (picture, shows) in enumerate(full):
