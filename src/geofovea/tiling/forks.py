@@ -14,11 +14,17 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["ForkSafeLock", "renew_after_fork"]
+__all__ = ["ForkSafeLock", "in_every_child", "renew_after_fork"]
 
 Owner = TypeVar("Owner")
 
+_always: list[Callable[[], None]] = []
 _registered: dict[int, tuple[weakref.ref[Any], Callable[[Any], None]]] = {}
+
+
+def in_every_child(renew: Callable[[], None]) -> None:
+    """Call a function of a module in every child of a fork; it must not wait for anything."""
+    _always.append(renew)
 
 
 def renew_after_fork(owner: Owner, renew: Callable[[Owner], None]) -> None:
@@ -34,6 +40,8 @@ def renew_after_fork(owner: Owner, renew: Callable[[Owner], None]) -> None:
 
 
 def _renew_all() -> None:
+    for renew_module in _always:
+        renew_module()
     for reference, renew in list(_registered.values()):
         owner = reference()
         if owner is not None:
