@@ -114,9 +114,7 @@ def chains(draw):
     if decoder in FIRST_PARTS:
         encoder, projected = None, FIRST_PARTS[decoder]
     links = [encoder, projected, decoder]
-    words = [
-        link if link == MAY_DROP_ALL else f"{link}:{draw(shares)!r}" for link in links if link
-    ]
+    words = [link if link == MAY_DROP_ALL else f"{link}:{draw(shares)!r}" for link in links if link]
     return "+".join(words)
 
 

@@ -1,4 +1,4 @@
-"""Threads that share a host, a session, a scene or an endpoint are answered as if each were alone."""
+"""Threads that share a host, a session, a scene or an endpoint are answered as if alone."""
 
 import asyncio
 import sys
@@ -22,7 +22,6 @@ from geofovea.pipeline.encode_plan import EncodePlan
 from geofovea.pipeline.endpoint_settings import EndpointSettings
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.focus_quality import host_rows
-from geofovea.pipeline.host import Prompt
 from geofovea.pipeline.model_lock import models_at_rest
 from geofovea.pipeline.models import load_host
 from geofovea.pipeline.prompt_rows import pack_prompts
@@ -94,17 +93,26 @@ def answer_key(answer):
 
 def encodings(host):
     pyramid, tiles = row_of_tiles(host, 3)
-    plans = [EncodePlan()] if host._vision is None else [
-        EncodePlan(frozenset({"cls_attention", "received", "keys", "encoder_hidden"})),
-        *(EncodePlan(reduction=make_encoder_reduction(n), share=0.5) for n in ENCODER_REDUCTION_NAMES),
-    ]
+    plans = (
+        [EncodePlan()]
+        if host._vision is None
+        else [
+            EncodePlan(frozenset({"cls_attention", "received", "keys", "encoder_hidden"})),
+            *(
+                EncodePlan(reduction=make_encoder_reduction(n), share=0.5)
+                for n in ENCODER_REDUCTION_NAMES
+            ),
+        ]
+    )
 
     def encode(seed):
         return exact(host.encode(pixels(3, host.tile_size, seed), tiles, pyramid))
 
     def planned(seed, plan):
         made = host.encode_planned(pixels(3, host.tile_size, seed), tiles, pyramid, plan)
-        told = [(name, exact(t)) for s in made.signals for name, t in s.items() if torch.is_tensor(t)]
+        told = [
+            (name, exact(t)) for s in made.signals for name, t in s.items() if torch.is_tensor(t)
+        ]
         return exact(made.features), made.patches_left, told
 
     works = [partial(encode, seed) for seed in (1, 2)]
@@ -247,9 +255,7 @@ def test_threads_share_one_session(focus, make_session, tmp_path):
     session = make_session()
 
     def ask(question, choices=()):
-        answer = session.ask(
-            question, budget=FEW, focus=focus, focus_model=model, choices=choices
-        )
+        answer = session.ask(question, budget=FEW, focus=focus, focus_model=model, choices=choices)
         return answer_key(answer)
 
     works = [partial(ask, question) for question in QUESTIONS]

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from geofovea.errors import ModelError
 from geofovea.pipeline.model_files import check_files, check_size, companion, read_json
 from geofovea.pipeline.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
+from geofovea.pipeline.torch_threads import threads_for
 
 __all__ = ["DualEncoder", "load_dual_encoder"]
 
@@ -55,6 +56,7 @@ class DualEncoder:
         self.name = name
         self.side: int = model.config.vision_config.image_size
         self.model_lock = lock_of(model)
+        self.threads: int | None = threads_for(model)
         self._model = model
         self._tokenizer = tokenizer
         self._mean = torch.tensor(mean, dtype=torch.float32)[:, None, None]

@@ -35,6 +35,7 @@ from geofovea.pipeline.prompt_batch import run_side_by_side
 from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
 from geofovea.pipeline.prompt_words import PromptWords
 from geofovea.pipeline.token_places import token_places
+from geofovea.pipeline.torch_threads import threads_for
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
@@ -108,9 +109,8 @@ class LvlmHost:
         )
         self._sees = sight(family.decoder, settings.focus_layer) or self.capabilities.context
         self.model_lock = lock_of(family.decoder)
-        self._family = family
-        self._model = family.model
-        self._decoder = family.decoder
+        self.threads: int | None = threads_for(family.model)
+        self._family, self._model, self._decoder = family, family.model, family.decoder
         self._tokenizer = tokenizer
         self._settings = settings
         self._scene_position = scene_position

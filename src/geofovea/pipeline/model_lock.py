@@ -31,9 +31,11 @@ class HasModelLock(Protocol):
 
     Attributes:
         model_lock: That of the model; see `lock_of`.
+        threads: Of torch that it computes with; None leaves what is set.
     """
 
     model_lock: ForkSafeLock
+    threads: int | None
 
 
 Runner = TypeVar("Runner", bound=HasModelLock)
@@ -53,11 +55,12 @@ def lock_of(model: Any) -> ForkSafeLock:
 def one_at_a_time(
     run: Callable[Concatenate[Runner, Given], Made],
 ) -> Callable[Concatenate[Runner, Given], Made]:
-    """A method of what runs a model, under the lock of that."""
+    """A method of what runs a model, under the lock of that and with its number of threads."""
+    from geofovea.pipeline.torch_threads import using_threads
 
     @wraps(run)
     def locked(self: Runner, *args: Given.args, **kwargs: Given.kwargs) -> Made:
-        with self.model_lock:
+        with self.model_lock, using_threads(self.threads):
             return run(self, *args, **kwargs)
 
     return locked

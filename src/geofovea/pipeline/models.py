@@ -36,6 +36,7 @@ def load_host(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    threads: int | None = None,
 ) -> Host:
     """Load a model once; the two used last stay in memory, and any thread may ask them.
 
@@ -51,6 +52,8 @@ def load_host(
             over all devices, instead of ``device``.
         quantization: ``8bit`` or ``4bit``, by bitsandbytes.
         positions: ``compact``, ``original`` or ``scene``, as far as the model's family has them.
+        threads: How many threads of torch compute, for all who ask this model from now on. None
+            chooses by the size of the model and the cores that this process may use.
 
     Raises:
         ModelError: If there is no such model or device, its family is not supported, or an option
@@ -59,6 +62,7 @@ def load_host(
     """
     from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX
 
+    LoadOptions(threads=threads)  # refused before anything is loaded
     options = LoadOptions(device, dtype, device_map, quantization, positions)
     if name.startswith(ENDPOINT_PREFIX):
         if options != LoadOptions():
@@ -73,7 +77,11 @@ def load_host(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
     with LOADING:
-        return _load(name, options)
+        host = _load(name, options)
+    from geofovea.pipeline.torch_threads import set_threads
+
+    set_threads(host, threads)
+    return host
 
 
 @cache

@@ -52,6 +52,15 @@ class PublishedHost:
             attention=False, domain="general", context=model.parts.longest, region_focus=True
         )
 
+    @property
+    def threads(self) -> int | None:
+        """Of torch that the model computes with."""
+        return self.model.threads
+
+    @threads.setter
+    def threads(self, threads: int | None) -> None:
+        self.model.threads = threads
+
     @one_at_a_time
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:  # noqa: ARG002

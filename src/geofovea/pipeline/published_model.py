@@ -30,6 +30,7 @@ from geofovea.pipeline.host import Generation
 from geofovea.pipeline.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_weights import PublishedParts, load_parts
+from geofovea.pipeline.torch_threads import threads_for
 from geofovea.regionfocus.published_geometry import TOKENS_PER_SIDE, PublishedPlan
 from geofovea.regionfocus.published_selection import (
     KEPT_SHARE,
@@ -129,6 +130,7 @@ class PublishedModel:
         self.name = parts.name
         self.parts = parts
         self.model_lock = lock_of(parts.decoder)
+        self.threads: int | None = threads_for(parts.decoder)
         self._device = parts.newline.device
         self._dtype = parts.newline.dtype
 

@@ -35,6 +35,7 @@ from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.token_folder import is_keeping_wanted
 from geofovea.pipeline.token_store import store_of_tokens
+from geofovea.pipeline.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Encode
 from geofovea.regionfocus.reductions.chain import make_chain
@@ -186,6 +187,11 @@ class SceneSession:
 
     def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
         """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+        # here too: tokens are chosen with torch between two calls of the model
+        with using_threads(getattr(self.host, "threads", None)):
+            return self._answer(asked, company)
+
+    def _answer(self, asked: Asked, company: CompanyCalls | None) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
         words, options = asked.words(), checked_choices(asked.choices)
