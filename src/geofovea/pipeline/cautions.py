@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geofovea.datasets.question_forms import FORMS, is_worded_as_taught
-from geofovea.datasets.scene_files import SYNTHETIC_MARK
+from geofovea.datasets.vocabulary import SYNTHETIC_MARK
 from geofovea.pipeline.host import Host, LeavesWordsOut
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.place_notes import place_notes

@@ -72,12 +72,13 @@ class EndpointClient:
             reserved = self.ledger.reserve(
                 prompt_tokens, answer_tokens, images, is_repeat=failed > 0
             )
+            left_out = frozenset(self._refused)
             try:
-                reply = self._attempt(payload, deadline)
+                reply = self._attempt(payload, left_out, deadline)
             except Refusal as refusal:
                 if not refusal.is_billed:
                     self.ledger.settle(reserved, (0, 0))
-                if not self._learn(refusal):
+                if not self._learn(refusal, left_out):
                     raise self._error(refusal.reason, refusal.advice) from None
             except Failure as failure:
                 failed += 1
@@ -107,12 +108,14 @@ class EndpointClient:
             )
         time.sleep(pause)
 
-    def _attempt(self, payload: Mapping[str, Any], deadline: float) -> ChatReply:
+    def _attempt(
+        self, payload: Mapping[str, Any], left_out: frozenset[str], deadline: float
+    ) -> ChatReply:
         seconds = min(self.settings.attempt_seconds, deadline - time.monotonic())
         if seconds <= 0:
             raise Failure("it did not answer in time", is_billed=False)
         key = self.settings.key()
-        body = json.dumps(self._adapted(payload)).encode()
+        body = json.dumps(_adapted(payload, left_out)).encode()
         status, headers, content = post(self.settings, key, body, seconds)
         if status != 200:
             raise self._unanswered(status, headers, content, key)
@@ -168,28 +171,31 @@ class EndpointClient:
             )
         return Refusal(f"{error}{in_words}", SPEAKS, is_billed=True)
 
-    def _learn(self, refusal: Refusal) -> bool:
+    def _learn(self, refusal: Refusal, left_out: frozenset[str]) -> bool:
         """Whether a refusal names a parameter that can be done without; it is left out from now."""
         if refusal.advice == _ADVICE[413]:
             # a prompt that is too long is no better without them
             return False
         for name in ("logprobs", "max_tokens", "temperature"):
-            if name in refusal.said and name not in self._refused:
+            # another thread may have learnt it since this request was sent
+            if name in refusal.said and name not in left_out:
                 self._refused.add(name)
                 return True
         return False
 
-    def _adapted(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        adapted = dict(payload)
-        for name in self._refused & adapted.keys():
-            value = adapted.pop(name)
-            if name == "max_tokens":
-                # the newer word of the same API
-                adapted["max_completion_tokens"] = value
-        return adapted
-
     def _error(self, reason: str, advice: str) -> EndpointError:
         return EndpointError(f"the endpoint {self.settings.shown} failed: {reason}; {advice}")
+
+
+def _adapted(payload: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
+    """A request without what an endpoint does not take."""
+    adapted = dict(payload)
+    for name in left_out & adapted.keys():
+        value = adapted.pop(name)
+        if name == "max_tokens":
+            # the newer word of the same API
+            adapted["max_completion_tokens"] = value
+    return adapted
 
 
 def _said(content: bytes, key: str | None) -> str:

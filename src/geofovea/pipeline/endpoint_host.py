@@ -85,8 +85,8 @@ class TakesPictures(Protocol):
         ...
 
     @property
-    def use(self) -> EndpointUse:
-        """What was spent so far."""
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far."""
         ...
 
 
@@ -122,6 +122,11 @@ class EndpointHost:
     def use(self) -> EndpointUse:
         """What was spent so far, over all scenes and questions."""
         return self._client.ledger.use
+
+    @property
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far: that of one question is told from others'."""
+        return self._client.ledger.use_here
 
     def encode(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.model_lock import LOADING, models_at_rest
 
 if TYPE_CHECKING:
     from geofovea.pipeline.endpoint_settings import EndpointSettings
@@ -36,8 +37,11 @@ def load_host(
     quantization: str | None = None,
     positions: str | None = None,
     answer_tokens: int | None = None,
+    threads: int | None = None,
 ) -> Host:
-    """Load a model once; the two used last stay in memory.
+    """Load a model once; the two used last stay in memory, and any thread may ask them.
+
+    Questions to one model wait for each other. While one is loaded, questions to others wait too.
 
     Args:
         name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
@@ -51,6 +55,8 @@ def load_host(
         positions: ``compact``, ``original`` or ``scene``, as far as the model's family has them.
         answer_tokens: The longest answer; None is the model's own, 16 unless its settings say
             otherwise. That of an endpoint stands in its settings.
+        threads: How many threads of torch compute, for all who ask this model from now on. None
+            chooses by the size of the model and the cores that this process may use.
 
     Raises:
         ModelError: If there is no such model or device, its family is not supported, or an option
@@ -59,6 +65,7 @@ def load_host(
     """
     from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX
 
+    LoadOptions(threads=threads)  # refused before anything is loaded
     options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
     if name.startswith(ENDPOINT_PREFIX):
         if options != LoadOptions():
@@ -66,12 +73,18 @@ def load_host(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
                 "quantisation, positions and answer_tokens (EndpointSettings has its own)"
             )
-        return _at_endpoint(name, endpoint)
+        with LOADING:
+            return _at_endpoint(name, endpoint)
     if endpoint is not None:
         raise ModelError(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
-    return _load(name, options)
+    with LOADING:
+        host = _load(name, options)
+    from geofovea.pipeline.torch_threads import set_threads
+
+    set_threads(host, threads)
+    return host
 
 
 @cache
@@ -84,6 +97,11 @@ def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: LoadOptions) -> Host:
+    with models_at_rest():
+        return _loaded(name, options)
+
+
+def _loaded(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.model_loading import load_lvlm
     from geofovea.pipeline.published_weights import is_published
 

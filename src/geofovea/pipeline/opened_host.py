@@ -25,6 +25,7 @@ from geofovea.pipeline.host_settings import HostSettings
 from geofovea.pipeline.host_shapes import shape_from_config
 from geofovea.pipeline.llava_vision import VisionPart
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE, LvlmHost
+from geofovea.pipeline.model_lock import one_at_a_time
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -90,6 +91,7 @@ class OpenedHost(LvlmHost):
         other._writer = replace(self._writer, most=tokens)
         return other
 
+    @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
     def encode_planned(
@@ -110,6 +112,7 @@ class OpenedHost(LvlmHost):
             encoded = self._vision.encode_planned(pixels, plan)
         return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
 
+    @one_at_a_time
     @torch.inference_mode()
     def question_embeds(self, question: str) -> Tensor:
         """See ``PlannedEncoder``; of the question alone, without template and instruction."""
@@ -120,6 +123,7 @@ class OpenedHost(LvlmHost):
         """The text model; see ``OpenDecoder``."""
         return self._decoder
 
+    @one_at_a_time
     @torch.no_grad()
     def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
         """The embedded prompt; see ``OpenDecoder``.
@@ -148,11 +152,13 @@ class OpenedHost(LvlmHost):
         if self._scene_position is not None:
             yield SCENE_POSITION_FILE, self._scene_position
 
+    @one_at_a_time
     def use_region_focus(self, folder: Path) -> None:
         """Take the region focus module in a folder; it is loaded when it is first asked for."""
         self._focus_folder, self._region_focus = folder, None
         self.capabilities = replace(self.capabilities, region_focus=True)
 
+    @one_at_a_time
     def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
         """What its region focus module gives each of n tokens, float32 (n,), sum 1.
 

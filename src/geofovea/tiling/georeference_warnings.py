@@ -6,13 +6,14 @@ warnings. rasterio warns each time such a file is opened, of the file and of eve
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from rasterio.errors import NotGeoreferencedWarning
+
+from geofovea.tiling.forks import in_every_child
 
 __all__ = ["without_georeference_warning"]
 
@@ -57,8 +58,7 @@ def _forget_after_fork() -> None:
     _filter = _Filter()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+in_every_child(_forget_after_fork)
 
 
 @contextmanager

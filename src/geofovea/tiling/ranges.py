@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import os
 import re
 import socket
 import ssl
@@ -27,6 +26,7 @@ from geofovea.errors import (
     SceneReadError,
     SceneRefusedError,
 )
+from geofovea.tiling.forks import in_every_child
 from geofovea.tiling.remote import RemoteObject, check_host, redacted, split_url
 from geofovea.tiling.signing import signed_url
 
@@ -105,8 +105,7 @@ def _forget_after_fork() -> None:
     _cache = ChunkCache()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+in_every_child(_forget_after_fork)
 
 
 class RangeClient:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from geofovea.errors import GeometryError, SceneReadError
+from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.handles import check_current, gdal_settings, open_handle, read_errors
 from geofovea.tiling.level_cache import PreparedLevel, PreparedLevels, Progress, prepare
 from geofovea.tiling.level_files import LevelLimits
@@ -33,7 +33,7 @@ class SceneLevels:
         self._scene = scene
         self._limits = limits
         self._progress = progress
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._prepared: PreparedLevels | None = None
 
     def __reduce__(self) -> tuple[type[SceneLevels], tuple[object, ...]]:
