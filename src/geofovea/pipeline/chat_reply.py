@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geofovea.pipeline.chat_stream import joined_stream
 from geofovea.pipeline.printable import printable
 
 __all__ = ["ChatReply", "NotAReplyError", "parse_reply"]
@@ -53,6 +54,7 @@ class ChatReply:
         is_cut: Whether the answer ended at the limit on its length.
         ended_by: Why it ended early, in the endpoint's word, such as ``content_filter`` or
             ``refusal``; empty where the model ended it or the limit did.
+        notes: What a careful reader should know about how it came about.
     """
 
     text: str
@@ -60,10 +62,11 @@ class ChatReply:
     usage: tuple[int, int] | None
     is_cut: bool
     ended_by: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def parse_reply(content: bytes) -> ChatReply:
-    """Take a body apart as an OpenAI chat completion.
+    """Take a body apart as an OpenAI chat completion, streamed or not.
 
     Raises:
         NotAReplyError: If it is none.
@@ -71,7 +74,9 @@ def parse_reply(content: bytes) -> ChatReply:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise NotAReplyError("its reply is not JSON", may_pass=True) from error
+        body = joined_stream(content)
+        if body is None:
+            raise NotAReplyError("its reply is not JSON", may_pass=True) from error
     try:
         choice = body["choices"][0]
         message = choice["message"]

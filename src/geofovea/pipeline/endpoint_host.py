@@ -204,13 +204,15 @@ class EndpointHost:
             "max_tokens": answer_tokens,
             "temperature": 0,
             "logprobs": True,
+            # said, because some servers stream unless they are told not to
+            "stream": False,
         }
         reply = self._client.complete(payload, estimate, answer_tokens, len(sizes))
         return reply, self._doubts(reply, estimate, price)
 
     def _doubts(self, reply: ChatReply, estimate: int, price: int) -> list[str]:
         """What a careful reader should know about a reply."""
-        settings, doubts = self._client.settings, []
+        settings, doubts = self._client.settings, list(reply.notes)
         if reply.is_cut:
             doubts.append(
                 f"the answer was cut at {settings.answer_tokens} tokens; allow more with "

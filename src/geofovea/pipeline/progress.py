@@ -1,10 +1,11 @@
-"""Progress bars on standard error, silent when it is not a terminal."""
+"""Progress on standard error: bars, silent when it is not a terminal, and single lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["counting_bar", "progress_bar"]
+__all__ = ["counting_bar", "progress_bar", "tell"]
 
 
 @contextmanager
@@ -58,3 +59,8 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total, word="")
         yield lambda done, word: bar.update(task, completed=done, word=word)
+
+
+def tell(text: str) -> None:
+    """Write one line on standard error: why nothing seems to happen."""
+    click.echo(text, err=True)

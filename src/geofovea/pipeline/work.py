@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from geofovea.errors import GeoFoveaError, MissingExtraError, OutputError, SpendLimitError
+from geofovea.errors import (
+    EndpointUnavailableError,
+    GeoFoveaError,
+    MissingExtraError,
+    OutputError,
+    SpendLimitError,
+)
 
 __all__ = [
     "Died",
@@ -101,7 +107,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """No item can be answered as things are: a full disk, a used up limit, a missing model.
+    """No item can be answered as things are: a full disk, a used up limit, no endpoint.
 
     Attributes:
         error: One line: what is missing.
@@ -136,7 +142,7 @@ class TookTooLong:
 
 Result = Done | Failed | Halted | Died | TookTooLong
 
-_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError)
+_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError, EndpointUnavailableError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -144,7 +150,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
     """Let a worker answer one item; nothing but an interrupt gets out of here.
 
     Errors that say something about the machine or the purse and nothing about the item (a full
-    disk, a missing package, a spend limit) halt a run: the item is not spoilt by them, and the next
+    disk, a missing package, a spend limit, an endpoint that is down) halt a run: the item is not spoilt by them, and the next
     run does it.
     """
     try:
