@@ -11,11 +11,12 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.remote_name import is_remote_name, remote_name
 
 __all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "check_ids", "place_scene", "read_manifest"]
 
@@ -29,7 +30,7 @@ class ManifestRow:
 
     Attributes:
         id: A name of its own among all rows.
-        scene: A path or a URL.
+        scene: A path or a URL, which may carry secrets; ``name`` is what to show of it.
         question: What is asked; None where one question is asked of all scenes.
         region: A shapely polygon that it is restricted to; None for the whole scene.
         region_crs: CRS of the region as WKT; None if it is in scene pixels, or there is none.
@@ -37,11 +38,16 @@ class ManifestRow:
     """
 
     id: str
-    scene: str
+    scene: str = field(repr=False)
     question: str | None = None
     region: Any = None
     region_crs: str | None = None
     origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """The scene as messages and results show it."""
+        return remote_name(self.scene) if is_remote_name(self.scene) else self.scene
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
@@ -71,7 +77,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
 
 def place_scene(name: str, folder: Path) -> str:
     """A scene as named in a file: relative paths start at the folder of that file."""
-    if "://" in name or name.startswith("/vsi"):
+    if is_remote_name(name):
         return name
     return str(folder / name)
 
@@ -87,8 +93,8 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         other = seen.setdefault(row.id, row)
         if other is not row:
             raise DataError(
-                f"the id {row.id!r} stands twice: in {other.origin or other.scene} and in "
-                f"{row.origin or row.scene}; give each row its own, or leave the column out"
+                f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
+                f"{row.origin or row.name}; give each row its own, or leave the column out"
             )
 
 
@@ -107,8 +113,11 @@ def _row(file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
         raise DataError(f"{origin}, column 'scene': is empty; name a file")
     if texts["question"] == "":
         raise DataError(f"{origin}, column 'question': is empty; ask something")
+    given = texts["id"]
+    if given and is_remote_name(given):
+        given = remote_name(given)
     return ManifestRow(
-        id=texts["id"] or origin.replace(f"{file}, row ", f"{file.name}:"),
+        id=given or origin.replace(f"{file}, row ", f"{file.name}:"),
         scene=place_scene(texts["scene"], file.parent),
         question=texts["question"],
         region=fields.get("region"),

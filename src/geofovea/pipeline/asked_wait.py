@@ -50,8 +50,23 @@ _LEFT_FIELD = re.compile(r"\b(?:remaining|r)=(\d+)", re.IGNORECASE)
 
 # names of fields in a body, without what joins their words, and their units taken off
 _WAITS = frozenset(
-    "retryafter retryin retrydelay wait waittime waitfor resetin resetsin resetafter cooldown "
-    "backoff retryat resetat resetsat availableat".split()
+    [
+        "retryafter",
+        "retryin",
+        "retrydelay",
+        "wait",
+        "waittime",
+        "waitfor",
+        "resetin",
+        "resetsin",
+        "resetafter",
+        "cooldown",
+        "backoff",
+        "retryat",
+        "resetat",
+        "resetsat",
+        "availableat",
+    ]
 )
 _ESTIMATES = frozenset(("estimatedtime", "eta", "xratelimitreset", "ratelimitreset"))
 _FIELD_UNIT = re.compile(r"(ms|millis|milliseconds|seconds|secs?|s|minutes|mins?)$")

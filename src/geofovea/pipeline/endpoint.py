@@ -28,7 +28,9 @@ _OF_ALL = frozenset({425, 429, 502, 503, 521, 522, 523, 529, 530})
 # nobody is answered until something is changed: the key, what is paid for, the address
 _CLOSED = frozenset({401, 402, 403, 404, 405, 407, 410})
 # of what was asked, even where the status says that nobody is let in
-_MODERATED = re.compile(r"moderat|flagged|policy|safety|content filter|inappropriate", re.IGNORECASE)
+_MODERATED = re.compile(
+    r"moderat|flagged|policy|safety|content filter|inappropriate", re.IGNORECASE
+)
 _KEY_IS_WRONG = re.compile(r"api[-_ ]?key|unauthori[sz]ed|authenticat|billing", re.IGNORECASE)
 # servers say with any status that they are loading
 _LOADS = re.compile(
@@ -37,7 +39,9 @@ _LOADS = re.compile(
     r"|warm(?:ing)?[- ]up|start(?:ing)?[- ]up|initiali[sz]ing|cold[- ]start",
     re.IGNORECASE,
 )
-_CANNOT_LOAD = re.compile(r"(?:fail|error|unable|cannot|can't|could not)\w*\s+(?:\w+\s+)?load|pull it|download")
+_CANNOT_LOAD = re.compile(
+    r"(?:fail|error|unable|cannot|can't|could not)\w*\s+(?:\w+\s+)?load|pull it|download"
+)
 # runs of a key that are hidden in messages, and in answers, where words such as "none" must stay
 _KEY_RUN, _KEY_RUN_IN_ANSWERS = 6, 12
 _LONG_WAIT_SECONDS = 5.0
@@ -165,7 +169,9 @@ class EndpointClient:
         said = _said(content, key)
         in_words = _in_words(said)
         if "event-stream" in kind:
-            return Failure(f"it streams its reply, and {error}{in_words}", is_billed=True, said=said)
+            return Failure(
+                f"it streams its reply, and {error}{in_words}", is_billed=True, said=said
+            )
         if error.may_pass and not any(name in kind for name in ("json", "stream")):
             return Refusal(
                 "its reply is not JSON but of another type",

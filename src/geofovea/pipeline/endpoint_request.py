@@ -162,9 +162,7 @@ async def _post(
     except httpx2.ConnectTimeout:
         raise Failure("it cannot be reached in time", is_billed=False, is_of_all=True) from None
     except (TimeoutError, httpx2.TimeoutException):
-        raise Failure(
-            "it did not answer in time", is_billed=True, advice=_MORE_TIME
-        ) from None
+        raise Failure("it did not answer in time", is_billed=True, advice=_MORE_TIME) from None
     except httpx2.InvalidURL:
         raise Refusal("its address is not one", "check it", is_of_all=True) from None
     except httpx2.ConnectError as error:
@@ -199,7 +197,7 @@ def _not_connected(error: Exception) -> Refusal | Failure:
     if _caused_by(error, socket.gaierror) is not None:
         # a name that is misspelled would be waited for in vain
         return Failure(
-            "its host is not known",
+            "it cannot be reached: its host is not known",
             is_billed=False,
             advice="check the name of the host and the network",
             is_of_all=True,

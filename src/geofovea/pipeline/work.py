@@ -19,6 +19,7 @@ from geofovea.errors import (
     OutputError,
     SpendLimitError,
 )
+from geofovea.tiling.remote_name import without_secrets
 
 __all__ = [
     "Died",
@@ -157,7 +158,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
         # NaN is no JSON: such a record would spoil the file of all answers
         return Done(json.dumps(worker(group, payload), allow_nan=False))
     except _OF_THE_RUN as error:
-        return Halted(str(error))
+        return Halted(without_secrets(str(error)))
     except Exception as error:  # whatever a model or a decoder raises is this item's failure
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return Halted(in_one_line(error))
@@ -166,7 +167,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
 
 def in_one_line(error: BaseException) -> str:
     """The kind of an error and its message; where in the code, if it is none of our own kinds."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     if isinstance(error, GeoFoveaError) or error.__traceback__ is None:
         return text
     place = error.__traceback__
