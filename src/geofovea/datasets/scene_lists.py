@@ -83,8 +83,8 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
         yield ManifestRow(id=path.as_posix(), scene=source)
     else:
         raise DataError(
-            f"there is no {without_secrets(source)!r}: give raster files, folders, globs, manifests "
-            f"({', '.join(MANIFEST_SUFFIXES)}) or STAC item collections (.json)"
+            f"there is no {without_secrets(source)!r}: give raster files, folders, globs, "
+            f"manifests ({', '.join(MANIFEST_SUFFIXES)}) or STAC item collections (.json)"
         )
 
 
@@ -132,9 +132,8 @@ def _href(origin: str, assets: Mapping[str, Any], wanted: str | None) -> str:
     given = assets[chosen[0]]
     href = given.get("href") if isinstance(given, dict) else None
     if not isinstance(href, str) or not href or "\0" in href:
-        raise DataError(
-            f"{origin}, field 'assets.{chosen[0]}.href': {without_secrets(repr(href)):.60} is no path"
-        )
+        shown = without_secrets(repr(href))
+        raise DataError(f"{origin}, field 'assets.{chosen[0]}.href': {shown:.60} is no path")
     parts = urlsplit(href)
     return unquote(parts.path) if parts.scheme == "file" else href
 

@@ -50,23 +50,11 @@ _LEFT_FIELD = re.compile(r"\b(?:remaining|r)=(\d+)", re.IGNORECASE)
 
 # names of fields in a body, without what joins their words, and their units taken off
 _WAITS = frozenset(
-    [
-        "retryafter",
-        "retryin",
-        "retrydelay",
-        "wait",
-        "waittime",
-        "waitfor",
-        "resetin",
-        "resetsin",
-        "resetafter",
-        "cooldown",
-        "backoff",
-        "retryat",
-        "resetat",
-        "resetsat",
-        "availableat",
-    ]
+    (
+        *("retryafter", "retryin", "retrydelay", "retryat", "wait", "waittime", "waitfor"),
+        *("resetin", "resetsin", "resetafter", "resetat", "resetsat", "availableat"),
+        *("cooldown", "backoff"),
+    )
 )
 _ESTIMATES = frozenset(("estimatedtime", "eta", "xratelimitreset", "ratelimitreset"))
 _FIELD_UNIT = re.compile(r"(ms|millis|milliseconds|seconds|secs?|s|minutes|mins?)$")

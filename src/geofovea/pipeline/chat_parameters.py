@@ -17,7 +17,7 @@ _NAMES = {
 }
 # some serve nothing but streams
 _WANTS_STREAM = re.compile(
-    r"stream['\"]?\s*(?:=|:|is|to|as|must be|set to|parameter to)*\s*['\"]?true"
+    r"stream\b[^.;]{0,25}\btrue\b"
     r"|non[- ]?stream|stream(?:ing)? (?:is |mode is )?(?:required|only)|(?:only|requires?) stream",
     re.IGNORECASE,
 )

@@ -150,9 +150,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
     """Let a worker answer one item; nothing but an interrupt gets out of here.
 
-    Errors that say something about the machine or the purse and nothing about the item (a full
-    disk, a missing package, a spend limit, an endpoint that is down) halt a run: the item is not spoilt by them, and the next
-    run does it.
+    Errors that say something about the machine, the purse or the endpoint and nothing about the
+    item (a full disk, a missing package, a spend limit, an endpoint that is down) halt a run: the
+    item is not spoilt by them, and the next run does it.
     """
     try:
         # NaN is no JSON: such a record would spoil the file of all answers

@@ -48,69 +48,19 @@ _SECRET_PARTS = (
     *("expires", "expiry", "hdnts", "hdnea"),
 )
 _SECRET_WORDS = frozenset(
-    [
-        "sig",
-        "sign",
-        "key",
-        "pwd",
-        "pw",
-        "auth",
-        "sid",
-        "jwt",
-        "hmac",
-        "cred",
-        "creds",
-        "nonce",
-        "otp",
-        "sas",
-        "ticket",
-        "cookie",
-        "bearer",
-        "session",
-    ]
+    (
+        *("sig", "sign", "key", "pwd", "pw", "auth", "sid", "jwt", "hmac", "cred", "creds"),
+        *("nonce", "otp", "sas", "ticket", "cookie", "bearer", "session"),
+    )
 )
 # part of a signature, beside one; they may mean anything where there is none
 _BESIDE_SECRETS = frozenset(
-    [
-        "se",
-        "sp",
-        "sv",
-        "sr",
-        "st",
-        "ss",
-        "srt",
-        "sip",
-        "spr",
-        "skoid",
-        "sktid",
-        "skt",
-        "ske",
-        "sks",
-        "skv",
-        "saoid",
-        "suoid",
-        "scid",
-        "sdd",
-        "rscc",
-        "rscd",
-        "rsce",
-        "rscl",
-        "rsct",
-        "e",
-        "ex",
-        "exp",
-        "is",
-        "hm",
-        "t",
-        "ts",
-        "timestamp",
-        "date",
-        "algorithm",
-        "hash-algorithm",
-        "policy",
-        "user",
-        "uid",
-    ]
+    (
+        *("se", "sp", "sv", "sr", "st", "ss", "srt", "sip", "spr", "skoid", "sktid", "skt", "ske"),
+        *("sks", "skv", "saoid", "suoid", "scid", "sdd", "rscc", "rscd", "rsce", "rscl", "rsct"),
+        *("e", "ex", "exp", "is", "hm", "t", "ts", "timestamp", "date", "algorithm"),
+        *("hash-algorithm", "policy", "user", "uid"),
+    )
 )
 # those that name a file as often as they hold a secret
 _DOUBTFUL = frozenset(("key", "sign", "session", "ticket", "auth", "sid"))
@@ -199,7 +149,7 @@ def _with_plain_host(url: str) -> str:
 
 
 def _parameters(url: str) -> Iterator[tuple[str, str]]:
-    """Names and values of the query, of a query that is quoted in the path, and of path segments."""
+    """Names and values of the query, of one that is quoted in the path, and of path segments."""
     head, _, query = url.partition("#")[0].partition("?")
     path, _, quoted = _cut(head)
     for text in (query, unquote(quoted)):
