@@ -152,7 +152,9 @@ json_values = st.recursive(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.dictionaries(st.sampled_from(["retry-after", "date", "ratelimit"]), st.text()), json_values)
+@given(
+    st.dictionaries(st.sampled_from(["retry-after", "date", "ratelimit"]), st.text()), json_values
+)
 def test_any_reply_is_a_time_or_none(headers, value):
     found = asked_wait(headers, body(value))
     assert found is None or 0 <= found.seconds < float("inf")

@@ -141,7 +141,9 @@ def test_an_endpoint_that_is_down_is_an_error_within_the_bounded_time():
     wanted = EndpointSettings(url, pause_seconds=0.01, total_seconds=2.0)
     asking = EndpointClient(wanted, Ledger(wanted.limit))
     started = time.monotonic()
-    with pytest.raises(EndpointUnavailableError, match=r"cannot be reached, and the 2 s .*--endpoint"):
+    with pytest.raises(
+        EndpointUnavailableError, match=r"cannot be reached, and the 2 s .*--endpoint"
+    ):
         ask(asking)
     assert time.monotonic() - started < 15
     assert asking.ledger.use.tokens == 0

@@ -54,7 +54,9 @@ def after(seconds, until):
 
 NOT_READY = {
     "llama.cpp": answers(LOADING, 503),
-    "hugging face": answers({"error": "Model m is currently loading", "estimated_time": 900.0}, 503),
+    "hugging face": answers(
+        {"error": "Model m is currently loading", "estimated_time": 900.0}, 503
+    ),
     "a gateway before it": status(502),
     "a page": lambda handler, _: handler.send(503, b"<h1>Unavailable</h1>", "text/html"),
     "500 in words": answers({"error": "the model is still loading"}, 500),
@@ -136,7 +138,9 @@ def test_what_fails_for_one_question_is_a_failure_of_that_question(server, until
 
 def test_a_wait_that_the_call_does_not_hold_ends_it_at_once_and_says_how_long(server):
     server.otherwise = answers({"error": {"message": "Please try again in 2h0m5s."}}, 429)
-    with pytest.raises(EndpointUnavailableError, match=r"7,205 s of patience, .*--endpoint-seconds"):
+    with pytest.raises(
+        EndpointUnavailableError, match=r"7,205 s of patience, .*--endpoint-seconds"
+    ):
         Asked(server.url)()
     assert len(server.requests) == 1
 
@@ -257,6 +261,9 @@ def test_a_stream_that_is_cut_is_asked_for_again(server):
 @pytest.mark.parametrize("said", ["only stream=true is served", "'stream' must be set to true",
                                   "non-streaming requests are not supported"])  # fmt: skip
 def test_a_server_that_only_streams_is_asked_for_a_stream(server, said):
-    server.script = [status(400, said), raw(events(piece("two ships", "stop")), "text/event-stream")]
+    server.script = [
+        status(400, said),
+        raw(events(piece("two ships", "stop")), "text/event-stream"),
+    ]
     assert Asked(server.url)().text == "two ships"
     assert server.requests[1]["stream"] is True

@@ -21,8 +21,8 @@ from geofovea.pipeline.chat_template_worker import CPU_SECONDS, MEMORY_BYTES, TO
 
 __all__ = ["LONGEST_CHAT", "rendered_chats"]
 
-LONGEST_CHAT = 20_000
-"""Characters that a template may write around one question."""
+LONGEST_CHAT = 1_000_000
+"""Characters that a template may write around one question before its model is refused."""
 
 _LONGEST_TEMPLATE = 200_000
 _WALL_SECONDS = 40.0

@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["CPU_SECONDS", "MEMORY_BYTES", "TOO_MUCH_MEMORY"]
 
-CPU_SECONDS = 5
+CPU_SECONDS = 3
 """Time of the processor that rendering may take; real templates take milliseconds."""
 
 MEMORY_BYTES = 512 * 2**20

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.chat_template import LONGEST_CHAT, rendered_chats
+from geofovea.pipeline.chat_template import rendered_chats
 from geofovea.pipeline.family import Family, Marks
 
 __all__ = ["PromptIds", "PromptWords"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
+# what writes more is no prompt, and left out
+_LONGEST_CHAT = 20_000
 _PROMPTS_KEPT = 64
 
 
@@ -219,7 +221,7 @@ def _from_chat(tokenizer: Any, image: str | None, marks: Marks) -> str | None:
 def _with_places(rendered: str, images: Sequence[str]) -> str | None:
     """A rendered chat with places for image and question; None if it cannot be told where."""
     is_clear = (
-        0 < len(rendered) <= LONGEST_CHAT
+        0 < len(rendered) <= _LONGEST_CHAT
         and "{image}" not in rendered
         and "{question}" not in rendered
         and rendered.count(_STAND_IN) == 1
