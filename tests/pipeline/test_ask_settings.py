@@ -1,7 +1,7 @@
 """Settings are told apart by what changes answers, and by nothing else."""
 
-import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +16,10 @@ def names(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_folder, "model")
     shutil.copytree(tiny_folder, "elsewhere/snapshots/0123abc")
-    os.symlink("model", "link")
-    os.makedirs("files")
+    Path("link").symlink_to("model")
+    Path("files").mkdir()
     for path in (tmp_path / "model").iterdir():
-        os.symlink(path, f"files/{path.name}")
+        Path("files", path.name).symlink_to(path)
     return ["./model", "model/", "model", "model//", str(tmp_path / "model"), "link",
             "elsewhere/../model", "elsewhere/snapshots/0123abc", "files"]  # fmt: skip
 

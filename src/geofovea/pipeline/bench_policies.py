@@ -109,7 +109,7 @@ def run_policies(
     if scenes < 1 or per_category < 1 or not sides:
         raise DataError("a bench needs at least one side, one scene and one question a category")
     make_folder(folder)
-    settings = {"model": host.name, "model_digest": model_digest(host.name)}
+    settings: dict[str, Any] = {"model": host.name, "model_digest": model_digest(host.name)}
     settings |= {"budget": budget.to_json()}
     _check_settings(folder / "run.json", settings | ({"loading": dict(loading)} if loading else {}))
     path = folder / "items.jsonl"
