@@ -18,7 +18,8 @@ REAL = {
     "texts": "{{ bos_token }}{%- for m in messages -%}\n  [{{ m.content | trim }}]\n{%- endfor %}",
     "helpers": "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}"
     "{% if loop.last %}{% break %}{% endif %}{% endfor %}{{ ns.n }}{{ messages | tojson }}",
-    "generation": "{% for m in messages %}{% generation %}{{ m.role }}{% endgeneration %}{% endfor %}",
+    "generation": "{% for m in messages %}{% generation %}{{ m.role }}{% endgeneration %}"
+    "{% endfor %}",
     "raises": "{{ raise_exception('no') }}",
     "tools": "{% if tools %}x{% endif %}{{ messages[0]['content'] }}",
 }

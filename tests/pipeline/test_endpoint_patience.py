@@ -29,13 +29,14 @@ class Asked:
     url: str
     seconds: float = 20.0
     pause: float = 0.02
-    limit: SpendLimit = SpendLimit()
+    limit: SpendLimit | None = None
 
     def __post_init__(self):
+        limit = self.limit or SpendLimit()
         settings = EndpointSettings(
-            self.url, total_seconds=self.seconds, pause_seconds=self.pause, limit=self.limit
+            self.url, total_seconds=self.seconds, pause_seconds=self.pause, limit=limit
         )
-        self.client = EndpointClient(settings, Ledger(self.limit))
+        self.client = EndpointClient(settings, Ledger(limit))
 
     def __call__(self):
         return self.client.complete(PAYLOAD, 100, 8, 1)

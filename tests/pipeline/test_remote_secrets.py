@@ -121,7 +121,7 @@ def test_a_batch_writes_no_secret_and_knows_a_scene_that_is_signed_anew(far, run
     assert leaks(tmp_path / "cache") == []
     rows = [json.loads(x) for x in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
     plain = f"http://127.0.0.1:{far.server_port}/x.tif?..."
-    assert [(r["scene"], r["status"]) for r in rows][0] == (plain, "answered")
+    assert (rows[0]["scene"], rows[0]["status"]) == (plain, "answered")
     assert "2 kept" in again.stdout
 
 
