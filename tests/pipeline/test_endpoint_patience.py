@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 from chat_server import ChatServer, answers, hung_up, raw, says, status
+from click.testing import CliRunner
 
 from geofovea.errors import EndpointError, EndpointUnavailableError, SpendLimitError
+from geofovea.pipeline.cli import main
 from geofovea.pipeline.endpoint import EndpointClient
 from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.spending import Ledger
@@ -64,6 +66,7 @@ NOT_READY = {
     "400 in words": answers({"detail": "engine is warming up"}, 400),
     "404 in words": answers({"error": "model m is not loaded yet"}, 404),
     "200 in words": answers(LOADING),
+    "200 and a page": raw(b"<h1>The model is starting up</h1>", "text/html"),
     "busy": answers({"error": "server busy, please try again"}, 503),
     "rate": status(429),
     "a port that is forwarded": hung_up,
@@ -135,6 +138,31 @@ def test_what_fails_for_one_question_is_a_failure_of_that_question(server, until
     server.otherwise = until
     asked = Asked(server.url)
     assert isinstance(carry_out(lambda *_: {"answer": asked().text}, "scene", {}), Failed)
+
+
+@pytest.mark.parametrize("verb", ["batch", "ask"])
+def test_the_same_command_goes_on_when_the_endpoint_is_there(server, scene_path, tmp_path, verb):
+    words = [verb, scene_path, "--model", "openai:m", "--endpoint", server.url, "--tiles", "6"]
+    words += ["--focus", "overview", "--endpoint-seconds", "1"]
+    questions = ["What is it?", "Where is it?"]
+    if verb == "ask":
+        words.insert(2, questions[0])
+    else:
+        words += ["--output", tmp_path / "out", *(w for q in questions for w in ("--question", q))]
+
+    def run():
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    server.otherwise = answers(LOADING, 503)
+    halted = run()
+    assert halted.exit_code == 1
+    assert "Loading model" in halted.stderr
+    server.otherwise = says("yes")
+    done = run()
+    assert done.exit_code == 0, done.stderr
+    if verb == "batch":
+        rows = (tmp_path / "out" / "answers.jsonl").read_text().splitlines()
+        assert [json.loads(row)["status"] for row in rows] == ["answered", "answered"]
 
 
 def test_a_wait_that_the_call_does_not_hold_ends_it_at_once_and_says_how_long(server):

@@ -29,7 +29,7 @@ class ManifestRow:
     """What is to be asked of one scene.
 
     Attributes:
-        id: A name of its own among all rows.
+        id: A name of its own among all rows; a URL in its place loses its secrets.
         scene: A path or a URL, which may carry secrets; ``name`` is what to show of it.
         question: What is asked; None where one question is asked of all scenes.
         region: A shapely polygon that it is restricted to; None for the whole scene.
@@ -43,6 +43,10 @@ class ManifestRow:
     region: Any = None
     region_crs: str | None = None
     origin: str = ""
+
+    def __post_init__(self) -> None:
+        if is_remote_name(self.id):
+            object.__setattr__(self, "id", remote_name(self.id))
 
     @property
     def name(self) -> str:
@@ -113,11 +117,8 @@ def _row(file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
         raise DataError(f"{origin}, column 'scene': is empty; name a file")
     if texts["question"] == "":
         raise DataError(f"{origin}, column 'question': is empty; ask something")
-    given = texts["id"]
-    if given and is_remote_name(given):
-        given = remote_name(given)
     return ManifestRow(
-        id=given or origin.replace(f"{file}, row ", f"{file.name}:"),
+        id=texts["id"] or origin.replace(f"{file}, row ", f"{file.name}:"),
         scene=place_scene(texts["scene"], file.parent),
         question=texts["question"],
         region=fields.get("region"),

@@ -18,7 +18,7 @@ from geofovea.datasets.manifest import (
     read_manifest,
 )
 from geofovea.errors import DataError
-from geofovea.tiling.remote_name import is_remote_name, remote_name, without_secrets
+from geofovea.tiling.remote_name import is_remote_name, without_secrets
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
 
@@ -59,7 +59,7 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
     path = Path(source)
     suffix = path.suffix.lower()
     if is_remote_name(source):
-        yield ManifestRow(id=remote_name(source), scene=source)
+        yield ManifestRow(id=source, scene=source)
     elif path.is_dir():
         found = sorted(p for p in path.rglob("*") if _looks_like_raster(p))
         if not found:

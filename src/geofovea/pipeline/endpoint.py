@@ -172,14 +172,15 @@ class EndpointClient:
             return Failure(
                 f"it streams its reply, and {error}{in_words}", is_billed=True, said=said
             )
-        if error.may_pass and not any(name in kind for name in ("json", "stream")):
+        # some report an error with a status that says that all is well
+        loads = _is_loading(said or _page(content))
+        if error.may_pass and not loads and not any(name in kind for name in ("json", "stream")):
             return Refusal(
                 "its reply is not JSON but of another type",
                 f"check the address: {_ENDS_IN}",
                 is_billed=True,
+                is_of_all=True,
             )
-        # some report an error with a status that says that all is well
-        loads = _is_loading(said)
         if error.may_pass or loads or told.code in _TRANSIENT:
             return Failure(
                 f"{error}{in_words}",
