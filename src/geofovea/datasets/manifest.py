@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from geofovea.datasets.rows import cell_text
 from geofovea.datasets.table_parts import table_parts
 from geofovea.datasets.text_files import open_text
 from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.remote_name import is_remote_name, remote_name
 from geofovea.tiling.source import split_page
 
 __all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "check_ids", "place_scene", "read_manifest"]
@@ -34,8 +35,8 @@ class ManifestRow:
     """What is to be asked of one scene.
 
     Attributes:
-        id: A name of its own among all rows.
-        scene: A path or a URL.
+        id: A name of its own among all rows; a URL in its place loses its secrets.
+        scene: A path or a URL, which may carry secrets; ``name`` is what to show of it.
         question: What is asked; None where one question is asked of all scenes.
         region: A shapely polygon that it is restricted to; None for the whole scene.
         region_crs: CRS of the region as WKT; None if it is in scene pixels, or there is none.
@@ -43,11 +44,20 @@ class ManifestRow:
     """
 
     id: str
-    scene: str
+    scene: str = field(repr=False)
     question: str | None = None
     region: Any = None
     region_crs: str | None = None
     origin: str = ""
+
+    def __post_init__(self) -> None:
+        if is_remote_name(self.id):
+            object.__setattr__(self, "id", remote_name(self.id))
+
+    @property
+    def name(self) -> str:
+        """The scene as messages and results show it."""
+        return remote_name(self.scene) if is_remote_name(self.scene) else self.scene
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
@@ -84,7 +94,7 @@ def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> list[
 
 def place_scene(name: str, folder: Path) -> str:
     """A scene as named in a file: relative paths start at the folder of that file."""
-    if "://" in name or name.startswith("/vsi"):
+    if is_remote_name(name):
         return name
     page, file = split_page(name)
     return f"GTIFF_DIR:{page}:{folder / file}" if page else str(folder / name)
@@ -101,8 +111,8 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         other = seen.setdefault(row.id, row)
         if other is not row:
             raise DataError(
-                f"the id {row.id!r} stands twice: in {other.origin or other.scene} and in "
-                f"{row.origin or row.scene}; give each row its own, or leave the column out"
+                f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
+                f"{row.origin or row.name}; give each row its own, or leave the column out"
             )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.datasets.spoken_answer import spoken_answer
+from geofovea.pipeline.chat_stream import joined_stream
 from geofovea.pipeline.printable import printable
 
 __all__ = ["ChatReply", "NotAReplyError", "parse_reply"]
@@ -59,7 +60,7 @@ class ChatReply:
 
 
 def parse_reply(content: bytes) -> ChatReply:
-    """Take a body apart as an OpenAI chat completion.
+    """Take a body apart as an OpenAI chat completion, streamed or not.
 
     Raises:
         NotAReplyError: If it is none.
@@ -67,7 +68,9 @@ def parse_reply(content: bytes) -> ChatReply:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise NotAReplyError("its reply is not JSON", may_pass=True) from error
+        body = joined_stream(content)
+        if body is None:
+            raise NotAReplyError("its reply is not JSON", may_pass=True) from error
     try:
         choice = body["choices"][0]
         message = choice["message"]

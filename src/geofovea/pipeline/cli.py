@@ -44,7 +44,9 @@ class _Program(click.Group):
         try:
             return super().invoke(ctx)
         except GeoFoveaError as error:
-            click.echo("error: " + " ".join(str(error).split()), err=True)
+            from geofovea.tiling.remote_name import without_secrets
+
+            click.echo("error: " + without_secrets(" ".join(str(error).split())), err=True)
             sys.exit(1)
 
 

@@ -215,6 +215,8 @@ class EndpointHost:
             "max_tokens": answer_tokens,
             "temperature": 0,
             "logprobs": True,
+            # said, because some servers stream unless they are told not to
+            "stream": False,
         }
         reply = self._client.complete(payload, estimate, answer_tokens, len(sizes))
         return reply, self._doubts(reply, estimate, price)

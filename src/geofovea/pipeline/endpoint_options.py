@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from geofovea.pipeline.endpoint_settings import (
-    ATTEMPT_SECONDS,
     DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
     EndpointSettings,
@@ -42,8 +41,6 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 limit=SpendLimit(max_calls, max_endpoint_tokens),
                 image_tokens=image_tokens,
                 answer_tokens=DEFAULT_ANSWER_TOKENS if answer_tokens is None else answer_tokens,
-                # who has patience has it for a slow answer too, not only for many attempts
-                attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
                 total_seconds=endpoint_seconds,
             )
         return command(endpoint=endpoint, **others)
@@ -79,7 +76,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--endpoint-seconds",
             default=180.0,
             show_default=True,
-            help="Longest wait for one call, repetitions included.",
+            help="Longest that one call may take: a slow answer, or a server that is not ready.",
         ),
     )
     for option in reversed(options):

@@ -32,6 +32,7 @@ from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.purse import new_purse, spent
 from geofovea.pipeline.run_options import Workers
 from geofovea.pipeline.runner import RunCounts, run_items
+from geofovea.tiling.remote_name import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
 
@@ -205,7 +206,7 @@ def write_results(
     """
     make_folder(folder)
     manifest = {
-        "command": sys.argv,
+        "command": [without_secrets(word) for word in sys.argv],
         "benchmark": benchmark.name,
         "root": str(root.resolve()),
         "annotations": {"path": str(annotations), "sha256": file_digest(annotations)},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from geofovea.datasets.layout import Images
 from geofovea.datasets.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
 from geofovea.pipeline.ahead import Payload
-from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.ask_settings import AskSettings, described_hash
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.hits import tile_share
 from geofovea.pipeline.kept_scene import KeptScene, loaded_host
@@ -34,8 +32,7 @@ def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, 
         "benchmark": benchmark.name,
         "prompt version": benchmark.version,
     }
-    text = json.dumps(described, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16], described
+    return described_hash(described), described
 
 
 def make_items(

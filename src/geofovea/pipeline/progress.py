@@ -5,10 +5,11 @@ What draws them is imported with the first bar: most questions show none.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["counting_bar", "progress_bar"]
+__all__ = ["counting_bar", "progress_bar", "tell"]
 
 
 @contextmanager
@@ -68,3 +69,8 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total, word="")
         yield lambda done, word: bar.update(task, completed=done, word=word)
+
+
+def tell(text: str) -> None:
+    """Write one line on standard error: why nothing seems to happen."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
 """The words around the vision tokens: a template, a chat template, or a family's own.
 
-Chat templates come with a model and are programs of somebody else. They run in the sandbox of
-``transformers``, see a stand-in for the question and never the question itself, and what they print
-is used only if the image and the question stand in it once, in this order.
+Chat templates come with a model and are programs of somebody else. They run within bounds (see
+``chat_template``), see a stand-in for the question and never the question itself, and what they
+print is used only if the image and the question stand in it once, in this order.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.chat_template import rendered_chats
 from geofovea.pipeline.family import Family, Marks
 from geofovea.pipeline.finished_prompt import FinishedPrompt
 
 __all__ = ["PromptIds", "PromptWords"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
-_LONGEST_TEMPLATE = 20_000
+# what writes more is no prompt, and left out
+_LONGEST_CHAT = 20_000
 _PROMPTS_KEPT = 64
 
 
@@ -228,27 +230,23 @@ def _from_chat(tokenizer: Any, image: str | None, marks: Marks) -> str | None:
         [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
         f"{image}\n{_STAND_IN}",
     )
-    for content in contents:
-        rendered = _rendered(tokenizer, content)
-        if template := _with_places(rendered, [around, image]):
-            return template
-    return None
-
-
-def _rendered(tokenizer: Any, content: Any) -> str:
     try:
-        rendered: object = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-    except Exception:  # a template may raise whatever it likes
-        return ""
-    return rendered if isinstance(rendered, str) else ""
+        template: object = tokenizer.get_chat_template()
+    except ValueError:
+        # it has several, and none is for plain chats
+        return None
+    if not isinstance(template, str):
+        return None
+    for rendered in rendered_chats(template, tokenizer.special_tokens_map, contents):
+        if found := _with_places(rendered, [around, image]):
+            return found
+    return None
 
 
 def _with_places(rendered: str, images: Sequence[str]) -> str | None:
     """A rendered chat with places for image and question; None if it cannot be told where."""
     is_clear = (
-        0 < len(rendered) <= _LONGEST_TEMPLATE
+        0 < len(rendered) <= _LONGEST_CHAT
         and "{image}" not in rendered
         and "{question}" not in rendered
         and rendered.count(_STAND_IN) == 1

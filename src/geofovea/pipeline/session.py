@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from geofovea.errors import ModelError, SceneError
@@ -306,7 +307,7 @@ class SceneSession:
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene towards the next answer."""
-        self._open_seconds += seconds
+        self._open_seconds.append(seconds)
 
     def tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         """Vision tokens of some tiles, each tile once; those that show nothing have none.
@@ -357,10 +358,12 @@ class SceneSession:
         return found
 
     def _take_open_seconds(self) -> float:
-        try:
-            return self._open_seconds.pop()
-        except IndexError:
-            return 0.0
+        # each entry is popped by one thread alone
+        seconds = 0.0
+        with suppress(IndexError):
+            while True:
+                seconds += self._open_seconds.pop()
+        return seconds
 
     def _endpoint_use(self, since: EndpointUse | None = None) -> EndpointUse | None:
         if not isinstance(self.host, TakesPictures):

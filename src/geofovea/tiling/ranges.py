@@ -27,7 +27,8 @@ from geofovea.errors import (
     SceneRefusedError,
 )
 from geofovea.tiling.forks import in_every_child
-from geofovea.tiling.remote import RemoteObject, check_host, redacted, split_url
+from geofovea.tiling.remote import RemoteObject, check_host, split_url
+from geofovea.tiling.remote_name import redacted
 from geofovea.tiling.signing import signed_url
 
 __all__ = ["CHUNK_BYTES", "RangeClient", "cached_ranges", "look_at", "look_beside"]
