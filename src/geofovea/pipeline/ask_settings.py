@@ -97,6 +97,8 @@ class AskSettings:
             "focus_model_digest": model_digest(self.focus_model),
             "rfm_digest": model_digest(self.rfm),
         }
+        if self.load.answer_tokens is not None:
+            told["answer_tokens"] = self.load.answer_tokens
         # through JSON, so that what is compared later is what was stored
         plain: dict[str, Any] = json.loads(json.dumps(told, sort_keys=True))
         return plain
@@ -167,9 +169,12 @@ class AskSettings:
         boxes: Sequence[Box] = (),
         region: Region | None = None,
         choices: Sequence[str] = (),
+        kind: Literal["typed", "listed", "prompt"] = "typed",
     ) -> Answer:
         """Ask one question in this way; see ``SceneSession.ask`` for what belongs to it alone."""
-        asked = self.asked(session.host, question, boxes=boxes, region=region, choices=choices)
+        asked = self.asked(
+            session.host, question, boxes=boxes, region=region, choices=choices, kind=kind
+        )
         return session.answer(asked)
 
     def asked(
@@ -180,8 +185,9 @@ class AskSettings:
         boxes: Sequence[Box] = (),
         region: Region | None = None,
         choices: Sequence[str] = (),
+        kind: Literal["typed", "listed", "prompt"] = "typed",
     ) -> Asked:
-        """One question to be asked in this way, for ``SceneSession.ask_many``."""
+        """One question to be asked in this way, for ``SceneSession.ask_many``; see ``Asked``."""
         from geofovea.pipeline.asked import Asked
         from geofovea.pipeline.stop_at import StopAt
 
@@ -197,6 +203,7 @@ class AskSettings:
             region=region,
             choices=choices,
             focus_model=self.focus_model,
+            kind=kind,
         )
 
 

@@ -46,6 +46,7 @@ def ask(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    answer_tokens: int | None = None,
     threads: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
@@ -80,6 +81,8 @@ def ask(
         device_map: How it is spread over devices.
         quantization: In how few bits.
         positions: Which positions its vision tokens have.
+        answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
+            has a warning.
         threads: How many threads compute; by the size of the model and the cores if None.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
@@ -103,6 +106,7 @@ def ask(
             device_map=device_map,
             quantization=quantization,
             positions=positions,
+            answer_tokens=answer_tokens,
             threads=threads,
         )
     else:

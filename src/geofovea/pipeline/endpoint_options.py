@@ -10,6 +10,7 @@ import click
 
 from geofovea.pipeline.endpoint_settings import (
     ATTEMPT_SECONDS,
+    DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
     EndpointSettings,
     SpendLimit,
@@ -29,7 +30,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_calls: int,
         max_endpoint_tokens: int,
         image_tokens: int,
-        answer_tokens: int,
+        answer_tokens: int | None,
         endpoint_seconds: float,
         **others: Any,
     ) -> Any:
@@ -40,7 +41,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 key_variable=api_key_variable,
                 limit=SpendLimit(max_calls, max_endpoint_tokens),
                 image_tokens=image_tokens,
-                answer_tokens=answer_tokens,
+                answer_tokens=DEFAULT_ANSWER_TOKENS if answer_tokens is None else answer_tokens,
                 # who has patience has it for a slow answer too, not only for many attempts
                 attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
                 total_seconds=endpoint_seconds,
@@ -69,7 +70,11 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Vision tokens that the endpoint's model makes of a tile of 448 px.",
         ),
-        click.option("--answer-tokens", default=128, show_default=True, help="Of an endpoint."),
+        click.option(
+            "--answer-tokens",
+            type=int,
+            help="Longest answer: 128 of an endpoint, 16 of another model, unless it says more.",
+        ),
         click.option(
             "--endpoint-seconds",
             default=180.0,

@@ -14,6 +14,7 @@ from geofovea.errors import BudgetError, ModelError
 
 __all__ = ["ATTEMPT_SECONDS", "DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
 
+DEFAULT_ANSWER_TOKENS = 128
 DEFAULT_KEY_VARIABLE = "GEOFOVEA_API_KEY"
 """Read where no other variable is named. Not a provider's own: its key must not go to others."""
 
@@ -84,7 +85,7 @@ class EndpointSettings:
     tile_size: int = 448
     image_tokens: int = 256
     picture_format: str = "jpeg"
-    answer_tokens: int = 128
+    answer_tokens: int = DEFAULT_ANSWER_TOKENS
     attempt_seconds: float = ATTEMPT_SECONDS
     total_seconds: float = 180.0
     attempts: int = 4

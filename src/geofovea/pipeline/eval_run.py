@@ -23,7 +23,9 @@ from geofovea.datasets.scoring import Judged, Scores, score
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.decoded_answer import CUT
 from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
+from geofovea.pipeline.hits import hit_rate
 from geofovea.pipeline.journal import Journal
 from geofovea.pipeline.output import make_folder, write_text
 from geofovea.pipeline.progress import progress_bar
@@ -34,8 +36,6 @@ from geofovea.pipeline.runner import RunCounts, run_items
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
 
 JOURNAL = "journal.sqlite"
-_HIT = 0.5
-"""Share of a box that must have been looked at in native pixels to count as found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,8 @@ class FinishedRun:
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of annotated questions whose object was looked at in native pixels."""
-        shares = [r["hit"] for r in self.records.values() if r.get("hit") is not None]
-        return sum(share >= _HIT for share in shares) / len(shares) if shares else None
+        """Share of annotated questions whose object was looked at in native pixels (`hits`)."""
+        return hit_rate(record.get("hit") for record in self.records.values())
 
 
 def run_eval(
@@ -131,7 +130,7 @@ def run_eval(
         collection.samples,
         answers | dict.fromkeys(errors, ""),
         synonyms,
-        (*collection.notes, *_notes(collection, images, errors)),
+        (*collection.notes, *_notes(collection, images, errors), *_cut(records)),
     )
     return FinishedRun(scores, judged, records, errors, counts)
 
@@ -149,6 +148,15 @@ def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) ->
             f"{len(errors)} question(s) failed and count as wrong, such as {first[0]}: {first[1]}"
         )
     return notes
+
+
+def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many answers the limit on their length ended."""
+    doubts = (record.get("warnings") or () for record in records.values())
+    count = sum(any(CUT in doubt for doubt in told) for told in doubts)
+    return (
+        [f"{count} answer(s) {CUT} their limit; allow more with --answer-tokens"] if count else []
+    )
 
 
 def write_run(

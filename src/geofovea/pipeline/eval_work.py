@@ -14,6 +14,7 @@ from geofovea.errors import QuestionError
 from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_work import scene_identity
+from geofovea.pipeline.hits import tile_share
 from geofovea.pipeline.kept_scene import KeptScene, loaded_host
 from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
-__all__ = ["EvalWork", "configuration_of", "hit_share", "make_items"]
+__all__ = ["EvalWork", "configuration_of", "make_items"]
 
 
 def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, dict[str, Any]]:
@@ -54,7 +55,7 @@ def make_items(
         items[sample.id] = Item(
             key=ItemKey(scene_identity(str(paths[0])), f"{sample.id}\n{prompt}", configuration),
             group=str(paths[0]),
-            payload={"prompt": prompt, "boxes": boxes},
+            payload={"prompt": prompt, "boxes": boxes, "images": len(paths)},
         )
     return items
 
@@ -88,7 +89,8 @@ class _Asker:
         is_told = self._settings.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        return self._settings.asked(self._host, payload["prompt"], boxes=boxes if is_told else ())
+        told = boxes if is_told else ()
+        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)
@@ -96,25 +98,22 @@ class _Asker:
             "answer": answer.text,
             "confidence": answer.confidence if answer.confidence_known else None,
             "cost": answer.cost.to_json(),
-            "warnings": list(answer.warnings),
+            "warnings": [*_about_images(payload.get("images", 1)), *answer.warnings],
             "looks": [
                 {"level": look.level, "tiles": [list(tile.as_tuple()) for tile in look.tiles]}
                 for look in answer.looks
             ],
-            "hit": hit_share(answer, boxes) if boxes else None,
+            "hit": tile_share(answer, boxes) if boxes else None,
         }
+
+
+def _about_images(count: int) -> list[str]:
+    if count < 2:
+        return []
+    return [f"the question is about {count} images and was asked about the first alone"]
 
 
 def _boxes(payload: Payload) -> list[Box]:
     from geofovea.tiling.pyramid import Box
 
     return [Box(*corners) for corners in payload["boxes"]]
-
-
-def hit_share(answer: Answer, boxes: Sequence[Box]) -> float:
-    """The largest share of an annotated box that was looked at in native pixels, in [0, 1]."""
-    native = [look for look in answer.looks if look.level == 0]
-    tiles = [tile for look in native for tile in look.tiles]
-    # tiles of one level do not overlap, so their shares add up
-    shares = [sum(float(box.share_inside(tile)) for tile in tiles) for box in boxes]
-    return max(shares)

@@ -8,7 +8,6 @@ installed; and memory is taken for sizes that the weights do not have.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 
 __all__ = ["WeightCount", "check_depth", "check_files", "check_size", "companion", "read_json"]
@@ -151,7 +151,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: If it cannot be read as JSON.
     """
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a JSON object: {error}") from error
     return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,23 @@ class OpenedHost(LvlmHost):
         self.shape = shape_from_config(family.config, settings.focus_layer, family.tile_size)
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
+
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """See ``LeavesWordsOut``."""
+        return self._words.left_out(question)
+
+    def answering(self, tokens: int) -> OpenedHost:
+        """The same model, loaded once, whose answers may be at least so long.
+
+        Raises:
+            ModelError: If no answer can be so long.
+        """
+        if tokens <= self._settings.answer_tokens:
+            return self
+        other = copy(self)
+        other._settings = replace(self._settings, answer_tokens=tokens)
+        other._writer = replace(self._writer, most=tokens)
+        return other
 
     @one_at_a_time
     @torch.inference_mode()

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.attention_kernels import unplanned_attention
+from geofovea.pipeline.decoded_answer import decoded_answer
 from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.host import Generation
 from geofovea.pipeline.model_lock import lock_of, one_at_a_time
@@ -123,12 +124,19 @@ def published_prompt(family: str, question: str) -> str:
 
 
 class PublishedModel:
-    """A published model that looks and answers as its authors' code does. Threads may share it."""
+    """A published model that looks and answers as its authors' code does. Threads may share it.
+
+    Attributes:
+        name: How the user named it.
+        parts: Its parts.
+        answer_tokens: Of the longest answer.
+    """
 
     def __init__(self, parts: PublishedParts) -> None:
         """Join the parts of a model."""
         self.name = parts.name
         self.parts = parts
+        self.answer_tokens = _MOST_ANSWER_TOKENS
         self.model_lock = lock_of(parts.decoder)
         self.threads: int | None = threads_for(parts.decoder)
         self._device = parts.newline.device
@@ -296,9 +304,15 @@ class PublishedModel:
     @one_at_a_time
     def answer(self, embeds: Tensor) -> Generation:
         """A greedy answer after a prompt ``(k, d)``; needs the tokenizer."""
-        chosen, log_probabilities = self.greedy(embeds, stop=self._stop_ids())
-        text = self.parts.tokenizer.decode(chosen, skip_special_tokens=True).strip()
-        return Generation(text, tuple(log_probabilities))
+        most = self.answer_tokens
+        chosen, log_probabilities = self.greedy(embeds, most, stop=self._stop_ids())
+        return decoded_answer(
+            self.parts.tokenizer,
+            chosen,
+            log_probabilities,
+            most=most,
+            has_ended=len(chosen) < most,
+        )
 
     def _pass(
         self,
