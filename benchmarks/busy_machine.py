@@ -1,9 +1,9 @@
 """A question on a busy machine: the number of threads that is chosen beside every fixed one.
 
 Starts as many busy processes as there are cores, and twice that. Under each load, new processes ask
-the embedded model the same question, with the threads that GeoFovea chooses and with 1 to all cores,
-turn about, so that whatever else the machine does meets all of them. Last comes torch as it is left
-alone: all cores, and threads that spin while they wait.
+the embedded model the same question, with the threads that GeoFovea chooses and with 1 to all of
+the cores, turn about, so that whatever else the machine does meets all of them. Last comes torch as
+it is left alone: all cores, and threads that spin while they wait.
 
     python benchmarks/busy_machine.py [--questions 3] [--rounds 2] [--loads 0,1,2]
 """

@@ -1,4 +1,4 @@
-"""Children of a fork wait for no lock that a thread of their parent held, and for none of its work."""
+"""Children of a fork wait for no lock of a thread of their parent, and for none of its work."""
 
 import ast
 import os
@@ -43,7 +43,7 @@ def child_ends_well(work, seconds=10):
     return False
 
 
-class held:
+class Held:
     """Another thread holds a lock, or does a piece of work that does not end, meanwhile."""
 
     def __init__(self, hold):
@@ -65,7 +65,7 @@ def holding(lock):
             is_held.set()
             over.wait(30)
 
-    return held(hold)
+    return Held(hold)
 
 
 LOCKS = {
@@ -125,7 +125,7 @@ def test_a_block_that_another_thread_was_decoding_is_decoded_in_the_child():
 
         cache.get("block", slowly)
 
-    with held(decode):
+    with Held(decode):
         assert child_ends_well(lambda: cache.get("block", lambda: block + 1).sum() == 32)
     assert cache.get("block", lambda: block + 1).sum() == 16
 

@@ -63,7 +63,8 @@ def one_at_a_time(
         with self.model_lock, using_threads(self.threads):
             return run(self, *args, **kwargs)
 
-    return locked
+    # mypy takes a wrapped method for one whose first argument may be named
+    return locked  # type: ignore[return-value]
 
 
 @contextmanager

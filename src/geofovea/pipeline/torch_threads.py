@@ -47,11 +47,11 @@ def threads_for(model: Any) -> int:
     Args:
         model: A torch module.
     """
-    own = _outside if _inside else torch.get_num_threads()
+    own: int = _outside if _inside else torch.get_num_threads()
     if any(os.environ.get(name) for name in _CHOSEN_BY_USER):
         return max(1, own)
     most = min(own, usable_cores(), _share or own)
-    parameters = sum(value.numel() for value in model.parameters())
+    parameters: int = sum(value.numel() for value in model.parameters())
     return max(1, min(most, parameters // PARAMETERS_A_THREAD))
 
 
