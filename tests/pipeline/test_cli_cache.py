@@ -37,8 +37,8 @@ def test_an_empty_cache_is_listed_and_cleared(run, tmp_path):
         "0 finding(s) of contrast and borders, 0.0 MB\n"
         "0 encoded tile(s), 0.0 MB of at most 8 GB\n"
     )
-    row = json.loads(run("cache", "clear", "--json").stdout)
-    removed = {"scenes": 0, "findings": 0, "tiles": 0, "bytes": 0}
+    row = json.loads(run("cache", "clear", "--yes", "--json").stdout)
+    removed = {"scenes": 0, "findings": 0, "tiles": 0, "bytes": 0, "left_alone": []}
     assert row == {"folder": str(tmp_path / "cache"), **removed}
 
 
@@ -55,7 +55,7 @@ def test_what_was_built_is_listed_and_cleared(run, striped, monkeypatch):
     assert "of at most 2.5 GB" in shown
     assert "striped.tif" in shown
     assert "1 scene(s)" in shown
-    assert json.loads(run("cache", "clear", "--json").stdout)["scenes"] == 1
+    assert json.loads(run("cache", "clear", "--yes", "--json").stdout)["scenes"] == 1
     assert json.loads(run("cache", "list", "--json").stdout)["scenes"] == []
 
 
@@ -69,11 +69,11 @@ def test_what_was_found_is_listed_and_cleared(run, tmp_path, monkeypatch):
     listed = json.loads(run("cache", "list", "--json").stdout)
     assert (listed["findings"], listed["scenes"]) == (1, [])
     assert "1 finding(s) of contrast and borders" in run("cache", "list").stdout
-    cleared = json.loads(run("cache", "clear", "--json").stdout)
+    cleared = json.loads(run("cache", "clear", "--yes", "--json").stdout)
     assert (cleared["findings"], cleared["bytes"]) == (1, listed["findings_bytes"])
     assert json.loads(run("cache", "list", "--json").stdout)["findings"] == 0
     plan_radiometry(open_scene(path))
-    assert "1 finding(s) and 0 encoded" in run("cache", "clear").stdout
+    assert "1 finding(s) and 0 encoded" in run("cache", "clear", "--yes").stdout
 
 
 def test_inspect_tells_what_a_question_will_build_and_builds_nothing(run, striped, tmp_path):

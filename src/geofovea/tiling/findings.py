@@ -24,10 +24,16 @@ import rasterio
 
 from geofovea.errors import OutputError
 from geofovea.tiling.cache_folder import ASIDE, kept_folder, shared_folders
-from geofovea.tiling.cache_ownership import is_believed, our_files
+from geofovea.tiling.cache_ownership import is_believed, left_in, our_files
 from geofovea.tiling.source import Source
 
-__all__ = ["clear_findings", "count_findings", "findings_folder", "found_once"]
+__all__ = [
+    "clear_findings",
+    "count_findings",
+    "findings_folder",
+    "found_once",
+    "strangers_among_findings",
+]
 
 _FORMAT = 1  # counts up when the same pixels give another finding
 # a look at no more than these takes some hundredths of a second
@@ -124,6 +130,12 @@ def clear_findings(scene: str | None = None, before: float | None = None) -> tup
                 raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
             number, removed = number + 1, removed + size
     return number, removed
+
+
+def strangers_among_findings() -> list[str]:
+    """Names of what lies among the findings and was not made here."""
+    ours = {path.name for path, _, _ in _findings(findings_folder())}
+    return [name for name in left_in(findings_folder()) if name not in ours]
 
 
 def _findings(folder: Path) -> Iterator[tuple[Path, int, float]]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.tiling.cache_folder import cache_folder
+from geofovea.tiling.cache_folder import levels_folder
 from geofovea.tiling.level_cache import are_prepared
 from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
 from geofovea.tiling.plan import plan_tile
@@ -173,7 +173,7 @@ def _inspect_level_files(scene: Scene) -> LevelFilesInspection | None:
         builder=files.builder,
         levels=tuple(image.level for image in files.images),
         most_bytes=files.most_bytes,
-        folder=str(cache_folder()),
+        folder=str(levels_folder().parent),
         are_built=are_prepared(scene),
     )
 
