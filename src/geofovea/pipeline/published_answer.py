@@ -110,7 +110,7 @@ def ask_as_published(
             budget=budget,
         ),
         looks=found.looks,
-        warnings=cautions(scene, reader.radiometry, host, words, "published"),
+        warnings=(*cautions(scene, reader.radiometry, host, words, "published"), *reader.notes),
         stopped="published",
         radiometry=reader.radiometry,
     )

@@ -83,7 +83,7 @@ def list_cache() -> list[CacheEntry]:
 
 
 def leftover_bytes() -> int:
-    """Size of what builds have written so far, under way or given up, and of what lost its record."""
+    """Size of what builds under way or given up have written, and of what has lost its record."""
     lost = [folder for folder in _folders() if read_record(folder) is None]
     return sum(bytes_in(folder) for folder in (*_asides(), *lost))
 

@@ -125,7 +125,9 @@ def file_source(path: Path) -> Source:
     return resolve_source(path)
 
 
-def _copied_by_vips(scene: Scene, files: LevelFiles, folder: Path, work: BuildProgress) -> list[BuiltLevel]:
+def _copied_by_vips(
+    scene: Scene, files: LevelFiles, folder: Path, work: BuildProgress
+) -> list[BuiltLevel]:
     """The native image, and as many levels as libvips makes like GDAL, in one file."""
     if files.builder != "pyvips":
         return []
@@ -200,7 +202,9 @@ def _write_level(
         return LevelChecks.write(checks_path(path.parent, image.level), sums, nature)
 
 
-def _holes(work: BuildProgress, source: Any, read: Source, nodata: float | None) -> StoredBlocks | None:
+def _holes(
+    work: BuildProgress, source: Any, read: Source, nodata: float | None
+) -> StoredBlocks | None:
     """Which blocks of an image are stored, where some are not and show what a level file would."""
     scene, files = work.scene, work.files
     is_native = read is not scene.source or files.base_overview is None

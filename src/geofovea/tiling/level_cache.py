@@ -25,6 +25,7 @@ from geofovea.errors import (
     OutputError,
     SceneError,
 )
+from geofovea.tiling.build_deadline import current_deadline
 from geofovea.tiling.cache_folder import (
     ASIDE,
     CACHE_VARIABLE,
@@ -251,14 +252,16 @@ def _check_pixels(scene: Scene, limits: LevelLimits) -> None:
 def _locked(folder: Path, limits: LevelLimits) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
+    deadline = current_deadline()
+    seconds = limits.seconds if deadline is None else min(limits.seconds, deadline.seconds_left)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_suffix(".lock"), timeout=limits.seconds)
+        lock = FileLock(folder.with_suffix(".lock"), timeout=seconds)
         lock.acquire()
     except Timeout as error:
         raise LevelBuildError(
             f"another process has been building the level files in {folder} for more than "
-            f"{limits.seconds:g} s; end it, or try again later"
+            f"{seconds:g} s; end it, or try again later"
         ) from error
     except OSError as error:
         raise OutputError(
@@ -276,7 +279,7 @@ def _built(
 ) -> PreparedLevels:
     """Build under the lock."""
     _check_space(scene, files, folder, limits)
-    started = time.monotonic()
+    started, asked = time.monotonic(), current_deadline()
     deadline = started + limits.seconds
     title = f"level files of {Path(scene.path).name}"
     try:
@@ -293,6 +296,8 @@ def _built(
                         f"building the level files of {scene.path!r} took more than "
                         f"{limits.seconds:g} s; build overviews with gdaladdo -r average instead"
                     )
+                if asked is not None:
+                    asked.check(scene.path, share)
                 show(share)
 
             built = build_level_files(scene, files, aside, watch)

@@ -287,9 +287,7 @@ def _span(start: float, length: float, out: int, side: int, block: int) -> slice
     return slice(first // block, max(first // block + 1, -(-last // block)))
 
 
-def _blocks(
-    plane: NDArray[Any], block: tuple[int, int]
-) -> Iterator[tuple[int, int, NDArray[Any]]]:
+def _blocks(plane: NDArray[Any], block: tuple[int, int]) -> Iterator[tuple[int, int, NDArray[Any]]]:
     height, width = block
     for r, y in enumerate(range(0, plane.shape[1], height)):
         for c, x in enumerate(range(0, plane.shape[2], width)):

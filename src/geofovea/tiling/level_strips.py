@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelImage
+from geofovea.tiling.limits import MAX_BLOCK_BYTES
 
 __all__ = ["StoredBlocks", "pieces_to_copy", "pieces_to_halve"]
 
@@ -85,9 +86,12 @@ def pieces_to_halve(
 
 
 def pieces_to_copy(source: Any) -> Iterator[Window]:
-    """Windows of an image from the top down: rows of blocks of a level file, or parts of them."""
+    """Windows of an image from the top down: rows of blocks of a level file, or parts of them.
+
+    Rows of a PNG or JPEG are never cut, or it would be decoded from its top again for each part.
+    """
     bytes_pixel = source.count * np.dtype(source.dtypes[0]).itemsize
-    reach = _within(_MOST_BYTES // (bytes_pixel * BLOCK_SIDE), BLOCK_SIDE)
+    reach = _within(MAX_BLOCK_BYTES // (bytes_pixel * BLOCK_SIDE), BLOCK_SIDE)
     for row in range(0, source.height, BLOCK_SIDE):
         for col in range(0, source.width, reach):
             yield Window(

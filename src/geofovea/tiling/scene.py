@@ -22,10 +22,16 @@ from geofovea.tiling.handles import (
 )
 from geofovea.tiling.jpeg2000 import check_tiles
 from geofovea.tiling.level_files import LevelFiles, level_files_of
-from geofovea.tiling.limits import check_sequential
+from geofovea.tiling.limits import (
+    MAX_BLOCK_BYTES,
+    check_directories,
+    check_held_whole,
+    check_sequential,
+)
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
+from geofovea.tiling.stamp import side_names
 
 if TYPE_CHECKING:
     import xarray
@@ -34,7 +40,6 @@ __all__ = ["MaskKind", "Scene", "open_scene"]
 
 MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
 
-MAX_BLOCK_BYTES = 256 * 2**20
 _MAX_OVERVIEWS = 32
 
 
@@ -212,6 +217,8 @@ def open_scene(
             )
         return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
+    with gdal_settings(), read_errors(source):
+        _check_structure(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
@@ -221,7 +228,8 @@ def open_scene(
                 f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
                 "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
             )
-        check_sequential(source.path, source.driver, dataset.width, dataset.height)
+        size = (dataset.width, dataset.height)
+        check_sequential(source.path, source.driver, *size, _bytes_pixel(dataset))
         if source.driver == "JP2OpenJPEG":
             with open_bytes(source) as file:
                 check_tiles(source.path, file, source.size_bytes)
@@ -256,14 +264,27 @@ def open_scene(
         )
 
 
+def _check_structure(source: Source) -> None:
+    """Look at what a file claims before GDAL, or libvips, makes room for it."""
+    if source.driver not in ("GTiff", "PNG", "JPEG"):
+        return
+    with open_bytes(source) as file:
+        check_held_whole(source.path, source.driver, file)
+        if source.driver == "GTiff":
+            check_directories(source.path, file, is_remote=source.remote is not None)
+    if source.remote is None:
+        for side in filter(os.path.isfile, side_names(source.path)):
+            with open(side, "rb") as file:  # noqa: PTH123  (a path as text)
+                check_directories(side, file)
+
+
 def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
     """The block shape of the first band, if a block fits into memory comfortably.
 
     A TIFF of 400 bytes can claim a block of a gigabyte, which GDAL allocates for one pixel.
     """
     height_block, width_block = (int(side) for side in dataset.block_shapes[0])
-    # complex_int16 is the one type that numpy does not know
-    bytes_pixel = sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
+    bytes_pixel = _bytes_pixel(dataset)
     if height_block * width_block * bytes_pixel > MAX_BLOCK_BYTES:
         raise SceneRefusedError(
             f"{source.path!r} has blocks of {width_block} x {height_block} pixels with "
@@ -271,6 +292,11 @@ def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
             "it with smaller tiles: gdal_translate -co TILED=YES"
         )
     return height_block, width_block
+
+
+def _bytes_pixel(dataset: Any) -> int:
+    # complex_int16 is the one type that numpy does not know
+    return sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
 
 
 def _structure(dataset: Any, key: str) -> str:
