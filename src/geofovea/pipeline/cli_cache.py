@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["cache"]
 
@@ -27,20 +27,16 @@ _MOST_NAMES = 5
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-class _Age(click.ParamType):
+def _seconds(_ctx: click.Context, _option: click.Parameter, given: str | None) -> float | None:
     """A time span such as ``30d``, in seconds."""
-
-    name = "age"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        match = _AGE.fullmatch(str(value))
-        if match is None:
-            self.fail(
-                f"{value!r} is no age; give a number with m, h, d or w, such as 30d", param, ctx
-            )
-        return float(match[1]) * _SECONDS[match[2]]
+    if given is None:
+        return None
+    match = _AGE.fullmatch(given)
+    if match is None:
+        raise click.BadParameter(
+            f"{given!r} is no age; give a number with m, h, d or w, such as 30d"
+        )
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 @click.group()
@@ -124,7 +120,8 @@ def _day(seconds: float) -> str:
 @click.option(
     "--older-than",
     "age",
-    type=_Age(),
+    metavar="AGE",
+    callback=_seconds,
     help="Only what was not used for this time: 45m, 12h, 30d, 2w.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -143,12 +140,12 @@ def clear_command(
     if not yes:
         _confirm(chosen, scenes, age, folder)
     before = None if age is None else time.time() - age
-    places = [str(Path(scene).absolute()) for scene in scenes] or [None]
+    places: list[str | None] = [str(Path(scene).absolute()) for scene in scenes]
     removed = dict.fromkeys(("scenes", "findings", "tiles"), 0)
     size = 0
     for kind in chosen:
         name, clear = _clearing(kind)
-        for place in places:
+        for place in places or [None]:
             count, freed = clear(place, before)
             removed[name] += count
             size += freed
@@ -180,7 +177,9 @@ def _confirm(kinds: list[str], scenes: tuple[str, ...], age: float | None, folde
     click.confirm(f"Remove {what}{of}{old} from {folder}?", abort=True)
 
 
-def _clearing(kind: str):  # type: ignore[no-untyped-def]
+def _clearing(
+    kind: str,
+) -> tuple[str, Callable[[str | None, float | None], tuple[int, int]]]:
     """What removes things of a kind, and how they are counted."""
     from geofovea.pipeline.token_folder import clear_tokens
     from geofovea.tiling.cache_upkeep import clear_cache

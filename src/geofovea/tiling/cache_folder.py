@@ -94,7 +94,9 @@ def _is_free_for(user: int, folder: Path) -> bool:
     parent = folder.parent
     with suppress(OSError):
         is_anothers = parent.stat().st_uid != user
-        return not is_anothers or os.access(parent, os.W_OK | os.X_OK)
+        # who acts, and not who started the program, has to be able to
+        as_now = os.access in os.supports_effective_ids
+        return not is_anothers or os.access(parent, os.W_OK | os.X_OK, effective_ids=as_now)
     return True
 
 

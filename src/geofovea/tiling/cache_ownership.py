@@ -122,15 +122,17 @@ def maker_of(folder: Path) -> Maker | None:
     """Which process made a folder, None where its mark does not say."""
     mark = _mark(folder)
     try:
-        words = [str(mark[name]) for name in ("machine", "boot", "space")]
-        return Maker(*words, int(mark["pid"]), str(mark["started"]))
+        machine, boot, space, started = (
+            str(mark[name]) for name in ("machine", "boot", "space", "started")
+        )
+        return Maker(machine, boot, space, int(mark["pid"]), started)
     except (KeyError, ValueError, TypeError):
         return None
 
 
 def real_folders(place: Path) -> list[Path]:
     """The folders in a place, without symbolic links; none where the place itself is a link."""
-    if place.is_symlink():
+    if os.path.islink(place):  # noqa: PTH114  (says no where the folder above is closed)
         return []
     try:
         return sorted(Path(e.path) for e in os.scandir(place) if e.is_dir(follow_symlinks=False))
@@ -141,7 +143,7 @@ def real_folders(place: Path) -> list[Path]:
 def our_files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Regular files of this user in a folder; none where it is a symbolic link or not there."""
     user = this_user()
-    if folder.is_symlink():
+    if os.path.islink(folder):  # noqa: PTH114  (as above)
         return
     with suppress(OSError):
         for entry in list(os.scandir(folder)):

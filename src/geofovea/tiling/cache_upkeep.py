@@ -6,6 +6,7 @@ building, and nothing that was not made here; a reader whose files vanish builds
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -216,7 +217,7 @@ def _asides() -> list[Path]:
 
 def _is_of_old(folder: Path) -> bool:
     """Whether a build of version 0.1.0, which left no mark but a lock, wrote all in a folder."""
-    has_lock = _folder_of_aside(folder).with_suffix(".lock").is_file()
+    has_lock = os.path.isfile(_folder_of_aside(folder).with_suffix(".lock"))  # noqa: PTH113
     named = {path.name for path, _ in our_files(folder) if _FILES.fullmatch(path.name)}
     return has_lock and set(left_in(folder)) == named
 

@@ -56,6 +56,7 @@ __all__ = [
     "PreparedLevel",
     "PreparedLevels",
     "Progress",
+    "are_damaged",
     "are_prepared",
     "prepare",
 ]
@@ -127,6 +128,14 @@ def are_prepared(scene: Scene) -> bool:
     """Whether the level files of a scene are there; builds and reads nothing."""
     files = scene.level_files
     return files is not None and _found_anywhere(scene, files) is not None
+
+
+def are_damaged(scene: Scene) -> bool:
+    """Whether there is a folder of level files for a scene, and not as it was written."""
+    files = scene.level_files
+    if files is None or not is_level_folder(_folder_of(scene, files)):
+        return False
+    return _found_anywhere(scene, files) is None
 
 
 def prepare(

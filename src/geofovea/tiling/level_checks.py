@@ -13,7 +13,7 @@ import io
 import math
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -274,8 +274,9 @@ class _Layout:
         """Planes that a read of some bands depends on: GDAL leaves out of averages what masks."""
         if indexes is None:
             return list(range(self.shape[0]))
-        asked: Sequence[int] = [indexes] if np.isscalar(indexes) else indexes
-        wanted = {int(band) for band in asked} | ({self.alpha} if self.alpha else set())
+        wanted = {int(band) for band in np.atleast_1d(indexes)} | (
+            {self.alpha} if self.alpha else set()
+        )
         found = [n for n, plane in enumerate(self.planes) if wanted & set(plane)]
         return [*found, len(self.planes)] if self.has_mask else found
 

@@ -89,7 +89,7 @@ def _next_marker(file: Any) -> int | None:
             if at < len(piece):
                 if piece[at]:
                     file.seek(at + 1 - len(piece), 1)
-                    return piece[at]
+                    return int(piece[at])
                 is_after_mark = False
     return None
 
@@ -107,4 +107,4 @@ def _coefficients(frame: bytes) -> int:
         -(-width * h // (across * _BLOCK_SIDE)) * -(-height * v // (down * _BLOCK_SIDE))
         for h, v in factors
     )
-    return blocks * _BLOCK_SIDE**2 * _BYTES_COEFFICIENT
+    return int(blocks * _BLOCK_SIDE**2 * _BYTES_COEFFICIENT)

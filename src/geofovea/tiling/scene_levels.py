@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 from geofovea.errors import GeometryError, SceneReadError
 from geofovea.tiling.cache_folder import levels_folder
 from geofovea.tiling.handles import check_current, gdal_settings, open_handle, read_errors
-from geofovea.tiling.level_cache import PreparedLevel, PreparedLevels, Progress, prepare
+from geofovea.tiling.level_cache import (
+    PreparedLevel,
+    PreparedLevels,
+    Progress,
+    are_damaged,
+    prepare,
+)
 from geofovea.tiling.level_checks import CheckedImage, load_checks
 from geofovea.tiling.level_files import LevelLimits
 from geofovea.tiling.scene import Scene
@@ -96,6 +102,8 @@ class SceneLevels:
             if damaged is not None and damaged is self._prepared:
                 self._discard(damaged)
             if self._prepared is None:
+                if are_damaged(self._scene):
+                    self._note("are not as they were written")
                 self._prepared = prepare(
                     self._scene, limits=self._limits, progress=self._progress, damaged=damaged
                 )
@@ -107,6 +115,8 @@ class SceneLevels:
         self._prepared = None
         if damaged.folder.parent == levels_folder():
             damaged.discard()
-        note = f"kept level files of {self._scene.path} were damaged or gone, and were built again"
-        _log.warning("%s (%s)", note, damaged.folder)
-        self._notes[note] = None
+        self._note(f"in {damaged.folder} could not be read")
+
+    def _note(self, reason: str) -> None:
+        _log.warning("the level files of %s %s: they are built again", self._scene.path, reason)
+        self._notes["the kept level files were damaged or gone, and were built again"] = None

@@ -110,7 +110,7 @@ def _directory(file: Any, place: int, order: str, *, is_big: bool) -> tuple[Dire
         return None, 0
     if len(body) != count * entry_size + next_size:
         return None, 0
-    tags = {}
+    tags: dict[int, tuple[str, int, bytes]] = {}
     for start in range(0, count * entry_size, entry_size):
         tag, kind, number = struct.unpack_from(order + ("HHQ" if is_big else "HHI"), body, start)
         if kind in _TYPES:
@@ -144,4 +144,4 @@ def stored_blocks(file: Any) -> tuple[NDArray[np.bool_], tuple[int, int]] | None
         return None
     stored = (places > 0) & (sizes > 0)
     shape = min(block_height, height), block_width
-    return stored.reshape(planes, rows, cols).any(axis=0), shape
+    return np.asarray(stored.reshape(planes, rows, cols).any(axis=0)), shape
