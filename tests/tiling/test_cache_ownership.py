@@ -208,7 +208,7 @@ def test_only_what_was_meant_is_cleared(make_tiled, texture, monkeypatch):
     assert count_findings()[0] == 1
 
 
-def planted(scene, folder, uid):
+def planted(folder, uid):
     """Level files with other pixels and sound sums, as another user could write them."""
     import rasterio
 
@@ -226,21 +226,24 @@ def planted(scene, folder, uid):
 
 
 @ONLY_ROOT
+@pytest.mark.parametrize("is_folder_theirs", [True, False])
 def test_what_another_user_planted_is_not_believed_and_not_removed(
-    make_tiled, texture, reader_of, cache_folder, monkeypatch
+    make_tiled, texture, reader_of, cache_folder, monkeypatch, is_folder_theirs
 ):
     monkeypatch.setattr(findings, "_CHEAP_PIXELS", 1000)
     path = make_tiled(texture(300, 400).astype("uint16") * 200)
     truth = reader_of(path).read(COARSE).rgb
     (folder,) = [each for each in cache_folder.iterdir() if each.is_dir()]
-    planted(open_scene(path), folder, 12345)
+    planted(folder, 12345)
+    if not is_folder_theirs:
+        for each in (folder, folder / MARK):
+            os.chown(each, 0, 0)
     (finding,) = findings_folder().iterdir()
     os.chown(finding, 12345, 12345)
     assert np.array_equal(reader_of(path).read(COARSE).rgb, truth)
     assert finding.stat().st_uid == 0
-    assert folder.exists()
-    assert clear_cache()[0] == 1
-    assert folder.exists()
+    assert clear_cache()[0] == 1 + (not is_folder_theirs)
+    assert list(folder.glob("level_*.tif"))
 
 
 @contextmanager

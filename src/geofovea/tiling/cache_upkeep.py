@@ -22,6 +22,7 @@ from geofovea.tiling.cache_folder import (
     read_record,
 )
 from geofovea.tiling.cache_ownership import (
+    MARK,
     is_ours,
     left_in,
     maker_of,
@@ -35,6 +36,7 @@ __all__ = [
     "CacheEntry",
     "clear_cache",
     "is_level_folder",
+    "is_replaceable",
     "leftover_bytes",
     "list_cache",
     "make_room",
@@ -190,6 +192,12 @@ def is_level_folder(folder: Path) -> bool:
     # version 0.1.0 wrote no mark, but no record of another kind looks like its records
     record = read_record(folder) if _NAME.fullmatch(folder.name) else None
     return record is not None and {"scene", "places", "levels", "builder"} <= record.keys()
+
+
+def is_replaceable(folder: Path) -> bool:
+    """Whether all in a folder of level files is ours, so that it can be removed."""
+    named = {path.name for path, _ in our_files(folder) if _FILES.fullmatch(path.name)}
+    return set(left_in(folder)) <= named | {MARK}
 
 
 def strangers_among_levels() -> list[str]:

@@ -42,6 +42,7 @@ from geofovea.tiling.cache_ownership import is_believed, mark_folder
 from geofovea.tiling.cache_upkeep import (
     LEVELS,
     is_level_folder,
+    is_replaceable,
     make_room,
     remove_leftovers,
     remove_level_folder,
@@ -202,7 +203,14 @@ def _folder_of(scene: Scene, files: LevelFiles) -> Path:
     name = _key_of(scene, files)
     names = (name, *(f"{name}-{number}" for number in range(1, 10)))
     folders = [levels_folder() / each for each in names]
-    return next((f for f in folders if not os.path.lexists(f) or is_level_folder(f)), folders[0])
+    return next((f for f in folders if _is_free(f, files)), folders[0])
+
+
+def _is_free(folder: Path, files: LevelFiles) -> bool:
+    """Whether a folder is not there, holds sound files, or can be replaced."""
+    if not os.path.lexists(folder):
+        return True
+    return is_level_folder(folder) and (_found(folder, files) is not None or is_replaceable(folder))
 
 
 def _key_of(scene: Scene, files: LevelFiles) -> str:
