@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,13 +123,13 @@ def test_a_changed_record_is_not_believed(make_tiled, texture, reader_of, builds
 def test_only_blocks_that_are_read_are_looked_at(
     make_raster, texture, reader_of, builds, cache_folder
 ):
-    path = make_raster(texture(600, 2000), compress="deflate")
+    path = make_raster(
+        texture(600, 2000), crs="EPSG:32633", transform=rasterio.Affine(2, 0, 5e5, 0, -2, 5e6)
+    )
     reader = reader_of(path)
     first, last = Tile(0, 0, 0), list(reader.pyramid.tiles(0))[-1]
     truth = [reader.read(tile).rgb for tile in (first, last)]
     (native,) = cache_folder.glob("*/level_0.tif")
-    import rasterio
-
     with rasterio.open(native) as dataset:
         place = int(dataset.get_tag_item("BLOCK_OFFSET_7_2", "TIFF", bidx=1))
     change(native, range(place + 50, place + 80))

@@ -83,6 +83,7 @@ def written(path, array, stored, block=64, **profile):
     """A TIFF of which only some blocks ``(rows, cols)`` are stored."""
     bands, height, width = array.shape
     shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype}
+    profile |= {"crs": "EPSG:32633", "transform": rasterio.Affine(2, 0, 5e5, 0, -2, 5e6)}
     tiles = {"tiled": True, "blockxsize": block, "blockysize": block, "sparse_ok": True}
     with rasterio.open(path, "w", driver="GTiff", **shape, **tiles, **profile) as dataset:
         for row, col in zip(*np.nonzero(stored), strict=True):
