@@ -14,6 +14,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 from geofovea._lazy import lazy_names
+from geofovea._waiting import wait_asleep as _wait_asleep
 
 if TYPE_CHECKING:
     from geofovea.errors import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         DataError,
         DiskSpaceError,
         EndpointError,
+        EndpointUnavailableError,
         GeoFoveaError,
         GeometryError,
         LevelBuildError,
@@ -52,6 +54,7 @@ __all__ = [
     "DataError",
     "DiskSpaceError",
     "EndpointError",
+    "EndpointUnavailableError",
     "GeoFoveaError",
     "GeometryError",
     "LevelBuildError",
@@ -94,6 +97,9 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
     "load_host": "geofovea.pipeline.models",
     "open_scene": "geofovea.tiling.scene",
 }
+
+# before anything imports torch
+_wait_asleep()
 
 __getattr__ = lazy_names(__name__, _HOMES)
 

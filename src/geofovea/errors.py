@@ -11,7 +11,8 @@
     │   └── SpendLimitError         what may be spent at an endpoint is used up
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
-    │   └── EndpointError           an endpoint is down, refuses, or answers with nonsense
+    │   └── EndpointError           an endpoint refuses a request, or answers with nonsense
+    │       └── EndpointUnavailableError    it is down, not ready, or lets nobody in
     ├── TrainingError           a training run cannot go on
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
@@ -29,6 +30,7 @@ __all__ = [
     "DataError",
     "DiskSpaceError",
     "EndpointError",
+    "EndpointUnavailableError",
     "GeoFoveaError",
     "GeometryError",
     "LevelBuildError",
@@ -92,6 +94,13 @@ class ModelError(GeoFoveaError):
 
 class EndpointError(ModelError):
     """An endpoint could not be reached in time, refused a request, or answered with nonsense."""
+
+
+class EndpointUnavailableError(EndpointError):
+    """An endpoint answers nothing as things are: it is down, not ready, too busy, or wants a key.
+
+    It says nothing about what was asked, so it halts a run and spoils none of its items.
+    """
 
 
 class TrainingError(GeoFoveaError):

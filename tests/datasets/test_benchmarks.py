@@ -1,6 +1,7 @@
 """Every benchmark: its records, its prompt and its published rule, faults included."""
 
 import json
+import shutil
 
 import pytest
 from benchmark_rows import (
@@ -357,3 +358,63 @@ def test_lenient_finds_what_a_reader_would_and_does_not_guess(answer, letters):
 def test_strict_wants_the_letter_alone(answer, letters):
     judge = load_benchmark("vstar").judges(None)["strict"]
     assert judge(CHOICES, answer).taken == letters
+
+
+@pytest.mark.parametrize("name", ["xlrs-bench", "vstar", "hr-bench", "lrs-gro"])
+@pytest.mark.parametrize("there", [(0, 2), (1,), (0, 1, 2)])
+def test_parts_of_a_benchmark_that_are_missing_are_noted(tmp_path, folders, name, there):
+    benchmark = load_benchmark(name)
+    whole = read_benchmark(benchmark, folders / name)
+    (source, *_) = [p for p in (folders / name).iterdir() if p.suffix in (".jsonl", ".tsv")]
+    for number in there:
+        shutil.copy(source, tmp_path / f"part-{number:05d}-of-00003{source.suffix}")
+        break
+    for number in there[1:]:
+        empty = "" if source.suffix == ".jsonl" else source.read_text().split("\n")[0] + "\n"
+        (tmp_path / f"part-{number:05d}-of-00003{source.suffix}").write_text(empty)
+    first = tmp_path / f"part-{there[0]:05d}-of-00003{source.suffix}"
+    found = read_benchmark(benchmark, tmp_path, first)
+    assert [s.id for s in found.samples] == [s.id for s in whole.samples]
+    lost = [n for n in range(3) if n not in there]
+    notes = [note for note in found.notes if "part(s) of the benchmark are missing" in note]
+    assert len(notes) == bool(lost)
+    assert all(f"part-{n:05d}-of-00003" in notes[0] for n in lost)
+
+
+def test_the_published_text_is_asked_with_its_blanks(tmp_path):
+    texts = [
+        "How many tanks? \nAnswer the question using a single word or phrase.",
+        "Which?\nNorth or south?\n Answer the question using a single word or phrase.",
+        "What is it?\n Answer the question using a single word or phrase.",
+    ]
+    rows = [LRS | {"question_id": f"FAIR_{i}", "text": text} for i, text in enumerate(texts)]
+    json_lines(tmp_path / "LRS_VQA_merged.jsonl", *rows)
+    benchmark = load_benchmark("lrs-vqa")
+    samples = read_benchmark(benchmark, tmp_path).samples
+    assert [benchmark.prompt(sample) for sample in samples] == texts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Which? (A) red (B) blue",
+        "Which?\n(A) red\n(B) blue\n"
+        "Answer with the option's letter from the given choices directly.",
+    ],
+)
+def test_vstar_asks_the_text_of_its_file(tmp_path, text):
+    row = {"question_id": "0", "image": "a.jpg", "text": text, "label": "A", "category": "c"}
+    json_lines(tmp_path / "test_questions.jsonl", row)
+    benchmark = load_benchmark("vstar")
+    (sample,) = read_benchmark(benchmark, tmp_path).samples
+    assert benchmark.prompt(sample).startswith(text)
+    assert benchmark.prompt(sample).count("Answer with the option's letter") == 1
+
+
+@pytest.mark.parametrize("truth", [None, "", float("nan")])
+def test_a_row_of_lrs_vqa_without_truth_is_not_scored(tmp_path, truth):
+    rows = [LRS | {"question_id": "FAIR_1"}, LRS | {"question_id": "FAIR_2", "ground_truth": truth}]
+    json_lines(tmp_path / "LRS_VQA_merged.jsonl", *rows)
+    found = read_benchmark(load_benchmark("lrs-vqa"), tmp_path)
+    assert [sample.id for sample in found.samples] == ["FAIR_1"]
+    assert "1 row(s) without answer" in found.notes[0]

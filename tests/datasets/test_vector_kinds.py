@@ -31,8 +31,6 @@ def asked():
             self.send_response(404)
             self.end_headers()
 
-        do_HEAD = do_POST = do_GET
-
         def log_message(self, *_):
             pass
 
@@ -53,19 +51,37 @@ def collection(crs=None, **members):
 
 LINK = {"type": "link", "properties": {"href": "http://127.0.0.1:PORT/crs.wkt", "type": "ogcwkt"}}
 URL = {"type": "url", "properties": {"url": "http://127.0.0.1:PORT/crs.wkt"}}
+THERE = "http://127.0.0.1:PORT/x"
+PLAIN = json.dumps(collection())
+
+
+def put_before(member, name, value):
+    """The plain collection with one more member before another, wherever that is."""
+    return PLAIN.replace(f'"{member}"', f'"{name}": {json.dumps(value)}, "{member}"')
+
+
 LEADING_AWAY = {
     "a link": json.dumps(collection(LINK)),
     "a url": json.dumps(collection(URL)),
-    "another case": json.dumps(collection()).replace('{"type": "Feature', '{"CRS": %s, "type": "Feature' % json.dumps({"Type": "Link", "properties": LINK["properties"]}), 1),
+    "another case": put_before("features", "CRS", {"Type": "Link", "Properties": {"href": THERE}}),
     "an escape": json.dumps(collection(LINK)).replace('"crs"', '"\\u0063rs"'),
-    "in a geometry": json.dumps(collection()).replace('"coordinates"', f'"crs": {json.dumps(LINK)}, "coordinates"'),
-    "in a feature": json.dumps(collection()).replace('"properties"', f'"crs": {json.dumps(URL)}, "properties"'),
+    "in a geometry": put_before("coordinates", "crs", LINK),
+    "in a feature": put_before("properties", "crs", URL),
     "line by line": json.dumps(FEATURE) + "\n" + json.dumps(FEATURE | {"crs": LINK}),
-    "twice": json.dumps(collection({"type": "name", "properties": {"name": "EPSG:4326"}})).replace('"features"', f'"crs": {json.dumps(LINK)}, "features"'),
-    "a pipeline": '{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline ! read http://127.0.0.1:PORT/x.geojson ! write"}',
-    "a virtual file": '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>http://127.0.0.1:PORT/x.geojson</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>',
-    "a network link": '<kml xmlns="http://www.opengis.net/kml/2.2"><NetworkLink><Link><href>http://127.0.0.1:PORT/x.kml</href></Link></NetworkLink></kml>',
-}  # fmt: skip
+    "twice": json.dumps(collection({"type": "name", "properties": {"name": "EPSG:4326"}})).replace(
+        '"features"', f'"crs": {json.dumps(LINK)}, "features"'
+    ),
+    "a pipeline": json.dumps(
+        {
+            "type": "gdal_streamed_alg",
+            "command_line": f"gdal vector pipeline ! read {THERE} ! write streamed_dataset",
+        }
+    ),
+    "a virtual file": '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>'
+    f"{THERE}</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>",
+    "a network link": '<kml xmlns="http://www.opengis.net/kml/2.2"><NetworkLink><Link><href>'
+    f"{THERE}</href></Link></NetworkLink></kml>",
+}
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".json"])

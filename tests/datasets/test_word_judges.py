@@ -71,3 +71,21 @@ def test_digits_are_their_number(number):
 )
 def test_number_words_are_read_and_others_are_not(words, number):
     assert number_of(words) == number
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "is_right"),
+    [
+        ("3", "3.0", True),
+        ("3.0", "3", True),
+        ("12", "12.00.", True),
+        ("2.50", "2.5", True),
+        ("-4", "-4.0", True),
+        ("3", "3.1", False),
+        ("3", "30", False),
+        ("3", "3.0.1", False),
+    ],
+)
+def test_a_number_is_its_shortest_text(truth, answer, is_right):
+    _, strict, lenient = verdicts(truth, answer, "count")
+    assert (strict.correct, lenient.correct) == (is_right, is_right)

@@ -8,6 +8,7 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 from pipeline_toys import QUESTION
+from rasterio.transform import Affine
 
 from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.cli import main
@@ -16,12 +17,12 @@ from geofovea.regionfocus.budget import Budget
 FEW = Budget(tiles=10, tokens=60)
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """What nobody expects."""
 
 
 def fail(*_args, **_more):
-    raise Fault("no luck")
+    raise FaultError("no luck")
 
 
 def test_what_fails_is_replaced_and_told_once():
@@ -30,7 +31,7 @@ def test_what_fails_is_replaced_and_told_once():
     assert [after.done("a place", fail, "nowhere") for _ in range(3)] == ["nowhere"] * 3
     (warning,) = after.warnings
     assert "a place" in warning
-    assert "Fault: no luck" in warning
+    assert "FaultError: no luck" in warning
     with pytest.raises(KeyboardInterrupt):
         after.done("a break", lambda: (_ for _ in ()).throw(KeyboardInterrupt), None)
 
@@ -154,14 +155,18 @@ def test_a_number_that_json_lacks_does_not_cost_the_row(scene_path, tmp_path, mo
 
 
 def test_polygons_without_a_crs_are_asked_about_or_told(scene_path, tmp_path):
-    with rasterio.open(scene_path) as scene:
+    # where no number is both a pixel and a place
+    moved = tmp_path / "moved.tif"
+    moved.write_bytes(scene_path.read_bytes())
+    with rasterio.open(moved, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as scene:
+        scene.transform = Affine(1, 0, 500_000, 0, -1, 5_400_000)
         bounds = shapely.box(*scene.bounds).buffer(-500 * scene.res[0])
-    batch = ["batch", str(scene_path), "--question", QUESTION, *SMALL, "--jsonl-only"]
+    batch = ["batch", str(moved), "--question", QUESTION, *SMALL, "--jsonl-only"]
     for name, shape in (("ground", bounds), ("pixels", shapely.box(5, 5, 900, 900))):
-        geopandas.GeoDataFrame(geometry=[shape], crs=None).to_file(tmp_path / f"{name}.gpkg")
+        geopandas.GeoDataFrame(geometry=[shape], crs=None).to_parquet(tmp_path / f"{name}.parquet")
 
     def run(name, *more):
-        files = ["--regions", str(tmp_path / f"{name}.gpkg"), "--output"]
+        files = ["--regions", str(tmp_path / f"{name}.parquet"), "--output"]
         folder = tmp_path / "-".join((name, *more)).replace(":", "")
         result = CliRunner().invoke(main, [*batch, *files, str(folder), *more])
         return result, folder / "answers.jsonl"

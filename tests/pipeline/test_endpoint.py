@@ -28,7 +28,13 @@ from chat_server import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.errors import BudgetError, EndpointError, ModelError, SpendLimitError
+from geofovea.errors import (
+    BudgetError,
+    EndpointError,
+    EndpointUnavailableError,
+    ModelError,
+    SpendLimitError,
+)
 from geofovea.pipeline.chat_reply import NotAReplyError, parse_reply
 from geofovea.pipeline.endpoint import EndpointClient
 from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
@@ -83,7 +89,6 @@ def test_what_may_pass_is_tried_again(server, client, failure):
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
-        (status(429, "slow down"), r"answered 429 \(slow down\) \(4 attempts\)"),
         (status(500), r"answered 500 \(4 attempts\)"),
         (truncated, r"the connection broke \(RemoteProtocolError\) \(4 attempts\)"),
         (raw(b"nonsense"), r"is not JSON \(4 attempts\)"),
@@ -132,13 +137,19 @@ def test_a_server_that_never_ends_its_reply_is_left_in_time(server, client, neve
 def test_an_endpoint_that_is_down_is_an_error_within_the_bounded_time():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    wanted = EndpointSettings(f"http://127.0.0.1:{port}/v1", pause_seconds=0.01)
+    url = f"http://127.0.0.1:{port}/v1"
+    wanted = EndpointSettings(url, pause_seconds=0.01, total_seconds=2.0)
     asking = EndpointClient(wanted, Ledger(wanted.limit))
+    started = time.monotonic()
     with pytest.raises(
-        EndpointError, match=r"cannot be reached \(4 attempts\); check that it runs"
+        EndpointUnavailableError, match=r"cannot be reached, and the 2 s .*--endpoint"
     ):
         ask(asking)
+    assert time.monotonic() - started < 15
     assert asking.ledger.use.tokens == 0
+    few = EndpointClient(replace(wanted, attempts=2), Ledger(wanted.limit))
+    with pytest.raises(EndpointUnavailableError, match=r"cannot be reached \(2 attempts\); check"):
+        ask(few)
 
 
 @pytest.mark.parametrize("as_date", [False, True])

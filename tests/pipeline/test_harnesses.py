@@ -201,3 +201,37 @@ def test_vlmevalkit_that_is_not_installed_is_named():
 
     with pytest.raises(GeoFoveaError, match="VLMEvalKit is not installed: clone"):
         vlmevalkit_model()
+
+
+def test_a_question_about_several_images_warns_that_it_sees_one(kit_model, scene_path):
+    message = [{"type": "image", "value": str(scene_path)}] * 3
+    with pytest.warns(UserWarning, match="about 3 images is asked about the first alone"):
+        kit_model.generate([*message, {"type": "text", "value": QUESTION}], "XLRS-Bench-lite")
+
+
+def test_lmms_eval_is_warned_of_a_second_image(lmms_model, scene_path):
+    request = request_for(lmms_model, str(scene_path))
+    content = [{"type": "image", "url": str(scene_path)}] * 2 + [{"type": "text", "text": QUESTION}]
+    several = (lambda _: [{"role": "user", "content": content}], *request.args[2:])
+    with pytest.warns(UserWarning, match="about 2 images"):
+        lmms_model.generate_until([Instance(("the context", *several))])
+
+
+def test_an_answer_may_be_as_long_as_the_task_allows(lmms_model, tiny_folder, scene_path, caplog):
+    context, messages, _, *where = request_for(lmms_model, str(scene_path)).args
+    allowed = Instance((context, messages, {"max_new_tokens": 40}, *where))
+    (long,) = lmms_model.generate_until([allowed])
+    assert 16 < len(long.split()) <= 40
+    assert long.startswith(expected(tiny_folder, scene_path))
+    # what is doubtful about an answer is told once, and what was set stays
+    told = [record.message for record in caplog.records]
+    assert len([line for line in told if "cut at 40 tokens" in line]) <= 1
+    fixed = make_answerer(str(tiny_folder), answer_tokens="4", **SETTINGS)
+    assert len(fixed(str(scene_path), QUESTION, 40).split()) <= 4
+    assert any("cut at 4 tokens" in record.message for record in caplog.records)
+
+
+def test_a_long_prompt_of_a_harness_is_answered(kit_model, scene_path):
+    text = {"type": "text", "value": "what is the color of the plane " * 100}
+    message = [{"type": "image", "value": str(scene_path)}, text]
+    assert kit_model.generate(message, "XLRS-Bench-lite")

@@ -17,7 +17,8 @@ from rasterio.shutil import copy as copy_raster
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry, ranges
-from geofovea.tiling.remote import check_host, redacted, remote_object, split_url
+from geofovea.tiling.remote import check_host, remote_object, split_url
+from geofovea.tiling.remote_name import redacted
 from geofovea.tiling.signing import signed_url
 
 LOOPBACK = ("127.0.0.1",)

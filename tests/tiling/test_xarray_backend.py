@@ -325,3 +325,17 @@ def test_every_reference_raster_is_the_same_scene_through_xarray(shared_raster):
         assert (a.valid == b.valid).mean() > 0.99
         both = a.valid & b.valid
         assert np.abs(a.rgb[both].astype(int) - b.rgb[both]).mean() < 1
+
+
+@pytest.mark.usefixtures("small_counts_as_large")
+def test_levels_of_many_bands_are_built_for_the_bands_that_are_read(
+    make_tiled, texture, cache_folder
+):
+    array = texture(400, 300, 8, "uint16")
+    level = dataset_of(make_tiled(array), level=1)["band_data"]
+    assert not cache_folder.exists()
+    read = level.isel(band=[6, 2]).to_numpy()
+    built = [folder for folder in cache_folder.iterdir() if folder.is_dir()]
+    assert len(built) == 2
+    mean = array.reshape(8, 200, 2, 150, 2).mean(axis=(2, 4))[[6, 2]]
+    assert np.abs(read - mean).max() <= 0.5

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from geofovea.datasets.judging import judges_of
 from geofovea.datasets.sample import Judge, Sample, Verdict
+from geofovea.datasets.spoken_answer import spoken_answer
 
 __all__ = [
     "choice_judges",
@@ -105,13 +107,12 @@ def strict_letters(sample: Sample, answer: str) -> tuple[str, str]:
 
 def lenient_letters(sample: Sample, answer: str) -> tuple[str, str]:
     """What a careful reader would take the answer for; None is found rather than guessed."""
-    tagged = re.findall(r"<answer>(.*?)</answer>", answer, re.DOTALL | re.IGNORECASE)
-    text = (tagged[-1] if tagged else answer).strip()
+    text = spoken_answer(answer).text
     letters, rule = strict_letters(sample, text)
     if not letters and re.fullmatch("[a-z]", text):
         letters, rule = strict_letters(sample, text.upper())
     if letters:
-        return letters, f"tagged {rule}" if tagged else rule
+        return letters, rule
     some = f"[{sample.letters or 'A'}]"
     for name, pattern in (
         (
@@ -159,9 +160,5 @@ def choice_judges(official: Extraction) -> Callable[[object], Mapping[str, Judge
     Args:
         official: How the published script finds the letters.
     """
-    judges = {
-        "official": _judge(official),
-        "strict": _judge(strict_letters),
-        "lenient": _judge(lenient_letters),
-    }
+    judges = judges_of(_judge(official), _judge(strict_letters), _judge(lenient_letters))
     return lambda _synonyms: judges

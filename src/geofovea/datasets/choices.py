@@ -7,15 +7,15 @@ import binascii
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.rows import Row, read_rows
+from geofovea.datasets.rows import Row
 from geofovea.datasets.sample import LETTERS
 from geofovea.errors import DataError, OutputError
 
-__all__ = ["IMAGE_FOLDER", "image_names", "labelled", "letters_of", "read_shards", "unlabelled"]
+__all__ = ["IMAGE_FOLDER", "image_names", "labelled", "letters_of", "unlabelled"]
 
 IMAGE_FOLDER = "geofovea-images"
 """Below a benchmark's root: images that its rows hold, as files, so that they are read lazily."""
@@ -119,11 +119,3 @@ def _kept(image: bytes, suffix: str, root: Path) -> str:
         except OSError as error:
             raise OutputError(f"{target} could not be written: {error}") from error
     return name
-
-
-def read_shards(path: Path) -> Iterator[Row]:
-    """Rows of a file and of all its siblings, if it is one of ``name-00000-of-00003`` files."""
-    part = re.fullmatch(r"(.*-)\d{5}(-of-\d{5}\.\w+)", path.name)
-    siblings = sorted(path.parent.glob(f"{part[1]}*{part[2]}")) if part else [path]
-    for sibling in siblings:
-        yield from read_rows(sibling)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.choice_judges import choice_judges
-from geofovea.datasets.choices import image_names, letters_of, read_shards
+from geofovea.datasets.choices import image_names, letters_of
+from geofovea.datasets.rows import read_shards
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,

@@ -7,10 +7,11 @@ is named, with where to get it and where to put it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from geofovea.datasets.sample import Benchmark, Collection, Sample
+from geofovea.datasets.table_parts import missing_shards
 from geofovea.errors import DataError
 
 __all__ = ["Images", "find_annotations", "find_images", "read_benchmark"]
@@ -60,13 +61,22 @@ def find_annotations(benchmark: Benchmark, root: Path) -> Path:
 
 
 def read_benchmark(benchmark: Benchmark, root: Path, annotations: Path | None = None) -> Collection:
-    """The samples of a benchmark.
+    """The samples of a benchmark; parts that the names of the others count are noted if missing.
 
     Raises:
         DataError: If the annotation file is missing or malformed.
     """
     path = annotations or find_annotations(benchmark, root)
-    return benchmark.read(path, root)
+    collection = benchmark.read(path, root)
+    lost = missing_shards(path)
+    if not lost:
+        return collection
+    named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+    note = (
+        f"{len(lost)} part(s) of the benchmark are missing beside {path.name}: {named}; their "
+        "questions are not counted: these are not the figures of the whole benchmark"
+    )
+    return replace(collection, notes=(*collection.notes, note))
 
 
 def find_images(root: Path, samples: Iterable[Sample]) -> Images:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from geofovea.datasets.rows import read_rows
+from geofovea.datasets.judging import judges_of
+from geofovea.datasets.rows import read_shards
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -42,7 +43,7 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     Raises:
         DataError: If a row is malformed or an id occurs twice.
     """
-    rows = list(read_rows(path))
+    rows = list(read_shards(path))
     parts = {str(row.values.get("split")) for row in rows}
     notes = []
     if _TEST in parts:
@@ -84,11 +85,7 @@ def _official(synonyms: Synonyms) -> Judge:
 
 
 def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    return {
-        "official": _official(synonyms),
-        "strict": strict_judge,
-        "lenient": lenient_judge(synonyms),
-    }
+    return judges_of(_official(synonyms), strict_judge, lenient_judge(synonyms))
 
 
 def _of(kind: str) -> Callable[[Sample], bool]:

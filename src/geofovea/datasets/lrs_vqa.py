@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.figures import category_of, source_of
-from geofovea.datasets.rows import clipped_box
+from geofovea.datasets.rows import cell_text, clipped_box
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -24,6 +24,7 @@ from geofovea.datasets.sample import (
     Sample,
     checked_collection,
 )
+from geofovea.datasets.text_files import open_text
 from geofovea.datasets.word_judges import word_judges
 from geofovea.errors import DataError, GeometryError, OutputError
 from geofovea.tiling.pyramid import Box
@@ -47,7 +48,8 @@ class Record:
         box: The annotated object in scene pixels, clipped to the image where its size is given;
             None for count rows.
         image_size: ``(width, height)``, or None where not given.
-        more: All other fields, as read.
+        more: All other fields, as read; among them ``text``, where it is not the question with
+            the usual instruction.
         sticks_out: Whether the box as read reached over the edge of its image.
     """
 
@@ -97,15 +99,21 @@ class Record:
         known = {*_REQUIRED, "hbox", "rbox", "image_size"}
         annotated = _box(row["hbox"]) if row.get("hbox") else None
         box = clipped_box(annotated, size)
+        text = str(row["text"])
+        question = text.split("\n", 1)[0].strip()
+        more = {k: v for k, v in row.items() if k not in known}
+        if text != question + INSTRUCTION:
+            # what was published is asked, blanks included
+            more["text"] = text
         return cls(
-            question_id=str(row["question_id"]),
+            question_id=cell_text(row["question_id"]) or "",
             image=str(row["image"]),
-            category=str(row["category"]),
-            question=str(row["text"]).split("\n", 1)[0].strip(),
-            answer=str(row["ground_truth"]),
+            category=cell_text(row["category"]) or "",
+            question=question,
+            answer=cell_text(row["ground_truth"]) or "",
             box=box,
             image_size=size,
-            more={k: v for k, v in row.items() if k not in known},
+            more=more,
             sticks_out=box != annotated,
         )
 
@@ -123,18 +131,18 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
         DataError: If a line is not a valid row; the message names the line.
     """
     try:
-        with Path(path).open(encoding="utf-8") as lines:
+        with open_text(Path(path)) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _parse(line, path, number)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise DataError(f"{path} cannot be read as an annotation file: {error}") from error
 
 
 def _parse(line: str, path: str | os.PathLike[str], number: int) -> Record:
     try:
         return Record.from_json(json.loads(line))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}, line {number}: not a JSON object ({error})") from error
     except (DataError, GeometryError) as error:
         raise DataError(f"{path}, line {number}: {error}") from error
@@ -163,8 +171,8 @@ def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> in
 
 
 def prompt(sample: Sample) -> str:
-    """The question with the published instruction."""
-    return sample.question + INSTRUCTION
+    """The published text: the question with its instruction."""
+    return str(sample.meta.get("text", sample.question + INSTRUCTION))
 
 
 def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie beside the annotation

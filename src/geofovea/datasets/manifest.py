@@ -1,27 +1,33 @@
 """Manifests: tables that say which question is asked of which scene.
 
 Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``.
-CSV (UTF-8, with a header), JSON lines, Parquet, and GeoParquet, whose geometry restricts the
-question of its row to a polygon.
+CSV and TSV with a header, JSON lines, Parquet, folders of parts of these, and GeoParquet, whose
+geometry restricts the question of its row to a polygon.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.delimited import BadLineError, delimited_rows
+from geofovea.datasets.geometry_columns import check_geometries, check_parquet_geometries
+from geofovea.datasets.rows import cell_text
+from geofovea.datasets.table_parts import table_parts
+from geofovea.datasets.text_files import open_text
 from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.remote_name import is_remote_name, remote_name
 from geofovea.tiling.source import split_page
 
 __all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "check_ids", "place_scene", "read_manifest"]
 
-MANIFEST_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
 _COLUMNS = ("id", "scene", "question")
+_TEXTS = ("string", "large_string", "string_view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,8 @@ class ManifestRow:
     """What is to be asked of one scene.
 
     Attributes:
-        id: A name of its own among all rows.
-        scene: A path or a URL.
+        id: A name of its own among all rows; a URL in its place loses its secrets.
+        scene: A path or a URL, which may carry secrets; ``name`` is what to show of it.
         question: What is asked; None where one question is asked of all scenes.
         region: A shapely polygon that it is restricted to; None for the whole scene.
         region_crs: CRS of the region as WKT; None if it is in scene pixels, or there is none.
@@ -38,41 +44,57 @@ class ManifestRow:
     """
 
     id: str
-    scene: str
+    scene: str = field(repr=False)
     question: str | None = None
     region: Any = None
     region_crs: str | None = None
     origin: str = ""
 
+    def __post_init__(self) -> None:
+        if is_remote_name(self.id):
+            object.__setattr__(self, "id", remote_name(self.id))
+
+    @property
+    def name(self) -> str:
+        """The scene as messages and results show it."""
+        return remote_name(self.scene) if is_remote_name(self.scene) else self.scene
+
 
 def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
-    """All rows of a manifest.
+    """All rows of a manifest, a file or a folder of parts; scenes start at the folder of either.
 
     Raises:
         DataError: If it cannot be read, has no rows, lacks the column ``scene``, or a row is not
             what it has to be; the message names row and column.
         MissingExtraError: If it is Parquet and pyarrow or geopandas is not installed.
     """
-    file = Path(path)
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
+    table = Path(path)
+    rows: list[ManifestRow] = []
+    for part in table_parts(table, MANIFEST_SUFFIXES):
+        rows += _part_rows(table, part.path, part.columns)
+    if not rows:
+        raise DataError(f"{table} has no rows: give each a scene")
+    return rows
+
+
+def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> list[ManifestRow]:
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
     readers |= {".parquet": _parquet_rows, ".geoparquet": _parquet_rows}
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise DataError(f"{file} is no manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
     try:
-        rows = [_row(file, origin, fields) for origin, fields in reader(file)]
+        # what stands in the names of folders stands in no part
+        return [_row(table, file, origin, {**more, **row}) for origin, row in reader(file, more)]
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error}): save it as UTF-8") from error
-    if not rows:
-        raise DataError(f"{file} has no rows: give each a scene")
-    return rows
 
 
 def place_scene(name: str, folder: Path) -> str:
     """A scene as named in a file: relative paths start at the folder of that file."""
-    if "://" in name or name.startswith("/vsi"):
+    if is_remote_name(name):
         return name
     page, file = split_page(name)
     return f"GTIFF_DIR:{page}:{folder / file}" if page else str(folder / name)
@@ -89,17 +111,20 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         other = seen.setdefault(row.id, row)
         if other is not row:
             raise DataError(
-                f"the id {row.id!r} stands twice: in {other.origin or other.scene} and in "
-                f"{row.origin or row.scene}; give each row its own, or leave the column out"
+                f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
+                f"{row.origin or row.name}; give each row its own, or leave the column out"
             )
 
 
-def _row(file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
+def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
     texts: dict[str, str | None] = {}
     for column in _COLUMNS:
         value = fields.get(column)
-        if isinstance(value, int) and not isinstance(value, bool) and column == "id":
-            value = str(value)
+        if isinstance(value, float) and value != value:
+            # as tables write no value in a column of numbers
+            value = None
+        if isinstance(value, int | float) and not isinstance(value, bool) and column == "id":
+            value = cell_text(value)
         if value is not None and not isinstance(value, str):
             raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no text")
         if value is not None and "\0" in value:
@@ -110,8 +135,8 @@ def _row(file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
     if texts["question"] == "":
         raise DataError(f"{origin}, column 'question': is empty; ask something")
     return ManifestRow(
-        id=texts["id"] or origin.replace(f"{file}, row ", f"{file.name}:"),
-        scene=place_scene(texts["scene"], file.parent),
+        id=texts["id"] or origin.replace(f"{file}, row ", f"{file.relative_to(table.parent)}:"),
+        scene=place_scene(texts["scene"], table.parent),
         question=texts["question"],
         region=fields.get("region"),
         region_crs=fields.get("region_crs"),
@@ -129,33 +154,50 @@ def _check_columns(file: Path, columns: list[str]) -> None:
         )
 
 
-def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    # utf-8-sig: spreadsheets put a mark in front that is no part of the first column's name
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.reader(lines, strict=True)
-        number = 0
-        try:
-            header = [name.strip() for name in next(table, [])]
-            _check_columns(file, header)
-            for number, cells in enumerate(table, 1):
-                origin = f"{file}, row {number}"
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    at = header[len(cells)] if len(cells) < len(header) else header[-1]
-                    raise DataError(
-                        f"{origin}, column {at!r}: the header has {len(header)} columns and this "
-                        f"row {len(cells)}; put quotes around texts with commas"
-                    )
-                named = dict(zip(header, cells, strict=True))
-                # an empty cell of an optional column is no value
-                yield origin, {c: v for c, v in named.items() if v.strip() or c == "scene"}
-        except csv.Error as error:
-            raise DataError(f"{file}, row {number + 1}: is no CSV: {error}") from error
+def _csv_rows(
+    file: Path, more: Mapping[str, str | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    header: list[str] = []
+    try:
+        for row in delimited_rows(file, _COLUMNS, lambda cells: _is_row(file, cells)):
+            if row.number == 0:
+                header = row.cells
+                _check_columns(file, [*header, *more])
+                continue
+            origin = f"{file}, row {row.number}"
+            if not any(cell.strip() for cell in row.cells):
+                continue
+            if len(row.cells) != len(header):
+                at = header[len(row.cells)] if len(row.cells) < len(header) else header[-1]
+                raise DataError(
+                    f"{origin}, column {at!r}: the header has {len(header)} columns and this "
+                    f"row {len(row.cells)}; put quotes around texts with commas"
+                )
+            check_geometries(file, _unread(row.named(header)))
+            # an empty cell of an optional column is no value
+            yield origin, {c: v for c, v in row.named(header).items() if v.strip() or c == "scene"}
+    except BadLineError as error:
+        raise DataError(
+            f"{file}, row {error.number}: is no CSV: in line {error.line} {error}"
+        ) from error
+    if not header:
+        _check_columns(file, [*header, *more])
 
 
-def _json_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with file.open(encoding="utf-8-sig") as lines:
+def _unread(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _COLUMNS}
+
+
+def _is_row(file: Path, cells: Mapping[str, str]) -> bool:
+    """Whether some cells name a scene that is there, or one far away."""
+    scene = cells.get("scene", "").strip()
+    return bool(scene) and ("://" in scene or (file.parent / scene).is_file())
+
+
+def _json_rows(
+    file: Path, more: Mapping[str, str | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with open_text(file) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -166,23 +208,31 @@ def _json_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 raise DataError(f"{origin}: is no JSON: {error}") from error
             if not isinstance(fields, dict):
                 raise DataError(f"{origin}: {line.strip()[:60]!r} is no JSON object")
-            if "scene" not in fields:
+            if "scene" not in fields and "scene" not in more:
                 raise DataError(f"{origin}, column 'scene': is not there; name a file")
             # geometry comes in GeoParquet only, with its CRS
-            yield origin, {name: fields.get(name) for name in _COLUMNS}
+            check_geometries(file, _unread(fields))
+            yield origin, {name: fields[name] for name in _COLUMNS if name in fields}
 
 
-def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _parquet_rows(
+    file: Path, more: Mapping[str, str | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise MissingExtraError("pyarrow", "geo", "reading a Parquet manifest") from error
     try:
-        schema = parquet.read_schema(file)
-        _check_columns(file, schema.names)
-        present = [name for name in _COLUMNS if name in schema.names]
-        table = parquet.read_table(file, columns=present).to_pylist()
+        opened = ParquetFile(file)
+        schema = opened.schema_arrow
+        _check_columns(file, [*schema.names, *more])
         has_geometry = b"geo" in (schema.metadata or {})
+        if not has_geometry:
+            check_parquet_geometries(file, opened)
+        unread = [] if has_geometry else [f.name for f in schema if str(f.type) in _TEXTS]
+        wanted = [name for name in schema.names if name in (*_COLUMNS, *unread)]
+        table = opened.read(columns=wanted).to_pylist()
     except ArrowException as error:
         raise DataError(f"{file} is no Parquet file, or a damaged one: {error}") from error
     regions: list[dict[str, Any]] = [{} for _ in table]
@@ -192,4 +242,5 @@ def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         named = read_regions(file)
         regions = [{"region": r.geometry, "region_crs": r.crs} for r in named]
     for number, (fields, region) in enumerate(zip(table, regions, strict=True), 1):
+        check_geometries(file, _unread(fields))
         yield f"{file}, row {number}", fields | region

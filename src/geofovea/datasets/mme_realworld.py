@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.choice_judges import choice_judges, mme_letters
-from geofovea.datasets.choices import image_names, labelled, letters_of, read_shards, unlabelled
+from geofovea.datasets.choices import image_names, labelled, letters_of, unlabelled
 from geofovea.datasets.figures import category_of
+from geofovea.datasets.rows import read_shards
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,

@@ -1,28 +1,32 @@
 """Rows of annotation and answers files, with the place of each for messages.
 
-JSON Lines, one JSON list, TSV, CSV and Parquet give the same rows; what is wrong with a row is said
-with its file, its number and its column.
+JSON Lines, one JSON list, TSV, CSV and Parquet give the same rows, and so does a folder of such
+files; what is wrong with a row is said with its file, its number and its column.
 """
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.delimited import BadLineError, delimited_rows
 from geofovea.datasets.sample import Sample
+from geofovea.datasets.table_parts import shards_of, table_parts
+from geofovea.datasets.text_files import json_of, open_text
 from geofovea.errors import DataError, GeometryError, MissingExtraError
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["Row", "clipped_box", "read_rows"]
+__all__ = ["Row", "cell_text", "clipped_box", "read_rows", "read_shards"]
 
-_FIELD_LIMIT = 2**30
-"""Longest cell of a TSV file: images of HR-Bench stand in cells."""
+_LISTS = ("logs", "samples", "data", "annotations", "questions", "results", "rows")
+"""Under which an object of JSON keeps its list of rows, if it has one such list only."""
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,10 @@ class Row:
             DataError: If it is missing, empty or something else.
         """
         value = self.values.get(column)
-        if isinstance(value, str) and value.strip():
-            return value
-        if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
-            return str(int(value)) if float(value).is_integer() else str(value)
-        raise self.wrong(column, "text")
+        text = None if isinstance(value, bool) else cell_text(value)
+        if text is None or not text.strip():
+            raise self.wrong(column, "text")
+        return text
 
     def texts(self, column: str) -> tuple[str, ...]:
         """A cell that holds a list of texts; a list written as JSON is read.
@@ -116,34 +119,81 @@ def clipped_box(box: Box | None, size: tuple[int, int] | None) -> Box | None:
     return box.intersection(Box(0, 0, *size)) if box and size else box
 
 
-def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
-    """Rows of a file, lazily where the format allows; the extension decides the format.
+def cell_text(value: Any) -> str | None:
+    """A cell as text; None for no value, and for what is no one text, such as a list.
 
-    A ``.json`` file holds one list, or JSON Lines as some files of that name do.
+    A number is its shortest text: tables with a gap in a column of whole numbers hold 3 as 3.0.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float | Decimal):
+        if value != value:
+            return None
+        if math.isfinite(value) and value == int(value):
+            return str(int(value))
+        return format(value.normalize(), "f") if isinstance(value, Decimal) else str(value)
+    return None
+
+
+def read_rows(
+    path: str | os.PathLike[str],
+    known: Collection[str] = (),
+    begins_row: Callable[[Mapping[str, str]], bool] | None = None,
+) -> Iterator[Row]:
+    """Rows of a file or of a folder of parts, lazily where the format allows.
+
+    The extension decides the format. A ``.json`` file holds one list, or an object with one, or
+    JSON Lines as some files of that name do.
+
+    Args:
+        path: The file, or the folder.
+        known: See ``delimited_rows``.
+        begins_row: Likewise.
 
     Raises:
         DataError: If the file cannot be read or a row is no object.
         MissingExtraError: If it is Parquet and pyarrow is not installed.
     """
-    file = Path(path)
-    readers = {
+    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".jsonl": _json_lines,
         ".ndjson": _json_lines,
         ".json": _json_list,
-        ".tsv": _delimited,
-        ".csv": _delimited,
+        ".tsv": lambda file: _delimited(file, known, begins_row),
+        ".csv": lambda file: _delimited(file, known, begins_row),
         ".parquet": _parquet,
     }
-    if file.suffix.lower() not in readers:
-        raise DataError(f"{file} has an unknown extension; allowed are {', '.join(readers)}")
-    try:
-        yield from readers[file.suffix.lower()](file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
+    for part in table_parts(Path(path), readers):
+        file = part.path
+        suffix = file.suffix.lower()
+        if suffix in _SPREADSHEETS:
+            raise DataError(
+                f"{file} is a spreadsheet: save it as .csv or .tsv (VLMEvalKit writes .tsv where "
+                "PRED_FORMAT=tsv is set)"
+            )
+        if suffix not in readers:
+            raise DataError(f"{file} has an unknown extension; allowed are {', '.join(readers)}")
+        try:
+            for row in readers[suffix](file):
+                values = {**part.columns, **row.values}
+                yield replace(row, values=values) if part.columns else row
+        except UnicodeError as error:
+            raise DataError(f"{file} cannot be read: it is not UTF-8 ({error})") from error
+        except OSError as error:
+            raise DataError(f"{file} cannot be read: {error}") from error
+        except BadLineError as error:
+            raise DataError(f"{file}, line {error.line}: {error}") from error
+
+
+def read_shards(path: Path) -> Iterator[Row]:
+    """Rows of a file and of all its siblings, if it is one of ``name-00000-of-00003`` files."""
+    for shard in shards_of(path):
+        yield from read_rows(shard)
 
 
 def _json_lines(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8") as lines:
+    with open_text(file) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 place = f"{file}, line {number}"
@@ -155,18 +205,29 @@ def _json_lines(file: Path) -> Iterator[Row]:
 
 
 def _json_list(file: Path) -> Iterator[Row]:
-    text = file.read_text(encoding="utf-8")
     try:
-        values = json.loads(text)
+        values = json_of(file)
     except (ValueError, RecursionError) as error:
-        if text.lstrip().startswith("{"):
+        with open_text(file) as lines:
+            is_object = next((line for line in lines if line.strip()), "").lstrip().startswith("{")
+        if is_object:
             yield from _json_lines(file)
             return
         raise DataError(f"{file}: not JSON ({error})") from error
+    lists = [] if not isinstance(values, dict) else [n for n in _LISTS if _is_list(values.get(n))]
+    if len(lists) == 1:
+        values = values[lists[0]]
+    if isinstance(values, dict):
+        # JSON Lines of one line
+        values = [values]
     if not isinstance(values, list):
         raise DataError(f"{file} should hold one list of objects, got {type(values).__name__}")
     for number, value in enumerate(values):
         yield _row(f"{file}, item {number}", value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 
 def _row(place: str, value: Any) -> Row:
@@ -175,20 +236,27 @@ def _row(place: str, value: Any) -> Row:
     return Row(place, value)
 
 
-def _delimited(file: Path) -> Iterator[Row]:
-    csv.field_size_limit(min(_FIELD_LIMIT, sys.maxsize))
-    tabs = file.suffix.lower() == ".tsv"
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.reader(lines, delimiter="\t" if tabs else ",")
-        header: Sequence[str] = next(table, [])
-        if not header or len(set(header)) < len(header):
-            raise DataError(f"{file}: the first line should name the columns, each once: {header}")
-        for cells in table:
-            place = f"{file}, line {table.line_num}"
-            if cells and len(cells) != len(header):
-                raise DataError(f"{place}: {len(cells)} cells under {len(header)} columns")
-            if cells:
-                yield Row(place, dict(zip(header, cells, strict=True)))
+def _delimited(
+    file: Path, known: Collection[str], begins_row: Callable[[Mapping[str, str]], bool] | None
+) -> Iterator[Row]:
+    header: list[str] = []
+    for row in delimited_rows(file, known, begins_row):
+        if row.number == 0:
+            header = _checked(file, row.cells)
+            continue
+        place = f"{file}, line {row.line}"
+        if not row.cells:
+            continue
+        if len(row.cells) != len(header):
+            raise DataError(f"{place}: {len(row.cells)} cells under {len(header)} columns")
+        yield Row(place, row.named(header))
+    _checked(file, header)
+
+
+def _checked(file: Path, header: list[str]) -> list[str]:
+    if not header or len(set(header)) < len(header):
+        raise DataError(f"{file}: the first line should name the columns, each once: {header}")
+    return header
 
 
 def _parquet(file: Path) -> Iterator[Row]:

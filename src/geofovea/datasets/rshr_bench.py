@@ -13,7 +13,7 @@ from pathlib import Path
 from geofovea.datasets.choice_judges import choice_judges, lenient_letters
 from geofovea.datasets.choices import image_names, labelled, letters_of, unlabelled
 from geofovea.datasets.figures import category_of
-from geofovea.datasets.rows import Row, read_rows
+from geofovea.datasets.rows import Row, read_shards
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -46,7 +46,7 @@ def read(path: Path, root: Path) -> Collection:
     Raises:
         DataError: If a row is malformed or an id occurs twice.
     """
-    rows = list(enumerate(read_rows(path)))
+    rows = list(enumerate(read_shards(path)))
     asked = [(number, row) for number, row in rows if row.values.get("options")]
     notes = []
     if left := len(rows) - len(asked):

@@ -8,13 +8,14 @@ compare those with.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.figures import category_of
+from geofovea.datasets.judging import judges_of
+from geofovea.datasets.rows import cell_text
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -24,6 +25,7 @@ from geofovea.datasets.sample import (
     Verdict,
     checked_collection,
 )
+from geofovea.datasets.text_files import json_of
 from geofovea.datasets.word_judges import bare, lenient_judge, strict_judge
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
@@ -56,10 +58,10 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
             try:
                 key = row["answers_ids"][0]
                 yield Sample(
-                    id=str(row["id"]),
+                    id=_text(row["id"]),
                     images=(f"images/{int(row['img_id'])}.tif",),
                     question=str(row["question"]),
-                    answers=(str(answers[key]["answer"]),),
+                    answers=(_text(answers[key]["answer"]),),
                     category=str(row["type"]),
                 )
             except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -70,13 +72,20 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     return checked_collection(samples())
 
 
+def _text(value: Any) -> str:
+    text = cell_text(value)
+    if text is None:
+        raise ValueError(f"{value!r:.60} is no text")
+    return text
+
+
 def _active(path: Path, name: str) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))[name]
+        rows = json_of(path)[name]
         return [row for row in rows if row.get("active", True)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} should hold an object with a list {name!r} ({error})") from error
 
 
@@ -122,7 +131,7 @@ def _judges(classes_of: str) -> Callable[[Synonyms], Mapping[str, Judge]]:
             verdict = official(sample, bare(answer))
             return verdict if verdict.correct else lenient(sample, answer)
 
-        return {"official": official, "strict": strict_judge, "lenient": either}
+        return judges_of(official, strict_judge, either)
 
     return judges
 

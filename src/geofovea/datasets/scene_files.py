@@ -12,14 +12,12 @@ from typing import Any
 from geofovea.datasets.lrs_vqa import Record
 from geofovea.datasets.questions import Question
 from geofovea.datasets.rendering import render_window
+from geofovea.datasets.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.world import GSD_M, World
 from geofovea.errors import OutputError, SceneError
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["SYNTHETIC_MARK", "record_of", "write_scene"]
-
-SYNTHETIC_MARK = "GeoFovea synthetic world"
-"""How the description of a synthetic scene begins, so that no one takes one for the real thing."""
 
 _BLOCK = 512
 _STRIP = 2048

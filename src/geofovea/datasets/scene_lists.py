@@ -18,6 +18,7 @@ from geofovea.datasets.manifest import (
     read_manifest,
 )
 from geofovea.errors import DataError
+from geofovea.tiling.remote_name import is_remote_name, without_secrets
 from geofovea.tiling.source import split_page
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
@@ -46,9 +47,10 @@ def list_scenes(sources: list[str], *, asset: str | None = None) -> list[Manifes
         for row in _rows_of(source, asset):
             # only what people listed themselves may be meant twice
             if row.question is None and not row.origin:
-                if os.path.realpath(row.scene) in listed:
+                place = row.name if is_remote_name(row.scene) else os.path.realpath(row.scene)
+                if place in listed:
                     continue
-                listed.add(os.path.realpath(row.scene))
+                listed.add(place)
             rows.append(row)
     check_ids(rows)
     return rows
@@ -57,8 +59,11 @@ def list_scenes(sources: list[str], *, asset: str | None = None) -> list[Manifes
 def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
     path = Path(source)
     suffix = path.suffix.lower()
-    if "://" in source or source.startswith("/vsi"):
+    if is_remote_name(source):
         yield ManifestRow(id=source, scene=source)
+    elif path.is_dir() and suffix in MANIFEST_SUFFIXES:
+        # a table in parts, as Spark and Dask write it
+        yield from read_manifest(path)
     elif path.is_dir():
         found = sorted(p for p in path.rglob("*") if _looks_like_raster(p))
         if not found:
@@ -82,8 +87,8 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
         yield ManifestRow(id=path.as_posix(), scene=source)
     else:
         raise DataError(
-            f"there is no {source!r}: give raster files, folders, globs, manifests "
-            f"({', '.join(MANIFEST_SUFFIXES)}) or STAC item collections (.json)"
+            f"there is no {without_secrets(source)!r}: give raster files, folders, globs, "
+            f"manifests ({', '.join(MANIFEST_SUFFIXES)}) or STAC item collections (.json)"
         )
 
 
@@ -131,7 +136,8 @@ def _href(origin: str, assets: Mapping[str, Any], wanted: str | None) -> str:
     given = assets[chosen[0]]
     href = given.get("href") if isinstance(given, dict) else None
     if not isinstance(href, str) or not href or "\0" in href:
-        raise DataError(f"{origin}, field 'assets.{chosen[0]}.href': {href!r:.60} is no path")
+        shown = without_secrets(repr(href))
+        raise DataError(f"{origin}, field 'assets.{chosen[0]}.href': {shown:.60} is no path")
     parts = urlsplit(href)
     return unquote(parts.path) if parts.scheme == "file" else href
 

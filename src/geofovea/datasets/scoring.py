@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from geofovea.datasets.blind import constants_for
 from geofovea.datasets.figures import Measured, Resampling, category_of, source_of
+from geofovea.datasets.judging import NO_ANSWER
 from geofovea.datasets.sample import MODES, Benchmark, Sample, Verdict
+from geofovea.datasets.spoken_answer import spoken_answer
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
 
@@ -101,13 +103,20 @@ def judge_all(
     answers: Mapping[str, str],
     synonyms: Synonyms,
 ) -> list[Judged]:
-    """Judge the answers that there are, in the order of the samples."""
+    """Judge the answers that there are, in the order of the samples.
+
+    An empty answer is none: it is wrong in all modes and goes through no rule, for some published
+    rules take it for the first choice.
+    """
     judges = benchmark.judges(synonyms)
-    return [
-        Judged(s, answers[s.id], {mode: judges[mode](s, answers[s.id]) for mode in MODES})
-        for s in samples
-        if s.id in answers
-    ]
+
+    def verdicts(sample: Sample) -> dict[str, Verdict]:
+        answer = answers[sample.id]
+        if not answer.strip():
+            return dict.fromkeys(MODES, NO_ANSWER)
+        return {mode: judges[mode](sample, answer) for mode in MODES}
+
+    return [Judged(s, answers[s.id], verdicts(s)) for s in samples if s.id in answers]
 
 
 def score(
@@ -120,7 +129,7 @@ def score(
     """Score an answers file.
 
     Figures are over the questions that have an answer, as the published scripts do it; how many
-    have none is told, and an answer that failed should be given as an empty one.
+    have none is told. A question that failed has an empty answer, which is wrong in all modes.
 
     Raises:
         DataError: If no answer belongs to a question of the benchmark.
@@ -168,9 +177,27 @@ def score(
             " / ".join(filter(None, (s.source, s.category))): constants[s.id] for s in known
         },
         letters=_letters(judged),
-        notes=tuple(notes),
+        notes=(*notes, *_notes(judged)),
     )
     return scores, judged
+
+
+def _notes(judged: Sequence[Judged]) -> list[str]:
+    """What was taken out of answers before they were judged."""
+    meant = [spoken_answer(item.answer) for item in judged]
+    notes = []
+    if thoughts := sum(each.thought_aloud for each in meant):
+        endless = sum(each.thought_aloud and not each.text for each in meant)
+        notes.append(
+            f"{thoughts} answer(s) think aloud: the thoughts are out before they are judged, in "
+            f"all modes; {endless} of them come to no answer and are wrong"
+        )
+    if marks := [each.mark for each in meant if each.mark]:
+        notes.append(
+            f"{len(marks)} answer(s) hold marks that are not known, such as {marks[0]!r}: parts of "
+            "them may be thoughts"
+        )
+    return notes
 
 
 def _correct(judged: Sequence[Judged], mode: str) -> NDArray[np.bool_]:

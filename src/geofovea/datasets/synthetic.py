@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from geofovea.datasets.figures import category_of
+from geofovea.datasets.judging import judges_of
 from geofovea.datasets.lrs_vqa import read
 from geofovea.datasets.sample import Benchmark, Figure, Judge, Sample, Verdict
 from geofovea.datasets.word_judges import lenient_judge, strict_judge
@@ -27,7 +28,7 @@ def _exact(sample: Sample, answer: str) -> Verdict:
 
 
 def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    return {"official": _exact, "strict": strict_judge, "lenient": lenient_judge(synonyms)}
+    return judges_of(_exact, strict_judge, lenient_judge(synonyms))
 
 
 BENCHMARK = Benchmark(

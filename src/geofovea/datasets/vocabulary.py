@@ -12,10 +12,14 @@ __all__ = [
     "SITES",
     "STATUSES",
     "SURFACES",
+    "SYNTHETIC_MARK",
     "TERRAINS",
     "THINGS",
     "URBAN",
 ]
+
+SYNTHETIC_MARK = "GeoFovea synthetic world"
+"""How the description of a synthetic scene begins, so that no one takes one for the real thing."""
 
 CATEGORIES = (
     "count",

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geofovea.datasets.choice_judges import choice_judges, vstar_letters
-from geofovea.datasets.choices import image_names, labelled, letters_of, read_shards
+from geofovea.datasets.choices import image_names, labelled, letters_of
 from geofovea.datasets.figures import category_of
-from geofovea.datasets.rows import Row
+from geofovea.datasets.rows import Row, read_shards
 from geofovea.datasets.sample import (
     LETTERS,
     Benchmark,
@@ -28,13 +28,14 @@ from geofovea.datasets.sample import (
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
+_INSTRUCTION = "Answer with the option's letter from the given choices directly."
+
 
 def prompt(sample: Sample) -> str:
-    """The question, its choices and the instruction of the published file."""
-    return (
-        f"{sample.question}\n{labelled(sample.choices)}\n"
-        "Answer with the option's letter from the given choices directly."
-    )
+    """The published text; of older files the question, its choices and the same instruction."""
+    text = sample.meta.get("text")
+    listed = str(text) if text else f"{sample.question}\n{labelled(sample.choices)}"
+    return listed if _INSTRUCTION in listed else f"{listed}\n{_INSTRUCTION}"
 
 
 def read(path: Path, root: Path) -> Collection:
@@ -62,6 +63,7 @@ def _lettered(row: Row, root: Path) -> Sample:
         answers=letters_of(row, "label", len(choices)),
         category=row.text("category"),
         choices=choices,
+        meta={"text": row.text("text")},
     )
 
 

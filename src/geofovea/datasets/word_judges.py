@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from geofovea.datasets.judging import judges_of
 from geofovea.datasets.sample import Judge, Sample, Verdict
 from geofovea.datasets.wordnet import Synonyms
 
@@ -28,8 +29,13 @@ _TRAILING = ".,!?;:"
 
 
 def bare(text: str) -> str:
-    """Lower case without blanks around and punctuation behind."""
-    return text.lower().strip().rstrip(_TRAILING).rstrip()
+    """Lower case without blanks around and punctuation behind; a number is its shortest text."""
+    words = text.lower().strip().rstrip(_TRAILING).rstrip()
+    number = re.fullmatch(r"([+-]?\d{1,18})\.(\d{0,18})", words)
+    if number is None:
+        return words
+    decimals = number[2].rstrip("0")
+    return f"{number[1]}.{decimals}" if decimals else number[1]
 
 
 def number_of(text: str) -> int | None:
@@ -92,8 +98,4 @@ def lenient_judge(synonyms: Synonyms) -> Judge:
 
 def word_judges(synonyms: Synonyms) -> Mapping[str, Judge]:
     """All three, as LRS-VQA has them."""
-    return {
-        "official": official_judge(synonyms),
-        "strict": strict_judge,
-        "lenient": lenient_judge(synonyms),
-    }
+    return judges_of(official_judge(synonyms), strict_judge, lenient_judge(synonyms))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.choices import letter_scores, word_scores
+from geofovea.pipeline.decoded_answer import decoded_answer
 from geofovea.pipeline.decoder_abilities import can_batch
 from geofovea.pipeline.decoding import PlainRun
 from geofovea.pipeline.finite_numbers import check_finite
@@ -142,11 +143,14 @@ class AnswerWriter:
         logs = torch.stack(log_probabilities, dim=1).cpu()
         check_finite(logs, self.name, self.decoder)
         return [
-            Generation(
-                self.tokenizer.decode(ids, skip_special_tokens=True).strip(),
-                tuple(log[: len(ids)]) if ids else (),
+            decoded_answer(
+                self.tokenizer,
+                ids,
+                log[: len(ids)],
+                most=self.most,
+                has_ended=row not in open_rows,
             )
-            for ids, log in zip(chosen, logs.tolist(), strict=True)
+            for row, (ids, log) in enumerate(zip(chosen, logs.tolist(), strict=True))
         ]
 
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:

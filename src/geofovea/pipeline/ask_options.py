@@ -102,10 +102,12 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         how = {name: given.pop(name) for name in _NAMES}
         limits = {name: given.pop(name) for name in _LIMITS}
+        # an endpoint is told with each question, a model in this process when it is loaded
+        tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(
             model=loading.pop("name"),
             limits={name: limit for name, limit in limits.items() if limit is not None},
-            load=LoadOptions(**loading),
+            load=LoadOptions(**loading, answer_tokens=tokens),
             endpoint=endpoint,
             rfm=None if rfm is None else str(rfm),
             **how,

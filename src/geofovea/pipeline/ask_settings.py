@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from geofovea.tiling.region import Region
     from geofovea.tiling.scene import Scene
 
-__all__ = ["AskSettings", "model_digest"]
+__all__ = ["AskSettings", "described_hash", "model_digest"]
 
 _SAMPLE_BYTES = 2**20
-_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_DIGEST = "_digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class AskSettings:
             "focus_model_digest": model_digest(self.focus_model),
             "rfm_digest": model_digest(self.rfm),
         }
+        if self.load.answer_tokens is not None:
+            told["answer_tokens"] = self.load.answer_tokens
         # through JSON, so that what is compared later is what was stored
         plain: dict[str, Any] = json.loads(json.dumps(told, sort_keys=True))
         return plain
@@ -110,8 +113,7 @@ class AskSettings:
     @property
     def hash(self) -> str:
         """A name for exactly these settings."""
-        text = json.dumps(self.described(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return described_hash(self.described())
 
     def _dtype(self) -> str:
         from geofovea.pipeline.models import EMBEDDED
@@ -167,9 +169,12 @@ class AskSettings:
         boxes: Sequence[Box] = (),
         region: Region | None = None,
         choices: Sequence[str] = (),
+        kind: Literal["typed", "listed", "prompt"] = "typed",
     ) -> Answer:
         """Ask one question in this way; see ``SceneSession.ask`` for what belongs to it alone."""
-        asked = self.asked(session.host, question, boxes=boxes, region=region, choices=choices)
+        asked = self.asked(
+            session.host, question, boxes=boxes, region=region, choices=choices, kind=kind
+        )
         return session.answer(asked)
 
     def asked(
@@ -180,8 +185,9 @@ class AskSettings:
         boxes: Sequence[Box] = (),
         region: Region | None = None,
         choices: Sequence[str] = (),
+        kind: Literal["typed", "listed", "prompt"] = "typed",
     ) -> Asked:
-        """One question to be asked in this way, for ``SceneSession.ask_many``."""
+        """One question to be asked in this way, for ``SceneSession.ask_many``; see ``Asked``."""
         from geofovea.pipeline.asked import Asked
         from geofovea.pipeline.stop_at import StopAt
 
@@ -197,7 +203,23 @@ class AskSettings:
             region=region,
             choices=choices,
             focus_model=self.focus_model,
+            kind=kind,
         )
+
+
+def described_hash(described: Mapping[str, Any]) -> str:
+    """A name for what ``AskSettings.described`` tells, and what was added to it.
+
+    A model whose content is known is the same under any name: its folder may have been moved, or be
+    written in another way.
+    """
+    known = {
+        name.removesuffix(_DIGEST)
+        for name, digest in described.items()
+        if name.endswith(_DIGEST) and digest
+    }
+    told = {name: value for name, value in described.items() if name not in known}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def model_digest(name: str | None) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from geofovea.errors import QuestionError
+from geofovea.pipeline.finished_prompt import FinishedPrompt
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
@@ -15,11 +17,19 @@ from geofovea.tiling.region import Region
 __all__ = ["MAX_QUESTION_LENGTH", "Asked"]
 
 MAX_QUESTION_LENGTH = 2000
+"""Of what a person types. What comes out of tables is bounded by the context of the model."""
+
+_LONGEST = {"typed": MAX_QUESTION_LENGTH, "listed": 10**6, "prompt": 10**6}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A question with the options of ``SceneSession.ask``, where they are explained."""
+    """A question with the options of ``SceneSession.ask``, where they are explained.
+
+    Attributes:
+        kind: ``typed`` by a person, ``listed`` in a table of questions, or the finished ``prompt``
+            of a benchmark or a harness, which is asked exactly as it is.
+    """
 
     question: str
     budget: Budget | None = None
@@ -33,6 +43,7 @@ class Asked:
     region: Region | None = None
     choices: Sequence[str] = ()
     focus_model: str | None = None
+    kind: Literal["typed", "listed", "prompt"] = "typed"
 
     @property
     def may_have_company(self) -> bool:
@@ -42,17 +53,17 @@ class Asked:
         return self.descent != "published" and all(limit is None for limit in limits)
 
     def words(self) -> str:
-        """The question with single spaces.
+        """The question without blanks around it; a finished prompt as it is.
 
         Raises:
             QuestionError: If it is empty or too long.
         """
-        words = " ".join(self.question.split())
+        words = self.question.strip()
         if not words:
             raise QuestionError("the question is empty: ask something about the scene")
-        if len(words) > MAX_QUESTION_LENGTH:
+        if len(words) > (most := _LONGEST[self.kind]):
             raise QuestionError(
-                f"the question has {len(words)} characters, at most {MAX_QUESTION_LENGTH} are "
-                "taken: ask one thing at a time"
+                f"the question has {len(words)} characters, at most {most} are taken: ask one "
+                "thing at a time"
             )
-        return words
+        return FinishedPrompt(self.question) if self.kind == "prompt" else words

@@ -13,6 +13,7 @@ from geofovea.pipeline.host import Host
 from geofovea.pipeline.models import EMBEDDED, load_host
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.stop_at import StopAt
+from geofovea.pipeline.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box
@@ -45,6 +46,8 @@ def ask(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    answer_tokens: int | None = None,
+    threads: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
     cache_tokens: bool | None = None,
@@ -78,6 +81,9 @@ def ask(
         device_map: How it is spread over devices.
         quantization: In how few bits.
         positions: Which positions its vision tokens have.
+        answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
+            has a warning.
+        threads: How many threads compute; by the size of the model and the cores if None.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
@@ -100,9 +106,13 @@ def ask(
             device_map=device_map,
             quantization=quantization,
             positions=positions,
+            answer_tokens=answer_tokens,
+            threads=threads,
         )
     else:
         host = model
+        if threads is not None:
+            set_threads(host, threads)
     started = time.perf_counter()
     opened = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(

@@ -13,18 +13,19 @@ prompt of 20,000 tokens about a tenth of a second sooner.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from geofovea.tiling.forks import ForkSafeLock, in_every_child
 
 __all__ = ["WORTH_A_PLAN", "unplanned_attention"]
 
 WORTH_A_PLAN = 8192
 """Tokens of a prompt above which a plan gains more than it costs: by arithmetic, not measured."""
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _inside = 0
 _was_enabled = True
 
@@ -61,6 +62,19 @@ def _enter() -> None:
 def _leave() -> None:
     global _inside
     with _lock:
-        _inside -= 1
-        if not _inside:
-            torch.backends.cuda.enable_cudnn_sdp(_was_enabled)
+        # a thread that forked in there leaves it once more in the child
+        if _inside:
+            _inside -= 1
+            if not _inside:
+                torch.backends.cuda.enable_cudnn_sdp(_was_enabled)
+
+
+def _forget_others() -> None:
+    """In a child of a fork no other thread is left to put the switch back."""
+    global _inside
+    if _inside:
+        torch.backends.cuda.enable_cudnn_sdp(_was_enabled)
+    _inside = 0
+
+
+in_every_child(_forget_others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from geofovea.datasets.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.work import Item, ItemKey
+from geofovea.tiling.remote_name import doubtful_secrets, is_remote_name
 
 __all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
 
@@ -22,7 +23,7 @@ class PlannedRow:
 
     Attributes:
         id: Its name, unlike any other row's.
-        scene: Path or URL.
+        scene: Path, or URL without secrets.
         question: What is asked.
         region: Name of the polygon that it is restricted to, None for the whole scene.
         item: What is worked on; rows that ask the same of the same scene share it.
@@ -79,7 +80,7 @@ def plan_batch(
     for row in rows:
         if row.question is None and not questions:
             raise DataError(
-                f"{row.origin or row.scene}, column 'question': is not there; ask all scenes one "
+                f"{row.origin or row.name}, column 'question': is not there; ask all scenes one "
                 "with --question"
             )
         several = row.question is None and len(questions) > 1
@@ -90,13 +91,29 @@ def plan_batch(
     if regions:
         asked, notes = _with_regions([row for row, _ in asked], regions, access)
     check_ids(row for row, _ in asked)
+    identities = {
+        scene: scene_identity(scene) for scene in dict.fromkeys(r.scene for r, _ in asked)
+    }
     # scene by scene, in the order of their first rows
-    order = {scene: place for place, scene in enumerate(dict.fromkeys(r.scene for r, _ in asked))}
-    asked.sort(key=lambda pair: order[pair[0].scene])
-    identities = {scene: scene_identity(scene) for scene in order}
+    order = {identity: place for place, identity in enumerate(dict.fromkeys(identities.values()))}
+    asked.sort(key=lambda pair: order[identities[pair[0].scene]])
     texts = _RegionTexts()
     planned = [_planned(r, name, identities[r.scene], configuration, texts) for r, name in asked]
-    return BatchPlan(tuple(planned), notes)
+    return BatchPlan(tuple(planned), (*notes, *_taken_for_one(rows)))
+
+
+def _taken_for_one(rows: Sequence[ManifestRow]) -> Iterator[str]:
+    """Notes on URLs that are taken for one scene although they may be two."""
+    seen: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if is_remote_name(row.scene):
+            doubtful = doubtful_secrets(row.scene)
+            first = seen.setdefault(row.name, doubtful)
+            if names := sorted(n for n in doubtful if first.get(n, doubtful[n]) != doubtful[n]):
+                yield (
+                    f"{row.id}: taken for the same scene as another URL, from which it differs in "
+                    f"{', '.join(names)}, as a secret does"
+                )
 
 
 class _RegionTexts:
@@ -131,7 +148,7 @@ def _planned(
     key = ItemKey(identity, question + within, configuration)
     item = Item(key, row.scene, {"question": question, "region": region})
     name = region_name if region_name or row.region is None else row.id
-    return PlannedRow(row.id, row.scene, question, name, item)
+    return PlannedRow(row.id, row.name, question, name, item)
 
 
 def _with_regions(

@@ -71,7 +71,9 @@ class _Asker:
         region = self._region(session, payload)
         if region is not None:
             session.charge_region(time.perf_counter() - begun)
-        return self._work.settings.asked(self._host, payload["question"], region=region)
+        return self._work.settings.asked(
+            self._host, payload["question"], region=region, kind="listed"
+        )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:
         after = Afterwork()
@@ -170,12 +172,14 @@ def scene_identity(name: str) -> str:
 
     It is the path with size and time of the file and of what GDAL reads along with it. The numbers
     of inodes and devices, which ``Scene.identity`` has too, change when a disk is mounted again,
-    and a journal outlives that. Far-away scenes are told apart by name alone.
+    and a journal outlives that. Far-away scenes are told apart by name alone, that is without
+    passwords and signatures, which change while the scene does not.
     """
+    from geofovea.tiling.remote_name import is_remote_name, remote_name
     from geofovea.tiling.stamp import aux_names, side_names, stamp_of
 
-    if "://" in name or name.startswith("/vsi"):
-        return name
+    if is_remote_name(name):
+        return remote_name(name)
     path = os.path.abspath(name)  # noqa: PTH100  (as written: links may point elsewhere tomorrow)
     stamps = [stamp_of(each) for each in (path, *side_names(path), *aux_names(path))]
     parts = [f"{stamp.size_bytes},{stamp.mtime_ns}" if stamp else "" for stamp in stamps]

@@ -19,6 +19,7 @@ from geofovea.datasets.questions import Question, ask_world
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import World, make_world
 from geofovea.errors import DataError, OutputError
+from geofovea.pipeline.ask_settings import described_hash, model_digest
 from geofovea.pipeline.bench_synthetic import accuracy_text
 from geofovea.pipeline.hits import covered_share, hit_rate, is_hit, tile_share
 from geofovea.pipeline.host import Host
@@ -109,7 +110,8 @@ def run_policies(
     if scenes < 1 or per_category < 1 or not sides:
         raise DataError("a bench needs at least one side, one scene and one question a category")
     make_folder(folder)
-    settings = {"model": host.name, "budget": budget.to_json()}
+    settings: dict[str, Any] = {"model": host.name, "model_digest": model_digest(host.name)}
+    settings |= {"budget": budget.to_json()}
     _check_settings(folder / "run.json", settings | ({"loading": dict(loading)} if loading else {}))
     path = folder / "items.jsonl"
     done = {item.key: item for item in _read_items(path)}
@@ -138,7 +140,7 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}; choose an empty folder") from error
-        if found != settings:
+        if not isinstance(found, dict) or described_hash(found) != described_hash(settings):
             raise DataError(
                 f"{path.parent} holds a run with {found}, not with {settings}: choose an empty "
                 "folder, or the same settings"

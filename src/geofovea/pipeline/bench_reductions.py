@@ -28,6 +28,7 @@ from geofovea.datasets.questions import Question, ask_world
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import World, make_world
 from geofovea.errors import BudgetError, DataError, OutputError
+from geofovea.pipeline.ask_settings import described_hash, model_digest
 from geofovea.pipeline.hits import is_hit, token_share
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.looking import Found, Way
@@ -149,7 +150,8 @@ def measure_reductions(
             "a bench needs at least one side, one scene, one question a category, one method and "
             "one share"
         )
-    settings = {"model": host.name, "seed": seed, "tiles": budget.tiles, "questions": per_category}
+    settings: dict[str, object] = {"model": host.name, "model_digest": model_digest(host.name)}
+    settings |= {"seed": seed, "tiles": budget.tiles, "questions": per_category}
     settings |= {"loading": dict(loading)} if loading else {}
     plan = [(m, s) for m in methods for s in shares_of(m, shares)]
     journal = _Journal(make_folder(folder) / "reductions.jsonl", settings)
@@ -302,7 +304,7 @@ class _Journal:
         lines = path.read_text(encoding="utf-8").split("\n")
         # what follows the last line break was cut off in the middle
         whole = [json.loads(line) for line in lines[:-1]]
-        if not whole or whole[0] != settings:
+        if not whole or described_hash(whole[0]) != described_hash(settings):
             raise DataError(
                 f"{path} is of another bench ({whole[0] if whole else 'empty'}), this one has "
                 f"{settings}; name another folder, or remove the file"

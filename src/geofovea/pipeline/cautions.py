@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geofovea.datasets.question_forms import FORMS, is_worded_as_taught
-from geofovea.datasets.scene_files import SYNTHETIC_MARK
-from geofovea.pipeline.host import Host
+from geofovea.datasets.vocabulary import SYNTHETIC_MARK
+from geofovea.pipeline.host import Host, LeavesWordsOut
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.place_notes import place_notes
 from geofovea.tiling.radiometry import Radiometry
@@ -59,6 +59,8 @@ def cautions(
                 "answer may be to another question; ask for example: "
                 + FORMS["object color"][1].format(thing="plane", site="airport")
             )
+    if isinstance(host, LeavesWordsOut):
+        warnings += host.left_out(question)
     if scene.georef == "none":
         warnings.append("the scene has no georeference: evidence is in pixels only")
         warnings += [scene.georeference.note] if scene.georeference.note else []

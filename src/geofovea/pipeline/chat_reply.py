@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from geofovea.datasets.spoken_answer import spoken_answer
+from geofovea.pipeline.chat_stream import joined_stream
 from geofovea.pipeline.printable import printable
 
 __all__ = ["ChatReply", "NotAReplyError", "parse_reply"]
@@ -18,14 +19,8 @@ _MOST_TOKENS = 10**9
 _CUT = ("length", "max_tokens")
 # OpenAI's word, and those of servers that give their own
 _ENDED = ("", "stop", "eos", "eos_token", "stop_sequence", "end_turn", *_CUT)
-# what models that think aloud write, where the server does not take it out
-_THOUGHT = re.compile(
-    r"^\s*(?:<think(?:ing)?>|◁think▷)?(.*?)(?:</think(?:ing)?>|◁/think▷)", re.DOTALL
-)
-_THINKING = re.compile(r"\s*(?:<think(?:ing)?>|◁think▷)")
-_WRAPPED = re.compile(
-    r"\s*(?:<answer>(.*)</answer>|<\|begin_of_box\|>(.*)<\|end_of_box\|>)\s*$", re.DOTALL
-)
+# kinds of parts of a reply that are no thoughts
+_SPOKEN_PARTS = (None, "text", "output_text")
 
 
 class NotAReplyError(Exception):
@@ -53,6 +48,7 @@ class ChatReply:
         is_cut: Whether the answer ended at the limit on its length.
         ended_by: Why it ended early, in the endpoint's word, such as ``content_filter`` or
             ``refusal``; empty where the model ended it or the limit did.
+        notes: What a careful reader should know about how it came about.
     """
 
     text: str
@@ -60,10 +56,11 @@ class ChatReply:
     usage: tuple[int, int] | None
     is_cut: bool
     ended_by: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def parse_reply(content: bytes) -> ChatReply:
-    """Take a body apart as an OpenAI chat completion.
+    """Take a body apart as an OpenAI chat completion, streamed or not.
 
     Raises:
         NotAReplyError: If it is none.
@@ -71,7 +68,9 @@ def parse_reply(content: bytes) -> ChatReply:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise NotAReplyError("its reply is not JSON", may_pass=True) from error
+        body = joined_stream(content)
+        if body is None:
+            raise NotAReplyError("its reply is not JSON", may_pass=True) from error
     try:
         choice = body["choices"][0]
         message = choice["message"]
@@ -81,8 +80,11 @@ def parse_reply(content: bytes) -> ChatReply:
     if choice.get("error"):
         raise NotAReplyError("the model behind it failed", may_pass=True)
     spoken = _text(said)
-    answer, has_thought = _without_thoughts(spoken)
-    has_thought = has_thought or bool(message.get("reasoning_content") or message.get("reasoning"))
+    meant = spoken_answer(spoken)
+    answer = meant.text
+    # where the text is not all that was written, its log-probabilities are looked for by its words
+    has_more = answer != spoken.strip() or isinstance(said, list)
+    has_thought = has_more or bool(message.get("reasoning_content") or message.get("reasoning"))
     reason = choice.get("finish_reason")
     ended = reason if isinstance(reason, str) else ""
     is_refused = not answer and isinstance(refusal, str) and bool(refusal.strip())
@@ -95,6 +97,7 @@ def parse_reply(content: bytes) -> ChatReply:
         _usage(body.get("usage")),
         ended in _CUT,
         "refusal" if is_refused else "" if ended in _ENDED else printable(ended, 40),
+        () if is_refused else tuple(printable(doubt, 200) for doubt in meant.doubts),
     )
 
 
@@ -102,24 +105,13 @@ def _text(said: Any) -> str:
     if said is None:
         return ""
     if isinstance(said, list):
-        # the newer form: parts, of which only texts are of use
-        parts = [part.get("text") for part in said if isinstance(part, dict)]
+        # the newer form: parts, of which only texts are of use, and thoughts may be texts too
+        spoken = [p for p in said if isinstance(p, dict) and p.get("type") in _SPOKEN_PARTS]
+        parts = [part.get("text") for part in spoken]
         return "".join(part for part in parts if isinstance(part, str))
     if not isinstance(said, str):
         raise NotAReplyError("its reply is not a chat completion")
     return said
-
-
-def _without_thoughts(spoken: str) -> tuple[str, bool]:
-    """What follows the thoughts, and whether there were any; nothing where they never end."""
-    thought = _THOUGHT.match(spoken)
-    if thought is None and _THINKING.match(spoken):
-        return "", True
-    answer = spoken[thought.end() :] if thought else spoken
-    wrapped = _WRAPPED.match(answer)
-    if wrapped:
-        answer = wrapped[1] if wrapped[1] is not None else wrapped[2]
-    return answer.strip(), bool(thought or wrapped)
 
 
 def _log_probabilities(found: Any, answer: str | None) -> tuple[float, ...] | None:

@@ -25,7 +25,7 @@ from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
-from geofovea.pipeline.model_options import model_options
+from geofovea.pipeline.model_options import model_options, threads_option
 from geofovea.pipeline.sureness import sureness
 from geofovea.pipeline.view_options import view_options
 
@@ -44,7 +44,9 @@ class _Program(click.Group):
         try:
             return super().invoke(ctx)
         except GeoFoveaError as error:
-            click.echo("error: " + " ".join(str(error).split()), err=True)
+            from geofovea.tiling.remote_name import without_secrets
+
+            click.echo("error: " + without_secrets(" ".join(str(error).split())), err=True)
             sys.exit(1)
 
 
@@ -310,8 +312,9 @@ def bench_synthetic(
 )
 @click.option("--side", default=32768, show_default=True, help="Side of the scene in pixels.")
 @click.option("--seed", default=2026, show_default=True, help="Seed of the scene.")
-def demo(output: Path, side: int, seed: int) -> None:
+@threads_option
+def demo(output: Path, side: int, seed: int, threads: int | None) -> None:
     """Write a gigapixel scene and ask it one question of each kind."""
     from geofovea.pipeline.demo import run_demo
 
-    run_demo(output, side, seed)
+    run_demo(output, side, seed, threads)

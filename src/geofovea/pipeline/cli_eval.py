@@ -164,22 +164,31 @@ def _score_file(
     from geofovea.datasets.predictions import read_predictions
     from geofovea.datasets.scoring import score
 
-    known = {sample.id for sample in collection.samples}
-    fields = chosen.prediction_fields
-    read = read_predictions(predictions, fields, answer_field, known)
-    notes = [*collection.notes, f"answers are from the column(s) {', '.join(read.fields)}"]
+    asked, fields = collection.samples, chosen.prediction_fields
+    read = read_predictions(predictions, fields, answer_field, samples=asked)
+    notes = [*collection.notes, *read.notes]
     for stage in () if answer_field else fields[1:]:
         if any(stage in row for row in read.rows.values()):
-            earlier = read_predictions(predictions, fields, stage, known).answers
+            earlier = read_predictions(predictions, fields, stage, samples=asked).answers
             before, _ = score(chosen, collection.samples, earlier, dictionary)
             figures = before.figures["official"].items()
             told = ", ".join(f"{name} {100 * found.value:.2f}" for name, found in figures)
             notes.append(f"the column {stage} alone, official rule: {told}")
     scores, judged = score(chosen, collection.samples, read.answers, dictionary, notes)
+    configuration = {"model": predictions.name, "sha256": _digest(predictions)}
+    return scores, [item.to_json() for item in judged], configuration
+
+
+def _digest(answers: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder one after the other."""
+    import hashlib
+
     from geofovea.pipeline.eval_run import file_digest
 
-    configuration = {"model": predictions.name, "sha256": file_digest(predictions)}
-    return scores, [item.to_json() for item in judged], configuration
+    if not answers.is_dir():
+        return file_digest(answers)
+    parts = sorted(path for path in answers.rglob("*") if path.is_file())
+    return hashlib.sha256("".join(map(file_digest, parts)).encode()).hexdigest()
 
 
 def _show(chosen: Benchmark, scores: Scores, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.model_lock import ThisThread
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
 __all__ = ["CLIP_SIGNALS", "Listener", "grey_entropy", "listening", "pooled_mean"]
@@ -116,11 +117,14 @@ class Listener:
 
 @contextmanager
 def listening(tower: Any, listener: Listener) -> Iterator[None]:
-    """Let a listener hear a ``CLIPVisionModel`` while it runs, up to the listener's last layer."""
+    """Let a listener hear a ``CLIPVisionModel`` that this thread runs, up to its last layer."""
     layers = getattr(tower, "vision_model", tower).encoder.layers
+    thread = ThisThread()
 
     def hook(number: int) -> Any:
         def hear(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            if not thread.is_here:
+                return
             listener.hear(number, module, args[0] if args else kwargs["hidden_states"])
 
         return hear

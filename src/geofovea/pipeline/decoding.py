@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from geofovea.pipeline.attention_kernels import unplanned_attention
 from geofovea.pipeline.decoder_forward import forward
+from geofovea.pipeline.model_lock import ThisThread
 from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.roomy_cache import roomy_cache
@@ -150,12 +151,17 @@ class _LayerReached(Exception):  # noqa: N818 - control flow, not an error
 
 
 class _Captured:
-    """A forward pre-hook that keeps a layer's input and stops the decoder."""
+    """A forward pre-hook that keeps a layer's input and stops the decoder, on one thread."""
 
     hidden: Tensor
     rotary: tuple[Tensor, Tensor]
 
+    def __init__(self) -> None:
+        self._thread = ThisThread()
+
     def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._thread.is_here:
+            return
         self.hidden = args[0] if args else kwargs["hidden_states"]
         self.rotary = kwargs["position_embeddings"]
         raise _LayerReached

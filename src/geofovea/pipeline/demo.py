@@ -23,7 +23,7 @@ from geofovea.tiling.scene import open_scene
 __all__ = ["run_demo"]
 
 
-def run_demo(folder: Path, side: int, seed: int) -> None:
+def run_demo(folder: Path, side: int, seed: int, threads: int | None = None) -> None:
     """Write the scene (kept for the next time), ask, and leave pictures and evidence.
 
     Raises:
@@ -41,7 +41,7 @@ def run_demo(folder: Path, side: int, seed: int) -> None:
     questions = ask_world(world, per_category=1)
     records = [record_of(q, i, path.name, world) for i, q in enumerate(questions)]
     write_records(records, folder / "questions.jsonl")
-    session = SceneSession(open_scene(path), load_host())
+    session = SceneSession(open_scene(path), load_host(threads=threads))
     answers = []
     for number, question in enumerate(questions, 1):
         answer = session.ask(question.text)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.open_decoder import DecoderInput, OpenDecoder, depth_of, weights_hash
 from geofovea.pipeline.output import make_folder, write_file, write_text
@@ -177,7 +178,7 @@ def read_card(folder: Path) -> FocusCard:
             f"distill --output {folder}"
         )
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json_of(path)
         values = {field.name: given[field.name] for field in fields(FocusCard)}
         return FocusCard(**values | {"layers": tuple(values["layers"])})
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:

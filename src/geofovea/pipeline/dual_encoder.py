@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.model_files import check_files, check_size, companion, read_json
+from geofovea.pipeline.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
+from geofovea.pipeline.torch_threads import threads_for
 
 __all__ = ["DualEncoder", "load_dual_encoder"]
 
@@ -32,7 +34,7 @@ _HALF = (0.5, 0.5, 0.5)
 
 
 class DualEncoder:
-    """Embeds pictures and texts into one space."""
+    """Embeds pictures and texts into one space. Threads may share it."""
 
     def __init__(
         self,
@@ -53,6 +55,8 @@ class DualEncoder:
         """
         self.name = name
         self.side: int = model.config.vision_config.image_size
+        self.model_lock = lock_of(model)
+        self.threads: int | None = threads_for(model)
         self._model = model
         self._tokenizer = tokenizer
         self._mean = torch.tensor(mean, dtype=torch.float32)[:, None, None]
@@ -63,6 +67,7 @@ class DualEncoder:
         """What cosines are multiplied with before a softmax, as the model was trained."""
         return float(self._model.logit_scale.detach().exp())
 
+    @one_at_a_time
     @torch.inference_mode()
     def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Unit vectors float32 (k, d) of pictures uint8 (rows, columns, 3) of any size."""
@@ -73,6 +78,7 @@ class DualEncoder:
             parts.append(_vectors(output))
         return torch.cat(parts)
 
+    @one_at_a_time
     @torch.inference_mode()
     def embed_text(self, text: str) -> Tensor:
         """The unit vector float32 (d,) of a text, cut to what the text encoder takes."""
@@ -107,13 +113,23 @@ def _vectors(output: Any) -> Tensor:
     return F.normalize(vectors.float(), dim=-1)
 
 
-@lru_cache(maxsize=2)
 def load_dual_encoder(name: str) -> DualEncoder:
     """Load a dual encoder from a local folder or a hub id; the two used last stay in memory.
 
     Raises:
         ModelError: If there is none, it is of another kind, or its weights are not safetensors.
     """
+    with LOADING:
+        return _load(name)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str) -> DualEncoder:
+    with models_at_rest():
+        return _loaded(name)
+
+
+def _loaded(name: str) -> DualEncoder:
     from transformers import AutoConfig, AutoModel
 
     from geofovea.pipeline.library_reports import quiet_transformers

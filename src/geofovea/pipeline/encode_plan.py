@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS, TileSignals
+from geofovea.regionfocus.spread import even_positions
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["EncodePlan", "EncodedTiles", "PlannedEncoder"]
@@ -74,6 +75,31 @@ class EncodedTiles:
     signals: tuple[TileSignals, ...]
     patches: int
     patches_left: tuple[int, ...]
+
+    def lost(self, shown: Sequence[NDArray[np.bool_]]) -> list[int]:
+        """The tiles that show data, bool ``(g²,)`` each, and of which none was left."""
+        return [i for i, shows in enumerate(shown) if not (shows & self.present[i]).any()]
+
+    def with_whole(
+        self, places: Sequence[int], features: Tensor, shown: Sequence[NDArray[np.bool_]]
+    ) -> EncodedTiles:
+        """The same, with as many tokens of some tiles as were left, of those that show data.
+
+        Args:
+            places: The tiles.
+            features: Of these as if nothing were dropped, ``(m, g², d)``.
+            shown: Of all tiles.
+        """
+        own, present, left = self.features.clone(), self.present.copy(), list(self.patches_left)
+        patches_a_token = max(1, self.patches // present.shape[1])
+        for place, whole in zip(places, features, strict=True):
+            candidates = shown[place].nonzero()[0]
+            count = max(1, left[place] // patches_a_token)
+            chosen = candidates[even_positions(len(candidates), count)]
+            own[place], present[place] = whole, False
+            present[place][chosen] = True
+            left[place] = len(chosen) * patches_a_token
+        return replace(self, features=own, present=present, patches_left=tuple(left))
 
 
 @runtime_checkable

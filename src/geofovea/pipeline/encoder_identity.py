@@ -7,14 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from geofovea import __version__
 
-__all__ = ["EncoderIdentity", "IdentifiedEncoder", "encoder_digest"]
+if TYPE_CHECKING:
+    from geofovea.pipeline.family import Family
+    from geofovea.pipeline.host_settings import HostSettings
+
+__all__ = ["EncoderIdentity", "IdentifiedEncoder", "encoder_digest", "encoder_settings"]
 
 _VERSIONS_OF = ("torch", "transformers")
 
@@ -39,6 +43,27 @@ class IdentifiedEncoder(Protocol):
     def encoder_identity(self) -> EncoderIdentity | None:
         """What it is now; None where its weights cannot be read, as when they are not loaded."""
         ...
+
+
+def encoder_settings(
+    family: Family, settings: HostSettings, grid: tuple[int, int]
+) -> dict[str, Any]:
+    """What tokens of a host depend on besides weights, dtype and device, as JSON can say it.
+
+    Args:
+        family: What drives the encoder.
+        settings: Of the host.
+        grid: ``(rows, columns)`` of the tokens of a tile.
+    """
+    return {
+        "family": type(family).__name__,
+        "config": {**family.config.to_dict(), "_name_or_path": None},
+        "attention": getattr(family.vision.config, "_attn_implementation", ""),
+        "normalization": [settings.image_mean, settings.image_std],
+        "tile_size": family.tile_size,
+        "grid": grid,
+        "pool": settings.pool,
+    }
 
 
 def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str | None:

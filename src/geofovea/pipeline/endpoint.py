@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-import random
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from geofovea.errors import EndpointError
+from geofovea.pipeline.asked_wait import asked_wait
 from geofovea.pipeline.chat_error import error_of
+from geofovea.pipeline.chat_parameters import adapted, is_too_much, refused_parameter
 from geofovea.pipeline.chat_reply import ChatReply, NotAReplyError, parse_reply
+from geofovea.pipeline.endpoint_patience import Patience
 from geofovea.pipeline.endpoint_request import MOST_SAID, SPEAKS, Failure, Refusal, post
 from geofovea.pipeline.endpoint_settings import EndpointSettings
 from geofovea.pipeline.printable import printable, without_key
@@ -23,19 +20,42 @@ from geofovea.pipeline.spending import Ledger
 
 __all__ = ["EndpointClient"]
 
-_MOST_PAUSE_SECONDS = 30.0
 # 520 to 530 are those of gateways and of busy providers
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 531)})
 _UNBILLED = frozenset({408, 425, 429, 503})
+# nobody is answered while these last: too many requests, or no server behind the gateway
+_OF_ALL = frozenset({425, 429, 502, 503, 521, 522, 523, 529, 530})
+# nobody is answered until something is changed: the key, what is paid for, the address
+_CLOSED = frozenset({401, 402, 403, 404, 405, 407, 410})
+# of what was asked, even where the status says that nobody is let in
+_MODERATED = re.compile(
+    r"moderat|flagged|policy|safety|content filter|inappropriate", re.IGNORECASE
+)
+_KEY_IS_WRONG = re.compile(r"api[-_ ]?key|unauthori[sz]ed|authenticat|billing", re.IGNORECASE)
+# servers say with any status that they are loading
+_LOADS = re.compile(
+    r"(?:is|are|still|currently|being|model|weights)\s+(?:being\s+)?load(?:ing|ed (?:in|now))"
+    r"|\bloading (?:the )?(?:model|weights)|not (?:yet )?(?:ready|(?:fully )?loaded|started)"
+    r"|warm(?:ing)?[- ]up|start(?:ing)?[- ]up|initiali[sz]ing|cold[- ]start",
+    re.IGNORECASE,
+)
+_CANNOT_LOAD = re.compile(
+    r"(?:fail|error|unable|cannot|can't|could not)\w*\s+(?:\w+\s+)?load|pull it|download"
+)
 # runs of a key that are hidden in messages, and in answers, where words such as "none" must stay
 _KEY_RUN, _KEY_RUN_IN_ANSWERS = 6, 12
-_TOO_MUCH = re.compile(r"context|too long|too large|image\(s\)|images", re.IGNORECASE)
+_LONG_WAIT_SECONDS = 5.0
+_MOST_PAGE = 2000
 _ENDS_IN = "the address should end where /chat/completions begins, often in /v1"
 _ADVICE = {
     401: "check the key in the environment variable {key_variable}",
     403: "check the key in the environment variable {key_variable}, and its rights",
     404: f"check the address and the name of the model: {_ENDS_IN}",
     413: "send less with --tokens, or allow shorter answers with --answer-tokens",
+    429: "run the same again later, or allow more time with --endpoint-seconds",
+}
+_NOTES = {
+    "temperature": "the endpoint takes no temperature: asked again, it may answer otherwise",
 }
 
 
@@ -46,7 +66,7 @@ class EndpointClient:
         """Keep the settings; nothing is sent yet."""
         self.settings = settings
         self.ledger = ledger
-        # what this endpoint was found not to take; see _adapted
+        # what this endpoint was found not to take; see `adapted`
         self._refused: set[str] = set()
 
     def complete(
@@ -55,65 +75,45 @@ class EndpointClient:
         """Send a request until it is answered.
 
         Args:
-            payload: The request; ``max_tokens``, ``temperature`` and ``logprobs`` are left out or
-                renamed where the endpoint says that it does not take them.
+            payload: The request; ``max_tokens``, ``temperature``, ``logprobs`` and ``stream`` are
+                left out or changed where the endpoint says that it does not take them.
             prompt_tokens: What the prompt may cost, for the spend limit.
             answer_tokens: What the answer may cost.
             images: Pictures in it.
 
         Raises:
+            EndpointUnavailableError: If the endpoint answers nothing as things are.
             EndpointError: If there is no answer within the time and the attempts allowed, or the
                 endpoint refuses, or answers with something else.
             SpendLimitError: If the limit might be exceeded.
         """
-        deadline = time.monotonic() + self.settings.total_seconds
-        failed = 0
+        patience, is_repeat = Patience(self.settings), False
         while True:
+            seconds = patience.seconds
             reserved = self.ledger.reserve(
-                prompt_tokens, answer_tokens, images, is_repeat=failed > 0
+                prompt_tokens, answer_tokens, images, is_repeat=is_repeat
             )
+            left_out = frozenset(self._refused)
+            sent = adapted(payload, left_out)
             try:
-                reply = self._attempt(payload, deadline)
-            except Refusal as refusal:
-                if not refusal.is_billed:
+                reply = self._attempt(sent, seconds)
+            except (Refusal, Failure) as problem:
+                if not problem.is_billed:
                     self.ledger.settle(reserved, (0, 0))
-                if not self._learn(refusal):
-                    raise self._error(refusal.reason, refusal.advice) from None
-            except Failure as failure:
-                failed += 1
-                if not failure.is_billed:
-                    self.ledger.settle(reserved, (0, 0))
-                if failed >= self.settings.attempts:
-                    raise self._error(
-                        f"{failure.reason} ({failed} attempts)", failure.advice
-                    ) from None
-                self._pause(failed, failure, deadline)
+                if self._learn(problem, sent, left_out):
+                    continue
+                if isinstance(problem, Refusal):
+                    raise patience.refused(problem) from None
+                is_repeat = True
+                patience.pause(problem)
             else:
                 if reply.usage is not None:
                     self.ledger.settle(reserved, reply.usage)
-                return reply
+                return replace(reply, notes=self._notes(patience))
 
-    def _pause(self, failed: int, failure: Failure, deadline: float) -> None:
-        longest = self.settings.pause_seconds * 2 ** (failed - 1)
-        # full jitter spreads clients that were refused together; half of it is kept as distance
-        pause = min(_MOST_PAUSE_SECONDS, longest) * random.uniform(0.5, 1)
-        if failure.wait_seconds is not None:
-            pause = max(pause, failure.wait_seconds)
-        if time.monotonic() + pause >= deadline:
-            raise self._error(
-                f"{failure.reason}, and the {self.settings.total_seconds:g} s that a call may take "
-                "do not hold another attempt",
-                failure.advice,
-            )
-        time.sleep(pause)
-
-    def _attempt(self, payload: Mapping[str, Any], deadline: float) -> ChatReply:
-        seconds = min(self.settings.attempt_seconds, deadline - time.monotonic())
-        if seconds <= 0:
-            raise Failure("it did not answer in time", is_billed=False)
+    def _attempt(self, sent: Mapping[str, Any], seconds: float) -> ChatReply:
         key = self.settings.key()
-        body = json.dumps(self._adapted(payload)).encode()
-        status, headers, content = post(self.settings, key, body, seconds)
+        status, headers, content = post(self.settings, key, json.dumps(sent).encode(), seconds)
         if status != 200:
             raise self._unanswered(status, headers, content, key)
         try:
@@ -127,69 +127,107 @@ class EndpointClient:
     ) -> Refusal | Failure:
         """What a status other than 200 means."""
         if 300 <= status < 400:
-            return Refusal("it redirects, which is not followed", "give the address it leads to")
+            return Refusal(
+                "it redirects, which is not followed",
+                "give the address it leads to",
+                is_of_all=True,
+            )
         said = _said(content, key) if status >= 400 else ""
         reason = f"it answered {status}{_in_words(said)}"
-        if status in _TRANSIENT:
+        # pages are read and not repeated
+        said = said or _page(content)
+        loads = status >= 400 and _is_loading(said)
+        if loads or status in _TRANSIENT:
             return Failure(
                 reason,
                 is_billed=status not in _UNBILLED,
-                wait_seconds=_retry_after(headers.get("retry-after")),
+                wait=asked_wait(headers, content),
+                advice=_ADVICE[429] if status == 429 else "",
+                said=said,
+                status=status,
+                is_of_all=loads or status in _OF_ALL,
             )
         advice = _ADVICE.get(status, "see what it says")
-        if status in (400, 422) and _TOO_MUCH.search(said):
+        if status in (400, 422) and is_too_much(said):
             advice = _ADVICE[413]
         advice = advice.format(key_variable=self.settings.key_variable)
+        is_closed = status in _CLOSED or bool(_KEY_IS_WRONG.search(said))
         # who accepts a request may work on it, whatever comes back
-        return Refusal(reason, advice, said, is_billed=200 <= status < 300)
+        return Refusal(
+            reason,
+            advice,
+            said,
+            status=status,
+            is_billed=200 <= status < 300,
+            is_of_all=is_closed and not _MODERATED.search(said),
+        )
 
     def _not_a_reply(
         self, error: NotAReplyError, headers: Mapping[str, str], content: bytes, key: str | None
     ) -> Refusal | Failure:
         """What a status of 200 means without an answer; the model may have worked for it."""
         told, kind = error_of(content), headers.get("content-type", "json").lower()
-        in_words = _in_words(_said(content, key))
+        said = _said(content, key)
+        in_words = _in_words(said)
         if "event-stream" in kind:
-            return Refusal(
-                "it streams its reply, which was not asked for", "turn that off", is_billed=True
+            return Failure(
+                f"it streams its reply, and {error}{in_words}", is_billed=True, said=said
             )
-        if error.may_pass and "json" not in kind:
+        # some report an error with a status that says that all is well
+        loads = _is_loading(said or _page(content))
+        if error.may_pass and not loads and not any(name in kind for name in ("json", "stream")):
             return Refusal(
                 "its reply is not JSON but of another type",
                 f"check the address: {_ENDS_IN}",
                 is_billed=True,
+                is_of_all=True,
             )
-        # some report an error with a status that says that all is well
-        if error.may_pass or told.code in _TRANSIENT:
+        if error.may_pass or loads or told.code in _TRANSIENT:
             return Failure(
                 f"{error}{in_words}",
                 is_billed=True,
-                wait_seconds=_retry_after(headers.get("retry-after")),
+                wait=asked_wait(headers, content),
+                said=said,
+                status=told.code or 0,
+                is_of_all=loads or told.code in _OF_ALL,
             )
-        return Refusal(f"{error}{in_words}", SPEAKS, is_billed=True)
+        return Refusal(f"{error}{in_words}", SPEAKS, said, is_billed=True)
 
-    def _learn(self, refusal: Refusal) -> bool:
-        """Whether a refusal names a parameter that can be done without; it is left out from now."""
-        if refusal.advice == _ADVICE[413]:
-            # a prompt that is too long is no better without them
+    def _learn(
+        self, problem: Refusal | Failure, sent: Mapping[str, Any], left_out: frozenset[str]
+    ) -> bool:
+        """Whether a reply names a parameter that can be done without; it is left out from now."""
+        name = refused_parameter(problem.said, problem.status, sent)
+        # another thread may have learnt it since this request was sent
+        if name is None or name in left_out:
             return False
-        for name in ("logprobs", "max_tokens", "temperature"):
-            if name in refusal.said and name not in self._refused:
-                self._refused.add(name)
-                return True
-        return False
+        self._refused.add(name)
+        return True
 
-    def _adapted(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        adapted = dict(payload)
-        for name in self._refused & adapted.keys():
-            value = adapted.pop(name)
-            if name == "max_tokens":
-                # the newer word of the same API
-                adapted["max_completion_tokens"] = value
-        return adapted
+    def _notes(self, patience: Patience) -> tuple[str, ...]:
+        """What a careful reader should know about how an answer came about."""
+        notes = [note for name, note in _NOTES.items() if name in self._refused]
+        if patience.waited_seconds >= _LONG_WAIT_SECONDS:
+            notes.append(
+                f"the endpoint was waited for {patience.waited_seconds:.0f} s: {patience.reason}"
+            )
+        return tuple(notes)
 
-    def _error(self, reason: str, advice: str) -> EndpointError:
-        return EndpointError(f"the endpoint {self.settings.shown} failed: {reason}; {advice}")
+
+def _is_loading(said: str) -> bool:
+    """Whether a server says that its model will be there in a while."""
+    return bool(_LOADS.search(said)) and not _CANNOT_LOAD.search(said)
+
+
+def _adapted(payload: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
+    """A request without what an endpoint does not take."""
+    adapted = dict(payload)
+    for name in left_out & adapted.keys():
+        value = adapted.pop(name)
+        if name == "max_tokens":
+            # the newer word of the same API
+            adapted["max_completion_tokens"] = value
+    return adapted
 
 
 def _said(content: bytes, key: str | None) -> str:
@@ -197,20 +235,11 @@ def _said(content: bytes, key: str | None) -> str:
     return without_key(error_of(content).text, key, min(_KEY_RUN, len(key or "")))
 
 
+def _page(content: bytes) -> str:
+    """The beginning of a page that is no JSON."""
+    page = content[:_MOST_PAGE].decode(errors="replace")
+    return "" if page.lstrip().startswith(("{", "[")) else page
+
+
 def _in_words(said: str) -> str:
     return f" ({printable(said, MOST_SAID)})" if said else ""
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given as seconds or as a date."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-        return max(0.0, seconds) if math.isfinite(seconds) else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None

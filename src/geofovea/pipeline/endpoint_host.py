@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofovea.datasets.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
 from geofovea.pipeline.chat_reply import ChatReply
+from geofovea.pipeline.decoded_answer import cut_warning
 from geofovea.pipeline.endpoint import EndpointClient
 from geofovea.pipeline.endpoint_settings import EndpointSettings
+from geofovea.pipeline.finished_prompt import FinishedPrompt
 from geofovea.pipeline.host import Capabilities, Generation, Host
 from geofovea.pipeline.purse import Purse
 from geofovea.pipeline.spending import EndpointUse, Ledger
@@ -82,8 +85,8 @@ class TakesPictures(Protocol):
         ...
 
     @property
-    def use(self) -> EndpointUse:
-        """What was spent so far."""
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far."""
         ...
 
 
@@ -120,6 +123,11 @@ class EndpointHost:
         """What was spent so far, over all scenes and questions."""
         return self._client.ledger.use
 
+    @property
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far: that of one question is told from others'."""
+        return self._client.ledger.use_here
+
     def encode(
         self,
         pixels: NDArray[np.uint8],
@@ -151,7 +159,8 @@ class EndpointHost:
             for number, picture in enumerate(pictures, 1):
                 words = self._words(picture.tile.level, picture.box_scene)
                 content += [_text(f"Picture {number}: {words}."), self._image(picture.rgb)]
-        content.append(_text(f"Question: {question}\n{_INSTRUCTION}"))
+        is_finished = isinstance(question, FinishedPrompt)
+        content.append(_text(question if is_finished else f"Question: {question}\n{_INSTRUCTION}"))
         reply, warnings = self._ask(content, self._client.settings.answer_tokens)
         if not reply.text:
             warnings.append("the endpoint gave no answer: its text is empty")
@@ -172,8 +181,10 @@ class EndpointHost:
         # a model that thinks before it speaks needs as many for a few words as for an answer
         tokens = max(_PICKING_TOKENS, self._client.settings.answer_tokens)
         reply, _ = self._ask([self._image(rgb), _text(instruction)], tokens)
-        # the last number of a list that was cut may be the beginning of another
-        return "" if reply.is_cut or reply.ended_by else reply.text
+        # the last number of a list that was cut may be the beginning of another, and numbers
+        # between marks that are not known may be thoughts
+        is_doubtful = reply.is_cut or reply.ended_by or spoken_answer(reply.text).mark
+        return "" if is_doubtful else reply.text
 
     def unknown_words(self, question: str) -> list[str]:  # noqa: ARG002
         """None: what an endpoint's tokenizer knows cannot be seen."""
@@ -204,18 +215,17 @@ class EndpointHost:
             "max_tokens": answer_tokens,
             "temperature": 0,
             "logprobs": True,
+            # said, because some servers stream unless they are told not to
+            "stream": False,
         }
         reply = self._client.complete(payload, estimate, answer_tokens, len(sizes))
         return reply, self._doubts(reply, estimate, price)
 
     def _doubts(self, reply: ChatReply, estimate: int, price: int) -> list[str]:
         """What a careful reader should know about a reply."""
-        settings, doubts = self._client.settings, []
+        settings, doubts = self._client.settings, list(reply.notes)
         if reply.is_cut:
-            doubts.append(
-                f"the answer was cut at {settings.answer_tokens} tokens; allow more with "
-                "--answer-tokens"
-            )
+            doubts.append(cut_warning(settings.answer_tokens))
         if reply.ended_by:
             doubts.append(f"the endpoint ended the answer early: {reply.ended_by}")
         if reply.usage is not None and reply.usage[0] > 1.25 * estimate and price:

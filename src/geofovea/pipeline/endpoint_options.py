@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.endpoint_settings import (
-    ATTEMPT_SECONDS,
+    DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
     EndpointSettings,
     SpendLimit,
@@ -29,7 +29,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_calls: int,
         max_endpoint_tokens: int,
         image_tokens: int,
-        answer_tokens: int,
+        answer_tokens: int | None,
         endpoint_seconds: float,
         **others: Any,
     ) -> Any:
@@ -40,9 +40,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 key_variable=api_key_variable,
                 limit=SpendLimit(max_calls, max_endpoint_tokens),
                 image_tokens=image_tokens,
-                answer_tokens=answer_tokens,
-                # who has patience has it for a slow answer too, not only for many attempts
-                attempt_seconds=max(ATTEMPT_SECONDS, endpoint_seconds / 3),
+                answer_tokens=DEFAULT_ANSWER_TOKENS if answer_tokens is None else answer_tokens,
                 total_seconds=endpoint_seconds,
             )
         return command(endpoint=endpoint, **others)
@@ -69,12 +67,16 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Vision tokens that the endpoint's model makes of a tile of 448 px.",
         ),
-        click.option("--answer-tokens", default=128, show_default=True, help="Of an endpoint."),
+        click.option(
+            "--answer-tokens",
+            type=int,
+            help="Longest answer: 128 of an endpoint, 16 of another model, unless it says more.",
+        ),
         click.option(
             "--endpoint-seconds",
             default=180.0,
             show_default=True,
-            help="Longest wait for one call, repetitions included.",
+            help="Longest that one call may take: a slow answer, or a server that is not ready.",
         ),
     )
     for option in reversed(options):

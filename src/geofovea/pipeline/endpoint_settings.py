@@ -8,17 +8,15 @@ import os
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from geofovea.errors import BudgetError, ModelError
 
-__all__ = ["ATTEMPT_SECONDS", "DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
+__all__ = ["DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
 
+DEFAULT_ANSWER_TOKENS = 128
 DEFAULT_KEY_VARIABLE = "GEOFOVEA_API_KEY"
 """Read where no other variable is named. Not a provider's own: its key must not go to others."""
-
-ATTEMPT_SECONDS = 60.0
-"""Longest that one request may take, where nothing else is said."""
 
 _EXAMPLES = (
     "for example http://localhost:8000/v1 (vLLM), http://localhost:30000/v1 (SGLang), "
@@ -27,6 +25,7 @@ _EXAMPLES = (
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USUAL = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _MOST_SIDE = 4096
+_MAY_BE_NONE = ("attempts", "attempt_seconds")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 
@@ -68,9 +67,12 @@ class EndpointSettings:
             as Qwen2.5-VL and InternVL have them.
         picture_format: ``jpeg`` (quality 90) or ``png``.
         answer_tokens: Most tokens of an answer.
-        attempt_seconds: Longest that one request may take, from connecting to the last byte.
+        attempt_seconds: Longest that one request may take, from connecting to the last byte; None
+            is as long as the call may: local servers take minutes for the first answer.
         total_seconds: Longest that a call may take with all its repetitions and pauses.
-        attempts: Most requests for one call.
+        attempts: Most requests for one call. None is 4 where a reply fails, and as many as the
+            time allows, with longer and longer pauses, while the endpoint is not ready or asks to
+            be left alone.
         pause_seconds: First pause before a repetition; each further one is twice as long.
         purse: File that makes the limit one for all processes that name it; see ``Purse``.
 
@@ -84,10 +86,10 @@ class EndpointSettings:
     tile_size: int = 448
     image_tokens: int = 256
     picture_format: str = "jpeg"
-    answer_tokens: int = 128
-    attempt_seconds: float = ATTEMPT_SECONDS
+    answer_tokens: int = DEFAULT_ANSWER_TOKENS
+    attempt_seconds: float | None = None
     total_seconds: float = 180.0
-    attempts: int = 4
+    attempts: int | None = None
     pause_seconds: float = 0.5
     purse: str | None = None
 
@@ -101,6 +103,8 @@ class EndpointSettings:
             )
         for name in ("tile_size", "image_tokens", "answer_tokens", "attempts"):
             found: object = getattr(self, name)
+            if found is None and name in _MAY_BE_NONE:
+                continue
             if isinstance(found, bool) or not isinstance(found, int):
                 raise ModelError(f"{name} must be a whole number, got {found!r:.80}")
         if not 1 <= self.tile_size <= _MOST_SIDE:
@@ -116,6 +120,8 @@ class EndpointSettings:
             raise ModelError(f"picture_format is 'jpeg' or 'png', got {self.picture_format!r}")
         for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
             found = getattr(self, name)
+            if found is None and name in _MAY_BE_NONE:
+                continue
             if not isinstance(found, (int, float)) or not 0 < found < math.inf:
                 raise ModelError(f"{name} must be positive, got {found!r:.80}")
         pause: object = self.pause_seconds
@@ -124,8 +130,11 @@ class EndpointSettings:
 
     def described(self) -> dict[str, Any]:
         """What of it changes answers; how long, how often and under which key do not."""
-        names = ("url", "tile_size", "image_tokens", "picture_format", "answer_tokens")
-        return {name: getattr(self, name) for name in names}
+        names = ("tile_size", "image_tokens", "picture_format", "answer_tokens")
+        # as it is asked for: a stroke at the end or a capital in the host is no other endpoint
+        parts = urlsplit(self.shown)
+        url = urlunsplit(parts._replace(netloc=parts.netloc.lower()))
+        return {"url": url} | {name: getattr(self, name) for name in names}
 
     @property
     def grid(self) -> tuple[int, int]:

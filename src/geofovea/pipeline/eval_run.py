@@ -23,6 +23,7 @@ from geofovea.datasets.scoring import Judged, Scores, score
 from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.decoded_answer import CUT
 from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
 from geofovea.pipeline.hits import hit_rate
 from geofovea.pipeline.journal import Journal
@@ -31,6 +32,7 @@ from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.purse import new_purse, spent
 from geofovea.pipeline.run_options import Workers
 from geofovea.pipeline.runner import RunCounts, run_items
+from geofovea.tiling.remote_name import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
 
@@ -129,7 +131,7 @@ def run_eval(
         collection.samples,
         answers | dict.fromkeys(errors, ""),
         synonyms,
-        (*collection.notes, *_notes(collection, images, errors)),
+        (*collection.notes, *_notes(collection, images, errors), *_cut(records)),
     )
     return FinishedRun(scores, judged, records, errors, counts)
 
@@ -147,6 +149,15 @@ def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) ->
             f"{len(errors)} question(s) failed and count as wrong, such as {first[0]}: {first[1]}"
         )
     return notes
+
+
+def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many answers the limit on their length ended."""
+    doubts = (record.get("warnings") or () for record in records.values())
+    count = sum(any(CUT in doubt for doubt in told) for told in doubts)
+    return (
+        [f"{count} answer(s) {CUT} their limit; allow more with --answer-tokens"] if count else []
+    )
 
 
 def write_run(
@@ -195,7 +206,7 @@ def write_results(
     """
     make_folder(folder)
     manifest = {
-        "command": sys.argv,
+        "command": [without_secrets(word) for word in sys.argv],
         "benchmark": benchmark.name,
         "root": str(root.resolve()),
         "annotations": {"path": str(annotations), "sha256": file_digest(annotations)},

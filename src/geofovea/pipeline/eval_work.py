@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from geofovea.datasets.layout import Images
 from geofovea.datasets.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
 from geofovea.pipeline.ahead import Payload
-from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.ask_settings import AskSettings, described_hash
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.hits import tile_share
 from geofovea.pipeline.kept_scene import KeptScene, loaded_host
@@ -34,8 +32,7 @@ def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, 
         "benchmark": benchmark.name,
         "prompt version": benchmark.version,
     }
-    text = json.dumps(described, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16], described
+    return described_hash(described), described
 
 
 def make_items(
@@ -55,7 +52,7 @@ def make_items(
         items[sample.id] = Item(
             key=ItemKey(scene_identity(str(paths[0])), f"{sample.id}\n{prompt}", configuration),
             group=str(paths[0]),
-            payload={"prompt": prompt, "boxes": boxes},
+            payload={"prompt": prompt, "boxes": boxes, "images": len(paths)},
         )
     return items
 
@@ -89,7 +86,8 @@ class _Asker:
         is_told = self._settings.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        return self._settings.asked(self._host, payload["prompt"], boxes=boxes if is_told else ())
+        told = boxes if is_told else ()
+        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)
@@ -97,13 +95,19 @@ class _Asker:
             "answer": answer.text,
             "confidence": answer.confidence if answer.confidence_known else None,
             "cost": answer.cost.to_json(),
-            "warnings": list(answer.warnings),
+            "warnings": [*_about_images(payload.get("images", 1)), *answer.warnings],
             "looks": [
                 {"level": look.level, "tiles": [list(tile.as_tuple()) for tile in look.tiles]}
                 for look in answer.looks
             ],
             "hit": tile_share(answer, boxes) if boxes else None,
         }
+
+
+def _about_images(count: int) -> list[str]:
+    if count < 2:
+        return []
+    return [f"the question is about {count} images and was asked about the first alone"]
 
 
 def _boxes(payload: Payload) -> list[Box]:

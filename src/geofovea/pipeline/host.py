@@ -21,6 +21,7 @@ __all__ = [
     "Generation",
     "Host",
     "HostWithRoom",
+    "LeavesWordsOut",
     "Prompt",
     "ReusesPrefix",
     "Speaker",
@@ -171,6 +172,15 @@ class ReusesPrefix(Protocol):
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
         """As ``Host.scores``, for tokens that further questions will be asked of."""
+        ...
+
+
+@runtime_checkable
+class LeavesWordsOut(Protocol):
+    """A host whose tokenizer knows special words, which are left out of questions."""
+
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """What a careful reader should know about the words that are left out of a question."""
         ...
 
 

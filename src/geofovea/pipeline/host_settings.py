@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 
 __all__ = ["SETTINGS_FILE", "HostSettings"]
@@ -90,7 +90,7 @@ class HostSettings:
             return defaults
         known = {f.name for f in fields(cls)}
         try:
-            given = json.loads(path.read_text(encoding="utf-8"))
+            given = json_of(path)
         except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{path} is not a JSON object: {error}") from error
         if not isinstance(given, dict):

@@ -25,7 +25,7 @@ Made = TypeVar("Made")
 
 
 def loaded_host(settings: AskSettings, threads: int | None = None) -> Host:
-    """The model of a worker; ``threads`` is how many torch may use, None leaves its own choice.
+    """The model of a worker; of the cores it gets ``threads``, None gives it all.
 
     Raises:
         ModelError: If it cannot be loaded, or the settings contradict each other.
@@ -35,9 +35,9 @@ def loaded_host(settings: AskSettings, threads: int | None = None) -> Host:
     # refused for all items at once
     StopAt(settings.flatness, settings.confidence)
     if threads is not None:
-        import torch
+        from geofovea.pipeline.torch_threads import share_cores
 
-        torch.set_num_threads(threads)
+        share_cores(threads)
     return settings.load_host()
 
 

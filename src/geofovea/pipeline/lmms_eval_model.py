@@ -44,7 +44,7 @@ class GeoFovea(lmms):  # type: ignore[misc]
         self._written = 0
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Answer requests in their order; what generation is asked to be like is not obeyed."""
+        """Answer requests in their order, greedily, each as long as its task allows or longer."""
         return [self._answered(request.args) for request in requests]
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:  # noqa: ARG002
@@ -65,14 +65,16 @@ class GeoFovea(lmms):  # type: ignore[misc]
 
     def _answered(self, arguments: Sequence[Any]) -> str:
         # 0.7 has the plain text of the question in front of what earlier releases hand over
-        doc_to_messages, _, doc_id, task, split = arguments[-5:]
+        doc_to_messages, how, doc_id, task, split = arguments[-5:]
         messages = doc_to_messages(self.task_dict[task][split][doc_id])
         parts = [part for message in messages for part in _parts(message)]
         images = [self._path(part["url"]) for part in parts if part["type"] == "image"]
         words = [part["text"] for part in parts if part["type"] == "text"]
         if any(part["type"] not in ("image", "text") for part in parts):
             raise QuestionError(f"{task}: only images and text can be asked about")
-        return self._answer(only_image(images), "\n".join(words))
+        most = how.get("max_new_tokens") if isinstance(how, Mapping) else None
+        allowed = most if isinstance(most, int) and most > 0 else None
+        return self._answer(only_image(images), "\n".join(words), allowed)
 
     def _path(self, image: Any) -> str:
         if isinstance(image, str | Path):

@@ -27,6 +27,8 @@ class LoadOptions:
         device_map: One of `DEVICE_MAPS` spreads the model over devices, instead of ``device``.
         quantization: One of `QUANTIZATIONS`, by bitsandbytes; None keeps the weights as they are.
         positions: Position policy; None takes the model's own.
+        answer_tokens: The longest answer, at most 4096; None takes the model's own.
+        threads: Threads of torch; None chooses them by the size of the model.
 
     Raises:
         ModelError: If a value is none of those, or two of them contradict each other.
@@ -37,6 +39,8 @@ class LoadOptions:
     device_map: str | None = None
     quantization: str | None = None
     positions: str | None = None
+    answer_tokens: int | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         allowed = {
@@ -49,6 +53,13 @@ class LoadOptions:
             given = getattr(self, name)
             if given is not None and given not in values:
                 raise ModelError(f"{name}={given!r} is none of {', '.join(values)}")
+        tokens = self.answer_tokens
+        if tokens is not None and (
+            not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= 4096
+        ):
+            raise ModelError(f"answer_tokens={tokens!r} is no whole number from 1 to 4096")
+        if self.threads is not None and self.threads < 1:
+            raise ModelError(f"a model computes with at least 1 thread, got {self.threads}")
         if self.device_map is not None and self.device != "cpu":
             raise ModelError(
                 f"device_map={self.device_map!r} places the model by itself; leave out the device "

@@ -24,16 +24,18 @@ from geofovea.pipeline.choices import choice_instruction
 from geofovea.pipeline.decoder_abilities import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.decoding import last_row_logits
 from geofovea.pipeline.device_memory import ShrinkingBatch, enough_memory
-from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest
+from geofovea.pipeline.encoder_identity import EncoderIdentity, encoder_digest, encoder_settings
 from geofovea.pipeline.family import Family
 from geofovea.pipeline.finite_numbers import check_finite
 from geofovea.pipeline.host import Capabilities, Generation, Prompt
 from geofovea.pipeline.host_settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.prefix_memory import PrefixMemory, can_reuse_prefix
 from geofovea.pipeline.prompt_batch import run_side_by_side
 from geofovea.pipeline.prompt_sequence import PromptLayout, PromptSequence
 from geofovea.pipeline.prompt_words import PromptWords
 from geofovea.pipeline.token_places import token_places
+from geofovea.pipeline.torch_threads import threads_for
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
@@ -47,7 +49,7 @@ _WHAT_HELPS = "set a smaller token budget, load it with another dtype, or use a 
 
 
 class LvlmHost:
-    """A loaded LVLM; see the ``Host`` protocol for its methods."""
+    """A loaded LVLM; see the ``Host`` protocol for its methods. Threads may share it."""
 
     def __init__(
         self,
@@ -106,9 +108,9 @@ class LvlmHost:
             choices=True,
         )
         self._sees = sight(family.decoder, settings.focus_layer) or self.capabilities.context
-        self._family = family
-        self._model = family.model
-        self._decoder = family.decoder
+        self.model_lock = lock_of(family.decoder)
+        self.threads: int | None = threads_for(family.model)
+        self._family, self._model, self._decoder = family, family.model, family.decoder
         self._tokenizer = tokenizer
         self._settings = settings
         self._scene_position = scene_position
@@ -146,6 +148,7 @@ class LvlmHost:
         self.forget_prefixes()
         self._encoder: tuple[Any, str | None, torch.device] | None = None
 
+    @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
@@ -191,6 +194,7 @@ class LvlmHost:
         mean, std = (torch.tensor(v, device=device, dtype=torch.float32) * 255 for v in both)
         return mean, std
 
+    @one_at_a_time
     def encoder_identity(self) -> EncoderIdentity | None:
         """See ``IdentifiedEncoder``; weights are read anew where one was changed in place."""
         model, settings = self._model, self._settings
@@ -205,19 +209,9 @@ class LvlmHost:
             if not value.is_meta
         )
         if self._encoder is None or self._encoder[0] != state:
-            config = {**self._family.config.to_dict(), "_name_or_path": None}
             device = next(self._family.vision.parameters()).device
-            about = {
-                "family": type(self._family).__name__,
-                "config": config,
-                "attention": getattr(self._family.vision.config, "_attn_implementation", ""),
-                "normalization": [settings.image_mean, settings.image_std],
-                "tile_size": self.tile_size,
-                "grid": self.grid,
-                "pool": settings.pool,
-                "dtype": str(self._dtype),
-                "device": str(device),
-            }
+            about = encoder_settings(self._family, settings, self.grid)
+            about |= {"dtype": str(self._dtype), "device": str(device)}
             self._encoder = state, encoder_digest(weights, about), device
         _, digest, device = self._encoder
         return None if digest is None else EncoderIdentity(digest, device)
@@ -239,6 +233,7 @@ class LvlmHost:
         """See ``ReusesPrefix``; where a prefix cannot be reused, `scores`."""
         return self.scores_together([(question, tokens)], again=True)[0]
 
+    @one_at_a_time
     @torch.inference_mode()
     def scores_together(
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
@@ -287,6 +282,7 @@ class LvlmHost:
             )
         return self._sees
 
+    @one_at_a_time
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
         self._prefixes = PrefixMemory(self._decoder, self._settings.focus_layer)
@@ -313,6 +309,7 @@ class LvlmHost:
         """
         return self.generate_together([Prompt(question, tokens, tuple(choices), reduction)])[0]
 
+    @one_at_a_time
     @torch.inference_mode()
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
         """See ``AnswersTogether``."""
@@ -324,6 +321,7 @@ class LvlmHost:
         with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
             return self._writer.answers(prompts, sequences)
 
+    @one_at_a_time
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
         instruction = self._instruction(Prompt(question, None, tuple(choices)))
@@ -332,6 +330,7 @@ class LvlmHost:
         words += self._settings.answer_tokens
         return self.capabilities.context - words - tiles * self._layout.around_tile()
 
+    @one_at_a_time
     def unknown_words(self, question: str) -> list[str]:
         """Words that the tokenizer can only map to its unknown token."""
         return self._words.unknown_words(question)

@@ -8,7 +8,6 @@ installed; and memory is taken for sizes that the weights do not have.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 
 __all__ = ["WeightCount", "check_depth", "check_files", "check_size", "companion", "read_json"]
@@ -31,6 +31,8 @@ _CODE = frozenset(
     for what in ("attn", "experts")
     for end in ("", "_internal")
 )
+_MOST_TEMPLATE_BYTES, _MOST_CONFIG_BYTES = 2**20, 2**26
+_CONFIGS = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 # a head that is tied to the embeddings has no weights of its own
 _TIED = 2
 # eight numbers of four bits in one of thirty-two
@@ -62,7 +64,7 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
 
     Raises:
         ModelError: If its weights are pickled or damaged, it names code of the hub, it is an
-            adapter, or cannot have so many layers.
+            adapter, cannot have so many layers, or a text of it is larger than any real one.
     """
     for key, value in _entries(config):
         if key in _CODE and isinstance(value, str) and "/" in value:
@@ -71,6 +73,7 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
                 "never done here; take that line out of it"
             )
     _refuse_pickle(Path(name))
+    _refuse_long_texts(Path(name))
     if companion(name, "adapter_config.json") is not None:
         raise ModelError(
             f"{name} holds an adapter (adapter_config.json); merge it into its model with peft's "
@@ -151,7 +154,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: If it cannot be read as JSON.
     """
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a JSON object: {error}") from error
     return found if isinstance(found, dict) else {}
@@ -173,6 +176,20 @@ def _refuse_pickle(folder: Path) -> None:
         return
     if pickled := sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern)):
         raise _is_pickle(str(folder), pickled[0])
+
+
+def _refuse_long_texts(folder: Path) -> None:
+    """Refuse chat templates that are larger than any real one, before they are read."""
+    templates = [*folder.glob("*.jinja"), *folder.glob("*/*.jinja")]
+    templates += [folder / "chat_template.json"]
+    limits = [(path, _MOST_TEMPLATE_BYTES) for path in templates]
+    limits += [(folder / name, _MOST_CONFIG_BYTES) for name in _CONFIGS]
+    for path, most in limits:
+        if path.is_file() and path.stat().st_size > most:
+            raise ModelError(
+                f"{path} has {path.stat().st_size:,} bytes, more than the {most:,} that such a "
+                "file may have; copy or download it again"
+            )
 
 
 def _is_pickle(name: str, file: str) -> ModelError:

@@ -97,7 +97,11 @@ def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSe
     settings = replace(defaults, **_normalization(name))
     if path is not None:
         settings = HostSettings.read(path, settings)
-    return settings if options.positions is None else replace(settings, positions=options.positions)
+    if options.positions is not None:
+        settings = replace(settings, positions=options.positions)
+    if options.answer_tokens is not None:
+        settings = replace(settings, answer_tokens=options.answer_tokens)
+    return settings
 
 
 def _normalization(name: str) -> dict[str, Any]:

@@ -17,7 +17,14 @@ from geofovea.pipeline.load_options import (
     LoadOptions,
 )
 
-__all__ = ["model_options", "unusual"]
+__all__ = ["model_options", "threads_option", "unusual"]
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Threads that compute; by the model's size and the cores if unset.",
+)
+"""For verbs that run a model."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +35,7 @@ _NAMES = {
     "device_map": "device_map",
     "quantization": "quantization",
     "positions": "positions",
+    "threads": "threads",
 }
 
 
@@ -74,6 +82,7 @@ def model_options(command: Command) -> Any:
             type=click.Choice(POSITIONS),
             help="Positions of vision tokens, as far as its family has them; the README has them.",
         ),
+        threads_option,
     )
     wrapped: Any = run
     for option in reversed(options):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.model_lock import LOADING, models_at_rest
 
 if TYPE_CHECKING:
     from geofovea.pipeline.endpoint_settings import EndpointSettings
@@ -35,8 +36,12 @@ def load_host(
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
+    answer_tokens: int | None = None,
+    threads: int | None = None,
 ) -> Host:
-    """Load a model once; the two used last stay in memory.
+    """Load a model once; the two used last stay in memory, and any thread may ask them.
+
+    Questions to one model wait for each other. While one is loaded, questions to others wait too.
 
     Args:
         name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
@@ -48,6 +53,10 @@ def load_host(
             over all devices, instead of ``device``.
         quantization: ``8bit`` or ``4bit``, by bitsandbytes.
         positions: ``compact``, ``original`` or ``scene``, as far as the model's family has them.
+        answer_tokens: The longest answer; None is the model's own, 16 unless its settings say
+            otherwise. That of an endpoint stands in its settings.
+        threads: How many threads of torch compute, for all who ask this model from now on. None
+            chooses by the size of the model and the cores that this process may use.
 
     Raises:
         ModelError: If there is no such model or device, its family is not supported, or an option
@@ -56,19 +65,26 @@ def load_host(
     """
     from geofovea.pipeline.endpoint_host import ENDPOINT_PREFIX
 
-    options = LoadOptions(device, dtype, device_map, quantization, positions)
+    LoadOptions(threads=threads)  # refused before anything is loaded
+    options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
     if name.startswith(ENDPOINT_PREFIX):
         if options != LoadOptions():
             raise ModelError(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
-                "quantisation and positions"
+                "quantisation, positions and answer_tokens (EndpointSettings has its own)"
             )
-        return _at_endpoint(name, endpoint)
+        with LOADING:
+            return _at_endpoint(name, endpoint)
     if endpoint is not None:
         raise ModelError(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
-    return _load(name, options)
+    with LOADING:
+        host = _load(name, options)
+    from geofovea.pipeline.torch_threads import set_threads
+
+    set_threads(host, threads)
+    return host
 
 
 @cache
@@ -81,6 +97,11 @@ def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: LoadOptions) -> Host:
+    with models_at_rest():
+        return _loaded(name, options)
+
+
+def _loaded(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.model_loading import load_lvlm
     from geofovea.pipeline.published_weights import is_published
 
@@ -115,12 +136,14 @@ def _load_published(name: str, options: LoadOptions) -> Host:
             "device map, quantisation, position policy, or dtype auto"
         )
     dtype = getattr(torch, options.dtype or "float32")
-    return load_published(name, device=options.device, dtype=dtype)
+    host = load_published(name, device=options.device, dtype=dtype)
+    host.model.answer_tokens = options.answer_tokens or host.model.answer_tokens
+    return host
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json_of(folder / "config.json")
         return dict(config, model_type=config["model_type"] + "")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(

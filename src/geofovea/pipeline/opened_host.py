@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from geofovea.pipeline.host_settings import HostSettings
 from geofovea.pipeline.host_shapes import shape_from_config
 from geofovea.pipeline.llava_vision import VisionPart
 from geofovea.pipeline.lvlm_host import SCENE_POSITION_FILE, LvlmHost
+from geofovea.pipeline.model_lock import one_at_a_time
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -72,6 +74,24 @@ class OpenedHost(LvlmHost):
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
 
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """See ``LeavesWordsOut``."""
+        return self._words.left_out(question)
+
+    def answering(self, tokens: int) -> OpenedHost:
+        """The same model, loaded once, whose answers may be at least so long.
+
+        Raises:
+            ModelError: If no answer can be so long.
+        """
+        if tokens <= self._settings.answer_tokens:
+            return self
+        other = copy(self)
+        other._settings = replace(self._settings, answer_tokens=tokens)
+        other._writer = replace(self._writer, most=tokens)
+        return other
+
+    @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
     def encode_planned(
@@ -92,6 +112,7 @@ class OpenedHost(LvlmHost):
             encoded = self._vision.encode_planned(pixels, plan)
         return replace(encoded, features=self._placed(encoded.features, tiles, pyramid))
 
+    @one_at_a_time
     @torch.inference_mode()
     def question_embeds(self, question: str) -> Tensor:
         """See ``PlannedEncoder``; of the question alone, without template and instruction."""
@@ -102,6 +123,7 @@ class OpenedHost(LvlmHost):
         """The text model; see ``OpenDecoder``."""
         return self._decoder
 
+    @one_at_a_time
     @torch.no_grad()
     def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
         """The embedded prompt; see ``OpenDecoder``.
@@ -130,11 +152,13 @@ class OpenedHost(LvlmHost):
         if self._scene_position is not None:
             yield SCENE_POSITION_FILE, self._scene_position
 
+    @one_at_a_time
     def use_region_focus(self, folder: Path) -> None:
         """Take the region focus module in a folder; it is loaded when it is first asked for."""
         self._focus_folder, self._region_focus = folder, None
         self.capabilities = replace(self.capabilities, region_focus=True)
 
+    @one_at_a_time
     def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
         """What its region focus module gives each of n tokens, float32 (n,), sum 1.
 

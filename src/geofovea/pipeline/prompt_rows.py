@@ -17,6 +17,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.decoder_forward import forward
+from geofovea.pipeline.model_lock import lock_of
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.row_attention import pair_logits, rotated_keys, rotated_queries
 
@@ -176,9 +177,11 @@ def with_linear_attention(decoder: Any, length: int) -> Iterator[None]:
             f"the decoder sees {window} tokens back, a prompt of {length} cannot be run layer by "
             "layer; show fewer tiles"
         )
-    kernel = config._attn_implementation
-    config._attn_implementation = "sdpa"
-    try:
-        yield
-    finally:
-        config._attn_implementation = kernel
+    # whoever else asks this decoder meanwhile must not meet another kernel
+    with lock_of(decoder):
+        kernel = config._attn_implementation
+        config._attn_implementation = "sdpa"
+        try:
+            yield
+        finally:
+            config._attn_implementation = kernel

@@ -1,8 +1,8 @@
 """The words around the vision tokens: a template, a chat template, or a family's own.
 
-Chat templates come with a model and are programs of somebody else. They run in the sandbox of
-``transformers``, see a stand-in for the question and never the question itself, and what they print
-is used only if the image and the question stand in it once, in this order.
+Chat templates come with a model and are programs of somebody else. They run within bounds (see
+``chat_template``), see a stand-in for the question and never the question itself, and what they
+print is used only if the image and the question stand in it once, in this order.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.chat_template import rendered_chats
 from geofovea.pipeline.family import Family, Marks
+from geofovea.pipeline.finished_prompt import FinishedPrompt
 
 __all__ = ["PromptIds", "PromptWords"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
-_LONGEST_TEMPLATE = 20_000
+# what writes more is no prompt, and left out
+_LONGEST_CHAT = 20_000
 _PROMPTS_KEPT = 64
 
 
@@ -64,7 +67,7 @@ class PromptWords:
         """
         self._tokenizer = tokenizer
         self._known = family.model.get_input_embeddings().num_embeddings
-        self._prompts: dict[tuple[str, str | None], PromptIds] = {}
+        self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
         marks = self._marks = family.marks(policy)
         self._image = _image_word(tokenizer, family)
@@ -82,9 +85,13 @@ class PromptWords:
         )
 
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:
-        """The prompt of a question; special words in it are left out."""
+        """The prompt of a question; special words in it are left out.
+
+        The instruction of the settings is added unless another is given or the prompt is finished.
+        """
         # a descent asks for the prompt of one question at every look
-        asked_for = (question, instruction)
+        # a finished prompt is equal to the question of the same words
+        asked_for = (isinstance(question, FinishedPrompt), question, instruction)
         if asked_for not in self._prompts:
             if len(self._prompts) >= _PROMPTS_KEPT:
                 self._prompts.clear()
@@ -92,7 +99,11 @@ class PromptWords:
         return self._prompts[asked_for]
 
     def _written(self, question: str, instruction: str | None) -> PromptIds:
-        asked = self.plain(question) + (self._instruction if instruction is None else instruction)
+        asked = self.plain(question)
+        if instruction is not None:
+            asked += instruction
+        elif not isinstance(question, FinishedPrompt):
+            asked += self._instruction
         parts = [part.replace("{question}", asked) for part in self._template.split("{image}")]
         return self._around_image(*parts) or PromptIds(
             self._encode(parts[0], special=self._adds_special),
@@ -126,12 +137,28 @@ class PromptWords:
         return "{question}" not in self._template.split("{image}")[0]
 
     def plain(self, text: str) -> str:
-        """A text without words that mean something special to the tokenizer."""
+        """A text without words that mean something special to the tokenizer.
+
+        A finished prompt stays as it is otherwise; a question keeps its line ends, and single
+        blanks.
+        """
+        is_finished = isinstance(text, FinishedPrompt)
         # what is left may form such a word anew
         while any(word in text for word in self._special_words):
             for word in self._special_words:
                 text = text.replace(word, " ")
-        return " ".join(text.split())
+        lines = text.strip().splitlines()
+        return text if is_finished else "\n".join(" ".join(line.split()) for line in lines)
+
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """What a careful reader should know about words of a question that `plain` leaves out."""
+        found = [word for word in self._special_words if word in question]
+        if not found:
+            return ()
+        return (
+            f"the question holds {', '.join(found[:8])}, which would mean something special to the "
+            "model: it was asked without",
+        )
 
     def word_ids(self, text: str) -> list[int]:
         """Ids of some words in the middle of a text."""
@@ -203,27 +230,23 @@ def _from_chat(tokenizer: Any, image: str | None, marks: Marks) -> str | None:
         [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
         f"{image}\n{_STAND_IN}",
     )
-    for content in contents:
-        rendered = _rendered(tokenizer, content)
-        if template := _with_places(rendered, [around, image]):
-            return template
-    return None
-
-
-def _rendered(tokenizer: Any, content: Any) -> str:
     try:
-        rendered: object = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-    except Exception:  # a template may raise whatever it likes
-        return ""
-    return rendered if isinstance(rendered, str) else ""
+        template: object = tokenizer.get_chat_template()
+    except ValueError:
+        # it has several, and none is for plain chats
+        return None
+    if not isinstance(template, str):
+        return None
+    for rendered in rendered_chats(template, tokenizer.special_tokens_map, contents):
+        if found := _with_places(rendered, [around, image]):
+            return found
+    return None
 
 
 def _with_places(rendered: str, images: Sequence[str]) -> str | None:
     """A rendered chat with places for image and question; None if it cannot be told where."""
     is_clear = (
-        0 < len(rendered) <= _LONGEST_TEMPLATE
+        0 < len(rendered) <= _LONGEST_CHAT
         and "{image}" not in rendered
         and "{question}" not in rendered
         and rendered.count(_STAND_IN) == 1

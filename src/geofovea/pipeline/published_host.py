@@ -16,6 +16,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.host import Capabilities, Generation
+from geofovea.pipeline.model_lock import one_at_a_time
 from geofovea.pipeline.published_image import normalized
 from geofovea.pipeline.published_model import PublishedModel, load_published_model
 from geofovea.regionfocus.budget import Budget
@@ -36,11 +37,12 @@ class HasRegionFocus(Protocol):
 
 
 class PublishedHost:
-    """See the ``Host`` protocol for its methods."""
+    """See the ``Host`` protocol for its methods. Threads may share it."""
 
     def __init__(self, model: PublishedModel) -> None:
         """Wrap a loaded model."""
         self.model = model
+        self.model_lock = model.model_lock
         self.name = model.name
         self.tile_size = TILE_SIDE
         self.grid = (TOKENS_PER_SIDE, TOKENS_PER_SIDE)
@@ -50,6 +52,16 @@ class PublishedHost:
             attention=False, domain="general", context=model.parts.longest, region_focus=True
         )
 
+    @property
+    def threads(self) -> int | None:
+        """Of torch that the model computes with."""
+        return self.model.threads
+
+    @threads.setter
+    def threads(self, threads: int | None) -> None:
+        self.model.threads = threads
+
+    @one_at_a_time
     @torch.inference_mode()
     def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:  # noqa: ARG002
         """Pooled tokens (k, 144, d) of tiles uint8 (k, 336, 336, 3)."""
@@ -63,6 +75,7 @@ class PublishedHost:
         """
         raise ModelError(f"{self.name} focuses with its own module: choose focus='rfm'")
 
+    @one_at_a_time
     @torch.inference_mode()
     def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
         """Scores of its RFM over the tokens, as if they were all of the image."""
@@ -72,6 +85,7 @@ class PublishedHost:
         scores: Tensor = self.model.parts.focus(embeds, len(before), len(shown))
         return scores.float().cpu()
 
+    @one_at_a_time
     @torch.inference_mode()
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """Greedy answer from these tokens (or blindly), in their order, without separators."""

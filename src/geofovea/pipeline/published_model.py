@@ -25,10 +25,13 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.attention_kernels import unplanned_attention
+from geofovea.pipeline.decoded_answer import decoded_answer
 from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.host import Generation
+from geofovea.pipeline.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_weights import PublishedParts, load_parts
+from geofovea.pipeline.torch_threads import threads_for
 from geofovea.regionfocus.published_geometry import TOKENS_PER_SIDE, PublishedPlan
 from geofovea.regionfocus.published_selection import (
     KEPT_SHARE,
@@ -121,15 +124,25 @@ def published_prompt(family: str, question: str) -> str:
 
 
 class PublishedModel:
-    """A published model that looks and answers as its authors' code does."""
+    """A published model that looks and answers as its authors' code does. Threads may share it.
+
+    Attributes:
+        name: How the user named it.
+        parts: Its parts.
+        answer_tokens: Of the longest answer.
+    """
 
     def __init__(self, parts: PublishedParts) -> None:
         """Join the parts of a model."""
         self.name = parts.name
         self.parts = parts
+        self.answer_tokens = _MOST_ANSWER_TOKENS
+        self.model_lock = lock_of(parts.decoder)
+        self.threads: int | None = threads_for(parts.decoder)
         self._device = parts.newline.device
         self._dtype = parts.newline.dtype
 
+    @one_at_a_time
     def prompt_ids(self, question: str) -> Tensor:
         """Ids ``(s,)`` of the prompt with one ``IMAGE_ID``.
 
@@ -149,6 +162,7 @@ class PublishedModel:
         ids += tokenizer.encode(after, add_special_tokens=False)
         return torch.tensor(ids)
 
+    @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
     def look(
@@ -213,6 +227,7 @@ class PublishedModel:
         """Id of the token between global and local tokens."""
         return self.parts.colon
 
+    @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
     def features(self, pixels: Tensor) -> Tensor:
@@ -224,12 +239,14 @@ class PublishedModel:
             parts.append(output.hidden_states[self.parts.feature_layer][:, 1:])
         return torch.cat(parts)
 
+    @one_at_a_time
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """All tokens of tiles (m, 3, 336, 336), for the global one: ``(m, 576, d)``."""
         tokens: Tensor = self.parts.projector(self.features(pixels))
         return tokens
 
+    @one_at_a_time
     @torch.inference_mode()
     def encode_pooled(self, pixels: Tensor) -> Tensor:
         """Tokens of tiles (m, 3, 336, 336), means of two by two: ``(m, 144, d)``."""
@@ -241,11 +258,13 @@ class PublishedModel:
             parts.append(whole.view(len(whole), side, 2, side, 2, -1).mean((2, 4)).flatten(1, 2))
         return torch.cat(parts)
 
+    @one_at_a_time
     @torch.inference_mode()
     def logits(self, embeds: Tensor) -> Tensor:
         """What the decoder says after a prompt ``(k, d)``: float32 ``(vocabulary,)``."""
         return self._step(embeds, None)[0]
 
+    @one_at_a_time
     @torch.inference_mode()
     @unplanned_attention()
     def greedy(
@@ -282,11 +301,18 @@ class PublishedModel:
         look = self.look(image, self.prompt_ids(question), mask_defect=mask_defect)
         return self.answer(look.embeds), look
 
+    @one_at_a_time
     def answer(self, embeds: Tensor) -> Generation:
         """A greedy answer after a prompt ``(k, d)``; needs the tokenizer."""
-        chosen, log_probabilities = self.greedy(embeds, stop=self._stop_ids())
-        text = self.parts.tokenizer.decode(chosen, skip_special_tokens=True).strip()
-        return Generation(text, tuple(log_probabilities))
+        most = self.answer_tokens
+        chosen, log_probabilities = self.greedy(embeds, most, stop=self._stop_ids())
+        return decoded_answer(
+            self.parts.tokenizer,
+            chosen,
+            log_probabilities,
+            most=most,
+            has_ended=len(chosen) < most,
+        )
 
     def _pass(
         self,

@@ -12,7 +12,6 @@ read from safetensors only; their names are split like this:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from geofovea.datasets.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.model_files import (
     WeightCount,
@@ -169,7 +169,7 @@ def _folder_of(name: str) -> Path:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json_of(folder / "config.json")
         family = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{folder} holds no config.json of a published model") from error

@@ -56,7 +56,7 @@ class Purse(Ledger):
             asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
             self._check(together.use, asked)
             together.use = together.use.plus(asked)
-            self._use = self._use.plus(asked)
+            self._note(lambda use: use.plus(asked))
             return reserved
 
     def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
@@ -64,7 +64,7 @@ class Purse(Ledger):
         with self._lock, _changing(self._path) as together:
             together.use = together.use.settled(reserved.tokens, counted)
             together.dearness = together.dearness.seen(reserved, counted)
-            self._use = self._use.settled(reserved.tokens, counted)
+            self._note(lambda use: use.settled(reserved.tokens, counted))
 
 
 class _Together:

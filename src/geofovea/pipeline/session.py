@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from geofovea.errors import ModelError, SceneError
@@ -36,6 +37,7 @@ from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.token_folder import is_keeping_wanted
 from geofovea.pipeline.token_store import store_of_tokens
+from geofovea.pipeline.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.descent import Encode
 from geofovea.regionfocus.reductions.chain import make_chain
@@ -54,7 +56,11 @@ __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
 
 
 class SceneSession:
-    """Answers questions about one scene with one host."""
+    """Answers questions about one scene with one host.
+
+    Threads may share a session, and sessions a scene and a host. What touches the model waits for
+    its turn, and so does what reads and encodes tiles of one session; the time is the question's.
+    """
 
     def __init__(
         self,
@@ -93,7 +99,8 @@ class SceneSession:
         kept = store_of_tokens(self.host, self.reader) if is_keeping_wanted(cache_tokens) else None
         self.tiles = TileTokens(self.host, self.reader, kept)
         self._focuses = FocusChoice(self.host, self.reader)
-        self._open_seconds = open_seconds + time.perf_counter() - started
+        # taken by the first question: no two threads can pop it
+        self._open_seconds = [open_seconds + time.perf_counter() - started]
 
     def ask(
         self,
@@ -183,6 +190,11 @@ class SceneSession:
 
     def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:
         """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+        # here too: tokens are chosen with torch between two calls of the model
+        with using_threads(getattr(self.host, "threads", None)):
+            return self._answer(asked, company)
+
+    def _answer(self, asked: Asked, company: CompanyCalls | None) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
         words, options = asked.words(), checked_choices(asked.choices)
@@ -190,7 +202,7 @@ class SceneSession:
         focus = asked.focus or self._focuses.default()
         calls: HostCalls = company or DirectCalls(self.host, self.tiles)
         now = company.now if company else time.perf_counter
-        clock, self._open_seconds = StageClock(now, open=self._open_seconds), 0.0
+        clock = StageClock(now, open=self._take_open_seconds())
         if options and (asked.descent == "published" or not self.host.capabilities.choices):
             raise ModelError(
                 f"{self.host.name} cannot score choices in this descent: list them in the question"
@@ -298,7 +310,7 @@ class SceneSession:
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene towards the next answer."""
-        self._open_seconds += seconds
+        self._open_seconds.append(seconds)
 
     def tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         """Vision tokens of some tiles, each tile once; those that show nothing have none.
@@ -348,7 +360,16 @@ class SceneSession:
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
         return found
 
+    def _take_open_seconds(self) -> float:
+        # each entry is popped by one thread alone
+        seconds = 0.0
+        with suppress(IndexError):
+            while True:
+                seconds += self._open_seconds.pop()
+        return seconds
+
     def _endpoint_use(self, since: EndpointUse | None = None) -> EndpointUse | None:
         if not isinstance(self.host, TakesPictures):
             return None
-        return self.host.use if since is None else self.host.use.since(since)
+        use = self.host.use_here
+        return use if since is None else use.since(since)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from geofovea.errors import SpendLimitError
 from geofovea.pipeline.endpoint_settings import SpendLimit
+from geofovea.tiling.forks import ForkSafeLock
 
 __all__ = ["Dearness", "EndpointUse", "Ledger", "Reserved"]
 
@@ -101,20 +103,35 @@ class Dearness:
         return Dearness(max(self.prompt, shares[0]), max(self.answer, shares[1]))
 
 
+class _Here(threading.local):
+    """What one thread spent."""
+
+    use = EndpointUse()
+
+
 class Ledger:
-    """Counts what is spent; a request that might exceed the limit is refused before it is sent."""
+    """Counts what is spent; a request that might exceed the limit is refused before it is sent.
+
+    Threads may share it.
+    """
 
     def __init__(self, limit: SpendLimit) -> None:
         """Start with nothing spent."""
         self.limit = limit
         self._use = EndpointUse()
+        self._here = _Here()
         self._dearness = Dearness()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     @property
     def use(self) -> EndpointUse:
         """What was spent so far."""
         return self._use
+
+    @property
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far: a question is asked by one thread."""
+        return self._here.use
 
     def reserve(
         self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
@@ -134,14 +151,18 @@ class Ledger:
             reserved = self._dearness.applied(prompt_tokens, answer_tokens)
             asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
             self._check(self._use, asked)
-            self._use = self._use.plus(asked)
+            self._note(lambda use: use.plus(asked))
             return reserved
 
     def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
         """Replace the estimate of a request by what it really took (prompt, answer tokens)."""
         with self._lock:
-            self._use = self._use.settled(reserved.tokens, counted)
+            self._note(lambda use: use.settled(reserved.tokens, counted))
             self._dearness = self._dearness.seen(reserved, counted)
+
+    def _note(self, change: Callable[[EndpointUse], EndpointUse]) -> None:
+        """Change what all threads spent, and what this one did."""
+        self._use, self._here.use = change(self._use), change(self._here.use)
 
     def _check(self, use: EndpointUse, asked: EndpointUse) -> None:
         """Refuse a request that might exceed the limit after ``use``."""

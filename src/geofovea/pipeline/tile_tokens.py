@@ -21,6 +21,7 @@ from geofovea.pipeline.token_store import TokenStore
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
+from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.read_ahead import ReadAhead
 from geofovea.tiling.reader import TilePixels, TileReader
@@ -56,7 +57,10 @@ class Gathered:
 
 
 class TileTokens:
-    """Tokens of one scene's tiles for one host."""
+    """Tokens of one scene's tiles for one host.
+
+    Threads may share it: one reads and encodes at a time, so that each tile is encoded once.
+    """
 
     def __init__(self, host: Host, reader: TileReader, store: TokenStore | None = None) -> None:
         """Start with nothing known but what is in the store, if there is one."""
@@ -68,6 +72,7 @@ class TileTokens:
         self._cache = TokenCache(_CACHE_BYTES)
         self._empty: set[Tile] = set()
         self._no_features: Tensor | None = None
+        self._lock = ForkSafeLock()
 
     def of(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
         """Tokens of some tiles: read and encoded, or remembered from an earlier question.
@@ -96,6 +101,12 @@ class TileTokens:
             SceneError: If the scene is damaged.
             ModelError: If the host cannot encode as planned.
         """
+        with self._lock:
+            return self._of_each(wanted, clock)
+
+    def _of_each(
+        self, wanted: Sequence[tuple[Sequence[Tile], Gathered]], clock: StageClock
+    ) -> list[dict[Tile, TokenEntry]]:
         known: list[dict[Tile, TokenEntry]] = []
         missing: dict[Tile, Gathered] = {}
         for tiles, gathered in wanted:
@@ -202,7 +213,13 @@ class TileTokens:
             return {}
         with clock.stage("encode"):
             pixels = np.stack([picture.rgb for picture, _ in full])
-            encoded = self._encode_tiles(pixels, [picture.tile for picture, _ in full], plan)
+            tiles, full_shown = [picture.tile for picture, _ in full], [shows for _, shows in full]
+            encoded = self._encode_tiles(pixels, tiles, plan)
+            # a reduction inside the encoder does not know which patches are padding
+            lost = encoded.lost(full_shown) if plan.reduction is not None else []
+            if lost:
+                whole = self._encode_tiles(pixels[lost], [tiles[i] for i in lost], EncodePlan())
+                encoded = encoded.with_whole(lost, whole.features, full_shown)
         self._no_features = encoded.features[:0].clone()
         found = {}
         for place, (picture, shows) in enumerate(full):

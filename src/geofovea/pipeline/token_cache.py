@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, signal_bytes
+from geofovea.tiling.forks import ForkSafeLock
 
 __all__ = ["TokenCache", "TokenEntry"]
 
@@ -38,20 +39,25 @@ class TokenEntry:
 
 
 class TokenCache:
-    """A least-recently-used cache, bounded in bytes."""
+    """A least-recently-used cache, bounded in bytes. Threads may share it."""
 
     def __init__(self, limit_bytes: int) -> None:
         """Start empty."""
         self._limit = limit_bytes
+        self._forget()
+        self._lock = ForkSafeLock(self._forget)
+
+    def _forget(self) -> None:
         self._bytes = 0
         self._entries: OrderedDict[Hashable, TokenEntry] = OrderedDict()
 
     def get(self, key: Hashable) -> TokenEntry | None:
         """What is kept of a tile, or None."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
-        return entry
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            return entry
 
     def put(self, key: Hashable, entry: TokenEntry) -> TokenEntry:
         """Keep a tile, in place of what was kept of it, and forget the oldest beyond the limit.
@@ -61,11 +67,12 @@ class TokenCache:
         """
         # a slice of a batch would keep the whole batch alive
         own = replace(entry, features=entry.features.clone())
-        if (older := self._entries.pop(key, None)) is not None:
-            self._bytes -= older.nbytes
-        self._entries[key] = own
-        self._bytes += own.nbytes
-        while self._bytes > self._limit and len(self._entries) > 1:
-            _, oldest = self._entries.popitem(last=False)
-            self._bytes -= oldest.nbytes
+        with self._lock:
+            if (older := self._entries.pop(key, None)) is not None:
+                self._bytes -= older.nbytes
+            self._entries[key] = own
+            self._bytes += own.nbytes
+            while self._bytes > self._limit and len(self._entries) > 1:
+                _, oldest = self._entries.popitem(last=False)
+                self._bytes -= oldest.nbytes
         return own

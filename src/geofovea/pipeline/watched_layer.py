@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from geofovea.pipeline.model_lock import ThisThread
 from geofovea.regionfocus.reductions.decoder_stage import (
     DecoderReduction,
     DecoderView,
@@ -19,7 +20,7 @@ __all__ = ["watched"]
 
 @contextmanager
 def watched(layer: Any, view: DecoderView, reduction: DecoderReduction | None) -> Iterator[None]:
-    """Show a reduction what the two sublayers of a layer do, while the layer runs.
+    """Show a reduction what the two sublayers of a layer do, while this thread runs the layer.
 
     Args:
         layer: A decoder layer of ``transformers``.
@@ -30,8 +31,12 @@ def watched(layer: Any, view: DecoderView, reduction: DecoderReduction | None) -
         yield
         return
 
+    thread = ThisThread()
+
     def show(sublayer: Sublayer) -> Any:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            if not thread.is_here:
+                return
             before = args[0] if args else kwargs["hidden_states"]
             after = output[0] if isinstance(output, tuple) else output
             reduction.watch(view, sublayer, before[0], after[0])

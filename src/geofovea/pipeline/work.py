@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from geofovea.errors import GeoFoveaError, MissingExtraError, OutputError, SpendLimitError
+from geofovea.errors import (
+    EndpointUnavailableError,
+    GeoFoveaError,
+    MissingExtraError,
+    OutputError,
+    SpendLimitError,
+)
+from geofovea.tiling.remote_name import without_secrets
 
 __all__ = [
     "Died",
@@ -101,7 +108,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """No item can be answered as things are: a full disk, a used up limit, a missing model.
+    """No item can be answered as things are: a full disk, a used up limit, no endpoint.
 
     Attributes:
         error: One line: what is missing.
@@ -136,22 +143,22 @@ class TookTooLong:
 
 Result = Done | Failed | Halted | Died | TookTooLong
 
-_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError)
+_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError, EndpointUnavailableError)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
     """Let a worker answer one item; nothing but an interrupt gets out of here.
 
-    Errors that say something about the machine or the purse and nothing about the item (a full
-    disk, a missing package, a spend limit) halt a run: the item is not spoilt by them, and the next
-    run does it.
+    Errors that say something about the machine, the purse or the endpoint and nothing about the
+    item (a full disk, a missing package, a spend limit, an endpoint that is down) halt a run: the
+    item is not spoilt by them, and the next run does it.
     """
     try:
         # NaN is no JSON: such a record would spoil the file of all answers
         return Done(json.dumps(worker(group, payload), allow_nan=False))
     except _OF_THE_RUN as error:
-        return Halted(str(error))
+        return Halted(without_secrets(str(error)))
     except Exception as error:  # whatever a model or a decoder raises is this item's failure
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return Halted(in_one_line(error))
@@ -160,7 +167,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
 
 def in_one_line(error: BaseException) -> str:
     """The kind of an error and its message; where in the code, if it is none of our own kinds."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))
     if isinstance(error, GeoFoveaError) or error.__traceback__ is None:
         return text
     place = error.__traceback__

@@ -12,7 +12,6 @@ two; pieces may cut other chunks, which are then computed for each of their part
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.tiling.array_bands import ArrayBands, Pixels
+from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.marks import Number, are_finite, are_opaque, equals_nodata, opaque_number
 from geofovea.tiling.sample import sample_windows
 
@@ -87,7 +87,7 @@ class ArrayLevels:
         self._start()
 
     def _start(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._kept: dict[tuple[tuple[int, ...], int], Patch] = {}
         self._opaque: float | None = None
 

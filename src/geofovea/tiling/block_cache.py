@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.forks import renew_after_fork
 
 __all__ = ["BLOCK_CACHE_BYTES", "BlockCache", "read_in_blocks"]
 
@@ -41,6 +42,11 @@ class BlockCache:
         if budget_bytes < 1:
             raise GeometryError(f"a cache of blocks needs a budget in bytes, got {budget_bytes}")
         self._budget_bytes = budget_bytes
+        self._start()
+        # what another thread was decoding at a fork would be waited for in the child for ever
+        renew_after_fork(self, BlockCache._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
         # least recently used first
         self._blocks: OrderedDict[object, Pixels] = OrderedDict()

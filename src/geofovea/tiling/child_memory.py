@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from pathlib import Path
+
+from geofovea.tiling.forks import ForkSafeLock
 
 __all__ = ["ChildMemory", "peak_with_children", "resident_bytes"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _peak_bytes = 0
 _now: dict[int, int] = {}
 

@@ -6,7 +6,6 @@ warnings. rasterio warns each time such a file is opened, of the file and of eve
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,7 +13,12 @@ from contextlib import contextmanager, suppress
 
 from rasterio.errors import NotGeoreferencedWarning
 
+from geofovea.tiling.forks import in_every_child
+
 __all__ = ["without_georeference_warning"]
+
+
+_ANY_MODULE = "(?:)"
 
 
 class _Filter:
@@ -30,7 +34,10 @@ class _Filter:
             self._holders += 1
             # other code may have put its own list in place meanwhile
             if self._entry is None or self._entry not in warnings.filters:
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                # an entry that nobody else has: an equal one would be removed with ours
+                warnings.filterwarnings(
+                    "ignore", category=NotGeoreferencedWarning, module=_ANY_MODULE
+                )
                 self._entry = warnings.filters[0]
 
     def release(self) -> None:
@@ -51,8 +58,7 @@ def _forget_after_fork() -> None:
     _filter = _Filter()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+in_every_child(_forget_after_fork)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ for the handle of the thread it runs on, inside ``gdal_settings()``.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from rasterio.errors import RasterioError
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.faults import collect_faults
+from geofovea.tiling.forks import in_every_child
 from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.png import damage_in_png
 from geofovea.tiling.source import Source
@@ -131,8 +131,7 @@ def _forget_after_fork() -> None:
     _cache_limit, _thread = _CacheLimit(), _Thread()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+in_every_child(_forget_after_fork)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import os
 import re
 import socket
 import ssl
@@ -27,7 +26,9 @@ from geofovea.errors import (
     SceneReadError,
     SceneRefusedError,
 )
-from geofovea.tiling.remote import RemoteObject, check_host, redacted, split_url
+from geofovea.tiling.forks import in_every_child
+from geofovea.tiling.remote import RemoteObject, check_host, split_url
+from geofovea.tiling.remote_name import redacted
 from geofovea.tiling.signing import signed_url
 
 __all__ = ["CHUNK_BYTES", "RangeClient", "cached_ranges", "look_at", "look_beside"]
@@ -105,8 +106,7 @@ def _forget_after_fork() -> None:
     _cache = ChunkCache()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+in_every_child(_forget_after_fork)
 
 
 class RangeClient:

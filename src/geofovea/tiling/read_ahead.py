@@ -9,7 +9,6 @@ far they run ahead is bounded in bytes.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -18,6 +17,7 @@ from itertools import cycle, islice
 
 from geofovea.errors import GeoFoveaError, GeometryError
 from geofovea.tiling.cores import usable_cores
+from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TilePixels, TileReader
 
@@ -64,7 +64,7 @@ class ReadAhead:
         self._threads = threads
         # three bytes of colour and one of validity
         self.depth = max(1, budget_bytes // (4 * reader.pyramid.tile_size**2))
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._lanes: tuple[ThreadPoolExecutor, ...] = ()
         self._owner = 0
 

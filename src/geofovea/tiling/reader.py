@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.block_cache import BlockCache, read_in_blocks
+from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.level_cache import Progress
@@ -121,7 +122,7 @@ class TileReader:
         self.radiometry = radiometry
         self._levels = SceneLevels(scene, limits, progress)
         self._blocks = BlockCache()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._copy: Source | None = None
         self._copy_handles = threading.local()
 

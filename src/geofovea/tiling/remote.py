@@ -1,7 +1,7 @@
-"""Names of files that are far away: which host a name means, whether it may be asked, what to show.
+"""Files that are far away: which host a name means, and whether it may be asked.
 
-A URL can carry a password or a signature. So the name that people, logs and answers see is made
-here once, without them, and the whole one stays inside ``RemoteObject``.
+A URL can carry a password or a signature. So people, logs and answers see its ``remote_name``, and
+the whole one stays inside ``RemoteObject``.
 """
 
 from __future__ import annotations
@@ -9,24 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from geofovea.errors import SceneRefusedError
+from geofovea.tiling.remote_name import plain_url, redacted, remote_name
 
 __all__ = [
     "RemoteObject",
     "check_host",
-    "is_remote_name",
-    "redacted",
     "remote_object",
     "split_url",
 ]
 
 _SCHEMES = ("http", "https", "s3")
-_USERINFO = re.compile(r"(://)[^/?#]*@")
-_VSI_URL = re.compile(r"^/vsicurl/(?=https?://)")
-_VSI_S3 = re.compile(r"^/vsis3/(?=[^/])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,7 @@ class RemoteObject:
 
     Attributes:
         url: The whole URL, secrets included; never shown.
-        shown: The URL without password, query and fragment.
+        shown: Its ``remote_name``: the URL without password, query and fragment.
         allowed_hosts: Hosts that may be asked for it.
         size_bytes: Its size; 0 before it was found.
         validators: What the server said to tell versions apart: entity tag and modification time.
@@ -50,24 +45,8 @@ class RemoteObject:
     @property
     def identity(self) -> str:
         """A key that changes when the server says that the file did."""
-        return "|".join((self.url, str(self.size_bytes), *self.validators))
-
-
-def is_remote_name(name: str) -> bool:
-    """Whether GDAL, or we, would look for a name anywhere but on the local disks."""
-    absolute = str(Path(name).absolute()) if "\0" not in name else name
-    return "://" in name or name.startswith("/vsi") or absolute.startswith("/vsi")
-
-
-def redacted(name: str) -> str:
-    """A remote name without password, query and fragment; little more than "://" if malformed."""
-    try:
-        _ = urlsplit(name).port
-    except ValueError:
-        return name.partition("://")[0] + "://..."
-    bare = _USERINFO.sub(r"\1", name)
-    head, mark, _ = bare.partition("?")
-    return head.partition("#")[0] + ("?..." if mark else "")
+        # by its name: whoever signs the URL anew, or asks with another password, gets the same file
+        return "|".join((self.shown, str(self.size_bytes), *self.validators))
 
 
 def remote_object(name: str, allowed_hosts: Sequence[str]) -> RemoteObject:
@@ -81,11 +60,11 @@ def remote_object(name: str, allowed_hosts: Sequence[str]) -> RemoteObject:
     Raises:
         SceneRefusedError: If the name is of another kind or its host is not allowed.
     """
-    url = _VSI_S3.sub("s3://", _VSI_URL.sub("", name.strip()))
+    url = plain_url(name)
     parts = split_url(url)
     hosts = tuple(host.strip() for host in allowed_hosts)
     check_host(parts, hosts, redacted(url))
-    return RemoteObject(url, redacted(url), hosts)
+    return RemoteObject(url, remote_name(url), hosts)
 
 
 def split_url(url: str) -> SplitResult:

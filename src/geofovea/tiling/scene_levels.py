@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from geofovea.errors import GeometryError, SceneReadError
 from geofovea.tiling.cache_folder import levels_folder
+from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.handles import check_current, gdal_settings, open_handle, read_errors
 from geofovea.tiling.level_cache import (
     PreparedLevel,
@@ -44,7 +44,7 @@ class SceneLevels:
         self._scene = scene
         self._limits = limits
         self._progress = progress
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._prepared: PreparedLevels | None = None
         self._notes: dict[str, None] = {}
 

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 import affine
 
 from geofovea.tiling.ranges import look_beside
-from geofovea.tiling.remote import RemoteObject, redacted
+from geofovea.tiling.remote import RemoteObject
+from geofovea.tiling.remote_name import redacted
 
 __all__ = ["SIDE_SUFFIXES", "find_sides", "read_world_file"]
 

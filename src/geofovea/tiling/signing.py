@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from geofovea.errors import MissingExtraError, SceneReadError
+from geofovea.tiling.forks import ForkSafeLock
 
 __all__ = ["signed_url"]
 
 _VALID_SECONDS = 3600
 _RENEW_SECONDS = 1800
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 def signed_url(url: str) -> str:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.tiling.remote import RemoteObject, is_remote_name, redacted, remote_object
+from geofovea.tiling.remote import RemoteObject, remote_object
+from geofovea.tiling.remote_name import is_remote_name, redacted, without_secrets
 from geofovea.tiling.stamp import (
     FileStamp,
     aux_names,
@@ -158,9 +159,9 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
         return _resolve_remote(name, policy)
     if _SUBDATASET.match(name):
         raise SceneRefusedError(
-            f"{name!r} looks like a GDAL subdataset or driver prefix, which is never opened; copy "
-            f"the part you need into its own file with gdal_translate, or write ./{name} if it is "
-            "a file"
+            f"{without_secrets(name)!r} looks like a GDAL subdataset or driver prefix, which is "
+            "never opened; copy the part you need into its own file with gdal_translate, or write "
+            f"./{without_secrets(name)} if it is a file"
         )
     source = _resolve_file(name, policy)
     if page and source.driver != "GTiff":

@@ -35,6 +35,8 @@ __all__ = ["CatpDecoder", "context_scores"]
 
 _PUBLISHED = Schedule.of((7 / 32, 0.5))
 
+_CARRIED = "is_own_picture"
+
 
 @dataclass(frozen=True, slots=True)
 class CatpDecoder(DecoderStage):
@@ -75,8 +77,10 @@ class CatpDecoder(DecoderStage):
 
     def _choose(self, view: DecoderView, k: int) -> Kept:
         n = len(view.visual)
-        levels = view.carried.get("levels", torch.ones(n)).cpu()
-        is_own = levels == levels.min() if bool((levels != levels[0]).any()) else levels < 0
+        if _CARRIED not in view.carried:
+            # once for both layers: the first may leave no context to tell the picture from
+            view.carried[_CARRIED] = _is_own_picture(view)
+        is_own = view.carried[_CARRIED].cpu()
         hidden = view.hidden.float()
         own, context = (mask.nonzero()[:, 0] for mask in (is_own, ~is_own))
         if view.layer == self._first(view.depth):
@@ -108,6 +112,13 @@ class CatpDecoder(DecoderStage):
                 "shallow, choose fastv or pyramiddrop"
             )
         return first
+
+
+def _is_own_picture(view: DecoderView) -> Tensor:
+    """Which tokens are of the finest level, bool ``(n,)``; none where there is one level only."""
+    levels = view.carried.get("levels", torch.ones(len(view.visual), device=view.visual.device))
+    finest = levels.min()
+    return (levels == finest) & (levels != finest).any()
 
 
 def context_scores(

@@ -1,0 +1,189 @@
+r"""What a model answers, without what it thinks aloud and without the marks around its answer.
+
+Models think between marks of their own: tags (``<think>``), square brackets, triangles, special
+words, and channels. Servers and harnesses leave them in more often than not. All ways into an
+answer use this one reading: endpoints, models in process, and answers files that are scored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+
+__all__ = ["SpokenAnswer", "spoken_answer"]
+
+_THOUGHT = (
+    r"(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|rationale|"
+    r"scratch_?pad|inner_monologue|chain_of_thought|cot)"
+)
+_OPEN = re.compile(
+    rf"<\s*{_THOUGHT}(?:\s[^<>]*)?>|\[{_THOUGHT}\]|◁\s*{_THOUGHT}\s*▷"
+    rf"|<\|(?:(?:begin|start)_(?:of_)?)?{_THOUGHT}(?:_(?:begin|start))?\|>"
+    rf"|<\|channel>\s*(?:{_THOUGHT})\b",
+    re.IGNORECASE,
+)
+_CLOSE = re.compile(
+    rf"<\s*/\s*{_THOUGHT}\s*>|\[/{_THOUGHT}\]|◁\s*/\s*{_THOUGHT}\s*▷"
+    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT}\|>|<\|{_THOUGHT}_end\|>|<channel\|>",
+    re.IGNORECASE,
+)
+_BARE_OPEN = re.compile(r"<\|think(?:ing)?\|>", re.IGNORECASE)
+"""Some close this one with the word that ends a message."""
+_BARE_CLOSE = re.compile(rf"<\|end\|>|{_CLOSE.pattern}", re.IGNORECASE)
+
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>[^<]{0,80})?<\|channel\|>\s*(?P<name>\w+)[^<]{0,80}"
+    r"(?:<\|constrain\|>[^<]{0,80})?<\|message\|>"
+)
+_CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+# channels whose special words were left out when the ids became text
+_GLUED_FINAL = re.compile(r"^\s*(?:analysis|commentary).*assistant\s*final", re.DOTALL)
+_GLUED_THOUGHT = re.compile(r"^\s*analysis[A-Z]")
+_PHRASES = (
+    ("here is my thought process:", "here is my response:"),
+    ("here are my reasoning steps:", "[begin final response]"),
+)
+
+_ANSWER = r"(?:final_?)?(?:answer|response|output|solution|result)|conclusion|final"
+_WRAPPED = re.compile(
+    rf"<\s*(?P<tag>{_ANSWER})(?:\s[^<>]*)?>(?P<in_tag>.*?)(?:<\s*/\s*(?P=tag)\s*>|$)"
+    r"|<\|begin_of_box\|>(?P<in_box>.*?)(?:<\|end_of_box\|>|$)"
+    r"|<\|begin_of_solution\|>(?P<in_solution>.*?)(?:<\|end_of_solution\|>|$)"
+    r"|<\|start_response\|>(?P<in_response>.*?)(?:<\|end_response\|>|$)"
+    r"|\[begin final response\](?P<in_final>.*?)(?:\[end final response\]|$)"
+    r"|\$*\\boxed\{(?P<in_boxed>(?:[^{}]|\{[^{}]{0,500}\}){0,500})\}\$*",
+    re.DOTALL | re.IGNORECASE,
+)
+_STRAY = re.compile(
+    rf"<\s*/\s*(?:{_ANSWER})\s*>|<\|end_of_box\|>|<\|end_of_solution\|>|<\|end_response\|>"
+    r"|\[end final response\]",
+    re.IGNORECASE,
+)
+_IN_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}")
+_END = re.compile(r"(?:</s>|<eos>|<end_of_turn>|<turn\|>|<\|[A-Za-z][\w-]{0,40}\|>)\Z")
+_LONGEST_END = 50
+_MARK = re.compile(
+    r"<\|[^<>|]{1,40}\|?>|<[a-z_]{1,40}\|>|</?[A-Za-z][\w:.-]{0,40}(?:\s[^<>]{0,80})?>"
+    r"|\[/?[A-Z][A-Z_ ]{2,30}\]|◁[^◁▷]{1,30}▷"
+)
+# most answers are one word, and millions of them are judged
+_MAY_HOLD_MARKS = re.compile(r"[<\[◁\\]|^\s*(?:analysis|commentary|here )", re.IGNORECASE)
+_MOST_MARKS = 8
+"""One in the other, or one behind the other; texts of others may hold any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenAnswer:
+    """An answer as it is meant.
+
+    Attributes:
+        text: What stands behind the thoughts, out of its box; empty where the thoughts never end.
+        unthought: The same with the marks around the answer left in their places.
+        thought_aloud: Whether there were thoughts.
+        is_endless: Whether the thoughts never end, so that nothing was answered.
+        mark: A mark of a kind that is not known and stands in the text still; or empty.
+    """
+
+    text: str
+    unthought: str
+    thought_aloud: bool = False
+    is_endless: bool = False
+    mark: str = ""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a careful reader should know about it."""
+        told = []
+        if self.is_endless:
+            told.append("the model thought aloud and never came to an answer: the answer is empty")
+        elif self.thought_aloud and not self.text:
+            told.append("the model thought aloud and answered nothing: the answer is empty")
+        if self.mark:
+            told.append(
+                f"the answer holds {self.mark!r}, a mark that is not known: parts of it may be "
+                "thoughts"
+            )
+        return tuple(told)
+
+
+def spoken_answer(raw: str) -> SpokenAnswer:
+    """Read what a model wrote; a text without any marks is its own answer, blanks around aside."""
+    if not _MAY_HOLD_MARKS.search(raw):
+        return SpokenAnswer(raw.strip(), raw)
+    unthought, thought, is_endless = _without_thoughts(raw)
+    text = _unwrapped(unthought).strip()
+    # where nothing was taken away, blanks stay as they were written too
+    unthought = unthought.strip() if thought else raw
+    mark = _MARK.search(text)
+    return SpokenAnswer(text, unthought, thought, is_endless, mark[0] if mark else "")
+
+
+def _without_thoughts(raw: str) -> tuple[str, bool, bool]:
+    """The text without thoughts, whether there were any, and whether they never end."""
+    text, has_channels, is_endless = _final_channel(raw)
+    if is_endless:
+        return "", True, True
+    kept: list[str] = []
+    place, thought = 0, has_channels
+    while opened := _OPEN.search(text, place):
+        close = _BARE_CLOSE if _BARE_OPEN.fullmatch(opened[0]) else _CLOSE
+        closed = close.search(text, opened.end())
+        said = text[place : opened.start()]
+        if closed is None and said.strip() and not thought and not said.endswith("\n"):
+            # in the middle of a sentence it is one of its words
+            break
+        kept.append(said)
+        thought = True
+        if closed is None:
+            before = "".join(kept)
+            return before, True, not before.strip()
+        place = closed.end()
+    text = "".join((*kept, text[place:]))
+    # the prompt may have opened the thoughts
+    behind = 0
+    for closed in _CLOSE.finditer(text):
+        behind, thought = closed.end(), True
+    return text[behind:], thought, False
+
+
+def _final_channel(raw: str) -> tuple[str, bool, bool]:
+    """What was said in the final channel; all where there are no channels."""
+    if headers := list(_CHANNEL.finditer(raw)):
+        finals = []
+        for header in headers:
+            end = _CHANNEL_END.search(raw, header.end())
+            if header["name"].lower() == "final":
+                finals.append(raw[header.end() : end.start() if end else len(raw)])
+        return "".join(finals), True, not finals
+    if glued := _GLUED_FINAL.match(raw):
+        return raw[glued.end() :], True, False
+    if _GLUED_THOUGHT.match(raw):
+        return "", True, True
+    lower = raw.lower()
+    for begins, ends in _PHRASES:
+        if lower.lstrip().startswith(begins):
+            place = lower.rfind(ends)
+            # a square bracket opens the answer's own box, a phrase is no part of it
+            start = place if ends.startswith("[") else place + len(ends)
+            return (raw[start:], True, False) if place >= 0 else ("", True, True)
+    return raw, False, False
+
+
+def _unwrapped(text: str) -> str:
+    """What stands in the last box of an answer, and in a box within that."""
+    for _ in range(_MOST_MARKS):
+        boxes = deque(_WRAPPED.finditer(text), maxlen=1)
+        if not boxes:
+            break
+        last = boxes[0]
+        inside = (value for name, value in last.groupdict().items() if name != "tag")
+        text = next(value for value in inside if value is not None)
+        text = _IN_LATEX.sub(r"\1", text)
+    text = _STRAY.sub("", text).rstrip()
+    for _ in range(_MOST_MARKS):
+        end = _END.search(text, max(0, len(text) - _LONGEST_END))
+        if end is None:
+            break
+        text = text[: end.start()].rstrip()
+    return text

@@ -1,0 +1,132 @@
+"""What a model thinks aloud is no answer, in whatever marks its thoughts stand."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.datasets.registry import load_benchmark
+from geofovea.datasets.sample import Sample
+from geofovea.datasets.spoken_answer import spoken_answer
+from geofovea.datasets.wordnet import synonyms
+
+PAIRS = (
+    ("<think>", "</think>"),
+    ("<Thinking>", "</Thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<analysis>", "</analysis>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|think|>", "<|end|>"),
+    ("<|channel>thought\n", "<channel|>"),
+    (
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
+    ("Here is my thought process:\n", "\nHere is my response:\n"),
+)
+BOXES = (
+    "{}",
+    " {}\n",
+    "<answer>{}</answer>",
+    "<answer>\n{}",
+    "<|begin_of_box|>{}<|end_of_box|>",
+    "<answer><|begin_of_box|>{}<|end_of_box|></answer>",
+    "The answer is $\\boxed{{\\text{{{}}}}}$.",
+    "<CONCLUSION>{}</CONCLUSION>",
+    "<|START_RESPONSE|>{}<|END_RESPONSE|>",
+    "{}<|im_end|>",
+    "{}</s>",
+)
+WORDS = st.text("abc ABCDE().,\n", max_size=40)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=[first for first, _ in PAIRS])
+@given(thought=WORDS, said=st.sampled_from(["green", "(B)", "an old harbour", "3"]))
+def test_what_stands_behind_the_thoughts_is_the_answer(pair, thought, said):
+    for box in BOXES:
+        found = spoken_answer(f"{pair[0]}{thought}{pair[1]}{box.format(said)}")
+        assert (found.text, found.thought_aloud, found.is_endless) == (said, True, False)
+        assert not found.doubts
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=[first for first, _ in PAIRS])
+def test_thoughts_that_never_end_are_no_answer_and_are_told(pair):
+    found = spoken_answer(f"{pair[0]}It could be green, or")
+    assert (found.text, found.is_endless) == ("", True)
+    assert "never came to an answer" in found.doubts[0]
+    empty = spoken_answer("<think>hm</think>\n")
+    assert (empty.text, empty.is_endless) == ("", False)
+    assert "answered nothing" in empty.doubts[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("It is green.</think>\nred", "red"),
+        ("green?◁/think▷red", "red"),
+        ("<think>a</think>b</think>red", "red"),
+        ("<think>a</think>red<think>b</think>", "red"),
+        ("red\n<think>was it", "red"),
+        ("<think><answer>green</answer></think>red", "red"),
+        ("analysisGreen wings?assistantfinalred", "red"),
+        ("analysisGreen wings?assistantcommentaryhmassistantfinalred", "red"),
+        ("<|channel|>commentary<|message|>hm<|end|>", ""),
+        ("<|start|>assistant<|channel|>final<|message|>red<|return|>", "red"),
+    ],
+)
+def test_marks_may_be_missing_nested_or_repeated(raw, text):
+    assert spoken_answer(raw).text == text
+
+
+@given(st.text(max_size=60).filter(lambda text: not any(c in text for c in "<[◁\\")))
+def test_a_text_without_marks_is_its_own_answer(text):
+    if not text.lstrip().lower().startswith(("analysis", "here")):
+        found = spoken_answer(text)
+        assert (found.text, found.unthought, found.doubts) == (text.strip(), text, ())
+
+
+@pytest.mark.parametrize("raw", ["no <think> here", "a < b and c > d", "analysis of ships"])
+def test_words_that_only_look_like_marks_stay(raw):
+    assert spoken_answer(raw).text == raw
+
+
+@pytest.mark.parametrize("raw", ["<ponder>x</ponder>red", "<|musing|>x<|spoken|>red", "[MUSE]red"])
+def test_marks_of_an_unknown_kind_are_told(raw):
+    found = spoken_answer(raw)
+    assert "red" in found.text
+    assert "a mark that is not known" in found.doubts[0]
+
+
+@pytest.mark.parametrize(
+    "piece", ["<think>", "</think>", "<answer>", "\\boxed{", "<|channel|>", " "]
+)
+def test_texts_of_others_take_linear_time(piece):
+    started = time.process_time()
+    spoken_answer("<" + piece * 50_000)
+    assert time.process_time() - started < 5
+
+
+CHOICES = Sample("1", ("a.png",), "?", ("C",), "c", choices=("2", "3", "4", "5", "none"))
+COLOUR = Sample("1", ("a.png",), "what?", ("white",), "object color")
+CHOOSING = ("mme-realworld-rs", "xlrs-bench", "rshr-bench", "hr-bench", "vstar")
+NAMING = ("lrs-vqa", "lrs-gro", "rsvqa-lr", "rsvqa-hr", "synthetic")
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=[first for first, _ in PAIRS])
+@pytest.mark.parametrize("name", CHOOSING + NAMING)
+def test_no_scorer_reads_thoughts(name, pair):
+    sample, right, wrong = (
+        (CHOICES, "C", "(A) is too few, (D)") if name in CHOOSING else (COLOUR, "white", "grey")
+    )
+    judges = load_benchmark(name).judges(synonyms("table"))
+    for mode, judge in judges.items():
+        assert judge(sample, f"{pair[0]}It may be {wrong}.{pair[1]}\n{right}").correct, mode
+        # the truth in the thoughts is no right answer
+        assert not judge(sample, f"{pair[0]}It may be {right}.{pair[1]}").correct, mode
+        assert not judge(sample, f"{pair[0]}It may be {right}").correct, mode

@@ -1,0 +1,65 @@
+"""Settings are told apart by what changes answers, and by nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.endpoint_settings import EndpointSettings
+from geofovea.pipeline.eval_work import configuration_of
+
+
+@pytest.fixture
+def names(tiny_folder, tmp_path, monkeypatch):
+    """The names of one folder of a model, and of copies of it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_folder, "model")
+    shutil.copytree(tiny_folder, "elsewhere/snapshots/0123abc")
+    Path("link").symlink_to("model")
+    Path("files").mkdir()
+    for path in (tmp_path / "model").iterdir():
+        Path("files", path.name).symlink_to(path)
+    return ["./model", "model/", "model", "model//", str(tmp_path / "model"), "link",
+            "elsewhere/../model", "elsewhere/snapshots/0123abc", "files"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["model", "focus_model", "rfm"])
+def test_a_model_is_the_same_under_any_name_of_its_folder(names, field):
+    assert len({AskSettings(**({"model": "embedded"} | {field: n})).hash for n in names}) == 1
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "chat_template.jinja"])
+def test_a_model_whose_files_differ_is_another(names, tmp_path, file):
+    before = AskSettings("model").hash
+    with (tmp_path / "model" / file).open("a") as opened:
+        opened.write(" ")
+    assert AskSettings("model").hash != before
+    assert AskSettings("elsewhere/snapshots/0123abc").hash == before
+
+
+def test_a_model_on_the_hub_is_told_by_its_name():
+    assert AskSettings("owner/one").hash != AskSettings("owner/two").hash
+
+
+def test_what_a_configuration_is_of_is_still_told_by_name(names):
+    described = AskSettings("./model", rfm="link").described()
+    assert (described["model"], described["rfm"]) == ("./model", "link")
+
+
+def test_an_evaluation_knows_a_model_by_its_content_too(names):
+    class Lessons:
+        name, version = "lessons", 1
+
+    assert len({configuration_of(Lessons, AskSettings(name))[0] for name in names}) == 1
+    assert configuration_of(Lessons, AskSettings("model"))[0] != AskSettings("model").hash
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000/v1", "http://localhost:8000/v1/", "HTTP://LocalHost:8000/v1"]
+)
+def test_an_endpoint_is_the_same_however_its_address_is_written(url):
+    plain = EndpointSettings("http://localhost:8000/v1")
+    assert EndpointSettings(url).described() == plain.described()
+    other = EndpointSettings("http://localhost:8000/V1")
+    assert other.described() != plain.described()
