@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +18,16 @@ from geofovea.pipeline.models import load_host
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.tile_tokens import Gathered
 from geofovea.pipeline.token_cache import TokenEntry
-from geofovea.pipeline.token_folder import list_tokens, make_room_for_tokens, tokens_folder
+from geofovea.pipeline.token_folder import (
+    clear_tokens,
+    list_tokens,
+    make_room_for_tokens,
+    strangers_among_tokens,
+    tokens_folder,
+)
 from geofovea.pipeline.token_store import TokenStore
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.cache_ownership import MARK
 from geofovea.tiling.pyramid import Tile
 
 FEW = Budget(tiles=12, tokens=60)
@@ -378,7 +386,7 @@ def test_the_command_line_keeps_lists_and_clears(scene, tiny_folder, monkeypatch
     (row,) = json.loads(run("cache", "list", "--json"))["tokens"]
     assert (row["scene"], row["tiles"]) == (str(scene), first["cost"]["tiles_read"])
     assert f"{row['tiles']} encoded tile(s)" in run("cache", "list")
-    assert json.loads(run("cache", "clear", "--json"))["tiles"] == row["tiles"]
+    assert json.loads(run("cache", "clear", "--yes", "--json"))["tiles"] == row["tiles"]
     assert json.loads(run("cache", "list", "--json"))["tokens"] == []
 
 
@@ -392,3 +400,68 @@ def test_a_variable_that_cannot_be_understood_is_an_error(
     monkeypatch.setenv(variable, value)
     with pytest.raises(OutputError, match=variable):
         make_session()
+
+
+STRANGERS = [
+    "my_thesis/chapter1.txt",
+    "other/weights.safetensors",
+    "other/0_0_1.safetensors",
+    "d41d8cd98f00b204e9800998ecf8427e/0_0_1.safetensors",
+    "d41d8cd98f00b204e9800998ecf8427e/record.json",
+    "0_0_1.safetensors",
+]
+
+
+def test_what_others_keep_beside_encoded_tiles_stays(make_session, scene, monkeypatch):
+    for name in STRANGERS:
+        (tokens_folder() / name).parent.mkdir(parents=True, exist_ok=True)
+        (tokens_folder() / name).write_text('{"scene": "mine"}')
+        os.utime(tokens_folder() / name, (1, 1))
+    session = make_session(scene, cache_tokens=True)
+    tokens_and_reads(session, base_tiles(session))
+    (kept,) = list_tokens()
+    mine = tokens_folder() / kept.folder / "weights.safetensors"
+    mine.write_text("mine")
+    make_room_for_tokens(100, 10)
+    assert list_tokens() == []
+    assert mine.read_text() == "mine"
+    tokens_and_reads(make_session(scene, cache_tokens=True), base_tiles(session))
+    assert clear_tokens()[0] == len(base_tiles(session))
+    assert mine.read_text() == "mine"
+    for name in STRANGERS:
+        assert (tokens_folder() / name).read_text() == '{"scene": "mine"}', name
+    assert "other/" in strangers_among_tokens()
+
+
+def test_links_among_encoded_tiles_are_not_followed(make_session, scene, tmp_path):
+    session = make_session(scene, cache_tokens=True)
+    tokens_and_reads(session, base_tiles(session))
+    (kept,) = list_tokens()
+    shutil.move(kept.folder, tmp_path / "elsewhere")
+    Path(kept.folder).symlink_to(tmp_path / "elsewhere")
+    make_room_for_tokens(100, 10)
+    assert clear_tokens() == (0, 0)
+    assert len(list((tmp_path / "elsewhere").glob("*.safetensors"))) == kept.tiles
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
+)
+def test_tiles_of_another_user_are_not_believed(make_session, scene):
+    session = make_session(scene, cache_tokens=True)
+    tiles = base_tiles(session)
+    tokens_and_reads(session, tiles)
+    os.chown(files()[0], 12345, 12345)
+    assert tokens_and_reads(make_session(scene, cache_tokens=True), tiles)[1] == 1
+    os.chown(list_tokens()[0].folder, 12345, 12345)
+    assert tokens_and_reads(make_session(scene, cache_tokens=True), tiles)[1] == len(tiles)
+
+
+def test_encoded_tiles_of_the_first_version_are_listed_and_removed(make_session, scene):
+    session = make_session(scene, cache_tokens=True)
+    tokens_and_reads(session, base_tiles(session))
+    (kept,) = list_tokens()
+    (Path(kept.folder) / MARK).unlink()
+    assert [each.tiles for each in list_tokens()] == [kept.tiles]
+    assert clear_tokens()[0] == kept.tiles
+    assert not Path(kept.folder).exists()

@@ -15,6 +15,7 @@ from geofovea.tiling import (
     TileReader,
     level_building,
     level_files,
+    level_strips,
     open_scene,
     plan_radiometry,
     prepare,
@@ -82,7 +83,7 @@ def test_levels_equal_gdals_average_overviews_to_the_last_bit(
 def test_levels_made_of_many_strips_equal_gdals_to_the_last_bit(
     make_tiled, tmp_path, monkeypatch, size, dtype
 ):
-    monkeypatch.setattr(level_building, "_STRIP_BYTES", 1)
+    monkeypatch.setattr(level_strips, "_STRIP_BYTES", 1)
     array = noise(*size, 2, dtype)
     built = build(open_scene(make_tiled(array)), tmp_path / "levels")
     # one level: the sides of the next are odd
@@ -93,7 +94,7 @@ def test_levels_made_of_many_strips_equal_gdals_to_the_last_bit(
 def test_strips_over_two_odd_sides_change_nothing_but_last_bits_of_doubles(
     make_tiled, tmp_path, monkeypatch, dtype
 ):
-    monkeypatch.setattr(level_building, "_STRIP_BYTES", 1)
+    monkeypatch.setattr(level_strips, "_STRIP_BYTES", 1)
     array = noise(1001, 777, 2, dtype)
     built = build(open_scene(make_tiled(array)), tmp_path / "levels")
     truth = gdal_levels(make_tiled, array, (2,))[0]

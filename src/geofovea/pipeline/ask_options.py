@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_options"]
 
-_LIMITS = ("tiles", "tokens", "seconds")
+_LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = (
     *("focus", "focus_model", "reduction", "descent", "route", "flatness", "confidence"),
     *("cache_tokens", "bands", "composite", "band_map", "nodata"),
@@ -47,6 +47,11 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
         click.option("--tiles", type=int, help="Most tiles to encode; the model's own if unset."),
         click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise."),
         click.option("--seconds", type=float, help="No further level is begun after this time."),
+        click.option(
+            "--host-ram-mb",
+            type=float,
+            help="Nor once the process and its children hold this many MiB.",
+        ),
         click.option(
             "--focus",
             type=click.Choice(focus_names),

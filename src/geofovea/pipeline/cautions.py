@@ -77,7 +77,7 @@ def overruns(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, .
     Args:
         budget: What was allowed.
         seconds: What the answer took.
-        peak_rss_mb: Largest memory of the process, in MB of 10⁶ bytes.
+        peak_rss_mb: Largest memory of the process with its children, in MB of 10⁶ bytes.
     """
     said = []
     if budget.seconds is not None and seconds > budget.seconds:

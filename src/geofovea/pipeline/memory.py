@@ -1,4 +1,4 @@
-"""Memory of this process, and a stop rule that keeps a descent within it."""
+"""Memory of this process and its children, and a stop rule that keeps a descent within it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from geofovea.regionfocus.looks import LevelLook
+from geofovea.tiling.child_memory import peak_with_children
 
 __all__ = ["MemoryStop", "peak_rss_mb", "peak_rss_since", "reset_peak_rss"]
 
@@ -22,10 +23,11 @@ _MIB = 2**20
 
 
 def peak_rss_mb() -> float:
-    """The largest resident memory that this process has had, in MB of 10⁶ bytes."""
+    """The largest resident memory of this process with its children, in MB of 10⁶ bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    own = peak if sys.platform == "darwin" else peak * 1024
+    return max(own, peak_with_children()) / 1e6
 
 
 def _rss_mib() -> float:

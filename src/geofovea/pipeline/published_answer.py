@@ -117,7 +117,7 @@ def ask_as_published(
             budget=budget,
         ),
         looks=found.looks,
-        warnings=(*warned, *found.generation.warnings, *after.warnings),
+        warnings=(*warned, *found.generation.warnings, *after.warnings, *reader.notes),
         stopped="published",
         radiometry=reader.radiometry,
     )

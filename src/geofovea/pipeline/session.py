@@ -44,6 +44,7 @@ from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.restriction import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.build_deadline import builds_within
 from geofovea.tiling.handles import check_current
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.radiometry import plan_radiometry
@@ -219,17 +220,18 @@ class SceneSession:
         sure = stop.confident(reducer.host, words, fitting, reducer.informed) if stop else None
         rules = stop.rules(sure) if stop else ()
         way = Way(focus, asked.descent, asked.route, rules, asked.concentrated, asked.focus_model)
-        looked = self.look(
-            way,
-            words,
-            gathered,
-            budget=budget,
-            boxes=asked.boxes,
-            region=asked.region,
-            clock=clock,
-            tally=tally,
-            calls=calls,
-        )
+        with builds_within(budget.seconds):
+            looked = self.look(
+                way,
+                words,
+                gathered,
+                budget=budget,
+                boxes=asked.boxes,
+                region=asked.region,
+                clock=clock,
+                tally=tally,
+                calls=calls,
+            )
         found = looked.descent
         with clock.stage("answer"):
             reduced = reducer.answer(words, looked, fitting, sure)
@@ -297,6 +299,7 @@ class SceneSession:
                 *cut,
                 *overruns(budget, seconds["total"], peak),
                 *self.tiles.warnings,
+                *self.reader.notes,
                 *after.warnings,
             ),
             stopped=found.stopped,

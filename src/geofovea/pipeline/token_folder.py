@@ -1,31 +1,47 @@
 """The folder that encoded tiles are kept in: how large it may be, what is in it, clearing it.
 
 Each scene, as one encoder sees it, has a folder there, with a file for each tile and a record for
-people. Files are used and removed one by one, and whatever is missing is encoded again.
+people. Files are used and removed one by one, and whatever is missing is encoded again. Only what
+carries our mark and has a name of our own form is ever removed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geofovea.errors import OutputError
-from geofovea.tiling.cache_folder import bytes_in, cache_folder, gigabytes_from, remove_folder
+from geofovea.tiling.cache_folder import bytes_in, gigabytes_from, kept_folder
+from geofovea.tiling.cache_ownership import (
+    MARK,
+    is_believed,
+    is_ours,
+    left_in,
+    mark_folder,
+    our_files,
+    real_folders,
+    remove_ours,
+)
 
 __all__ = [
     "KEEP_VARIABLE",
     "TOKENS_LIMIT_VARIABLE",
     "KeptTokens",
     "clear_tokens",
+    "folder_of_tokens",
     "is_keeping_wanted",
     "list_tokens",
     "make_room_for_tokens",
+    "mark_tokens",
     "record_of_tokens",
+    "strangers_among_tokens",
     "tokens_folder",
     "tokens_limit_bytes",
 ]
@@ -33,7 +49,13 @@ __all__ = [
 KEEP_VARIABLE = "GEOFOVEA_CACHE_TOKENS"
 TOKENS_LIMIT_VARIABLE = "GEOFOVEA_TOKENS_GB"
 
+_TOKENS = "tokens"
 _DEFAULT_GB = 8.0
+# those too that a killed process left half-written under a name of their own
+_TILE = re.compile(r"(\d+_\d+_\d+|\.geofovea-\w+)\.safetensors")
+_FILES = re.compile(rf"{_TILE.pattern}|\.geofovea-\w+\.json|record\.json")
+_NAME_OF_OLD = re.compile(r"[0-9a-f]{32}")
+_RECORD_OF_OLD = {"scene", "model"}
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS |= {"": False, "0": False, "false": False, "no": False, "off": False}
 # what is removed beyond need, so that not every tile that is written looks through all files
@@ -81,7 +103,27 @@ def is_keeping_wanted(chosen: bool | None) -> bool:
 
 def tokens_folder() -> Path:
     """Where each scene has a folder for each encoder."""
-    return cache_folder() / "tokens"
+    return kept_folder(_TOKENS)
+
+
+def folder_of_tokens(name: str) -> Path:
+    """A folder of this name; another name where something that is not ours has taken it."""
+    names = (name, *(f"{name}-{number}" for number in range(1, 10)))
+    folders = [tokens_folder() / each for each in names]
+    return next((f for f in folders if not os.path.lexists(f) or _is_ours(f)), folders[0])
+
+
+def mark_tokens(folder: Path) -> None:
+    """Say that a folder holds encoded tiles, unless it does so already.
+
+    Raises:
+        OutputError: If that cannot be written.
+    """
+    if not (folder / MARK).exists():
+        try:
+            mark_folder(folder, _TOKENS)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def tokens_limit_bytes() -> int:
@@ -104,8 +146,12 @@ def list_tokens() -> list[KeptTokens]:
     return sorted((k for k in kept if k.tiles), key=lambda k: -k.bytes)
 
 
-def clear_tokens() -> tuple[int, int]:
-    """Remove all encoded tiles; whoever writes one meanwhile may keep it.
+def clear_tokens(scene: str | None = None, before: float | None = None) -> tuple[int, int]:
+    """Remove encoded tiles; whoever writes one meanwhile may keep it.
+
+    Args:
+        scene: Absolute path of the scene whose tiles are meant; None for those of all.
+        before: Only those of folders that were last wanted before this, in seconds since 1970.
 
     Returns:
         How many tiles and how many bytes were removed.
@@ -116,9 +162,16 @@ def clear_tokens() -> tuple[int, int]:
     tiles, size = 0, 0
     for folder in _folders():
         kept = _kept(folder)
-        remove_folder(folder)
-        tiles, size = tiles + kept.tiles, size + kept.bytes
+        if scene in (None, kept.scene) and (before is None or kept.used < before):
+            size += remove_ours(folder, _FILES)
+            tiles += kept.tiles
     return tiles, size
+
+
+def strangers_among_tokens() -> list[str]:
+    """Names of what lies among the folders of encoded tiles and was not made here."""
+    ours = {f"{folder.name}/" for folder in _folders()}
+    return [name for name in left_in(tokens_folder()) if name not in ours]
 
 
 def make_room_for_tokens(limit_bytes: int, wanted_bytes: int) -> int:
@@ -132,12 +185,10 @@ def make_room_for_tokens(limit_bytes: int, wanted_bytes: int) -> int:
         How much may be written until this is called again, at least what is wanted.
     """
     found, now = [], time.time_ns() + _LATER_NS
-    for path in _tiles(tokens_folder()):
-        with suppress(OSError):  # another process may be clearing it
-            status = path.stat()
-            # a clock that was wrong when it was used must not keep a tile for ever
-            used = status.st_mtime_ns if status.st_mtime_ns <= now else 0
-            found.append((used, status.st_size, path))
+    for path, status in (each for folder in _folders() for each in _tiles(folder)):
+        # a clock that was wrong when it was used must not keep a tile for ever
+        used = status.st_mtime_ns if status.st_mtime_ns <= now else 0
+        found.append((used, status.st_size, path))
     total = sum(size for _, size, _ in found)
     if total + wanted_bytes > limit_bytes:
         bound = max(0, int((1 - _SLACK) * limit_bytes) - wanted_bytes)
@@ -153,30 +204,38 @@ def make_room_for_tokens(limit_bytes: int, wanted_bytes: int) -> int:
 
 def _drop_if_bare(folder: Path) -> None:
     """Remove a folder that has nothing left but its record."""
-    if next(_tiles(folder.parent, folder.name), None) is None:
-        with suppress(OSError):
-            record_of_tokens(folder).unlink()
-            folder.rmdir()
+    if next(_tiles(folder), None) is None:
+        with suppress(OutputError):
+            remove_ours(folder, _FILES)
 
 
 def _folders() -> list[Path]:
-    return sorted(path for path in tokens_folder().glob("*") if path.is_dir())
+    return [folder for folder in real_folders(tokens_folder()) if _is_ours(folder)]
 
 
-def _tiles(root: Path, folder: str = "*") -> Iterator[Path]:
-    # those too that a killed process left half-written under a name of their own
-    return root.glob(f"{folder}/*.safetensors")
+def _is_ours(folder: Path) -> bool:
+    if is_ours(folder, _TOKENS):
+        return True
+    # version 0.1.0 wrote no mark, but a record beside the tiles
+    is_of_old = _NAME_OF_OLD.fullmatch(folder.name) and is_believed(folder)
+    return bool(is_of_old) and _record(folder).keys() == _RECORD_OF_OLD
+
+
+def _tiles(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    return ((path, status) for path, status in our_files(folder) if _TILE.fullmatch(path.name))
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(record_of_tokens(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _kept(folder: Path) -> KeptTokens:
-    try:
-        record = json.loads(record_of_tokens(folder).read_text(encoding="utf-8"))
-        scene, model = str(record["scene"]), str(record["model"])
-    except (OSError, ValueError, KeyError, TypeError):
-        scene, model = "", ""
-    used = []
-    for path in _tiles(folder.parent, folder.name):
-        with suppress(OSError):
-            used.append(path.stat().st_mtime)
+    record = _record(folder)
+    scene, model = str(record.get("scene", "")), str(record.get("model", ""))
+    used = [status.st_mtime for _, status in _tiles(folder)]
     last = max(used, default=0.0)
     return KeptTokens(scene, model, str(folder), len(used), bytes_in(folder), last)

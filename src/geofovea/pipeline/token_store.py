@@ -26,12 +26,14 @@ from geofovea.pipeline.host import Host
 from geofovea.pipeline.output import make_folder, write_file, write_text
 from geofovea.pipeline.token_cache import TokenEntry
 from geofovea.pipeline.token_folder import (
+    folder_of_tokens,
     make_room_for_tokens,
+    mark_tokens,
     record_of_tokens,
-    tokens_folder,
     tokens_limit_bytes,
 )
 from geofovea.tiling.cache_folder import remove_folder
+from geofovea.tiling.cache_ownership import is_believed
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TileReader
 
@@ -72,9 +74,10 @@ class TokenStore:
         """What is kept of a tile; one that shows nothing has no features. None if none is sound."""
         path = self._path(tile)
         try:
-            status = path.stat()
-            # a pipe keeps a reader waiting, a device has no end
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
+            status = path.lstat()
+            # a pipe keeps a reader waiting, a device has no end, another user may say anything
+            is_file = stat.S_ISREG(status.st_mode) and is_believed(path)
+            if not is_file or status.st_size > _LARGEST_FILE:
                 return None
             found = load(path.read_bytes())
             features, shown = found["features"], found["shown"]
@@ -113,6 +116,7 @@ class TokenStore:
         record = record_of_tokens(self.folder)
         if not record.exists():
             make_folder(self.folder)
+            mark_tokens(self.folder)
             write_text(record, json.dumps(self._record))
         path = self._path(tile)
         if path.is_dir() and not path.is_symlink():
@@ -162,7 +166,7 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
     return TokenStore(
-        tokens_folder() / digest[:32],
+        folder_of_tokens(digest[:32]),
         scene.source.path,
         host.name,
         identity.device,

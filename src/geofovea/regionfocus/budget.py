@@ -20,9 +20,10 @@ class Budget:
         tiles: Tiles that may be encoded, the overview included.
         tokens: Vision tokens that may reach the decoder.
         seconds: Wall-clock time after which nothing more is looked at. The first look and the
-            answer itself are never left out; an answer that took longer says so.
+            answer itself are never left out; an answer that took longer says so. Building level
+            files that takes longer ends in an error.
         host_ram_mb: Resident memory of the process in MiB from which on nothing more is looked at;
-            an answer of a process that has held more says so.
+            an answer of a process that has held more, children included, says so.
         device_ram_mb: Memory taken on the accelerator in MiB from which on likewise.
 
     Raises:

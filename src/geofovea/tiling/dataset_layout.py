@@ -10,12 +10,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import SceneRefusedError
 from geofovea.tiling.georeference import Georeference
+from geofovea.tiling.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.marks import out_of_type
 from geofovea.tiling.source import Source
 
 __all__ = [
-    "MAX_BLOCK_BYTES",
     "MaskKind",
+    "bytes_pixel",
     "checked_block",
     "color_names",
     "gap_warnings",
@@ -29,7 +30,6 @@ __all__ = [
 
 MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
 
-MAX_BLOCK_BYTES = 256 * 2**20
 # looked at for gaps, about 10 microseconds each
 _MOST_BLOCKS = 4096
 
@@ -46,18 +46,23 @@ def placed(dataset: Any, source: Source) -> Georeference:
     return replace(georeference, kind="affine", transform=transform) if transform else georeference
 
 
+def bytes_pixel(dataset: Any) -> int:
+    """Bytes of all bands of one pixel of an open image."""
+    # complex_int16 is the one type that numpy does not know
+    return sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
+
+
 def checked_block(dataset: Any, source: Source) -> tuple[int, int]:
     """The block shape of the first band, if a block fits into memory comfortably.
 
     A TIFF of 400 bytes can claim a block of a gigabyte, which GDAL allocates for one pixel.
     """
     height_block, width_block = (int(side) for side in dataset.block_shapes[0])
-    # complex_int16 is the one type that numpy does not know
-    bytes_pixel = sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
-    if height_block * width_block * bytes_pixel > MAX_BLOCK_BYTES:
+    size = bytes_pixel(dataset)
+    if height_block * width_block * size > MAX_BLOCK_BYTES:
         raise SceneRefusedError(
             f"{source.path!r} has blocks of {width_block} x {height_block} pixels with "
-            f"{bytes_pixel} bytes each, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite "
+            f"{size} bytes each, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite "
             "it with smaller tiles: gdal_translate -co TILED=YES"
         )
     return height_block, width_block

@@ -2,7 +2,8 @@
 
 A stretch and a border are found among native pixels, which for a PNG means to decode most of the
 file. Each finding is a small file in the cache, named by a hash of all that it depends on. One that
-is damaged is found again, and so is one that could not be kept: a finding is never an error.
+is damaged is found again, and so is one that could not be kept: a finding is never an error. Only
+files that say by their names and first words that they are findings are ever removed.
 """
 
 from __future__ import annotations
@@ -11,18 +12,28 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import rasterio
 
-from geofovea.tiling.cache_folder import ASIDE, bytes_in, cache_folder, remove_folder
+from geofovea.errors import OutputError
+from geofovea.tiling.cache_folder import ASIDE, kept_folder, shared_folders
+from geofovea.tiling.cache_ownership import is_believed, left_in, our_files
 from geofovea.tiling.source import Source
 
-__all__ = ["clear_findings", "count_findings", "findings_folder", "found_once"]
+__all__ = [
+    "clear_findings",
+    "count_findings",
+    "findings_folder",
+    "found_once",
+    "strangers_among_findings",
+]
 
 _FORMAT = 2  # counts up when the same pixels give another finding
 # a look at no more than these takes some hundredths of a second
@@ -30,6 +41,12 @@ _CHEAP_PIXELS = 2**20
 _MOST_FILES = 4096
 # what is removed beyond need, so that not every file that is written looks through all
 _SLACK = 0.1
+_NAME = re.compile(r"[0-9a-f]{32}\.json")
+_NAME_ASIDE = re.compile(rf"{ASIDE}[0-9a-f]{{32}}-\w+")
+# how a finding begins, as it is written now and as version 0.1.0 wrote it
+_BEGINS = (b'{"geofovea_finding": ', b'{"content": {"scene": ')
+# a small file is written in less
+_ASIDE_SECONDS = 3600.0
 # these hold all their pixels, or say by their stamps when others do
 _DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
 
@@ -38,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 def findings_folder() -> Path:
     """Where each finding is a file."""
-    return cache_folder() / "findings"
+    return kept_folder("findings")
 
 
 def found_once(
@@ -72,23 +89,28 @@ def found_once(
         "depends_on": dict(depends_on or {}),
     }
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    path = findings_folder() / f"{key[:32]}.json"
-    kept = _read(path, key)
-    if kept is not None:
-        return kept["value"]
+    name_kept = f"{key[:32]}.json"
+    for folder in shared_folders("findings"):
+        kept = _read(folder / name_kept, key)
+        if kept is not None:
+            return kept["value"]
     found = look()
-    _write(path, key, {"scene": source.path, "name": name, "value": found})
+    _write(findings_folder() / name_kept, key, {"scene": source.path, "name": name, "value": found})
     return found
 
 
 def count_findings() -> tuple[int, int]:
     """How many findings are kept, and their bytes."""
-    folder = findings_folder()
-    return len(list(folder.glob("*.json"))), bytes_in(folder)
+    sizes = [size for _, size, _ in _findings(findings_folder())]
+    return len(sizes), sum(sizes)
 
 
-def clear_findings() -> tuple[int, int]:
-    """Remove all findings; whoever writes one meanwhile may keep it.
+def clear_findings(scene: str | None = None, before: float | None = None) -> tuple[int, int]:
+    """Remove findings; whoever writes one meanwhile may keep it.
+
+    Args:
+        scene: Absolute path of the scene whose findings are meant; None for those of all.
+        before: Only those that were last wanted before this, in seconds since 1970.
 
     Returns:
         How many and how many bytes were removed.
@@ -96,9 +118,49 @@ def clear_findings() -> tuple[int, int]:
     Raises:
         OutputError: If something cannot be removed.
     """
-    counted = count_findings()
-    remove_folder(findings_folder())
-    return counted
+    number, removed = 0, 0
+    for path, size, used in _findings(findings_folder()):
+        is_meant = before is None or used < before
+        if is_meant and scene is not None:
+            is_meant = _scene_of(path) == scene
+        if is_meant:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+            number, removed = number + 1, removed + size
+    return number, removed
+
+
+def strangers_among_findings() -> list[str]:
+    """Names of what lies among the findings and was not made here."""
+    ours = {path.name for path, _, _ in _findings(findings_folder())}
+    return [name for name in left_in(findings_folder()) if name not in ours]
+
+
+def _findings(folder: Path) -> Iterator[tuple[Path, int, float]]:
+    """Our files in a folder, with their sizes and when they were last wanted."""
+    for path, status in our_files(folder):
+        is_named = _NAME.fullmatch(path.name) or _NAME_ASIDE.fullmatch(path.name)
+        if is_named and _is_finding(path):
+            yield path, status.st_size, status.st_mtime
+
+
+def _is_finding(path: Path) -> bool:
+    """Whether a file begins as findings do; one aside that is empty was never written."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(max(map(len, _BEGINS)))
+    except OSError:
+        return False
+    return begin.startswith(_BEGINS) or (not begin and path.name.startswith(ASIDE))
+
+
+def _scene_of(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["content"]["scene"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _checksum(key: str, content: Mapping[str, Any]) -> str:
@@ -106,11 +168,14 @@ def _checksum(key: str, content: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path, key: str) -> dict[str, Any] | None:
-    """What was kept, exactly as it was written; None where it was not."""
+    """What was kept, exactly as it was written; None where it was not, or by another user."""
+    if not is_believed(path):
+        return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         content: dict[str, Any] = record["content"]
-        if record["checksum"] != _checksum(key, content) or "value" not in content:
+        is_sound = record["checksum"] == _checksum(key, content)
+        if record["geofovea_finding"] != _FORMAT or not is_sound or "value" not in content:
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -121,13 +186,17 @@ def _read(path: Path, key: str) -> dict[str, Any] | None:
 
 def _write(path: Path, key: str, content: dict[str, Any]) -> None:
     """Keep a finding where that is possible: complete or not at all."""
-    record = {"content": content, "checksum": _checksum(key, content)}
+    record = {
+        "geofovea_finding": _FORMAT,
+        "content": content,
+        "checksum": _checksum(key, content),
+    }
     aside = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _make_room(path.parent)
         with tempfile.NamedTemporaryFile(
-            "w", prefix=ASIDE, dir=path.parent, delete=False, encoding="utf-8"
+            "w", prefix=f"{ASIDE}{path.stem}-", dir=path.parent, delete=False, encoding="utf-8"
         ) as file:
             aside = Path(file.name)
             json.dump(record, file)
@@ -141,13 +210,15 @@ def _write(path: Path, key: str, content: dict[str, Any]) -> None:
 
 def _make_room(folder: Path) -> None:
     """Remove what was not wanted for the longest time, where there are too many files."""
-    paths = list(folder.iterdir())
-    if len(paths) < _MOST_FILES:
+    named = (path for path, _ in our_files(folder) if _NAME.fullmatch(path.name))
+    if sum(1 for _ in named) < _MOST_FILES:
         return
-    used = []
-    for path in paths:
-        with suppress(OSError):  # another process may be clearing them
-            used.append((path.stat().st_mtime_ns, path))
+    now, used = time.time(), []
+    for path, _, last in _findings(folder):
+        if not path.name.startswith(ASIDE):
+            used.append((last, path))
+        elif now - last > _ASIDE_SECONDS:
+            used.append((0.0, path))
     for _, path in sorted(used)[: len(used) - int(_MOST_FILES * (1 - _SLACK))]:
-        with suppress(OSError):
+        with suppress(OSError):  # another process may be clearing them
             path.unlink()

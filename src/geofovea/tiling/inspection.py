@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.tiling.bands import choose_bands
-from geofovea.tiling.cache_folder import cache_folder
+from geofovea.tiling.cache_folder import levels_folder
 from geofovea.tiling.level_cache import are_prepared
 from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
 from geofovea.tiling.place_notes import place_notes
@@ -176,7 +176,7 @@ def _inspect_level_files(scene: Scene) -> LevelFilesInspection | None:
         builder=files.builder,
         levels=tuple(image.level for image in files.images),
         most_bytes=files.most_bytes,
-        folder=str(cache_folder()),
+        folder=str(levels_folder().parent),
         are_built=are_prepared(scene),
     )
 

@@ -22,7 +22,7 @@ from geofovea.tiling.validity import join_masks, read_band_masks
 
 __all__ = ["Step", "expanded", "halved_expanded", "halved_marked"]
 
-Step = tuple[Window, NDArray[np.generic], "NDArray[np.bool_] | None"]
+Step = tuple[Window, "NDArray[np.generic] | None", "NDArray[np.bool_] | None"]
 
 
 def halved_expanded(

@@ -2,14 +2,14 @@
 
 GDAL averages, because its average is the one that overviews have: missing pixels are left out, and
 any pixel type is taken. Which strips it is given decides whether its arithmetic is the same to the
-last bit: see ``_strips``.
+last bit: see ``pieces_to_halve``. Pieces of which nothing is stored are neither read nor written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,25 @@ import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
-from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
+from geofovea.tiling.build_progress import BuildProgress, Watch
 from geofovea.tiling.cores import usable_cores
 from geofovea.tiling.georeference_warnings import without_georeference_warning
-from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
+from geofovea.tiling.handles import (
+    check_checksums,
+    gdal_settings,
+    open_bytes,
+    open_dataset,
+    read_errors,
+)
 from geofovea.tiling.level_averages import Step, expanded, halved_expanded, halved_marked
+from geofovea.tiling.level_checks import BlockChecks, LevelChecks, checks_path, nature_of
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
+from geofovea.tiling.level_strips import StoredBlocks, pieces_to_copy, pieces_to_halve
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source, resolve_source
+from geofovea.tiling.tiff_directories import stored_blocks
 from geofovea.tiling.validity import read_valid
 from geofovea.tiling.vips_copy import copy_with_vips, not_written
 from geofovea.tiling.whole import check_whole
@@ -35,11 +44,6 @@ from geofovea.tiling.written import Written
 
 __all__ = ["BuiltLevel", "Watch", "build_level_files", "file_source"]
 
-Watch = Callable[[float], None]
-"""Takes the share that is done, in [0, 1]; may raise to end the build."""
-
-# more is slower: GDAL averages what it has just decoded while it is in the processor's cache
-_STRIP_BYTES = 16 * 2**20
 _THREADS = min(4, usable_cores())
 
 
@@ -51,11 +55,13 @@ class BuiltLevel:
         level: Its number.
         name: The file, in the folder of the scene.
         overview: Index of the overview in it, None for its native image.
+        checks: Sums of its blocks, None where it has none yet.
     """
 
     level: int
     name: str
     overview: int | None = None
+    checks: LevelChecks | None = None
 
 
 def build_level_files(
@@ -76,7 +82,7 @@ def build_level_files(
         SceneReadError: If the scene is damaged, or changes meanwhile.
         OutputError: If a file cannot be written.
     """
-    work = _Work(scene, files, watch)
+    work = BuildProgress(scene, files, watch)
     with gdal_settings():
         built = _copied_by_vips(scene, files, folder, work)
         check_checksums(scene.source)
@@ -87,7 +93,7 @@ def build_level_files(
             # beside a copy that is not compressed, to compress a third of it more is no gain
             work.is_compressed = False
             previous = file_source(folder / built[-1].name)
-            level = "NONE" if built[-1].overview is None else f"{built[-1].overview}only"
+            level = _opened_as(built[-1])
         for image in files.images[len(built) :]:
             path = folder / image.name
             # a level that does not read back was not written well
@@ -97,8 +103,8 @@ def build_level_files(
                 open_dataset(previous, OVERVIEW_LEVEL=level) as dataset,
             ):
                 is_first = image is files.images[0]
-                _write_level(work, dataset, image, path, previous, is_first=is_first)
-            built.append(BuiltLevel(image.level, image.name))
+                checks = _write_level(work, dataset, image, path, previous, is_first=is_first)
+            built.append(BuiltLevel(image.level, image.name, checks=checks))
             previous, level = file_source(path), "NONE"
     if not scene.source.is_current:
         raise SceneReadError(
@@ -118,38 +124,9 @@ def file_source(path: Path) -> Source:
     return resolve_source(path)
 
 
-class _Work:
-    """How much of the work on one scene is done, counted in pixels that were read."""
-
-    def __init__(self, scene: Scene, files: LevelFiles, watch: Watch) -> None:
-        self.scene = scene
-        self.files = files
-        self.is_compressed = True
-        self._watch = watch
-        self._done = 0
-        self._total = sum(self.pixels_before(image) for image in files.images)
-
-    def pixels_before(self, image: LevelImage) -> int:
-        """Pixels of the image that this one is made from."""
-        first = self.files.images[0]
-        if image is not first:
-            finer = self.files.image(image.level - 1)
-            return finer.width * finer.height
-        if self.files.base_overview is not None:
-            width, height = self.scene.overview_sizes[self.files.base_overview]
-            return width * height
-        return self.scene.width * self.scene.height
-
-    def advance(self, pixels: int) -> None:
-        self._done += pixels
-        self._watch(min(1.0, self._done / self._total))
-
-    def show(self, pixels: float) -> None:
-        """Pixels that are done of a step which is not finished yet."""
-        self._watch(min(1.0, (self._done + pixels) / self._total))
-
-
-def _copied_by_vips(scene: Scene, files: LevelFiles, folder: Path, work: _Work) -> list[BuiltLevel]:
+def _copied_by_vips(
+    scene: Scene, files: LevelFiles, folder: Path, work: BuildProgress
+) -> list[BuiltLevel]:
     """The native image, and as many levels as libvips makes like GDAL, in one file."""
     if files.builder != "pyvips":
         return []
@@ -159,53 +136,93 @@ def _copied_by_vips(scene: Scene, files: LevelFiles, folder: Path, work: _Work) 
     held = files.images[:count]
     for image in held:
         work.advance(work.pixels_before(image))
-    return [
+    levels = [
         BuiltLevel(image.level, first.name, None if image is first else index - 1)
         for index, image in enumerate(held)
     ]
+    return [_with_checks(level, folder) for level in levels]
+
+
+def _with_checks(level: BuiltLevel, folder: Path) -> BuiltLevel:
+    """A level that something else wrote, with the sums of its blocks."""
+    path = folder / level.name
+    with (
+        _output_errors(path),
+        open_dataset(file_source(path), OVERVIEW_LEVEL=_opened_as(level)) as image,
+    ):
+        sums = BlockChecks(image).add_all(image).sums
+        checks = LevelChecks.write(checks_path(folder, level.level), sums, nature_of(image))
+    return replace(level, checks=checks)
+
+
+def _opened_as(level: BuiltLevel) -> str:
+    return "NONE" if level.overview is None else f"{level.overview}only"
 
 
 def _write_level(
-    work: _Work, source: Any, image: LevelImage, path: Path, read: Source, *, is_first: bool
-) -> None:
+    work: BuildProgress, source: Any, image: LevelImage, path: Path, read: Source, *, is_first: bool
+) -> LevelChecks:
     scene, files = work.scene, work.files
     must_expand = is_first and (files.is_expanded or files.is_marked)
     # the first is made from the scene, which may have more bands
     bands, written = files.bands if is_first else None, Written()
+    profile = _profile(work, image)
+    stored = _holes(work, source, read, profile["nodata"])
     with _output_errors(path), without_georeference_warning():
-        target = rasterio.open(path, "w", **_profile(work, image))
+        target = rasterio.open(path, "w", **profile, sparse_ok=stored is not None)
     with target:
         _mark_alpha(scene, files, target)
         if image.level == 0:
-            steps = _copied(scene, files, source, image)
+            steps = _copied(scene, files, source, stored)
         elif must_expand and files.is_expanded:
             steps = halved_expanded(scene, files, source, image)
         elif must_expand:
-            steps = halved_marked(scene, files, source, _strips(source, image))
+            steps = halved_marked(scene, files, source, pieces_to_halve(source, image))
         else:
-            steps = _halved(source, image, bands)
+            steps = _halved(source, image, stored, bands)
         while True:
             with read_errors(read):
                 step = next(steps, None)
             if step is None:
                 break
             window, values, valid = step
-            with _output_errors(path):
-                mask = valid if _needs_mask(scene, files) else None
-                if mask is not None:
-                    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-                        target.write_mask(mask, window=window)
-                values = values.astype(files.dtype, copy=False)
-                target.write(values, window=window)
-            written.add(window, values, mask)
+            if values is None:
+                written.add_empty(window)
+            else:
+                with _output_errors(path):
+                    mask = valid if _needs_mask(scene, files) else None
+                    if mask is not None:
+                        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+                            target.write_mask(mask, window=window)
+                    values = values.astype(files.dtype, copy=False)
+                    target.write(values, window=window)
+                written.add(window, values, mask)
             share = window.width * window.height / (image.width * image.height)
             work.advance(round(share * work.pixels_before(image)))
     with _output_errors(path):
-        check_whole(path)
-        written.check(path)
+        check_whole(path, is_sparse=stored is not None)
+        sums, nature = written.check(path)
+        return LevelChecks.write(checks_path(path.parent, image.level), sums, nature)
 
 
-def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
+def _holes(
+    work: BuildProgress, source: Any, read: Source, nodata: float | None
+) -> StoredBlocks | None:
+    """Which blocks of an image are stored, where some are not and show what a level file would."""
+    scene, files = work.scene, work.files
+    is_native = read is not scene.source or files.base_overview is None
+    same = scene.nodata == nodata or (scene.nodata != scene.nodata and nodata != nodata)
+    is_plain = scene.mask_kind in ("none", "nodata") and scene.missing is None
+    # the directory of the first image tells nothing of another page
+    is_plain = is_plain and not (files.is_expanded or files.is_marked or read.page)
+    if not (is_native and same and is_plain) or source.driver != "GTiff":
+        return None
+    with open_bytes(read) as file:
+        found = stored_blocks(file)
+    return None if found is None or found[0].all() else StoredBlocks(*found)
+
+
+def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:
     scene, files = work.scene, work.files
     nodata: Any = None
     if files.is_expanded or files.is_marked:
@@ -254,10 +271,14 @@ def _needs_mask(scene: Scene, files: LevelFiles) -> bool:
     return scene.mask_kind == "internal"
 
 
-def _copied(scene: Scene, files: LevelFiles, source: Any, image: LevelImage) -> Iterator[Step]:
-    """The native image in whole rows, from the top down, as it is stored."""
-    for row in range(0, image.height, BLOCK_SIDE):
-        window = Window(0, row, image.width, min(BLOCK_SIDE, image.height - row))
+def _copied(
+    scene: Scene, files: LevelFiles, source: Any, stored: StoredBlocks | None
+) -> Iterator[Step]:
+    """The native image from the top down, as it is stored."""
+    for window in pieces_to_copy(source):
+        if stored is not None and not stored.has_any(window):
+            yield window, None, None
+            continue
         array = source.read(list(files.bands), window=window)
         valid = None
         if files.is_expanded or files.is_marked:
@@ -267,12 +288,20 @@ def _copied(scene: Scene, files: LevelFiles, source: Any, image: LevelImage) -> 
         yield window, array, valid
 
 
-def _halved(source: Any, image: LevelImage, bands: tuple[int, ...] | None = None) -> Iterator[Step]:
-    """The averages of some bands of an image, mask included, in strips of level pixels."""
+def _halved(
+    source: Any,
+    image: LevelImage,
+    stored: StoredBlocks | None,
+    bands: tuple[int, ...] | None = None,
+) -> Iterator[Step]:
+    """The averages of some bands of an image, mask included, in pieces of level pixels."""
     has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
     has_alpha = any(flag.name == "alpha" for flag in source.mask_flag_enums[0])
     wanted = list(bands or source.indexes)
-    for window_source, window in _strips(source, image):
+    for window_source, window in pieces_to_halve(source, image, is_sparse=stored is not None):
+        if stored is not None and not stored.has_any(window_source):
+            yield window, None, None
+            continue
         options = {
             "window": window_source,
             "out_shape": (len(wanted), window.height, window.width),
@@ -283,32 +312,6 @@ def _halved(source: Any, image: LevelImage, bands: tuple[int, ...] | None = None
         if has_mask and not has_alpha:
             valid = source.read_masks(1, **(options | {"out_shape": array.shape[1:]})) >= 128
         yield window, array, valid
-
-
-def _strips(source: Any, image: LevelImage) -> Iterator[tuple[Window, Window]]:
-    """Windows of an image and of its half, row by row or column by column.
-
-    GDAL places a level pixel by multiplying its index with the ratio of the sizes, which is not
-    exactly two where a side is odd; the product from the start of a strip may then differ in its
-    last bit, and turn a tie of an integer average. So strips run along a side that is halved
-    exactly, and span the other side as a whole. Where both sides are odd, averages have too many
-    different weights for ties, and only 64-bit floats can differ, in their last bits.
-    """
-    ratio_x, ratio_y = source.width / image.width, source.height / image.height
-    by_row = ratio_y == 2 or ratio_x != 2
-    length, across = (image.height, image.width) if by_row else (image.width, image.height)
-    bytes_line = across * source.count * np.dtype(source.dtypes[0]).itemsize
-    # blocks of the source must not be cut, or they are decoded twice
-    block = max(BLOCK_SIDE, source.block_shapes[0][0 if by_row else 1] // 2)
-    step = max(1, _STRIP_BYTES // (bytes_line * block)) * block
-    for start in range(0, length, step):
-        size = min(step, length - start)
-        window = (0, start, across, size) if by_row else (start, 0, size, across)
-        x, y, width, height = window
-        yield (
-            Window(x * ratio_x, y * ratio_y, width * ratio_x, height * ratio_y),
-            Window(*window),
-        )
 
 
 class _output_errors:  # noqa: N801

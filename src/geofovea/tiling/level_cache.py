@@ -1,20 +1,21 @@
 """Where level files are kept: built once, found again, never half, never those of an older file.
 
 A scene's files lie in one folder whose name is a hash of all that they depend on. They are written
-into a folder aside, under a lock, and renamed into place together with a record of their sizes and
-times; a file that is not as recorded is not read.
+into a folder aside, under a lock, and renamed into place together with a record of their sizes,
+times and sums; a file that is not as recorded is not read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from geofovea.errors import (
@@ -24,6 +25,7 @@ from geofovea.errors import (
     OutputError,
     SceneError,
 )
+from geofovea.tiling.build_deadline import current_deadline
 from geofovea.tiling.cache_folder import (
     ASIDE,
     CACHE_VARIABLE,
@@ -31,11 +33,22 @@ from geofovea.tiling.cache_folder import (
     levels_folder,
     note_use,
     read_record,
+    record_checksum,
     record_path,
     remove_folder,
+    shared_folders,
 )
-from geofovea.tiling.cache_upkeep import make_room
+from geofovea.tiling.cache_ownership import is_believed, mark_folder
+from geofovea.tiling.cache_upkeep import (
+    LEVELS,
+    is_level_folder,
+    is_replaceable,
+    make_room,
+    remove_leftovers,
+    remove_level_folder,
+)
 from geofovea.tiling.level_building import BuiltLevel, build_level_files, file_source
+from geofovea.tiling.level_checks import LevelChecks, checks_path
 from geofovea.tiling.level_files import LevelFiles, LevelLimits
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source
@@ -44,6 +57,7 @@ __all__ = [
     "PreparedLevel",
     "PreparedLevels",
     "Progress",
+    "are_damaged",
     "are_prepared",
     "prepare",
 ]
@@ -62,11 +76,13 @@ class PreparedLevel:
         level: Its number.
         source: Its file.
         overview: Index of the overview in that, None for its native image.
+        checks: The sums of its blocks.
     """
 
     level: int
     source: Source
     overview: int | None
+    checks: LevelChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +114,37 @@ class PreparedLevels:
         raise GeometryError(f"there is no level file {level} in {self.folder}")
 
     def discard(self) -> None:
-        """Make sure that the files are built again when they are next needed."""
-        record_path(self.folder).unlink(missing_ok=True)
+        """Make sure that the files are built again when they are next needed.
+
+        Raises:
+            OutputError: If that cannot be noted.
+        """
+        try:
+            record_path(self.folder).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from error
 
 
 def are_prepared(scene: Scene) -> bool:
     """Whether the level files of a scene are there; builds and reads nothing."""
     files = scene.level_files
-    return files is not None and _found(_folder_of(scene, files), files) is not None
+    return files is not None and _found_anywhere(scene, files) is not None
+
+
+def are_damaged(scene: Scene) -> bool:
+    """Whether there is a folder of level files for a scene, and not as it was written."""
+    files = scene.level_files
+    if files is None or not is_level_folder(_folder_of(scene, files)):
+        return False
+    return _found_anywhere(scene, files) is None
 
 
 def prepare(
-    scene: Scene, *, limits: LevelLimits | None = None, progress: Progress | None = None
+    scene: Scene,
+    *,
+    limits: LevelLimits | None = None,
+    progress: Progress | None = None,
+    damaged: PreparedLevels | None = None,
 ) -> PreparedLevels | None:
     """Make sure that the level files of a scene are there.
 
@@ -121,6 +156,7 @@ def prepare(
         scene: The scene.
         limits: What a build may cost.
         progress: Shows how far a build is, if there is one.
+        damaged: Files that were found damaged, and are not taken.
 
     Returns:
         The files; None if the scene needs none.
@@ -134,13 +170,14 @@ def prepare(
     files = scene.level_files
     if files is None:
         return None
-    folder = _folder_of(scene, files)
-    found = _found(folder, files)
+    found = _found_anywhere(scene, files, damaged)
     if found is not None:
-        note_use(folder)
+        note_use(found.folder)
         return found
+    folder = _folder_of(scene, files)
     limits, limit_bytes = limits or LevelLimits(), cache_limit_bytes()
     _check_pixels(scene, limits)
+    remove_leftovers()
     with _locked(folder, limits):
         found = _found(folder, files)  # another one may have built them meanwhile
         if found is None:
@@ -149,8 +186,35 @@ def prepare(
     return found
 
 
+def _found_anywhere(
+    scene: Scene, files: LevelFiles, damaged: PreparedLevels | None = None
+) -> PreparedLevels | None:
+    name = _key_of(scene, files)
+    for place in (_folder_of(scene, files), *(each / name for each in shared_folders(LEVELS))):
+        if damaged is None or damaged.folder != place or place.parent == levels_folder():
+            found = _found(place, files)
+            if found is not None:
+                return found
+    return None
+
+
 def _folder_of(scene: Scene, files: LevelFiles) -> Path:
-    """The folder of a scene, named by all that its level files depend on."""
+    """The folder of a scene; another name where something that is not ours has taken its own."""
+    name = _key_of(scene, files)
+    names = (name, *(f"{name}-{number}" for number in range(1, 10)))
+    folders = [levels_folder() / each for each in names]
+    return next((f for f in folders if _is_free(f, files)), folders[0])
+
+
+def _is_free(folder: Path, files: LevelFiles) -> bool:
+    """Whether a folder is not there, holds sound files, or can be replaced."""
+    if not os.path.lexists(folder):
+        return True
+    return is_level_folder(folder) and (_found(folder, files) is not None or is_replaceable(folder))
+
+
+def _key_of(scene: Scene, files: LevelFiles) -> str:
+    """The name of a scene's folder, made of all that its level files depend on."""
     parts = {
         "format": _FORMAT,
         "scene": scene.identity,
@@ -159,23 +223,32 @@ def _folder_of(scene: Scene, files: LevelFiles) -> Path:
         "files": asdict(files),
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return levels_folder() / digest[:32]
+    return digest[:32]
 
 
 def _found(folder: Path, files: LevelFiles) -> PreparedLevels | None:
     """The files of a folder, if each is there and exactly as it was built."""
     record = read_record(folder)
-    if record is None:
+    if record is None or "checksum" not in record:
         return None
     sources: dict[str, Source] = {}
     try:
         for name, built in record["files"].items():
+            if not is_believed(folder / name):
+                return None
             sources[name] = source = file_source(folder / name)
             if (source.size_bytes, source.mtime_ns) != (built["bytes"], built["mtime_ns"]):
                 return None
-        placed = [BuiltLevel(*place) for place in record["places"]]
-        images = tuple(PreparedLevel(p.level, sources[p.name], p.overview) for p in placed)
-    except (SceneError, KeyError, TypeError):
+        images = tuple(
+            PreparedLevel(
+                level,
+                sources[name],
+                overview,
+                LevelChecks(checks_path(folder, level), *record["checks"][str(level)]),
+            )
+            for level, name, overview in record["places"]
+        )
+    except (SceneError, KeyError, TypeError, ValueError):
         return None
     if [image.level for image in images] != [image.level for image in files.images]:
         return None
@@ -196,14 +269,16 @@ def _check_pixels(scene: Scene, limits: LevelLimits) -> None:
 def _locked(folder: Path, limits: LevelLimits) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
+    deadline = current_deadline()
+    seconds = limits.seconds if deadline is None else min(limits.seconds, deadline.seconds_left)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_suffix(".lock"), timeout=limits.seconds)
+        lock = FileLock(folder.with_suffix(".lock"), timeout=seconds)
         lock.acquire()
     except Timeout as error:
         raise LevelBuildError(
             f"another process has been building the level files in {folder} for more than "
-            f"{limits.seconds:g} s; end it, or try again later"
+            f"{seconds:g} s; end it, or try again later"
         ) from error
     except OSError as error:
         raise OutputError(
@@ -219,15 +294,14 @@ def _locked(folder: Path, limits: LevelLimits) -> Iterator[None]:
 def _built(
     scene: Scene, files: LevelFiles, folder: Path, limits: LevelLimits, progress: Progress | None
 ) -> PreparedLevels:
-    """Build under the lock: what lies about aside was left by a build that was killed."""
-    for leftover in folder.parent.glob(f"{ASIDE}{folder.name}-*"):
-        remove_folder(leftover)
+    """Build under the lock."""
     _check_space(scene, files, folder, limits)
-    started = time.monotonic()
+    started, asked = time.monotonic(), current_deadline()
     deadline = started + limits.seconds
     title = f"level files of {Path(scene.path).name}"
     try:
         aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{folder.name}-", dir=folder.parent))
+        mark_folder(aside, LEVELS)
     except OSError as error:
         raise OutputError(f"{folder.parent} cannot be written: {error.strerror}") from error
     try:
@@ -239,14 +313,20 @@ def _built(
                         f"building the level files of {scene.path!r} took more than "
                         f"{limits.seconds:g} s; build overviews with gdaladdo -r average instead"
                     )
+                if asked is not None:
+                    asked.check(scene.path, share)
                 show(share)
 
             built = build_level_files(scene, files, aside, watch)
         _write_record(scene, files, built, aside, time.monotonic() - started)
-        remove_folder(folder)
+        # nothing of others is removed with it: then the folder stays, and is in the way
+        remove_level_folder(folder)
         aside.rename(folder)
     except OSError as error:
-        raise OutputError(f"{folder} could not be written: {error.strerror or error}") from error
+        raise OutputError(
+            f"{folder} could not be written: {error.strerror or error}; move away what is in it, "
+            f"or set {CACHE_VARIABLE} to another folder"
+        ) from error
     finally:
         remove_folder(aside)
     found = _found(folder, files)
@@ -282,10 +362,12 @@ def _write_record(
         "built": time.time(),
         "seconds": round(seconds, 3),
         "levels": [level.level for level in built],
-        "places": [astuple(level) for level in built],
+        "places": [(level.level, level.name, level.overview) for level in built],
+        "checks": {str(b.level): (b.checks.digest, b.checks.nature) for b in built if b.checks},
         "files": {
             name: {"bytes": source.size_bytes, "mtime_ns": source.mtime_ns}
             for name, source in sources.items()
         },
     }
+    record["checksum"] = record_checksum(record)
     record_path(folder).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

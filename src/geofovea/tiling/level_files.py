@@ -42,6 +42,8 @@ half of what it touches of blocks of 512."""
 _SMALLEST_SIDE = 256
 _BUILD_DRIVERS = ("GTiff", "PNG", "JPEG")
 # what libtiff of the pyvips wheel decodes; ZSTD, LERC and LZMA come out black there
+# libvips holds some five times as much as a row of blocks
+_VIPS_ROW_BYTES = 64 * 2**20
 _VIPS_CODECS = ("", "none", "lzw", "deflate", "packbits", "jpeg", "webp")
 
 
@@ -247,6 +249,8 @@ def _is_for_vips(scene: Scene) -> bool:
     return (
         scene.dtype in ("uint8", "uint16")
         and scene.count <= 4
+        and BLOCK_SIDE * scene.width * scene.count * np.dtype(scene.dtype).itemsize
+        <= _VIPS_ROW_BYTES
         and scene.mask_kind == "none"
         and scene.missing is None
         and not scene.is_min_white

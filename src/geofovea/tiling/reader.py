@@ -126,6 +126,11 @@ class TileReader:
         self._copy: Source | None = None
         self._copy_handles = threading.local()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened on the way that a reader of any answer should know."""
+        return self._levels.notes
+
     def read(self, tile: Tile) -> TilePixels:
         """Read one tile.
 

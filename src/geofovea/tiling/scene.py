@@ -13,6 +13,7 @@ from geofovea.errors import GeometryError, SceneError, SceneRefusedError
 from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.dataset_layout import (
     MaskKind,
+    bytes_pixel,
     checked_block,
     color_names,
     gap_warnings,
@@ -32,13 +33,18 @@ from geofovea.tiling.handles import (
 )
 from geofovea.tiling.jpeg2000 import check_tiles
 from geofovea.tiling.level_files import LevelFiles, level_files_of
-from geofovea.tiling.limits import check_sequential
+from geofovea.tiling.limits import (
+    check_directories,
+    check_held_whole,
+    check_sequential,
+)
 from geofovea.tiling.marks import Number
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.overviews import usable_overviews
 from geofovea.tiling.pages import choose_page
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
+from geofovea.tiling.stamp import side_names
 
 if TYPE_CHECKING:
     import xarray
@@ -278,6 +284,8 @@ def open_scene(
             )
         return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
+    with gdal_settings(), read_errors(source):
+        _check_structure(source)
     source, page_warnings = choose_page(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
@@ -288,7 +296,8 @@ def open_scene(
                 f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
                 "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
             )
-        check_sequential(source.path, source.driver, dataset.width, dataset.height)
+        size = (dataset.width, dataset.height)
+        check_sequential(source.path, source.driver, *size, bytes_pixel(dataset))
         if source.driver == "JP2OpenJPEG":
             with open_bytes(source) as file:
                 check_tiles(source.path, file, source.size_bytes)
@@ -336,3 +345,17 @@ def open_scene(
             missing=missing,
             warnings=(*overview_warnings, *scene.warnings),
         )
+
+
+def _check_structure(source: Source) -> None:
+    """Look at what a file claims before GDAL, or libvips, makes room for it."""
+    if source.driver not in ("GTiff", "PNG", "JPEG"):
+        return
+    with open_bytes(source) as file:
+        check_held_whole(source.path, source.driver, file)
+        if source.driver == "GTiff":
+            check_directories(source.path, file, is_remote=source.remote is not None)
+    if source.remote is None:
+        for side in filter(os.path.isfile, side_names(source.path)):
+            with open(side, "rb") as file:  # noqa: PTH123  (a path as text)
+                check_directories(side, file)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from geofovea.errors import GeometryError, SceneReadError
+from geofovea.tiling.cache_folder import levels_folder
 from geofovea.tiling.forks import ForkSafeLock
 from geofovea.tiling.handles import check_current, gdal_settings, open_handle, read_errors
-from geofovea.tiling.level_cache import PreparedLevel, PreparedLevels, Progress, prepare
+from geofovea.tiling.level_cache import (
+    PreparedLevel,
+    PreparedLevels,
+    Progress,
+    are_damaged,
+    prepare,
+)
+from geofovea.tiling.level_checks import CheckedImage, load_checks
 from geofovea.tiling.level_files import LevelLimits
 from geofovea.tiling.scene import Scene
 
 __all__ = ["SceneLevels"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class SceneLevels:
@@ -35,6 +46,12 @@ class SceneLevels:
         self._progress = progress
         self._lock = ForkSafeLock()
         self._prepared: PreparedLevels | None = None
+        self._notes: dict[str, None] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of any answer should know of the files, such as that some were damaged."""
+        return tuple(self._notes)
 
     def __reduce__(self) -> tuple[type[SceneLevels], tuple[object, ...]]:
         """Another process looks for the files itself."""
@@ -63,7 +80,9 @@ class SceneLevels:
 
     def _read_from(self, image: PreparedLevel, read: Callable[[Any], T]) -> T:
         with gdal_settings(), read_errors(image.source):
-            value = read(open_handle(image.source, image.overview))
+            handle = open_handle(image.source, image.overview)
+            found = load_checks(image.checks, handle, image.source.identity, image.overview)
+            value = read(CheckedImage(handle, found))
             check_current(self._scene.source)  # whose pixels these are
             return value
 
@@ -81,10 +100,23 @@ class SceneLevels:
         """
         with self._lock:
             if damaged is not None and damaged is self._prepared:
-                damaged.discard()
-                self._prepared = None
+                self._discard(damaged)
             if self._prepared is None:
-                self._prepared = prepare(self._scene, limits=self._limits, progress=self._progress)
+                if are_damaged(self._scene):
+                    self._note("are not as they were written")
+                self._prepared = prepare(
+                    self._scene, limits=self._limits, progress=self._progress, damaged=damaged
+                )
             if self._prepared is None:
                 raise GeometryError(f"{self._scene.path!r} has no level files to read from")
             return self._prepared
+
+    def _discard(self, damaged: PreparedLevels) -> None:
+        self._prepared = None
+        if damaged.folder.parent == levels_folder():
+            damaged.discard()
+        self._note(f"in {damaged.folder} could not be read")
+
+    def _note(self, reason: str) -> None:
+        _log.warning("the level files of %s %s: they are built again", self._scene.path, reason)
+        self._notes["the kept level files were damaged or gone, and were built again"] = None

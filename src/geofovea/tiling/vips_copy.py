@@ -28,6 +28,7 @@ from rasterio.windows import Window
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling import vips_worker
 from geofovea.tiling.cache_folder import CACHE_VARIABLE
+from geofovea.tiling.child_memory import ChildMemory
 from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import (
     check_checksums,
@@ -105,16 +106,20 @@ def _exact_halvings(scene: Scene) -> int:
 
 
 class _Listener(threading.Thread):
-    """Reads what the child says: shares that are done, or complaints."""
+    """Reads what the child says: shares that are done, memory that it took, or complaints."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], memory: ChildMemory) -> None:
         super().__init__(daemon=True)
         self._lines = lines
+        self._memory = memory
         self.share = 0.0
         self.complaint = ""
 
     def run(self) -> None:
         for line in self._lines:
+            if line.startswith(vips_worker.PEAK):
+                self._memory.note(int(line.removeprefix(vips_worker.PEAK)))
+                continue
             try:
                 self.share = float(line)
             except ValueError:
@@ -126,13 +131,17 @@ def _run(scene: Scene, path: Path, fail_on: str, watch: Callable[[float], None])
     command = [sys.executable, "-m", vips_worker.__name__]
     command += [scene.source.path, str(path), fail_on, str(BLOCK_SIDE)]
     command.append("pyramid" if _exact_halvings(scene) else "copy")
-    with subprocess.Popen(  # noqa: S603, the program is this Python, the names are no shell's
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as child:
-        listener = _Listener(child.stdout or ())
+    with (
+        subprocess.Popen(  # noqa: S603, the program is this Python, the names are no shell's
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as child,
+        ChildMemory(child.pid) as memory,
+    ):
+        listener = _Listener(child.stdout or (), memory)
         listener.start()
         try:
             while child.poll() is None:
+                memory.look()
                 watch(listener.share)
                 with suppress(subprocess.TimeoutExpired):
                     child.wait(_SECONDS_BETWEEN_LOOKS)

@@ -10,7 +10,10 @@ import errno
 import os
 import sys
 
-__all__ = ["VIPS_CANNOT_WRITE", "VIPS_FAILED", "VIPS_SKIPS_CHECKSUMS"]
+__all__ = ["PEAK", "VIPS_CANNOT_WRITE", "VIPS_FAILED", "VIPS_SKIPS_CHECKSUMS"]
+
+PEAK = "peak bytes: "
+"""How the line begins that tells the memory that the process held at most."""
 
 VIPS_FAILED = 3
 """Exit code: libvips is there, and refused the source or the target."""
@@ -78,5 +81,18 @@ def _checks_png(fail_on: str) -> bool:
     return False
 
 
+def _tell_peak() -> None:
+    """What the system says of this process; what it was before it was this program is not in it."""
+    try:
+        with open("/proc/self/status", "rb") as file:  # noqa: PTH123  (starts without pathlib)
+            for line in file:
+                if line.startswith(b"VmHWM:"):
+                    print(f"{PEAK}{int(line.split()[1]) * 1024}", flush=True)
+    except (OSError, ValueError):
+        return
+
+
 if __name__ == "__main__":
-    sys.exit(_copy(*sys.argv[1:6]))
+    code = _copy(*sys.argv[1:6])
+    _tell_peak()
+    sys.exit(code)
