@@ -160,7 +160,7 @@ def inspect_scene(
         levels=levels,
         way_in=way_in(scene),
         level_files=level_files,
-        notes=(*_notes(scene, levels, level_files), *warnings),
+        notes=(*scene.notes, *_notes(scene, levels, level_files), *warnings),
         shown=shown,
     )
 

@@ -61,6 +61,7 @@ class Scene:
         missing: What the caller declared missing besides alpha and masks, instead of ``nodata``.
         compression: Codec of the blocks in lower case, empty where the file names none.
         interleave: ``pixel`` or ``band``, as GDAL reports it.
+        notes: What was left out or not understood when it was opened, in sentences for people.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -85,6 +86,7 @@ class Scene:
     missing: Missing | None = None
     compression: str = ""
     interleave: str = "pixel"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
