@@ -36,6 +36,11 @@ _RADIANS = {
     "arcminute": _DEGREE / 60, "arcmin": _DEGREE / 60, "minute": _DEGREE / 60,
     "arcsecond": _DEGREE / 3600, "arcsec": _DEGREE / 3600,
 }  # fmt: skip
+# units of standard names where an axis has none of its own
+_IMPLIED = dict.fromkeys(("longitude", "latitude", "grid_longitude", "grid_latitude"), _DEGREE)
+_IMPLIED |= dict.fromkeys(
+    ("projection_x_angular_coordinate", "projection_y_angular_coordinate"), 1.0
+)
 # what people write where numbers have no unit of their own
 _NONE = ("", "1", "none", "unitless", "dimensionless", "pixel", "px", "crs", "unknown")
 _FACTOR = re.compile(r"^\s*(10\s*(?:\^|\*\*)\s*[+-]?\d+|[0-9.]+(?:[eE][+-]?\d+)?)[\s*.]*(?=\S)")
@@ -73,6 +78,8 @@ class Axis:
 def unit_of(axis: Axis) -> tuple[Literal["length", "angle", "none", "unknown"], float]:
     """What the numbers of an axis measure, and the metres or radians in one of its units."""
     given = str(axis.attrs.get("units") or "").strip()
+    if not given and (implied := _IMPLIED.get(str(axis.attrs.get("standard_name") or ""))):
+        return "angle", implied
     number, text = 1.0, given
     if factor := _FACTOR.match(given):
         number = _number(factor.group(1))
@@ -100,7 +107,15 @@ def in_unit_of(axis: Axis, crs: CRS | None) -> Axis:
         SceneError: If unit and CRS cannot both be right.
     """
     kind, size = unit_of(axis)
-    if crs is None or kind == "none" or not (crs.is_projected or crs.is_geographic):
+    if crs is None or not (crs.is_projected or crs.is_geographic):
+        return axis
+    if kind == "none":
+        labels = np.abs(np.asarray(axis.labels, np.float64))
+        if len(labels) > 1 and labels.max() < 1 and _height_of_geostationary(crs):
+            raise SceneError(
+                f"{axis.name} names no units, and numbers below 1 look like the scan angles of its "
+                "geostationary CRS: set attrs['units'] to 'rad' if they are"
+            )
         return axis
     if kind == "unknown":
         raise SceneError(

@@ -40,7 +40,7 @@ def read_georeference(
     x: Axis | None,
     y: Axis | None,
     size: tuple[int, int],
-    mapping: Mapping[str, Any],
+    mapping: Mapping[str, Any] | None,
     attrs: Mapping[str, Any],
 ) -> tuple[Georeference, tuple[str, ...]]:
     """Place an array on the ground.
@@ -53,7 +53,7 @@ def read_georeference(
         x: The axis of the columns, None without coordinates.
         y: The axis of the rows, None without coordinates.
         size: ``(width, height)`` in pixels.
-        mapping: Attributes of the grid mapping; empty without one.
+        mapping: Attributes of the grid mapping, None without one.
         attrs: Attributes of the object, which may hold a CRS and a transform as well.
 
     Returns:
@@ -64,6 +64,7 @@ def read_georeference(
             transform cannot be understood.
     """
     crs, notes = _crs(name, x, y, mapping, attrs)
+    mapping = mapping or {}
     crs_wkt = None if crs is None else str(crs.to_wkt()) or None
     given = _geotransform(name, mapping) or _affine(attrs)
     transform = given
@@ -120,30 +121,35 @@ def grid_mapping_attrs(
 
 
 def _crs(
-    name: str, x: Axis | None, y: Axis | None, mapping: Mapping[str, Any], attrs: Mapping[str, Any]
+    name: str,
+    x: Axis | None,
+    y: Axis | None,
+    mapping: Mapping[str, Any] | None,
+    attrs: Mapping[str, Any],
 ) -> tuple[CRS | None, tuple[str, ...]]:
+    """The CRS, and sentences on a grid mapping that does not tell it."""
     unit_m = 1.0
     if x is not None and unit_of(x)[0] == "length":
         unit_m = unit_of(x)[1]
-    crs = crs_from_grid_mapping(name, mapping, unit_m)
+    crs = crs_from_grid_mapping(name, mapping or {}, unit_m)
     if crs is None:
         hints = {str(key): value for key, value in attrs.items() if key != "grid_mapping_name"}
         crs = parse_crs(name, attrs["crs"]) if attrs.get("crs") else None
         crs = crs or crs_from_grid_mapping(name, hints, unit_m)
     if crs is not None:
         return crs, ()
-    if names_crs(mapping):
+    if mapping is not None and names_crs(mapping):
         projection = str(mapping.get("grid_mapping_name"))[:60]
         return None, (
             f"the grid mapping {projection!r} is not known, so there is no lon/lat; set the CRS, "
             "for example with rio.write_crs('EPSG:...')",
         )
     # names such as lon and lat are no proof where a mapping was named and is lost
-    lost = str(attrs.get("grid_mapping") or "")
+    lost = str(attrs.get("grid_mapping") or "") if mapping is None else ""
     if is_lonlat(x, y, strict=bool(lost)):
         # CF says what the numbers are and leaves the datum open, which means WGS 84 in practice
         return CRS.from_epsg(4326), ()
-    if lost and not mapping:
+    if lost:
         return None, (
             f"the grid mapping {lost[:60]!r} is named and is not there, so there is no lon/lat; "
             "keep it as a coordinate, for example with open_dataset(..., decode_coords='all')",

@@ -132,7 +132,7 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
     for usual in ("spatial_ref", "crs"):
         mapping = image.coord(usual) if mapping is None else mapping
     x, y = _axis(image, x_dim, "x"), _axis(image, y_dim, "y")
-    of_mapping = {} if mapping is None else mapping.attrs
+    of_mapping = None if mapping is None else mapping.attrs
     return read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
 
 

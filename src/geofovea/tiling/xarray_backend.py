@@ -7,25 +7,25 @@ shared between threads and sent to other processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.backends import BackendEntrypoint
 from xarray.core import indexing
 
-from geofovea.errors import GeometryError
+from geofovea.errors import GeometryError, SceneError
+from geofovea.tiling.level_arrays import LevelArray, LevelMask
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
-    from geofovea.tiling.plan import ReadPlan
+    from geofovea.tiling.missing import DeclaredNodata
     from geofovea.tiling.scene import Scene
-    from geofovea.tiling.scene_levels import SceneLevels
 
-__all__ = ["VARIABLE", "GeoFoveaBackend"]
+__all__ = ["VARIABLE", "GeoFoveaBackend", "Level"]
 
 VARIABLE = "band_data"
 """Name of the variable that holds the pixels, the one that rioxarray's engine uses."""
@@ -54,6 +54,8 @@ class GeoFoveaBackend(BackendEntrypoint):
         "level",
         "allow_vrt",
         "allow_remote",
+        "allowed_hosts",
+        "nodata",
     )
     supports_groups = True
 
@@ -69,6 +71,9 @@ class GeoFoveaBackend(BackendEntrypoint):
         level: int = 0,
         allow_vrt: bool = False,
         allow_remote: bool = False,
+        allowed_hosts: Iterable[str] = (),
+        nodata: DeclaredNodata | None = None,
+        **unknown: Any,
     ) -> xr.Dataset:
         """One level of a raster.
 
@@ -78,6 +83,9 @@ class GeoFoveaBackend(BackendEntrypoint):
             level: Which one; 0 is native.
             allow_vrt: See ``open_scene``.
             allow_remote: See ``open_scene``.
+            allowed_hosts: See ``open_scene``.
+            nodata: See ``open_scene``; a coordinate ``mask`` says where pixels are missing.
+            unknown: None are allowed.
 
         Returns:
             ``band_data`` with dimensions ``(band, y, x)``; pixel-centre coordinates where the
@@ -85,9 +93,10 @@ class GeoFoveaBackend(BackendEntrypoint):
 
         Raises:
             GeometryError: If there is no such level.
-            SceneError: If the file is not opened.
+            SceneError: If the file is not opened, or there is no such option.
         """
-        scene = _open(filename_or_obj, allow_vrt, allow_remote)
+        _check_options(unknown, "level")
+        scene = _open(filename_or_obj, allow_vrt, allow_remote, allowed_hosts, nodata)
         for one in _levels(scene):
             if one.number == level:
                 return _dataset(scene, one).drop_vars(_listed(drop_variables), errors="ignore")
@@ -101,13 +110,17 @@ class GeoFoveaBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         allow_vrt: bool = False,
         allow_remote: bool = False,
+        allowed_hosts: Iterable[str] = (),
+        nodata: DeclaredNodata | None = None,
+        **unknown: Any,
     ) -> dict[str, xr.Dataset]:
         """All levels by group; the root holds the attributes of the pyramid.
 
         Raises:
-            SceneError: If the file is not opened.
+            SceneError: If the file is not opened, or there is no such option.
         """
-        scene = _open(filename_or_obj, allow_vrt, allow_remote)
+        _check_options(unknown)
+        scene = _open(filename_or_obj, allow_vrt, allow_remote, allowed_hosts, nodata)
         levels, unwanted = _levels(scene), _listed(drop_variables)
         groups = {"/": xr.Dataset(attrs={"multiscales": _multiscales(levels)})}
         for level in levels:
@@ -122,6 +135,9 @@ class GeoFoveaBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         allow_vrt: bool = False,
         allow_remote: bool = False,
+        allowed_hosts: Iterable[str] = (),
+        nodata: DeclaredNodata | None = None,
+        **unknown: Any,
     ) -> xr.DataTree:
         """The pyramid of a raster; see ``open_groups_as_dict``."""
         groups = self.open_groups_as_dict(
@@ -129,14 +145,37 @@ class GeoFoveaBackend(BackendEntrypoint):
             drop_variables=drop_variables,
             allow_vrt=allow_vrt,
             allow_remote=allow_remote,
+            allowed_hosts=allowed_hosts,
+            nodata=nodata,
+            **unknown,
         )
         return xr.DataTree.from_dict(groups)
 
 
-def _open(path: str | os.PathLike[str], allow_vrt: bool, allow_remote: bool) -> Scene:
+def _check_options(unknown: Mapping[str, Any], *more: str) -> None:
+    """Refuse what people pass to other engines, in words."""
+    if unknown:
+        names = [*more, "drop_variables", "allow_vrt", "allow_remote", "allowed_hosts", "nodata"]
+        given = ", ".join(map(repr, sorted(unknown)))
+        raise SceneError(
+            f"the engine 'geofovea' has no option {given}; allowed are {', '.join(names)}, and "
+            "those of xarray itself, such as chunks: leave the others out"
+        )
+
+
+def _open(
+    path: str | os.PathLike[str],
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: Iterable[str],
+    nodata: DeclaredNodata | None,
+) -> Scene:
     from geofovea.tiling.scene import open_scene
 
-    return open_scene(path, allow_vrt=allow_vrt, allow_remote=allow_remote)
+    hosts = (allowed_hosts,) if isinstance(allowed_hosts, str) else tuple(allowed_hosts)
+    return open_scene(
+        path, allow_vrt=allow_vrt, allow_remote=allow_remote, allowed_hosts=hosts, nodata=nodata
+    )
 
 
 def _listed(names: str | Iterable[str] | None) -> list[str]:
@@ -144,7 +183,7 @@ def _listed(names: str | Iterable[str] | None) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class Level:
     """One level of the pyramid and the image that serves it.
 
     Attributes:
@@ -188,13 +227,13 @@ class _Level:
         return {"band": bands, "y": sides[0], "x": sides[1]}
 
 
-def _levels(scene: Scene) -> list[_Level]:
+def _levels(scene: Scene) -> list[Level]:
     """Native first. Numbers that must not be averaged have the overviews of the file alone."""
     overviews = {size: k for k, size in reversed(list(enumerate(scene.overview_sizes)))}
     is_averaged = "palette" not in scene.colorinterp and not scene.dtype.startswith("complex")
     files = scene.level_files
     kept = {image.level: image for image in files.images} if files is not None else {}
-    levels = [_Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
+    levels = [Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
     while max(levels[-1].width, levels[-1].height) > _SMALLEST_LEVEL and len(levels) < 32:
         number = len(levels)
         size = -(-scene.width >> number), -(-scene.height >> number)
@@ -205,11 +244,11 @@ def _levels(scene: Scene) -> list[_Level]:
         elif image is not None:
             block = image.block_shape
         is_kept = overview is None and image is not None
-        levels.append(_Level(number, *size, overview, is_kept, block))
+        levels.append(Level(number, *size, overview, is_kept, block))
     return [one for one in levels if is_averaged or one.overview is not None]
 
 
-def _multiscales(levels: list[_Level]) -> dict[str, Any]:
+def _multiscales(levels: list[Level]) -> dict[str, Any]:
     """The attribute of the zarr convention for multiscales, version 1."""
     layout: list[dict[str, Any]] = [{"asset": str(levels[0].number)}]
     for finer, level in pairwise(levels):
@@ -225,17 +264,21 @@ def _multiscales(levels: list[_Level]) -> dict[str, Any]:
     return {"layout": layout, "resampling_method": "average"}
 
 
-def _dataset(scene: Scene, level: _Level) -> xr.Dataset:
+def _dataset(scene: Scene, level: Level) -> xr.Dataset:
     from geofovea.tiling.array_georeference import grid_mapping_attrs
     from geofovea.tiling.array_scene import MASK_COORD
     from geofovea.tiling.scene_levels import SceneLevels
 
     transform = level.transform(scene)
     files = SceneLevels(scene) if level.overview is None else None
-    pixels = _LevelArray(scene, level, files)
+    pixels = LevelArray(scene, level, files)
     chunks = level.chunks(scene.count, pixels.dtype.itemsize)
     attrs: dict[str, Any] = {}
-    if scene.nodata is not None:
+    if scene.missing is not None:
+        declared = set(scene.missing.values)
+        if len(declared) == 1 and not scene.missing.outline:
+            attrs["_FillValue"] = _as_stored(declared.pop(), pixels.dtype)
+    elif scene.nodata is not None:
         # in the attributes, not in the encoding: nothing was decoded
         attrs["_FillValue"] = _as_stored(scene.nodata, pixels.dtype)
     if scene.description:
@@ -254,14 +297,14 @@ def _dataset(scene: Scene, level: _Level) -> xr.Dataset:
         a, _, c, _, e, f = transform
         coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
-    if scene.mask_kind == "internal":
-        mask = indexing.LazilyIndexedArray(_LevelMask(scene, level, files))
+    if scene.mask_kind == "internal" or scene.missing is not None:
+        mask = indexing.LazilyIndexedArray(LevelMask(scene, level, files))
         plane_chunks = {"y": chunks["y"], "x": chunks["x"]}
         coords[MASK_COORD] = xr.Variable(("y", "x"), mask, {}, {"preferred_chunks": plane_chunks})
     return xr.Dataset({VARIABLE: variable}, coords)
 
 
-def _at_level(scene: Scene, level: _Level) -> Any:
+def _at_level(scene: Scene, level: Level) -> Any:
     """The georeference, with control points in pixels of the level; RPCs are for native pixels."""
     from geofovea.tiling.georeference import Georeference
 
@@ -306,95 +349,3 @@ def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
         is_possible = float(nodata).is_integer() and limits.min <= nodata <= limits.max
         return dtype.type(int(nodata)) if is_possible else nodata
     return dtype.type(nodata) if dtype.kind == "f" else nodata
-
-
-class _LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
-    """Pixels ``(band, y, x)`` of one level, read where they are indexed."""
-
-    def __init__(self, scene: Scene, level: _Level, files: SceneLevels | None) -> None:
-        self._scene, self._level, self._files = scene, level, files
-        self.shape: tuple[int, ...] = (scene.count, level.height, level.width)
-        # rasterio reads the one type that numpy lacks as the next larger one
-        name = "complex64" if scene.dtype == "complex_int16" else scene.dtype
-        self.dtype = np.dtype(name)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
-        )
-
-    def _outer(self, key: tuple[Any, ...]) -> Any:
-        wanted = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
-        shape = tuple(map(len, wanted))
-        result = np.empty(shape, self.dtype)
-        if min(shape) > 0:
-            rows, cols = (slice(int(w.min()), int(w.max()) + 1) for w in wanted[-2:])
-            read = self._window(wanted[:-2], rows, cols)
-            result = read[..., wanted[-2][:, None] - rows.start, wanted[-1] - cols.start]
-        # whole numbers take their dimension away
-        return result[tuple(0 if isinstance(k, (int, np.integer)) else slice(None) for k in key)]
-
-    def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
-        return self._read("read", [int(b) + 1 for b in bands[0]], rows, cols)
-
-    def _read(self, method: str, bands: list[int], rows: slice, cols: slice) -> Any:
-        """Read a window of the level with a method of rasterio's dataset."""
-        from rasterio.enums import Resampling
-        from rasterio.windows import Window
-
-        from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
-        from geofovea.tiling.plan import plan_tile
-
-        scene, level = self._scene, self._level
-        out_shape = (rows.stop - rows.start, cols.stop - cols.start)
-        if self._files is None or level.is_kept:
-            image, kept = level.overview, cast("int | None", level.number)
-            options: dict[str, Any] = {"window": Window.from_slices(rows, cols)}
-        else:
-            # A pyramid whose top is this level plans it as one tile, so that windows of it are
-            # taken from the same image, in the same way, as tiles of the file are.
-            pyramid = scene.pyramid(max(level.width, level.height))
-            plan = plan_tile(scene, pyramid, pyramid.overview)
-            image, kept = plan.overview_level, plan.level_file
-            options = {"window": _part_of(plan, scene, level.number, rows, cols)}
-            options["out_shape"] = (len(bands), *out_shape)
-            options["resampling"] = Resampling[plan.resampling]
-
-        def read(handle: Any) -> Any:
-            return getattr(handle, method)(bands, **options)
-
-        if self._files is not None and kept is not None:
-            return self._files.read(kept, read)
-        with gdal_settings(), read_errors(scene.source):
-            return read(open_handle(scene.source, None if image == -1 else image))
-
-
-def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice) -> Any:
-    """The window of some rows and columns of a level, in pixels of the image that it is read from.
-
-    Args:
-        plan: Of the whole level.
-        scene: The scene.
-        level: The level.
-        rows: Of the level.
-        cols: Of the level.
-    """
-    from rasterio.windows import Window
-
-    _, _, width_image, height_image = plan.window
-    ratio_x, ratio_y = width_image / scene.width, height_image / scene.height
-    x0, x1 = cols.start << level, min(cols.stop << level, scene.width)
-    y0, y1 = rows.start << level, min(rows.stop << level, scene.height)
-    return Window(x0 * ratio_x, y0 * ratio_y, (x1 - x0) * ratio_x, (y1 - y0) * ratio_y)
-
-
-class _LevelMask(_LevelArray):
-    """The file's own mask of one level: ``(y, x)``, 255 where pixels are known, else 0."""
-
-    def __init__(self, scene: Scene, level: _Level, files: SceneLevels | None) -> None:
-        super().__init__(scene, level, files)
-        self.shape, self.dtype = self.shape[1:], np.dtype("uint8")
-
-    def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:  # noqa: ARG002
-        mask = self._read("read_masks", [1], rows, cols)[0] >= 128  # half of the pixels below
-        return np.where(mask, 255, 0).astype(np.uint8)
