@@ -8,6 +8,8 @@ from datetime import datetime
 
 import click
 
+from geofovea.pipeline.terminal import echo
+
 __all__ = ["cache"]
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -39,7 +41,7 @@ def list_command(as_json: bool) -> None:
         sizes |= {"findings": findings, "findings_bytes": findings_bytes}
         tokens = [asdict(entry) for entry in kept]
         told = {"folder": str(cache_folder()), **sizes, "scenes": shown, "tokens": tokens}
-        click.echo(json.dumps(told))
+        echo(json.dumps(told))
         return
     if entries:
         from geofovea.pipeline.tables import print_table
@@ -57,11 +59,11 @@ def list_command(as_json: bool) -> None:
         ]
         header = ("MB", "levels", "built by", "state", "last used", "scene")
         print_table(header, rows, numbers_from=len(header))
-    click.echo(
+    echo(
         f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in "
         f"{cache_folder()}"
     )
-    click.echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
+    echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
     if kept:
         from geofovea.pipeline.tables import print_table
 
@@ -70,7 +72,7 @@ def list_command(as_json: bool) -> None:
         ]
         columns = ("MB", "tiles", "last used", "encoded by", "scene")
         print_table(columns, of_tiles, numbers_from=len(columns))
-    click.echo(
+    echo(
         f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
         f"{tokens_limit / 1e9:g} GB"
     )
@@ -95,9 +97,9 @@ def clear_command(as_json: bool) -> None:
     size = level_bytes + finding_bytes + token_bytes
     if as_json:
         removed = {"scenes": scenes, "findings": findings, "tiles": tiles, "bytes": size}
-        click.echo(json.dumps({"folder": str(cache_folder()), **removed}))
+        echo(json.dumps({"folder": str(cache_folder()), **removed}))
     else:
-        click.echo(
+        echo(
             f"removed {scenes} scene(s), {findings} finding(s) and {tiles} encoded tile(s), "
             f"{size / 1e6:.1f} MB from {cache_folder()}"
         )

@@ -176,7 +176,7 @@ def _write_into(path: Path, write: Callable[[Path], object]) -> None:
             aside = Path(folder) / f"result{path.suffix}"
             aside.touch()
             write(aside)
-            with aside.open("rb") as whole, open(_opened(path), "wb") as out:  # noqa: PTH123
+            with aside.open("rb") as whole, open(_opened(path), "wb") as out:
                 shutil.copyfileobj(whole, out)
     except OSError as error:
         reason = "nobody reads from it" if error.errno == errno.ENXIO else str(error)

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from geofovea.pipeline.terminal import visible
+
 __all__ = ["counting_bar", "progress_bar"]
 
 
@@ -26,13 +28,13 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
     """Show a bar; the value is a function that takes the share that is done, in [0, 1]."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=1.0)
+        task = bar.add_task(visible(title), total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
 
@@ -48,13 +50,13 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
     """Show a bar with rate and time left; the value takes what is done, and a word on it."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[word]}"),
+        TextColumn("{task.fields[word]}", markup=False),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total, word="")
-        yield lambda done, word: bar.update(task, completed=done, word=word)
+        task = bar.add_task(visible(title), total=total, word="")
+        yield lambda done, word: bar.update(task, completed=done, word=visible(word))
