@@ -1,8 +1,8 @@
 """Manifests: tables that say which question is asked of which scene.
 
-Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``.
-CSV (UTF-8, with a header), JSON lines, Parquet, and GeoParquet, whose geometry restricts the
-question of its row to a polygon.
+Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``
+and ``geometry``, which restricts the question of its row to a polygon. CSV (UTF-8, with a header),
+JSON lines, Parquet, and GeoParquet.
 """
 
 from __future__ import annotations
@@ -11,15 +11,27 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.list_files import check_regular, open_lines
+from geofovea.datasets.row_places import GEOMETRY_COLUMNS, check_places, place_of
 from geofovea.errors import DataError, MissingExtraError
 
-__all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "check_ids", "place_scene", "read_manifest"]
+__all__ = [
+    "MANIFEST_SUFFIXES",
+    "ManifestRow",
+    "check_ids",
+    "is_remote",
+    "place_scene",
+    "read_manifest",
+]
 
 MANIFEST_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
+MOST_ROWS = 5_000_000
 _COLUMNS = ("id", "scene", "question")
 
 
@@ -34,6 +46,8 @@ class ManifestRow:
         region: A shapely polygon that it is restricted to; None for the whole scene.
         region_crs: CRS of the region as WKT; None if it is in scene pixels, or there is none.
         origin: Where the row stands, for messages.
+        collection: The STAC collection that its id is of; empty where there is none.
+        problem: Why the row fails before its scene is opened; empty where nothing is known.
     """
 
     id: str
@@ -42,6 +56,8 @@ class ManifestRow:
     region: Any = None
     region_crs: str | None = None
     origin: str = ""
+    collection: str = ""
+    problem: str = ""
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
@@ -53,25 +69,34 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
         MissingExtraError: If it is Parquet and pyarrow or geopandas is not installed.
     """
     file = Path(path)
+    check_regular(file)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
     readers |= {".parquet": _parquet_rows, ".geoparquet": _parquet_rows}
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise DataError(f"{file} is no manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
     try:
-        rows = [_row(file, origin, fields) for origin, fields in reader(file)]
+        read = islice(reader(file), MOST_ROWS + 1)
+        rows = [_row(file, origin, fields) for origin, fields in read]
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error}): save it as UTF-8") from error
     if not rows:
         raise DataError(f"{file} has no rows: give each a scene")
+    if len(rows) > MOST_ROWS:
+        raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
     return rows
+
+
+def is_remote(name: str) -> bool:
+    """Whether the name of a scene is no path of this machine."""
+    return "://" in name or name.startswith("/vsi")
 
 
 def place_scene(name: str, folder: Path) -> str:
     """A scene as named in a file: relative paths start at the folder of that file."""
-    if "://" in name or name.startswith("/vsi"):
+    if is_remote(name):
         return name
     return str(folder / name)
 
@@ -88,7 +113,8 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         if other is not row:
             raise DataError(
                 f"the id {row.id!r} stands twice: in {other.origin or other.scene} and in "
-                f"{row.origin or row.scene}; give each row its own, or leave the column out"
+                f"{row.origin or row.scene}; give each row its own"
+                + ("" if row.collection else ", or leave the column out")
             )
 
 
@@ -107,12 +133,13 @@ def _row(file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
         raise DataError(f"{origin}, column 'scene': is empty; name a file")
     if texts["question"] == "":
         raise DataError(f"{origin}, column 'question': is empty; ask something")
+    region, region_crs = place_of(origin, fields)
     return ManifestRow(
         id=texts["id"] or origin.replace(f"{file}, row ", f"{file.name}:"),
         scene=place_scene(texts["scene"], file.parent),
         question=texts["question"],
-        region=fields.get("region"),
-        region_crs=fields.get("region_crs"),
+        region=region,
+        region_crs=region_crs,
         origin=origin,
     )
 
@@ -120,16 +147,16 @@ def _row(file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
 def _check_columns(file: Path, columns: list[str]) -> None:
     for name in sorted({c for c in columns if c in _COLUMNS and columns.count(c) > 1}):
         raise DataError(f"{file}: the column {name!r} stands twice in its header")
+    check_places(file, columns)
     if "scene" not in columns:
         raise DataError(
             f"{file}: has no column 'scene', only {', '.join(map(repr, columns[:8])) or 'none'}; "
-            f"known are {', '.join(_COLUMNS)}"
+            f"known are {', '.join((*_COLUMNS, 'geometry', 'crs'))}"
         )
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    # utf-8-sig: spreadsheets put a mark in front that is no part of the first column's name
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with closing(open_lines(file)) as lines:
         table = csv.reader(lines, strict=True)
         number = 0
         try:
@@ -146,14 +173,15 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                         f"row {len(cells)}; put quotes around texts with commas"
                     )
                 named = dict(zip(header, cells, strict=True))
-                # an empty cell of an optional column is no value
-                yield origin, {c: v for c, v in named.items() if v.strip() or c == "scene"}
+                # an empty cell of an optional column is no value, but a place that is empty is told
+                kept = ("scene", *GEOMETRY_COLUMNS)
+                yield origin, {c: v for c, v in named.items() if v.strip() or c.lower() in kept}
         except csv.Error as error:
             raise DataError(f"{file}, row {number + 1}: is no CSV: {error}") from error
 
 
 def _json_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with file.open(encoding="utf-8-sig") as lines:
+    with closing(open_lines(file)) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -166,8 +194,8 @@ def _json_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 raise DataError(f"{origin}: {line.strip()[:60]!r} is no JSON object")
             if "scene" not in fields:
                 raise DataError(f"{origin}, column 'scene': is not there; name a file")
-            # geometry comes in GeoParquet only, with its CRS
-            yield origin, {name: fields.get(name) for name in _COLUMNS}
+            check_places(file, list(map(str, fields)))
+            yield origin, fields
 
 
 def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -178,9 +206,12 @@ def _parquet_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         schema = parquet.read_schema(file)
         _check_columns(file, schema.names)
-        present = [name for name in _COLUMNS if name in schema.names]
-        table = parquet.read_table(file, columns=present).to_pylist()
+        if parquet.read_metadata(file).num_rows > MOST_ROWS:
+            raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
         has_geometry = b"geo" in (schema.metadata or {})
+        # beside a geometry of its own a file may keep the boxes of its rows
+        present = [name for name in schema.names if not has_geometry or name in _COLUMNS]
+        table = parquet.read_table(file, columns=present).to_pylist()
     except ArrowException as error:
         raise DataError(f"{file} is no Parquet file, or a damaged one: {error}") from error
     regions: list[dict[str, Any]] = [{} for _ in table]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.list_files import check_regular
 from geofovea.errors import DataError, MissingExtraError
 
 __all__ = ["NamedRegion", "read_regions"]
@@ -52,13 +53,16 @@ def read_regions(
     file = Path(path)
     if not file.exists():
         raise DataError(f"there is no vector file {file}; check the path")
+    check_regular(file)
     if file.suffix.lower() not in _SUFFIXES or _is_virtual(file):
         raise DataError(f"{file} is not opened: give one of {', '.join(_SUFFIXES)}")
     try:
         if file.suffix.lower() in (".parquet", ".geoparquet"):
             frame = geopandas.read_parquet(file)
         else:
-            frame = geopandas.read_file(file, **({} if layer is None else {"layer": layer}))
+            frame = geopandas.read_file(file, layer=_layer(file, layer))
+    except DataError:
+        raise
     except Exception as error:  # each driver and version of pyogrio and pyarrow has its own
         raise DataError(f"{file} cannot be read as a vector file: {error}") from error
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.empty:
@@ -72,6 +76,37 @@ def read_regions(
         NamedRegion(str(name), geometry, crs, f"{file}, row {number}")
         for number, (name, geometry) in enumerate(zip(names, frame.geometry, strict=True), 1)
     ]
+
+
+def _layer(file: Path, wanted: str | None) -> str | None:
+    """The layer that is read: the one that was named, else the only one that may hold polygons.
+
+    Raises:
+        DataError: If there is no such layer, or not one alone.
+    """
+    import geopandas
+
+    layers = geopandas.list_layers(file)
+    names = [str(name) for name in layers["name"]]
+    listed = ", ".join(map(repr, names[:20])) or "none"
+    choose = "choose one with layer=, or --region-layer on the command line"
+    if wanted is not None:
+        if wanted not in names:
+            raise DataError(f"{file} has no layer {wanted!r}, only {listed}; {choose}")
+        return wanted
+    if len(names) < 2:
+        return None
+    kinds = layers["geometry_type"]
+    polygons = [n for n, kind in zip(names, kinds, strict=True) if _may_hold_polygons(kind)]
+    if len(polygons) != 1:
+        raise DataError(f"{file} has the layers {listed}; {choose}")
+    return polygons[0]
+
+
+def _may_hold_polygons(kind: object) -> bool:
+    return isinstance(kind, str) and any(
+        word in kind for word in ("Polygon", "Unknown", "Collection", "Surface")
+    )
 
 
 def _is_virtual(file: Path) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.list_files import check_regular
 from geofovea.datasets.sample import Sample
 from geofovea.errors import DataError, GeometryError, MissingExtraError
 from geofovea.tiling.pyramid import Box
@@ -136,6 +137,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     }
     if file.suffix.lower() not in readers:
         raise DataError(f"{file} has an unknown extension; allowed are {', '.join(readers)}")
+    check_regular(file)
     try:
         yield from readers[file.suffix.lower()](file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

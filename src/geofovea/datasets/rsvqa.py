@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.figures import category_of
+from geofovea.datasets.list_files import check_regular
 from geofovea.datasets.sample import (
     Benchmark,
     Collection,
@@ -71,6 +72,7 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
 
 
 def _active(path: Path, name: str) -> list[dict[str, Any]]:
+    check_regular(path)
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))[name]
         return [row for row in rows if row.get("active", True)]

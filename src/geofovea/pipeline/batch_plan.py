@@ -26,6 +26,7 @@ class PlannedRow:
         question: What is asked.
         region: Name of the polygon that it is restricted to, None for the whole scene.
         item: What is worked on; rows that ask the same of the same scene share it.
+        problem: Why the row fails without being asked; empty where it is asked.
     """
 
     id: str
@@ -33,6 +34,7 @@ class PlannedRow:
     question: str
     region: str | None
     item: Item
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class BatchPlan:
     @property
     def items(self) -> list[Item]:
         """What is worked on."""
-        return [row.item for row in self.rows]
+        return [row.item for row in self.rows if not row.problem]
 
 
 def plan_batch(
@@ -77,7 +79,7 @@ def plan_batch(
     """
     asked: list[tuple[ManifestRow, str | None]] = []
     for row in rows:
-        if row.question is None and not questions:
+        if row.question is None and not questions and not row.problem:
             raise DataError(
                 f"{row.origin or row.scene}, column 'question': is not there; ask all scenes one "
                 "with --question"
@@ -93,7 +95,8 @@ def plan_batch(
     # scene by scene, in the order of their first rows
     order = {scene: place for place, scene in enumerate(dict.fromkeys(r.scene for r, _ in asked))}
     asked.sort(key=lambda pair: order[pair[0].scene])
-    identities = {scene: scene_identity(scene) for scene in order}
+    unasked = {row.scene for row, _ in asked if row.problem}
+    identities = {s: s if s in unasked else scene_identity(s) for s in order}
     planned = [_planned(r, name, identities[r.scene], configuration) for r, name in asked]
     return BatchPlan(tuple(planned), notes)
 
@@ -102,16 +105,39 @@ def _planned(
     row: ManifestRow, region_name: str | None, identity: str, configuration: str
 ) -> PlannedRow:
     question = row.question or ""
+    problem = _problem_of_text(row.scene, question)
+    if row.problem:
+        problem = f"DataError: {row.problem}"
     region, within = None, ""
     if row.region is not None:
         wkb = row.region.wkb
         region = (wkb, row.region_crs)
         digest = hashlib.sha256(wkb + (row.region_crs or "").encode()).hexdigest()[:16]
         within = f"\nwithin {digest}"
-    key = ItemKey(identity, question + within, configuration)
+    key = ItemKey(_storable(identity), _storable(question + within), configuration)
     item = Item(key, row.scene, {"question": question, "region": region})
     name = region_name if region_name or row.region is None else row.id
-    return PlannedRow(row.id, row.scene, question, name, item)
+    shown = (_storable(text) for text in (row.id, row.scene, question))
+    return PlannedRow(*shown, None if name is None else _storable(name), item, _storable(problem))
+
+
+def _storable(text: str) -> str:
+    r"""A text that files can hold: bytes of a name that are no UTF-8 are written as ``\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _problem_of_text(scene: str, question: str) -> str:
+    """Why a row cannot be asked, as far as its characters tell."""
+    for what, text in (("name of the scene", scene), ("question", question)):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            help_ = "rename the file" if text is scene else "write the question anew"
+            return (
+                f"DataError: the {what} is not UTF-8 text at character {error.start + 1}: "
+                f"{text!r:.200}; {help_}"
+            )
+    return ""
 
 
 def _with_regions(
@@ -129,7 +155,7 @@ def _with_regions(
     shown: set[str] = set()
     shown_by: dict[str, Callable[[NamedRegion], bool]] = {}
     for row in rows:
-        if row.region is not None:
+        if row.region is not None or row.problem:
             pairs.append((row, None))
             continue
         if row.scene not in shown_by:
@@ -170,9 +196,8 @@ def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion]
         try:
             region_from_crs(scene, region.geometry, region.crs)
         except GeometryError as error:
-            if "lies outside" in str(error):
-                return False
-            raise DataError(f"{region.origin}: {error}") from error
+            # any other fault of a polygon fails its own row
+            return "lies outside" not in str(error)
         return True
 
     return shows

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.tiling.remote import RemoteObject, is_remote_name, redacted, remote_object
+from geofovea.tiling.foreign_files import advice_on_bytes, advice_on_folder, advice_on_name
+from geofovea.tiling.remote import (
+    RemoteObject,
+    host_of,
+    is_remote_name,
+    redacted,
+    remote_object,
+)
 from geofovea.tiling.stamp import (
     FileStamp,
     aux_names,
@@ -133,6 +140,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     if name.lstrip().startswith("<"):
         _require_vrt(policy, "inline XML")
         return Source(name, "VRT")
+    if advice := advice_on_name(name):
+        raise SceneRefusedError(f"{redacted(name)!r} {advice}")
     if is_remote_name(name):
         return _resolve_remote(name, policy)
     if _SUBDATASET.match(name):
@@ -154,9 +163,12 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
 
 def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
     if not policy.allow_remote:
+        # says which host, once it is known that the name can be opened at all
+        host = host_of(name)
         raise SceneRefusedError(
-            f"{redacted(name)!r} is a remote or virtual file name; pass allow_remote=True if you "
-            "trust it, or download the file and give its path"
+            f"{redacted(name)!r} is far away; pass allow_remote=True and allowed_hosts=({host!r},), "
+            f"or --allow-remote --allow-host {host} on the command line, if you trust it; or "
+            "download the file and give its path"
         )
     # imported here: local files need no network client
     from geofovea.tiling.ranges import look_at
@@ -177,8 +189,10 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
             "path"
         ) from error
     if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise SceneNotFoundError(f"{name!r} is {kind}; give the path of one raster file")
+        advice = "is not a regular file; give the path of one raster file"
+        if stat.S_ISDIR(status.st_mode):
+            advice = advice_on_folder(Path(name))
+        raise SceneNotFoundError(f"{name!r} {advice}")
     path = str(Path(name).absolute())
     # stamped before anything is looked at: whatever changes from here on is noticed
     stamp, companions = FileStamp.from_status(status), stamp_companions(path)
@@ -213,10 +227,12 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     if b"<VRTDataset" in head:
         _require_vrt(policy, repr(name))
         return "VRT"
-    what = "is empty" if not head else "is in no format that is opened"
-    raise SceneRefusedError(
-        f"{name!r} {what}; allowed are {ALLOWED_FORMATS}; convert it with gdal_translate"
-    )
+    if not head:
+        raise SceneRefusedError(f"{name!r} is empty; copy or download it again")
+    advice = advice_on_bytes(head)
+    if not advice:
+        advice = "is in no format that is opened; if it is a raster, convert it with gdal_translate"
+    raise SceneRefusedError(f"{name!r} {advice}; allowed are {ALLOWED_FORMATS}")
 
 
 def _check_end(name: str, driver: str, tail: bytes) -> None:
