@@ -88,7 +88,9 @@ def _is_place(name: str, value: Any) -> bool:
     if isinstance(value, str):
         return _WKT.match(value) is not None
     if isinstance(value, Mapping):
-        return value.get("type") in _GEOJSON_TYPES and bool({"coordinates", "geometry"} & set(value))
+        return value.get("type") in _GEOJSON_TYPES and bool(
+            {"coordinates", "geometry"} & set(value)
+        )
     is_numbers = isinstance(value, (list, tuple)) and len(value) in (4, 6)
     is_numbers = is_numbers and all(isinstance(v, (int, float)) for v in value)
     return is_numbers and name.strip().lower() in _BOXES

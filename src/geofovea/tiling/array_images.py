@@ -123,9 +123,15 @@ def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
         return dims[0], dims[1]
     raise SceneError(
         f"{name} has dimensions {tuple(dims)}, and it takes rows called y and columns called x "
-        "(or lat and lon) to know the picture: rename them, for example with rename(dim_1='y', "
-        "dim_2='x')"
+        f"(or lat and lon) to know the picture: {_renaming(dims)}"
     )
+
+
+def _renaming(dims: list[str]) -> str:
+    if len(dims) < 2:
+        return "give an array with rows and columns"
+    y, x = dims[-2:]
+    return f"rename them, for example with rename({{{y!r}: 'y', {x!r}: 'x'}})"
 
 
 def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
@@ -138,7 +144,8 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
     if len(found) != 1:
         raise SceneError(
             f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
-            f"bands of one image; allowed are {ALLOWED}: pick them with dataset[['red', 'green']]"
+            f"bands of one image; allowed are {ALLOWED}: pick them, for example with "
+            f"dataset[{list(dataset.data_vars)[:1]!r}]"
         )
     ((dims, names),) = found.items()
     bounds = {dim: dataset[key].variable for dim, key in _bounds_of(dataset).items()}

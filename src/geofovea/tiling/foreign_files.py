@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["advice_on_bytes", "advice_on_folder", "advice_on_name"]
 
@@ -96,7 +97,8 @@ def advice_on_folder(folder: Path) -> str:
 def advice_on_name(name: str) -> str:
     """Why a name in GDAL's or a URL's language is not opened; empty where a URL may be meant."""
     if name.lower().startswith("file:"):
-        return "is a URL of a local file; give its path without file://"
+        path = unquote(urlsplit(name).path)
+        return f"is a URL of a local file; give its path without file://, {path!r}"
     if _ARCHIVES.match(name):
         return f"is a file inside of another; {_UNPACK}"
     return ""

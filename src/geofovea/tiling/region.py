@@ -49,7 +49,9 @@ class Region:
                 "for example with shapely.make_valid"
             )
         if not shape.area > 0:
-            raise GeometryError(f"a region is a polygon with an area, got {shapely.to_wkt(shape)[:80]}")
+            raise GeometryError(
+                f"a region is a polygon with an area, got {shapely.to_wkt(shape)[:80]}"
+            )
         shapely.prepare(shape)
 
     def overlaps(self, box: Box) -> bool:

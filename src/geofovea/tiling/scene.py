@@ -220,8 +220,9 @@ def open_scene(
         # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
         if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not allow_vrt:
             raise SceneRefusedError(
-                f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
-                "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
+                f"{source.path!r} names another file as its overviews; pass allow_vrt=True, or "
+                "--allow-vrt on the command line, if you trust it; or copy it with gdal_translate "
+                "-co COPY_SRC_OVERVIEWS=NO"
             )
         check_sequential(source.path, source.driver, dataset.width, dataset.height)
         if source.driver == "JP2OpenJPEG":

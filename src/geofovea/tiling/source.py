@@ -157,7 +157,8 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
     if not policy.allow_vrt:
         raise SceneRefusedError(
             f"{what} is a GDAL virtual raster, which can read any file on this machine; pass "
-            f"allow_vrt=True if you trust it, or give one of: {ALLOWED_FORMATS}"
+            "allow_vrt=True, or --allow-vrt on the command line, if you trust it; or give one of: "
+            f"{ALLOWED_FORMATS}"
         )
 
 
@@ -166,9 +167,9 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         # says which host, once it is known that the name can be opened at all
         host = host_of(name)
         raise SceneRefusedError(
-            f"{redacted(name)!r} is far away; pass allow_remote=True and allowed_hosts=({host!r},), "
-            f"or --allow-remote --allow-host {host} on the command line, if you trust it; or "
-            "download the file and give its path"
+            f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
+            f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command line; "
+            "or download the file and give its path"
         )
     # imported here: local files need no network client
     from geofovea.tiling.ranges import look_at
@@ -228,8 +229,9 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
         _require_vrt(policy, repr(name))
         return "VRT"
     if not head:
-        raise SceneRefusedError(f"{name!r} is empty; copy or download it again")
-    advice = advice_on_bytes(head)
+        advice = "is empty; copy or download it again"
+    else:
+        advice = advice_on_bytes(head)
     if not advice:
         advice = "is in no format that is opened; if it is a raster, convert it with gdal_translate"
     raise SceneRefusedError(f"{name!r} {advice}; allowed are {ALLOWED_FORMATS}")
