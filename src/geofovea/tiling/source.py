@@ -168,8 +168,8 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         host = host_of(name)
         raise SceneRefusedError(
             f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
-            f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command line; "
-            "or download the file and give its path"
+            f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command "
+            "line; or download the file and give its path"
         )
     # imported here: local files need no network client
     from geofovea.tiling.ranges import look_at
@@ -228,10 +228,7 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     if b"<VRTDataset" in head:
         _require_vrt(policy, repr(name))
         return "VRT"
-    if not head:
-        advice = "is empty; copy or download it again"
-    else:
-        advice = advice_on_bytes(head)
+    advice = advice_on_bytes(head) if head else "is empty; copy or download it again"
     if not advice:
         advice = "is in no format that is opened; if it is a raster, convert it with gdal_translate"
     raise SceneRefusedError(f"{name!r} {advice}; allowed are {ALLOWED_FORMATS}")
