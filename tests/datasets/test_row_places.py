@@ -60,7 +60,9 @@ def test_wkb_in_parquet_restricts_its_row(tmp_path):
 
 
 def test_pixels_may_be_said_in_words(tmp_path):
-    (row,) = read_manifest(table(tmp_path / "m.csv", wkt="POLYGON((0 0,9 0,9 9,0 0))", crs="pixels"))
+    (row,) = read_manifest(
+        table(tmp_path / "m.csv", wkt="POLYGON((0 0,9 0,9 9,0 0))", crs="pixels")
+    )
     assert row.region.area == pytest.approx(40.5)
 
 

@@ -160,7 +160,9 @@ def test_what_a_model_says_is_harmless(run, make_tiff, tiny_folder, tmp_path):
     path = make_tiff(texture(300, 300))
     shown = run("ask", path, QUESTION, "--model", model, *FEW)
     assert "\x1b" not in shown
-    run("ask", path, QUESTION, "--model", model, *FEW, "--choice", f"yes{HOSTILE}", "--choice", "no")
+    run(
+        "ask", path, QUESTION, "--model", model, *FEW, "--choice", f"yes{HOSTILE}", "--choice", "no"
+    )
 
 
 @pytest.mark.parametrize("verb", ["ask", "inspect", "batch", "eval", "report", "nothing"])
@@ -207,7 +209,7 @@ def test_the_summary_of_a_batch_is_harmless(run, folder, tiny_folder, make_tiff)
 def test_names_in_answers_files_and_training_folders_are_harmless(run, folder, tmp_path):
     root = tmp_path / "root"
     (root / "image").mkdir(parents=True)
-    row = {"image_name": f"a{HOSTILE}.tif", "category": f"color{HOSTILE}", "split": "test"}
+    row = {"image_name": f"a{ESCAPE}.tif", "category": f"color{HOSTILE}", "split": "test"}
     row |= {"question": "Which?", "question_id": "1", "type": "global", "ground_truth": "grey"}
     (root / "LRS-GRO.jsonl").write_text(json.dumps(row))
     answers = folder / "answers.jsonl"
@@ -218,4 +220,4 @@ def test_names_in_answers_files_and_training_folders_are_harmless(run, folder, t
 
 
 def test_what_is_written_where_is_harmless(run, folder):
-    run("synth", "--output", folder / "synth", "--side", 512)
+    run("synth", "--output", folder / "synth", "--side", 768)

@@ -50,9 +50,7 @@ OTHERS = {
     "another corner": group(128, 200, x0=900_000),
     "a part of the ground": group(128, 200, step=40),
     "more of the ground": group(128, 200, step=160),
-    "another CRS": group(
-        128, 200, crs={"crs_wkt": CRS.from_epsg(32634).to_wkt()}
-    ),
+    "another CRS": group(128, 200, crs={"crs_wkt": CRS.from_epsg(32634).to_wkt()}),
     "another size": group(100, 200),
     "no coordinates": group(128, 200).drop_vars(["x", "y"]),
 }

@@ -143,9 +143,7 @@ def test_of_several_grid_mappings_that_of_the_axes_counts():
     utm = {"grid_mapping_name": "transverse_mercator", **MAPPINGS["transverse_mercator"]}
     other = {"grid_mapping_name": "latitude_longitude"}
     array = array_of(500_000 + 10 * np.arange(20.0), 5e6 - 10 * np.arange(20.0))
-    array = array.assign_coords(
-        geo=xr.DataArray(0, attrs=other), utm=xr.DataArray(0, attrs=utm)
-    )
+    array = array.assign_coords(geo=xr.DataArray(0, attrs=other), utm=xr.DataArray(0, attrs=utm))
     array.attrs["grid_mapping"] = "geo: lat lon utm: x y"
     truth = lonlat_by_pyproj(pyproj.CRS.from_cf(utm), (499_995, 5e6 + 5))
     assert lonlat(array) == pytest.approx(truth, abs=1e-7)
