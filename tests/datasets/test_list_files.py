@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from pathlib import Path
 
 import geopandas
 import pytest
@@ -38,7 +39,7 @@ def make_special(kind, path):
     elif kind == "a device":
         path.symlink_to("/dev/zero")
     elif kind == "a socket":
-        here = os.getcwd()
+        here = Path.cwd()
         try:
             os.chdir(path.parent)  # the names of sockets are short
             socket.socket(socket.AF_UNIX).bind(path.name)

@@ -44,7 +44,7 @@ def test_a_file_name_that_is_not_utf_8_fails_alone(batch, good, tmp_path):
     folder.mkdir()
     shutil.copy(good, folder / "good.tif")
     try:
-        shutil.copy(good, os.path.join(os.fsencode(folder), b"caf\xe9.tif"))
+        shutil.copy(good, folder / os.fsdecode(b"caf\xe9.tif"))
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
     rows = batch(folder, "--question", QUESTION)

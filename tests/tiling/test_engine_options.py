@@ -1,4 +1,4 @@
-"""The xarray engine takes what `open_scene` takes, and names what it takes where it is given more."""
+"""The xarray engine takes what `open_scene` takes, and names that where it is given more."""
 
 import numpy as np
 import pytest

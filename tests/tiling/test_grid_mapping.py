@@ -173,7 +173,9 @@ def test_degrees_of_another_grid_are_no_longitude(mapping, attrs, note):
 @pytest.mark.parametrize("words", [("degrees_east", "degrees_north"), ("degree_E", "degree_N")])
 @pytest.mark.parametrize("dims", [("y", "x"), ("lat", "lon")])
 def test_degrees_east_and_north_are_wgs_84(words, dims):
-    array = array_of(np.arange(10.5, 40), np.arange(50.5, 20, -1)).rename(dict(zip("yx", dims)))
+    array = array_of(np.arange(10.5, 40), np.arange(50.5, 20, -1)).rename(
+        dict(zip("yx", dims, strict=True))
+    )
     array[dims[1]].attrs["units"], array[dims[0]].attrs["units"] = words
     assert open_scene(array).crs.to_epsg() == 4326
 
@@ -194,8 +196,17 @@ def test_an_incomplete_grid_mapping_is_told(missing, message):
 
 @pytest.mark.parametrize(
     ("units", "metres"),
-    [("km", 1e3), ("kilometers", 1e3), ("m", 1), ("cm", 0.01), ("ft", 0.3048), ("1000 m", 1e3)]
-    + [("US survey foot", 1200 / 3937), ("10^3 m", 1e3), ("", 1)],
+    [
+        ("km", 1e3),
+        ("kilometers", 1e3),
+        ("m", 1),
+        ("cm", 0.01),
+        ("ft", 0.3048),
+        ("1000 m", 1e3),
+        ("10^3 m", 1e3),
+        ("US survey foot", 1200 / 3937),
+        ("", 1),
+    ],
 )
 @pytest.mark.parametrize("code", [3413, 2263])
 def test_axes_are_scaled_from_their_unit_to_that_of_the_crs(units, metres, code):

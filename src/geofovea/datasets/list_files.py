@@ -10,7 +10,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,7 +58,7 @@ def _open(path: Path) -> IO[bytes]:
     return open(descriptor, "rb")  # noqa: PTH123  (a descriptor, not a path)
 
 
-def open_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+def open_lines(path: str | os.PathLike[str]) -> Generator[str, None, None]:
     """Lines of a UTF-8 text with their ends, one after the other.
 
     A byte order mark, which spreadsheets write, is no part of the first line.

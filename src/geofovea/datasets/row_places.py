@@ -24,8 +24,10 @@ _WKT = re.compile(
     r"\s*(?:Z|M|ZM)?\s*(?:\(|EMPTY)",
     re.IGNORECASE,
 )
-_GEOJSON_TYPES = ("Polygon", "MultiPolygon", "Point", "MultiPoint", "LineString")
-_GEOJSON_TYPES += ("MultiLineString", "GeometryCollection", "Feature")
+_GEOJSON_TYPES = (
+    *("Polygon", "MultiPolygon", "Point", "MultiPoint", "LineString", "MultiLineString"),
+    *("GeometryCollection", "Feature"),
+)
 _LONLAT = "OGC:CRS84"
 
 

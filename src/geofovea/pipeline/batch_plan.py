@@ -117,8 +117,14 @@ def _planned(
     key = ItemKey(_storable(identity), _storable(question + within), configuration)
     item = Item(key, row.scene, {"question": question, "region": region})
     name = region_name if region_name or row.region is None else row.id
-    shown = (_storable(text) for text in (row.id, row.scene, question))
-    return PlannedRow(*shown, None if name is None else _storable(name), item, _storable(problem))
+    return PlannedRow(
+        id=_storable(row.id),
+        scene=_storable(row.scene),
+        question=_storable(question),
+        region=None if name is None else _storable(name),
+        item=item,
+        problem=_storable(problem),
+    )
 
 
 def _storable(text: str) -> str:

@@ -46,7 +46,7 @@ def _visible_usage() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = visible(error.message, lines=True)
+        vars(error)["message"] = visible(error.message, lines=True)
         raise
 
 

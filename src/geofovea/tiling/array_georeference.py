@@ -188,12 +188,11 @@ def _affine(attrs: Mapping[str, Any]) -> Transform | None:
 def _from_axes(
     x: Axis, y: Axis, size: tuple[int, int], given: Transform | None
 ) -> Transform | None:
-    first = _first_counted(x), _first_counted(y)
-    if given is not None and first[0] is not None and first[1] is not None:
+    col, row = _first_counted(x), _first_counted(y)
+    if given is not None and col is not None and row is not None:
         a, b, c, d, e, f = given
         if (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d:
             # the axes count pixels of the grid that the transform places
-            col, row = first
             return a, b, c + a * col + b * row, d, e, f + d * col + e * row
     is_straight = given is not None and not given[1] and not given[3]
     grid_x = (given[2], given[0]) if given is not None and is_straight and given[0] else None

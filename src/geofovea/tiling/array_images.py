@@ -19,10 +19,12 @@ ALLOWED = (
     "one variable per band, or a DataTree with a level in each group"
 )
 
-_DIMS = (("y", "x"), ("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"))
-# of rotated poles and of projections, as climate files call them
-_DIMS += (("rlat", "rlon"), ("grid_latitude", "grid_longitude"), ("yc", "xc"))
-_DIMS += (("projection_y_coordinate", "projection_x_coordinate"),)
+_DIMS = (
+    *(("y", "x"), ("lat", "lon"), ("latitude", "longitude"), ("northing", "easting")),
+    # of rotated poles and of projections, as climate files call them
+    *(("rlat", "rlon"), ("grid_latitude", "grid_longitude"), ("yc", "xc")),
+    ("projection_y_coordinate", "projection_x_coordinate"),
+)
 _BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
 
 

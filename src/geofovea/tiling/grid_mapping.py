@@ -18,8 +18,10 @@ from geofovea.errors import SceneError
 __all__ = ["crs_from_grid_mapping", "names_crs", "parse_crs"]
 
 # attributes that hold a whole CRS, the one of CF first
-_WHOLE = ("crs_wkt", "spatial_ref", "esri_pe_string", "proj4", "proj4_params", "proj4text")
-_WHOLE += ("proj4_string", "proj:wkt2", "proj:code")
+_WHOLE = (
+    *("crs_wkt", "spatial_ref", "esri_pe_string", "proj4", "proj4_params", "proj4text"),
+    *("proj4_string", "proj:wkt2", "proj:code"),
+)
 _CODES = ("epsg_code", "epsg", "EPSG", "proj:epsg")
 
 # datums that are often named without the numbers of their ellipsoid
