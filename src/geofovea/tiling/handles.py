@@ -25,6 +25,7 @@ from rasterio.errors import RasterioError
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.faults import collect_faults
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.png import damage_in_png
 from geofovea.tiling.source import Source
 
@@ -228,7 +229,7 @@ def open_dataset(source: Source, **options: object) -> Any:
     if isinstance(source, ArraySource):
         return source.handle()
     check_current(source)
-    with read_errors(source):
+    with read_errors(source), without_georeference_warning():
         if source.remote is not None:
             from geofovea.tiling.range_file import NAME, RangeFiles
 

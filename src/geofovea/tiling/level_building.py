@@ -23,6 +23,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling.cores import usable_cores
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
 from geofovea.tiling.radiometry import Radiometry
@@ -170,7 +171,7 @@ def _write_level(
 ) -> None:
     scene, files = work.scene, work.files
     must_expand, written = is_first and files.is_expanded, Written()
-    with _output_errors(path):
+    with _output_errors(path), without_georeference_warning():
         target = rasterio.open(path, "w", **_profile(work, image))
     with target:
         _mark_alpha(scene, files, target)

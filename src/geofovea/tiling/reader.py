@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.block_cache import BlockCache, read_in_blocks
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.level_cache import Progress
 from geofovea.tiling.level_files import LevelLimits, way_in
@@ -259,6 +260,7 @@ class TileReader:
         weakref.finalize(self, memory.close)
         with (
             rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            without_georeference_warning(),
             memory.open(
                 driver="GTiff",
                 width=scene.width,
