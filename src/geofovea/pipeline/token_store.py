@@ -117,7 +117,7 @@ class TokenStore:
         path = self._path(tile)
         if path.is_dir() and not path.is_symlink():
             remove_folder(path)
-        elif path.is_symlink():
+        elif path.is_symlink() or (path.exists() and not path.is_file()):
             path.unlink(missing_ok=True)
         # a tile can be seen in its tokens: they are for who asked
         write_file(path, lambda aside: aside.write_bytes(content), private=True)
