@@ -39,7 +39,7 @@ def shown(tree):
         pixels = reader.read(Tile(level, 0, 0))
         (value,) = np.unique(pixels.rgb[pixels.valid])
         found.append(int(value))
-    return found, scene.notes
+    return found, scene.warnings
 
 
 OTHERS = {
@@ -109,4 +109,4 @@ def test_the_note_reaches_people():
 
     tree = xr.DataTree.from_dict({"/fine": group(256, 40), "/other": OTHERS["another corner"]})
     scene = open_scene(tree)
-    assert scene.notes[0] in inspect_scene(scene, scene.pyramid(64)).notes
+    assert scene.warnings[0] in inspect_scene(scene, scene.pyramid(64)).notes

@@ -41,7 +41,6 @@ def test_a_declared_collar_is_missing_on_every_level(collar, nodata):
     tree = xr.open_datatree(collar, engine="geofovea", nodata=nodata)
     declared = open_scene(collar, nodata=nodata)
     scene = open_scene(tree)
-    assert scene.mask_kind == "internal"
     readers = [TileReader(s, s.pyramid(64), plan_radiometry(s)) for s in (declared, scene)]
     for level in range(readers[0].pyramid.top_level + 1):
         for tile in readers[0].pyramid.tiles(level):

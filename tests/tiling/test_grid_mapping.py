@@ -167,7 +167,7 @@ def test_degrees_of_another_grid_are_no_longitude(mapping, attrs, note):
     scene = open_scene(array)
     assert scene.crs is None
     assert scene.georeference.lonlat_from_scene(np.zeros((1, 2))) is None
-    assert [note in told for told in scene.notes] == ([] if note is None else [True])
+    assert [note in told for told in scene.warnings] == ([] if note is None else [True])
 
 
 @pytest.mark.parametrize("words", [("degrees_east", "degrees_north"), ("degree_E", "degree_N")])

@@ -20,6 +20,7 @@ from typing import Any
 from geofovea.datasets.list_files import check_regular, open_lines
 from geofovea.datasets.row_places import GEOMETRY_COLUMNS, check_places, place_of
 from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.source import split_page
 
 __all__ = [
     "MANIFEST_SUFFIXES",
@@ -98,7 +99,8 @@ def place_scene(name: str, folder: Path) -> str:
     """A scene as named in a file: relative paths start at the folder of that file."""
     if is_remote(name):
         return name
-    return str(folder / name)
+    page, file = split_page(name)
+    return f"GTIFF_DIR:{page}:{folder / file}" if page else str(folder / name)
 
 
 def check_ids(rows: Iterable[ManifestRow]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import DataError
+from geofovea.tiling.region import PIXELS
 
 __all__ = ["GEOMETRY_COLUMNS", "check_places", "place_of"]
 
@@ -55,8 +56,8 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
         fields: Its columns. ``region`` and ``region_crs`` of GeoParquet are taken as they are.
 
     Returns:
-        A shapely geometry and its CRS; ``(None, None)`` where the table names no places, and the
-        CRS alone None for scene pixels.
+        A shapely geometry and its CRS, ``PIXELS`` where it is said to be in scene pixels;
+        ``(None, None)`` where the table names no places.
 
     Raises:
         DataError: If a place is empty or not understood, has no CRS, or stands in another column.
@@ -83,7 +84,7 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
             f"{origin}, column {column!r}: has no CRS; put one into a column 'crs', such as "
             "EPSG:4326, or 'pixels' for pixels of the scene"
         )
-    return _checked(origin, column, geometry), None if crs.lower() == "pixels" else crs
+    return _checked(origin, column, geometry), PIXELS if crs.lower() == PIXELS else crs
 
 
 def _is_place(name: str, value: Any) -> bool:

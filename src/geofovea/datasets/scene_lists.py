@@ -19,6 +19,7 @@ from geofovea.datasets.manifest import (
 from geofovea.datasets.scene_folders import RASTER_SUFFIXES, find_rasters
 from geofovea.datasets.stac_items import STAC_SUFFIXES, stac_rows
 from geofovea.errors import DataError
+from geofovea.tiling.source import split_page
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
 
@@ -84,7 +85,7 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
             raise DataError(f"the pattern {source!r} matches no file; put it in quotes")
         for name in files:
             yield ManifestRow(id=Path(name).as_posix(), scene=name)
-    elif is_there:
+    elif is_there or Path(split_page(source)[1]).exists():
         yield ManifestRow(id=path.as_posix(), scene=source)
     else:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import OutputError, RunError
+from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_plan import BatchPlan
 from geofovea.pipeline.batch_results import (
@@ -125,25 +126,29 @@ def run_batch(
                     _write(so_far, folder)
             raise
         results = result_rows(plan.rows, journal.entries(settings.hash))
-        _write(results, folder)
+        not_written = _write(results, folder)
     return summarize(
         results,
         counts,
         rows=len(plan.rows),
         scenes=len({row.scene for row in plan.rows}),
         seconds=time.perf_counter() - started,
-        notes=plan.notes,
+        notes=(*plan.notes, *not_written),
         configuration=settings.hash,
-        files=_names(folder.outputs),
+        files=_names(folder.outputs[:1] if not_written else folder.outputs),
         stopped=f"{counts.failed} items failed" if counts.stopped else "",
         endpoint=spent(folder.path),
     )
 
 
-def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> None:
+def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> tuple[str, ...]:
+    """Write the results; answers are there without GeoParquet, so its failure is a note."""
     write_jsonl(results, folder.outputs[0])
+    after = Afterwork()
     if folder.geoparquet:
-        write_geoparquet(results, folder.outputs[1])
+        table = folder.outputs[1]
+        after.done(f"the file {table}", lambda: write_geoparquet(results, table), None)
+    return after.warnings
 
 
 def _teller(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:

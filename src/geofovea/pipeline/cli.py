@@ -107,6 +107,7 @@ def ask(
     allowed_hosts: tuple[str, ...],
 ) -> None:
     """Ask QUESTION about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000)."""
+    from geofovea.pipeline.answer_files import with_files
     from geofovea.pipeline.output import check_writable
 
     for path in (evidence, picture):
@@ -127,12 +128,7 @@ def ask(
     session = settings.open_session(opened, settings.load_host(), open_seconds)
     shown = [Box(*_numbers(box, float, 4)) for box in boxes]
     answer = settings.ask(session, question, boxes=shown, choices=choices)
-    if evidence:
-        answer.evidence.to_geojson(evidence)
-    if picture:
-        from geofovea.pipeline.picture import save_picture
-
-        save_picture(answer, session.reader, picture)
+    answer = with_files(answer, session.reader, evidence, picture)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:

@@ -26,6 +26,7 @@ from geofovea.tiling.array_axes import (
 )
 from geofovea.tiling.georeference import Georeference
 from geofovea.tiling.grid_mapping import crs_from_grid_mapping, names_crs, parse_crs
+from geofovea.tiling.ground import place_wkt
 
 __all__ = ["grid_mapping_attrs", "read_georeference"]
 
@@ -65,7 +66,7 @@ def read_georeference(
     """
     crs, notes = _crs(name, x, y, mapping, attrs)
     mapping = mapping or {}
-    crs_wkt = None if crs is None else str(crs.to_wkt()) or None
+    crs_wkt = None if crs is None else place_wkt(crs) or None
     given = _geotransform(name, mapping) or _affine(attrs)
     transform = given
     if x is not None and y is not None:
@@ -82,10 +83,9 @@ def read_georeference(
         except GeometryError:
             return Georeference("none", crs_wkt), notes
     if "gcps" in mapping:
-        return Georeference("gcps", crs_wkt, gcps=_gcps(name, mapping["gcps"])), notes
+        return Georeference.by_gcps(_gcps(name, mapping["gcps"]), crs_wkt), notes
     if "rpcs" in mapping:
-        rpcs = tuple(sorted((str(k), str(v)) for k, v in json.loads(mapping["rpcs"]).items()))
-        return Georeference("rpcs", CRS.from_epsg(4326).to_wkt(), rpcs=rpcs), notes
+        return Georeference.by_rpcs(_rpcs(name, mapping["rpcs"])), notes
     return Georeference("none", crs_wkt), notes
 
 
@@ -253,3 +253,13 @@ def _gcps(name: str, given: Any) -> tuple[tuple[float, float, float, float, floa
             "FeatureCollection of points with row and col, as rio.write_gcps() makes it"
         ) from error
     return tuple(points)
+
+
+def _rpcs(name: str, given: Any) -> dict[str, Any]:
+    try:
+        items = json.loads(given)
+    except (TypeError, ValueError) as error:
+        raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
+    if not isinstance(items, dict):
+        raise SceneError(f"{name} has RPCs that are no JSON object; allowed are GDAL's items")
+    return items

@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from geofovea.errors import SceneError
+from geofovea.tiling.ground import crs_of
 
 __all__ = ["crs_from_grid_mapping", "names_crs", "parse_crs"]
 
@@ -133,7 +134,7 @@ def parse_crs(name: str, given: Any) -> CRS:
         SceneError: If PROJ does not know it.
     """
     try:
-        return CRS.from_user_input(given)
+        return crs_of(given)
     # rasterio raises ValueError for EPSG codes that are no numbers
     except (CRSError, ValueError, TypeError) as error:
         raise SceneError(

@@ -60,6 +60,8 @@ _OPTIONS = {
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
     # a warning of a worker thread would never reach the read that caused it
     "GDAL_NUM_THREADS": "1",
+    # a retired code of a CRS is what it always was, and not its successor somewhere else
+    "OSR_USE_NON_DEPRECATED": "NO",
 }
 
 
@@ -233,9 +235,9 @@ def open_dataset(source: Source, **options: object) -> Any:
         if source.remote is not None:
             from geofovea.tiling.range_file import NAME, RangeFiles
 
-            files = RangeFiles(source.remote)
+            files = RangeFiles(source.remote, source.sides)
             return rasterio.open(NAME, driver=source.driver, opener=files, **options)
-        return rasterio.open(source.path, driver=source.driver, **options)
+        return rasterio.open(source.gdal_name, driver=source.driver, **options)
 
 
 def open_bytes(source: Source) -> Any:

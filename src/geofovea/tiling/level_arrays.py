@@ -1,8 +1,10 @@
-"""Pixels and masks of one level of a file, read by xarray where they are indexed."""
+"""Levels of a file as lazy arrays: pixels and masks that are read where they are indexed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,19 +12,120 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 if TYPE_CHECKING:
-    # xarray imports its engines to list them; rasterio is needed to open something
+    # xarray imports the engine to list it; rasterio is needed to open something
     from geofovea.tiling.plan import ReadPlan
     from geofovea.tiling.scene import Scene
     from geofovea.tiling.scene_levels import SceneLevels
-    from geofovea.tiling.xarray_backend import Level
 
-__all__ = ["LevelArray", "LevelMask"]
+__all__ = ["BandLevels", "Level", "LevelArray", "LevelMask"]
+
+_CHUNK_SIDE = 1024
+_CHUNK_BYTES = 64 * 2**20
+# so many bands share their level files; more are seldom shown together
+_BANDS_TOGETHER = 4
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the pyramid and the image that serves it.
+
+    Attributes:
+        number: The level.
+        width: In its own pixels.
+        height: In its own pixels.
+        overview: Index of the overview that has exactly this size; -1 for the native image, None
+            for a level that the file lacks.
+        is_kept: A level file serves it; what the file lacks is averaged when it is read else.
+        block_shape: ``(height, width)`` of the blocks that a read meets.
+    """
+
+    number: int
+    width: int
+    height: int
+    overview: int | None
+    is_kept: bool
+    block_shape: tuple[int, int]
+
+    def transform(self, scene: Scene) -> Transform | None:
+        """Affine of the level's pixels.
+
+        GDAL stretches an overview over the whole scene, and so are level files. A level that is
+        averaged here has pixels of exactly ``2**number``, of which the last may reach beyond it.
+        """
+        if scene.transform is None:
+            return None
+        a, b, c, d, e, f = scene.transform
+        step_x = step_y = float(1 << self.number)
+        if self.overview is not None or self.is_kept:
+            step_x, step_y = scene.width / self.width, scene.height / self.height
+        return a * step_x, b * step_y, c, d * step_x, e * step_y, f
+
+    def chunks(self, count: int, itemsize: int) -> dict[str, int]:
+        """Chunks for dask: whole blocks, but not too many of them."""
+        sides = [
+            min(extent, block * max(1, _CHUNK_SIDE // block))
+            for extent, block in zip((self.height, self.width), self.block_shape, strict=True)
+        ]
+        bands = min(count, max(1, _CHUNK_BYTES // (sides[0] * sides[1] * itemsize)))
+        return {"band": bands, "y": sides[0], "x": sides[1]}
+
+
+class BandLevels:
+    """The level files of a scene, of few bands together: those that nobody reads are not built."""
+
+    def __init__(self, scene: Scene) -> None:
+        """Take a scene; builds nothing yet."""
+        self._scene = scene
+        self._lock = threading.Lock()
+        self._groups: dict[tuple[int, ...], SceneLevels] = {}
+
+    def __reduce__(self) -> tuple[type[BandLevels], tuple[object, ...]]:
+        return BandLevels, (self._scene,)
+
+    def read(self, level: int, bands: list[int], options: dict[str, Any]) -> tuple[Any, Any]:
+        """Values and masks ``(bands, h, w)`` of some bands of one level.
+
+        Args:
+            level: Which.
+            bands: Counted from 1.
+            options: Of the read, for rasterio.
+        """
+        if self._scene.count <= _BANDS_TOGETHER:
+            return self._part(level, (), bands, options)
+        parts = [self._part(level, (band,), [band], options) for band in bands]
+        values, masks = zip(*parts, strict=True)
+        return np.concatenate(values), np.concatenate(masks)
+
+    def _part(
+        self, level: int, shown: tuple[int, ...], bands: list[int], options: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        return self._of(shown).read(level, partial(self._read, shown, bands, options))
+
+    def _of(self, shown: tuple[int, ...]) -> SceneLevels:
+        from geofovea.tiling.scene_levels import SceneLevels
+
+        with self._lock:
+            if shown not in self._groups:
+                self._groups[shown] = SceneLevels(self._scene.showing(shown))
+            return self._groups[shown]
+
+    def _read(
+        self, shown: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
+    ) -> tuple[Any, Any]:
+        files = self._scene.showing(shown).level_files
+        held = [cast("Any", files).bands.index(band) + 1 for band in bands]
+        if "out_shape" in options:
+            options = options | {"out_shape": (len(held), *options["out_shape"])}
+        masks = handle.read_masks(held, **options) >= 128  # half of the pixels below
+        return handle.read(held, **options), masks
 
 
 class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
     """Pixels ``(band, y, x)`` of one level, read where they are indexed."""
 
-    def __init__(self, scene: Scene, level: Level, files: SceneLevels | None) -> None:
+    def __init__(self, scene: Scene, level: Level, files: BandLevels | None) -> None:
         self._scene, self._level, self._files = scene, level, files
         self.shape: tuple[int, ...] = (scene.count, level.height, level.width)
         # rasterio reads the one type that numpy lacks as the next larger one
@@ -46,43 +149,53 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         return result[tuple(0 if isinstance(k, (int, np.integer)) else slice(None) for k in key)]
 
     def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
-        return self._read("read", [int(b) + 1 for b in bands[0]], rows, cols)
+        values, masks = self._read([int(b) + 1 for b in bands[0]], rows, cols)
+        if values.dtype == self.dtype:
+            return values
+        return self._as_stored(values, masks)
 
-    def _read(self, method: str, bands: list[int], rows: slice, cols: slice) -> Any:
-        """Read a window of the level with a method of rasterio's dataset."""
+    def _as_stored(self, values: Any, masks: Any) -> Any:
+        """Averages that were made here, in the type of the pixels."""
+        from geofovea.tiling.marks import as_stored, rounded
 
-        def read(handle: Any, **options: Any) -> Any:
-            return getattr(handle, method)(bands, **options)
+        if self.dtype.kind not in "ui":
+            return np.where(masks, values, np.nan).astype(self.dtype)
+        nodata = self._scene.nodata
+        fill = None if nodata is None else as_stored(nodata, self.dtype)
+        return np.where(
+            masks, rounded(values, self.dtype), self.dtype.type(0 if fill is None else fill)
+        )
 
-        return self._read_with(read, len(bands), rows, cols)
-
-    def _read_with(self, read: Callable[..., Any], count: int, rows: slice, cols: slice) -> Any:
-        """Read a window of the level with a function of a handle and the options of a read."""
+    def _read(self, bands: list[int], rows: slice, cols: slice) -> tuple[Any, Any]:
+        """Values and masks ``(bands, h, w)`` of a window; the masks may be None, for all known."""
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
         from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
         from geofovea.tiling.plan import plan_tile
+        from geofovea.tiling.validity import read_known
 
         scene, level = self._scene, self._level
-        out_shape = (rows.stop - rows.start, cols.stop - cols.start)
-        if self._files is None or level.is_kept:
-            image, kept = level.overview, cast("int | None", level.number)
-            options: dict[str, Any] = {"window": Window.from_slices(rows, cols)}
-        else:
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        image, kept = level.overview, cast("int | None", level.number)
+        window, resampling = Window.from_slices(rows, cols), Resampling.nearest
+        is_whole = self._files is None or level.is_kept
+        if not is_whole:
             # A pyramid whose top is this level plans it as one tile, so that windows of it are
             # taken from the same image, in the same way, as tiles of the file are.
             pyramid = scene.pyramid(max(level.width, level.height))
             plan = plan_tile(scene, pyramid, pyramid.overview)
             image, kept = plan.overview_level, plan.level_file
-            options = {"window": _part_of(plan, scene, level.number, rows, cols)}
-            options["out_shape"] = (count, *out_shape)
-            options["resampling"] = Resampling[plan.resampling]
-
+            window = _part_of(plan, scene, level.number, rows, cols)
+            resampling = Resampling[plan.resampling]
         if self._files is not None and kept is not None:
-            return self._files.read(kept, lambda handle: read(handle, **options))
+            options: dict[str, Any] = {"window": window}
+            if not is_whole:
+                options |= {"out_shape": shape, "resampling": resampling}
+            return self._files.read(kept, bands, options)
         with gdal_settings(), read_errors(scene.source):
-            return read(open_handle(scene.source, None if image == -1 else image), **options)
+            handle = open_handle(scene.source, None if image == -1 else image)
+            return read_known(handle, scene, tuple(bands), window, shape, resampling)
 
 
 def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice) -> Any:
@@ -105,25 +218,20 @@ def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice)
 
 
 class LevelMask(LevelArray):
-    """The file's own mask of one level: ``(y, x)``, 255 where pixels are known, else 0."""
+    """What marks missing pixels of one level: 255 where pixels are known, else 0.
 
-    def __init__(self, scene: Scene, level: Level, files: SceneLevels | None) -> None:
+    ``(y, x)``, or ``(band, y, x)`` where a nodata value marks each band by itself.
+    """
+
+    def __init__(self, scene: Scene, level: Level, files: BandLevels | None) -> None:
         super().__init__(scene, level, files)
-        self.shape, self.dtype = self.shape[1:], np.dtype("uint8")
+        self.is_by_band = scene.mask_kind == "nodata"
+        self.shape = self.shape if self.is_by_band else self.shape[1:]
+        self.dtype = np.dtype("uint8")
 
-    def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:  # noqa: ARG002
-        from geofovea.tiling.validity import read_valid
-
-        scene = self._scene
-        if scene.missing is None:
-            mask = self._read("read_masks", [1], rows, cols)[0] >= 128  # half of the pixels below
-        else:
-            # what the caller declared missing, no file says
-            every = tuple(range(1, scene.count + 1))
-            mask = self._read_with(
-                lambda handle, **options: read_valid(handle, scene, every, **options),
-                len(every),
-                rows,
-                cols,
-            )
-        return np.where(mask, 255, 0).astype(np.uint8)
+    def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
+        wanted = [int(b) + 1 for b in bands[0]] if self.is_by_band else [1]
+        values, masks = self._read(wanted, rows, cols)
+        known = np.ones(values.shape, bool) if masks is None else masks
+        mask = np.where(known, 255, 0).astype(np.uint8)
+        return mask if self.is_by_band else mask[0]

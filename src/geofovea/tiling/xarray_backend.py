@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,23 +17,19 @@ from xarray.backends import BackendEntrypoint
 from xarray.core import indexing
 
 from geofovea.errors import GeometryError, SceneError
-from geofovea.tiling.level_arrays import LevelArray, LevelMask
+from geofovea.tiling.level_arrays import BandLevels, Level, LevelArray, LevelMask
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
     from geofovea.tiling.missing import DeclaredNodata
     from geofovea.tiling.scene import Scene
 
-__all__ = ["VARIABLE", "GeoFoveaBackend", "Level"]
+__all__ = ["VARIABLE", "GeoFoveaBackend"]
 
 VARIABLE = "band_data"
 """Name of the variable that holds the pixels, the one that rioxarray's engine uses."""
 
-_CHUNK_SIDE = 1024
-_CHUNK_BYTES = 64 * 2**20
 _SMALLEST_LEVEL = 64
-
-Transform = tuple[float, float, float, float, float, float]
 
 
 class GeoFoveaBackend(BackendEntrypoint):
@@ -182,51 +177,6 @@ def _listed(names: str | Iterable[str] | None) -> list[str]:
     return [names] if isinstance(names, str) else list(names or ())
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One level of the pyramid and the image that serves it.
-
-    Attributes:
-        number: The level.
-        width: In its own pixels.
-        height: In its own pixels.
-        overview: Index of the overview that has exactly this size; -1 for the native image, None
-            for a level that the file lacks.
-        is_kept: A level file serves it; what the file lacks is averaged when it is read else.
-        block_shape: ``(height, width)`` of the blocks that a read meets.
-    """
-
-    number: int
-    width: int
-    height: int
-    overview: int | None
-    is_kept: bool
-    block_shape: tuple[int, int]
-
-    def transform(self, scene: Scene) -> Transform | None:
-        """Affine of the level's pixels.
-
-        GDAL stretches an overview over the whole scene, and so are level files. A level that is
-        averaged here has pixels of exactly ``2**number``, of which the last may reach beyond it.
-        """
-        if scene.transform is None:
-            return None
-        a, b, c, d, e, f = scene.transform
-        step_x = step_y = float(1 << self.number)
-        if self.overview is not None or self.is_kept:
-            step_x, step_y = scene.width / self.width, scene.height / self.height
-        return a * step_x, b * step_y, c, d * step_x, e * step_y, f
-
-    def chunks(self, count: int, itemsize: int) -> dict[str, int]:
-        """Chunks for dask: whole blocks, but not too many of them."""
-        sides = [
-            min(extent, block * max(1, _CHUNK_SIDE // block))
-            for extent, block in zip((self.height, self.width), self.block_shape, strict=True)
-        ]
-        bands = min(count, max(1, _CHUNK_BYTES // (sides[0] * sides[1] * itemsize)))
-        return {"band": bands, "y": sides[0], "x": sides[1]}
-
-
 def _levels(scene: Scene) -> list[Level]:
     """Native first. Numbers that must not be averaged have the overviews of the file alone."""
     overviews = {size: k for k, size in reversed(list(enumerate(scene.overview_sizes)))}
@@ -267,20 +217,23 @@ def _multiscales(levels: list[Level]) -> dict[str, Any]:
 def _dataset(scene: Scene, level: Level) -> xr.Dataset:
     from geofovea.tiling.array_georeference import grid_mapping_attrs
     from geofovea.tiling.array_scene import MASK_COORD
-    from geofovea.tiling.scene_levels import SceneLevels
 
     transform = level.transform(scene)
-    files = SceneLevels(scene) if level.overview is None else None
+    files = BandLevels(scene) if level.overview is None else None
     pixels = LevelArray(scene, level, files)
     chunks = level.chunks(scene.count, pixels.dtype.itemsize)
     attrs: dict[str, Any] = {}
+    # in the attributes, not in the encoding: nothing was decoded
     if scene.missing is not None:
         declared = set(scene.missing.values)
         if len(declared) == 1 and not scene.missing.outline:
             attrs["_FillValue"] = _as_stored(declared.pop(), pixels.dtype)
-    elif scene.nodata is not None:
-        # in the attributes, not in the encoding: nothing was decoded
+    elif scene.nodata_bands:
+        attrs["nodatavals"] = [np.nan if v is None else v for v in scene.nodata_bands]
+    elif scene.nodata is not None and scene.mask_kind != "internal":
         attrs["_FillValue"] = _as_stored(scene.nodata, pixels.dtype)
+    if scene.is_min_white:
+        attrs["photometric"] = "miniswhite"
     if scene.description:
         attrs["description"] = scene.description
     if palette := _palette(scene):
@@ -297,10 +250,14 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
         a, _, c, _, e, f = transform
         coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
-    if scene.mask_kind == "internal" or scene.missing is not None:
-        mask = indexing.LazilyIndexedArray(LevelMask(scene, level, files))
-        plane_chunks = {"y": chunks["y"], "x": chunks["x"]}
-        coords[MASK_COORD] = xr.Variable(("y", "x"), mask, {}, {"preferred_chunks": plane_chunks})
+    # what a value and a band of alpha do not say
+    is_marked = not scene.is_masked_by_gdal and pixels.dtype.kind in "ui"
+    if scene.mask_kind == "internal" or is_marked or scene.missing is not None:
+        plane = LevelMask(scene, level, files)
+        dims = ("band", "y", "x") if plane.is_by_band else ("y", "x")
+        mask = indexing.LazilyIndexedArray(plane)
+        plane_chunks = {dim: chunks[dim] for dim in dims}
+        coords[MASK_COORD] = xr.Variable(dims, mask, {}, {"preferred_chunks": plane_chunks})
     return xr.Dataset({VARIABLE: variable}, coords)
 
 
@@ -344,8 +301,7 @@ def _palette(scene: Scene) -> list[int]:
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
     """The value in the type of the pixels, or as it was given where they cannot have it."""
-    if dtype.kind in "ui":
-        limits = np.iinfo(dtype)
-        is_possible = float(nodata).is_integer() and limits.min <= nodata <= limits.max
-        return dtype.type(int(nodata)) if is_possible else nodata
-    return dtype.type(nodata) if dtype.kind == "f" else nodata
+    from geofovea.tiling.marks import as_stored
+
+    stored = as_stored(nodata, dtype)
+    return nodata if stored is None else stored
