@@ -45,7 +45,7 @@ def test_the_same_rows_come_from_every_kind_of_table(write, tmp_path):
 
 
 def test_a_geoparquet_brings_a_polygon_for_each_row(tmp_path):
-    shapes = [shapely.box(0, 0, 1, 1), None]
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)]
     frame = {"scene": ["one.tif", "two.tif"], "id": [7, 8]}
     geopandas.GeoDataFrame(frame, geometry=shapes, crs="EPSG:32633").to_parquet(
         tmp_path / "m.geoparquet"
@@ -54,7 +54,7 @@ def test_a_geoparquet_brings_a_polygon_for_each_row(tmp_path):
     assert (first.id, first.question) == ("7", None)
     assert first.region.equals(shapes[0])
     assert "32633" in first.region_crs
-    assert second.region is None
+    assert second.region.equals(shapes[1])
 
 
 def test_urls_and_absolute_paths_stay_what_they_are(write):
@@ -174,9 +174,6 @@ def test_stac_items_give_their_picture(write, tmp_path):
         ('{"type": "FeatureCollection", "features": []}', "without items"),
         ('{"type": "Feature", "id": "a", "properties": {}}', "item 1, field 'assets'"),
         (json.dumps(item(5, a={"href": "a.tif"})), "item 1, field 'id': 5"),
-        (json.dumps(item("a")), "not one raster but 0"),
-        (json.dumps(item("a", a={"href": "a.tif"}, b={"href": "b.tif"})), "but 2 among 'a', 'b'"),
-        (json.dumps(item("a", data={"href": 5, "type": COG})), "field 'assets.data.href': 5"),
     ],
 )
 def test_a_malformed_item_is_named(write, content, words):
@@ -196,7 +193,7 @@ def test_polygons_come_with_their_names_and_their_crs(tmp_path):
         assert [r.name for r in read_regions(tmp_path / name)] == ["1", "2"]
     with pytest.raises(DataError, match="no column 'title', only 'name'"):
         read_regions(tmp_path / "r.gpkg", name_column="title")
-    with pytest.raises(DataError, match="cannot be read as a vector file"):
+    with pytest.raises(DataError, match="has no layer 'nowhere', only 'r'; choose"):
         read_regions(tmp_path / "r.gpkg", layer="nowhere")
 
 

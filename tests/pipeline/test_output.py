@@ -1,6 +1,12 @@
 """Files are complete or not there at all; what was there stays until the new one is whole."""
 
 import os
+import socket
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,9 +26,122 @@ def test_a_text_is_written_with_one_final_newline(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_written_file_can_be_read_by_others(tmp_path):
+@pytest.fixture
+def umask():
+    """``umask(0o077)`` until the end of the test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077, 0o027])
+def test_a_file_has_the_permissions_that_the_umask_leaves(tmp_path, umask, mask):
+    umask(mask)
     write_text(tmp_path / "a.txt", "x")
-    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+    assert mode_of(tmp_path / "a.txt") == 0o666 & ~mask
+    write_text(tmp_path / "secret.txt", "x", private=True)
+    assert mode_of(tmp_path / "secret.txt") == 0o600
+    assert mode_of(make_folder(tmp_path / "a" / "b")) == 0o777 & ~mask
+    assert mode_of(make_folder(tmp_path / "c" / "d", private=True)) == 0o700
+    assert mode_of(tmp_path / "c") == 0o777 & ~mask
+
+
+@pytest.mark.parametrize(("older", "newer"), [(0o600, 0o600), (0o644, 0o640), (0o664, 0o640)])
+def test_a_file_that_is_written_over_is_opened_to_nobody_new(tmp_path, umask, older, newer):
+    umask(0o027)
+    (tmp_path / "a.txt").write_text("older")
+    (tmp_path / "a.txt").chmod(older)
+    write_text(tmp_path / "a.txt", "newer")
+    assert mode_of(tmp_path / "a.txt") == newer
+
+
+def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    target = tmp_path / "far" / "real.txt"
+    for content in (None, "older\n"):
+        target.unlink(missing_ok=True)
+        if content:
+            target.write_text(content)
+        for number, name in enumerate(("far/real.txt", target, tmp_path / "link0")):
+            link = tmp_path / f"link{number}"
+            if not link.is_symlink():
+                link.symlink_to(name)
+            write_text(link, f"newer {number}")
+            assert link.is_symlink()
+            assert target.read_text() == f"newer {number}\n"
+    assert names(tmp_path / "far") == ["real.txt"]
+
+
+def test_links_in_a_circle_and_to_nowhere_are_output_errors(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "c").symlink_to("no/folder/file")
+    for name in "ac":
+        with pytest.raises(OutputError, match="written"):
+            write_text(tmp_path / name, "x")
+        assert (tmp_path / name).is_symlink()
+
+
+def test_a_pipe_gets_the_whole_text_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = "x" * 300_000  # more than a pipe holds
+    with ThreadPoolExecutor() as pool:
+        heard = pool.submit(pipe.read_text)
+        while not heard.done():
+            # until the reader is there
+            with suppress(OutputError):
+                write_text(pipe, text)
+        assert heard.result() == text + "\n"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_a_pipe_without_a_reader_is_an_error_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="nobody reads from it"):
+        write_text(tmp_path / "pipe", "x")
+
+
+def test_a_device_takes_the_text_and_stays_a_device(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/null")
+    for path in (Path("/dev/null"), tmp_path / "link"):
+        check_writable(path)
+        write_text(path, "x")
+        write_file(path, lambda aside: aside.write_bytes(bytes(100)))
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_socket_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the names of sockets are short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("s")
+        with pytest.raises(OutputError, match="is a socket"):
+            write_text("s", "x")
+    assert stat.S_ISSOCK(Path("s").stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc on this system")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_in_a_file_goes_on_where_it_was(tmp_path, name):
+    code = (
+        "from geofovea.pipeline.output import write_text\n"
+        f"print('before'); write_text({name!r}, 'result'); print('after')"
+    )
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "before\nresult\nafter\n"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_text_with_half_a_character_is_written_readable(tmp_path):
+    write_text(tmp_path / "a.txt", "caf\udce9")
+    assert (tmp_path / "a.txt").read_text() == "caf\\udce9\n"
 
 
 @pytest.mark.parametrize("older", [None, "older\n"])

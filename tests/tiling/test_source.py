@@ -31,7 +31,7 @@ INLINE_VRT = '<VRTDataset rasterXSize="8" rasterYSize="8"></VRTDataset>'
         ("http://127.0.0.1:9/scene.tif", "allow_remote=True"),
         ("s3://bucket/scene.tif", "allow_remote=True"),
         ("/vsicurl/http://127.0.0.1:9/scene.tif", "allow_remote=True"),
-        ("/vsizip/a.zip/scene.tif", "allow_remote=True"),
+        ("/vsizip/a.zip/scene.tif", "extract it"),
         (INLINE_VRT, "allow_vrt=True"),
         ("  " + INLINE_VRT, "allow_vrt=True"),
         ("GTIFF_DIR:off:8:scene.tif", "gdal_translate"),

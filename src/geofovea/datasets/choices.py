@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,9 +113,11 @@ def _kept(image: bytes, suffix: str, root: Path) -> str:
     if not target.exists():
         try:
             target.parent.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as aside:
-                aside.write(image)
-            Path(aside.name).replace(target)
+            # made new, with the permissions that the umask leaves
+            aside = target.with_name(f".geofovea-{uuid.uuid4().hex}{suffix}")
+            with aside.open("xb") as file:
+                file.write(image)
+            aside.replace(target)
         except OSError as error:
             raise OutputError(f"{target} could not be written: {error}") from error
     return name

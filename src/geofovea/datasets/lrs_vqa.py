@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.figures import category_of, source_of
+from geofovea.datasets.list_files import check_regular
 from geofovea.datasets.rows import cell_text, clipped_box
 from geofovea.datasets.sample import (
     Benchmark,
@@ -130,6 +131,7 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     Raises:
         DataError: If a line is not a valid row; the message names the line.
     """
+    check_regular(path)
     try:
         with open_text(Path(path)) as lines:
             for number, line in enumerate(lines, 1):

@@ -1,8 +1,8 @@
 """Manifests: tables that say which question is asked of which scene.
 
-Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``.
-CSV and TSV with a header, JSON lines, Parquet, folders of parts of these, and GeoParquet, whose
-geometry restricts the question of its row to a polygon.
+Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``
+and ``geometry``, which restricts the question of its row to a polygon. CSV and TSV with a header,
+JSON lines, Parquet, folders of parts of these, and GeoParquet.
 """
 
 from __future__ import annotations
@@ -10,24 +10,31 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.delimited import BadLineError, delimited_rows
-from geofovea.datasets.geometry_columns import check_geometries, check_parquet_geometries
+from geofovea.datasets.list_files import check_regular, open_lines
+from geofovea.datasets.row_places import GEOMETRY_COLUMNS, check_places, place_of
 from geofovea.datasets.rows import cell_text
 from geofovea.datasets.table_parts import table_parts
-from geofovea.datasets.text_files import open_text
 from geofovea.errors import DataError, MissingExtraError
 from geofovea.tiling.remote_name import is_remote_name, remote_name
 from geofovea.tiling.source import split_page
 
-__all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "check_ids", "place_scene", "read_manifest"]
+__all__ = [
+    "MANIFEST_SUFFIXES",
+    "ManifestRow",
+    "check_ids",
+    "place_scene",
+    "read_manifest",
+]
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
+MOST_ROWS = 5_000_000
 _COLUMNS = ("id", "scene", "question")
-_TEXTS = ("string", "large_string", "string_view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class ManifestRow:
         region: A shapely polygon that it is restricted to; None for the whole scene.
         region_crs: CRS of the region as WKT; None if it is in scene pixels, or there is none.
         origin: Where the row stands, for messages.
+        collection: The STAC collection that its id is of; empty where there is none.
+        problem: Why the row fails before its scene is opened; empty where nothing is known.
     """
 
     id: str
@@ -49,6 +58,8 @@ class ManifestRow:
     region: Any = None
     region_crs: str | None = None
     origin: str = ""
+    collection: str = ""
+    problem: str = ""
 
     def __post_init__(self) -> None:
         if is_remote_name(self.id):
@@ -71,21 +82,26 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
     table = Path(path)
     rows: list[ManifestRow] = []
     for part in table_parts(table, MANIFEST_SUFFIXES):
-        rows += _part_rows(table, part.path, part.columns)
+        for row in _part_rows(table, part.path, part.columns):
+            if len(rows) == MOST_ROWS:
+                raise DataError(f"{table} has more than {MOST_ROWS:,} rows; split it")
+            rows.append(row)
     if not rows:
         raise DataError(f"{table} has no rows: give each a scene")
     return rows
 
 
-def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> list[ManifestRow]:
+def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> Iterator[ManifestRow]:
+    check_regular(file)
     readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
     readers |= {".parquet": _parquet_rows, ".geoparquet": _parquet_rows}
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise DataError(f"{file} is no manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
     try:
-        # what stands in the names of folders stands in no part
-        return [_row(table, file, origin, {**more, **row}) for origin, row in reader(file, more)]
+        for origin, fields in reader(file, more):
+            # what stands in the names of folders stands in no part
+            yield _row(table, file, origin, {**more, **fields})
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
     except UnicodeError as error:
@@ -112,7 +128,8 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
         if other is not row:
             raise DataError(
                 f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
-                f"{row.origin or row.name}; give each row its own, or leave the column out"
+                f"{row.origin or row.name}; give each row its own"
+                + ("" if row.collection else ", or leave the column out")
             )
 
 
@@ -134,12 +151,13 @@ def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> Man
         raise DataError(f"{origin}, column 'scene': is empty; name a file")
     if texts["question"] == "":
         raise DataError(f"{origin}, column 'question': is empty; ask something")
+    region, region_crs = place_of(origin, fields)
     return ManifestRow(
         id=texts["id"] or origin.replace(f"{file}, row ", f"{file.relative_to(table.parent)}:"),
         scene=place_scene(texts["scene"], table.parent),
         question=texts["question"],
-        region=fields.get("region"),
-        region_crs=fields.get("region_crs"),
+        region=region,
+        region_crs=region_crs,
         origin=origin,
     )
 
@@ -147,10 +165,11 @@ def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> Man
 def _check_columns(file: Path, columns: list[str]) -> None:
     for name in sorted({c for c in columns if c in _COLUMNS and columns.count(c) > 1}):
         raise DataError(f"{file}: the column {name!r} stands twice in its header")
+    check_places(file, columns)
     if "scene" not in columns:
         raise DataError(
             f"{file}: has no column 'scene', only {', '.join(map(repr, columns[:8])) or 'none'}; "
-            f"known are {', '.join(_COLUMNS)}"
+            f"known are {', '.join((*_COLUMNS, 'geometry', 'crs'))}"
         )
 
 
@@ -173,19 +192,16 @@ def _csv_rows(
                     f"{origin}, column {at!r}: the header has {len(header)} columns and this "
                     f"row {len(row.cells)}; put quotes around texts with commas"
                 )
-            check_geometries(file, _unread(row.named(header)))
-            # an empty cell of an optional column is no value
-            yield origin, {c: v for c, v in row.named(header).items() if v.strip() or c == "scene"}
+            # an empty cell of an optional column is no value, but a place that is empty is told
+            kept = ("scene", *GEOMETRY_COLUMNS)
+            named = row.named(header)
+            yield origin, {c: v for c, v in named.items() if v.strip() or c.lower() in kept}
     except BadLineError as error:
         raise DataError(
             f"{file}, row {error.number}: is no CSV: in line {error.line} {error}"
         ) from error
     if not header:
         _check_columns(file, [*header, *more])
-
-
-def _unread(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in _COLUMNS}
 
 
 def _is_row(file: Path, cells: Mapping[str, str]) -> bool:
@@ -197,7 +213,7 @@ def _is_row(file: Path, cells: Mapping[str, str]) -> bool:
 def _json_rows(
     file: Path, more: Mapping[str, str | None]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with open_text(file) as lines:
+    with closing(open_lines(file)) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -210,9 +226,8 @@ def _json_rows(
                 raise DataError(f"{origin}: {line.strip()[:60]!r} is no JSON object")
             if "scene" not in fields and "scene" not in more:
                 raise DataError(f"{origin}, column 'scene': is not there; name a file")
-            # geometry comes in GeoParquet only, with its CRS
-            check_geometries(file, _unread(fields))
-            yield origin, {name: fields[name] for name in _COLUMNS if name in fields}
+            check_places(file, list(map(str, fields)))
+            yield origin, fields
 
 
 def _parquet_rows(
@@ -227,11 +242,11 @@ def _parquet_rows(
         opened = ParquetFile(file)
         schema = opened.schema_arrow
         _check_columns(file, [*schema.names, *more])
+        if opened.metadata.num_rows > MOST_ROWS:
+            raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
         has_geometry = b"geo" in (schema.metadata or {})
-        if not has_geometry:
-            check_parquet_geometries(file, opened)
-        unread = [] if has_geometry else [f.name for f in schema if str(f.type) in _TEXTS]
-        wanted = [name for name in schema.names if name in (*_COLUMNS, *unread)]
+        # beside a geometry of its own a file may keep the boxes of its rows
+        wanted = [name for name in schema.names if not has_geometry or name in _COLUMNS]
         table = opened.read(columns=wanted).to_pylist()
     except ArrowException as error:
         raise DataError(f"{file} is no Parquet file, or a damaged one: {error}") from error
@@ -242,5 +257,4 @@ def _parquet_rows(
         named = read_regions(file)
         regions = [{"region": r.geometry, "region_crs": r.crs} for r in named]
     for number, (fields, region) in enumerate(zip(table, regions, strict=True), 1):
-        check_geometries(file, _unread(fields))
         yield f"{file}, row {number}", fields | region

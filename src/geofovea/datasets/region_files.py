@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.list_files import check_regular
 from geofovea.datasets.vector_kinds import check_vector_file, is_topojson
 from geofovea.errors import DataError, MissingExtraError
 
@@ -58,8 +59,9 @@ def read_regions(
     except ImportError as error:
         raise MissingExtraError("geopandas", "geo", "reading polygons") from error
     file = Path(path)
-    if not file.is_file():
+    if not file.exists():
         raise DataError(f"there is no vector file {file}; check the path")
+    check_regular(file)
     try:
         check_vector_file(file)
     except OSError as error:
@@ -78,6 +80,37 @@ def read_regions(
     ]
 
 
+def _layer(file: Path, wanted: str | None) -> str | None:
+    """The layer that is read: the one that was named, else the only one that may hold polygons.
+
+    Raises:
+        DataError: If there is no such layer, or not one alone.
+    """
+    import geopandas
+
+    layers = geopandas.list_layers(file)
+    names = [str(name) for name in layers["name"]]
+    listed = ", ".join(map(repr, names[:20])) or "none"
+    choose = "choose one with layer=, or --region-layer on the command line"
+    if wanted is not None:
+        if wanted not in names:
+            raise DataError(f"{file} has no layer {wanted!r}, only {listed}; {choose}")
+        return wanted
+    if len(names) < 2:
+        return None
+    kinds = layers["geometry_type"]
+    polygons = [n for n, kind in zip(names, kinds, strict=True) if _may_hold_polygons(kind)]
+    if len(polygons) != 1:
+        raise DataError(f"{file} has the layers {listed}; {choose}")
+    return polygons[0]
+
+
+def _may_hold_polygons(kind: object) -> bool:
+    return isinstance(kind, str) and any(
+        word in kind for word in ("Polygon", "Unknown", "Collection", "Surface")
+    )
+
+
 def _crs_of(frame: Any, file: Path) -> str | None:
     if frame.crs is not None:
         return str(frame.crs.to_wkt())
@@ -92,6 +125,8 @@ def _frame(file: Path, layer: str | None) -> Any:
             warnings.simplefilter("ignore")
             if file.suffix.lower() in (".parquet", ".geoparquet"):
                 return geopandas.read_parquet(file)
-            return geopandas.read_file(file, **({} if layer is None else {"layer": layer}))
+            return geopandas.read_file(file, layer=_layer(file, layer))
+    except DataError:
+        raise
     except Exception as error:  # each driver and version of pyogrio and pyarrow has its own
         raise DataError(f"{file} cannot be read as a vector file: {error}") from error

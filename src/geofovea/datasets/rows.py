@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.delimited import BadLineError, delimited_rows
+from geofovea.datasets.list_files import check_regular
 from geofovea.datasets.sample import Sample
 from geofovea.datasets.table_parts import shards_of, table_parts
 from geofovea.datasets.text_files import json_of, open_text
@@ -174,6 +175,7 @@ def read_rows(
             )
         if suffix not in readers:
             raise DataError(f"{file} has an unknown extension; allowed are {', '.join(readers)}")
+        check_regular(file)
         try:
             for row in readers[suffix](file):
                 values = {**part.columns, **row.values}

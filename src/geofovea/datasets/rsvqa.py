@@ -15,6 +15,7 @@ from typing import Any
 
 from geofovea.datasets.figures import category_of
 from geofovea.datasets.judging import judges_of
+from geofovea.datasets.list_files import check_regular
 from geofovea.datasets.rows import cell_text
 from geofovea.datasets.sample import (
     Benchmark,
@@ -80,6 +81,7 @@ def _text(value: Any) -> str:
 
 
 def _active(path: Path, name: str) -> list[dict[str, Any]]:
+    check_regular(path)
     try:
         rows = json_of(path)[name]
         return [row for row in rows if row.get("active", True)]

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from geofovea.datasets.manifest import (
     MANIFEST_SUFFIXES,
     ManifestRow,
     check_ids,
-    place_scene,
     read_manifest,
 )
+from geofovea.datasets.scene_folders import RASTER_SUFFIXES, find_rasters
+from geofovea.datasets.stac_items import STAC_SUFFIXES, stac_rows
 from geofovea.errors import DataError
 from geofovea.tiling.remote_name import is_remote_name, without_secrets
 from geofovea.tiling.source import split_page
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
-
-RASTER_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".j2k", ".j2c")
-_STAC_SUFFIXES = (".json", ".geojson")
-_MEDIA_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/png", "image/jpeg", "image/jp2")
-_PREFERRED = ("visual", "data", "image")
 
 
 def list_scenes(sources: list[str], *, asset: str | None = None) -> list[ManifestRow]:
@@ -52,8 +47,20 @@ def list_scenes(sources: list[str], *, asset: str | None = None) -> list[Manifes
                     continue
                 listed.add(place)
             rows.append(row)
+    rows = _with_collections(rows)
     check_ids(rows)
     return rows
+
+
+def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:
+    """STAC makes ids unique within a collection: where two are alike, its name goes before."""
+    times = Counter(row.id for row in rows)
+    return [
+        replace(row, id=f"{row.collection}/{row.id}")
+        if times[row.id] > 1 and row.collection
+        else row
+        for row in rows
+    ]
 
 
 def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
@@ -61,29 +68,28 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
     suffix = path.suffix.lower()
     if is_remote_name(source):
         yield ManifestRow(id=source, scene=source)
-    elif path.is_dir() and suffix in MANIFEST_SUFFIXES:
+        return
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise DataError(f"{source!r:.200} cannot be read: {error.strerror}") from error
+    if path.is_dir() and suffix in MANIFEST_SUFFIXES:
         # a table in parts, as Spark and Dask write it
         yield from read_manifest(path)
     elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if _looks_like_raster(p))
-        if not found:
-            raise DataError(
-                f"the folder {path} holds no file that ends in {', '.join(RASTER_SUFFIXES)}"
-            )
-        for file in found:
-            yield ManifestRow(id=file.as_posix(), scene=str(file))
-    elif path.exists() and suffix in MANIFEST_SUFFIXES:
+        yield from _rows_of_folder(path)
+    elif is_there and suffix in MANIFEST_SUFFIXES:
         yield from read_manifest(path)
-    elif path.exists() and suffix in _STAC_SUFFIXES:
-        yield from _stac_rows(path, asset)
-    elif glob.has_magic(source) and not path.exists():
+    elif is_there and suffix in STAC_SUFFIXES:
+        yield from stac_rows(path, asset)
+    elif glob.has_magic(source) and not is_there:
         names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [name for name in names if not Path(name).is_dir()]
         if not files:
             raise DataError(f"the pattern {source!r} matches no file; put it in quotes")
         for name in files:
             yield ManifestRow(id=Path(name).as_posix(), scene=name)
-    elif path.exists() or Path(split_page(source)[1]).exists():
+    elif is_there or Path(split_page(source)[1]).exists():
         yield ManifestRow(id=path.as_posix(), scene=source)
     else:
         raise DataError(
@@ -92,60 +98,15 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
         )
 
 
-def _looks_like_raster(path: Path) -> bool:
-    is_hidden = path.name.startswith(".")
-    # a link to nowhere has a row too: it fails with its reason, instead of being passed over
-    return path.suffix.lower() in RASTER_SUFFIXES and not is_hidden and not path.is_dir()
-
-
-def _stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
-    """Rows of a STAC ItemCollection, or of one Item (STAC 1.0 and 1.1)."""
-    try:
-        read = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} cannot be read as JSON: {error}") from error
-    kind = read.get("type") if isinstance(read, dict) else None
-    if kind not in ("FeatureCollection", "Feature"):
-        raise DataError(f"{file} is no STAC item collection: its type is {kind!r}")
-    items = read.get("features") if kind == "FeatureCollection" else [read]
-    if not isinstance(items, list) or not items:
-        raise DataError(f"{file} is a STAC item collection without items")
-    for number, item in enumerate(items, 1):
-        origin = f"{file}, item {number}"
-        assets = item.get("assets") if isinstance(item, dict) else None
-        if not isinstance(assets, dict):
-            raise DataError(f"{origin}, field 'assets': is not there; is this GeoJSON of STAC?")
-        if not isinstance(item.get("id"), str) or not item["id"]:
-            raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is no text")
-        href = _href(origin, assets, asset)
-        yield ManifestRow(item["id"], place_scene(href, file.parent), origin=origin)
-
-
-def _href(origin: str, assets: Mapping[str, Any], wanted: str | None) -> str:
-    rasters = [key for key, value in assets.items() if _is_raster_asset(value)]
-    if wanted is not None:
-        chosen = [wanted] if wanted in assets else []
-    else:
-        chosen = [key for key in _PREFERRED if key in rasters][:1] or rasters
-    if len(chosen) != 1:
+def _rows_of_folder(folder: Path) -> Iterator[ManifestRow]:
+    found, unread = find_rasters(folder)
+    if not found and not unread:
         raise DataError(
-            f"{origin}, field 'assets': there is "
-            + (f"no {wanted!r}" if wanted else f"not one raster but {len(chosen)}")
-            + f" among {', '.join(map(repr, assets)) or 'none'}; choose with --asset"
+            f"the folder {folder} holds no file that ends in {', '.join(RASTER_SUFFIXES)}"
         )
-    given = assets[chosen[0]]
-    href = given.get("href") if isinstance(given, dict) else None
-    if not isinstance(href, str) or not href or "\0" in href:
-        shown = without_secrets(repr(href))
-        raise DataError(f"{origin}, field 'assets.{chosen[0]}.href': {shown:.60} is no path")
-    parts = urlsplit(href)
-    return unquote(parts.path) if parts.scheme == "file" else href
-
-
-def _is_raster_asset(asset: Any) -> bool:
-    if not isinstance(asset, dict) or {"thumbnail", "overview"} & set(asset.get("roles") or ()):
-        return False
-    media = str(asset.get("type") or "").split(";")[0].strip().lower()
-    if media:
-        return media in _MEDIA_TYPES
-    return Path(urlsplit(str(asset.get("href"))).path).suffix.lower() in RASTER_SUFFIXES
+    for file in found:
+        yield ManifestRow(id=file.as_posix(), scene=str(file))
+    for missed in unread:
+        # what could not be searched is not passed over
+        problem = f"the folder {missed} cannot be read; check its permissions"
+        yield ManifestRow(id=missed.as_posix(), scene=str(missed), problem=problem)

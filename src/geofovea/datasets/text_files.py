@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["json_of", "open_text"]
+__all__ = ["encoding_of", "json_of", "open_text"]
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -34,7 +34,7 @@ def open_text(path: Path) -> TextIO:
     """
     with path.open("rb") as file:
         head = file.read(_LOOKED_AT)
-    return path.open(encoding=_encoding_of(head), newline="")
+    return path.open(encoding=encoding_of(head), newline="")
 
 
 def json_of(path: Path) -> Any:
@@ -48,7 +48,8 @@ def json_of(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def _encoding_of(head: bytes) -> str:
+def encoding_of(head: bytes) -> str:
+    """The encoding that the first bytes of a text show."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             return encoding

@@ -27,6 +27,7 @@ class PlannedRow:
         question: What is asked.
         region: Name of the polygon that it is restricted to, None for the whole scene.
         item: What is worked on; rows that ask the same of the same scene share it.
+        problem: Why the row fails without being asked; empty where it is asked.
     """
 
     id: str
@@ -34,6 +35,7 @@ class PlannedRow:
     question: str
     region: str | None
     item: Item
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class BatchPlan:
     @property
     def items(self) -> list[Item]:
         """What is worked on."""
-        return [row.item for row in self.rows]
+        return [row.item for row in self.rows if not row.problem]
 
 
 def plan_batch(
@@ -78,7 +80,7 @@ def plan_batch(
     """
     asked: list[tuple[ManifestRow, str | None]] = []
     for row in rows:
-        if row.question is None and not questions:
+        if row.question is None and not questions and not row.problem:
             raise DataError(
                 f"{row.origin or row.name}, column 'question': is not there; ask all scenes one "
                 "with --question"
@@ -91,9 +93,9 @@ def plan_batch(
     if regions:
         asked, notes = _with_regions([row for row, _ in asked], regions, access)
     check_ids(row for row, _ in asked)
-    identities = {
-        scene: scene_identity(scene) for scene in dict.fromkeys(r.scene for r, _ in asked)
-    }
+    unasked = {row.scene for row, _ in asked if row.problem}
+    scenes = dict.fromkeys(row.scene for row, _ in asked)
+    identities = {s: s if s in unasked else scene_identity(s) for s in scenes}
     # scene by scene, in the order of their first rows
     order = {identity: place for place, identity in enumerate(dict.fromkeys(identities.values()))}
     asked.sort(key=lambda pair: order[identities[pair[0].scene]])
@@ -141,14 +143,43 @@ def _planned(
     texts: _RegionTexts,
 ) -> PlannedRow:
     question = row.question or ""
+    problem = _problem_of_text(row.scene, question)
+    if row.problem:
+        problem = f"DataError: {row.problem}"
     region, within = None, ""
     if row.region is not None:
         region, digest = texts.of(row.region, row.region_crs)
         within = f"\nwithin {digest}"
-    key = ItemKey(identity, question + within, configuration)
+    key = ItemKey(_storable(identity), _storable(question + within), configuration)
     item = Item(key, row.scene, {"question": question, "region": region})
     name = region_name if region_name or row.region is None else row.id
-    return PlannedRow(row.id, row.name, question, name, item)
+    return PlannedRow(
+        id=_storable(row.id),
+        scene=_storable(row.name),
+        question=_storable(question),
+        region=None if name is None else _storable(name),
+        item=item,
+        problem=_storable(problem),
+    )
+
+
+def _storable(text: str) -> str:
+    r"""A text that files can hold: bytes of a name that are no UTF-8 are written as ``\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _problem_of_text(scene: str, question: str) -> str:
+    """Why a row cannot be asked, as far as its characters tell."""
+    for what, text in (("name of the scene", scene), ("question", question)):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            help_ = "rename the file" if text is scene else "write the question anew"
+            return (
+                f"DataError: the {what} is not UTF-8 text at character {error.start + 1}: "
+                f"{text!r:.200}; {help_}"
+            )
+    return ""
 
 
 def _with_regions(
@@ -166,7 +197,7 @@ def _with_regions(
     shown: set[str] = set()
     shown_by: dict[str, Callable[[NamedRegion], bool]] = {}
     for row in rows:
-        if row.region is not None:
+        if row.region is not None or row.problem:
             pairs.append((row, None))
             continue
         if row.scene not in shown_by:
@@ -208,8 +239,8 @@ def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion]
             region_from_crs(scene, region.geometry, region.crs)
         except OutsideSceneError:
             return False
-        except GeometryError as error:
-            raise DataError(f"{region.origin}: {error}") from error
+        except GeometryError:
+            return True  # it fails its own row, with its reason
         return True
 
     return shows

@@ -32,6 +32,8 @@ def result_rows(
     results = []
     for row in rows:
         entry = entries.get(row.item.key)
+        if row.problem:
+            entry = Entry("failed", 0, None, row.problem, 0.0)
         if entry is None or entry.state == "begun":
             continue
         record = json.loads(entry.record) if entry.record else {}

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import click
-
 from geofovea.pipeline.runner import RunCounts
 from geofovea.pipeline.spending import EndpointUse
+from geofovea.pipeline.terminal import echo
 
 __all__ = ["BatchSummary", "print_summary", "summarize"]
 
@@ -122,30 +121,28 @@ def summarize(
 def print_summary(summary: BatchSummary) -> None:
     """Print it in a few lines; what went wrong goes to standard error."""
     s = summary
-    click.echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
+    echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
     rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
-    click.echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
+    echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
     each = max(1, s.answered)
-    click.echo(
+    echo(
         f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
         f"tokens an answer, over {s.scenes} scene(s)"
     )
     if s.deaths or s.overdue:
-        click.echo(
-            f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end"
-        )
+        echo(f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end")
     if s.endpoint is not None:
         use = s.endpoint
-        click.echo(
+        echo(
             f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
             "folder, lost answers included"
         )
     for path in s.files:
-        click.echo(f"  wrote      {path}")
+        echo(f"  wrote      {path}")
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
-        click.echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
-        click.echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+        echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
     for note in s.notes[:_MOST_KINDS]:
-        click.echo(f"  left out   {note}", err=True)
+        echo(f"  left out   {note}", err=True)

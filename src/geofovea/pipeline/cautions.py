@@ -41,7 +41,7 @@ def cautions(
         stopped: See ``Descent``.
         choices: What it was given to choose from.
     """
-    warnings = list(radiometry.warnings)
+    warnings = [*radiometry.warnings]
     if host.capabilities.domain == "synthetic":
         if not scene.description.startswith(SYNTHETIC_MARK):
             warnings.append(

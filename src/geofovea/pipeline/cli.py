@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
 from geofovea.pipeline.model_options import model_options, threads_option
 from geofovea.pipeline.sureness import sureness
+from geofovea.pipeline.terminal import echo, visible
 from geofovea.pipeline.view_options import view_options
 
 if TYPE_CHECKING:
@@ -37,16 +40,31 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+@contextmanager
+def _visible_usage() -> Iterator[None]:
+    """What click says of a wrong command repeats words of that command."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = visible(error.message, lines=True)
+        raise
+
+
 class _Program(click.Group):
     """A group that turns the package's own errors into one line and exit code 1."""
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _visible_usage():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _visible_usage():
+                return super().invoke(ctx)
         except GeoFoveaError as error:
             from geofovea.tiling.remote_name import without_secrets
 
-            click.echo("error: " + without_secrets(" ".join(str(error).split())), err=True)
+            echo("error: " + without_secrets(" ".join(str(error).split())), err=True)
             sys.exit(1)
 
 
@@ -114,7 +132,7 @@ def ask(
     answer = settings.ask(session, question, boxes=shown, choices=choices)
     answer = with_files(answer, session.reader, evidence, picture)
     if as_json:
-        click.echo(json.dumps(answer.to_json()))
+        echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
 
@@ -144,30 +162,31 @@ def _print_answer(answer: Answer) -> None:
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
     sure = sureness(answer.confidence if answer.confidence_known else None)
-    click.echo(f"{answer.text or '(no answer)'}   ({sure})")
-    click.echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
+    # a model may answer in paragraphs
+    echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
+    echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
     if answer.route:
-        click.echo(f"  places     {answer.route.word}: {answer.route.reason}")
-    click.echo(
+        echo(f"  places     {answer.route.word}: {answer.route.reason}")
+    echo(
         f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
         f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
     )
     if cost.endpoint is not None:
         use = cost.endpoint
-        click.echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+        echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":
             left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
-            click.echo(f"  {stage.name:<10} left {left}")
+            echo(f"  {stage.name:<10} left {left}")
     for choice in answer.choices:
-        click.echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
+        echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:
         best = answer.evidence[0]
         x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
-        click.echo(f"  evidence   pixels x {x0}-{x1}, y {y0}-{y1} (level {best.tile.level})")
+        echo(f"  evidence   pixels x {x0}-{x1}, y {y0}-{y1} (level {best.tile.level})")
     for warning in answer.warnings:
-        click.echo(f"  warning    {warning}", err=True)
+        echo(f"  warning    {warning}", err=True)
 
 
 @main.command()
@@ -199,7 +218,7 @@ def inspect(
     )
     inspection = inspect_scene(opened, opened.pyramid(tile_size), **view)
     if as_json:
-        click.echo(json.dumps(inspection.to_json()))
+        echo(json.dumps(inspection.to_json()))
         return
     from geofovea.pipeline.tables import print_inspection
 
@@ -219,7 +238,7 @@ def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) ->
 
     with progress_bar(f"{scenes} scene(s) of {side} x {side}") as advance:
         path = write_benchmark(output, scenes, side, seed, per_category, advance)
-    click.echo(f"wrote {path}")
+    echo(f"wrote {path}")
 
 
 @main.command()
@@ -256,11 +275,11 @@ def train(
         stop_after=math.inf if minutes is None else 60 * minutes,
     )
     for record in records:
-        click.echo(json.dumps(record), err=True)
+        echo(json.dumps(record), err=True)
     export.export_model(output, output / "model")
     export.write_card(output, output / "model" / "README.md", made_by)
     export.draw_curve(output, output / "curve.png")
-    click.echo(f"wrote {output / 'model'}")
+    echo(f"wrote {output / 'model'}")
 
 
 @main.group()
@@ -299,7 +318,7 @@ def bench_synthetic(
     host = load_host(**loading)
     budget = _checked_budget({"tiles": tiles, "tokens": tokens}, host.default_budget)
     table = run_bench(output, _numbers(sides, int), scenes, per_category, seed, host, budget)
-    click.echo(table)
+    echo(table, lines=True)
 
 
 @main.command()

@@ -13,6 +13,7 @@ from geofovea.errors import RunError
 from geofovea.pipeline.access_options import access_options
 from geofovea.pipeline.ask_options import ask_options
 from geofovea.pipeline.run_options import Workers, run_options
+from geofovea.pipeline.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.ask_settings import AskSettings
@@ -101,7 +102,7 @@ def batch(
         company=workers.company,
     )
     if as_json:
-        click.echo(json.dumps(summary.to_json()))
+        echo(json.dumps(summary.to_json()))
     else:
         print_summary(summary)
     if summary.stopped:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from geofovea.pipeline.model_options import model_options, unusual
+from geofovea.pipeline.terminal import echo
 
 __all__ = ["policies"]
 
@@ -40,6 +41,5 @@ def policies(
     default = host.default_budget
     budget = replace(default, tiles=tiles or default.tiles, tokens=tokens or default.tokens)
     chosen = list(sides) or [4096, 16384, 32768]
-    click.echo(
-        run_policies(output, chosen, scenes, per_category, seed, host, budget, unusual(loading))
-    )
+    table = run_policies(output, chosen, scenes, per_category, seed, host, budget, unusual(loading))
+    echo(table, lines=True)

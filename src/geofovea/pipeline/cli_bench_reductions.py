@@ -9,6 +9,7 @@ import click
 
 from geofovea.pipeline.model_options import model_options, unusual
 from geofovea.pipeline.reduction_option import checked_chain
+from geofovea.pipeline.terminal import echo
 from geofovea.regionfocus.chain_text import CHAIN_NAMES
 
 __all__ = ["reductions"]
@@ -92,4 +93,4 @@ def reductions(
         shares,
         unusual(loading),
     )
-    click.echo(write_report(output, items, host.name))
+    echo(write_report(output, items, host.name), lines=True)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.terminal import echo
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -66,7 +68,7 @@ def list_command(as_json: bool) -> None:
         sizes |= {"findings": findings, "findings_bytes": findings_bytes}
         tokens = [asdict(entry) for entry in kept]
         told = {"folder": str(folder), **sizes, "scenes": shown, "tokens": tokens}
-        click.echo(json.dumps(told))
+        echo(json.dumps(told))
         return
     if entries:
         from geofovea.pipeline.tables import print_table
@@ -84,12 +86,10 @@ def list_command(as_json: bool) -> None:
         ]
         header = ("MB", "levels", "built by", "state", "last used", "scene")
         print_table(header, rows, numbers_from=len(header))
-    click.echo(
-        f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}"
-    )
+    echo(f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}")
     if leftover:
-        click.echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
-    click.echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
+        echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
+    echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
     if kept:
         from geofovea.pipeline.tables import print_table
 
@@ -98,7 +98,7 @@ def list_command(as_json: bool) -> None:
         ]
         columns = ("MB", "tiles", "last used", "encoded by", "scene")
         print_table(columns, of_tiles, numbers_from=len(columns))
-    click.echo(
+    echo(
         f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
         f"{tokens_limit / 1e9:g} GB"
     )
@@ -152,16 +152,16 @@ def clear_command(
     left = _left_alone(chosen)
     if as_json:
         told = {"folder": str(folder), **removed, "bytes": size, "left_alone": left}
-        click.echo(json.dumps(told))
+        echo(json.dumps(told))
         return
-    click.echo(
+    echo(
         f"removed {removed['scenes']} scene(s), {removed['findings']} finding(s) and "
         f"{removed['tiles']} encoded tile(s), {size / 1e6:.1f} MB from {folder}"
     )
     if left:
         names = ", ".join(map(ascii, left[:_MOST_NAMES]))
         more = f" and {len(left) - _MOST_NAMES} more" if len(left) > _MOST_NAMES else ""
-        click.echo(f"left alone, because GeoFovea did not write it: {names}{more}")
+        echo(f"left alone, because GeoFovea did not write it: {names}{more}")
 
 
 def _confirm(kinds: list[str], scenes: tuple[str, ...], age: float | None, folder: Path) -> None:

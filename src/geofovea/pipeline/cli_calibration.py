@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.terminal import echo
+
 __all__ = ["calibration"]
 
 
@@ -27,7 +29,7 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     write_text(folder / "calibration.json", json.dumps(found.to_json(), indent=1))
     draw_reliability(found, f"{method}: {found.answers} answers", folder / "calibration.png")
     if as_json:
-        click.echo(json.dumps(found.to_json()))
+        echo(json.dumps(found.to_json()))
         return
     rows = [
         [f"{b.low:.2f}-{b.high:.2f}", str(b.count), f"{b.confidence:.3f}", f"{b.accuracy:.3f}"]
@@ -35,9 +37,9 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     ]
     print_table(("confidence", "answers", "mean confidence", "accuracy"), rows)
     low, high = found.ece_interval
-    click.echo(
+    echo(
         f"{found.answers} answers about {found.scenes} scenes: accuracy {found.accuracy:.3f}, mean "
         f"confidence {found.confidence:.3f}, ECE {found.ece:.3f} [{low:.3f}, {high:.3f}], "
         f"Brier {found.brier:.3f}"
     )
-    click.echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
+    echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")

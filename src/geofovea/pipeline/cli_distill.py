@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from geofovea.pipeline.terminal import echo
+
 __all__ = ["distill"]
 
 
@@ -82,7 +84,7 @@ def distill(
     stop_after = math.inf if minutes is None else 60 * minutes
     with progress_bar(f"distilling from {model}") as advance:
         for record in distillation.distill(host, lessons, recipe, output, stop_after=stop_after):
-            click.echo(json.dumps(record), err=True)
+            echo(json.dumps(record), err=True)
             advance(record["step"] / steps)
     card = distillation_results.write_module(output, host)
     distillation_results.draw_distillation(output, output / "distillation_curve.png")
@@ -114,12 +116,12 @@ def _last_measured(run: Path) -> dict[str, Any]:
 
 def _report(output: Path, cost: str, record: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"folder": str(output), "cost": cost, "held_out": record}))
+        echo(json.dumps({"folder": str(output), "cost": cost, "held_out": record}))
         return
-    click.echo(f"wrote {output}")
-    click.echo(f"  runs  {cost}")
+    echo(f"wrote {output}")
+    echo(f"  runs  {cost}")
     if record:
-        click.echo(
+        echo(
             f"  finds {record['mass']:.0%} of its attention in the box, {record['hit_1']:.0%} of "
             f"places at once, {record['hit_4']:.0%} among four tokens (held out)"
         )

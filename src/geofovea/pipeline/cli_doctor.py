@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.terminal import echo
+
 if TYPE_CHECKING:
     from geofovea.pipeline.doctor import Examination
 
@@ -21,7 +23,7 @@ def doctor(as_json: bool) -> None:
 
     found = examine()
     if as_json:
-        click.echo(json.dumps(found.to_json()))
+        echo(json.dumps(found.to_json()))
     else:
         _print(found)
 
@@ -30,24 +32,24 @@ def _print(found: Examination) -> None:
     from geofovea.pipeline.doctor import PRECISIONS, QUESTION_TOKENS
     from geofovea.pipeline.tables import markdown_table, print_table
 
-    click.echo(f"system    {found.system}, Python {found.python}")
-    click.echo(f"CPU       {found.cpu}, {found.cores} cores")
+    echo(f"system    {found.system}, Python {found.python}")
+    echo(f"CPU       {found.cpu}, {found.cores} cores")
     for device in found.devices:
         label = "memory" if device.name == "cpu" else "GPU"
         what = "" if device.name == "cpu" else f"{device.name} {device.model}, "
         free, total = device.free_bytes / 1e9, device.total_bytes / 1e9
-        click.echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
+        echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
     if len(found.devices) == 1:
-        click.echo("GPU       none that torch can use")
+        echo("GPU       none that torch can use")
     for note in found.notes:
-        click.echo(f"note      {note}")
+        echo(f"note      {note}")
     shown = ", ".join(f"{name} {number or 'missing'}" for name, number in found.versions.items())
-    click.echo(f"versions  {shown}")
+    echo(f"versions  {shown}")
     for missing in found.missing:
         why = "" if missing.reason == "not installed" else f" ({missing.reason})"
-        click.echo(f"missing   {missing.package}{why}: {missing.command}")
+        echo(f"missing   {missing.package}{why}: {missing.command}")
     if not found.has_embedded:
-        click.echo("missing   the embedded model's weights: geofovea train --output RUN")
+        echo("missing   the embedded model's weights: geofovea train --output RUN")
     rows = [
         [
             fit.model,
@@ -69,8 +71,8 @@ def _print(found: Examination) -> None:
         print_table(header, rows, numbers_from=len(header))
     except ImportError:
         # rich is among what is missing
-        click.echo(markdown_table(header, rows))
-    click.echo(
+        echo(markdown_table(header, rows), lines=True)
+    echo(
         f"Memory for a question of {QUESTION_TOKENS} tokens. What fits nowhere, or is "
         "not loaded in process, can run behind an endpoint: --model openai:NAME --endpoint URL."
     )

@@ -12,6 +12,7 @@ from geofovea.datasets.registry import BENCHMARK_NAMES
 from geofovea.datasets.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.ask_options import ask_options
 from geofovea.pipeline.run_options import Workers, run_options
+from geofovea.pipeline.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.datasets.sample import Benchmark, Collection
@@ -112,7 +113,7 @@ def eval_command(
         _show(chosen, run.scores, as_json)
         if not as_json:
             rate = run.hit_rate
-            click.echo(
+            echo(
                 ("" if rate is None else f"tile hit rate {rate:.3f}; ")
                 + f"{run.counts.answered} answered now, {run.counts.kept} before, "
                 f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
@@ -136,7 +137,7 @@ def _measure_blind(
 
     found = measure_blind(chosen, collection.samples, dictionary, runs)
     if as_json:
-        click.echo(json.dumps(found.to_json()))
+        echo(json.dumps(found.to_json()))
     else:
         found.print()
 
@@ -148,7 +149,7 @@ def _look_for_leaks(
 
     found = look_for_leaks(root, collection.samples, trained_on)
     if as_json:
-        click.echo(json.dumps(found.to_json()))
+        echo(json.dumps(found.to_json()))
     else:
         found.print()
 
@@ -193,7 +194,7 @@ def _digest(answers: Path) -> str:
 
 def _show(chosen: Benchmark, scores: Scores, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(scores.to_json()))
+        echo(json.dumps(scores.to_json()))
     else:
         from geofovea.pipeline.eval_tables import print_scores
 

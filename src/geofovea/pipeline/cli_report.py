@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.terminal import echo
+
 __all__ = ["report"]
 
 
@@ -18,4 +20,4 @@ def report(folder: Path, root: Path | None, worst: int) -> None:
     from geofovea.pipeline.eval_report import write_report
 
     for path in write_report(folder, root, worst):
-        click.echo(f"wrote {path}")
+        echo(f"wrote {path}")

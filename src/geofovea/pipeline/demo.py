@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
-
 from geofovea.datasets.lrs_vqa import write_records
 from geofovea.datasets.questions import Question, ask_world
 from geofovea.datasets.scene_files import record_of, write_scene
@@ -18,6 +16,7 @@ from geofovea.pipeline.picture import save_picture
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.tables import print_table
+from geofovea.pipeline.terminal import echo
 from geofovea.tiling.scene import open_scene
 
 __all__ = ["run_demo"]
@@ -37,7 +36,7 @@ def run_demo(folder: Path, side: int, seed: int, threads: int | None = None) -> 
         with progress_bar(f"rendering {side} × {side} pixels") as advance:
             write_scene(world, path, advance)
     size = path.stat().st_size / 1e6
-    click.echo(f"{path}: {side} × {side} px, {side**2 / 1e9:.2f} gigapixels, {size:.0f} MB on disk")
+    echo(f"{path}: {side} × {side} px, {side**2 / 1e9:.2f} gigapixels, {size:.0f} MB on disk")
     questions = ask_world(world, per_category=1)
     records = [record_of(q, i, path.name, world) for i, q in enumerate(questions)]
     write_records(records, folder / "questions.jsonl")
@@ -83,12 +82,12 @@ def _print(world: World, questions: list[Question], answers: list[Answer], folde
     )
     print_table(header, rows, numbers_from=4)
     right = sum(row[3] == "right" for row in rows)
-    click.echo(
+    echo(
         f"{right} of {len(rows)} right. Pictures (PNG), evidence (GeoJSON, for QGIS) and "
         f"answers.json are in {folder}/"
     )
     if len(rows) < 8:
-        click.echo(f"the world of seed {world.seed} offers {len(rows)} kinds of questions")
+        echo(f"the world of seed {world.seed} offers {len(rows)} kinds of questions")
 
 
 def _by_level(answer: Answer) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-import click
 import numpy as np
 
 from geofovea.datasets.blind import constant_answers, constants_for, halves, neighbour_answers
@@ -17,6 +16,7 @@ from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.tables import print_table
+from geofovea.pipeline.terminal import echo
 
 __all__ = ["BlindScores", "measure_blind"]
 
@@ -61,7 +61,7 @@ class BlindScores:
         def spread(pair: tuple[float, float]) -> str:
             return f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
 
-        click.echo(
+        echo(
             f"{self.benchmark} without looking, official rule, percent. The constant is fitted on "
             f"the questions that it answers; the others learn from the other half of the images "
             f"({self.runs[0]} and {self.runs[1]} divisions, mean ± standard deviation)."

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from geofovea.datasets.layout import find_images
 from geofovea.datasets.leakage import (
     ImageHash,
@@ -22,6 +20,7 @@ from geofovea.datasets.sample import Sample
 from geofovea.errors import DataError
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.tables import print_table
+from geofovea.pipeline.terminal import echo
 
 __all__ = ["Leaks", "look_for_leaks"]
 
@@ -58,7 +57,7 @@ class Leaks:
                 for m in self.matches
             ]
             print_table(("benchmark image", "training image", "difference"), rows)
-        click.echo(
+        echo(
             f"{len(self.matches)} of {self.images} benchmark images ({self.questions} questions) "
             f"are among {self.others} training images; {self.missing} benchmark image(s) are not "
             f"here, {self.undecoded} image(s) were compared as files only. Tiles and crops of a "

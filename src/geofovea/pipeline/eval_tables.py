@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import click
-
 from geofovea.datasets.sample import MODES, Benchmark
 from geofovea.pipeline.tables import print_table
+from geofovea.pipeline.terminal import echo
 
 __all__ = ["Table", "figure_rows", "group_rows", "head_lines", "print_scores", "rule_rows"]
 
@@ -73,7 +72,7 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
 def print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
     """Print the scores for a person."""
     for line in head_lines(benchmark, scores):
-        click.echo(line)
+        echo(line)
     print_table(*figure_rows(scores))
     print_table(*group_rows(scores), numbers_from=2)
     print_table(*rule_rows(scores), numbers_from=2)

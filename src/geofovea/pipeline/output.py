@@ -1,16 +1,28 @@
-"""Files that people asked for: complete or not there at all."""
+"""Files that people asked for: complete or not there at all.
+
+A link is followed to what it names, and stays. Into what is no file (a pipe, a terminal,
+``/dev/null``) a finished result is written; it is never replaced by a file.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import stat
+import sys
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from geofovea.errors import OutputError
 
 __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
+
+_OWN_DESCRIPTOR = re.compile(r"/proc/(?:self|(\d+))(?:/task/\d+)?/fd/(\d+)")
+_MOST_LINKS = 40
 
 
 def check_writable(
@@ -23,70 +35,176 @@ def check_writable(
         keep: A file that must not be written over, such as the scene.
 
     Raises:
-        OutputError: If the folder is missing or read-only, or the path is a folder, no path at
-            all, or the file to keep.
+        OutputError: If the folder is missing or read-only, or the path is a folder, a disk, no path
+            at all, or the file to keep.
     """
-    target = Path(path)
-    try:
-        is_folder = stat.S_ISDIR(target.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        is_folder = False
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{str(target)!r} cannot be written: {error}") from error
-    if is_folder:
-        raise OutputError(f"{target} is a folder: name a file in it")
+    if _is_special(Path(path)):
+        if not os.access(path, os.W_OK):
+            raise OutputError(f"{path} cannot be written: check its permissions")
+        return
+    target = _behind_links(Path(path))
     if not target.parent.is_dir():
-        raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
+        raise OutputError(f"{path} cannot be written: there is no folder {target.parent}")
     if not os.access(target.parent, os.W_OK):
-        raise OutputError(f"{target} cannot be written: the folder {target.parent} is read-only")
+        raise OutputError(f"{path} cannot be written: the folder {target.parent} is read-only")
     if keep is not None and os.path.realpath(target) == os.path.realpath(keep):
-        raise OutputError(f"{target} is the input itself: name another file to write")
+        raise OutputError(f"{path} is the input itself: name another file to write")
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+def _is_special(path: Path) -> bool:
+    """Whether a path names something to write into: a pipe, a device, an open descriptor.
+
+    Raises:
+        OutputError: If it names what nothing can be written into.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{str(path)!r} cannot be written: {error}") from error
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{path} is a folder: name a file in it")
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        what = "a disk" if stat.S_ISBLK(mode) else "a socket"
+        raise OutputError(f"{path} is {what}: name a file, a pipe or a terminal")
+    return not stat.S_ISREG(mode) or _descriptor_of(path) is not None
+
+
+def _descriptor_of(path: Path) -> int | None:
+    """The open descriptor of this process that a path such as ``/dev/stdout`` stands for."""
+    for _ in range(_MOST_LINKS):
+        folder = os.path.realpath(path.parent)
+        found = _OWN_DESCRIPTOR.fullmatch(f"{folder}/{path.name}")
+        if found:
+            is_own = found[1] in (None, str(os.getpid()))
+            return int(found[2]) if is_own else None
+        if not path.is_symlink():
+            return None
+        path = Path(folder) / path.readlink()
+    return None
+
+
+def _behind_links(path: Path) -> Path:
+    """The file that a path names, where it is one link or more.
+
+    Raises:
+        OutputError: If the links go in a circle.
+    """
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    raise OutputError(f"{path} cannot be written: its links go in a circle")
+
+
+def make_folder(path: str | os.PathLike[str], *, private: bool = False) -> Path:
     """Make a folder with its parents, if it is not there.
+
+    Args:
+        path: The folder.
+        private: Whether nobody else may look into a folder that is made here.
 
     Raises:
         OutputError: If that is not possible.
     """
     folder = Path(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if private:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700 if private else 0o777, parents=not private, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
     return folder
 
 
-def write_file(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+def write_file(
+    path: str | os.PathLike[str], write: Callable[[Path], object], *, private: bool = False
+) -> None:
     """Let ``write`` fill a file aside, in the same folder, then move it into place.
+
+    The file has the permissions that the umask leaves, and none that an older file of that name
+    did not have.
+
+    Args:
+        path: The file; a link to it; or a pipe, a terminal, a device to write into.
+        write: Fills the file at the path that it is given.
+        private: Whether nobody else may read it, whatever the umask is.
 
     Raises:
         OutputError: If the file cannot be written; an older file of that name then stays.
     """
     check_writable(path)
-    target = Path(path)
+    if _is_special(Path(path)):
+        _write_into(Path(path), write)
+        return
+    target = _behind_links(Path(path))
+    aside = target.with_name(f".geofovea-{uuid.uuid4().hex}{target.suffix}")
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=".geofovea-", suffix=target.suffix, dir=target.parent
-        )
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
-    os.close(handle)
-    aside = Path(name)
-    try:
+        aside_mode = _new_file(aside, 0o600 if private else 0o666)
         write(aside)
-        aside.chmod(0o644)
+        aside.chmod(_mode_of(target, aside_mode))
         aside.replace(target)
     except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
+        raise OutputError(f"{path} could not be written: {error}") from error
     finally:
         aside.unlink(missing_ok=True)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def _new_file(path: Path, mode: int) -> int:
+    """Make an empty file, which the system gives the permissions of the umask; returns these."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+
+
+def _mode_of(target: Path, mode: int) -> int:
+    """Permissions of a file that is written over: what its owner took away stays away."""
+    try:
+        older = stat.S_IMODE(target.stat().st_mode)
+    except FileNotFoundError:
+        return mode
+    return mode & (older | stat.S_IRUSR | stat.S_IWUSR)
+
+
+def _write_into(path: Path, write: Callable[[Path], object]) -> None:
+    """Make a result elsewhere and pass it on, once it is whole."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="geofovea-") as folder:
+            aside = Path(folder) / f"result{path.suffix}"
+            aside.touch()
+            write(aside)
+            with aside.open("rb") as whole, open(_opened(path), "wb") as out:
+                shutil.copyfileobj(whole, out)
+    except OSError as error:
+        reason = "nobody reads from it" if error.errno == errno.ENXIO else str(error)
+        raise OutputError(f"{path} could not be written: {reason}") from error
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of a pipe or device; without a reader it fails instead of waiting for one."""
+    own = _descriptor_of(path)
+    if own is not None:
+        # the same place in a file that standard output goes to
+        sys.stdout.flush()
+        return os.dup(own)
+    handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    os.set_blocking(handle, True)
+    return handle
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, private: bool = False) -> None:
     """Write a text file in UTF-8 with a final newline.
+
+    Args:
+        path: See ``write_file``.
+        text: Its lines.
+        private: See ``write_file``.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    write_file(path, lambda aside: aside.write_text(text.rstrip("\n") + "\n", encoding="utf-8"))
+    content = (text.rstrip("\n") + "\n").encode(errors="backslashreplace")
+    write_file(path, lambda aside: aside.write_bytes(content), private=private)

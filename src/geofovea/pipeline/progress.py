@@ -5,9 +5,10 @@ What draws them is imported with the first bar: most questions show none.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from geofovea.pipeline.terminal import echo, visible
 
 __all__ = ["counting_bar", "progress_bar", "tell"]
 
@@ -26,13 +27,13 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=1.0)
+        task = bar.add_task(visible(title), total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
 
@@ -59,18 +60,18 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[word]}"),
+        TextColumn("{task.fields[word]}", markup=False),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total, word="")
-        yield lambda done, word: bar.update(task, completed=done, word=word)
+        task = bar.add_task(visible(title), total=total, word="")
+        yield lambda done, word: bar.update(task, completed=done, word=visible(word))
 
 
 def tell(text: str) -> None:
     """Write one line on standard error: why nothing seems to happen."""
-    print(text, file=sys.stderr, flush=True)
+    echo(text, err=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from geofovea.pipeline.terminal import visible
+
 if TYPE_CHECKING:
     from geofovea.tiling.inspection import Inspection
 
@@ -24,15 +26,17 @@ def print_table(
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDEST)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index >= numbers_from else "left")
+        table.add_column(Text(name), justify="right" if index >= numbers_from else "left")
     for row in rows:
-        table.add_row(*row)
+        # as text, for rich reads colours out of brackets
+        table.add_row(*(Text(visible(cell)) for cell in row))
     console.print(table)
 
 
@@ -65,7 +69,7 @@ def print_inspection(inspection: Inspection) -> None:
     )
     console = Console(width=_WIDEST, highlight=False, soft_wrap=True)
     for name, value in facts:
-        console.print(f"{name:<8}{value}", markup=False)
+        console.print(visible(f"{name:<8}{value}"), markup=False, emoji=False)
     rows = [
         [
             str(level.level),
@@ -79,4 +83,4 @@ def print_inspection(inspection: Inspection) -> None:
     ]
     print_table(("level", "pixels", "tiles", "read from", "blocks a tile", "reads are"), rows)
     for note in inspection.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(visible(f"note: {note}"), markup=False, emoji=False)

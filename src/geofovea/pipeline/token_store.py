@@ -115,15 +115,16 @@ class TokenStore:
         self._room -= len(content)
         record = record_of_tokens(self.folder)
         if not record.exists():
-            make_folder(self.folder)
+            make_folder(self.folder, private=True)
             mark_tokens(self.folder)
-            write_text(record, json.dumps(self._record))
+            write_text(record, json.dumps(self._record), private=True)
         path = self._path(tile)
         if path.is_dir() and not path.is_symlink():
             remove_folder(path)
-        elif path.is_symlink():
+        elif path.is_symlink() or (path.exists() and not path.is_file()):
             path.unlink(missing_ok=True)
-        write_file(path, lambda aside: aside.write_bytes(content))
+        # a tile can be seen in its tokens: they are for who asked
+        write_file(path, lambda aside: aside.write_bytes(content), private=True)
 
     def _path(self, tile: Tile) -> Path:
         return self.folder / f"{tile.level}_{tile.row}_{tile.col}.safetensors"

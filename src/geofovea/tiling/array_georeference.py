@@ -13,85 +13,65 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import CRSError
+from rasterio.crs import CRS
 
 from geofovea.errors import GeometryError, SceneError
+from geofovea.tiling.array_axes import (
+    Axis,
+    corner_offset,
+    edge_of,
+    in_unit_of,
+    is_lonlat,
+    unit_of,
+)
 from geofovea.tiling.georeference import Georeference
-from geofovea.tiling.ground import crs_of, place_wkt
+from geofovea.tiling.grid_mapping import crs_from_grid_mapping, names_crs, parse_crs
+from geofovea.tiling.ground import place_wkt
 
-__all__ = ["axis_of", "grid_mapping_attrs", "read_georeference"]
+__all__ = ["grid_mapping_attrs", "read_georeference"]
 
-# A coordinate may be this share of a pixel off its regular place: float32 degrees are.
-_REGULAR_WITHIN = 0.05
 # A transform that agrees with the coordinates this closely is the exact form of the same numbers.
 _SAME_WITHIN = 0.01
 
 Transform = tuple[float, float, float, float, float, float]
 
 
-def axis_of(name: str, values: Any) -> tuple[float, float] | None:
-    """``(edge, step)`` of regular pixel-centre coordinates: pixel i covers edge + step·[i, i+1].
-
-    Args:
-        name: Of the object and the axis, for the message.
-        values: Of the coordinate, one per pixel.
-
-    Returns:
-        None for a single pixel, which has a place but no step.
-
-    Raises:
-        SceneError: If the coordinates are not numbers or their steps differ.
-    """
-    centers = np.asarray(values)
-    if centers.ndim != 1 or centers.dtype.kind not in "uif":
-        raise SceneError(
-            f"{name} has {centers.ndim}-dimensional {centers.dtype} coordinates; allowed are "
-            "numbers at pixel centres, one per row or column: drop them with drop_vars() to use "
-            "pixels, or reproject to a regular grid"
-        )
-    if len(centers) < 2:
-        return None
-    steady = centers.astype(np.float64)
-    step = float(steady[-1] - steady[0]) / (len(steady) - 1)
-    off = np.abs(steady - (steady[0] + step * np.arange(len(steady))))
-    if not np.isfinite(steady).all() or step == 0 or off.max() > _REGULAR_WITHIN * abs(step):
-        steps = np.diff(steady)
-        raise SceneError(
-            f"{name} has irregular coordinates: steps from {steps.min():g} to {steps.max():g}; "
-            "allowed are equal steps (rising or falling): interpolate to a regular grid, or drop "
-            "the coordinates with drop_vars() to get answers in pixels"
-        )
-    return float(steady[0]) - step / 2, step
-
-
 def read_georeference(
     name: str,
-    x_centers: Any | None,
-    y_centers: Any | None,
+    x: Axis | None,
+    y: Axis | None,
     size: tuple[int, int],
+    mapping: Mapping[str, Any] | None,
     attrs: Mapping[str, Any],
-    crs_hint: str | None = None,
-) -> Georeference:
+) -> tuple[Georeference, tuple[str, ...]]:
     """Place an array on the ground.
 
-    Coordinates go before ``GeoTransform``, which a selection of rows or columns does not change.
+    Coordinates go before transforms, which a selection of rows or columns does not change; a
+    transform tells whether the coordinates are those of corners or of centres.
 
     Args:
         name: Of the object, for messages.
-        x_centers: Pixel-centre coordinates of the columns, None without.
-        y_centers: Pixel-centre coordinates of the rows, None without.
+        x: The axis of the columns, None without coordinates.
+        y: The axis of the rows, None without coordinates.
         size: ``(width, height)`` in pixels.
-        attrs: Attributes of the grid mapping; empty without one.
-        crs_hint: The CRS where the grid mapping names none, in any form that PROJ takes.
+        mapping: Attributes of the grid mapping, None without one.
+        attrs: Attributes of the object, which may hold a CRS and a transform as well.
+
+    Returns:
+        The place, and sentences on what was not understood.
 
     Raises:
-        SceneError: If coordinates are irregular, or a CRS or transform cannot be understood.
+        SceneError: If coordinates are irregular or in another unit than their CRS, or a CRS or
+            transform cannot be understood.
     """
-    crs_wkt = _crs_wkt(name, attrs, crs_hint)
-    given = _geotransform(name, attrs)
+    crs, notes = _crs(name, x, y, mapping, attrs)
+    mapping = mapping or {}
+    crs_wkt = None if crs is None else place_wkt(crs) or None
+    given = _geotransform(name, mapping) or _affine(attrs)
     transform = given
-    if x_centers is not None and y_centers is not None:
-        transform = _from_axes(name, x_centers, y_centers, size, given)
+    if x is not None and y is not None:
+        x, y = in_unit_of(x, crs), in_unit_of(y, crs)
+        transform = _from_axes(x, y, size, given)
         is_counted = transform is not None and transform[0::4] == (1.0, 1.0)
         if crs_wkt is None and is_counted and transform is not None:
             # pixels counted from 0, or their centres: no place on any ground
@@ -99,14 +79,14 @@ def read_georeference(
             transform = None if is_counted else transform
     if transform is not None and transform != (1, 0, 0, 0, 1, 0):
         try:
-            return Georeference("affine", crs_wkt, transform)
+            return Georeference("affine", crs_wkt, transform), notes
         except GeometryError:
-            return Georeference("none", crs_wkt)
-    if "gcps" in attrs:
-        return Georeference.by_gcps(_gcps(name, attrs["gcps"]), crs_wkt)
-    if "rpcs" in attrs:
-        return Georeference.by_rpcs(_rpcs(name, attrs["rpcs"]))
-    return Georeference("none", crs_wkt)
+            return Georeference("none", crs_wkt), notes
+    if "gcps" in mapping:
+        return Georeference.by_gcps(_gcps(name, mapping["gcps"]), crs_wkt), notes
+    if "rpcs" in mapping:
+        return Georeference.by_rpcs(_rpcs(name, mapping["rpcs"])), notes
+    return Georeference("none", crs_wkt), notes
 
 
 def grid_mapping_attrs(
@@ -140,18 +120,41 @@ def grid_mapping_attrs(
     return attrs
 
 
-def _crs_wkt(name: str, attrs: Mapping[str, Any], hint: str | None) -> str | None:
-    given = attrs.get("crs_wkt") or attrs.get("spatial_ref") or hint
-    if not given:
-        return None
-    try:
-        return place_wkt(crs_of(given)) or None
-    # rasterio raises ValueError for EPSG codes that are no numbers
-    except (CRSError, ValueError, TypeError) as error:
-        raise SceneError(
-            f"{name} names a CRS that PROJ does not know: {str(given)[:80]!r} ({error}); allowed "
-            "are WKT and authority codes: set it anew, for example with rio.write_crs('EPSG:...')"
-        ) from error
+def _crs(
+    name: str,
+    x: Axis | None,
+    y: Axis | None,
+    mapping: Mapping[str, Any] | None,
+    attrs: Mapping[str, Any],
+) -> tuple[CRS | None, tuple[str, ...]]:
+    """The CRS, and sentences on a grid mapping that does not tell it."""
+    unit_m = 1.0
+    if x is not None and unit_of(x)[0] == "length":
+        unit_m = unit_of(x)[1]
+    crs = crs_from_grid_mapping(name, mapping or {}, unit_m)
+    if crs is None:
+        hints = {str(key): value for key, value in attrs.items() if key != "grid_mapping_name"}
+        crs = parse_crs(name, attrs["crs"]) if attrs.get("crs") else None
+        crs = crs or crs_from_grid_mapping(name, hints, unit_m)
+    if crs is not None:
+        return crs, ()
+    if mapping is not None and names_crs(mapping):
+        projection = str(mapping.get("grid_mapping_name"))[:60]
+        return None, (
+            f"the grid mapping {projection!r} is not known, so there is no lon/lat; set the CRS, "
+            "for example with rio.write_crs('EPSG:...')",
+        )
+    # names such as lon and lat are no proof where a mapping was named and is lost
+    lost = str(attrs.get("grid_mapping") or "") if mapping is None else ""
+    if is_lonlat(x, y, strict=bool(lost)):
+        # CF says what the numbers are and leaves the datum open, which means WGS 84 in practice
+        return CRS.from_epsg(4326), ()
+    if lost:
+        return None, (
+            f"the grid mapping {lost[:60]!r} is named and is not there, so there is no lon/lat; "
+            "keep it as a coordinate, for example with open_dataset(..., decode_coords='all')",
+        )
+    return None, ()
 
 
 def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
@@ -169,24 +172,61 @@ def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
     return a, b, c, d, e, f
 
 
+def _affine(attrs: Mapping[str, Any]) -> Transform | None:
+    """The affine of the grid of pixels under the names of stackstac, rioxarray and STAC."""
+    for key in ("transform", "proj:transform", "spatial:transform"):
+        try:
+            numbers = [float(number) for number in np.asarray(attrs.get(key, ())).ravel()]
+        except (TypeError, ValueError):
+            continue
+        if len(numbers) in (6, 9) and np.isfinite(numbers).all():
+            a, b, c, d, e, f = numbers[:6]
+            return a, b, c, d, e, f
+    return None
+
+
 def _from_axes(
-    name: str, x_centers: Any, y_centers: Any, size: tuple[int, int], given: Transform | None
+    x: Axis, y: Axis, size: tuple[int, int], given: Transform | None
 ) -> Transform | None:
-    x_axis, y_axis = axis_of(f"{name}, x,", x_centers), axis_of(f"{name}, y,", y_centers)
-    if given is None or given[1] or given[3]:
+    col, row = _first_counted(x), _first_counted(y)
+    if given is not None and col is not None and row is not None:
+        a, b, c, d, e, f = given
+        if (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d:
+            # the axes count pixels of the grid that the transform places
+            return a, b, c + a * col + b * row, d, e, f + d * col + e * row
+    is_straight = given is not None and not given[1] and not given[3]
+    grid_x = (given[2], given[0]) if given is not None and is_straight and given[0] else None
+    grid_y = (given[5], given[4]) if given is not None and is_straight and given[4] else None
+    x_axis, y_axis = edge_of(x, grid_x), edge_of(y, grid_y)
+    if grid_x is None or grid_y is None:
         # a single row has the pixels of the columns, up to the sign; a single pixel has no size
         side = abs(x_axis[1]) if x_axis else abs(y_axis[1]) if y_axis else None
         if side is None:
             return None
         step_x, step_y = side, -side
     else:
-        step_x, step_y = given[0], given[4]
-    x0, a = x_axis or (float(np.asarray(x_centers)[0]) - step_x / 2, step_x)
-    y0, e = y_axis or (float(np.asarray(y_centers)[0]) - step_y / 2, step_y)
+        step_x, step_y = grid_x[1], grid_y[1]
+    x0, a = x_axis or (_edge_of_one(x, grid_x, step_x), step_x)
+    y0, e = y_axis or (_edge_of_one(y, grid_y, step_y), step_y)
     found = (a, 0.0, x0, 0.0, e, y0)
     if given is not None and _is_same(found, given, size):
         return given
     return found
+
+
+def _edge_of_one(axis: Axis, grid: tuple[float, float] | None, step: float) -> float:
+    label = float(np.asarray(axis.labels)[0])
+    return label + corner_offset(axis, grid, step) - step / 2
+
+
+def _first_counted(axis: Axis) -> int | None:
+    """The number of the first pixel on an axis that counts pixels (or their centres) from 0 up."""
+    labels = np.asarray(axis.labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "uif" or len(labels) < 2:
+        return None
+    first = np.floor(labels[0])
+    is_count = labels[0] >= 0 and (np.diff(labels.astype(np.float64)) == 1).all()
+    return int(first) if is_count and labels[0] - first in (0.0, 0.5) else None
 
 
 def _is_same(found: Transform, given: Transform, size: tuple[int, int]) -> bool:

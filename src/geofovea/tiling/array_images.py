@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,12 @@ ALLOWED = (
     "one variable per band, or a DataTree with a level in each group"
 )
 
-_DIMS = (("y", "x"), ("lat", "lon"), ("latitude", "longitude"), ("northing", "easting"))
+_DIMS = (
+    *(("y", "x"), ("lat", "lon"), ("latitude", "longitude"), ("northing", "easting")),
+    # of rotated poles and of projections, as climate files call them
+    *(("rlat", "rlon"), ("grid_latitude", "grid_longitude"), ("yc", "xc")),
+    ("projection_y_coordinate", "projection_x_coordinate"),
+)
 _BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
 
 
@@ -31,12 +36,14 @@ class ArrayImage:
         bands: Its pixels.
         names: What the bands are called, as far as the object says; empty where it does not.
         obj: What its coordinates and attributes are of.
+        bounds: Variables ``(n, 2)`` that say where the pixels of a dimension begin and end.
         variables: The variable of each band, where each is one of a Dataset.
     """
 
     bands: ArrayBands
     names: tuple[str, ...]
     obj: xr.DataArray
+    bounds: Mapping[str, Any] = field(default_factory=dict)
     variables: tuple[xr.DataArray, ...] = ()
 
     def band_obj(self, band: int) -> xr.DataArray:
@@ -53,18 +60,18 @@ class ArrayImage:
         return self.obj.coords[name].variable if name in self.obj.coords else None
 
 
-def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[int, ArrayImage]:
-    """The images of an object by level, the native one as level 0.
+def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[str, ArrayImage]:
+    """The images of an object by the path of their group; ``"/"`` where it has no groups.
 
     Raises:
         SceneError: If there is none, or it is not plain which.
     """
     if isinstance(obj, xr.DataTree):
-        return _levels_of_tree(obj)
+        return _images_of_tree(obj)
     if isinstance(obj, xr.Dataset):
-        return {0: _image_of_dataset(obj, "the Dataset")}
+        return {"/": _image_of_dataset(obj, "the Dataset")}
     if isinstance(obj, xr.DataArray):
-        return {0: _image_of_array(obj)}
+        return {"/": _image_of_array(obj)}
     raise SceneError(f"a {type(obj).__name__} is not a scene; allowed are {ALLOWED}")
 
 
@@ -124,26 +131,34 @@ def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
         return dims[0], dims[1]
     raise SceneError(
         f"{name} has dimensions {tuple(dims)}, and it takes rows called y and columns called x "
-        "(or lat and lon) to know the picture: rename them, for example with rename(dim_1='y', "
-        "dim_2='x')"
+        f"(or lat and lon) to know the picture: {_renaming(dims)}"
     )
+
+
+def _renaming(dims: list[str]) -> str:
+    if len(dims) < 2:
+        return "give an array with rows and columns"
+    y, x = dims[-2:]
+    return f"rename them, for example with rename({{{y!r}: 'y', {x!r}: 'x'}})"
 
 
 def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
     found: dict[tuple[str, str], list[str]] = {}
-    for key, variable in dataset.data_vars.items():
-        if variable.ndim >= 2 and str(key) not in ("spatial_ref", "crs"):
-            found.setdefault(_spatial_dims(variable.sizes, f"{name}, {key!r},"), []).append(
-                str(key)
-            )
+    dataset = _with_mappings(dataset)
+    for key, variable in _pixels_of(dataset).items():
+        if variable.ndim >= 2:
+            dims = _spatial_dims(variable.sizes, f"{name}, {key!r},")
+            found.setdefault(dims, []).append(key)
     if len(found) != 1:
         raise SceneError(
             f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
-            f"bands of one image; allowed are {ALLOWED}: pick them with dataset[['red', 'green']]"
+            f"bands of one image; allowed are {ALLOWED}: pick them, for example with "
+            f"dataset[{list(dataset.data_vars)[:1]!r}]"
         )
     ((dims, names),) = found.items()
+    bounds = {dim: dataset[key].variable for dim, key in _bounds_of(dataset).items()}
     if len(names) == 1:
-        return _image_of_array(dataset[names[0]])
+        return replace(_image_of_array(dataset[names[0]]), bounds=bounds)
     images = [_image_of_array(dataset[key]) for key in names]
     for image in images:
         if image.bands.band_dim is not None:
@@ -153,25 +168,41 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
             )
     layers = tuple(image.bands.layers[0] for image in images)
     variables = tuple(image.obj for image in images)
-    return ArrayImage(ArrayBands(name, layers, dims), tuple(names), images[0].obj, variables)
+    return ArrayImage(
+        ArrayBands(name, layers, dims), tuple(names), images[0].obj, bounds, variables
+    )
 
 
-def _levels_of_tree(tree: xr.DataTree) -> dict[int, ArrayImage]:
-    images = []
+def _images_of_tree(tree: xr.DataTree) -> dict[str, ArrayImage]:
+    images = {}
     for node in tree.subtree:
         dataset = node.to_dataset()
-        if any(variable.ndim >= 2 for variable in dataset.data_vars.values()):
-            images.append(_image_of_dataset(dataset, f"the group {node.path!r}"))
+        if any(variable.ndim >= 2 for variable in _pixels_of(dataset).values()):
+            images[node.path] = _image_of_dataset(dataset, f"the group {node.path!r}")
     if not images:
         raise SceneError(f"the DataTree holds no image in any group; allowed are {ALLOWED}")
-    images.sort(key=lambda image: -image.size[0] * image.size[1])
-    native = images[0]
-    levels = {0: native}
-    for image in images[1:]:
-        level = max(0, round(np.log2(max(native.size) / max(image.size))))
-        is_half = image.size == tuple(-(-side // (1 << level)) for side in native.size)
-        kinds = [(one.bands.count, one.bands.dtype) for one in (image, native)]
-        # groups of other sizes or types are something else than overviews of the largest one
-        if level and is_half and kinds[0] == kinds[1]:
-            levels.setdefault(level, image)
-    return levels
+    return images
+
+
+def _bounds_of(dataset: xr.Dataset) -> dict[str, str]:
+    """The variables that hold where the pixels of an axis begin and end, by dimension."""
+    named = {}
+    for dim in set(dataset.dims) & set(dataset.coords):
+        axis = dataset.coords[dim]
+        named[str(dim)] = str(axis.attrs.get("bounds") or axis.encoding.get("bounds") or "")
+    return {dim: name for dim, name in named.items() if name in dataset.variables}
+
+
+def _pixels_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """The variables that may be bands: no bounds of axes, and no grid mappings."""
+    aside = {*_bounds_of(dataset).values(), "spatial_ref", "crs"}
+    return {str(key): v for key, v in dataset.data_vars.items() if str(key) not in aside}
+
+
+def _with_mappings(dataset: xr.Dataset) -> xr.Dataset:
+    """Grid mappings as coordinates: a variable that is taken out keeps those, and no others."""
+    named = {"spatial_ref", "crs"}
+    for variable in dataset.data_vars.values():
+        given = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping") or ""
+        named |= {word.rstrip(":") for word in str(given).split()}
+    return dataset.set_coords([n for n in named if n in dataset.data_vars and not dataset[n].ndim])

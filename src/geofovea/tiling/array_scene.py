@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from geofovea.tiling.array_axes import Axis
 from geofovea.tiling.array_bands import ArrayBands
 from geofovea.tiling.array_georeference import read_georeference
 from geofovea.tiling.array_images import ArrayImage, find_images
 from geofovea.tiling.array_levels import ArrayLevels, Missing
+from geofovea.tiling.array_overviews import levels_of_images
 from geofovea.tiling.array_source import ARRAY_DRIVER, ArraySource
+from geofovea.tiling.georeference import Georeference
 from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.scene import MaskKind, Scene
 
@@ -40,9 +43,11 @@ def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
       and the like); a third dimension is that of the bands, others must have length 1.
     * A Dataset has one two-dimensional variable per band, in their order; or one variable that is
       the image. A DataTree has such a Dataset in each group; the largest is the native level, and
-      those of half its size, a quarter... are used as overviews.
-    * The place on the ground comes from regular ``x`` and ``y`` coordinates, else from
-      ``GeoTransform``; the CRS from the grid mapping (``spatial_ref``).
+      those of half its size, a quarter... with the same bands and ground are its overviews. What
+      else the tree holds is left out, with a note.
+    * The place on the ground comes from regular ``x`` and ``y`` coordinates in the unit that they
+      name, else from ``GeoTransform``; the CRS from the grid mapping of CF (``spatial_ref``).
+      Labels are those of pixel centres, unless their ``bounds`` or a transform say otherwise.
     * ``_FillValue`` (or ``nodata``), NaN, a band called alpha, and a coordinate ``mask`` over rows
       and columns (0 where missing) mark missing pixels.
     * Rows are shown as they are stored, like those of files: with rising ``y`` south is up.
@@ -50,7 +55,9 @@ def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
     Raises:
         SceneError: If the object is not an image: the message says what is allowed.
     """
-    return _scene(find_images(obj), _name_of(obj), obj.attrs)
+    images = find_images(obj)
+    levels, left_out = levels_of_images(images, obj, lambda image: _georeference(image)[0])
+    return _scene(levels, _name_of(obj), obj.attrs, left_out)
 
 
 def _name_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
@@ -58,8 +65,11 @@ def _name_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
     return f"xarray:{given or type(obj).__name__}"
 
 
-def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]) -> Scene:
+def _scene(
+    images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any], notes: tuple[str, ...]
+) -> Scene:
     native = images[0]
+    georeference, of_place = _georeference(native)
     bands, width, height = native.bands, *native.size
     colors = _colors(native)
     palette = _palette(native.obj.attrs)
@@ -104,30 +114,57 @@ def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]
             for level in overview_levels
         ),
         mask_kind=_mask_kind(missing, bands.dtype),
-        georeference=_georeference(native),
+        georeference=georeference,
         description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
         nodata_bands=missing.nodata,
-        warnings=_nodata_warnings(native),
+        warnings=(*notes, *of_place, *_nodata_warnings(native)),
         is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
 
 
-def _georeference(image: ArrayImage) -> Any:
+def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
     y_dim, x_dim = image.bands.dims
-    axes = [image.coord(dim) for dim in (x_dim, y_dim)]
-    x, y = (None if axis is None else axis.to_numpy() for axis in axes)
     obj = image.obj
-    name = obj.encoding.get("grid_mapping") or obj.attrs.get("grid_mapping") or "spatial_ref"
-    mapping = image.coord(name)
-    if mapping is None:
-        mapping = image.coord("crs")
-    hint = obj.attrs.get("crs")
-    units = "" if axes[0] is None else str(axes[0].attrs.get("units", ""))
-    if hint is None and units.startswith("degree"):
-        # CF says what the numbers are and leaves the datum open, which means WGS 84 in practice
-        hint = "EPSG:4326"
-    return read_georeference(
-        image.bands.name, x, y, image.size, {} if mapping is None else mapping.attrs, hint
+    attrs = {str(key): value for key, value in obj.attrs.items()}
+    for code in ("epsg", "proj:epsg", "proj:code"):
+        held = image.coord(code)
+        if held is not None and held.ndim == 0 and held.dtype.kind in "uiUO":
+            attrs.setdefault(code, held.to_numpy().item())
+    given = obj.encoding.get("grid_mapping") or obj.attrs.get("grid_mapping")
+    mapping = None
+    if given:
+        attrs["grid_mapping"] = name = _mapping_of(str(given), x_dim)
+        mapping = image.coord(name)
+    for usual in ("spatial_ref", "crs"):
+        mapping = image.coord(usual) if mapping is None else mapping
+    x, y = _axis(image, x_dim, "x"), _axis(image, y_dim, "y")
+    of_mapping = None if mapping is None else mapping.attrs
+    return read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
+
+
+def _mapping_of(given: str, x_dim: str) -> str:
+    """The grid mapping of an axis: CF allows ``"name"`` and ``"name: x y other: lat lon"``."""
+    names = given.split()
+    chosen = current = names[0].rstrip(":")
+    for word in names:
+        if word.endswith(":"):
+            current = word[:-1]
+        elif word == x_dim:
+            chosen = current
+    return chosen
+
+
+def _axis(image: ArrayImage, dim: str, called: str) -> Axis | None:
+    found = image.coord(dim)
+    if found is None:
+        return None
+    bounds = image.bounds.get(dim)
+    return Axis(
+        name=f"{image.bands.name}, {called},",
+        dim=dim,
+        labels=found.to_numpy(),
+        attrs=found.attrs,
+        bounds=None if bounds is None else bounds.to_numpy(),
     )
 
 

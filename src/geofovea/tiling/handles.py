@@ -8,6 +8,7 @@ for the handle of the thread it runs on, inside ``gdal_settings()``.
 from __future__ import annotations
 
 import atexit
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -194,11 +195,26 @@ def check_current(source: Source) -> None:
         )
 
 
+# what libtiff and GDAL say of a compression that they were built without
+_LACKS_CODEC = re.compile(
+    r"missing codec|not (?:configured|supported|available)[^.]*compression|"
+    r"compression[^.]*not (?:configured|supported|implemented|available)|"
+    r"unsupported compression",
+    re.IGNORECASE,
+)
+
+
 def _reason(error: BaseException) -> str:
     return str(error.__cause__ or error) or type(error).__name__
 
 
 def _read_error(source: Source, reason: str) -> SceneReadError:
+    if _LACKS_CODEC.search(reason):
+        return SceneReadError(
+            f"{source.path!r} could not be read: {reason}; the GDAL in rasterio lacks the codec of "
+            "its blocks: rewrite it with a GDAL that has it, for example with gdal_translate -co "
+            "COMPRESS=DEFLATE on another machine"
+        )
     return SceneReadError(
         f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
         "and copy or download it again if it is damaged"

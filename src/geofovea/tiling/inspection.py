@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.tiling.array_source import ARRAY_DRIVER
 from geofovea.tiling.bands import choose_bands
 from geofovea.tiling.cache_folder import levels_folder
 from geofovea.tiling.level_cache import are_prepared
@@ -207,8 +209,12 @@ def _notes(
     costly = [level.level for level in levels if not level.is_cheap]
     if not scene.overviews and costly:
         notes.append(
-            "no overviews: every coarse tile reads much of the file; build overviews with "
-            f"gdaladdo -r average '{scene.path}' 2 4 8 16 32 64"
+            "no overviews: every coarse tile reads much of the file; "
+            + (
+                f"build overviews with gdaladdo -r average {shlex.quote(scene.path)} 2 4 8 16 32 64"
+                if scene.source.stamp is not None
+                else "serve it as a COG: gdal_translate -of COG"
+            )
         )
     elif costly:
         notes.append(
@@ -225,9 +231,11 @@ def _notes(
     if scene.georef in ("gcps", "rpcs"):
         notes.append(f"positions come from {scene.georef.upper()} and are approximate")
     if scene.mask_kind == "none":
+        is_array = scene.driver == ARRAY_DRIVER
+        how = "attrs['_FillValue'] of the array" if is_array else "nodata= or --nodata"
         notes.append(
             "nothing marks missing pixels: a black border counts as picture (declare it with "
-            "nodata= or --nodata)"
+            f"{how})"
         )
     if scene.alpha and scene.mask_kind in ("nodata", "internal"):
         other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"

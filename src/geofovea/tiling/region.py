@@ -48,16 +48,18 @@ class Region:
 
     def __post_init__(self) -> None:
         shape = self.geometry
-        if not isinstance(shape, (shapely.Polygon, shapely.MultiPolygon)) or not shape.area > 0:
-            raise GeometryError(
-                f"a region is a polygon with an area, got {shapely.to_wkt(shape)[:80]}"
-                if isinstance(shape, shapely.Geometry)
-                else f"a region is a polygon with an area, got {shape!r:.80}"
-            )
-        if not shape.is_valid:
+        if not isinstance(shape, (shapely.Polygon, shapely.MultiPolygon)):
+            told = shapely.to_wkt(shape)[:80] if isinstance(shape, shapely.Geometry) else shape
+            raise GeometryError(f"a region is a polygon with an area, got {told!s:.80}")
+        # before the area, which is 0 where the loops of a ring that crosses itself cancel out
+        if not shape.is_empty and not shape.is_valid:
             raise GeometryError(
                 f"the polygon of a region is not valid: {shapely.is_valid_reason(shape)}; mend it, "
                 "for example with shapely.make_valid"
+            )
+        if not shape.area > 0:
+            raise GeometryError(
+                f"a region is a polygon with an area, got {shapely.to_wkt(shape)[:80]}"
             )
         shapely.prepare(shape)
 

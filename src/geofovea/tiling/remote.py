@@ -67,6 +67,21 @@ def remote_object(name: str, allowed_hosts: Sequence[str]) -> RemoteObject:
     return RemoteObject(url, remote_name(url), hosts)
 
 
+def host_of(name: str) -> str:
+    """What would have to be among the allowed hosts for a name to be opened.
+
+    Raises:
+        SceneRefusedError: If the name is of a kind that is never opened.
+    """
+    parts = split_url(plain_url(name))
+    return _wanted(parts)
+
+
+def _wanted(parts: SplitResult) -> str:
+    host = (parts.hostname or "").rstrip(".").lower()
+    return f"s3://{host}" if parts.scheme == "s3" else host
+
+
 def split_url(url: str) -> SplitResult:
     """The parts of a URL that can be asked for.
 
@@ -97,8 +112,7 @@ def check_host(parts: SplitResult, allowed_hosts: Sequence[str], shown: str) -> 
     Raises:
         SceneRefusedError: With what to add to the list.
     """
-    host = (parts.hostname or "").rstrip(".").lower()
-    wanted = f"s3://{host}" if parts.scheme == "s3" else host
+    wanted = _wanted(parts)
     if not any(_matches(wanted, parts.port, entry.lower()) for entry in allowed_hosts):
         listed = ", ".join(allowed_hosts) or "none"
         raise SceneRefusedError(

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.tiling.remote import RemoteObject, remote_object
+from geofovea.tiling.foreign_files import advice_on_bytes, advice_on_folder, advice_on_name
+from geofovea.tiling.remote import RemoteObject, host_of, remote_object
 from geofovea.tiling.remote_name import is_remote_name, redacted, without_secrets
 from geofovea.tiling.stamp import (
     FileStamp,
@@ -149,6 +150,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     if name.lstrip().startswith("<"):
         _require_vrt(policy, "inline XML")
         return Source(name, "VRT")
+    if advice := advice_on_name(name):
+        raise SceneRefusedError(f"{redacted(name)!r} {advice}")
     page, name = split_page(name)
     if page and is_remote_name(name):
         raise SceneRefusedError(
@@ -179,15 +182,19 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
     if not policy.allow_vrt:
         raise SceneRefusedError(
             f"{what} is a GDAL virtual raster, which can read any file on this machine; pass "
-            f"allow_vrt=True if you trust it, or give one of: {ALLOWED_FORMATS}"
+            "allow_vrt=True, or --allow-vrt on the command line, if you trust it; or give one of: "
+            f"{ALLOWED_FORMATS}"
         )
 
 
 def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
     if not policy.allow_remote:
+        # says which host, once it is known that the name can be opened at all
+        host = host_of(name)
         raise SceneRefusedError(
-            f"{redacted(name)!r} is a remote or virtual file name; pass allow_remote=True if you "
-            "trust it, or download the file and give its path"
+            f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
+            f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command "
+            "line; or download the file and give its path"
         )
     # imported here: local files need no network client
     from geofovea.tiling.ranges import look_at
@@ -210,8 +217,10 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
             "path"
         ) from error
     if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise SceneNotFoundError(f"{name!r} is {kind}; give the path of one raster file")
+        advice = "is not a regular file; give the path of one raster file"
+        if stat.S_ISDIR(status.st_mode):
+            advice = advice_on_folder(Path(name))
+        raise SceneNotFoundError(f"{name!r} {advice}")
     path = str(Path(name).absolute())
     # stamped before anything is looked at: whatever changes from here on is noticed
     stamp, companions = FileStamp.from_status(status), stamp_companions(path)
@@ -246,10 +255,10 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     if b"<VRTDataset" in head:
         _require_vrt(policy, repr(name))
         return "VRT"
-    what = "is empty" if not head else "is in no format that is opened"
-    raise SceneRefusedError(
-        f"{name!r} {what}; allowed are {ALLOWED_FORMATS}; convert it with gdal_translate"
-    )
+    advice = advice_on_bytes(head) if head else "is empty; copy or download it again"
+    if not advice:
+        advice = "is in no format that is opened; if it is a raster, convert it with gdal_translate"
+    raise SceneRefusedError(f"{name!r} {advice}; allowed are {ALLOWED_FORMATS}")
 
 
 def _check_end(name: str, driver: str, tail: bytes) -> None:

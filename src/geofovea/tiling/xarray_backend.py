@@ -7,7 +7,7 @@ shared between threads and sent to other processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 from xarray.core import indexing
 
-from geofovea.errors import GeometryError
+from geofovea.errors import GeometryError, SceneError
 from geofovea.tiling.level_arrays import BandLevels, Level, LevelArray, LevelMask
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
+    from geofovea.tiling.missing import DeclaredNodata
     from geofovea.tiling.scene import Scene
 
 __all__ = ["VARIABLE", "GeoFoveaBackend"]
@@ -48,6 +49,8 @@ class GeoFoveaBackend(BackendEntrypoint):
         "level",
         "allow_vrt",
         "allow_remote",
+        "allowed_hosts",
+        "nodata",
     )
     supports_groups = True
 
@@ -63,6 +66,9 @@ class GeoFoveaBackend(BackendEntrypoint):
         level: int = 0,
         allow_vrt: bool = False,
         allow_remote: bool = False,
+        allowed_hosts: Iterable[str] = (),
+        nodata: DeclaredNodata | None = None,
+        **unknown: Any,
     ) -> xr.Dataset:
         """One level of a raster.
 
@@ -72,6 +78,9 @@ class GeoFoveaBackend(BackendEntrypoint):
             level: Which one; 0 is native.
             allow_vrt: See ``open_scene``.
             allow_remote: See ``open_scene``.
+            allowed_hosts: See ``open_scene``.
+            nodata: See ``open_scene``; a coordinate ``mask`` says where pixels are missing.
+            unknown: None are allowed.
 
         Returns:
             ``band_data`` with dimensions ``(band, y, x)``; pixel-centre coordinates where the
@@ -79,9 +88,10 @@ class GeoFoveaBackend(BackendEntrypoint):
 
         Raises:
             GeometryError: If there is no such level.
-            SceneError: If the file is not opened.
+            SceneError: If the file is not opened, or there is no such option.
         """
-        scene = _open(filename_or_obj, allow_vrt, allow_remote)
+        _check_options(unknown, "level")
+        scene = _open(filename_or_obj, allow_vrt, allow_remote, allowed_hosts, nodata)
         for one in _levels(scene):
             if one.number == level:
                 return _dataset(scene, one).drop_vars(_listed(drop_variables), errors="ignore")
@@ -95,13 +105,17 @@ class GeoFoveaBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         allow_vrt: bool = False,
         allow_remote: bool = False,
+        allowed_hosts: Iterable[str] = (),
+        nodata: DeclaredNodata | None = None,
+        **unknown: Any,
     ) -> dict[str, xr.Dataset]:
         """All levels by group; the root holds the attributes of the pyramid.
 
         Raises:
-            SceneError: If the file is not opened.
+            SceneError: If the file is not opened, or there is no such option.
         """
-        scene = _open(filename_or_obj, allow_vrt, allow_remote)
+        _check_options(unknown)
+        scene = _open(filename_or_obj, allow_vrt, allow_remote, allowed_hosts, nodata)
         levels, unwanted = _levels(scene), _listed(drop_variables)
         groups = {"/": xr.Dataset(attrs={"multiscales": _multiscales(levels)})}
         for level in levels:
@@ -116,6 +130,9 @@ class GeoFoveaBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         allow_vrt: bool = False,
         allow_remote: bool = False,
+        allowed_hosts: Iterable[str] = (),
+        nodata: DeclaredNodata | None = None,
+        **unknown: Any,
     ) -> xr.DataTree:
         """The pyramid of a raster; see ``open_groups_as_dict``."""
         groups = self.open_groups_as_dict(
@@ -123,14 +140,37 @@ class GeoFoveaBackend(BackendEntrypoint):
             drop_variables=drop_variables,
             allow_vrt=allow_vrt,
             allow_remote=allow_remote,
+            allowed_hosts=allowed_hosts,
+            nodata=nodata,
+            **unknown,
         )
         return xr.DataTree.from_dict(groups)
 
 
-def _open(path: str | os.PathLike[str], allow_vrt: bool, allow_remote: bool) -> Scene:
+def _check_options(unknown: Mapping[str, Any], *more: str) -> None:
+    """Refuse what people pass to other engines, in words."""
+    if unknown:
+        names = [*more, "drop_variables", "allow_vrt", "allow_remote", "allowed_hosts", "nodata"]
+        given = ", ".join(map(repr, sorted(unknown)))
+        raise SceneError(
+            f"the engine 'geofovea' has no option {given}; allowed are {', '.join(names)}, and "
+            "those of xarray itself, such as chunks: leave the others out"
+        )
+
+
+def _open(
+    path: str | os.PathLike[str],
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: Iterable[str],
+    nodata: DeclaredNodata | None,
+) -> Scene:
     from geofovea.tiling.scene import open_scene
 
-    return open_scene(path, allow_vrt=allow_vrt, allow_remote=allow_remote)
+    hosts = (allowed_hosts,) if isinstance(allowed_hosts, str) else tuple(allowed_hosts)
+    return open_scene(
+        path, allow_vrt=allow_vrt, allow_remote=allow_remote, allowed_hosts=hosts, nodata=nodata
+    )
 
 
 def _listed(names: str | Iterable[str] | None) -> list[str]:
@@ -184,7 +224,11 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
     chunks = level.chunks(scene.count, pixels.dtype.itemsize)
     attrs: dict[str, Any] = {}
     # in the attributes, not in the encoding: nothing was decoded
-    if scene.nodata_bands:
+    if scene.missing is not None:
+        declared = set(scene.missing.values)
+        if len(declared) == 1 and not scene.missing.outline:
+            attrs["_FillValue"] = _as_stored(declared.pop(), pixels.dtype)
+    elif scene.nodata_bands:
         attrs["nodatavals"] = [np.nan if v is None else v for v in scene.nodata_bands]
     elif scene.nodata is not None and scene.mask_kind != "internal":
         attrs["_FillValue"] = _as_stored(scene.nodata, pixels.dtype)
@@ -208,7 +252,7 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
     # what a value and a band of alpha do not say
     is_marked = not scene.is_masked_by_gdal and pixels.dtype.kind in "ui"
-    if scene.mask_kind == "internal" or is_marked:
+    if scene.mask_kind == "internal" or is_marked or scene.missing is not None:
         plane = LevelMask(scene, level, files)
         dims = ("band", "y", "x") if plane.is_by_band else ("y", "x")
         mask = indexing.LazilyIndexedArray(plane)

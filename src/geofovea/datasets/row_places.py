@@ -1,0 +1,135 @@
+"""The place that a row of a table names: a polygon in its column ``geometry``, or none.
+
+A place that stands in another column is never passed over without a word: the row would be asked
+about the whole scene.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import DataError
+from geofovea.tiling.region import PIXELS
+
+__all__ = ["GEOMETRY_COLUMNS", "check_places", "place_of"]
+
+GEOMETRY_COLUMNS = ("geometry", "geom", "the_geom", "wkt", "geojson")
+_CRS = ("crs", "srid", "epsg")
+# columns of these names that hold numbers are boxes or corners
+_BOXES = ("bbox", "bounds", "box", "extent")
+_WKT = re.compile(
+    r"\s*(?:SRID\s*=\s*(\d+)\s*;)?\s*((?:MULTI)?(?:POINT|LINESTRING|POLYGON)|GEOMETRYCOLLECTION)"
+    r"\s*(?:Z|M|ZM)?\s*(?:\(|EMPTY)",
+    re.IGNORECASE,
+)
+_GEOJSON_TYPES = (
+    *("Polygon", "MultiPolygon", "Point", "MultiPoint", "LineString", "MultiLineString"),
+    *("GeometryCollection", "Feature"),
+)
+_LONLAT = "OGC:CRS84"
+
+
+def check_places(file: Path, columns: Sequence[str]) -> None:
+    """Make sure that one column at most is called like a geometry.
+
+    Raises:
+        DataError: If there are several.
+    """
+    several = sorted({c for c in columns if c.strip().lower() in GEOMETRY_COLUMNS})
+    if len(several) > 1:
+        raise DataError(
+            f"{file}: has several columns of geometry, {', '.join(map(repr, several))}; keep one"
+        )
+
+
+def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """The polygon of a row and its CRS.
+
+    WKT (with a column ``crs``, or ``SRID=...;`` in front), GeoJSON (longitude and latitude, if no
+    ``crs`` says otherwise), WKB. The ``crs`` may be ``pixels``.
+
+    Args:
+        origin: Where the row stands, for messages.
+        fields: Its columns. ``region`` and ``region_crs`` of GeoParquet are taken as they are.
+
+    Returns:
+        A shapely geometry and its CRS, ``PIXELS`` where it is said to be in scene pixels;
+        ``(None, None)`` where the table names no places.
+
+    Raises:
+        DataError: If a place is empty or not understood, has no CRS, or stands in another column.
+    """
+    if "region_crs" in fields:
+        return _checked(origin, "geometry", fields.get("region")), fields["region_crs"]
+    by_name = {str(name).strip().lower(): str(name) for name in fields}
+    column = next((by_name[name] for name in GEOMETRY_COLUMNS if name in by_name), None)
+    for name, value in fields.items():
+        if str(name) != column and _is_place(str(name), value):
+            raise DataError(
+                f"{origin}, column {name!r}: holds a place, which is read from a column 'geometry' "
+                "alone; rename it, with a column 'crs' such as EPSG:4326 beside it, or remove it"
+            )
+    if column is None:
+        return None, None
+    geometry, crs = _read(origin, column, fields[column])
+    given = next((fields[by_name[name]] for name in _CRS if name in by_name), None)
+    if given not in (None, ""):
+        crs = str(given).strip()
+        crs = f"EPSG:{crs}" if crs.isdigit() else crs
+    if crs is None:
+        raise DataError(
+            f"{origin}, column {column!r}: has no CRS; put one into a column 'crs', such as "
+            "EPSG:4326, or 'pixels' for pixels of the scene"
+        )
+    return _checked(origin, column, geometry), PIXELS if crs.lower() == PIXELS else crs
+
+
+def _is_place(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return _WKT.match(value) is not None
+    if isinstance(value, Mapping):
+        return value.get("type") in _GEOJSON_TYPES and bool(
+            {"coordinates", "geometry"} & set(value)
+        )
+    is_numbers = isinstance(value, (list, tuple)) and len(value) in (4, 6)
+    is_numbers = is_numbers and all(isinstance(v, (int, float)) for v in value)
+    return is_numbers and name.strip().lower() in _BOXES
+
+
+def _read(origin: str, column: str, value: Any) -> tuple[Any, str | None]:
+    import shapely
+    from shapely.errors import ShapelyError
+
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None, _LONLAT
+    try:
+        if isinstance(value, bytes):
+            return shapely.from_wkb(value), None
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            return shapely.from_geojson(value), _LONLAT
+        if isinstance(value, Mapping):
+            inner = value.get("geometry") if value.get("type") == "Feature" else value
+            return shapely.geometry.shape(inner), _LONLAT
+        if isinstance(value, str):
+            found = _WKT.match(value)
+            srid = found[1] if found else None
+            wkt = value.split(";", 1)[1] if srid else value
+            return shapely.from_wkt(wkt), f"EPSG:{srid}" if srid else None
+    except (ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise DataError(
+            f"{origin}, column {column!r}: {value!r:.60} is no geometry ({error}); write WKT or "
+            "GeoJSON"
+        ) from error
+    raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no geometry; write WKT")
+
+
+def _checked(origin: str, column: str, geometry: Any) -> Any:
+    if geometry is None or geometry.is_empty:
+        raise DataError(
+            f"{origin}, column {column!r}: is empty, and would mean the whole scene; give a "
+            "polygon, or put the row into a table without geometry"
+        )
+    return geometry

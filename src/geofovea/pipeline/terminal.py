@@ -1,0 +1,47 @@
+"""The one way to a terminal: what it would obey is shown instead of sent.
+
+Names of files, text inside files and what models say come from somebody else. An escape sequence
+among them could rewrite lines that were printed before, or name a window, or worse.
+"""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["echo", "visible"]
+
+# join letters and emoji, and do nothing else
+_JOINERS = "\u200c\u200d"
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""A text in which what cannot be seen is written as Python writes it, such as ``\x1b``.
+
+    Args:
+        text: Any text, of any source.
+        lines: Whether it may have several lines, and tabs in them.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        c if c.isprintable() or c in kept or c in _JOINERS else _escaped(c) for c in text
+    )
+
+
+def _escaped(character: str) -> str:
+    # spaces of other widths are no harm
+    if character.isspace() and ord(character) > 127 and character not in "\x85\u2028\u2029":
+        return " "
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def echo(text: object, *, err: bool = False, lines: bool = False) -> None:
+    r"""Print a text on standard output.
+
+    Args:
+        text: Its ``str`` is printed, harmless.
+        err: Print it on standard error instead.
+        lines: Whether it may have several lines; else a line break in it is shown as ``\n``.
+    """
+    click.echo(visible(str(text), lines=lines), err=err)
