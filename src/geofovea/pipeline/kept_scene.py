@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from geofovea.errors import SceneError
 from geofovea.pipeline.ahead import AnswersAhead, Payload
 from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.failure import failure_of
 from geofovea.pipeline.work import Record, Worker
 
 if TYPE_CHECKING:
@@ -123,5 +124,5 @@ def _tried(make: Callable[[], Made]) -> Made | Exception:
     """What is made, or why it could not be: one item must not spoil those beside it."""
     try:
         return make()
-    except Exception as error:
-        return error
+    except BaseException as error:
+        return failure_of(error)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from geofovea.errors import GeoFoveaError, MissingExtraError, OutputError, SpendLimitError
+from geofovea.pipeline.failure import failure_of
 
 __all__ = [
     "Died",
@@ -152,10 +153,11 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
         return Done(json.dumps(worker(group, payload), allow_nan=False))
     except _OF_THE_RUN as error:
         return Halted(str(error))
-    except Exception as error:  # whatever a model or a decoder raises is this item's failure
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return Halted(in_one_line(error))
-        return Failed(in_one_line(error))
+    except BaseException as error:  # whatever a model or a decoder raises is this item's failure
+        failure = failure_of(error)
+        if isinstance(failure, OSError) and failure.errno in _NO_ROOM:
+            return Halted(in_one_line(failure))
+        return Failed(in_one_line(failure))
 
 
 def in_one_line(error: BaseException) -> str:
