@@ -11,6 +11,7 @@ from geofovea.datasets.manifest import ManifestRow, check_ids
 from geofovea.datasets.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.batch_work import scene_identity
+from geofovea.pipeline.kept_scene import PLANNED
 from geofovea.pipeline.work import Item, ItemKey
 
 __all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
@@ -86,6 +87,8 @@ def plan_batch(
         for number, question in enumerate([row.question] if row.question else questions, 1):
             name = f"{row.id}#{number}" if several else row.id
             asked.append((replace(row, id=name, question=question), None))
+    # before any of them is opened: what changes from here on is noticed by who asks
+    identities = {row.scene: scene_identity(row.scene) for row, _ in asked}
     notes: tuple[str, ...] = ()
     if regions:
         asked, notes = _with_regions([row for row, _ in asked], regions, access)
@@ -93,7 +96,6 @@ def plan_batch(
     # scene by scene, in the order of their first rows
     order = {scene: place for place, scene in enumerate(dict.fromkeys(r.scene for r, _ in asked))}
     asked.sort(key=lambda pair: order[pair[0].scene])
-    identities = {scene: scene_identity(scene) for scene in order}
     planned = [_planned(r, name, identities[r.scene], configuration) for r, name in asked]
     return BatchPlan(tuple(planned), notes)
 
@@ -109,7 +111,7 @@ def _planned(
         digest = hashlib.sha256(wkb + (row.region_crs or "").encode()).hexdigest()[:16]
         within = f"\nwithin {digest}"
     key = ItemKey(identity, question + within, configuration)
-    item = Item(key, row.scene, {"question": question, "region": region})
+    item = Item(key, row.scene, {"question": question, "region": region, PLANNED: identity})
     name = region_name if region_name or row.region is None else row.id
     return PlannedRow(row.id, row.scene, question, name, item)
 

@@ -42,6 +42,7 @@ class BatchSummary:
         stopped: Why the run ended early, empty if it did not.
         overdue: Workers that were ended because their item took too long.
         endpoint: What all runs in this folder spent at an endpoint; None without one.
+        mended: What was damaged in the journal, and what was done about it.
     """
 
     rows: int
@@ -63,6 +64,7 @@ class BatchSummary:
     stopped: str = ""
     overdue: int = 0
     endpoint: EndpointUse | None = None
+    mended: tuple[str, ...] = ()
 
     @property
     def per_minute(self) -> float:
@@ -86,6 +88,7 @@ def summarize(
     files: Sequence[str],
     stopped: str = "",
     endpoint: EndpointUse | None = None,
+    mended: Sequence[str] = (),
 ) -> BatchSummary:
     """Count what the rows of a batch came to."""
     failed = [r for r in results if r["status"] == "failed"]
@@ -116,6 +119,7 @@ def summarize(
         stopped=stopped,
         overdue=counts.overdue,
         endpoint=endpoint,
+        mended=tuple(mended),
     )
 
 
@@ -147,5 +151,7 @@ def print_summary(summary: BatchSummary) -> None:
         click.echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
         click.echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+    for note in s.mended:
+        click.echo(f"  journal    {note}", err=True)
     for note in s.notes[:_MOST_KINDS]:
         click.echo(f"  left out   {note}", err=True)

@@ -1,11 +1,13 @@
 """The command line: ``geofovea VERB``. Verbs are thin; heavy modules load when a verb runs.
 
-Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error).
+Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error), 128 and the
+number of the signal that ended it, such as 130 for Ctrl-C.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +27,7 @@ from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.interruption import Interrupted, interruptible
 from geofovea.pipeline.model_options import model_options
 from geofovea.pipeline.sureness import sureness
 from geofovea.pipeline.view_options import view_options
@@ -42,10 +45,22 @@ class _Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except GeoFoveaError as error:
-            click.echo("error: " + " ".join(str(error).split()), err=True)
+            click.echo(_line("error: ", error), err=True)
             sys.exit(1)
+        except KeyboardInterrupt as error:
+            # as shells tell of a process that a signal ended
+            told = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+            click.echo(_line("", told), err=True)
+            sys.exit(told.exit_code)
+
+
+def _line(kind: str, error: BaseException) -> str:
+    """An error and what was noted with it, in one line."""
+    said = "; ".join([str(error), *getattr(error, "__notes__", ())])
+    return kind + " ".join(said.split())
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})

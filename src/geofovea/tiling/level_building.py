@@ -21,7 +21,7 @@ from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from geofovea.errors import OutputError, SceneReadError
+from geofovea.errors import OutputError, SceneChangedError, SceneReadError
 from geofovea.tiling.cores import usable_cores
 from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
@@ -101,7 +101,7 @@ def build_level_files(
             built.append(BuiltLevel(image.level, image.name))
             previous, level = file_source(path), "NONE"
     if not scene.source.is_current:
-        raise SceneReadError(
+        raise SceneChangedError(
             f"{scene.path!r} changed while its level files were built; open the scene again"
         )
     return tuple(built)
