@@ -2,46 +2,78 @@
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
-# progress bars and OpenMP threads of several processes would only get in each other's way in CI
 PYTEST := $(BIN)/python -m pytest
+# what `make cases` judges with; nothing of it is in the repository
+SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 
-.PHONY: help setup demo test quick oldest ray check format bench clean
+.PHONY: help setup lock demo test quick oldest newest ray cases check format bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready  ## Make the virtual environment
+setup: $(VENV)/.ready  ## Make the virtual environment, from the lock
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# uv installs in seconds what pip installs in minutes; torch comes by pip, which follows the
+# settings of a machine that keeps a CPU build at hand
+UV = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv
+$(BIN)/uv:
+	@echo "setup: an environment in $(VENV), with uv to install into it"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/uv
+	@echo "setup: torch, the largest download"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
+	@echo "setup: everything else that constraints.txt pins"
+	@$(UV) pip install -c constraints.txt --build-constraints constraints.txt --group dev -e .
 	@touch $@
+
+lock: | $(BIN)/uv  ## Pin the newest of everything that pyproject.toml allows: constraints*.txt
+	$(UV) pip compile pyproject.toml --upgrade --group dev --all-extras --universal \
+		--python-version 3.11 --no-emit-index-url --no-annotate --no-header -o constraints.txt --quiet
+	sed -E '/^(transformers|tokenizers|huggingface-hub)==/d' constraints.txt > $(VENV)/others.txt
+	echo 'transformers==5.2.0' | $(UV) pip compile - --upgrade --constraints $(VENV)/others.txt \
+		--python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		-o constraints-oldest.txt --quiet
 
 demo: setup  ## Write a gigapixel scene and ask it one question of each kind
 	$(BIN)/geofovea demo --output demo-output
 
 test: check  ## Everything that CI runs: checks, then all tests
-	$(PYTEST) -q
+	GEOFOVEA_ENVIRONMENT=locked $(PYTEST) -q
 
 quick: setup  ## Tests without the slow ones
 	$(PYTEST) -q -m "not slow"
 
 # a second environment costs gigabytes; the old release and what it needs go in front of the path
 OLDEST := $(VENV)/oldest-transformers
-$(OLDEST)/.ready: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(OLDEST) \
-		--no-deps 'transformers==5.2.0'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(OLDEST) \
-		'huggingface_hub>=1.3,<2' 'tokenizers>=0.22,<=0.23'
+$(OLDEST)/.ready: $(VENV)/.ready constraints-oldest.txt
+	@echo "setup: the oldest transformers in $(OLDEST)"
+	@$(UV) pip install --target $(OLDEST) --no-deps -r constraints-oldest.txt
 	@touch $@
 
 oldest: $(OLDEST)/.ready  ## Tests of the pipeline with the oldest transformers that is supported
-	PYTHONPATH=$(OLDEST) $(PYTEST) -q -m "not slow" tests/pipeline
+	PYTHONPATH=$(abspath $(OLDEST)) $(PYTEST) -q -m "not slow" tests/pipeline
+
+# The lock does not count here: all is taken as new as pyproject.toml allows, each time anew.
+# TORCH=torch takes the newest torch as well, whose build for Linux brings gigabytes of CUDA.
+NEWEST := $(VENV)-newest
+TORCH ?= $(shell sed -nE 's/^(torch==[^ ;]*).*/\1/p' constraints.txt)
+newest:  ## Quick tests with the newest release of every dependency, in an environment of its own
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv $(TORCH)
+	VIRTUAL_ENV=$(abspath $(NEWEST)) $(NEWEST)/bin/uv pip install --group dev -e .
+	$(NEWEST)/bin/python -m pytest -q -m "not slow"
 
 ray: setup  ## Tests on a local Ray, which the others leave out for its size
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(UV) pip install -c constraints.txt --build-constraints constraints.txt -e '.[ray]'
 	$(PYTEST) -q tests/pipeline/test_ray_crew.py
+
+cases: setup  ## Faults that people met, with the programs that judge them
+	@if test -x $(SHARED)/cases/run; \
+		then PYTHON=$(BIN)/python $(SHARED)/cases/run geo model robust; \
+		else echo "skipped: there is no $(SHARED)/cases/run; set GEOFOVEA_SHARED to its folder"; fi
 
 check: setup  ## Lint, formatting and types
 	$(BIN)/ruff check .
@@ -56,5 +88,5 @@ bench: setup  ## Measure quality and cost; takes long
 	$(BIN)/geofovea bench synthetic --output runs/bench
 	$(BIN)/python benchmarks/pyramid_cost.py
 
-clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) demo-output runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the environments and everything that was made
+	rm -rf $(VENV) $(NEWEST) demo-output runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,22 +4,18 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from geofovea.errors import DataError
 from geofovea.pipeline.bench_reductions import (
     ALL_TOKENS,
     ReductionItem,
-    covers_box,
     measure_reductions,
     methods_at,
 )
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.reduction_report import report, rows_of, write_report
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.tokens import TokenSet
-from geofovea.tiling.pyramid import Box, Tile
 
 METHODS = ("strided", "fastervlm", "fastv", "tome_encoder", "todre_drop_all", "divprune+fastv")
 SHARES = (0.25, 0.5)
@@ -50,31 +46,6 @@ def test_a_share_is_kept_where_the_method_acts(method, share, chain):
         assert made.decoder.schedule.steps[-1].keep == share
     if method == "tome_encoder":
         assert made.encoder_share == share
-
-
-def tokens_at(level, *boxes):
-    return TokenSet(
-        torch.zeros(len(boxes), 2),
-        (Tile(level, 0, 0),),
-        torch.zeros(len(boxes), dtype=torch.int64),
-        torch.tensor(boxes, dtype=torch.float64),
-    )
-
-
-@pytest.mark.parametrize(
-    ("level", "boxes", "is_hit"),
-    [
-        (0, [(0, 0, 10, 10)], True),
-        (1, [(0, 0, 10, 10)], False),
-        (0, [(0, 0, 5, 10)], True),
-        (0, [(0, 0, 4, 10)], False),
-        (0, [(0, 0, 4, 10), (8, 0, 12, 10)], True),
-        (0, [(10, 0, 20, 10)], False),
-        (0, [(20, 20, 30, 30), (20, 0, 30, 10)], False),
-    ],
-)
-def test_a_place_is_hit_where_native_tokens_cover_half_of_it(level, boxes, is_hit):
-    assert covers_box(tokens_at(level, *boxes), Box(0, 0, 10, 10)) is is_hit
 
 
 def item(method, share, scene=1, **changes):

@@ -12,7 +12,6 @@ from geofovea.pipeline.bench_synthetic import (
     METHODS,
     Item,
     bootstrap_interval,
-    covers_target,
     run_bench,
 )
 from geofovea.regionfocus.budget import Budget
@@ -23,23 +22,6 @@ TARGET = Box(100, 100, 120, 110)
 
 def looked_at(level, *tiles):
     return SimpleNamespace(looks=(SimpleNamespace(level=level, tiles=tiles),))
-
-
-@pytest.mark.parametrize(
-    ("level", "tiles", "is_hit"),
-    [
-        (0, [Box(64, 64, 128, 128)], True),
-        (0, [Box(0, 0, 64, 64), Box(64, 64, 128, 128)], True),
-        (0, [Box(46, 64, 110, 128)], True),  # exactly half of it
-        (0, [Box(45, 64, 109, 128)], False),
-        (0, [Box(45, 64, 109, 128), Box(109, 0, 120, 105)], False),  # no single tile holds half
-        (0, [], False),
-        (0, [Box(0, 0, 64, 64)], False),
-        (1, [Box(64, 64, 192, 192)], False),  # seen, but not at native resolution
-    ],
-)
-def test_a_target_is_covered_by_one_native_tile_on_half_of_it(level, tiles, is_hit):
-    assert covers_target(looked_at(level, *tiles), TARGET) is is_hit
 
 
 def item(scene, right, method="attention"):

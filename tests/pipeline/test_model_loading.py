@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +62,10 @@ def test_a_folder_of_every_family_becomes_the_host_that_was_written(family, writ
     pyramid, places = row_of_tiles(expected, 2)
     features = host.encode(pixels(2, host.tile_size), places, pyramid).flatten(0, 1)
     torch.testing.assert_close(features, tokens.features, atol=1e-5, rtol=1e-5)
-    assert host.generate(QUESTION, tokens) == expected.generate(QUESTION, tokens)
+    got, wanted = host.generate(QUESTION, tokens), expected.generate(QUESTION, tokens)
+    # weights that lie mapped in a file stand at other addresses, where products round otherwise
+    assert got.log_probabilities == pytest.approx(wanted.log_probabilities, abs=1e-5)
+    assert replace(got, log_probabilities=wanted.log_probabilities) == wanted
 
 
 def test_colours_are_normalised_as_a_nested_processor_says(write_family):

@@ -1,8 +1,10 @@
 """The primitives that reductions share: literal tables, recorded numbers, and properties."""
 
+import math
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from reduction_vectors import CLS, X, close, formula, load, near, vector_files
 
@@ -130,6 +132,38 @@ def test_clusters_are_those_of_the_released_code(path):
     merged = next(iter(outputs.values()))
     found = cluster_by_density(points, params["cluster_num"]).means(points)
     close(found, merged.reshape(found.shape))
+
+
+@given(st.integers(0, 10_000), st.integers(3, 14), st.integers(1, 4))
+def test_clusters_do_not_depend_on_the_order_of_the_points(seed, n, clusters):
+    draw = torch.Generator().manual_seed(seed)
+    points, order = torch.randn(n, 3, generator=draw), torch.randperm(n, generator=draw)
+    found = cluster_by_density(points, min(clusters, n))
+    ranked = (found.density * found.distance).sort(descending=True).values
+    # where two points tie for the last place, one of them has to be left out
+    assume(len(found.centres) == n or ranked[len(found.centres) - 1 :][:2].diff().abs() > 1e-6)
+    shuffled = cluster_by_density(points[order], len(found.centres))
+    assert set(order[shuffled.centres].tolist()) == set(found.centres.tolist())
+    places = dict(zip(found.centres.tolist(), found.means(points), strict=True))
+    for centre, mean in zip(order[shuffled.centres], shuffled.means(points[order]), strict=True):
+        near(mean, places[int(centre)])
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 4))
+def test_clusters_are_those_of_the_definition_point_by_point(seed, n, clusters):
+    points = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+    clusters = min(clusters, n)
+    table = [[float((a - b).square().sum().sqrt()) / 3**0.5 for b in points] for a in points]
+    density = [math.exp(-sum(d * d for d in sorted(row)[:clusters]) / clusters) for row in table]
+    for i, got in enumerate(cluster_by_density(points, clusters).distance.tolist()):
+        # what differs by rounding alone is a tie
+        denser = [table[i][j] for j in range(n) if density[j] > density[i] + 1e-7]
+        assert got == pytest.approx(min(denser, default=max(map(max, table))), abs=1e-5)
+
+
+def test_a_copy_of_a_point_is_no_centre_of_its_own():
+    points = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [5.0, 5.1]])
+    assert cluster_by_density(points, 2).centres.tolist() == [0, 4]
 
 
 def test_equal_points_cluster_without_an_error():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.errors import GeoFoveaError, OutputError, RunError
+from geofovea.errors import GeoFoveaError, OutputError
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_plan import BatchPlan
 from geofovea.pipeline.batch_results import (

@@ -19,7 +19,8 @@ from geofovea.datasets.questions import Question, ask_world
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import World, make_world
 from geofovea.errors import DataError, OutputError
-from geofovea.pipeline.bench_synthetic import accuracy_text, covers_target
+from geofovea.pipeline.bench_synthetic import accuracy_text
+from geofovea.pipeline.hits import covered_share, hit_rate, is_hit, tile_share
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.output import make_folder, write_text
 from geofovea.pipeline.progress import progress_bar
@@ -56,7 +57,7 @@ class PolicyItem:
         question: Its text.
         answer: What was answered.
         truth: What is right.
-        hit: Whether a native tile that was looked at covers at least half of the box; None without
+        hit: Whether native tiles covered at least half of the box (`hits`); None without
             a box.
         shown: The same of the tiles whose tokens reached the decoder.
         tiles: Tiles looked at.
@@ -184,7 +185,7 @@ def _ask_once(
         options["boxes"] = question.places
     answer = session.ask(question.text, budget=budget, **options)
     box = question.box
-    native = [item.box_scene for item in answer.evidence if item.tile.level == 0]
+    native = {item.box_scene for item in answer.evidence if item.tile.level == 0}
     return PolicyItem(
         side=world.width,
         scene=world.seed,
@@ -193,8 +194,8 @@ def _ask_once(
         question=question.text,
         answer=answer.text,
         truth=question.answer,
-        hit=None if box is None else covers_target(answer, box),
-        shown=None if box is None else any(box.share_inside(tile) >= 0.5 for tile in native),
+        hit=None if box is None else is_hit(tile_share(answer, [box])),
+        shown=None if box is None else is_hit(covered_share(native, [box])),
         tiles=answer.cost.tiles_encoded,
         tokens=answer.cost.tokens_llm,
     )
@@ -225,8 +226,8 @@ def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
     base = next(iter(POLICIES))
     parts = [
         f"Model {host.name}, at most {budget.tiles} tiles and {budget.tokens} tokens a question; "
-        "accuracy [95 % interval, bootstrap over scenes]. *Seen*: a native tile that was looked at "
-        "holds the place; *shown*: tokens of one reached the decoder."
+        "accuracy [95 % interval, bootstrap over scenes]. *Tile hit*: native tiles that were "
+        "looked at cover half of the place; *shown*: so do those whose tokens reached the decoder."
     ]
     sides = sorted({item.side for item in items})
     groups = [(f"{s} × {s} px", [i for i in items if i.side == s]) for s in sides]
@@ -236,7 +237,7 @@ def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
         count = len({(item.side, item.scene) for item in chosen})
         asked = sum(item.policy == base for item in chosen)
         parts.append(f"\n### {title} ({count} scenes, {asked} questions)\n")
-        header = ["policy", "accuracy", f"against {base}", "seen", "shown", "tiles", "tokens"]
+        header = ["policy", "accuracy", f"against {base}", "tile hit", "shown", "tiles", "tokens"]
         parts.append(markdown_table(header, [_row(chosen, policy, base) for policy in POLICIES]))
     return "\n".join(parts)
 
@@ -244,13 +245,13 @@ def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
 def _row(items: Sequence[PolicyItem], policy: str, base: str) -> list[str]:
     mine = [item for item in items if item.policy == policy]
     mean, low, high = difference_interval(items, policy, base)
-    hits = [item.hit for item in mine if item.hit is not None]
+    rate = hit_rate(item.hit for item in mine)
     shown = [item.shown for item in mine if item.shown is not None]
     return [
         policy,
         accuracy_text(mine),
         "–" if policy == base else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]",
-        f"{fmean(hits):.2f}" if hits else "–",
+        "–" if rate is None else f"{rate:.2f}",
         f"{fmean(shown):.2f}" if shown else "–",
         f"{fmean(item.tiles for item in mine):.1f}",
         f"{fmean(item.tokens for item in mine):.0f}",

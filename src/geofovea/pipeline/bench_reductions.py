@@ -28,6 +28,7 @@ from geofovea.datasets.questions import Question, ask_world
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import World, make_world
 from geofovea.errors import BudgetError, DataError, OutputError
+from geofovea.pipeline.hits import is_hit, token_share
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.looking import Found, Way
 from geofovea.pipeline.memory import peak_rss_since, reset_peak_rss
@@ -40,11 +41,9 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.chain_text import CHAIN_NAMES, Link, parse_chain
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.strategies import FIRST_PARTS
-from geofovea.regionfocus.tokens import TokenSet
-from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import open_scene
 
-__all__ = ["LOOKS", "SHARES", "ReductionItem", "covers_box", "measure_reductions", "methods_at"]
+__all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
 
 LOOKS = {"base": Way("overview"), "descent": Way("attention")}
 """Ways of looking."""
@@ -73,7 +72,8 @@ class ReductionItem:
         category: Of the question.
         answer: What was answered.
         truth: What is right.
-        hit: Whether native tokens that entered the decoder cover half of the box; None without one.
+        hit: Whether native tokens that entered the decoder cover half of the box (`hits`); None
+            without one.
         looked: Tokens that the look would show.
         entered: Tokens that entered the decoder.
         end: Tokens that its last layer saw.
@@ -204,15 +204,6 @@ def _word(link: Link) -> str:
     return link.name if link.share is None else f"{link.name}:{link.share!r}"
 
 
-def covers_box(tokens: TokenSet, box: Box) -> bool:
-    """Whether native tokens cover at least half of a box."""
-    native = tokens.at_level(0).boxes_scene
-    width = native[:, 2].clamp(max=box.x1) - native[:, 0].clamp(min=box.x0)
-    height = native[:, 3].clamp(max=box.y1) - native[:, 1].clamp(min=box.y0)
-    covered = float((width.clamp(min=0) * height.clamp(min=0)).sum())
-    return covered >= 0.5 * (box.x1 - box.x0) * (box.y1 - box.y0)
-
-
 def _ask_scene(
     path: Path,
     world: World,
@@ -288,7 +279,7 @@ def _measure(
     return replace(
         blank,
         answer=said.generation.text,
-        hit=covers_box(said.kept, question.box) if question.box else None,
+        hit=is_hit(token_share(said.kept, [question.box])) if question.box else None,
         looked=shown,
         entered=said.tokens_llm,
         end=reduced.tokens_end,

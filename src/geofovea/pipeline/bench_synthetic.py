@@ -19,14 +19,13 @@ from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.vocabulary import CATEGORIES
 from geofovea.datasets.world import World, make_world
 from geofovea.errors import DataError
-from geofovea.pipeline.answer import Answer
+from geofovea.pipeline.hits import hit_rate, is_hit, tile_share
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.output import make_folder, write_text
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import open_scene
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "Judged",
     "accuracy_text",
     "bootstrap_interval",
-    "covers_target",
     "run_bench",
 ]
 
@@ -58,7 +56,7 @@ class Item:
         answer: What was answered.
         truth: What is right.
         confidence: As answered.
-        hit: Whether a finest-level tile covered at least half of the box; None without a box.
+        hit: Whether native tiles covered at least half of the box (`hits`); None without a box.
         tiles: Tiles looked at.
         tokens: Vision tokens that reached the decoder.
         seconds: Wall time of the question.
@@ -160,18 +158,12 @@ def _ask_once(
         **common,  # type: ignore[arg-type]
         answer=answer.text,
         confidence=answer.confidence,
-        hit=covers_target(answer, question.box) if question.box else None,
+        hit=is_hit(tile_share(answer, [question.box])) if question.box else None,
         tiles=answer.cost.tiles_encoded,
         tokens=answer.cost.tokens_llm,
         seconds=answer.cost.seconds["total"],
         peak_rss_mb=answer.cost.peak_rss_mb,
     )
-
-
-def covers_target(answer: Answer, box: Box) -> bool:
-    """Whether a native tile that was looked at covers at least half of a box."""
-    finest = answer.looks[-1]
-    return finest.level == 0 and any(box.share_inside(tile) >= 0.5 for tile in finest.tiles)
 
 
 class Judged(Protocol):
@@ -229,7 +221,7 @@ def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
             rows.append([category, *(accuracy_text(cell) for cell in cells)])
     of_method = [[i for i in items if i.method == m] for m in methods]
     rows.append(["**overall**", *(f"**{accuracy_text(cell)}**" for cell in of_method)])
-    rows.append(["hit rate", *(_hit_rate(cell) for cell in of_method)])
+    rows.append(["tile hit rate", *(_hit_rate(cell) for cell in of_method)])
     rows.append(["tiles", *(f"{fmean(i.tiles for i in cell):.1f}" for cell in of_method)])
     rows.append(["tokens to decoder", *(f"{fmean(i.tokens for i in c):.0f}" for c in of_method)])
     rows.append(["seconds, median", *(f"{median(i.seconds for i in c):.2f}" for c in of_method)])
@@ -246,5 +238,5 @@ def accuracy_text(items: Sequence[Judged]) -> str:
 
 
 def _hit_rate(items: list[Item]) -> str:
-    hits = [item.hit for item in items if item.hit is not None]
-    return f"{fmean(hits):.3f}" if hits else "–"
+    rate = hit_rate(item.hit for item in items)
+    return "–" if rate is None else f"{rate:.3f}"

@@ -117,7 +117,7 @@ def eval_command(
         if not as_json:
             rate = run.hit_rate
             click.echo(
-                ("" if rate is None else f"focus hit rate {rate:.3f}; ")
+                ("" if rate is None else f"tile hit rate {rate:.3f}; ")
                 + f"{run.counts.answered} answered now, {run.counts.kept} before, "
                 f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
             )

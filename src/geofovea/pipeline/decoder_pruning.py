@@ -24,6 +24,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.decoder_abilities import can_run_layers, sight
+from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.row_attention import (
     layer_values,
     pair_logits,
@@ -179,12 +180,8 @@ class DecoderRun:
     def _through(self, layer: Any, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
         mask = _causal(hidden) if self._is_eager and hidden.shape[1] > 1 else None
         # positions are not passed: flash attention would take gaps in them for borders of samples
-        output = layer(
-            hidden,
-            attention_mask=mask,
-            position_embeddings=rotary,
-            past_key_values=self.cache,
-            use_cache=True,
+        output = forward(
+            layer, hidden, attention_mask=mask, position_embeddings=rotary, cache=self.cache
         )
         through: Tensor = output[0] if isinstance(output, tuple) else output
         return through

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from geofovea.pipeline.attention_kernels import unplanned_attention
+from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.prompt_batch import PromptBatch
 from geofovea.pipeline.prompt_sequence import PromptSequence
 from geofovea.pipeline.roomy_cache import roomy_cache
@@ -41,9 +42,7 @@ class PlainRun:
 
     def prefill(self) -> Tensor:
         """Run the prompts; the state of the last token of each, ``(b, d)``."""
-        output = self._decoder(
-            **self._prompts.inputs(), past_key_values=self._cache, use_cache=True
-        )
+        output = forward(self._decoder, **self._prompts.inputs(), cache=self._cache)
         return _at_last(output.last_hidden_state, self._prompts)
 
     def advance(self, embedded: Tensor) -> Tensor:
@@ -64,12 +63,12 @@ class PlainRun:
         shape = (*self._prompts.positions.shape[:-1], count)
         # each step has another number of keys, however long the prompt
         with unplanned_attention():
-            output = self._decoder(
+            output = forward(
+                self._decoder,
                 inputs_embeds=embedded,
                 position_ids=positions.expand(shape),
                 attention_mask=self._mask(count),
-                past_key_values=self._cache,
-                use_cache=True,
+                cache=self._cache,
             )
         self._next = self._next + count
         states: Tensor = output.last_hidden_state
@@ -100,7 +99,7 @@ def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence
         For each prompt, float32 ``(heads, n)``.
     """
     prompts = PromptBatch.of(sequences)
-    hidden, rotary = layer_input(decoder, layer, prompts.inputs() | {"use_cache": False})
+    hidden, rotary = layer_input(decoder, layer, prompts.inputs())
     places = [each.visual for each in sequences]
     first = min(int(visual[0]) for visual in places)
     count = max(int(visual[-1]) for visual in places) + 1 - first
@@ -121,7 +120,7 @@ def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:
 
 
 def layer_input(
-    decoder: Any, layer: int, inputs: dict[str, Any]
+    decoder: Any, layer: int, inputs: dict[str, Any], cache: Any = None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """What a layer would get: hidden states (1, s, d), cosines and sines; only those below run.
 
@@ -129,12 +128,13 @@ def layer_input(
         decoder: The text model.
         layer: Number of the layer.
         inputs: Of the decoder, by name.
+        cache: What the layers below read and fill, if any.
     """
     captured = _Captured()
     observed = decoder.layers[layer]
     hook = observed.register_forward_pre_hook(captured, with_kwargs=True)
     try:
-        decoder(**inputs)
+        forward(decoder, **inputs, cache=cache)
     except _LayerReached:
         pass
     finally:

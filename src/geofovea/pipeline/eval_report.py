@@ -90,7 +90,7 @@ def _head(
     lines = [f"Model {manifest['configuration']['model']}.", *head_lines(benchmark, scores)]
     if scores.get("hit rate") is not None:
         lines.append(
-            f"Focus hit rate {scores['hit rate']:.3f}: so many of the annotated objects were "
+            f"Tile hit rate {scores['hit rate']:.3f}: so many of the annotated objects were "
             "looked at in native pixels, by half of their box or more."
         )
     return lines

@@ -25,6 +25,7 @@ from geofovea.datasets.wordnet import Synonyms
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
+from geofovea.pipeline.hits import hit_rate
 from geofovea.pipeline.interruption import interruptible, shielded
 from geofovea.pipeline.journal import Entry, Journal
 from geofovea.pipeline.output import make_folder, write_text
@@ -37,8 +38,6 @@ from geofovea.pipeline.work import ItemKey
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
 
 JOURNAL = "journal.sqlite"
-_HIT = 0.5
-"""Share of a box that must have been looked at in native pixels to count as found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,8 @@ class FinishedRun:
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of annotated questions whose object was looked at in native pixels."""
-        shares = [r["hit"] for r in self.records.values() if r.get("hit") is not None]
-        return sum(share >= _HIT for share in shares) / len(shares) if shares else None
+        """Share of annotated questions whose object was looked at in native pixels (`hits`)."""
+        return hit_rate(record.get("hit") for record in self.records.values())
 
 
 def run_eval(

@@ -14,6 +14,7 @@ from geofovea.errors import QuestionError
 from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_work import scene_identity
+from geofovea.pipeline.hits import tile_share
 from geofovea.pipeline.kept_scene import PLANNED, KeptScene, loaded_host
 from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
-__all__ = ["EvalWork", "configuration_of", "hit_share", "make_items"]
+__all__ = ["EvalWork", "configuration_of", "make_items"]
 
 
 def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, dict[str, Any]]:
@@ -108,7 +109,7 @@ class _Asker:
                 {"level": look.level, "tiles": [list(tile.as_tuple()) for tile in look.tiles]}
                 for look in answer.looks
             ],
-            "hit": hit_share(answer, boxes) if boxes else None,
+            "hit": tile_share(answer, boxes) if boxes else None,
         }
 
 
@@ -116,12 +117,3 @@ def _boxes(payload: Payload) -> list[Box]:
     from geofovea.tiling.pyramid import Box
 
     return [Box(*corners) for corners in payload["boxes"]]
-
-
-def hit_share(answer: Answer, boxes: Sequence[Box]) -> float:
-    """The largest share of an annotated box that was looked at in native pixels, in [0, 1]."""
-    native = [look for look in answer.looks if look.level == 0]
-    tiles = [tile for look in native for tile in look.tiles]
-    # tiles of one level do not overlap, so their shares add up
-    shares = [sum(float(box.share_inside(tile)) for tile in tiles) for box in boxes]
-    return max(shares)

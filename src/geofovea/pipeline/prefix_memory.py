@@ -137,9 +137,7 @@ class PrefixMemory:
         inputs = prompts.inputs()
         mask, seen = inputs["attention_mask"], cache.get_seq_length()
         inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
-        return layer_input(
-            self._decoder, self._layer, inputs | {"past_key_values": cache, "use_cache": True}
-        )
+        return layer_input(self._decoder, self._layer, inputs, cache)
 
 
 def can_reuse_prefix(decoder: Any, layer: int) -> bool:

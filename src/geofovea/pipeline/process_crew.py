@@ -128,14 +128,11 @@ class ProcessCrew:
 
     def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
         """See ``Crew``."""
-        for number, result in self._found:
-            if number == worker:
-                return result
+        found = dict(self._found).get(worker)
         member = self._members[worker]
-        while member.has_item and member.pipe.poll():
-            if (result := self._heard(worker, member)) is not None:
-                return result
-        return None
+        while found is None and member.has_item and member.pipe.poll():
+            found = self._heard(worker, member)
+        return found
 
     def replace(self, worker: int) -> None:
         """See ``Crew``."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.open_decoder import DecoderInput
 from geofovea.pipeline.row_attention import pair_logits, rotated_keys, rotated_queries
 
@@ -122,13 +123,7 @@ def _through(
     mask: Tensor | None,
     memory: _PrefixMemory,
 ) -> Tensor:
-    output = layer(
-        hidden,
-        attention_mask=mask,
-        position_embeddings=rotary,
-        past_key_values=memory,
-        use_cache=True,
-    )
+    output = forward(layer, hidden, attention_mask=mask, position_embeddings=rotary, cache=memory)
     through: Tensor = output[0] if isinstance(output, tuple) else output
     return through
 

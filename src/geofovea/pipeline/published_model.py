@@ -25,6 +25,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.attention_kernels import unplanned_attention
+from geofovea.pipeline.decoder_forward import forward
 from geofovea.pipeline.host import Generation
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_weights import PublishedParts, load_parts
@@ -342,15 +343,15 @@ class PublishedModel:
     def _step(self, embeds: Tensor, cache: object) -> tuple[Tensor, object]:
         """Logits (vocabulary,) after these tokens, which follow those in the cache."""
         start = 0 if cache is None else cache.get_seq_length()  # type: ignore[attr-defined]
-        output = self.parts.decoder.model(
+        output = forward(
+            self.parts.decoder.model,
             inputs_embeds=embeds[None],
             # without a mask, transformers 5 takes gaps in positions for the borders of samples
             attention_mask=torch.ones(
                 1, start + len(embeds), dtype=torch.long, device=self._device
             ),
             position_ids=torch.arange(start, start + len(embeds), device=self._device)[None],
-            past_key_values=cache,
-            use_cache=cache is not None,
+            cache=cache,
         )
         logits: Tensor = self.parts.decoder.lm_head(output.last_hidden_state[0, -1])
         return logits.float(), cache

@@ -13,6 +13,7 @@ from geofovea.datasets.vocabulary import CATEGORIES
 from geofovea.pipeline.bench_reductions import ALL_TOKENS, LOOKS, ReductionItem
 from geofovea.pipeline.bench_synthetic import bootstrap_interval
 from geofovea.pipeline.drawing import figure_class
+from geofovea.pipeline.hits import hit_rate
 from geofovea.pipeline.output import write_file, write_text
 from geofovea.pipeline.tables import markdown_table
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
@@ -73,7 +74,7 @@ def rows_of(items: Sequence[ReductionItem]) -> list[ReductionRow]:
 
 
 def _row(items: list[ReductionItem]) -> ReductionRow:
-    first, hits = items[0], [item.hit for item in items if item.hit is not None]
+    first = items[0]
     by_category = {}
     for category in CATEGORIES:
         chosen = [item for item in items if item.category == category]
@@ -89,7 +90,7 @@ def _row(items: list[ReductionItem]) -> ReductionRow:
         fmean(item.correct for item in items),
         bootstrap_interval(items),
         by_category,
-        fmean(hits) if hits else None,
+        hit_rate(item.hit for item in items),
         fmean(item.looked for item in items),
         fmean(item.entered for item in items),
         fmean(item.end for item in items),
@@ -118,7 +119,7 @@ def report(rows: Sequence[ReductionRow], model: str) -> str:
 
 
 def _costs(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
-    header = ["method", "accuracy", "hit rate", "tokens in", "at the end", "selection, ms"]
+    header = ["method", "accuracy", "token hit rate", "tokens in", "at the end", "selection, ms"]
     return [*header, "decoder, ms", "peak, MB"], [
         [
             r.method + (f" (refused {r.refused})" if r.refused else ""),

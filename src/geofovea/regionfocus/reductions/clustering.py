@@ -42,8 +42,10 @@ def cluster_by_density(points: Tensor, clusters: int) -> Clusters:
     """Cluster points ``(n, c)`` around peaks of density.
 
     Density is high where the nearest points, a point itself among them, are near. Centres are dense
-    and far from anything denser. Equal ones go in order of index, where the released code of
-    SparseVLM splits them by random noise. O(n² c) time, O(n²) memory.
+    and far from anything denser. Points of equal density do not rule each other out: with two
+    clusters, any two points that are nearest to each other are equally dense, whichever comes
+    first. Only a copy of an earlier point is no centre of its own. The released code of SparseVLM
+    adds random noise, so that one of two equals wins by chance. O(n² c) time, O(n²) memory.
 
     Raises:
         BudgetError: If ``clusters`` is not in 1..n, or n is above `MOST_TOKENS`.
@@ -59,7 +61,7 @@ def cluster_by_density(points: Tensor, clusters: int) -> Clusters:
     density = (-nearest.square().mean(dim=1)).exp()
     order = torch.arange(n, device=x.device)
     denser = density[None] > density[:, None]
-    denser |= (density[None] == density[:, None]) & (order[None] < order[:, None])
+    denser |= (table == 0) & (order[None] < order[:, None])
     distance = torch.where(denser, table, table.max()).amin(dim=1)
     centres = top_indices(density * distance, clusters)
     assignment = table[:, centres].argmin(dim=1)

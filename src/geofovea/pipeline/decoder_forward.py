@@ -1,0 +1,61 @@
+"""The forward pass of a stock decoder, or of one of its layers, with a KV cache.
+
+The only place that knows what transformers calls the cache: up to 5.23 the argument is
+``past_key_values``, later it is ``cache``. The signature tells, not the version, for a stock
+``forward`` also swallows unknown names: under the wrong one it would run without a cache, silently.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from inspect import signature
+from typing import Any
+
+from torch import nn
+
+from geofovea.errors import ModelError
+
+__all__ = ["forward"]
+
+_NAMES = ("cache", "past_key_values")
+
+
+def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
+    """Call a decoder, or a decoder layer, that reads and fills a cache.
+
+    Args:
+        module: A stock text model, or one of its layers.
+        args: What it takes by position.
+        cache: The KV cache; None runs without one.
+        inputs: What it takes by name.
+
+    Returns:
+        The output of the module.
+
+    Raises:
+        ModelError: If the module takes no cache, or left it empty.
+    """
+    if cache is None:
+        return module(*args, use_cache=False, **inputs)
+    kind: Any = type(module)
+    output = module(*args, use_cache=True, **{_cache_argument(kind): cache}, **inputs)
+    # a layer may stand anywhere in the cache; a whole decoder begins with its first layer
+    if hasattr(module, "layers") and not cache.get_seq_length():
+        raise ModelError(
+            f"{type(module).__name__} left its KV cache empty, so that an answer would not see "
+            "the prompt; use a release of transformers that pyproject.toml allows"
+        )
+    return output
+
+
+@lru_cache(maxsize=64)
+def _cache_argument(kind: Any) -> str:
+    """Name of the argument by which this class of modules takes its cache."""
+    parameters = signature(kind.forward).parameters
+    for name in _NAMES:
+        if name in parameters:
+            return name
+    raise ModelError(
+        f"{kind.__name__}.forward takes no KV cache: none of its arguments is named "
+        f"{' or '.join(_NAMES)}; use a release of transformers that pyproject.toml allows"
+    )
