@@ -35,6 +35,7 @@ from geofovea.pipeline.view_options import view_options
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
     from geofovea.pipeline.ask_settings import AskSettings
+    from geofovea.pipeline.session import SceneSession
     from geofovea.regionfocus.budget import Budget
 
 __all__ = ["main"]
@@ -82,8 +83,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @main.command()
 @_scene
-@click.argument("question", type=str)
-@_json
+@click.argument("words", metavar="QUESTION...", nargs=-1)
+@click.option("--questions", "file", metavar="FILE", help="Ask each line too; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each question.")
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
 @ask_options()
@@ -92,7 +94,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @access_options
 def ask(
     scene: str,
-    question: str,
+    words: tuple[str, ...],
+    file: str | None,
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
@@ -103,9 +106,17 @@ def ask(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Ask QUESTION about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000)."""
+    """Ask one QUESTION or many about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000).
+
+    Many questions share one start, and tiles that several want are read once. Each answer is told
+    with its cost as soon as it is there, and a question that fails does not take the others.
+    """
+    from geofovea.pipeline.cli_questions import questions_of, tell_all
     from geofovea.pipeline.output import check_writable
 
+    questions = questions_of(words, file)
+    questions.check_outputs(evidence, picture)
+    questions.check_files()
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=scene)
@@ -123,7 +134,13 @@ def ask(
     open_seconds = time.perf_counter() - started
     session = settings.open_session(opened, settings.load_host(), open_seconds)
     shown = [Box(*_numbers(box, float, 4)) for box in boxes]
-    answer = settings.ask(session, question, boxes=shown, choices=choices)
+    if questions.only is None:
+        from geofovea.pipeline.many_questions import ManyQuestions
+
+        many = ManyQuestions(session, settings, shown, choices)
+        tell_all(many, questions, as_json=as_json, show=_print_answer)
+        return
+    answer = _asked_alone(settings, session, questions.only, boxes=shown, choices=choices)
     if evidence:
         answer.evidence.to_geojson(evidence)
     if picture:
@@ -134,6 +151,19 @@ def ask(
         click.echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
+
+
+def _asked_alone(
+    settings: AskSettings, session: SceneSession, question: str, **given: Any
+) -> Answer:
+    from geofovea.pipeline.failure import failure_of
+
+    try:
+        return settings.ask(session, question, **given)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise failure_of(error) from None
 
 
 def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Budget:

@@ -96,7 +96,7 @@ def salvage(path: Path) -> Salvaged:
             raise DataError(_nothing_found(path))
         kept = _free_name(path)
         for old, new in zip((path, *_companions(path)), (kept, *_companions(kept)), strict=True):
-            if old.exists() and not old.name.endswith("-shm"):
+            if _size(old) and not old.name.endswith("-shm"):
                 shutil.copy2(old, new)
         # a log beside a file that it is not of would be taken for its own
         for companion in _companions(path):

@@ -16,6 +16,7 @@ from geofovea.errors import GeoFoveaError, MissingExtraError, OutputError, Spend
 from geofovea.pipeline.failure import failure_of
 
 __all__ = [
+    "OF_THE_RUN",
     "Died",
     "Done",
     "Failed",
@@ -137,7 +138,8 @@ class TookTooLong:
 
 Result = Done | Failed | Halted | Died | TookTooLong
 
-_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError)
+OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError)
+"""Errors that say something about the machine or the purse, and nothing about an item."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -151,7 +153,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
     try:
         # NaN is no JSON: such a record would spoil the file of all answers
         return Done(json.dumps(worker(group, payload), allow_nan=False))
-    except _OF_THE_RUN as error:
+    except OF_THE_RUN as error:
         return Halted(str(error))
     except BaseException as error:  # whatever a model or a decoder raises is this item's failure
         failure = failure_of(error)
