@@ -114,7 +114,7 @@ def tell_all(
     try:
         many.ask(given.words, given.files, tell, tally)
     except (GeoFoveaError, KeyboardInterrupt) as error:
-        error.add_note(f"{tally.answered} answers were printed, {tally.failed} questions failed")
+        error.add_note(f"{tally.answered} answers were printed, {tally.failed} failed")
         raise
     if tally.failed:
         asked = tally.answered + tally.failed
