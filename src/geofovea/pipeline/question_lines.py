@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import stat
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.asked import MAX_QUESTION_LENGTH
@@ -49,7 +52,7 @@ def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[A
         DataError: If the file cannot be read, or is no regular file.
     """
     if path is None:
-        yield _groups(0, most, "standard input")
+        yield _groups(_standard_input(), most, "standard input")
         return
     try:
         # what is no regular file might make us wait for a writer
@@ -71,8 +74,16 @@ def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[A
         os.close(descriptor)
 
 
-def _groups(descriptor: int, most: int, name: str) -> Iterator[Sequence[AskedLine]]:
-    lines = _Lines(descriptor)
+def _standard_input() -> int | IO[bytes]:
+    """Its descriptor, or what stands for it in this process where it has none."""
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        return io.BytesIO() if sys.stdin is None else sys.stdin.buffer
+
+
+def _groups(source: int | IO[bytes], most: int, name: str) -> Iterator[Sequence[AskedLine]]:
+    lines = _Lines(source)
     number = 0
     while True:
         group: list[AskedLine] = []
@@ -102,10 +113,10 @@ def _asked(line: bytes, name: str, number: int) -> AskedLine | None:
 
 
 class _Lines:
-    """Lines of a descriptor; of a line without an end only its beginning is held."""
+    """Lines of a descriptor or stream; of a line without an end only its beginning is held."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, source: int | IO[bytes]) -> None:
+        self._source = source
         self._whole: deque[bytes] = deque()
         self._rest = b""
         self._has_ended = False
@@ -117,7 +128,8 @@ class _Lines:
         return self._whole.popleft() if self._whole else None
 
     def _read(self) -> None:
-        data = os.read(self._descriptor, _READ_BYTES)
+        source = self._source
+        data = os.read(source, _READ_BYTES) if isinstance(source, int) else source.read(_READ_BYTES)
         *whole, rest = (self._rest + data).split(b"\n")
         self._whole += (line[:_MOST_BYTES] for line in whole)
         self._rest = rest[:_MOST_BYTES]
@@ -126,7 +138,9 @@ class _Lines:
             self._whole.append(self._rest)
 
     def _is_ready(self) -> bool:
+        if not isinstance(self._source, int):
+            return True
         try:
-            return bool(select.select([self._descriptor], [], [], 0)[0])
+            return bool(select.select([self._source], [], [], 0)[0])
         except (OSError, ValueError):  # where only sockets can be asked
             return False
