@@ -345,3 +345,11 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
     found = rows()
     assert len(found) == 7 * len(questions)
     assert sum(row["status"] == "answered" for row in found.values()) == 4 * len(questions)
+
+
+def test_a_log_gets_a_line_of_progress_now_and_then(batch, scenes, monkeypatch):
+    monkeypatch.setattr("geofovea.pipeline.progress.SECONDS_BETWEEN_LINES", 0.0)
+    result = batch(scenes / "s1.tif", "--question", QUESTION, "--question", OTHER)
+    assert result.exit_code == 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("asking: ")]
+    assert lines[-1] == "asking: 2 of 2"

@@ -1,5 +1,6 @@
 """Files that are damaged, cut short or exchanged: an error or the right pixels, never others."""
 
+import io
 import logging
 import os
 import struct
@@ -14,9 +15,11 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling import (
+    Radiometry,
     Tile,
     TileReader,
     handles,
@@ -27,6 +30,7 @@ from geofovea.tiling import (
 )
 from geofovea.tiling.faults import is_damage
 from geofovea.tiling.handles import gdal_settings, open_handle
+from geofovea.tiling.png import damage_in_png
 
 END_OF_JPEG = b"\xff\xd9"
 
@@ -396,3 +400,43 @@ def test_any_byte_of_a_header_may_be_any_other(make_tiled, at, value):
     path.with_name("damaged.tif").write_bytes(data)
     with suppress(GeoFoveaError):
         read_all(path.with_name("damaged.tif"))
+
+
+def png_chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 150, 299])
+@pytest.mark.parametrize(("color", "numbers"), [(0, 1), (2, 3), (6, 4)])
+def test_a_png_whose_pixels_end_early_is_an_error_with_all_checksums_right(
+    tmp_path, rows, color, numbers
+):
+    row = b"\0" + bytes([200]) * (numbers * 300)
+    header = struct.pack(">IIBBBBB", 300, 300, 8, color, 0, 0, 0)
+    path = tmp_path / "scene.png"
+    for held in (300, rows):
+        stream = zlib.compress(row * held)
+        parts = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", stream) + png_chunk(b"IEND", b"")
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+        scene = open_scene(path)
+        reader = TileReader(scene, scene.pyramid(100), Radiometry((1,)))
+        if held == 300:
+            assert (reader.read_box(scene.box, (300, 300))[0] == 200).all()
+            continue
+        with pytest.raises(SceneReadError, match="its pixels end early"):
+            reader.read_box(scene.box, (300, 300))
+
+
+def test_a_png_whose_stream_is_no_stream_is_an_error(tmp_path):
+    header = struct.pack(">IIBBBBB", 30, 30, 8, 0, 0, 0, 0)
+    parts = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"no stream") + png_chunk(b"IEND", b"")
+    assert "inflated" in damage_in_png(io.BytesIO(b"\x89PNG\r\n\x1a\n" + parts))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33)])
+def test_a_whole_png_of_any_kind_passes(mode, size):
+    stream = io.BytesIO()
+    shown = Image.new("L", size, 7).convert(mode) if mode != "I;16" else Image.new(mode, size)
+    shown.save(stream, "PNG")
+    assert damage_in_png(io.BytesIO(stream.getvalue())) == ""

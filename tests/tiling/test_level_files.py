@@ -104,7 +104,9 @@ def test_the_way_in_is_that_of_the_table(scene, way, builder, levels):
     ],
 )
 def test_pyvips_copies_only_what_it_decodes_as_gdal_does(change, builder):
-    files = scene_of(block=STRIPED, **change).level_files
+    scene = scene_of(block=STRIPED, **change)
+    scene.__dict__["opaque_alpha"] = 255.0  # there is no file to look into
+    files = scene.level_files
     assert files.builder == builder
     assert files.copies_native
 
@@ -202,3 +204,28 @@ def test_an_inspection_tells_beforehand_what_will_be_built(make_raster, texture,
     ]
     assert any("pyvips and rasterio" in note for note in report["notes"])
     assert not cache_folder.exists()
+
+
+def test_level_files_hold_the_bands_that_are_shown_and_alpha():
+    many = scene_of(count=90, colorinterp=("gray",) + ("undefined",) * 89, interleave="band")
+    files = many.showing((5, 3, 60)).level_files
+    assert (files.bands, files.count) == ((3, 5, 60), 3)
+    assert files.most_bytes * 30 == many.level_files.most_bytes
+    colors = ("red", "green", "blue", "alpha")
+    scene = scene_of(count=4, colorinterp=colors, mask_kind="alpha")
+    shown = scene.showing((1, 2, 3))
+    shown.__dict__["opaque_alpha"] = 255.0  # there is no file to look into
+    assert (shown.level_files.bands, shown.level_files.is_marked) == ((1, 2, 3, 4), False)
+    odd = scene.showing((1, 2, 3))
+    odd.__dict__["opaque_alpha"] = 1.0
+    assert (odd.level_files.bands, odd.level_files.is_marked) == ((1, 2, 3), True)
+
+
+@pytest.mark.parametrize("others", [("alpha",), ("undefined",), ("undefined", "undefined")])
+def test_a_palette_beside_other_bands_is_expanded_too(others):
+    kind = "alpha" if "alpha" in others else "none"
+    colors = ("palette", *others)
+    scene = scene_of(count=len(colors), colorinterp=colors, mask_kind=kind).showing((1,))
+    scene.__dict__["opaque_alpha"] = 255.0
+    files = scene.level_files
+    assert (files.is_palette, files.count, files.bands) == (True, 3, (1,))

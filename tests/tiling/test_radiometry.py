@@ -1,6 +1,7 @@
 """Numbers become colours once for a whole scene, and what is missing takes no part in it."""
 
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -245,3 +246,25 @@ def test_looked_up_stretches_equal_the_arithmetic(dtype):
         shown = np.clip((array[band].astype(float) - low) * (255 / (high - low)), 0, 255)
         assert np.array_equal(rgb[valid][:, band], np.rint(shown).astype(np.uint8)[valid])
     assert (rgb[~valid] == FILL).all()
+
+
+@pytest.mark.parametrize("broken", [60000, 7])
+def test_a_palette_without_its_table_is_shown_as_grey_and_said(make_tiled, broken):
+    path = make_tiled(np.arange(4096, dtype=np.uint8).reshape(1, 64, 64) % 16, colormap=PALETTE)
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", content, 4)
+    for index in range(struct.unpack_from("<H", content, start)[0]):
+        place = start + 2 + 12 * index
+        if struct.unpack_from("<H", content, place)[0] == 320:
+            struct.pack_into("<H", content, place + 2, broken)
+    path.write_bytes(content)
+    scene = open_scene(path)
+    planned = plan_radiometry(scene)
+    assert scene.colorinterp == ("gray",)
+    assert "without its table of colours" in " ".join(planned.warnings)
+    reader = TileReader(scene, scene.pyramid(64), planned)
+    rgb, _ = reader.read_box(scene.box, (64, 64))
+    assert (rgb[..., 0] == np.arange(4096).reshape(64, 64) % 16).all()
+
+
+PALETTE = {i: (i * 16, 255 - i * 16, i, 255) for i in range(16)}

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as copy_raster
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
@@ -19,6 +21,8 @@ from geofovea.tiling.remote import check_host, redacted, remote_object, split_ur
 from geofovea.tiling.signing import signed_url
 
 LOOPBACK = ("127.0.0.1",)
+# longest first: what lies beside a mask ends like it too
+BESIDE = (".msk.ovr", ".ovr.msk", ".msk", ".ovr", ".tfw", ".wld")
 
 
 class RangeServer(ThreadingHTTPServer):
@@ -31,6 +35,9 @@ class RangeServer(ThreadingHTTPServer):
         self.content, self.etag = content, '"1"'
         self.requests: list[tuple[str, int]] = []
         self.headers: list[dict[str, str]] = []
+        self.sides: dict[str, bytes] = {}
+        self.asked_beside: list[str] = []
+        self.beside_answer = None
         self.answer = _serve
 
     @property
@@ -46,6 +53,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        beside = next((s for s in BESIDE if self.path.partition("?")[0].endswith(s)), None)
+        if beside is not None:
+            self.server.asked_beside.append(self.path)
+            if self.server.beside_answer is not None:
+                self.server.beside_answer(self)
+                return
+            _serve_beside(self, self.server.sides.get(beside))
+            return
         self.server.headers.append(dict(self.headers))
         self.server.answer(self)
 
@@ -66,6 +81,23 @@ def _serve(handler, cut=0, shift=0):
     handler.end_headers()
     handler.wfile.write(part[: len(part) - cut])
     handler.close_connection = handler.close_connection or cut > 0
+
+
+def _serve_beside(handler, content):
+    if not content:
+        # there is no range in an empty file
+        handler.send_response(404 if content is None else 416)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        return
+    first, last = handler.headers["Range"].removeprefix("bytes=").split("-")
+    part = content[int(first) : int(last) + 1]
+    handler.send_response(206)
+    end = int(first) + len(part) - 1
+    handler.send_header("Content-Range", f"bytes {first}-{end}/{len(content)}")
+    handler.send_header("Content-Length", str(len(part)))
+    handler.end_headers()
+    handler.wfile.write(part)
 
 
 def _status(code, **headers):
@@ -265,10 +297,10 @@ def test_a_redirect_within_the_allowed_hosts_is_followed_once(served):
 
     served.answer = answer
     scene = open_far(served)
-    before = len(served.requests)
     assert (descend(scene)[0] == descend(open_scene(served.local))[0]).all()
-    paths = [path for path, _ in served.requests[before:]]
-    handles = len(scene.overviews) + 1
+    paths = [path for path, _ in served.requests]
+    # the first look, the layout, and each image
+    handles = len(scene.overviews) + 3
     assert 0 < paths.count("/scene.tif") <= handles
 
 
@@ -450,3 +482,79 @@ def test_s3_names_need_boto3_and_become_signed_urls(monkeypatch):
     assert "bucket" in signed
     assert "Signature=" in signed
     assert signed_url("https://example.org/a.tif") == "https://example.org/a.tif"
+
+
+@pytest.fixture
+def served_with_sides(tmp_path):
+    """A server of a plain TIFF with a mask, overviews and a world file beside it."""
+    path = tmp_path / "scene.tif"
+    values = np.full((3, 512, 512), 120, np.uint8)
+    values[:, :256] = 0
+    known = np.where(values[0] > 0, 255, 0).astype(np.uint8)
+    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 3, "dtype": "uint8"}
+    profile |= {"tiled": True, "blockxsize": 64, "blockysize": 64, "photometric": "rgb"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False),
+            rasterio.open(path, "w", **profile) as file,
+        ):
+            file.write(values)
+            file.write_mask(known)
+        with rasterio.Env(TIFF_USE_OVR="YES"), rasterio.open(path, "r+") as file:
+            file.build_overviews([2, 4])
+    (tmp_path / "scene.tfw").write_text("2\n0\n0\n-2\n500001\n4599999\n")
+    with serving(path.read_bytes()) as server:
+        server.local = path
+        for suffix in (".msk", ".ovr"):
+            server.sides[suffix] = path.with_name(f"scene.tif{suffix}").read_bytes()
+        server.sides[".tfw"] = path.with_suffix(".tfw").read_bytes()
+        yield server
+
+
+def test_what_lies_beside_a_far_scene_is_read_as_on_a_disk(served_with_sides):
+    near, far = open_scene(served_with_sides.local), open_far(served_with_sides)
+    assert (
+        (far.mask_kind, far.overviews) == ("internal", (2, 4)) == (near.mask_kind, near.overviews)
+    )
+    assert far.transform == near.transform == (2, 0, 500000, 0, -2, 4600000)
+    for shape in ((512, 512), (64, 64)):
+        both = [
+            TileReader(scene, scene.pyramid(64), plan_radiometry(scene)).read_box(scene.box, shape)
+            for scene in (near, far)
+        ]
+        assert (both[0][0] == both[1][0]).all()
+        assert (both[0][1] == both[1][1]).all()
+        assert both[1][1].mean() == 0.5
+
+
+def test_a_side_file_that_changes_makes_another_scene(served_with_sides):
+    before = open_far(served_with_sides).identity
+    served_with_sides.sides[".msk"] += b"\0"
+    assert open_far(served_with_sides).identity != before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>no such file</html>", b"<VRTDataset/>", "the scene itself"]
+)
+def test_what_is_no_tiff_beside_a_far_scene_is_nothing(served, content):
+    if isinstance(content, str):
+        # a server that answers every name with one file
+        served.beside_answer = _serve
+    else:
+        served.sides = {".msk": content, ".ovr": content, ".tfw": content}
+    scene = open_far(served)
+    assert scene.source.sides == ()
+    assert scene.mask_kind == "none"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_server_that_has_nothing_beside_a_scene_says_so_in_many_ways(served, status):
+    served.beside_answer = _status(status)
+    assert open_far(served).source.sides == ()
+
+
+def test_a_server_that_fails_beside_a_scene_is_an_error(served):
+    served.beside_answer = _status(503)
+    with pytest.raises(SceneReadError, match=r"scene\.tif\.msk.*503"):
+        open_far(served)

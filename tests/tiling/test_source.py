@@ -34,7 +34,8 @@ INLINE_VRT = '<VRTDataset rasterXSize="8" rasterYSize="8"></VRTDataset>'
         ("/vsizip/a.zip/scene.tif", "allow_remote=True"),
         (INLINE_VRT, "allow_vrt=True"),
         ("  " + INLINE_VRT, "allow_vrt=True"),
-        ("GTIFF_DIR:1:scene.tif", "gdal_translate"),
+        ("GTIFF_DIR:off:8:scene.tif", "gdal_translate"),
+        ("GTIFF_DIR:2:/vsicurl/http://127.0.0.1:9/scene.tif", "download"),
         ("NETCDF:scene.nc:band", "gdal_translate"),
     ],
 )

@@ -9,7 +9,6 @@ reason to look, and finding nothing is no proof.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,18 +93,21 @@ def _thumbnail(path: Path) -> NDArray[np.float64] | None:
     from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
 
+    from geofovea.tiling.georeference_warnings import without_georeference_warning
     from geofovea.tiling.handles import gdal_settings
     from geofovea.tiling.source import resolve_source
 
     try:
         # a file may not lead to other files or to the network
         driver = resolve_source(path).driver
-        with warnings.catch_warnings(), gdal_settings():
-            warnings.simplefilter("ignore")
-            with rasterio.open(path, driver=driver) as dataset:
-                bands = list(range(1, min(3, dataset.count) + 1))
-                shape = (len(bands), 8, 9)
-                pixels = dataset.read(bands, out_shape=shape, resampling=Resampling.average)
+        with (
+            gdal_settings(),
+            without_georeference_warning(),
+            rasterio.open(path, driver=driver) as dataset,
+        ):
+            bands = list(range(1, min(3, dataset.count) + 1))
+            shape = (len(bands), 8, 9)
+            pixels = dataset.read(bands, out_shape=shape, resampling=Resampling.average)
     except (SceneError, RasterioError, OSError):
         return None
     mean: NDArray[np.float64] = pixels.astype(np.float64).mean(0)

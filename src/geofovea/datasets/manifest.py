@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.source import split_page
 
 __all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "check_ids", "place_scene", "read_manifest"]
 
@@ -73,7 +74,8 @@ def place_scene(name: str, folder: Path) -> str:
     """A scene as named in a file: relative paths start at the folder of that file."""
     if "://" in name or name.startswith("/vsi"):
         return name
-    return str(folder / name)
+    page, file = split_page(name)
+    return f"GTIFF_DIR:{page}:{folder / file}" if page else str(folder / name)
 
 
 def check_ids(rows: Iterable[ManifestRow]) -> None:

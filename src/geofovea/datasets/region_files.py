@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.vector_kinds import check_vector_file, is_topojson
 from geofovea.errors import DataError, MissingExtraError
 
 __all__ = ["NamedRegion", "read_regions"]
 
-_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
+_LONLAT = "OGC:CRS84"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class NamedRegion:
     Attributes:
         name: What it is called; the number of its row, from 1, unless a column was named.
         geometry: A shapely geometry, or None where the row has none.
-        crs: CRS of the file as WKT; None if it says none, then it is in scene pixels.
+        crs: CRS of the file as WKT, or what was said instead; None if nobody says one.
         origin: Where it stands, for messages.
     """
 
@@ -32,7 +34,11 @@ class NamedRegion:
 
 
 def read_regions(
-    path: str | os.PathLike[str], *, layer: str | None = None, name_column: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    layer: str | None = None,
+    name_column: str | None = None,
+    crs: str | None = None,
 ) -> list[NamedRegion]:
     """All rows of a vector file; whether they are polygons is seen when they meet a scene.
 
@@ -40,6 +46,8 @@ def read_regions(
         path: The file.
         layer: Which layer, where there are several.
         name_column: The column that names its rows.
+        crs: What its coordinates are, whatever the file says: ``"pixels"`` of a scene, or a CRS
+            such as ``"EPSG:4326"``.
 
     Raises:
         DataError: If the file, the layer or the column cannot be read, or there is no row.
@@ -50,31 +58,40 @@ def read_regions(
     except ImportError as error:
         raise MissingExtraError("geopandas", "geo", "reading polygons") from error
     file = Path(path)
-    if not file.exists():
+    if not file.is_file():
         raise DataError(f"there is no vector file {file}; check the path")
-    if file.suffix.lower() not in _SUFFIXES or _is_virtual(file):
-        raise DataError(f"{file} is not opened: give one of {', '.join(_SUFFIXES)}")
     try:
-        if file.suffix.lower() in (".parquet", ".geoparquet"):
-            frame = geopandas.read_parquet(file)
-        else:
-            frame = geopandas.read_file(file, **({} if layer is None else {"layer": layer}))
-    except Exception as error:  # each driver and version of pyogrio and pyarrow has its own
-        raise DataError(f"{file} cannot be read as a vector file: {error}") from error
+        check_vector_file(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+    frame = _frame(file, layer)
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.empty:
         raise DataError(f"{file} holds no polygons: give a vector file with at least one")
     if name_column is not None and name_column not in frame.columns:
         columns = ", ".join(repr(c) for c in frame.columns if c != frame.geometry.name)
         raise DataError(f"{file} has no column {name_column!r}, only {columns or 'none'}")
-    crs = None if frame.crs is None else frame.crs.to_wkt()
+    said = crs or _crs_of(frame, file)
     names = frame[name_column] if name_column else range(1, len(frame) + 1)
     return [
-        NamedRegion(str(name), geometry, crs, f"{file}, row {number}")
+        NamedRegion(str(name), geometry, said, f"{file}, row {number}")
         for number, (name, geometry) in enumerate(zip(names, frame.geometry, strict=True), 1)
     ]
 
 
-def _is_virtual(file: Path) -> bool:
-    """Whether GDAL would read other files, or the network, because this one tells it to."""
-    with file.open("rb") as opened:
-        return opened.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+def _crs_of(frame: Any, file: Path) -> str | None:
+    if frame.crs is not None:
+        return str(frame.crs.to_wkt())
+    return _LONLAT if file.suffix.lower() in (".json", ".geojson") and is_topojson(file) else None
+
+
+def _frame(file: Path, layer: str | None) -> Any:
+    import geopandas
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if file.suffix.lower() in (".parquet", ".geoparquet"):
+                return geopandas.read_parquet(file)
+            return geopandas.read_file(file, **({} if layer is None else {"layer": layer}))
+    except Exception as error:  # each driver and version of pyogrio and pyarrow has its own
+        raise DataError(f"{file} cannot be read as a vector file: {error}") from error

@@ -18,6 +18,7 @@ from geofovea.datasets.manifest import (
     read_manifest,
 )
 from geofovea.errors import DataError
+from geofovea.tiling.source import split_page
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
 
@@ -77,7 +78,7 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
             raise DataError(f"the pattern {source!r} matches no file; put it in quotes")
         for name in files:
             yield ManifestRow(id=Path(name).as_posix(), scene=name)
-    elif path.exists():
+    elif path.exists() or Path(split_page(source)[1]).exists():
         yield ManifestRow(id=path.as_posix(), scene=source)
     else:
         raise DataError(

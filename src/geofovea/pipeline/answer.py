@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.errors import MissingExtraError
+from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.flops import FlopCount
 from geofovea.pipeline.output import write_file, write_text
 from geofovea.pipeline.spending import EndpointUse
@@ -80,8 +82,13 @@ class EvidenceList(Sequence[Evidence]):
     def __iter__(self) -> Iterator[Evidence]:
         return iter(self._items)
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Rows of the command line's contract; the geometry is lon/lat, or null."""
+    def to_json(self, after: Afterwork | None = None) -> list[dict[str, Any]]:
+        """Rows of the command line's contract; the geometry is lon/lat, or null.
+
+        Args:
+            after: Takes a warning where a geometry could not be made.
+        """
+        after = after or Afterwork()
         return [
             {
                 "level": item.tile.level,
@@ -89,7 +96,11 @@ class EvidenceList(Sequence[Evidence]):
                 "col": item.tile.col,
                 "box_scene": list(item.box_scene.as_tuple()),
                 "score": item.score,
-                "geometry": lonlat_from_scene(self._scene, item.box_scene),
+                "geometry": after.done(
+                    "the geometry of evidence",
+                    partial(lonlat_from_scene, self._scene, item.box_scene),
+                    None,
+                ),
             }
             for item in self._items
         ]
@@ -97,26 +108,31 @@ class EvidenceList(Sequence[Evidence]):
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
         """Write a FeatureCollection (RFC 7946) that a GIS opens at the right place.
 
-        Without georeference the features keep their pixel boxes and have no geometry.
+        Without georeference the features keep their pixel boxes and have no geometry. What could
+        not be made of a feature is null, and the member ``warnings`` says why.
 
         Raises:
             OutputError: If the file cannot be written.
         """
+        after = Afterwork()
         features = [
             {
                 "type": "Feature",
                 "geometry": row.pop("geometry"),
-                "properties": row
-                | {"tokens": item.tokens, "area_m2": area_m2(self._scene, item.box_scene)},
+                "properties": row | {"tokens": item.tokens, "area_m2": self._area(item, after)},
             }
-            for row, item in zip(self.to_json(), self._items, strict=True)
+            for row, item in zip(self.to_json(after), self._items, strict=True)
         ]
-        write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, indent=1))
+        collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+        if after.warnings:
+            collection["warnings"] = list(after.warnings)
+        write_text(path, json.dumps(collection, indent=1))
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
         """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.
 
-        ``area_m2`` is the area on the ground, whatever the CRS does to areas.
+        ``area_m2`` is the area on the ground, whatever the CRS does to areas. What could not be
+        made of a row is missing, and ``attrs["warnings"]`` says why.
 
         Raises:
             MissingExtraError: If geopandas is not installed.
@@ -125,20 +141,40 @@ class EvidenceList(Sequence[Evidence]):
             import geopandas
         except ImportError as error:
             raise MissingExtraError("geopandas", "geo", "to_geodataframe()") from error
-        located = [geometry_crs(self._scene, item.box_scene) for item in self._items]
-        on_map = all(shape is not None for shape in located) and self._scene.crs_wkt is not None
-        return geopandas.GeoDataFrame(
-            {
-                "level": [item.tile.level for item in self._items],
-                "row": [item.tile.row for item in self._items],
-                "col": [item.tile.col for item in self._items],
-                "score": [item.score for item in self._items],
-                "tokens": [item.tokens for item in self._items],
-                "area_m2": [area_m2(self._scene, item.box_scene) for item in self._items],
-            },
-            geometry=located if on_map else [polygon_scene(i.box_scene) for i in self._items],
-            crs=self._scene.crs_wkt if on_map else None,
+        after = Afterwork()
+        located = [
+            after.done(
+                "the geometry of evidence", partial(geometry_crs, self._scene, item.box_scene), None
+            )
+            for item in self._items
+        ]
+        on_map = any(shape is not None for shape in located) and self._scene.crs_wkt is not None
+        columns = {
+            "level": [item.tile.level for item in self._items],
+            "row": [item.tile.row for item in self._items],
+            "col": [item.tile.col for item in self._items],
+            "score": [item.score for item in self._items],
+            "tokens": [item.tokens for item in self._items],
+            "area_m2": [self._area(item, after) for item in self._items],
+        }
+        in_pixels = [polygon_scene(item.box_scene) for item in self._items]
+        crs = self._scene.crs_wkt if on_map else None
+        frame = after.done(
+            "the map in the CRS of the scene",
+            lambda: geopandas.GeoDataFrame(
+                columns, geometry=located if on_map else in_pixels, crs=crs
+            ),
+            None,
         )
+        if frame is None:
+            # pyproj may know less than GDAL does
+            frame = geopandas.GeoDataFrame(columns, geometry=in_pixels, crs=None)
+        if after.warnings:
+            frame.attrs["warnings"] = list(after.warnings)
+        return frame
+
+    def _area(self, item: Evidence, after: Afterwork) -> float | None:
+        return after.done("an area", partial(area_m2, self._scene, item.box_scene), None)
 
     def to_geoparquet(self, path: str | os.PathLike[str]) -> None:
         """Write the GeoDataFrame as GeoParquet, which keeps its CRS.
@@ -279,29 +315,38 @@ class Answer:
     confidence_known: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """The object of the command line's contract."""
-        scene = self.scene
+        """The object of the command line's contract; what could not be made of it is null."""
+        after, scene = Afterwork(), self.scene
+        parts: dict[str, Callable[[], Any]] = {
+            "scene": lambda: {
+                "path": scene.path,
+                "width": scene.width,
+                "height": scene.height,
+                "levels": self.levels,
+                "crs": after.done("the name of the CRS", lambda: scene.crs_name, None),
+                "gsd_m": after.done("the size of a pixel", lambda: scene.gsd_m, None),
+            },
+            "evidence": lambda: self.evidence.to_json(after),
+            "cost": self.cost.to_json,
+            "route": lambda: None if self.route is None else self.route.to_json(),
+            "radiometry": lambda: None if self.radiometry is None else self.radiometry.to_json(),
+            "choices": lambda: [choice.to_json() for choice in self.choices],
+        }
+        made = {name: after.done(name, make, None) for name, make in parts.items()}
         return {
             "question": self.question,
             "answer": self.text,
             "confidence": self.confidence,
             "confidence_known": self.confidence_known,
             "model": self.model,
-            "scene": {
-                "path": scene.path,
-                "width": scene.width,
-                "height": scene.height,
-                "levels": self.levels,
-                "crs": scene.crs_name,
-                "gsd_m": scene.gsd_m,
-            },
-            "evidence": self.evidence.to_json(),
-            "cost": self.cost.to_json(),
-            "warnings": list(self.warnings),
+            "scene": made["scene"],
+            "evidence": made["evidence"],
+            "cost": made["cost"],
+            "warnings": [*self.warnings, *after.warnings],
             "stopped": self.stopped,
-            "route": None if self.route is None else self.route.to_json(),
-            "radiometry": None if self.radiometry is None else self.radiometry.to_json(),
-            "choices": [choice.to_json() for choice in self.choices],
+            "route": made["route"],
+            "radiometry": made["radiometry"],
+            "choices": made["choices"],
         }
 
     def to_xarray(self, level: int | None = None) -> xarray.DataArray:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.sureness import sureness
 
 if TYPE_CHECKING:
@@ -75,10 +74,10 @@ def _picture(answer: Answer) -> str:
         if not isinstance(shown, Radiometry):
             shown = plan_radiometry(scene)
         page = draw_answer(answer, TileReader(scene, scene.pyramid(256), shown))
-    except GeoFoveaError as error:
-        # an answer outlives its file; the words are still worth showing
+        data = base64.b64encode(_png(page)).decode("ascii")
+    except Exception as error:
+        # an answer outlives its file and its picture; the words are still worth showing
         return f"<p><em>no picture: {_safe(str(error))}</em></p>"
-    data = base64.b64encode(_png(page)).decode("ascii")
     return (
         f"<img alt='{_safe(answer.text)}' style='max-width:100%' "
         f"src='data:image/png;base64,{data}'>"

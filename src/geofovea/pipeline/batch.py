@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import GeoFoveaError, OutputError
+from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_plan import BatchPlan
 from geofovea.pipeline.batch_results import (
@@ -137,7 +138,7 @@ def run_batch(
             raise
         with shielded():
             results = result_rows(plan.rows, journal.entries(settings.hash))
-            _write(results, folder)
+            not_written = _write(results, folder)
         mended = tuple(journal.notes)
     return summarize(
         results,
@@ -145,19 +146,23 @@ def run_batch(
         rows=len(plan.rows),
         scenes=len({row.scene for row in plan.rows}),
         seconds=time.perf_counter() - started,
-        notes=plan.notes,
+        notes=(*plan.notes, *not_written),
         configuration=settings.hash,
-        files=_names(folder.outputs),
+        files=_names(folder.outputs[:1] if not_written else folder.outputs),
         stopped=f"{counts.failed} items failed" if counts.stopped else "",
         endpoint=spent(folder.path),
         mended=mended,
     )
 
 
-def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> None:
+def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> tuple[str, ...]:
+    """Write the results; answers are there without GeoParquet, so its failure is a note."""
     write_jsonl(results, folder.outputs[0])
+    after = Afterwork()
     if folder.geoparquet:
-        write_geoparquet(results, folder.outputs[1])
+        table = folder.outputs[1]
+        after.done(f"the file {table}", lambda: write_geoparquet(results, table), None)
+    return after.warnings
 
 
 def _teller(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:

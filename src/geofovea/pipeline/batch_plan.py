@@ -96,19 +96,39 @@ def plan_batch(
     # scene by scene, in the order of their first rows
     order = {scene: place for place, scene in enumerate(dict.fromkeys(r.scene for r, _ in asked))}
     asked.sort(key=lambda pair: order[pair[0].scene])
-    planned = [_planned(r, name, identities[r.scene], configuration) for r, name in asked]
+    texts = _RegionTexts()
+    planned = [_planned(r, name, identities[r.scene], configuration, texts) for r, name in asked]
     return BatchPlan(tuple(planned), notes)
 
 
+class _RegionTexts:
+    """The WKB of polygons and its digest: one for all rows of a polygon, which may be large."""
+
+    def __init__(self) -> None:
+        # the geometry is kept, so that no other can have its id
+        self._kept: dict[tuple[int, str | None], tuple[Any, tuple[bytes, str | None], str]] = {}
+
+    def of(self, geometry: Any, crs: str | None) -> tuple[tuple[bytes, str | None], str]:
+        """``((WKB, CRS), digest)``."""
+        key = (id(geometry), crs)
+        if key not in self._kept:
+            wkb = geometry.wkb
+            digest = hashlib.sha256(wkb + (crs or "").encode()).hexdigest()[:16]
+            self._kept[key] = geometry, (wkb, crs), digest
+        return self._kept[key][1:]
+
+
 def _planned(
-    row: ManifestRow, region_name: str | None, identity: str, configuration: str
+    row: ManifestRow,
+    region_name: str | None,
+    identity: str,
+    configuration: str,
+    texts: _RegionTexts,
 ) -> PlannedRow:
     question = row.question or ""
     region, within = None, ""
     if row.region is not None:
-        wkb = row.region.wkb
-        region = (wkb, row.region_crs)
-        digest = hashlib.sha256(wkb + (row.region_crs or "").encode()).hexdigest()[:16]
+        region, digest = texts.of(row.region, row.region_crs)
         within = f"\nwithin {digest}"
     key = ItemKey(identity, question + within, configuration)
     item = Item(key, row.scene, {"question": question, "region": region, PLANNED: identity})
@@ -158,7 +178,7 @@ def _with_regions(
 
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
     """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
-    from geofovea.tiling.region import region_from_crs
+    from geofovea.tiling.region import OutsideSceneError, region_from_crs
     from geofovea.tiling.scene import open_scene
 
     try:
@@ -171,9 +191,9 @@ def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion]
             raise DataError(f"{region.origin}: has no geometry; remove the row")
         try:
             region_from_crs(scene, region.geometry, region.crs)
+        except OutsideSceneError:
+            return False
         except GeometryError as error:
-            if "lies outside" in str(error):
-                return False
             raise DataError(f"{region.origin}: {error}") from error
         return True
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from geofovea import __version__
+from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.kept_scene import KeptScene, loaded_host
@@ -25,14 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["SceneWork", "scene_identity"]
 
 _VERSIONS_OF = ("torch", "transformers", "rasterio")
-_LONLAT = "EPSG:4326"
 
 
 @dataclass(frozen=True, slots=True)
 class SceneWork:
     """Asks questions about scenes; the payload of an item holds ``question`` and ``region``.
 
-    The region is None, or ``(WKB, CRS as WKT or None)``.
+    The region is None, or ``(WKB, CRS or None)``.
 
     Attributes:
         settings: How.
@@ -62,73 +64,101 @@ class _Asker:
     def __init__(self, work: SceneWork, host: Host) -> None:
         self._work = work
         self._host = host
+        # polygons may have a million vertices, and rows of one polygon follow one another
+        self._placed: tuple[SceneSession, Any, Region] | None = None
 
     def asked(self, session: SceneSession, payload: Payload) -> Asked:
-        region, _ = self._region(session, payload)
+        begun = time.perf_counter()
+        region = self._region(session, payload)
+        if region is not None:
+            session.charge_region(time.perf_counter() - begun)
         return self._work.settings.asked(self._host, payload["question"], region=region)
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:
-        _, region_lonlat = self._region(session, payload)
+        after = Afterwork()
         load = self._work.settings.load
         record = answer.to_json()
-        record["geometry"] = _geometry_lonlat(answer, region_lonlat)
+        record["geometry"] = after.done(
+            "the geometry", lambda: _geometry_lonlat(answer, self._region(session, payload)), None
+        )
+        record["warnings"] += self._cautions(session, payload, after)
         record["provenance"] = {
             "model": self._host.name,
             "configuration": self._work.configuration,
             "device": load.device_map or load.device,
             "scene_identity": session.scene.identity,
-            "versions": _versions(),
+            "versions": after.done("the list of versions", _versions, {}),
         }
-        return record
+        record["warnings"] += after.warnings
+        return _finite(record)
 
-    def _region(self, session: SceneSession, payload: Payload) -> tuple[Region | None, Any]:
+    def _cautions(self, session: SceneSession, payload: Payload, after: Afterwork) -> list[str]:
+        from geofovea.tiling.region import region_caution
+
+        region = after.done("the region", lambda: self._region(session, payload), None)
+        crs = None if payload["region"] is None else payload["region"][1]
+        return [] if region is None else list(region_caution(session.scene, region, crs))
+
+    def _region(self, session: SceneSession, payload: Payload) -> Region | None:
+        import shapely
+
+        from geofovea.tiling.region import region_from_crs
+
         given = payload["region"]
-        return (None, None) if given is None else _region(session, *given)
+        if given is None:
+            return None
+        if self._placed and self._placed[0] is session and self._placed[1] == given:
+            return self._placed[2]
+        wkb, crs = given
+        region = region_from_crs(session.scene, shapely.from_wkb(wkb), crs)
+        self._placed = session, given, region
+        return region
 
 
-def _region(session: SceneSession, wkb: bytes, crs: str | None) -> tuple[Region, Any]:
-    """A region in pixels, and as a shapely geometry in lon/lat where it is on the map."""
-    import numpy as np
+def _geometry_lonlat(answer: Answer, region: Region | None) -> Any:
+    """Where the answer was read at the finest level, as GeoJSON in lon/lat; None off the map.
+
+    The evidence is cut to the region in pixels: there no edge bends and nothing wraps.
+    """
     import shapely
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform
 
-    from geofovea.tiling.region import region_from_crs
+    from geofovea.tiling.coordinates import polygon_lonlat, polygon_scene
 
-    given = shapely.from_wkb(wkb)
-    region = region_from_crs(session.scene, given, crs)
-    if crs is None:
-        return region, None
-    try:
-        lonlat = shapely.transform(
-            shapely.force_2d(given),
-            lambda points: np.column_stack(transform(crs, _LONLAT, *points.T)),
-        )
-    except (RasterioError, CPLE_BaseError):
-        return region, None
-    return region, lonlat if lonlat.is_valid else None
+    finest = min((item.tile.level for item in answer.evidence), default=None)
+    boxes = [polygon_scene(item.box_scene) for item in answer.evidence if item.tile.level == finest]
+    if region is not None:
+        boxes = [shapely.intersection(region.geometry, box) for box in boxes]
+    found = shapely.union_all(boxes)
+    parts = [p for p in shapely.get_parts(found) if isinstance(p, shapely.Polygon) and p.area > 0]
+    geometry = polygon_lonlat(answer.scene, shapely.MultiPolygon(parts)) if parts else None
+    if geometry is None or geometry["type"] == "MultiPolygon":
+        return geometry
+    # tables like one kind of geometry in a column
+    return {"type": "MultiPolygon", "coordinates": (geometry["coordinates"],)}
 
 
-def _geometry_lonlat(answer: Answer, region_lonlat: Any) -> Any:
-    """Where the answer was read at the finest level, as GeoJSON in lon/lat; None off the map."""
-    import shapely
-    from shapely.geometry import mapping, shape
+def _finite(record: Record) -> Record:
+    """A record without numbers that JSON lacks: they would cost the whole answer."""
+    left_out: list[str] = []
 
-    items = answer.evidence.to_json()
-    finest = min((item["level"] for item in items), default=None)
-    shapes = [
-        shape(item["geometry"]) for item in items if item["level"] == finest and item["geometry"]
-    ]
-    if not shapes:
-        return None
-    found = shapely.union_all(shapes)
-    if region_lonlat is not None:
-        inside = shapely.intersection(found, region_lonlat)
-        # a region over the antimeridian has no such polygon: then the tiles stand for themselves
-        found = inside if inside.area > 0 else found
-    parts = [p for p in shapely.get_parts(found) if p.area > 0]
-    return mapping(shapely.MultiPolygon(parts))
+    def cleaned(value: Any, name: str) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: cleaned(each, f"{name}.{key}" if name else str(key))
+                for key, each in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [cleaned(each, name) for each in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            left_out.append(name)
+            return None
+        return value
+
+    result: Record = cleaned(record, "")
+    if left_out:
+        names = ", ".join(dict.fromkeys(left_out))
+        result["warnings"].append(f"numbers that are not finite were left out of {names}")
+    return result
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from geofovea.datasets.question_forms import FORMS, is_worded_as_taught
 from geofovea.datasets.scene_files import SYNTHETIC_MARK
 from geofovea.pipeline.host import Host
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.place_notes import place_notes
 from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
@@ -60,6 +61,9 @@ def cautions(
             )
     if scene.georef == "none":
         warnings.append("the scene has no georeference: evidence is in pixels only")
+        warnings += [scene.georeference.note] if scene.georeference.note else []
+    else:
+        warnings += place_notes(scene)
     if stopped in _WHY_STOPPED:
         warnings.append(_WHY_STOPPED[stopped])
     return tuple(warnings)

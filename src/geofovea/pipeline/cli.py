@@ -111,6 +111,7 @@ def ask(
     Many questions share one start, and tiles that several want are read once. Each answer is told
     with its cost as soon as it is there, and a question that fails does not take the others.
     """
+    from geofovea.pipeline.answer_files import with_files
     from geofovea.pipeline.cli_questions import questions_of, tell_all
     from geofovea.pipeline.output import check_writable
 
@@ -141,12 +142,7 @@ def ask(
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
     answer = _asked_alone(settings, session, questions.only, boxes=shown, choices=choices)
-    if evidence:
-        answer.evidence.to_geojson(evidence)
-    if picture:
-        from geofovea.pipeline.picture import save_picture
-
-        save_picture(answer, session.reader, picture)
+    answer = with_files(answer, session.reader, evidence, picture)
     if as_json:
         click.echo(json.dumps(answer.to_json()))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ __all__ = ["batch"]
 @click.option("--regions", type=click.Path(path_type=Path), help="Ask within each polygon of it.")
 @click.option("--region-layer", metavar="NAME", help="Layer of the polygons.")
 @click.option("--region-name", metavar="COLUMN", help="Column that names the polygons.")
+@click.option(
+    "--region-crs",
+    metavar="CRS",
+    help="What the numbers of polygons are, such as EPSG:4326, or pixels.",
+)
 @click.option("--asset", metavar="KEY", help="Asset of STAC items that is the scene.")
 @ask_options(oracle=False)
 @access_options
@@ -39,6 +45,7 @@ def batch(
     regions: Path | None,
     region_layer: str | None,
     region_name: str | None,
+    region_crs: str | None,
     asset: str | None,
     settings: AskSettings,
     allow_vrt: bool,
@@ -72,10 +79,17 @@ def batch(
     }
     if (region_layer or region_name) and not regions:
         raise click.UsageError("--region-layer and --region-name go with --regions")
-    named = read_regions(regions, layer=region_layer, name_column=region_name) if regions else []
-    plan = plan_batch(
-        list_scenes(list(sources), asset=asset), questions, named, settings.hash, access
-    )
+    named = []
+    if regions:
+        named = read_regions(regions, layer=region_layer, name_column=region_name, crs=region_crs)
+    rows = list_scenes(list(sources), asset=asset)
+    if region_crs:
+        # polygons of manifests, too
+        rows = [
+            row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
+            for row in rows
+        ]
+    plan = plan_batch(rows, questions, named, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads)
     summary = run_batch(
         plan,

@@ -1,7 +1,9 @@
-"""Progress bars on standard error, silent when it is not a terminal."""
+"""Progress on standard error: a bar on a terminal, else a line now and then of what is counted."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,6 +21,8 @@ from rich.progress import (
 from rich.text import Text
 
 __all__ = ["counting_bar", "progress_bar"]
+
+SECONDS_BETWEEN_LINES = 60.0
 
 
 @contextmanager
@@ -57,4 +61,27 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total, word="")
-        yield lambda done, word: bar.update(task, completed=done, word=word)
+        line = None if console.is_terminal else _Lines(title, total)
+
+        def advance(done: int, word: str) -> None:
+            bar.update(task, completed=done, word=word)
+            if line is not None:
+                line.tell(done, word)
+
+        yield advance
+
+
+class _Lines:
+    """A line about every minute, for logs."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def tell(self, done: int, word: str) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + SECONDS_BETWEEN_LINES
+        more = f", {word}" if word else ""
+        print(f"{self._title}: {done} of {self._total}{more}", file=sys.stderr, flush=True)

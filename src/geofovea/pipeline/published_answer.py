@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError, ModelError
+from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.answer import Answer, Cost, Evidence, EvidenceList, Look, confidence_of
 from geofovea.pipeline.asked import Asked
 from geofovea.pipeline.cautions import cautions
@@ -91,6 +92,12 @@ def ask_as_published(
         )
     scene, words = reader.scene, asked.words()
     found = answer_as_published(host, reader, words, budget, clock)
+    after = Afterwork()
+    warned = after.done(
+        "the list of warnings",
+        lambda: cautions(scene, reader.radiometry, host, words, "published"),
+        (),
+    )
     return Answer(
         question=words,
         text=found.generation.text,
@@ -110,7 +117,7 @@ def ask_as_published(
             budget=budget,
         ),
         looks=found.looks,
-        warnings=cautions(scene, reader.radiometry, host, words, "published"),
+        warnings=(*warned, *after.warnings),
         stopped="published",
         radiometry=reader.radiometry,
     )

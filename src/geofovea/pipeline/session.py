@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from geofovea.errors import ModelError, SceneError
+from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.answer import Answer, Cost, EvidenceList, confidence_of
 from geofovea.pipeline.answer_evidence import evidence_of, record_of
 from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
@@ -226,6 +227,35 @@ class SceneSession:
         seconds, peak = clock.seconds(), peak_rss_mb()
         # tiles that show nothing were read and found empty, not encoded
         encoded = {k.level: len(k.tokens.tiles) for k in found.looks if len(k.tokens)}
+        after, reader = Afterwork(), self.reader
+        items = after.done("the evidence", lambda: evidence_of(found, kept, self.pyramid), ())
+        flops = after.done(
+            "the count of operations",
+            # what is dropped inside the encoder is not known to the count
+            lambda: (
+                None
+                if chain.encoder
+                else answer_flops(
+                    self.host,
+                    tiles_encoded=gathered.tiles_encoded,
+                    scored=tally.tokens_scored,
+                    runs=reduced.runs,
+                )
+            ),
+            None,
+        )
+        looks = after.done(
+            "the record of looks",
+            lambda: tuple(record_of(look, self.pyramid) for look in found.looks),
+            (),
+        )
+        warned = after.done(
+            "the list of warnings",
+            lambda: cautions(
+                self.scene, reader.radiometry, self.host, words, found.stopped, options
+            ),
+            (),
+        )
         return Answer(
             question=asked.question,
             text=generation.text,
@@ -234,7 +264,7 @@ class SceneSession:
             model=self.host.name,
             scene=self.scene,
             levels=self.pyramid.top_level + 1,
-            evidence=EvidenceList(evidence_of(found, kept, self.pyramid), self.scene),
+            evidence=EvidenceList(items, self.scene),
             cost=Cost(
                 tiles_read=gathered.tiles_read + tally.tiles_read,
                 tiles_encoded=sum(encoded.values()),
@@ -247,31 +277,26 @@ class SceneSession:
                 tokens_end=reduced.tokens_end,
                 reductions=reduced.stages,
                 endpoint=self._endpoint_use(since=use_before),
-                # what is dropped inside the encoder is not known to the count
-                flops=None
-                if chain.encoder
-                else answer_flops(
-                    self.host,
-                    tiles_encoded=gathered.tiles_encoded,
-                    scored=tally.tokens_scored,
-                    runs=reduced.runs,
-                ),
+                flops=flops,
             ),
-            looks=tuple(record_of(look, self.pyramid) for look in found.looks),
+            looks=looks,
             warnings=(
-                *cautions(
-                    self.scene, self.reader.radiometry, self.host, words, found.stopped, options
-                ),
+                *warned,
                 *dict.fromkeys((*tally.warnings, *said.warnings, *generation.warnings)),
                 *cut,
                 *overruns(budget, seconds["total"], peak),
                 *self.tiles.warnings,
+                *after.warnings,
             ),
             stopped=found.stopped,
             route=looked.route,
             radiometry=self.reader.radiometry,
             choices=Choice.of(options, generation.choices),
         )
+
+    def charge_region(self, seconds: float) -> None:
+        """Count the time of bringing a region into the scene towards the next answer."""
+        self._open_seconds += seconds
 
     def tokens(self, tiles: Sequence[Tile]) -> TokenSet:
         """Vision tokens of some tiles, each tile once; those that show nothing have none.
@@ -313,7 +338,7 @@ class SceneSession:
         clock, calls = clock or StageClock(), calls or DirectCalls(self.host, self.tiles)
         encode: Encode = lambda tiles: calls.tokens(tiles, clock, gathered)  # noqa: E731
         if region is not None:
-            encode = restrict(encode, region, self.pyramid)
+            encode = restrict(encode, region, self.pyramid, partial(clock.stage, "focus"))
         tally = tally or QuestionTally()
         looker = Looker(self._focuses, calls, self.pyramid, encode, clock, tally)
         found = looker.look(way, question, budget, boxes)

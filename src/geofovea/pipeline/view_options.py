@@ -77,6 +77,8 @@ def _nodata(value: str) -> Any:
     if value.lower() == "auto":
         return "auto"
     try:
-        return float(value)
+        # 64 bits hold whole numbers that a float does not
+        is_long = value.lstrip("+-").isdecimal() and abs(int(value)) > 2**53
+        return int(value) if is_long else float(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is neither a number nor auto") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -14,7 +15,12 @@ from geofovea.tiling.region import Region
 __all__ = ["restrict"]
 
 
-def restrict(encode: Encode, region: Region, pyramid: Pyramid) -> Encode:
+def restrict(
+    encode: Encode,
+    region: Region,
+    pyramid: Pyramid,
+    counted: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Encode:
     """An encoder that knows nothing outside a region.
 
     Tiles that share no area with it are neither read nor encoded, and tokens that share none are
@@ -26,11 +32,15 @@ def restrict(encode: Encode, region: Region, pyramid: Pyramid) -> Encode:
         encode: Makes the tokens of tiles.
         region: In scene pixels.
         pyramid: The pyramid of the scene.
+        counted: A ``with`` block that takes the time of comparing places.
     """
 
     def restricted(tiles: Sequence[Tile]) -> TokenSet:
-        inside = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
+        with counted():
+            inside = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
         tokens = encode([tile for tile, is_in in zip(tiles, inside, strict=True) if is_in])
-        return tokens.select(torch.from_numpy(region.overlap_mask(tokens.boxes_scene.numpy())))
+        with counted():
+            shown = region.overlap_mask(tokens.boxes_scene.numpy())
+        return tokens.select(torch.from_numpy(shown))
 
     return restricted

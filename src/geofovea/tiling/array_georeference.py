@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from geofovea.errors import GeometryError, SceneError
 from geofovea.tiling.georeference import Georeference
+from geofovea.tiling.ground import crs_of, place_wkt
 
 __all__ = ["axis_of", "grid_mapping_attrs", "read_georeference"]
 
@@ -103,10 +103,9 @@ def read_georeference(
         except GeometryError:
             return Georeference("none", crs_wkt)
     if "gcps" in attrs:
-        return Georeference("gcps", crs_wkt, gcps=_gcps(name, attrs["gcps"]))
+        return Georeference.by_gcps(_gcps(name, attrs["gcps"]), crs_wkt)
     if "rpcs" in attrs:
-        rpcs = tuple(sorted((str(k), str(v)) for k, v in json.loads(attrs["rpcs"]).items()))
-        return Georeference("rpcs", CRS.from_epsg(4326).to_wkt(), rpcs=rpcs)
+        return Georeference.by_rpcs(_rpcs(name, attrs["rpcs"]))
     return Georeference("none", crs_wkt)
 
 
@@ -146,7 +145,7 @@ def _crs_wkt(name: str, attrs: Mapping[str, Any], hint: str | None) -> str | Non
     if not given:
         return None
     try:
-        return str(CRS.from_user_input(given).to_wkt()) or None
+        return place_wkt(crs_of(given)) or None
     # rasterio raises ValueError for EPSG codes that are no numbers
     except (CRSError, ValueError, TypeError) as error:
         raise SceneError(
@@ -214,3 +213,13 @@ def _gcps(name: str, given: Any) -> tuple[tuple[float, float, float, float, floa
             "FeatureCollection of points with row and col, as rio.write_gcps() makes it"
         ) from error
     return tuple(points)
+
+
+def _rpcs(name: str, given: Any) -> dict[str, Any]:
+    try:
+        items = json.loads(given)
+    except (TypeError, ValueError) as error:
+        raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
+    if not isinstance(items, dict):
+        raise SceneError(f"{name} has RPCs that are no JSON object; allowed are GDAL's items")
+    return items

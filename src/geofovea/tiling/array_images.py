@@ -31,11 +31,17 @@ class ArrayImage:
         bands: Its pixels.
         names: What the bands are called, as far as the object says; empty where it does not.
         obj: What its coordinates and attributes are of.
+        variables: The variable of each band, where each is one of a Dataset.
     """
 
     bands: ArrayBands
     names: tuple[str, ...]
     obj: xr.DataArray
+    variables: tuple[xr.DataArray, ...] = ()
+
+    def band_obj(self, band: int) -> xr.DataArray:
+        """What the attributes of a band are of, counted from 0."""
+        return self.variables[band] if self.variables else self.obj
 
     @property
     def size(self) -> tuple[int, int]:
@@ -146,7 +152,8 @@ def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
                 f"allowed are {ALLOWED}: pick it with dataset[name]"
             )
     layers = tuple(image.bands.layers[0] for image in images)
-    return ArrayImage(ArrayBands(name, layers, dims), tuple(names), images[0].obj)
+    variables = tuple(image.obj for image in images)
+    return ArrayImage(ArrayBands(name, layers, dims), tuple(names), images[0].obj, variables)
 
 
 def _levels_of_tree(tree: xr.DataTree) -> dict[int, ArrayImage]:

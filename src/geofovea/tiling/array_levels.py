@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.tiling.array_bands import ArrayBands, Pixels
+from geofovea.tiling.marks import Number, are_finite, are_opaque, equals_nodata, opaque_number
+from geofovea.tiling.sample import sample_windows
 
 __all__ = ["ArrayLevels", "Missing", "Patch", "halve"]
 
@@ -41,20 +43,35 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Missing:
-    """What marks the missing pixels of an array.
+    """What marks the missing pixels of an array; all of it counts together.
 
     Attributes:
-        kind: ``nodata`` (a value, in each band by itself), ``alpha`` (a band), ``internal`` (a
-            plane beside the bands) or ``none``.
-        nodata: The value; NaN is missing in every float array of this kind.
-        alpha: Index of the band, counted from 1.
-        planes: The plane of each level that has its own pixels, 0 where nothing is known.
+        nodata: The value of each band, None where it has none; empty where no band has one. What is
+            no finite number is missing in every float array.
+        own_nodata: The same for coarser levels that have their own pixels and other values.
+        alpha: Index of the alpha band, counted from 1; 0 for none.
+        planes: A plane beside the bands, or one for each band, for each level that has its own
+            pixels; 0 where nothing is known.
     """
 
-    kind: Literal["none", "nodata", "alpha", "internal"] = "none"
-    nodata: float | None = None
+    nodata: tuple[Number | None, ...] = ()
     alpha: int = 0
     planes: Mapping[int, ArrayBands] | None = None
+    own_nodata: Mapping[int, tuple[Number | None, ...]] = field(default_factory=dict)
+
+    def nodata_of(self, indexes: tuple[int, ...], level: int = 0) -> tuple[Number | None, ...]:
+        """The nodata value of some bands, counted from 1, in the pixels of a level."""
+        nodata = self.own_nodata.get(level, self.nodata)
+        return tuple(nodata[i - 1] for i in indexes) if nodata else (None,) * len(indexes)
+
+    def is_by_band(self, dtype: np.dtype[Any]) -> bool:
+        """Whether one band of a pixel may be missing where another is not."""
+        planes = list((self.planes or {}).values())
+        return (
+            bool(self.nodata or self.own_nodata)
+            or dtype.kind == "f"
+            or any(p.count > 1 for p in planes)
+        )
 
 
 class ArrayLevels:
@@ -72,6 +89,7 @@ class ArrayLevels:
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[tuple[tuple[int, ...], int], Patch] = {}
+        self._opaque: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"own": self.own, "missing": self.missing}
@@ -118,14 +136,34 @@ class ArrayLevels:
     def _read_own(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
         bands, missing = self.own[level], self.missing
         values = bands.read(indexes, rows, cols)
-        if missing.kind == "nodata":
-            valid = values != missing.nodata
-            return Patch(values, valid & ~np.isnan(values) if values.dtype.kind == "f" else valid)
-        if missing.kind == "alpha":
-            return Patch(values, bands.read((missing.alpha,), rows, cols) >= 128)
-        if missing.kind == "internal" and missing.planes is not None:
-            return Patch(values, missing.planes[level].read((1,), rows, cols) != 0)
-        return Patch(values, np.ones((1, *values.shape[1:]), bool))
+        valid = np.ones((1, *values.shape[1:]), bool)
+        if missing.is_by_band(values.dtype):
+            known = zip(values, missing.nodata_of(indexes, level), strict=True)
+            nodata = [
+                np.zeros(plane.shape, bool) if value is None else equals_nodata(plane, value)
+                for plane, value in known
+            ]
+            valid = are_finite(values) & ~np.stack(nodata)
+        if missing.alpha:
+            alpha = bands.read((missing.alpha,), rows, cols)
+            valid = valid & are_opaque(alpha, self._opaque_alpha())
+        if missing.planes is not None:
+            plane = missing.planes[level]
+            wanted = indexes if plane.count > 1 else (1,)
+            valid = valid & (plane.read(wanted, rows, cols) != 0)
+        return Patch(values, valid)
+
+    def _opaque_alpha(self) -> float:
+        """Which number of the alpha band means opaque, by a bounded sample of it, once."""
+        if self._opaque is None:
+            native, largest = self.native, 0.0
+            for window in sample_windows(native.width, native.height, native.block_shape):
+                rows, cols = window.toslices()
+                alpha = native.read((self.missing.alpha,), rows, cols)
+                alpha = alpha[np.isfinite(alpha)]
+                largest = max(largest, float(alpha.max()) if alpha.size else 0.0)
+            self._opaque = opaque_number(native.dtype, largest)
+        return self._opaque
 
     def _average(
         self, indexes: tuple[int, ...], start: int, level: int, rows: slice, cols: slice
@@ -136,7 +174,7 @@ class ArrayLevels:
         side = max(1, _power_of_two_below((PIECE_BYTES / pixel_bytes) ** 0.5) >> times)
         shape = rows.stop - rows.start, cols.stop - cols.start
         values = np.empty((len(indexes), *shape), image.dtype)
-        planes = len(indexes) if self.missing.kind == "nodata" else 1
+        planes = len(indexes) if self.missing.is_by_band(image.dtype) else 1
         valid = np.empty((planes, *shape), bool)
         # pieces lie on a grid of the level, so that they meet chunks whose sides are powers of two
         for piece_rows in _pieces(rows, side):

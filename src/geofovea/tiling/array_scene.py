@@ -17,7 +17,8 @@ from geofovea.tiling.array_georeference import read_georeference
 from geofovea.tiling.array_images import ArrayImage, find_images
 from geofovea.tiling.array_levels import ArrayLevels, Missing
 from geofovea.tiling.array_source import ARRAY_DRIVER, ArraySource
-from geofovea.tiling.scene import Scene
+from geofovea.tiling.marks import Number, out_of_type
+from geofovea.tiling.scene import MaskKind, Scene
 
 __all__ = ["MASK_COORD", "open_array"]
 
@@ -82,6 +83,9 @@ def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]
         palette=palette,
         names=native.names,
     )
+    first = next((value for value in missing.nodata if value is not None), None)
+    if first is None and bands.dtype.kind == "f":
+        first = float("nan")
     all_attrs = {str(k): v for k, v in (dict(attrs) | dict(native.obj.attrs)).items()}
     return Scene(
         path=name,
@@ -90,7 +94,7 @@ def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]
         height=height,
         count=bands.count,
         dtype=bands.dtype.name,
-        nodata=missing.nodata,
+        nodata=None if first is None else float(first),
         colorinterp=colors,
         block_shape=bands.block_shape,
         overviews=tuple(1 << level for level in overview_levels),
@@ -99,9 +103,12 @@ def _scene(images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any]
             images[level].bands.block_shape if level in images else bands.block_shape
             for level in overview_levels
         ),
-        mask_kind=missing.kind,
+        mask_kind=_mask_kind(missing, bands.dtype),
         georeference=_georeference(native),
         description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
+        nodata_bands=missing.nodata,
+        warnings=_nodata_warnings(native),
+        is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
     )
 
 
@@ -139,39 +146,73 @@ def _palette(attrs: Mapping[Any, Any]) -> tuple[tuple[int, ...], ...]:
 
 
 def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missing:
-    native = images[0]
+    """All that marks missing pixels: nodata of each band, alpha, and planes beside the bands."""
     planes = {level: _mask_plane(image) for level, image in images.items()}
-    if all(planes.values()):
-        return Missing("internal", planes={n: plane for n, plane in planes.items() if plane})
-    if "alpha" in colors and len(colors) > 1:
-        return Missing("alpha", alpha=colors.index("alpha") + 1)
-    nodata = _nodata(native)
-    if nodata is None and native.bands.dtype.kind == "f":
-        nodata = float("nan")
-    return Missing() if nodata is None else Missing("nodata", nodata=nodata)
+    has_alpha = "alpha" in colors and len(colors) > 1
+    nodata = {level: _nodata_of(image) for level, image in images.items()}
+    return Missing(
+        nodata[0],
+        colors.index("alpha") + 1 if has_alpha else 0,
+        {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
+        {level: values for level, values in nodata.items() if values and values != nodata[0]},
+    )
+
+
+def _mask_kind(missing: Missing, dtype: np.dtype[Any]) -> MaskKind:
+    """The mark that decides how bands are joined; others count besides."""
+    has_nodata = bool(missing.nodata or missing.own_nodata)
+    if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
+        return "nodata"
+    if missing.planes is not None:
+        return "internal"
+    return "alpha" if missing.alpha else "none"
 
 
 def _mask_plane(image: ArrayImage) -> ArrayBands | None:
     plane = image.coord(MASK_COORD)
-    if plane is None or set(plane.dims) != set(image.bands.dims):
+    if plane is None or not set(image.bands.dims) <= set(plane.dims):
         return None
-    return ArrayBands(f"the mask of {image.bands.name}", (plane,), image.bands.dims)
+    others = [dim for dim in plane.dims if dim not in image.bands.dims]
+    name = f"the mask of {image.bands.name}"
+    if not others:
+        return ArrayBands(name, (plane,), image.bands.dims)
+    is_by_band = others == [image.bands.band_dim] and plane.sizes[others[0]] == image.bands.count
+    return ArrayBands(name, (plane,), image.bands.dims, others[0]) if is_by_band else None
 
 
-def _nodata(image: ArrayImage) -> float | None:
-    """The declared value, if a pixel can have it."""
-    dtype = image.bands.dtype
+def _nodata_of(image: ArrayImage) -> tuple[Number | None, ...]:
+    """The declared value of each band, where pixels can have it; empty where no band has one."""
+    given = [_given_nodata(image, band) for band in range(image.bands.count)]
+    nodata = tuple(
+        None if value is None or out_of_type(value, np.dtype(image.band_obj(band).dtype)) else value
+        for band, value in enumerate(given)
+    )
+    return nodata if any(value is not None for value in nodata) else ()
+
+
+def _nodata_warnings(image: ArrayImage) -> tuple[str, ...]:
+    reasons = set()
+    for band in range(image.bands.count):
+        value = _given_nodata(image, band)
+        # NaN is what decoding leaves behind, whatever the type
+        if value is not None and value == value:
+            reasons.add(out_of_type(value, np.dtype(image.band_obj(band).dtype)))
+    return tuple(f"the array says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def _given_nodata(image: ArrayImage, band: int) -> Number | None:
+    """The declared value of a band, whether a pixel can have it or not."""
+    obj = image.band_obj(band)
+    dtype = np.dtype(obj.dtype)
     if dtype.kind == "c":
         return None
     # what is under "encoding" was replaced by NaN when floats were decoded from it
-    places = [image.obj.attrs] + ([image.obj.encoding] if dtype.kind in "ui" else [])
+    places = [obj.attrs] + ([obj.encoding] if dtype.kind in "ui" else [])
     for key in _NODATA_KEYS:
         for place in places:
             given = np.asarray(place[key]).ravel() if key in place else np.empty(0)
             if len(given) and given.dtype.kind in "uif":
-                value = float(given[0])
-                is_possible = dtype.kind == "f" or (
-                    value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
-                )
-                return value if is_possible else None
+                # one for each band, as rasterio's nodatavals
+                value: Number = given[band if len(given) == image.bands.count else 0].item()
+                return value
     return None

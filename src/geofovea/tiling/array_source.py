@@ -9,18 +9,16 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from rasterio.io import MemoryFile
-from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from geofovea.tiling.array_bands import Pixels
 from geofovea.tiling.array_levels import ArrayLevels, Patch
+from geofovea.tiling.resampling import padded, resample_known
 from geofovea.tiling.source import Source
 
 __all__ = ["ARRAY_DRIVER", "ArrayHandle", "ArraySource"]
@@ -28,8 +26,6 @@ __all__ = ["ARRAY_DRIVER", "ArrayHandle", "ArraySource"]
 ARRAY_DRIVER = "xarray"
 """Stands where the name of a GDAL driver stands for files."""
 
-# pixels around a window that an interpolation at its edge looks at
-_KERNEL = 3
 _NEAREST_SIDE = 2048
 
 _thread = threading.local()
@@ -66,7 +62,7 @@ class ArrayHandle:
         self.width, self.height = self._levels.size(level)
         self.count = self._levels.native.count
         self.dtypes = (self._levels.native.dtype.name,) * self.count
-        self.nodata = self._levels.missing.nodata
+        self.nodata = next((n for n in self._levels.missing.nodata if n is not None), None)
         self.descriptions = source.names or (None,) * self.count
         self.scales, self.offsets = (1.0,) * self.count, (0.0,) * self.count
 
@@ -187,42 +183,12 @@ class ArrayHandle:
     ) -> Patch:
         """Let GDAL resample a part in memory, so that arrays look as files do."""
         off_x, off_y, width, height = window
-        rows = _padded(off_y, height, shape[0], self.height)
-        cols = _padded(off_x, width, shape[1], self.width)
+        rows = padded(off_y, height, shape[0], self.height)
+        cols = padded(off_x, width, shape[1], self.width)
         values, valid = self._levels.read(indexes, self._level, rows, cols)
-        missing = self._levels.missing
-        profile: dict[str, Any] = {"driver": "GTiff", "dtype": values.dtype, "count": len(values)}
-        profile |= {"height": values.shape[1], "width": values.shape[2]}
-        # any place will do: without one rasterio warns
-        profile["transform"] = Affine.translation(1, 1)
-        if missing.kind == "nodata":
-            profile["nodata"] = missing.nodata
-            values = _marked(values, valid, missing.nodata)
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
-            with memory.open(**profile) as dataset:
-                dataset.write(values)
-                if missing.kind in ("alpha", "internal"):
-                    dataset.write_mask(valid[0])
-            inside = Window(off_x - cols.start, off_y - rows.start, width, height)
-            with memory.open() as dataset:
-                options = {"window": inside, "resampling": resampling}
-                read = dataset.read(out_shape=(len(values), *shape), **options)
-                masks = dataset.read_masks(out_shape=(len(values), *shape), **options)
-        return Patch(read, masks >= 128)
-
-
-def _marked(values: Pixels, valid: NDArray[np.bool_], nodata: float | None) -> Pixels:
-    """Put the value for missing pixels where they are, and nowhere else."""
-    if nodata is None:
-        return values
-    mark = values.dtype.type(nodata)
-    # an average may fall on the value by chance
-    if values.dtype.kind == "f":
-        neighbour = np.nextafter(mark, values.dtype.type(np.inf))
-    else:
-        limits = np.iinfo(values.dtype)
-        neighbour = values.dtype.type(int(mark) + (-1 if int(mark) == limits.max else 1))
-    return np.where(valid, np.where(values == mark, neighbour, values), mark)
+        inside = Window(off_x - cols.start, off_y - rows.start, width, height)
+        nodata = self._levels.missing.nodata_of(indexes)[0]
+        return Patch(*resample_known(values, valid, inside, shape, resampling, nodata))
 
 
 def _nearest(offset: float, length: float, count: int, extent: int) -> NDArray[np.intp]:
@@ -235,9 +201,3 @@ def _nearest(offset: float, length: float, count: int, extent: int) -> NDArray[n
 def _runs(places: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Cut rising places into runs that each span a bounded part of the source."""
     return np.split(places, np.flatnonzero(np.diff(places // _NEAREST_SIDE)) + 1)
-
-
-def _padded(offset: float, length: float, count: int, extent: int) -> slice:
-    margin = _KERNEL * max(1.0, length / count)
-    first = max(0, int(np.floor(offset - margin)))
-    return slice(first, min(extent, int(np.ceil(offset + length + margin))))

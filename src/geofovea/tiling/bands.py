@@ -120,10 +120,11 @@ def choose_bands(
         rgb = tuple(names.index(name) + 1 for name in _RGB)
         return BandChoice(rgb, "red, green and blue by colour interpretation")
     shown = [band for band, name in enumerate(names, start=1) if name != "alpha"]
-    if len(shown) >= 3:
+    is_palette = bool(shown) and names[shown[0] - 1] == "palette"
+    if len(shown) >= 3 and not is_palette:
         return _rgb_or_first_three(scene, tuple(shown[:3]))
     first = shown[0] if shown else 1
-    return BandChoice((first,), f"band {first} as grey")
+    return BandChoice((first,), f"band {first}" if is_palette else f"band {first} as grey")
 
 
 def _rgb_or_first_three(scene: Scene, first: tuple[int, ...]) -> BandChoice:

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
-from rasterio.warp import transform as warp_transform
 from shapely.geometry import mapping
-from shapely.geometry.polygon import orient
 
-from geofovea.tiling.outline import outline_lonlat, ring_scene
+from geofovea.tiling.outline import ring_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
+from geofovea.tiling.shape_lonlat import area_of, cut_at_antimeridian, shape_lonlat
 
 __all__ = [
     "area_m2",
     "crs_from_scene",
     "geometry_crs",
     "lonlat_from_scene",
+    "polygon_lonlat",
     "polygon_scene",
     "scene_from_crs",
 ]
@@ -37,10 +37,6 @@ _MAX_BEND_SHARE = 1 / 4096
 # areas want more points than drawings
 _AREA_BEND_SHARE = 1 / 65536
 _LONLAT_DIGITS = 9
-_WGS84 = "EPSG:4326"
-# equal areas on the ellipsoid, and straight where meridians and parallels are
-_EQUAL_AREA = "+proj=cea +ellps=WGS84"
-_METRES_PER_DEGREE_EAST = 6378137.0 * np.pi / 180
 
 
 def polygon_scene(box: Box) -> shapely.Polygon:
@@ -75,7 +71,8 @@ def geometry_crs(scene: Scene, box: Box) -> shapely.Polygon | None:
     ring_crs = crs_from_scene(scene, ring_scene(box, parts))
     if ring_crs is None or not np.isfinite(ring_crs).all():
         return None
-    return shapely.Polygon(ring_crs)
+    shape = shapely.Polygon(ring_crs)
+    return shape if np.isfinite(shape.area) and shape.area > 0 else None
 
 
 def lonlat_from_scene(scene: Scene, box: Box) -> Mapping[str, Any] | None:
@@ -86,20 +83,34 @@ def lonlat_from_scene(scene: Scene, box: Box) -> Mapping[str, Any] | None:
     antimeridian is cut into a MultiPolygon. A ring around a pole is closed over the pole.
 
     Returns:
-        None without georeference or CRS, on another planet, or where the CRS cannot be inverted.
+        None without georeference or CRS, on another planet, or off the map; of a box that is partly
+        off the map, the part on it.
     """
-    # half of what is allowed goes to each of the two steps
-    tolerance = max(_MAX_BEND_PIXELS, _MAX_BEND_SHARE * max(box.width, box.height)) / 2
-    ring = outline_lonlat(scene.georeference, box, tolerance)
-    if ring is None:
-        return None
-    shape = shapely.Polygon(ring)
-    shape = shape.simplify(tolerance * _degrees_per_pixel(ring, box))
-    if not shape.is_valid:
-        shape = shape.buffer(0)
-    parts = _cut_at_antimeridian(shape)
+    return polygon_lonlat(scene, polygon_scene(box))
+
+
+def polygon_lonlat(scene: Scene, polygon: shapely.Geometry) -> Mapping[str, Any] | None:
+    """A polygon of scene pixels, or several, as a GeoJSON geometry; as of a box, see above.
+
+    Args:
+        scene: The scene.
+        polygon: A valid ``Polygon`` or ``MultiPolygon``.
+    """
+    parts: list[shapely.Polygon] = []
+    pieces = shapely.get_parts(polygon)
+    for piece in pieces:
+        x0, y0, x1, y1 = piece.bounds
+        # half of what is allowed goes to each of the two steps
+        tolerance = max(_MAX_BEND_PIXELS, _MAX_BEND_SHARE * max(x1 - x0, y1 - y0)) / 2
+        shape = shape_lonlat(scene.georeference, piece, tolerance)
+        if shape is None:
+            continue
+        shape = shape.simplify(tolerance * _degrees_per_pixel(shape, piece.area))
+        parts += cut_at_antimeridian(shape if shape.is_valid else shape.buffer(0))
     if not parts:
         return None
+    if len(pieces) > 1:
+        parts = cut_at_antimeridian(shapely.union_all(parts))
     geometry = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
     rounded = shapely.transform(geometry, lambda xy: np.round(xy, _LONLAT_DIGITS))
     result: Mapping[str, Any] = mapping(rounded)
@@ -113,39 +124,20 @@ def area_m2(scene: Scene, box: Box) -> float | None:
     antimeridian and around a pole, and where the scene's own projection stretches areas.
 
     Returns:
-        Square metres; None without georeference or CRS, on another planet, or where the CRS cannot
-        be inverted.
+        Square metres, of a box that is partly off the map those of the part on it; None without
+        georeference or CRS, on another planet, or off the map.
     """
     tolerance = _AREA_BEND_SHARE * max(box.width, box.height)
-    ring = outline_lonlat(scene.georeference, box, tolerance)
-    if ring is None:
-        return None
-    _, north = warp_transform(_WGS84, _EQUAL_AREA, np.zeros(len(ring)), ring[:, 1])
-    metres = np.column_stack((ring[:, 0] * _METRES_PER_DEGREE_EAST, north))
-    # far from the origin the products that make an area would lose its digits
-    return float(shapely.Polygon(metres - metres.mean(axis=0)).area)
+    shape = shape_lonlat(scene.georeference, polygon_scene(box), tolerance)
+    return None if shape is None else area_of(cut_at_antimeridian(shape)) or None
 
 
-def _degrees_per_pixel(ring: NDArray[np.float64], box: Box) -> float:
-    """The size of a native pixel in degrees of latitude, from the areas of ring and box."""
-    width_parallel = np.cos(np.radians(np.abs(ring[:, 1]).mean()))
-    return float((shapely.Polygon(ring).area * max(width_parallel, 1e-3) / box.area) ** 0.5)
+def _degrees_per_pixel(shape: shapely.Geometry, pixels: float) -> float:
+    """The size of a native pixel in degrees of latitude, from the areas of a shape."""
+    lat = shapely.get_coordinates(shape)[:, 1]
+    width_parallel = np.cos(np.radians(np.abs(lat).mean()))
+    return float((shape.area * max(width_parallel, 1e-3) / pixels) ** 0.5)
 
 
 def _points(points: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(points, dtype=np.float64).reshape(-1, 2)
-
-
-def _cut_at_antimeridian(shape: shapely.Geometry) -> list[shapely.Polygon]:
-    west, _, east, _ = shape.bounds
-    pieces = []
-    for turn in range(int((west + 180) // 360), int(-((180 - east) // 360)) + 1):
-        world = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
-        piece = shape if world.covers(shape) else shape.intersection(world)
-        shift = np.array([-360.0 * turn, 0.0])
-        for part in shapely.get_parts(shapely.transform(piece, lambda xy, s=shift: xy + s)):
-            if isinstance(part, shapely.Polygon) and part.area > 0:
-                pieces.append(part)
-    # a ring around a pole is closed on some meridian, which is no edge
-    whole = shapely.union_all(pieces) if len(pieces) > 1 else shapely.MultiPolygon(pieces)
-    return [orient(part, sign=1.0) for part in shapely.get_parts(whole)]

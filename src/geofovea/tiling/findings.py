@@ -24,7 +24,7 @@ from geofovea.tiling.source import Source
 
 __all__ = ["clear_findings", "count_findings", "findings_folder", "found_once"]
 
-_FORMAT = 1  # counts up when the same pixels give another finding
+_FORMAT = 2  # counts up when the same pixels give another finding
 # a look at no more than these takes some hundredths of a second
 _CHEAP_PIXELS = 2**20
 _MOST_FILES = 4096

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -11,23 +12,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
-from rasterio.rpc import RPC
-from rasterio.transform import GCPTransformer, RPCTransformer
-from rasterio.warp import transform as warp_transform
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.ground import (
+    WGS84,
+    crs_from_lonlat,
+    is_on_earth,
+    lonlat_from_crs,
+    place_wkt,
+)
+from geofovea.tiling.ground_models import ControlPoints, RationalFunctions
 
 __all__ = ["GeorefKind", "Georeference"]
 
 GeorefKind = Literal["affine", "gcps", "rpcs", "none"]
 Points = NDArray[np.float64]
+Affine6 = tuple[float, float, float, float, float, float]
 
-_WGS84 = "EPSG:4326"
-_ELLIPSOID = re.compile(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)')
-_EARTH_AXIS_M = (6.35e6, 6.40e6)
 _TRUE_TO_GROUND = 0.05
 _WGS84_AXIS_M, _WGS84_ECCENTRICITY_2 = 6378137.0, 0.00669437999014
 
@@ -44,6 +47,7 @@ class Georeference:
             ``y_crs = d*x_scene + e*y_scene + f``.
         gcps: Control points as ``(x_scene, y_scene, x_crs, y_crs, z)``.
         rpcs: The RPC metadata items as GDAL names them.
+        note: Why a scene that says where it lies has no place all the same, in words.
 
     Raises:
         GeometryError: If an affine has no inverse.
@@ -51,9 +55,10 @@ class Georeference:
 
     kind: GeorefKind = "none"
     crs_wkt: str | None = None
-    transform: tuple[float, float, float, float, float, float] | None = None
+    transform: Affine6 | None = None
     gcps: tuple[tuple[float, float, float, float, float], ...] = ()
     rpcs: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.transform and not (math.isfinite(self._determinant) and self._determinant):
@@ -64,22 +69,46 @@ class Georeference:
         """Read it from an open rasterio dataset; an affine goes before GCPs, GCPs before RPCs.
 
         A raster without an affine reports the identity, and one whose affine is degenerate cannot
-        be placed: both count as having none, whatever CRS they name.
+        be placed: both count as having none, whatever CRS they name. Control points that no surface
+        fits and RPCs that are not whole place nothing either; ``note`` says so.
         """
-        crs_wkt = dataset.crs.to_wkt() if dataset.crs else None
+        crs_wkt, note = _wkt_of(dataset)
         a, b, c, d, e, f = tuple(float(value) for value in dataset.transform)[:6]
         determinant = a * e - b * d
         is_identity = (a, b, c, d, e, f) == (1, 0, 0, 0, 1, 0)
-        if not is_identity and math.isfinite(determinant) and determinant != 0:
-            return cls("affine", crs_wkt, (a, b, c, d, e, f))
+        is_finite = np.isfinite((a, b, c, d, e, f, determinant)).all()
+        if not is_identity and determinant != 0 and is_finite:
+            return cls("affine", crs_wkt, (a, b, c, d, e, f), note=note)
         gcps, gcps_crs = dataset.gcps
         if gcps:
             points = tuple((g.col, g.row, g.x, g.y, g.z or 0.0) for g in gcps)
-            return cls("gcps", gcps_crs.to_wkt() if gcps_crs else None, gcps=points)
-        if dataset.rpcs is not None:
-            items = tuple(sorted(dataset.rpcs.to_gdal().items()))
-            return cls("rpcs", CRS.from_epsg(4326).to_wkt(), rpcs=items)
-        return cls("none", crs_wkt)
+            return cls.by_gcps(points, place_wkt(gcps_crs) if gcps_crs else None)
+        try:
+            rpcs = dataset.rpcs
+        except (KeyError, ValueError, AttributeError) as error:
+            return cls("none", crs_wkt, note=f"the RPCs are incomplete or no numbers: {error}")
+        if rpcs is not None:
+            return cls.by_rpcs(rpcs.to_gdal())
+        if not is_identity:
+            note = note or f"the affine {(a, b, c, d, e, f)} has no inverse"
+        return cls("none", crs_wkt, note=note)
+
+    @classmethod
+    def by_gcps(
+        cls, gcps: tuple[tuple[float, float, float, float, float], ...], crs_wkt: str | None
+    ) -> Georeference:
+        """Placed by control points; by nothing, with a note, where no surface fits them."""
+        placed = cls("gcps", crs_wkt, gcps=gcps)
+        trouble = placed._model.trouble if placed._model else ""
+        return cls("none", crs_wkt, note=trouble) if trouble else placed
+
+    @classmethod
+    def by_rpcs(cls, items: Mapping[str, Any]) -> Georeference:
+        """Placed by RPCs; by nothing, with a note, where they are not whole."""
+        rpcs = tuple(sorted((str(name), str(value)) for name, value in items.items()))
+        placed = cls("rpcs", place_wkt(WGS84), rpcs=rpcs)
+        trouble = placed._model.trouble if placed._model else ""
+        return cls("none", note=trouble) if trouble else placed
 
     @cached_property
     def crs(self) -> CRS | None:
@@ -100,8 +129,7 @@ class Georeference:
     @cached_property
     def is_on_earth(self) -> bool:
         """Whether the CRS is known and its ellipsoid has the size of the Earth."""
-        axis = _ELLIPSOID.search(self.crs_wkt or "")
-        return axis is not None and _EARTH_AXIS_M[0] < float(axis.group(1)) < _EARTH_AXIS_M[1]
+        return is_on_earth(self.crs_wkt or "")
 
     @property
     def _determinant(self) -> float:
@@ -111,55 +139,46 @@ class Georeference:
     def crs_from_scene(self, points: Points) -> Points | None:
         """Move points ``(n, 2)`` as ``(x_scene, y_scene)`` into the CRS; None if not placed.
 
-        GCPs are fitted by a polynomial, as ``gdalwarp`` does by default; where they lie on both
-        sides of the antimeridian, longitudes go on beyond 180 degrees. RPCs need a height and get
-        the model's own mean height, which is nearer to the ground than the ellipsoid.
+        GCPs are fitted by a polynomial, as ``gdalwarp`` does by default, and by a plane where that
+        has no solution; where they lie on both sides of the antimeridian, longitudes go on beyond
+        180 degrees. RPCs need a height and get the model's own mean height, which is nearer to the
+        ground than the ellipsoid. Points without a place are NaN.
         """
         if self.transform is not None:
             a, b, c, d, e, f = self.transform
             x_scene, y_scene = points[:, 0], points[:, 1]
-            return np.column_stack((a * x_scene + b * y_scene + c, d * x_scene + e * y_scene + f))
-        if self.kind == "none":
-            return None
-        with self._transformer() as transformer:
-            return np.column_stack(
-                transformer.xy(points[:, 1], points[:, 0], zs=self._heights(points), offset="ul")
-            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                x, y = a * x_scene + b * y_scene + c, d * x_scene + e * y_scene + f
+                return np.column_stack((x, y))
+        return None if self._model is None else self._model.crs_from_scene(points)
 
     def scene_from_crs(self, points: Points) -> Points | None:
         """Move points ``(n, 2)`` in the CRS to ``(x_scene, y_scene)``; None if not placed."""
         if self.transform is not None:
             a, b, c, d, e, f = self.transform
             x, y = points[:, 0] - c, points[:, 1] - f
-            return np.column_stack((e * x - b * y, a * y - d * x)) / self._determinant
-        if self.kind == "none":
+            # an affine of impossible numbers leads to infinity
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.column_stack((e * x - b * y, a * y - d * x)) / self._determinant
+        if self._model is None:
             return None
         if self._lon_of_gcps is not None:
             turns = np.round((self._lon_of_gcps - points[:, 0]) / 360)
             points = np.column_stack((points[:, 0] + 360 * turns, points[:, 1]))
-        with self._transformer() as transformer:
-            rows, cols = transformer.rowcol(
-                points[:, 0], points[:, 1], zs=self._heights(points), op=float
-            )
-        return np.column_stack((cols, rows))
+        return self._model.scene_from_crs(points)
 
     def lonlat_from_scene(self, points: Points) -> Points | None:
         """Move points ``(n, 2)`` to WGS 84 longitude and latitude in degrees.
 
         Returns:
-            None without georeference or CRS, on another planet, or where a point is off the map.
+            ``(n, 2)``, NaN where a point is off the map; None without georeference or CRS, or on
+            another planet.
         """
-        if not self.is_on_earth:
+        points_crs = self.crs_from_scene(points) if self.is_on_earth else None
+        if points_crs is None or self.crs is None:
             return None
-        points_crs = self.crs_from_scene(points)
-        if points_crs is None:
-            return None
-        try:
-            lon, lat = warp_transform(self.crs, _WGS84, points_crs[:, 0], points_crs[:, 1])
-        except (CRSError, RasterioError, CPLE_BaseError):
-            return None
-        lonlat = np.column_stack((lon, lat))
-        return lonlat if np.isfinite(lonlat).all() else None
+        pixel = math.sqrt(abs(self._determinant)) if self.transform is not None else 0.0
+        return lonlat_from_crs(self.crs, points_crs, pixel)
 
     def gsd_m(self, x_scene: float, y_scene: float) -> float | None:
         """Metres per pixel at a point: the square root of the area that one pixel covers.
@@ -173,7 +192,7 @@ class Georeference:
         nominal = self._nominal_gsd_m(corner)
         true = None
         points = self.lonlat_from_scene(corner)
-        if points is not None:
+        if points is not None and np.isfinite(points).all():
             # no step of one pixel goes around the globe
             steps = points[1:] - points[0]
             steps[:, 0] -= 360 * np.round(steps[:, 0] / 360)
@@ -194,16 +213,11 @@ class Georeference:
 
     def lonlat_of_pole(self) -> Points:
         """Where the poles lie in the scene, ``(m, 2)`` pixels; only those that the CRS can show."""
-        poles = []
-        for lat in (90.0, -90.0) if self.is_on_earth and self.crs is not None else ():
-            try:
-                x, y = warp_transform(_WGS84, self.crs, [0.0], [lat])
-            except (CRSError, RasterioError, CPLE_BaseError):
-                continue
-            pole = self.scene_from_crs(np.column_stack((x, y)))
-            if pole is not None and np.isfinite(pole).all():
-                poles.append(pole)
-        return np.concatenate(poles) if poles else np.empty((0, 2))
+        if not self.is_on_earth or self.crs is None:
+            return np.empty((0, 2))
+        poles = crs_from_lonlat(self.crs, np.array([(0.0, 90.0), (0.0, -90.0)]))
+        found = self.scene_from_crs(poles[np.isfinite(poles).all(1)])
+        return np.empty((0, 2)) if found is None else found[np.isfinite(found).all(1)]
 
     @cached_property
     def _lon_of_gcps(self) -> float | None:
@@ -219,20 +233,19 @@ class Georeference:
             return None
         return float(np.where(lon < 0, lon + 360, lon).mean())
 
-    def _transformer(self) -> Any:
+    @cached_property
+    def _model(self) -> ControlPoints | RationalFunctions | None:
         if self.kind == "gcps":
-            beyond = 0.0 if self._lon_of_gcps is None else 360.0
-            return GCPTransformer(
-                [
-                    GroundControlPoint(row=y, col=x, x=xc + beyond * (xc < 0), y=yc, z=z)
-                    for x, y, xc, yc, z in self.gcps
-                ]
-            )
-        return RPCTransformer(RPC.from_gdal(dict(self.rpcs)))
+            return ControlPoints(self.gcps, 0.0 if self._lon_of_gcps is None else 360.0)
+        return RationalFunctions(self.rpcs) if self.kind == "rpcs" else None
 
-    def _heights(self, points: Points) -> list[float]:
-        height = float(dict(self.rpcs).get("HEIGHT_OFF", 0.0))
-        return [height] * len(points)
+
+def _wkt_of(dataset: Any) -> tuple[str | None, str]:
+    """The CRS of a dataset and no note; or None, with a note where it names one in vain."""
+    try:
+        return (place_wkt(dataset.crs) if dataset.crs else None), ""
+    except (CRSError, CPLE_BaseError, RasterioError, ValueError) as error:
+        return None, f"the coordinate reference system is not understood: {error}"
 
 
 def _side_of(steps: Points) -> float | None:

@@ -24,6 +24,7 @@ from rasterio.errors import RasterioError
 from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
 from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.faults import collect_faults
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.png import damage_in_png
 from geofovea.tiling.source import Source
 
@@ -58,6 +59,8 @@ _OPTIONS = {
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
     # a warning of a worker thread would never reach the read that caused it
     "GDAL_NUM_THREADS": "1",
+    # a retired code of a CRS is what it always was, and not its successor somewhere else
+    "OSR_USE_NON_DEPRECATED": "NO",
 }
 
 
@@ -212,13 +215,13 @@ def open_dataset(source: Source, **options: object) -> Any:
     if isinstance(source, ArraySource):
         return source.handle()
     check_current(source)
-    with read_errors(source):
+    with read_errors(source), without_georeference_warning():
         if source.remote is not None:
             from geofovea.tiling.range_file import NAME, RangeFiles
 
-            files = RangeFiles(source.remote)
+            files = RangeFiles(source.remote, source.sides)
             return rasterio.open(NAME, driver=source.driver, opener=files, **options)
-        return rasterio.open(source.path, driver=source.driver, **options)
+        return rasterio.open(source.gdal_name, driver=source.driver, **options)
 
 
 def open_bytes(source: Source) -> Any:

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from geofovea.tiling.bands import choose_bands
 from geofovea.tiling.cache_folder import cache_folder
 from geofovea.tiling.level_cache import are_prepared
 from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
+from geofovea.tiling.place_notes import place_notes
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.radiometry import describe_radiometry
@@ -140,6 +142,7 @@ def inspect_scene(
     Raises:
         SceneError: If the scene has no such bands.
     """
+    scene = scene.showing(choose_bands(scene, bands, composite, band_map).bands)
     shown, warnings = describe_radiometry(scene, bands, composite=composite, band_map=band_map)
     levels = tuple(_inspect_level(scene, pyramid, n) for n in range(pyramid.top_level + 1))
     level_files = _inspect_level_files(scene)
@@ -218,12 +221,7 @@ def _notes(
             "rows are stored one after another, so a small tile decodes much more than it shows; "
             "rewrite as COG: gdal_translate -of COG"
         )
-    if scene.georef == "none":
-        notes.append("not georeferenced: evidence is given in pixels only")
-    elif scene.crs is None:
-        notes.append("the coordinate reference system is not named, so there is no lon/lat")
-    elif not scene.georeference.is_on_earth:
-        notes.append(f"{scene.crs_name} is not on the Earth, so there is no lon/lat")
+    notes += place_notes(scene)
     if scene.georef in ("gcps", "rpcs"):
         notes.append(f"positions come from {scene.georef.upper()} and are approximate")
     if scene.mask_kind == "none":
@@ -231,6 +229,9 @@ def _notes(
             "nothing marks missing pixels: a black border counts as picture (declare it with "
             "nodata= or --nodata)"
         )
+    if scene.alpha and scene.mask_kind in ("nodata", "internal"):
+        other = "a nodata value" if scene.mask_kind == "nodata" else "a mask"
+        notes.append(f"an alpha band and {other} both mark missing pixels")
     if scene.source.size_bytes and Path(scene.source.path + ".aux.xml").exists():
         notes.append("the .aux.xml beside the file is not read, because it can name other files")
     return notes

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
@@ -23,9 +22,10 @@ from rasterio.windows import Window
 
 from geofovea.errors import OutputError, SceneChangedError, SceneReadError
 from geofovea.tiling.cores import usable_cores
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import check_checksums, gdal_settings, open_dataset, read_errors
+from geofovea.tiling.level_averages import Step, expanded, halved_expanded, halved_marked
 from geofovea.tiling.level_files import BLOCK_SIDE, LevelFiles, LevelImage
-from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.source import Source, resolve_source
 from geofovea.tiling.validity import read_valid
@@ -169,17 +169,21 @@ def _write_level(
     work: _Work, source: Any, image: LevelImage, path: Path, read: Source, *, is_first: bool
 ) -> None:
     scene, files = work.scene, work.files
-    must_expand, written = is_first and files.is_expanded, Written()
-    with _output_errors(path):
+    must_expand = is_first and (files.is_expanded or files.is_marked)
+    # the first is made from the scene, which may have more bands
+    bands, written = files.bands if is_first else None, Written()
+    with _output_errors(path), without_georeference_warning():
         target = rasterio.open(path, "w", **_profile(work, image))
     with target:
         _mark_alpha(scene, files, target)
         if image.level == 0:
             steps = _copied(scene, files, source, image)
+        elif must_expand and files.is_expanded:
+            steps = halved_expanded(scene, files, source, image)
         elif must_expand:
-            steps = _halved_expanded(scene, source, image)
+            steps = halved_marked(scene, files, source, _strips(source, image))
         else:
-            steps = _halved(source, image)
+            steps = _halved(source, image, bands)
         while True:
             with read_errors(read):
                 step = next(steps, None)
@@ -203,11 +207,11 @@ def _write_level(
 
 def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
     scene, files = work.scene, work.files
-    nodata: float | None = scene.nodata if scene.mask_kind == "nodata" else None
-    if files.is_expanded:
-        nodata = None if files.dtype == "uint8" else np.nan
-    elif nodata is None and scene.mask_kind == "none" and files.dtype.startswith("float"):
-        nodata = np.nan  # so that what is not a number is left out of the averages
+    nodata: Any = None
+    if files.is_expanded or files.is_marked:
+        nodata = np.nan if files.dtype.startswith("float") else None
+    elif scene.mask_kind == "nodata":
+        nodata = scene.nodata
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "width": image.width,
@@ -236,47 +240,45 @@ def _profile(work: _Work, image: LevelImage) -> dict[str, Any]:
 
 
 def _mark_alpha(scene: Scene, files: LevelFiles, target: Any) -> None:
-    if not files.is_expanded and "alpha" in scene.colorinterp:
+    if scene.alpha in files.bands and not files.is_expanded and not files.is_marked:
         target.colorinterp = [
-            ColorInterp.alpha if name == "alpha" else ColorInterp.undefined
-            for name in scene.colorinterp
+            ColorInterp.alpha if band == scene.alpha else ColorInterp.undefined
+            for band in files.bands
         ]
 
 
 def _needs_mask(scene: Scene, files: LevelFiles) -> bool:
     """Whether a mask must be written beside the bands, which do not carry it themselves."""
-    if files.is_expanded:
-        return files.dtype == "uint8"
-    return scene.mask_kind == "internal" or scene.missing is not None
-
-
-Step = tuple[Window, NDArray[np.generic], "NDArray[np.bool_] | None"]
+    if files.is_expanded or files.is_marked:
+        return not files.dtype.startswith("float")
+    return scene.mask_kind == "internal"
 
 
 def _copied(scene: Scene, files: LevelFiles, source: Any, image: LevelImage) -> Iterator[Step]:
     """The native image in whole rows, from the top down, as it is stored."""
     for row in range(0, image.height, BLOCK_SIDE):
         window = Window(0, row, image.width, min(BLOCK_SIDE, image.height - row))
-        array = source.read(window=window)
+        array = source.read(list(files.bands), window=window)
         valid = None
-        if _needs_mask(scene, files) and not files.is_expanded:
-            valid = read_valid(source, scene, tuple(source.indexes), window=window)
-        if files.is_expanded:
-            array, valid = _expanded(scene, source, array, window)
+        if files.is_expanded or files.is_marked:
+            array, valid = expanded(scene, files, source, array, window)
+        elif _needs_mask(scene, files):
+            valid = read_valid(source, scene, files.bands, window=window)
         yield window, array, valid
 
 
-def _halved(source: Any, image: LevelImage) -> Iterator[Step]:
-    """The averages of an image, mask included, in strips of level pixels."""
+def _halved(source: Any, image: LevelImage, bands: tuple[int, ...] | None = None) -> Iterator[Step]:
+    """The averages of some bands of an image, mask included, in strips of level pixels."""
     has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
     has_alpha = any(flag.name == "alpha" for flag in source.mask_flag_enums[0])
+    wanted = list(bands or source.indexes)
     for window_source, window in _strips(source, image):
         options = {
             "window": window_source,
-            "out_shape": (source.count, window.height, window.width),
+            "out_shape": (len(wanted), window.height, window.width),
             "resampling": Resampling.average,
         }
-        array = source.read(**options)
+        array = source.read(wanted, **options)
         valid = None
         if has_mask and not has_alpha:
             valid = source.read_masks(1, **(options | {"out_shape": array.shape[1:]})) >= 128
@@ -307,62 +309,6 @@ def _strips(source: Any, image: LevelImage) -> Iterator[tuple[Window, Window]]:
             Window(x * ratio_x, y * ratio_y, width * ratio_x, height * ratio_y),
             Window(*window),
         )
-
-
-def _halved_expanded(scene: Scene, source: Any, image: LevelImage) -> Iterator[Step]:
-    """The averages of what an image shows, whose stored numbers must not be averaged."""
-    for row in range(0, image.height, BLOCK_SIDE):
-        for col in range(0, image.width, 4 * BLOCK_SIDE):
-            height = min(BLOCK_SIDE, image.height - row)
-            width = min(4 * BLOCK_SIDE, image.width - col)
-            window_source = Window(
-                2 * col,
-                2 * row,
-                min(2 * width, source.width - 2 * col),
-                min(2 * height, source.height - 2 * row),
-            )
-            array = source.read(window=window_source)
-            values, valid = _expanded(scene, source, array, window_source)
-            yield (Window(col, row, width, height), *_mean_of_four(values, valid))
-
-
-def _expanded(
-    scene: Scene, source: Any, array: NDArray[np.generic], window: Window
-) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """What stored numbers ``(bands, h, w)`` show, and where they show anything."""
-    valid = np.ones(array.shape[1:], dtype=bool)
-    if scene.mask_kind != "none":
-        valid = source.read_masks(1, window=window) >= 128
-    if scene.dtype.startswith("complex"):
-        bands = tuple(range(1, len(array) + 1))
-        power = [Radiometry((b,), is_complex=True).expand(array[b - 1 : b], valid) for b in bands]
-        values = np.concatenate([value for value, _ in power])
-        known = np.stack([mark for _, mark in power])
-        return np.where(known, values, np.nan), np.asarray(known.any(axis=0))
-    entries = source.colormap(1)
-    palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
-    return Radiometry((1,), palette=palette).expand(array, valid)
-
-
-def _mean_of_four(
-    values: NDArray[np.generic], valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Means over squares of two, of what is known; a square is valid if half of it is."""
-    pad = ((0, valid.shape[0] % 2), (0, valid.shape[1] % 2))
-    known = np.pad(valid & np.isfinite(values), ((0, 0), *pad))
-    filled = np.pad(
-        np.where(known[:, : valid.shape[0], : valid.shape[1]], values, 0), ((0, 0), *pad)
-    )
-    bands, rows, cols = filled.shape
-    shape = (bands, rows // 2, 2, cols // 2, 2)
-    counts = known.reshape(shape).sum(axis=(2, 4))
-    sums = filled.reshape(shape).sum(axis=(2, 4), dtype=np.float64)
-    means = sums / np.maximum(counts, 1)
-    on_image = np.pad(np.ones(valid.shape, bool), pad).reshape(shape[1:]).sum(axis=(1, 3))
-    marked = np.pad(valid, pad).reshape(shape[1:]).sum(axis=(1, 3)) * 2 >= on_image
-    if values.dtype == np.uint8:
-        return np.floor(means + 0.5).astype(np.uint8), marked
-    return np.where(counts > 0, means, np.nan), marked
 
 
 class _output_errors:  # noqa: N801

@@ -107,10 +107,13 @@ class LevelFiles:
         images: The files; each but the first is made from the one before it.
         base_overview: Index of the overview that the first is made from; None for the native image.
         builder: What makes the first file; ``pyvips`` only ever copies the native image.
-        count: Bands of each file.
+        bands: Bands of the scene that they are made from, counted from 1.
+        count: Bands of each file; a palette becomes three.
         dtype: Pixel type of each file.
         is_expanded: The files hold what the pixels show and not what is stored, because that may
             not be averaged: RGB instead of palette indexes, power instead of complex numbers.
+        is_marked: Missing pixels are found before the first average, because GDAL does not know
+            them: the files hold NaN there, or a mask of their own.
 
     Raises:
         GeometryError: If levels do not follow one another.
@@ -122,11 +125,18 @@ class LevelFiles:
     count: int
     dtype: str
     is_expanded: bool
+    bands: tuple[int, ...] = ()
+    is_marked: bool = False
 
     def __post_init__(self) -> None:
         levels = [image.level for image in self.images]
         if not levels or levels != list(range(levels[0], levels[0] + len(levels))):
             raise GeometryError(f"level files must follow one another, got levels {levels}")
+
+    @property
+    def is_palette(self) -> bool:
+        """Whether one band of indexes has become three of colours."""
+        return self.is_expanded and self.dtype == "uint8"
 
     @property
     def copies_native(self) -> bool:
@@ -181,8 +191,16 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
     overviews = () if scene.driver == "JPEG" else scene.overview_sizes
     if any(width * height <= DECODE_ONCE_PIXELS for width, height in overviews):
         return None
-    is_palette = scene.count == 1 and scene.colorinterp[0] == "palette"
+    shown = scene.shown or tuple(range(1, scene.count + 1))
+    colors = tuple(band for band in shown if band != scene.alpha) or shown
+    is_palette = len(colors) == 1 and scene.colorinterp[colors[0] - 1] == "palette"
     is_complex = scene.dtype.startswith("complex")
+    is_marked = not scene.is_masked_by_gdal
+    bands = colors if is_palette else shown
+    if scene.alpha and not is_palette and not is_marked:
+        # GDAL averages with it
+        bands = (*colors, scene.alpha)
+    bands = tuple(sorted(set(bands)))
     first, base_overview = 1, None
     if not scene.has_random_access or scene.missing is not None:
         # what the caller declared missing must be marked before anything is averaged
@@ -196,9 +214,11 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
         images=tuple(_images(scene, first)),
         base_overview=base_overview,
         builder="pyvips" if first == 0 and _is_for_vips(scene) else "streamed",
-        count=3 if is_palette else scene.count,
+        count=3 if is_palette else len(bands),
         dtype="uint8" if is_palette else "float32" if is_complex else scene.dtype,
         is_expanded=is_palette or is_complex,
+        bands=bands,
+        is_marked=is_marked,
     )
 
 
@@ -229,6 +249,9 @@ def _is_for_vips(scene: Scene) -> bool:
         and scene.count <= 4
         and scene.mask_kind == "none"
         and scene.missing is None
+        and not scene.is_min_white
+        and scene.source.page <= 1
+        and scene.shown in ((), tuple(range(1, scene.count + 1)))
         and not {"palette", "alpha", "cyan", "magenta", "yellow", "black"} & set(scene.colorinterp)
         and (scene.driver != "GTiff" or scene.compression in _VIPS_CODECS)
         # libvips takes the bands of a file with separate planes for pages

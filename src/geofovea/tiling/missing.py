@@ -19,11 +19,12 @@ from rasterio.features import rasterize, shapes
 from geofovea.errors import SceneError
 from geofovea.tiling.findings import found_once
 from geofovea.tiling.handles import open_handle
+from geofovea.tiling.marks import Number, equals_nodata, is_missing_part, out_of_type
 from geofovea.tiling.source import Source
 
-__all__ = ["DeclaredNodata", "Missing", "declare_missing", "is_missing_part"]
+__all__ = ["DeclaredNodata", "Missing", "declare_missing"]
 
-DeclaredNodata = float | Literal["auto"]
+DeclaredNodata = Number | Literal["auto"]
 
 _COARSE_SIDE = 256
 # the least share of the scene's outline that a border colour takes, so that a lake does not count
@@ -51,7 +52,7 @@ class Missing:
     """
 
     # NaN differs from itself
-    values: tuple[float, ...] = field(compare=False)
+    values: tuple[Number, ...] = field(compare=False)
     tolerance: float = 0.0
     all_bands: bool = True
     outline: bytes = field(default=b"", repr=False)
@@ -112,13 +113,12 @@ class Missing:
         """
         if not self.values:
             return np.ones(array.shape, bool)
-        values = np.array([self.values[band - 1] for band in bands])[:, None, None]
-        if np.issubdtype(array.dtype, np.integer):
-            array = array.astype(np.int64)
-        with np.errstate(invalid="ignore"):
-            matches = np.abs(array - values) <= self.tolerance
-        if np.issubdtype(array.dtype, np.floating):
-            matches |= np.isnan(values) & np.isnan(array)
+        matches = np.stack(
+            [
+                equals_nodata(plane, self.values[band - 1], self.tolerance)
+                for plane, band in zip(array, bands, strict=True)
+            ]
+        )
         if self.all_bands:
             matches = np.broadcast_to(matches.all(axis=0), matches.shape)
         if self.outline:
@@ -141,18 +141,9 @@ class Missing:
         return bits[: math.prod(self.outline_shape)].reshape(self.outline_shape).astype(bool)
 
 
-def is_missing_part(nodata: float | None, dtype: str) -> bool:
-    """Whether nodata in one of several shown bands makes the whole pixel missing.
-
-    The darkest and the brightest value of an unsigned type are colours too: a pure red has zeros in
-    two bands. Such a pixel is missing where all shown bands are. Any other value is no colour.
-    """
-    if nodata is None or math.isnan(nodata) or not dtype.startswith("uint"):
-        return True
-    return nodata not in (0, np.iinfo(dtype).max)
-
-
-def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Missing:
+def declare_missing(
+    source: Source, dataset: Any, nodata: DeclaredNodata, overviews: int
+) -> Missing:
     """Turn a caller's word about missing pixels into a value.
 
     Args:
@@ -161,24 +152,43 @@ def declare_missing(source: Source, dataset: Any, nodata: DeclaredNodata) -> Mis
         nodata: A number (NaN is possible), or ``"auto"``: the constant colour, if there is one,
             that is connected to the border. That reads a coarse picture of the scene, and without
             overviews, for that, the whole file once; what it finds is kept for the next opening.
+        overviews: How many overviews, from the finest, may be read.
 
     Raises:
         SceneError: If it is neither.
     """
     if nodata != "auto":
-        try:
-            number = float(nodata)
-        except (TypeError, ValueError) as error:
-            raise SceneError(
-                f"nodata={nodata!r} is neither a number nor 'auto'; give the value that marks "
-                "missing pixels"
-            ) from error
+        number = _number(nodata)
         values = (number,) * dataset.count
         whole = not is_missing_part(number, dataset.dtypes[0])
-        return Missing(values, all_bands=whole, warnings=_overview_warning(dataset))
+        return Missing(values, all_bands=whole, warnings=_declared_warnings(dataset, number))
     pixels = dataset.width * dataset.height
-    found = found_once(source, pixels, "border", lambda: _find_border(source, dataset).to_json())
+    found = found_once(
+        source, pixels, "border", lambda: _find_border(source, dataset, overviews).to_json()
+    )
     return Missing.from_json(found)
+
+
+def _number(nodata: Any) -> Number:
+    """A declared value; whole numbers of 64 bits keep all their digits."""
+    if isinstance(nodata, (int, np.integer)):
+        return int(nodata)
+    try:
+        return float(nodata)
+    except (TypeError, ValueError) as error:
+        raise SceneError(
+            f"nodata={nodata!r} is neither a number nor 'auto'; give the value that marks "
+            "missing pixels"
+        ) from error
+
+
+def _declared_warnings(dataset: Any, number: Number) -> tuple[str, ...]:
+    # complex_int16 is the one type that numpy does not know
+    dtypes = {np.dtype(name) for name in dataset.dtypes if not name.startswith("complex")}
+    reasons = {out_of_type(number, dtype) for dtype in dtypes} if dtypes else {""}
+    if "" in reasons:
+        return _overview_warning(dataset)
+    return tuple(sorted(reasons))
 
 
 def _overview_warning(dataset: Any) -> tuple[str, ...]:
@@ -190,9 +200,9 @@ def _overview_warning(dataset: Any) -> tuple[str, ...]:
     )
 
 
-def _find_border(source: Source, dataset: Any) -> Missing:
+def _find_border(source: Source, dataset: Any, overviews: int) -> Missing:
     bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
-    picture = _coarse_picture(source, dataset, bands)
+    picture = _coarse_picture(source, dataset, bands, overviews)
     is_complex = np.iscomplexobj(picture)
     if is_complex:
         picture = np.abs(picture)
@@ -227,11 +237,14 @@ def _find_border(source: Source, dataset: Any) -> Missing:
     )
 
 
-def _coarse_picture(source: Source, dataset: Any, bands: list[int]) -> NDArray[np.generic]:
+def _coarse_picture(
+    source: Source, dataset: Any, bands: list[int], overviews: int
+) -> NDArray[np.generic]:
     """Stored pixels on a coarse grid, at most 256 a side, from the smallest overview that does."""
     scale = min(1.0, _COARSE_SIDE / max(dataset.width, dataset.height))
     rows, cols = (max(1, round(side * scale)) for side in (dataset.height, dataset.width))
-    factors = [(f, k) for k, f in enumerate(dataset.overviews(1)) if dataset.width // f >= cols]
+    usable = enumerate(dataset.overviews(1)[:overviews])
+    factors = [(f, k) for k, f in usable if dataset.width // f >= cols]
     handle = open_handle(source, max(factors)[1] if factors else None)
     picture: NDArray[np.generic] = handle.read(
         bands, out_shape=(len(bands), rows, cols), resampling=Resampling.nearest

@@ -1,4 +1,4 @@
-"""The outline of a box of pixels on the globe: edges bend, longitudes wrap, poles are points."""
+"""A ring of pixels on the globe: edges bend, longitudes wrap, poles are points."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from geofovea.tiling.georeference import Georeference
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["outline_lonlat", "ring_scene"]
+__all__ = ["closed_over", "ring_lonlat", "ring_scene", "unrolled"]
 
 Points = NDArray[np.float64]
 
-_START_PARTS = 8
 _MAX_ROUNDS = 12
 _MAX_POINTS = 4096
 # nearer to a pole than this, in degrees (0.1 mm), a longitude says nothing
@@ -31,35 +30,61 @@ def ring_scene(box: Box, parts: int) -> Points:
     return np.concatenate([*sides, corners[:1]])
 
 
-def outline_lonlat(georeference: Georeference, box: Box, tolerance: float) -> Points | None:
-    """The edge of a box as a closed ring of WGS 84 longitudes and latitudes.
+def ring_lonlat(georeference: Georeference, ring_scene: Points, tolerance: float) -> Points | None:
+    """A closed ring of scene pixels as an open ring of WGS 84 longitudes and latitudes.
 
     Args:
         georeference: Where the scene lies.
-        box: The box, in scene pixels.
+        ring_scene: ``(n, 2)``, counter-clockwise or not, with first and last point the same.
         tolerance: How far a straight edge between two points may leave the true one, in pixels.
 
     Returns:
-        ``(n, 2)`` in degrees without jumps of 360° in longitude, which may therefore lie beyond
-        ±180; around a pole the ring is closed over it. None where the scene has no place on the
-        Earth or a point is off the map.
+        ``(m, 2)`` in degrees; longitudes jump by 360° where they will. None where the scene has no
+        place on the Earth or a point is off the map.
     """
-    scene = _with_poles(georeference, box, ring_scene(box, _START_PARTS))
-    lonlat = georeference.lonlat_from_scene(scene)
+    scene = _with_poles(georeference, ring_scene)
+    lonlat = _on_map(georeference, scene)
     if lonlat is None:
         return None
     for _ in range(_MAX_ROUNDS):
         middles = (scene[:-1] + scene[1:]) / 2
-        true = georeference.lonlat_from_scene(middles)
+        true = _on_map(georeference, middles)
         if true is None:
             return None
         bent = np.flatnonzero(_bend_pixels(scene, lonlat, true) > tolerance)
-        if not len(bent) or len(scene) + len(bent) > _MAX_POINTS:
+        if not len(bent) or len(scene) + len(bent) > len(ring_scene) + _MAX_POINTS:
             break
         scene = np.insert(scene, bent + 1, middles[bent], axis=0)
         lonlat = np.insert(lonlat, bent + 1, true[bent], axis=0)
-    opened = _with_pole_edges(georeference, box, scene, lonlat)
-    return None if opened is None else _unrolled(opened)
+    return _with_pole_edges(georeference, scene, lonlat)
+
+
+def unrolled(ring: Points) -> tuple[Points, int]:
+    """An open ring closed, without jumps of longitude, and how often it goes around the globe."""
+    closed = np.concatenate((ring, ring[:1]))
+    lon = np.unwrap(closed[:, 0], period=360)
+    turns = round((lon[-1] - lon[0]) / 360)
+    return np.column_stack((lon, closed[:, 1])), turns
+
+
+def closed_over(pole: float, ring: Points) -> Points:
+    """A ring that goes around the globe, closed over the pole of a latitude.
+
+    Args:
+        pole: Its latitude, in the unit of the ring.
+        ring: ``(n, 2)``, unrolled; the last point is the first, one turn on.
+    """
+    turn = np.array([ring[-1, 0] - ring[0, 0], 0.0])
+    # from the point that is next to the pole the way to it crosses no other part of the ring
+    nearest = int((ring[:-1, 1] * np.sign(pole)).argmax())
+    rolled = np.concatenate((ring[nearest:-1], ring[:nearest] + turn, ring[nearest][None] + turn))
+    ends = np.array([(rolled[-1, 0], pole), (rolled[0, 0], pole), rolled[0]])
+    return np.concatenate((rolled, ends))
+
+
+def _on_map(georeference: Georeference, points_scene: Points) -> Points | None:
+    lonlat = georeference.lonlat_from_scene(points_scene)
+    return lonlat if lonlat is not None and np.isfinite(lonlat).all() else None
 
 
 def _bend_pixels(scene: Points, lonlat: Points, true_middles: Points) -> Points:
@@ -82,16 +107,15 @@ def _ground_steps(start: Points, end: Points) -> Points:
     return steps
 
 
-def _with_poles(georeference: Georeference, box: Box, ring: Points) -> Points:
+def _with_poles(georeference: Georeference, ring: Points) -> Points:
     """The ring with a point at every pole that lies on it: there the longitude jumps."""
-    x0, y0, x1, y1 = box.as_tuple()
-    near = 1e-6 * max(box.width, box.height)
-    for x, y in georeference.lonlat_of_pole():
-        if not (x0 - near < x < x1 + near and y0 - near < y < y1 + near):
+    low, high = ring.min(0), ring.max(0)
+    near = 1e-6 * (high - low).max()
+    for pole in georeference.lonlat_of_pole():
+        if not ((low - near < pole) & (pole < high + near)).all():
             continue
-        pole = np.array([x, y])
         steps = ring[1:] - ring[:-1]
-        share = ((pole - ring[:-1]) * steps).sum(1) / (steps**2).sum(1)
+        share = ((pole - ring[:-1]) * steps).sum(1) / np.maximum((steps**2).sum(1), 1e-300)
         share = np.clip(share, 0, 1)[:, None]
         distance = np.hypot(*(ring[:-1] + share * steps - pole).T)
         edge = int(distance.argmin())
@@ -101,41 +125,27 @@ def _with_poles(georeference: Georeference, box: Box, ring: Points) -> Points:
     return ring
 
 
-def _with_pole_edges(
-    georeference: Georeference, box: Box, scene: Points, lonlat: Points
-) -> Points | None:
+def _with_pole_edges(georeference: Georeference, scene: Points, lonlat: Points) -> Points | None:
     """The open ring, with each single point at a pole drawn out into an edge along it.
 
     In longitude and latitude a pole is an edge, from the meridian on which the ring arrives to the
-    one on which it leaves, on the side where the box lies.
+    one on which it leaves, on the side where the ring's inside is.
     """
     scene, ring = scene[:-1], lonlat[:-1]
     at_pole = 90 - np.abs(ring[:, 1]) < _AT_POLE
     single = at_pole & ~np.roll(at_pole, 1) & ~np.roll(at_pole, -1)
     if not single.any():
         return ring
-    centre = np.array(box.center)
+    centre = (scene.min(0) + scene.max(0)) / 2
     points: list[Points] = []
     for i, point in enumerate(ring):
         if not single[i]:
             points.append(point[None])
             continue
-        inside = georeference.lonlat_from_scene((scene[i] + _INWARD * (centre - scene[i]))[None])
+        inside = _on_map(georeference, (scene[i] + _INWARD * (centre - scene[i]))[None])
         if inside is None:
             return None
         arriving, leaving = ring[i - 1], ring[(i + 1) % len(ring)]
         lons = (arriving[0], inside[0, 0], leaving[0])
         points.append(np.array([(lon, np.copysign(90.0, point[1])) for lon in lons]))
     return np.concatenate(points)
-
-
-def _unrolled(ring: Points) -> Points:
-    """An open ring closed, without jumps of longitude; one around a pole is closed over it."""
-    closed = np.concatenate((ring, ring[:1]))
-    lon = np.unwrap(closed[:, 0], period=360)
-    lat = closed[:, 1]
-    if abs(lon[-1] - lon[0]) > 180:
-        pole = 90.0 if lat.mean() > 0 else -90.0
-        lon = np.concatenate((lon, [lon[-1], lon[0], lon[0]]))
-        lat = np.concatenate((lat, [pole, pole, lat[0]]))
-    return np.column_stack((lon, lat))

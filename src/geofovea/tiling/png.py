@@ -1,7 +1,8 @@
-"""The checksums of a PNG, which GDAL does not look at.
+"""Whether a PNG holds what it says: its checksums and its pixels, which GDAL does not look at.
 
-Every chunk of a PNG carries one. GDAL inflates the pixels by itself when a file is decoded whole,
-and shows what comes out, so a PNG that lost or gained a few bytes gives pixels without an error.
+Every chunk of a PNG carries a checksum. GDAL inflates the pixels by itself when a file is decoded
+whole, and shows what comes out: a PNG that lost or gained a few bytes gives pixels without an
+error, and rows that are not there are black.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ __all__ = ["damage_in_png"]
 
 _SIGNATURE_BYTES = 8
 _PIECE_BYTES = 2**20
+_HEADER = struct.Struct(">IIBBBBB")
+# numbers per pixel by colour type
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# first column, first row, steps of each pass of an interlaced image
+_INTERLACED = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+)  # fmt: skip
 
 
 class Readable(Protocol):
@@ -24,13 +32,14 @@ class Readable(Protocol):
 
 
 def damage_in_png(file: Readable) -> str:
-    """What is wrong with a PNG, by the lengths and checksums of its chunks; empty if nothing.
+    """What is wrong with a PNG, by its chunks and the number of its pixels; empty if nothing.
 
     Chunks that pixels do not depend on are not looked at, and neither is what follows the last.
     The file is read once from start to end, in pieces of a megabyte.
     """
     file.read(_SIGNATURE_BYTES)
-    has_pixels = False
+    has_pixels, is_inflated = False, True
+    pixels: _Pixels | None = None
     while True:
         header = file.read(8)
         if len(header) < 8:
@@ -38,16 +47,71 @@ def damage_in_png(file: Readable) -> str:
         (length,) = struct.unpack(">I", header[:4])
         kind = header[4:]
         checksum = zlib.crc32(kind)
+        if kind == b"IHDR" and length == _HEADER.size:
+            head = file.read(length)
+            checksum, length = zlib.crc32(head, checksum), length - len(head)
+            pixels = _Pixels(head) if len(head) == _HEADER.size else None
         while length > 0:
             piece = file.read(min(length, _PIECE_BYTES))
             if not piece:
                 return "it ends within a chunk"
             checksum = zlib.crc32(piece, checksum)
             length -= len(piece)
+            if kind == b"IDAT" and pixels is not None and not pixels.take(piece):
+                is_inflated = False
         # a capital first letter: the pixels cannot be understood without the chunk
         matters = kind[:1].isupper() or kind == b"tRNS"
         if file.read(4) != struct.pack(">I", checksum) and matters:
             return f"the checksum of a {kind.decode('latin-1')} chunk is wrong"
         has_pixels = has_pixels or kind == b"IDAT"
+        if not is_inflated:
+            return "its pixels cannot be inflated"
         if kind == b"IEND":
-            return "" if has_pixels else "it holds no pixels"
+            if not has_pixels:
+                return "it holds no pixels"
+            return "" if pixels is None else pixels.complaint
+
+
+class _Pixels:
+    """Counts the bytes that the pixels of a PNG inflate to, up to as many as they must be."""
+
+    def __init__(self, header: bytes) -> None:
+        """Take the content of the header chunk."""
+        self.wanted = _pixel_bytes(*_HEADER.unpack(header))
+        self.found = 0
+        self._stream = zlib.decompressobj()
+
+    def take(self, piece: bytes) -> bool:
+        """Count a piece of the stream; False where it is no such stream."""
+        while piece and self.found < self.wanted and not self._stream.eof:
+            try:
+                self.found += len(self._stream.decompress(piece, _PIECE_BYTES))
+            except zlib.error:
+                return False
+            piece = self._stream.unconsumed_tail
+        return True
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong once all is counted; empty if nothing."""
+        self.found += len(self._stream.flush()) if self.found < self.wanted else 0
+        if self.found >= self.wanted:
+            return ""
+        share = self.found / self.wanted
+        return f"its pixels end early: it holds {share:.1%} of the bytes that its size needs"
+
+
+def _pixel_bytes(
+    width: int, height: int, bits: int, color: int, _method: int, _filter: int, interlace: int
+) -> int:
+    """How many bytes all rows have, each with the byte that names its filter."""
+    bits_pixel = bits * _CHANNELS.get(color, 0)
+    if not bits_pixel:
+        return 0
+    grids = _INTERLACED if interlace else ((0, 0, 1, 1),)
+    total = 0
+    for x, y, step_x, step_y in grids:
+        cols, rows = -(-(width - x) // step_x), -(-(height - y) // step_y)
+        if cols > 0 and rows > 0:
+            total += rows * (1 + -(-cols * bits_pixel // 8))
+    return total

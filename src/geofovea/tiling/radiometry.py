@@ -9,7 +9,6 @@ undo them; an index such as NDVI is made of what they stand for, so it applies t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from geofovea.errors import SceneError
 from geofovea.tiling.bands import BandChoice, choose_bands
 from geofovea.tiling.findings import found_once
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.sample import sample_windows
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.validity import read_band_masks, read_valid
 
@@ -34,10 +33,6 @@ FILL = 128
 _PERCENTILES = (2.0, 98.0)
 # so few numbers that a stretch is looked up
 _TABLE_DTYPES = (np.uint8, np.uint16)
-_SAMPLE_SIDE = 256
-_SAMPLE_WINDOWS = 64
-_SAMPLE_SEED = 20_000
-_SAMPLE_DECODED_PIXELS = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,7 @@ class Radiometry:
         is_complex: Pixels are complex (radar) and are shown as magnitude in decibels.
         scaling: ``(scale, offset)`` per band, which lead from stored numbers to those of an index.
         composite: Name of the composite that was asked for, or None.
+        is_inverted: Zero is white: what the stretch makes black is shown white.
         has_declared_nodata: Some stored numbers are missing by the caller's word alone.
         reason: In plain words, why these bands and this stretch.
         warnings: What a reader of the results should know.
@@ -68,6 +64,7 @@ class Radiometry:
     is_complex: bool = False
     scaling: tuple[tuple[float, float], ...] = ()
     composite: str | None = None
+    is_inverted: bool = False
     has_declared_nodata: bool = False
     reason: str = ""
     warnings: tuple[str, ...] = ()
@@ -140,6 +137,8 @@ class Radiometry:
         for channel in range(3):
             # band by band, which numpy does three times as fast as for all axes at once
             rgb[..., channel] = shown[min(channel, len(shown) - 1)]
+        if self.is_inverted:
+            np.subtract(255, rgb, out=rgb)
         if not valid.all():
             rgb[~valid] = FILL
         return rgb
@@ -223,6 +222,7 @@ def plan_radiometry(
         chosen,
         stretch=stretch,
         is_complex=is_complex,
+        is_inverted=scene.is_min_white,
         composite=choice.composite_name,
         has_declared_nodata=scene.missing is not None,
         reason=_stretch_reason(scene, choice),
@@ -294,9 +294,10 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
         return Radiometry(
             chosen,
             stretch=stretch,
+            is_inverted=scene.is_min_white,
             composite=name,
             has_declared_nodata=declared,
-            reason=f"{choice.reason}, {shown}",
+            reason=f"{choice.reason}, {shown}{_inverted(scene)}",
             warnings=warnings,
         )
 
@@ -310,11 +311,19 @@ def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
         handle = open_handle(scene.source, for_pixels=False)
         dtype = handle.dtypes[choice.bands[0] - 1]
         unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
-    return f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
+    return (
+        f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
+        f"{_inverted(scene)}"
+    )
+
+
+def _inverted(scene: Scene) -> str:
+    return ", inverted because the file says that zero is white" if scene.is_min_white else ""
 
 
 def _warnings(scene: Scene, choice: BandChoice) -> tuple[str, ...]:
-    return (*choice.warnings, *(scene.missing.warnings if scene.missing else ()))
+    declared = scene.missing.warnings if scene.missing else ()
+    return (*choice.warnings, *declared, *scene.warnings)
 
 
 def _stretched(values: NDArray[np.generic], stretch: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -335,7 +344,7 @@ def _measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> 
     samples: list[list[NDArray[np.float64]]] = [[] for _ in bands]
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source)
-        for window in _sample_windows(scene):
+        for window in sample_windows(scene.width, scene.height, scene.block_shape):
             array = handle.read(list(bands), window=window)
             masks = read_band_masks(handle, scene, bands, window=window)
             valid = read_valid(handle, scene, bands, window=window)
@@ -361,29 +370,3 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     # a scene of one value is shown as mid grey, not as black
     margin = 0.0 if low < high else max(1.0, abs(low)) / 2
     return float(low - margin), float(high + margin)
-
-
-def _sample_windows(scene: Scene) -> list[Window]:
-    """Native windows, spread evenly with a fixed jitter, in reading order.
-
-    Reading order lets PNG and JPEG, which decode from the top, pass over the file once.
-    """
-    if scene.width * scene.height <= _SAMPLE_WINDOWS * _SAMPLE_SIDE**2:
-        return [Window(0, 0, scene.width, scene.height)]
-    decoded = math.prod(-(-_SAMPLE_SIDE // side) * side for side in scene.block_shape)
-    count = max(4, min(_SAMPLE_WINDOWS, _SAMPLE_DECODED_PIXELS // decoded))
-    per_side = math.isqrt(count)
-    jitter = np.random.default_rng(_SAMPLE_SEED).random((per_side, per_side, 2))
-    windows = []
-    for cell in np.ndindex(per_side, per_side):
-        share_y, share_x = (np.array(cell) + jitter[cell]) / per_side
-        y0, y1 = _sample_range(share_y, scene.height)
-        x0, x1 = _sample_range(share_x, scene.width)
-        windows.append(Window(x0, y0, x1 - x0, y1 - y0))
-    return sorted(windows, key=lambda window: (window.row_off, window.col_off))
-
-
-def _sample_range(share: float, extent: int) -> tuple[int, int]:
-    """A window that hangs over the edges before it is clipped, so that all pixels count alike."""
-    start = int(share * (extent + _SAMPLE_SIDE - 1)) - _SAMPLE_SIDE + 1
-    return max(0, start), min(extent, start + _SAMPLE_SIDE)

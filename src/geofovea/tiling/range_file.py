@@ -1,4 +1,4 @@
-"""A far-away file as rasterio opens it: one name, no neighbours, bytes from ``ranges``."""
+"""A far-away file as rasterio opens it: it and what was found beside it, bytes from ``ranges``."""
 
 from __future__ import annotations
 
@@ -66,15 +66,17 @@ class _RangeFile:
 
 
 class RangeFiles(MultiByteRangeResourceContainer):  # type: ignore[misc]  # rasterio has no types
-    """What rasterio takes as an opener: a folder with one file, and nothing beside it."""
+    """What rasterio takes as an opener: a folder with one file, and what was found beside it."""
 
-    def __init__(self, remote: RemoteObject) -> None:
-        self._remote = remote
+    def __init__(
+        self, remote: RemoteObject, sides: tuple[tuple[str, RemoteObject], ...] = ()
+    ) -> None:
+        self._files = {NAME: remote, **{NAME + suffix: side for suffix, side in sides}}
 
     def _checked(self, path: str) -> RemoteObject:
-        if path != NAME:
+        if path not in self._files:
             raise FileNotFoundError(path)
-        return self._remote
+        return self._files[path]
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> _RangeFile:
         """The file, at its start."""
@@ -83,8 +85,8 @@ class RangeFiles(MultiByteRangeResourceContainer):  # type: ignore[misc]  # rast
         return _RangeFile(RangeClient(self._checked(path)))
 
     def isfile(self, path: str) -> bool:
-        """Whether this is the one file."""
-        return path == NAME
+        """Whether there is such a file."""
+        return path in self._files
 
     def isdir(self, _path: str) -> bool:
         """Never."""

@@ -30,7 +30,7 @@ from geofovea.errors import (
 from geofovea.tiling.remote import RemoteObject, check_host, redacted, split_url
 from geofovea.tiling.signing import signed_url
 
-__all__ = ["CHUNK_BYTES", "RangeClient", "cached_ranges", "look_at"]
+__all__ = ["CHUNK_BYTES", "RangeClient", "cached_ranges", "look_at", "look_beside"]
 
 CHUNK_BYTES = 16 * 2**10
 """Requests begin and end at multiples of this."""
@@ -116,6 +116,8 @@ class RangeClient:
         self.remote = remote
         self._connection: http.client.HTTPConnection | None = None
         self._server = ("", "")
+        # what the server answered last; 0 before
+        self.status = 0
         # where a redirect led, so that it is followed once
         self._target: str | None = None
 
@@ -192,7 +194,7 @@ class RangeClient:
             return self._connection.getresponse()
 
     def _receive(self, response: http.client.HTTPResponse, start: int, stop: int) -> Reply:
-        status = response.status
+        self.status = status = response.status
         if status in _TRANSIENT:
             raise _Transient(f"the server answered {status}")
         if status in (404, 410):
@@ -299,6 +301,32 @@ def look_at(
     if reply.content.startswith(ended):
         tail = cached_ranges(RangeClient(found), [max(0, found.size_bytes - tail_bytes)], [])[0]
     return found, reply.content, tail
+
+
+def look_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
+    """What may be beside a far-away file, and its first bytes; None where the server has none.
+
+    Servers say so in many ways: that it is not found, not allowed, empty, somewhere else, or with a
+    page instead.
+
+    Raises:
+        SceneReadError: If the server fails.
+    """
+    client = RangeClient(remote)
+    try:
+        reply = client.fetch(0, HEAD_BYTES)
+    except (SceneNotFoundError, SceneRefusedError):
+        return None
+    except SceneReadError:
+        is_answer = client.status == 200 or 400 <= client.status < 500
+        if is_answer and client.status not in _TRANSIENT:
+            return None
+        raise
+    finally:
+        client.close()
+    found = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(found, 0, reply.content)
+    return found, reply.content
 
 
 def _keep(remote: RemoteObject, first_chunk: int, content: bytes) -> None:

@@ -17,20 +17,27 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.block_cache import BlockCache, read_in_blocks
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.level_cache import Progress
 from geofovea.tiling.level_files import LevelLimits, way_in
 from geofovea.tiling.limits import check_read
 from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
-from geofovea.tiling.radiometry import FILL, Radiometry, read_valid
+from geofovea.tiling.radiometry import FILL, Radiometry
 from geofovea.tiling.scene import Scene
 from geofovea.tiling.scene_levels import SceneLevels
 from geofovea.tiling.source import Source
+from geofovea.tiling.validity import (
+    block_mean,
+    join_masks,
+    read_known,
+    read_valid,
+    supersampling,
+)
 
 __all__ = ["TilePixels", "TileReader"]
 
-_MAX_SUPERSAMPLING = 4
 _COPY_BLOCK = 256
 
 RGB = NDArray[np.uint8]
@@ -108,7 +115,8 @@ class TileReader:
             raise GeometryError(
                 f"bands {radiometry.bands} are not in the scene, which has {scene.count}"
             )
-        self.scene = scene
+        # level files are built for the bands that are shown, whatever else the file holds
+        self.scene = scene = scene.showing(radiometry.bands)
         self.pyramid = pyramid
         self.radiometry = radiometry
         self._levels = SceneLevels(scene, limits, progress)
@@ -177,14 +185,19 @@ class TileReader:
 
     def _read_level(self, plan: ReadPlan, handle: Any) -> tuple[RGB, Mask]:
         files = self.scene.level_files
-        if files is None or not files.is_expanded:
-            return self._read(plan, handle, self.radiometry.bands)
-        # a palette has become three bands, complex numbers have kept theirs
-        bands = list(self.radiometry.bands if self.radiometry.is_complex else handle.indexes)
+        if files is None:
+            raise GeometryError(f"{self.scene.path!r} has no level files to read from")
+        bands = self.radiometry.bands
+        # a palette has become three bands
+        held = handle.indexes if files.is_palette else [files.bands.index(b) + 1 for b in bands]
         options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
-        options["out_shape"] = (len(bands), *plan.out_shape)
-        values = handle.read(bands, **options)
-        valid = (handle.read_masks(bands, **options) >= 128).any(axis=0)
+        options["out_shape"] = (len(held), *plan.out_shape)
+        values = handle.read(list(held), **options)
+        masks = handle.read_masks(list(held), **options) >= 128
+        if files.is_expanded:
+            valid = masks.any(axis=0)
+        else:
+            values, valid = self.radiometry.expand(values, join_masks(self.scene, bands, masks))
         return self.radiometry.finish(values, valid), valid
 
     def _execute_on_scene(self, plan: ReadPlan) -> tuple[RGB, Mask]:
@@ -218,21 +231,30 @@ class TileReader:
     def _read(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
         """Carry out a plan on an image of stored numbers."""
         scene = self.scene
-        resampling, sampling = Resampling[plan.resampling], 1
-        if self.radiometry.needs_expansion and resampling is not Resampling.nearest:
-            # Indexes and phases must not be averaged: pick stored pixels on a finer grid, expand
-            # them, and average what they show.
-            resampling = Resampling.nearest
-            sampling = min(_MAX_SUPERSAMPLING, math.ceil(plan.decimation))
-        rows, cols = (side * sampling for side in plan.out_shape)
-        options = {"window": Window(*plan.window), "resampling": resampling}
-        array = handle.read(list(bands), out_shape=(len(bands), rows, cols), **options)
-        masks = len(bands) if scene.mask_kind == "nodata" else 1
-        marked = read_valid(handle, scene, bands, out_shape=(masks, rows, cols), **options)
-        valid = np.ones((rows, cols), bool) if marked is None else marked
+        resampling, window = Resampling[plan.resampling], Window(*plan.window)
+        if resampling is not Resampling.nearest and self.radiometry.needs_expansion:
+            return self._read_expanded(plan, handle, bands)
+        values, masks = read_known(handle, scene, bands, window, plan.out_shape, resampling)
+        valid = np.ones(plan.out_shape, bool) if masks is None else join_masks(scene, bands, masks)
+        values, valid = self.radiometry.expand(values, valid)
+        return self.radiometry.finish(values, valid), valid
+
+    def _read_expanded(
+        self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]
+    ) -> tuple[RGB, Mask]:
+        """Pick stored pixels on a finer grid, expand them, and average what they show.
+
+        Indexes, phases and what the caller declared missing must not be averaged as stored.
+        """
+        side = supersampling(plan.decimation, len(bands) * math.prod(plan.out_shape))
+        shape = (plan.out_shape[0] * side, plan.out_shape[1] * side)
+        options = {"window": Window(*plan.window), "resampling": Resampling.nearest}
+        array = handle.read(list(bands), out_shape=(len(bands), *shape), **options)
+        marked = read_valid(handle, self.scene, bands, out_shape=shape, **options)
+        valid = np.ones(shape, bool) if marked is None else marked
         values, valid = self.radiometry.expand(array, valid)
-        if sampling > 1:
-            values, valid = _block_mean(values, valid, sampling)
+        if side > 1:
+            values, valid = block_mean(values, valid, side)
         return self.radiometry.finish(values, valid), valid
 
     @property
@@ -259,6 +281,7 @@ class TileReader:
         weakref.finalize(self, memory.close)
         with (
             rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            without_georeference_warning(),
             memory.open(
                 driver="GTiff",
                 width=scene.width,
@@ -284,14 +307,3 @@ def _pixel_range(origin: float, length: float, start: float, stop: float, size: 
     """The output pixels, at least one, that the part of a side inside the scene falls on."""
     first = min(size - 1, round((start - origin) / length * size))
     return slice(first, max(first + 1, round((stop - origin) / length * size)))
-
-
-def _block_mean(
-    values: NDArray[np.generic], valid: Mask, side: int
-) -> tuple[NDArray[np.float64], Mask]:
-    """Average valid values over squares; a square is valid if at least half of it is."""
-    bands, rows, cols = values.shape
-    shape = (rows // side, side, cols // side, side)
-    weights = valid.reshape(shape).sum(axis=(1, 3))
-    known = np.where(valid, values, 0).astype(np.float64).reshape(bands, *shape)
-    return known.sum(axis=(2, 4)) / np.maximum(weights, 1), weights * 2 >= side**2

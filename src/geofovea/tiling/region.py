@@ -8,20 +8,29 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
-from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
-from rasterio.warp import transform as warp_transform
 
 from geofovea.errors import GeometryError
-from geofovea.tiling.coordinates import scene_from_crs
+from geofovea.tiling.ground import crs_of, turn_of
+from geofovea.tiling.map_polygon import MapPolygon
+from geofovea.tiling.outline import ring_scene
 from geofovea.tiling.pyramid import Box
+from geofovea.tiling.ring_thinning import thinned
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Region", "region_from_crs"]
+__all__ = ["PIXELS", "OutsideSceneError", "Region", "region_caution", "region_from_crs"]
 
-# a straight edge of a map is followed in so many steps where another CRS would bend it
+PIXELS = "pixels"
+"""In place of a CRS: the numbers are scene pixels, and somebody has said so."""
+
+_HOW_TO_SAY = "--region-crs pixels, or --region-crs and a CRS such as EPSG:4326"
 _EDGE_PARTS = 32
+# an overlap that is thinner than this, in pixels, is a common edge
+_INSET = 1e-6
+_THIN_PIXELS = 0.25
+
+
+class OutsideSceneError(GeometryError):
+    """A polygon that a scene does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,66 +67,105 @@ class Region:
 
     def overlap_mask(self, boxes_scene: ArrayLike) -> NDArray[np.bool_]:
         """Which of the boxes ``(n, 4)``, as x0, y0, x1, y1, share area with it; bool ``(n,)``."""
-        corners = np.asarray(boxes_scene, dtype=np.float64).reshape(-1, 4)
-        boxes = shapely.box(*corners.T)
-        meets: NDArray[np.bool_] = shapely.intersects(self.geometry, boxes)
-        # most boxes are far away or inside; only those on the edge need the exact answer
-        on_edge = np.flatnonzero(meets & ~shapely.contains(self.geometry, boxes))
-        meets[on_edge] = shapely.area(shapely.intersection(self.geometry, boxes[on_edge])) > 0
+        x0, y0, x1, y1 = np.asarray(boxes_scene, dtype=np.float64).reshape(-1, 4).T
+        # what meets the inside of a box shares area with it; to meet is what geometries are
+        # prepared for, so that the time hardly grows with their vertices
+        inset = np.minimum(_INSET, np.minimum(x1 - x0, y1 - y0) / 4)
+        inner = shapely.box(x0 + inset, y0 + inset, x1 - inset, y1 - inset)
+        meets: NDArray[np.bool_] = shapely.intersects(self.geometry, inner)
         return meets
 
 
 def region_from_crs(scene: Scene, geometry: shapely.Geometry, crs: Any) -> Region:
     """Bring a polygon from a CRS into a scene, cut off at the scene's edge.
 
+    Edges are straight in ``crs`` and followed in the scene; longitudes are the same a turn on. Of
+    very many vertices, those that no pixel shows are left out.
+
     Args:
         scene: The scene.
         geometry: Polygon or MultiPolygon, ``(x, y)`` with easting or longitude first.
-        crs: Anything that rasterio takes as a CRS; None means that it is in scene pixels.
+        crs: Anything that rasterio takes as a CRS, or ``PIXELS``. None means that nobody has said
+            it: scene pixels, unless the numbers may as well be places on the ground.
 
     Raises:
-        GeometryError: If it is no valid polygon, the scene has no georeference to place it by, or
-            it lies outside the scene.
+        GeometryError: If it is no valid polygon, the scene has no georeference to place it by, it
+            lies outside the scene, or it has no CRS and may be meant on the ground.
     """
     shape = shapely.force_2d(geometry) if isinstance(geometry, shapely.Geometry) else geometry
     Region(shape)
-    inside = _into_scene(scene, shape, crs) if crs is not None else shape
-    inside = shapely.intersection(shapely.make_valid(inside), shapely.box(*scene.box.as_tuple()))
+    if crs is None:
+        _check_pixels(scene, shape)
+    in_pixels = crs is None or crs == PIXELS
+    inside = shape if in_pixels else _into_scene(scene, shape, crs)
+    inside = thinned(_cut(inside, scene.box), _THIN_PIXELS)
+    inside = _cut(inside, scene.box, exactly=True)
     parts = [p for p in shapely.get_parts(inside) if isinstance(p, shapely.Polygon) and p.area > 0]
     if not parts:
-        raise GeometryError(
+        raise OutsideSceneError(
             f"the polygon lies outside the scene {scene.path}: check its CRS, or leave it out"
+            if not in_pixels or scene.crs is None
+            else f"the polygon lies outside the scene {scene.path}; its file names no CRS, so its "
+            f"numbers were taken for pixels: say what they are with {_HOW_TO_SAY}"
         )
     return Region(parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts))
 
 
-def _into_scene(scene: Scene, shape: shapely.Geometry, crs: Any) -> shapely.Geometry:
+def region_caution(scene: Scene, region: Region, crs: Any) -> tuple[str, ...]:
+    """What to know of a polygon that was taken for pixels because nobody said its CRS."""
+    if crs is not None or scene.crs is None:
+        return ()
+    x0, y0, x1, y1 = (round(float(v), 2) for v in region.geometry.bounds)
+    return (
+        f"the polygon has no CRS and the scene has one: its numbers were taken for pixels, x "
+        f"{x0:g} to {x1:g}, y {y0:g} to {y1:g}; say what they are with {_HOW_TO_SAY}",
+    )
+
+
+def _check_pixels(scene: Scene, shape: shapely.Geometry) -> None:
+    """Refuse numbers without a CRS that are places on the ground that the scene shows."""
     if scene.crs is None:
+        return
+    points_scene = ring_scene(scene.box, _EDGE_PARTS)
+    crs = [scene.georeference.crs_from_scene(points_scene)]
+    crs.append(scene.georeference.lonlat_from_scene(points_scene))
+    for points in crs:
+        if points is None or not np.isfinite(points).any():
+            continue
+        low, high = np.nanmin(points, 0), np.nanmax(points, 0)
+        x0, y0, x1, y1 = shape.bounds
+        if x0 < high[0] and x1 > low[0] and y0 < high[1] and y1 > low[1]:
+            raise GeometryError(
+                f"the polygon has no CRS, and its numbers (x {x0:g} to {x1:g}, y {y0:g} to {y1:g}) "
+                f"may be places on the ground of the scene {scene.path} or pixels of it: say what "
+                f"they are with {_HOW_TO_SAY}"
+            )
+
+
+def _cut(shape: shapely.Geometry, box: Box, *, exactly: bool = False) -> shapely.Geometry:
+    """A shape within a box: fast and perhaps not valid, or exactly."""
+    frame = shapely.box(*box.as_tuple())
+    if frame.covers(shapely.box(*shape.bounds)) and (shape.is_valid or not exactly):
+        return shape
+    if not exactly:
+        return shapely.clip_by_rect(shape, *box.as_tuple())
+    return shapely.intersection(shape if shape.is_valid else shapely.make_valid(shape), frame)
+
+
+def _into_scene(scene: Scene, shape: shapely.Geometry, crs: Any) -> shapely.Geometry:
+    if scene.georef == "none" or scene.crs is None:
         raise GeometryError(
             f"the polygon has a CRS and the scene {scene.path} has no georeference: give polygons "
             "in pixels, in a file without CRS"
         )
     try:
-        source = CRS.from_user_input(crs)
-    except CRSError as error:
+        source = crs_of(crs)
+    except ValueError as error:
         raise GeometryError(f"the CRS of the polygon is not understood: {error}") from error
-    x0, y0, x1, y1 = shape.bounds
-    shape = shapely.segmentize(shape, max(x1 - x0, y1 - y0) / _EDGE_PARTS)
-
-    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        try:
-            placed = points
-            if source != scene.crs:
-                placed = np.column_stack(warp_transform(source, scene.crs, *points.T))
-            moved = scene_from_crs(scene, placed)
-        except (RasterioError, CPLE_BaseError):
-            # metres in a file that says degrees are no latitudes at all
-            moved = None
-        if moved is None or not np.isfinite(moved).all():
-            raise GeometryError(
-                f"the polygon lies outside what the CRS of the scene {scene.path} can show: check "
-                "its CRS, or leave it out"
-            )
-        return moved
-
-    return shapely.transform(shape, move)
+    turn = turn_of(source)
+    if turn is not None and np.abs(np.array(shape.bounds)[1::2]).min() > turn / 4:
+        raise OutsideSceneError(
+            f"the polygon lies outside what its CRS can show, and the scene {scene.path}: check "
+            "its CRS, or leave it out"
+        )
+    return MapPolygon(shape, source).on_scene(scene.georeference, scene.box)

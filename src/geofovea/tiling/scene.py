@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags
 
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
+from geofovea.tiling.array_source import ArraySource
+from geofovea.tiling.dataset_layout import (
+    MaskKind,
+    checked_block,
+    color_names,
+    gap_warnings,
+    mask_kind,
+    nodata_by_band,
+    nodata_warnings,
+    placed,
+    structure,
+)
 from geofovea.tiling.georeference import Georeference, GeorefKind
 from geofovea.tiling.handles import (
     gdal_settings,
@@ -23,7 +33,10 @@ from geofovea.tiling.handles import (
 from geofovea.tiling.jpeg2000 import check_tiles
 from geofovea.tiling.level_files import LevelFiles, level_files_of
 from geofovea.tiling.limits import check_sequential
+from geofovea.tiling.marks import Number
 from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
+from geofovea.tiling.overviews import usable_overviews
+from geofovea.tiling.pages import choose_page
 from geofovea.tiling.pyramid import Box, Pyramid
 from geofovea.tiling.source import Source, SourcePolicy, resolve_source
 
@@ -32,9 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskKind", "Scene", "open_scene"]
 
-MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
-
-MAX_BLOCK_BYTES = 256 * 2**20
 _MAX_OVERVIEWS = 32
 
 
@@ -61,6 +71,10 @@ class Scene:
         missing: What the caller declared missing besides alpha and masks, instead of ``nodata``.
         compression: Codec of the blocks in lower case, empty where the file names none.
         interleave: ``pixel`` or ``band``, as GDAL reports it.
+        nodata_bands: The nodata value of each band; empty where all have ``nodata``.
+        is_min_white: Zero is white, as in many scans, so what is shown is the negative.
+        warnings: What a reader of any result should know of the file.
+        shown: The bands that level files are built for; empty for all.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -85,6 +99,10 @@ class Scene:
     missing: Missing | None = None
     compression: str = ""
     interleave: str = "pixel"
+    nodata_bands: tuple[Number | None, ...] = field(default=(), compare=False)
+    is_min_white: bool = False
+    warnings: tuple[str, ...] = ()
+    shown: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
@@ -153,6 +171,53 @@ class Scene:
         is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
         return not is_sequential and not is_striped
 
+    @property
+    def alpha(self) -> int:
+        """Index of the alpha band, counted from 1; 0 where there is none beside other bands."""
+        has_alpha = self.count > 1 and "alpha" in self.colorinterp
+        return self.colorinterp.index("alpha") + 1 if has_alpha else 0
+
+    def nodata_of(self, bands: tuple[int, ...]) -> tuple[Number | None, ...]:
+        """The nodata value of some bands, counted from 1."""
+        if not self.nodata_bands:
+            return (self.nodata,) * len(bands)
+        return tuple(self.nodata_bands[band - 1] for band in bands)
+
+    @cached_property
+    def opaque_alpha(self) -> float:
+        """Which number of the alpha band means opaque; reads a bounded sample of it.
+
+        Raises:
+            SceneReadError: If that fails.
+        """
+        from geofovea.tiling.alpha import opaque_alpha
+
+        return opaque_alpha(self)
+
+    @cached_property
+    def is_masked_by_gdal(self) -> bool:
+        """Whether GDAL leaves out all that is missing when it averages stored numbers.
+
+        It does not where a float may be NaN, where alpha is one mark among others or counts to an
+        unusual number, where nodata has more digits than a double, and where the caller declared
+        it. Missing pixels are then found among stored numbers, before anything is averaged.
+
+        Raises:
+            SceneReadError: If the alpha band cannot be read.
+        """
+        if isinstance(self.source, ArraySource):
+            return True  # its handles do the same by themselves
+        if self.missing is not None or self.dtype.startswith("float"):
+            return False
+        if self.alpha:
+            usual = {"uint8": 255.0, "uint16": 65535.0}.get(self.dtype)
+            return self.mask_kind == "alpha" and self.opaque_alpha == usual
+        return not (self.mask_kind == "nodata" and self.dtype in ("int64", "uint64"))
+
+    def showing(self, bands: tuple[int, ...]) -> Scene:
+        """The same scene with level files for some bands alone, counted from 1."""
+        return self if self.shown == bands else replace(self, shown=bands)
+
     @cached_property
     def level_files(self) -> LevelFiles | None:
         """The level files that its coarse tiles are read from; None where they need none."""
@@ -182,7 +247,8 @@ def open_scene(
     """Look at a raster without reading pixels.
 
     Args:
-        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, or an xarray object (see ``open_array``).
+        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, a page of a TIFF by GDAL's name for it
+            (``GTIFF_DIR:2:scene.tif``), or an xarray object (see ``open_array``).
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
         allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
         allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
@@ -212,6 +278,7 @@ def open_scene(
             )
         return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
+    source, page_warnings = choose_page(source)
     with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
         if dataset.count == 0:
             raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
@@ -225,15 +292,15 @@ def open_scene(
         if source.driver == "JP2OpenJPEG":
             with open_bytes(source) as file:
                 check_tiles(source.path, file, source.size_bytes)
-        block_shape = _checked_block(dataset, source)
+        block_shape = checked_block(dataset, source)
         overviews, sizes, blocks = [], [], []
         for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
             overview = open_handle(source, index)
             overviews.append(int(factor))
             sizes.append((overview.width, overview.height))
-            blocks.append(_checked_block(overview, source))
-        missing = None if nodata is None else declare_missing(source, dataset, nodata)
-        return Scene(
+            blocks.append(checked_block(overview, source))
+        colors, warnings = color_names(dataset)
+        scene = Scene(
             path=os.fspath(path) if source.remote is None else source.path,
             source=source,
             width=dataset.width,
@@ -241,52 +308,31 @@ def open_scene(
             count=dataset.count,
             dtype=dataset.dtypes[0],
             nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
-            colorinterp=tuple(_color_name(c) for c in dataset.colorinterp),
+            colorinterp=colors,
             block_shape=block_shape,
             overviews=tuple(overviews),
             overview_sizes=tuple(sizes),
             overview_blocks=tuple(blocks),
-            mask_kind=_mask_kind(dataset, missing),
-            georeference=Georeference.from_dataset(dataset),
+            mask_kind=mask_kind(dataset, is_declared=nodata is not None),
+            georeference=placed(dataset, source),
             description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
-            missing=missing,
-            compression=_structure(dataset, "COMPRESSION").lower(),
+            compression=structure(dataset, "COMPRESSION").lower(),
             # a file of one band names no interleave that matters
-            interleave=_structure(dataset, "INTERLEAVE").lower() or "pixel",
+            interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
+            nodata_bands=nodata_by_band(dataset),
+            is_min_white=structure(dataset, "MINISWHITE") == "YES",
+            warnings=(
+                *(*page_warnings, *warnings),
+                *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
+            ),
         )
-
-
-def _checked_block(dataset: Any, source: Source) -> tuple[int, int]:
-    """The block shape of the first band, if a block fits into memory comfortably.
-
-    A TIFF of 400 bytes can claim a block of a gigabyte, which GDAL allocates for one pixel.
-    """
-    height_block, width_block = (int(side) for side in dataset.block_shapes[0])
-    # complex_int16 is the one type that numpy does not know
-    bytes_pixel = sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
-    if height_block * width_block * bytes_pixel > MAX_BLOCK_BYTES:
-        raise SceneRefusedError(
-            f"{source.path!r} has blocks of {width_block} x {height_block} pixels with "
-            f"{bytes_pixel} bytes each, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite "
-            "it with smaller tiles: gdal_translate -co TILED=YES"
+        usable, overview_warnings = usable_overviews(source, dataset, sizes)
+        missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
+        return replace(
+            scene,
+            overviews=scene.overviews[:usable],
+            overview_sizes=scene.overview_sizes[:usable],
+            overview_blocks=scene.overview_blocks[:usable],
+            missing=missing,
+            warnings=(*overview_warnings, *scene.warnings),
         )
-    return height_block, width_block
-
-
-def _structure(dataset: Any, key: str) -> str:
-    return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
-
-
-def _color_name(color: int) -> str:
-    return str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
-
-
-def _mask_kind(dataset: Any, missing: Missing | None) -> MaskKind:
-    flags = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
-    if MaskFlags.alpha in flags:
-        return "alpha"
-    if MaskFlags.per_dataset in flags:
-        return "internal"
-    if missing is not None:
-        return "declared"
-    return "nodata" if MaskFlags.nodata in flags else "none"

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofovea.errors import (
@@ -30,7 +30,7 @@ from geofovea.tiling.stamp import (
     stamp_of,
 )
 
-__all__ = ["Source", "SourcePolicy", "resolve_source"]
+__all__ = ["Source", "SourcePolicy", "resolve_source", "split_page"]
 
 ALLOWED_FORMATS = "GeoTIFF/COG, PNG, JPEG, JPEG 2000"
 
@@ -48,6 +48,7 @@ _ENDED = tuple(magic for magic, driver in _DRIVER_BY_MAGIC if driver in _END_MAR
 _IMAGINE_MAGIC = b"EHFA_HEADER_TAG"
 _HEAD_BYTES = 1024  # where GDAL looks for "<VRTDataset"
 _TAIL_BYTES = 65536  # cameras append trailers after the end mark
+_PAGE = re.compile(r"GTIFF_DIR:(\d{1,9}):(.+)", re.IGNORECASE | re.DOTALL)
 _SUBDATASET = re.compile(r"[A-Za-z][A-Za-z0-9_]+:")
 
 
@@ -80,6 +81,8 @@ class Source:
         stamp: The file that was found, None where the name is not a local file.
         companions: Stamps of what GDAL may read along with it, in the order of ``stamp``'s names.
         remote: Where and what it is, if it is far away.
+        sides: What was found beside it there, by what is added to its name.
+        page: Which page of a TIFF is opened, counted from 1; 0 for the first.
     """
 
     path: str
@@ -89,6 +92,14 @@ class Source:
     stamp: FileStamp | None = None
     companions: tuple[FileStamp | None, ...] = ()
     remote: RemoteObject | None = None
+    page: int = 0
+    sides: tuple[tuple[str, RemoteObject], ...] = ()
+
+    @property
+    def gdal_name(self) -> str:
+        """The name that GDAL opens the file, or a page of it, by."""
+        # a first page that is opened as such has no overviews
+        return f"GTIFF_DIR:{self.page}:{self.path}" if self.page > 1 else self.path
 
     @property
     def identity(self) -> str:
@@ -98,8 +109,11 @@ class Source:
             parts += (self.stamp.device, self.stamp.inode, self.stamp.ctime_ns)
         if any(self.companions):
             parts += (_digest(repr(self.companions)),)
+        if self.page:
+            parts += (f"page {self.page}",)
         if self.remote is not None:
-            parts += (_digest(self.remote.identity),)
+            beside = [f"{suffix}|{side.identity}" for suffix, side in self.sides]
+            parts += (_digest("|".join((self.remote.identity, *beside))),)
         return "|".join((self.path, *map(str, parts)))
 
     @property
@@ -121,7 +135,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     """Decide whether a name may be opened, and by which driver.
 
     Args:
-        path: A local file, or with the right policy a URL or inline VRT XML.
+        path: A local file, a page of a TIFF (``GTIFF_DIR:2:scene.tif``), or with the right policy a
+            URL or inline VRT XML.
         policy: What is allowed; by default local raster files only.
 
     Returns:
@@ -138,6 +153,12 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
     if name.lstrip().startswith("<"):
         _require_vrt(policy, "inline XML")
         return Source(name, "VRT")
+    page, name = split_page(name)
+    if page and is_remote_name(name):
+        raise SceneRefusedError(
+            f"a page of {redacted(name)!r} cannot be opened from far away; download the file, and "
+            f"give GTIFF_DIR:{page}:PATH"
+        )
     if is_remote_name(name):
         return _resolve_remote(name, policy)
     if _SUBDATASET.match(name):
@@ -146,7 +167,16 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
             f"the part you need into its own file with gdal_translate, or write ./{name} if it is "
             "a file"
         )
-    return _resolve_file(name, policy)
+    source = _resolve_file(name, policy)
+    if page and source.driver != "GTiff":
+        raise SceneRefusedError(f"{name!r} is no TIFF, so it has no page {page}; give {name!r}")
+    return replace(source, page=page)
+
+
+def split_page(name: str) -> tuple[int, str]:
+    """The page of a TIFF and the file that ``GTIFF_DIR:2:scene.tif`` means; 0 for other names."""
+    found = _PAGE.fullmatch(name)
+    return (int(found[1]), found[2]) if found and int(found[1]) else (0, name)
 
 
 def _require_vrt(policy: SourcePolicy, what: str) -> None:
@@ -165,11 +195,13 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         )
     # imported here: local files need no network client
     from geofovea.tiling.ranges import look_at
+    from geofovea.tiling.sidecars import find_sides
 
     remote, head, tail = look_at(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.shown, head, SourcePolicy())
     _check_end(remote.shown, driver, tail)
-    return Source(remote.shown, driver, remote.size_bytes, remote=remote)
+    sides = find_sides(remote)
+    return Source(remote.shown, driver, remote.size_bytes, remote=remote, sides=sides)
 
 
 def _resolve_file(name: str, policy: SourcePolicy) -> Source:

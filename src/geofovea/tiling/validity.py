@@ -1,11 +1,13 @@
 """Which pixels are there: by nodata, alpha, masks inside or beside the file, or the caller's word.
 
-GDAL resamples masks along with pixels; what the caller declared is found among stored pixels, so it
-needs reads by nearest neighbour (``Radiometry.needs_expansion``).
+All marks count together, because a file may have several. GDAL resamples its own masks along with
+pixels; where it does not know all marks (``Scene.is_masked_by_gdal``), they are found among stored
+numbers, which needs reads by nearest neighbour, and averages are made here.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,25 @@ from rasterio.windows import Window
 
 from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.handles import ALL_OVERVIEWS, open_handle
-from geofovea.tiling.missing import is_missing_part
+from geofovea.tiling.marks import are_finite, are_opaque, join_bands
+from geofovea.tiling.resampling import padded, resample_known
 from geofovea.tiling.scene import Scene
 
-__all__ = ["read_band_masks", "read_valid"]
+__all__ = [
+    "block_mean",
+    "join_masks",
+    "read_band_masks",
+    "read_known",
+    "read_valid",
+    "supersampling",
+]
 
 # A resampled pixel is valid if at least half of it is; half-transparent pixels are still shown.
 _HALF = 128
+_MAX_SUPERSAMPLING = 16
+_SUPERSAMPLED_NUMBERS = 16 * 2**20
+# as many are resampled in memory by GDAL itself; of more, some are picked
+_RESAMPLED_NUMBERS = 8 * 2**20
 
 
 def read_valid(
@@ -40,12 +54,14 @@ def read_valid(
         options: ``window``, ``out_shape`` and ``resampling`` of the read.
     """
     masks = read_band_masks(handle, scene, bands, **options)
-    if masks is None:
-        return None
-    # two bands make an index, which needs both
-    is_part = len(bands) == 2 or is_missing_part(scene.nodata, scene.dtype)
-    needs_all = scene.mask_kind != "nodata" or is_part
-    return np.asarray(masks.all(axis=0) if needs_all else masks.any(axis=0))
+    return None if masks is None else join_masks(scene, bands, masks)
+
+
+def join_masks(scene: Scene, bands: tuple[int, ...], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pixels are there, from the masks ``(bands, h, w)`` of some bands."""
+    if scene.mask_kind != "nodata":
+        return np.asarray(masks.all(axis=0))
+    return join_bands(masks, scene.nodata_of(bands), scene.dtype)
 
 
 def read_band_masks(
@@ -61,29 +77,123 @@ def read_band_masks(
     """
     if "out_shape" in options:
         options["out_shape"] = (len(bands), *options["out_shape"][-2:])
-    masks: NDArray[np.bool_] | None = None
-    flags = handle.mask_flag_enums[0]
+    if isinstance(scene.source, ArraySource):
+        # its handles know all marks, of each band
+        is_marked = scene.mask_kind != "none"
+        return handle.read_masks(list(bands), **options) >= _HALF if is_marked else None
     # a copy made of this scene holds all that is known of it in its own mask
-    is_copy = MaskFlags.per_dataset in flags and _is_other_file(handle, scene)
-    if scene.mask_kind == "nodata" and not is_copy:
+    if MaskFlags.per_dataset in handle.mask_flag_enums[0] and _is_other_file(handle, scene):
+        return _one_mask(handle, bands, options)
+    masks: NDArray[np.bool_] | None = None
+    if scene.mask_kind == "nodata":
         masks = handle.read_masks(list(bands), **options) >= _HALF
-    elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene) and not is_copy:
+    elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
         masks = _masks_of_file(handle, scene, bands, options)
-    elif scene.mask_kind in ("alpha", "internal") or is_copy:
-        # one for all bands
-        if "out_shape" in options:
-            options["out_shape"] = (1, *options["out_shape"][-2:])
-        mask = handle.read_masks(list(bands[:1]), **options) >= _HALF
-        masks = np.broadcast_to(mask, (len(bands), *mask.shape[1:]))
-    if scene.missing is not None and not is_copy:
-        if "out_shape" in options:
-            options["out_shape"] = (len(bands), *options["out_shape"][-2:])
-        options["resampling"] = Resampling.nearest
-        declared = scene.missing.valid(
-            handle.read(list(bands), **options), bands, _shares(handle, options.get("window"))
+    elif scene.mask_kind == "internal" or (scene.mask_kind == "alpha" and scene.is_masked_by_gdal):
+        masks = _one_mask(handle, bands, options)
+    if scene.is_masked_by_gdal:
+        return masks
+    marks = _marks(handle, scene, bands, options | {"resampling": Resampling.nearest})
+    return marks if masks is None else masks & marks
+
+
+def read_known(
+    handle: Any,
+    scene: Scene,
+    bands: tuple[int, ...],
+    window: Window,
+    shape: tuple[int, int],
+    resampling: Resampling,
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Numbers of a window that may be averaged, resampled; what is missing is left out.
+
+    Args:
+        handle: As in ``read_valid``.
+        scene: The scene.
+        bands: Band indexes in the image.
+        window: In pixels of the image.
+        shape: ``(rows, cols)`` of the result.
+        resampling: How stored pixels become those of the result.
+
+    Returns:
+        Values ``(bands, rows, cols)``, and which are known, None for all.
+    """
+    numbers = len(bands) * shape[0] * shape[1]
+    options: dict[str, Any] = {"window": window, "out_shape": (len(bands), *shape)}
+    options["resampling"] = resampling
+    if resampling is Resampling.nearest or scene.is_masked_by_gdal:
+        values = handle.read(list(bands), **options)
+        return values, read_band_masks(handle, scene, bands, **options)
+    rows = padded(window.row_off, window.height, shape[0], handle.height)
+    cols = padded(window.col_off, window.width, shape[1], handle.width)
+    if len(bands) * (rows.stop - rows.start) * (cols.stop - cols.start) <= _RESAMPLED_NUMBERS:
+        stored = Window.from_slices(rows, cols)
+        values = handle.read(list(bands), window=stored)
+        masks = read_band_masks(handle, scene, bands, window=stored)
+        assert masks is not None  # noqa: S101  (GDAL does not know all marks, so there are some)
+        inside = Window(
+            window.col_off - cols.start, window.row_off - rows.start, window.width, window.height
         )
-        masks = declared if masks is None else masks & declared
-    return masks
+        return resample_known(values, masks, inside, shape, resampling)
+    side = supersampling(max(window.width / shape[1], window.height / shape[0]), numbers)
+    options["out_shape"] = (len(bands), shape[0] * side, shape[1] * side)
+    options["resampling"] = Resampling.nearest
+    values = handle.read(list(bands), **options)
+    masks = read_band_masks(handle, scene, bands, **options)
+    assert masks is not None  # noqa: S101  (as above)
+    return block_mean(values, masks, side)
+
+
+def _one_mask(handle: Any, bands: tuple[int, ...], options: dict[str, Any]) -> NDArray[np.bool_]:
+    """The mask of a file, which is one for all bands."""
+    if "out_shape" in options:
+        options = options | {"out_shape": (1, *options["out_shape"][-2:])}
+    mask = handle.read_masks(list(bands[:1]), **options) >= _HALF
+    return np.broadcast_to(mask, (len(bands), *mask.shape[1:]))
+
+
+def _marks(
+    handle: Any, scene: Scene, bands: tuple[int, ...], options: dict[str, Any]
+) -> NDArray[np.bool_]:
+    """What GDAL has no mask for: numbers that are none, alpha, and what the caller declared."""
+    values = handle.read(list(bands), **options)
+    masks = are_finite(values)
+    if scene.alpha:
+        if "out_shape" in options:
+            options = options | {"out_shape": (1, *options["out_shape"][-2:])}
+        alpha = handle.read([scene.alpha], **options)
+        masks = masks & are_opaque(alpha, scene.opaque_alpha)
+    if scene.missing is not None:
+        masks = masks & scene.missing.valid(values, bands, _shares(handle, options.get("window")))
+    return np.asarray(masks)
+
+
+def supersampling(decimation: float, numbers: int) -> int:
+    """How many stored pixels are picked along each side of an output pixel, and then averaged.
+
+    Args:
+        decimation: Stored pixels per output pixel, along the axis where there are more.
+        numbers: How many numbers the result has, all bands together.
+    """
+    most = math.isqrt(max(1, _SUPERSAMPLED_NUMBERS // max(1, numbers)))
+    return max(1, min(_MAX_SUPERSAMPLING, most, math.ceil(decimation - 1e-9)))
+
+
+def block_mean(
+    values: NDArray[np.generic], valid: NDArray[np.bool_], side: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Average valid values over squares; a square is valid if at least half of it is.
+
+    Args:
+        values: ``(bands, h, w)``.
+        valid: ``(h, w)``, or for each band.
+        side: Of a square.
+    """
+    bands, rows, cols = values.shape
+    shape = (rows // side, side, cols // side, side)
+    weights = valid.reshape(*valid.shape[:-2], *shape).sum(axis=(-3, -1))
+    known = np.where(valid, values, 0).astype(np.float64).reshape(bands, *shape)
+    return known.sum(axis=(2, 4)) / np.maximum(weights, 1), weights * 2 >= side**2
 
 
 def _has_doubtful_mask(handle: Any, scene: Scene) -> bool:
@@ -93,8 +203,9 @@ def _has_doubtful_mask(handle: Any, scene: Scene) -> bool:
 def _is_other_file(handle: Any, scene: Scene) -> bool:
     # GDAL knows a far-away file by a name of its own
     is_in_memory = str(handle.name).startswith("/vsimem/")
-    is_elsewhere = scene.source.remote is None and handle.name != scene.source.path
-    return is_in_memory or is_elsewhere
+    is_elsewhere = scene.source.remote is None and handle.name != scene.source.gdal_name
+    is_array = isinstance(scene.source, ArraySource)
+    return not is_array and (is_in_memory or is_elsewhere)
 
 
 def _masks_of_file(

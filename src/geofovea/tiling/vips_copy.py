@@ -28,6 +28,7 @@ from rasterio.windows import Window
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling import vips_worker
 from geofovea.tiling.cache_folder import CACHE_VARIABLE
+from geofovea.tiling.georeference_warnings import without_georeference_warning
 from geofovea.tiling.handles import (
     check_checksums,
     note_whole,
@@ -148,7 +149,7 @@ def _is_same(scene: Scene, path: Path) -> bool:
     """
     rows = min(_CHECKED_ROWS, scene.height)
     window = Window(0, 0, scene.width, rows)
-    with rasterio.open(path, "r+", driver="GTiff") as copy:
+    with without_georeference_warning(), rasterio.open(path, "r+", driver="GTiff") as copy:
         if (copy.width, copy.height, copy.count) != (scene.width, scene.height, scene.count):
             return False
         if copy.dtypes[0] != scene.dtype:

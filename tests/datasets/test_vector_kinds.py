@@ -1,0 +1,164 @@
+"""A file of polygons holds what it shows: nothing in it leads to other files or to the network."""
+
+import http.server
+import json
+import sqlite3
+import threading
+
+import geopandas
+import pytest
+import shapely
+
+from geofovea.datasets.region_files import read_regions
+from geofovea.errors import DataError
+
+RING = [[10, 10], [30, 10], [30, 30], [10, 10]]
+FEATURE = {
+    "type": "Feature",
+    "properties": {"name": "a \u00e9"},
+    "geometry": {"type": "Polygon", "coordinates": [RING]},
+}
+
+
+@pytest.fixture
+def asked():
+    """Paths that anybody asked of a server on this machine, and its port."""
+    paths = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            paths.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield paths, server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def collection(crs=None, **members):
+    return {"type": "FeatureCollection", "features": [FEATURE], **members} | (
+        {} if crs is None else {"crs": crs}
+    )
+
+
+LINK = {"type": "link", "properties": {"href": "http://127.0.0.1:PORT/crs.wkt", "type": "ogcwkt"}}
+URL = {"type": "url", "properties": {"url": "http://127.0.0.1:PORT/crs.wkt"}}
+LEADING_AWAY = {
+    "a link": json.dumps(collection(LINK)),
+    "a url": json.dumps(collection(URL)),
+    "another case": json.dumps(collection()).replace('{"type": "Feature', '{"CRS": %s, "type": "Feature' % json.dumps({"Type": "Link", "properties": LINK["properties"]}), 1),
+    "an escape": json.dumps(collection(LINK)).replace('"crs"', '"\\u0063rs"'),
+    "in a geometry": json.dumps(collection()).replace('"coordinates"', f'"crs": {json.dumps(LINK)}, "coordinates"'),
+    "in a feature": json.dumps(collection()).replace('"properties"', f'"crs": {json.dumps(URL)}, "properties"'),
+    "line by line": json.dumps(FEATURE) + "\n" + json.dumps(FEATURE | {"crs": LINK}),
+    "twice": json.dumps(collection({"type": "name", "properties": {"name": "EPSG:4326"}})).replace('"features"', f'"crs": {json.dumps(LINK)}, "features"'),
+    "a pipeline": '{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline ! read http://127.0.0.1:PORT/x.geojson ! write"}',
+    "a virtual file": '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>http://127.0.0.1:PORT/x.geojson</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>',
+    "a network link": '<kml xmlns="http://www.opengis.net/kml/2.2"><NetworkLink><Link><href>http://127.0.0.1:PORT/x.kml</href></Link></NetworkLink></kml>',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".json"])
+@pytest.mark.parametrize("name", LEADING_AWAY)
+def test_a_text_that_leads_away_is_refused_and_nobody_is_asked(tmp_path, asked, name, suffix):
+    paths, port = asked
+    file = tmp_path / f"r{suffix}"
+    file.write_text(LEADING_AWAY[name].replace("PORT", str(port)), encoding="utf-8")
+    with pytest.raises(DataError, match="is not opened"):
+        read_regions(file)
+    assert paths == []
+
+
+@pytest.mark.parametrize(
+    ("crs", "code"),
+    [
+        (None, "4326"),
+        ({"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}, "32633"),
+        ({"type": "EPSG", "properties": {"code": 3857}}, "3857"),
+    ],
+)
+def test_geojson_that_names_its_crs_is_read(tmp_path, crs, code):
+    file = tmp_path / "r.geojson"
+    file.write_text(json.dumps(collection(crs)), encoding="utf-8")
+    (region,) = read_regions(file)
+    assert code in region.crs
+    assert region.geometry.equals(shapely.Polygon(RING))
+    file.write_text("\n".join([json.dumps(FEATURE)] * 2), encoding="utf-8")
+    assert len(read_regions(file)) == 2
+
+
+def test_topojson_is_in_lonlat(tmp_path):
+    topology = {"type": "Topology", "arcs": [RING], "objects": {}}
+    topology["objects"]["park"] = {"type": "Polygon", "arcs": [[0]]}
+    (tmp_path / "t.json").write_text(json.dumps(topology), encoding="utf-8")
+    (region,) = read_regions(tmp_path / "t.json")
+    assert region.crs is not None
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".fgb", ".parquet"])
+def test_a_file_is_what_it_is_called(tmp_path, asked, suffix):
+    paths, port = asked
+    for text in LEADING_AWAY.values():
+        file = tmp_path / f"r{suffix}"
+        file.write_text(text.replace("PORT", str(port)), encoding="utf-8")
+        with pytest.raises(DataError, match="something else"):
+            read_regions(file)
+    assert paths == []
+
+
+@pytest.fixture
+def geopackage(tmp_path):
+    path = tmp_path / "r.gpkg"
+    frame = geopandas.GeoDataFrame({"name": ["a"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    frame.to_file(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE VIEW away AS SELECT ogr_geocode('somewhere') AS x",
+        "CREATE VIEW away AS SELECT \"ogr_datasource_load_layers\" ('http://127.0.0.1/x') AS x",
+        "CREATE VIEW away AS SELECT load_extension('/tmp/x.so') AS x",
+    ],
+)
+def test_a_geopackage_that_computes_its_tables_from_elsewhere_is_refused(geopackage, sql):
+    assert len(read_regions(geopackage)) == 1
+    with sqlite3.connect(geopackage) as database:
+        database.execute(sql)
+    database.close()
+    with pytest.raises(DataError, match="'away' is computed from elsewhere"):
+        read_regions(geopackage)
+
+
+def test_a_geopackage_with_a_virtual_table_of_files_is_refused(geopackage):
+    with sqlite3.connect(geopackage) as database:
+        database.execute("PRAGMA writable_schema = 1")
+        database.execute(
+            "INSERT INTO sqlite_master VALUES ('table', 'away', 'away', 0, "
+            "'CREATE VIRTUAL TABLE away USING VirtualOGR(''http://127.0.0.1/x'')')"
+        )
+    database.close()
+    with pytest.raises(DataError, match="'away' is computed from elsewhere"):
+        read_regions(geopackage)
+
+
+def test_what_is_said_of_the_numbers_goes_before_what_the_file_says(geopackage):
+    assert read_regions(geopackage, crs="pixels")[0].crs == "pixels"
+    assert read_regions(geopackage, crs="EPSG:3857")[0].crs == "EPSG:3857"
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/http://127.0.0.1/x.geojson", "http://127.0.0.1/x.json"])
+def test_an_address_is_no_file(name):
+    with pytest.raises(DataError, match="no vector file"):
+        read_regions(name)
