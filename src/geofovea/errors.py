@@ -5,6 +5,7 @@
     │   ├── SceneNotFoundError      no such file
     │   ├── SceneRefusedError       the name or the format is not allowed by default
     │   ├── SceneReadError          the file opened, its pixels did not (damaged, truncated)
+    │   │   └── SceneChangedError       it is not the file that it was any more
     │   └── LevelBuildError         its level files cannot be built within the limits
     ├── GeometryError           an impossible box, tile, level or window
     ├── BudgetError             a budget that no answer can keep
@@ -39,6 +40,7 @@ __all__ = [
     "OutputError",
     "QuestionError",
     "RunError",
+    "SceneChangedError",
     "SceneError",
     "SceneNotFoundError",
     "SceneReadError",
@@ -66,6 +68,10 @@ class SceneRefusedError(SceneError):
 
 class SceneReadError(SceneError):
     """A scene opened, but its pixels could not be read."""
+
+
+class SceneChangedError(SceneReadError):
+    """A scene is not the file that it was when it was planned or opened."""
 
 
 class LevelBuildError(SceneError):

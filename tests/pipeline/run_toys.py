@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +17,10 @@ from geofovea.errors import DiskSpaceError, SceneReadError
 from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
 
+class PanicException(BaseException):
+    """As libraries in Rust raise it."""
+
+
 @dataclass(frozen=True)
 class Squares:
     """Squares the numbers of its items; some numbers are trouble.
@@ -21,8 +28,9 @@ class Squares:
     Attributes:
         notes: A file that gets a line for each item that is worked on, if given.
         trouble: What happens at which number: ``bad``, ``strange``, ``nan``, ``full``, ``hangs``
-            (in a read that never returns), ``killed`` (always), or ``killed once`` (leaves a mark
-            beside the notes).
+            (in a read that never returns), ``killed`` (always), ``killed once`` (leaves a mark
+            beside the notes), ``left`` (by ``os._exit``), ``crashes`` (by a bad address), or
+            ``panics`` and ``quits`` (with what is no ``Exception``).
         seconds: What an item takes.
         open_error: What opening raises, if anything.
         opening_seconds: What opening takes.
@@ -64,6 +72,15 @@ class Squares:
                 pipe.read_bytes()
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "left":
+                os._exit(7)
+            case "crashes":
+                faulthandler.disable()
+                ctypes.string_at(0)
+            case "panics":
+                raise PanicException("never mind")
+            case "quits":
+                sys.exit(5)
             case "killed once":
                 mark = self.notes.with_name(f"killed-{number}")
                 if not mark.exists():

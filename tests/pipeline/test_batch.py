@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import geopandas
 import pytest
@@ -14,6 +15,7 @@ import rasterio
 import shapely
 from click.testing import CliRunner
 from pipeline_toys import QUESTION, texture
+from rasterio.errors import NotGeoreferencedWarning
 
 from geofovea.datasets.scene_files import write_scene
 from geofovea.datasets.world import make_world
@@ -32,10 +34,13 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     for seed in (1, 2, 3):
         write_scene(make_world(seed, 768, 768), folder / f"s{seed}.tif")
-    with rasterio.open(
-        folder / "bare.png", "w", driver="PNG", width=90, height=80, count=3, dtype="uint8"
-    ) as bare:
-        bare.write(texture(80, 90))
+    with warnings.catch_warnings():
+        # rasterio says so of every picture without georeference that it writes
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            folder / "bare.png", "w", driver="PNG", width=90, height=80, count=3, dtype="uint8"
+        ) as bare:
+            bare.write(texture(80, 90))
     (folder / "bare.png.aux.xml").unlink(missing_ok=True)
     whole = (folder / "s1.tif").read_bytes()
     (folder / "cut.tif").write_bytes(whole[: len(whole) // 2])
@@ -345,3 +350,11 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
     found = rows()
     assert len(found) == 7 * len(questions)
     assert sum(row["status"] == "answered" for row in found.values()) == 4 * len(questions)
+
+
+def test_a_log_gets_a_line_of_progress_now_and_then(batch, scenes, monkeypatch):
+    monkeypatch.setattr("geofovea.pipeline.progress.SECONDS_BETWEEN_LINES", 0.0)
+    result = batch(scenes / "s1.tif", "--question", QUESTION, "--question", OTHER)
+    assert result.exit_code == 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("asking: ")]
+    assert lines[-1] == "asking: 2 of 2"

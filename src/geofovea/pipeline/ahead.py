@@ -44,9 +44,18 @@ class AnswersAhead:
         self._together = together
         self._known: list[tuple[str, Payload, Record | Exception]] = []
 
+    def __call__(self, group: str, payload: Payload) -> Record:
+        """The record of an item; see ``Worker``."""
+        return self.answer(group, payload)
+
+    def remembers(self, group: str, payload: Payload) -> bool:
+        """Whether an item was answered along with another and not handed over yet."""
+        own = _own(payload)
+        return any(g == group and p == own for g, p, _ in self._known)
+
     def answer(self, group: str, payload: Payload) -> Record:
         """The record of an item; see ``Worker``."""
-        own = {name: value for name, value in payload.items() if name != _AHEAD}
+        own = _own(payload)
         found = self._remembered(group, own)
         if found is None:
             together: list[Payload] = [own, *(payload.get(_AHEAD, ()) if self._together else ())]
@@ -62,3 +71,8 @@ class AnswersAhead:
                 del self._known[index]
                 return found
         return None
+
+
+def _own(payload: Payload) -> dict[str, Any]:
+    """The payload of an item without those that came along."""
+    return {name: value for name, value in payload.items() if name != _AHEAD}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.errors import OutputError, RunError
+from geofovea.errors import GeoFoveaError, OutputError
 from geofovea.pipeline.afterwork import Afterwork
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_plan import BatchPlan
@@ -21,7 +21,9 @@ from geofovea.pipeline.batch_results import (
 )
 from geofovea.pipeline.batch_summary import BatchSummary, summarize
 from geofovea.pipeline.crew import Crew
+from geofovea.pipeline.interruption import interruptible, shielded
 from geofovea.pipeline.journal import Journal
+from geofovea.pipeline.journal_salvage import has_content
 from geofovea.pipeline.output import make_folder
 from geofovea.pipeline.progress import counting_bar
 from geofovea.pipeline.purse import new_purse, spent
@@ -62,9 +64,10 @@ class BatchFolder:
         make_folder(self.path)
         path = self.path / JOURNAL
         strangers = [p for p in self.outputs if p.exists()]
-        if strangers and not path.exists() and not self.replace:
+        if strangers and not has_content(path) and not self.replace:
+            what = "is empty" if path.exists() else "is not"
             raise OutputError(
-                f"{strangers[0]} is there already and its journal is not: name another folder, or "
+                f"{strangers[0]} is there already and its journal {what}: name another folder, or "
                 "pass --replace to write over it"
             )
         return Journal(path, wait=self.wait)
@@ -88,6 +91,8 @@ def run_batch(
 ) -> BatchSummary:
     """Ask what was planned and has no end yet, then write all results.
 
+    Where the run ends early, by a signal too, what there is by then is written.
+
     Args:
         plan: Whose items name the hash of the settings.
         settings: For the journal, which refuses those of another configuration.
@@ -101,9 +106,10 @@ def run_batch(
         RunError: If another run works in the folder, it holds another configuration, or no item
             can be worked on.
         OutputError: If results cannot be written. What was answered is in the journal.
+        Interrupted: If a signal ends the run.
     """
     started = time.perf_counter()
-    with folder.journal() as journal:
+    with interruptible(), folder.journal() as journal:
         journal.adopt(settings.hash, settings.described(), beside_others=folder.replace)
         if settings.endpoint is not None:
             new_purse(folder.path)
@@ -119,14 +125,21 @@ def run_batch(
                     company=company,
                     report=_teller(advance),
                 )
-        except RunError:
+        except (GeoFoveaError, KeyboardInterrupt) as error:
             # a run that cannot go on shows what it has, unless that is what it cannot do
-            if so_far := result_rows(plan.rows, journal.entries(settings.hash)):
-                with suppress(OutputError):
+            with shielded(), suppress(GeoFoveaError):
+                so_far = result_rows(plan.rows, journal.entries(settings.hash))
+                if so_far:
                     _write(so_far, folder)
+                    error.add_note(
+                        f"{len(so_far)} of {len(plan.rows)} rows have an end and are in "
+                        f"{folder.outputs[0]}; the same command goes on"
+                    )
             raise
-        results = result_rows(plan.rows, journal.entries(settings.hash))
-        not_written = _write(results, folder)
+        with shielded():
+            results = result_rows(plan.rows, journal.entries(settings.hash))
+            not_written = _write(results, folder)
+        mended = tuple(journal.notes)
     return summarize(
         results,
         counts,
@@ -138,6 +151,7 @@ def run_batch(
         files=_names(folder.outputs[:1] if not_written else folder.outputs),
         stopped=f"{counts.failed} items failed" if counts.stopped else "",
         endpoint=spent(folder.path),
+        mended=mended,
     )
 
 

@@ -11,6 +11,7 @@ from geofovea.datasets.manifest import ManifestRow, check_ids
 from geofovea.datasets.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.batch_work import scene_identity
+from geofovea.pipeline.kept_scene import PLANNED
 from geofovea.pipeline.work import Item, ItemKey
 from geofovea.tiling.remote_name import doubtful_secrets, is_remote_name
 
@@ -89,6 +90,8 @@ def plan_batch(
         for number, question in enumerate([row.question] if row.question else questions, 1):
             name = f"{row.id}#{number}" if several else row.id
             asked.append((replace(row, id=name, question=question), None))
+    # before any of them is opened: what changes from here on is noticed by who asks
+    identities = {row.scene: scene_identity(row.scene) for row, _ in asked}
     notes: tuple[str, ...] = ()
     if regions:
         asked, notes = _with_regions([row for row, _ in asked], regions, access)
@@ -151,7 +154,7 @@ def _planned(
         region, digest = texts.of(row.region, row.region_crs)
         within = f"\nwithin {digest}"
     key = ItemKey(_storable(identity), _storable(question + within), configuration)
-    item = Item(key, row.scene, {"question": question, "region": region})
+    item = Item(key, row.scene, {"question": question, "region": region, PLANNED: identity})
     name = region_name if region_name or row.region is None else row.id
     return PlannedRow(
         id=_storable(row.id),

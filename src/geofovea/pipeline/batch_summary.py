@@ -41,6 +41,7 @@ class BatchSummary:
         stopped: Why the run ended early, empty if it did not.
         overdue: Workers that were ended because their item took too long.
         endpoint: What all runs in this folder spent at an endpoint; None without one.
+        mended: What was damaged in the journal, and what was done about it.
     """
 
     rows: int
@@ -62,6 +63,7 @@ class BatchSummary:
     stopped: str = ""
     overdue: int = 0
     endpoint: EndpointUse | None = None
+    mended: tuple[str, ...] = ()
 
     @property
     def per_minute(self) -> float:
@@ -85,6 +87,7 @@ def summarize(
     files: Sequence[str],
     stopped: str = "",
     endpoint: EndpointUse | None = None,
+    mended: Sequence[str] = (),
 ) -> BatchSummary:
     """Count what the rows of a batch came to."""
     failed = [r for r in results if r["status"] == "failed"]
@@ -115,6 +118,7 @@ def summarize(
         stopped=stopped,
         overdue=counts.overdue,
         endpoint=endpoint,
+        mended=tuple(mended),
     )
 
 
@@ -144,5 +148,7 @@ def print_summary(summary: BatchSummary) -> None:
         echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
         echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+    for note in s.mended:
+        echo(f"  journal    {note}", err=True)
     for note in s.notes[:_MOST_KINDS]:
         echo(f"  left out   {note}", err=True)

@@ -53,8 +53,9 @@ class SceneWork:
 
         Raises:
             ModelError: If it cannot be loaded.
+            RunError: If it is not the one that was planned.
         """
-        host = loaded_host(self.settings, self.threads)
+        host = loaded_host(self.settings, self.threads, self.configuration)
         asker = _Asker(self, host)
         return KeptScene(self.settings, host, self.access).worker(asker.asked, asker.record)
 

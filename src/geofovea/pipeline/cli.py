@@ -1,11 +1,13 @@
 """The command line: ``geofovea VERB``. Verbs are thin; heavy modules load when a verb runs.
 
-Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error).
+Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error), 128 and the
+number of the signal that ended it, such as 130 for Ctrl-C.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from geofovea.pipeline.cli_distill import distill
 from geofovea.pipeline.cli_doctor import doctor
 from geofovea.pipeline.cli_eval import eval_command
 from geofovea.pipeline.cli_report import report
+from geofovea.pipeline.interruption import Interrupted, interruptible
 from geofovea.pipeline.model_options import model_options, threads_option
 from geofovea.pipeline.sureness import sureness
 from geofovea.pipeline.terminal import echo, visible
@@ -35,6 +38,7 @@ from geofovea.pipeline.view_options import view_options
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer
     from geofovea.pipeline.ask_settings import AskSettings
+    from geofovea.pipeline.session import SceneSession
     from geofovea.regionfocus.budget import Budget
 
 __all__ = ["main"]
@@ -59,13 +63,24 @@ class _Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _visible_usage():
+            with _visible_usage(), interruptible():
                 return super().invoke(ctx)
         except GeoFoveaError as error:
-            from geofovea.tiling.remote_name import without_secrets
-
-            echo("error: " + without_secrets(" ".join(str(error).split())), err=True)
+            echo(_line("error: ", error), err=True)
             sys.exit(1)
+        except KeyboardInterrupt as error:
+            # as shells tell of a process that a signal ended
+            told = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+            echo(_line("", told), err=True)
+            sys.exit(told.exit_code)
+
+
+def _line(kind: str, error: BaseException) -> str:
+    """An error and what was noted with it, in one line, without secrets."""
+    from geofovea.tiling.remote_name import without_secrets
+
+    said = "; ".join([str(error), *getattr(error, "__notes__", ())])
+    return kind + without_secrets(" ".join(said.split()))
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,8 +102,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @main.command()
 @_scene
-@click.argument("question", type=str)
-@_json
+@click.argument("words", metavar="QUESTION...", nargs=-1)
+@click.option("--questions", "file", metavar="FILE", help="Ask each line too; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each question.")
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
 @ask_options()
@@ -97,7 +113,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @access_options
 def ask(
     scene: str,
-    question: str,
+    words: tuple[str, ...],
+    file: str | None,
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
@@ -108,10 +125,18 @@ def ask(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Ask QUESTION about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000)."""
+    """Ask one QUESTION or many about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000).
+
+    Many questions share one start, and tiles that several want are read once. Each answer is told
+    with its cost as soon as it is there, and a question that fails does not take the others.
+    """
     from geofovea.pipeline.answer_files import with_files
+    from geofovea.pipeline.cli_questions import questions_of, tell_all
     from geofovea.pipeline.output import check_writable
 
+    questions = questions_of(words, file)
+    questions.check_outputs(evidence, picture)
+    questions.check_files()
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=scene)
@@ -129,12 +154,31 @@ def ask(
     open_seconds = time.perf_counter() - started
     session = settings.open_session(opened, settings.load_host(), open_seconds)
     shown = [Box(*_numbers(box, float, 4)) for box in boxes]
-    answer = settings.ask(session, question, boxes=shown, choices=choices)
+    if questions.only is None:
+        from geofovea.pipeline.many_questions import ManyQuestions
+
+        many = ManyQuestions(session, settings, shown, choices)
+        tell_all(many, questions, as_json=as_json, show=_print_answer)
+        return
+    answer = _asked_alone(settings, session, questions.only, boxes=shown, choices=choices)
     answer = with_files(answer, session.reader, evidence, picture)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
+
+
+def _asked_alone(
+    settings: AskSettings, session: SceneSession, question: str, **given: Any
+) -> Answer:
+    from geofovea.pipeline.failure import failure_of
+
+    try:
+        return settings.ask(session, question, **given)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise failure_of(error) from None
 
 
 def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Budget:

@@ -94,7 +94,10 @@ def eval_command(
             write_results(output, chosen, rows, plain, configuration, root, file, counts)
         _show(chosen, scores, as_json)
     elif output:
-        from geofovea.pipeline.eval_run import run_eval, write_run
+        from geofovea.pipeline.eval_run import FinishedRun, run_eval, write_run
+
+        def write(run: FinishedRun) -> None:
+            write_run(run, output, chosen, settings, root, file)
 
         run = run_eval(
             chosen,
@@ -108,8 +111,9 @@ def eval_command(
             retry_failed=retry_failed,
             max_failures=max_failures,
             replace_others=replace,
+            early=write,
         )
-        write_run(run, output, chosen, settings, root, file)
+        write(run)
         _show(chosen, run.scores, as_json)
         if not as_json:
             rate = run.hit_rate

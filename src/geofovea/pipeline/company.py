@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.failure import failure_of
 from geofovea.pipeline.host import AnswersTogether, Generation, Prompt
 from geofovea.pipeline.rendezvous import meet
 from geofovea.pipeline.stage_clock import StageClock
@@ -117,9 +118,10 @@ class _Table:
         began = time.perf_counter()
         try:
             found = do(needs)
-        except Exception as error:  # whatever a model raises is a failure of its question
+        except BaseException as error:  # whatever a model raises is a failure of its question
+            failure = failure_of(error)
             if len(needs) == 1:
-                return [error]
+                return [failure]
             return [met for need in needs for met in self._met(do, [need])]
         share = (time.perf_counter() - began) / len(needs)
         return [

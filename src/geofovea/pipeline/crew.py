@@ -42,9 +42,16 @@ class Crew(AbstractContextManager["Crew"], Protocol):
         """Start a new worker in place of one that died."""
         ...
 
+    def known(self, worker: int, item: Item) -> Result | None:
+        """What is there already of an item, where a run ends early; does not wait for more."""
+        ...
+
 
 class InProcessCrew:
-    """One worker: this process. What kills it ends the run; the journal keeps what was answered."""
+    """One worker: this process. What kills it ends the run; the journal keeps what was answered.
+
+    A run that finds items over which an earlier one died works in ``apart`` instead.
+    """
 
     size = 1
 
@@ -53,6 +60,13 @@ class InProcessCrew:
         self._work = work
         self._worker: Worker | None = None
         self._item: Item | None = None
+        self._last: tuple[Item, Result] | None = None
+
+    def apart(self) -> Crew:
+        """A crew of one that does the same in a process of its own, which may die."""
+        from geofovea.pipeline.process_crew import ProcessCrew
+
+        return ProcessCrew(1, self._work)
 
     def __enter__(self) -> Self:
         self._worker = self._work.open()
@@ -77,11 +91,21 @@ class InProcessCrew:
             raise RunError(
                 "a crew is used in a with statement, and given an item before it is asked"
             )
-        yield 0, carry_out(self._worker, item.group, item.payload)
+        self._last = (item, carry_out(self._worker, item.group, item.payload))
+        yield 0, self._last[1]
 
     def replace(self, worker: int) -> None:  # noqa: ARG002
         """See ``Crew``; this process cannot outlive itself."""
         raise RunError("the process of a run cannot be replaced by itself")
+
+    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
+        """See ``Crew``: an answer that was not handed over, or that came along with another."""
+        if self._last is not None and self._last[0] is item:
+            return self._last[1]
+        remembers = getattr(self._worker, "remembers", None)
+        if self._worker is None or remembers is None or not remembers(item.group, item.payload):
+            return None
+        return carry_out(self._worker, item.group, item.payload)
 
 
 class ItemClock:

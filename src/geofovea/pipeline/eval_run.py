@@ -11,7 +11,8 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,17 +22,19 @@ from geofovea.datasets.layout import Images, find_images
 from geofovea.datasets.sample import Benchmark, Collection
 from geofovea.datasets.scoring import Judged, Scores, score
 from geofovea.datasets.wordnet import Synonyms
-from geofovea.errors import DataError
+from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.decoded_answer import CUT
 from geofovea.pipeline.eval_work import EvalWork, configuration_of, make_items
 from geofovea.pipeline.hits import hit_rate
-from geofovea.pipeline.journal import Journal
+from geofovea.pipeline.interruption import interruptible, shielded
+from geofovea.pipeline.journal import Entry, Journal
 from geofovea.pipeline.output import make_folder, write_text
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.purse import new_purse, spent
 from geofovea.pipeline.run_options import Workers
 from geofovea.pipeline.runner import RunCounts, run_items
+from geofovea.pipeline.work import ItemKey
 from geofovea.tiling.remote_name import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
@@ -76,6 +79,7 @@ def run_eval(
     retry_failed: bool = False,
     max_failures: int | None = None,
     replace_others: bool = False,
+    early: Callable[[FinishedRun], None] | None = None,
 ) -> FinishedRun:
     """Ask every question whose image is there, and score.
 
@@ -91,10 +95,12 @@ def run_eval(
         retry_failed: Ask again what failed before.
         max_failures: Stop after so many failures.
         replace_others: Go on although the folder holds answers of another configuration.
+        early: Takes what there is where the run ends early, by a signal too.
 
     Raises:
         DataError: If no image is there; missing ones are otherwise counted.
         RunError: If the folder is in use or holds another configuration.
+        Interrupted: If a signal ends the run.
     """
     images = find_images(root, collection.samples)
     if not images.found:
@@ -106,32 +112,78 @@ def run_eval(
     configuration, described = configuration_of(benchmark, settings)
     items = make_items(benchmark, collection.samples, images, configuration)
     workers = workers or Workers()
-    crew = workers.crew(EvalWork(settings.within(folder), workers.threads))
-    with Journal(folder / JOURNAL, wait=wait) as journal:
+    crew = workers.crew(EvalWork(settings.within(folder), workers.threads, settings.hash))
+    counts = RunCounts(len(items), 0)
+
+    def tell(now: RunCounts) -> None:
+        nonlocal counts
+        counts = now
+        advance(1 - now.left / max(1, now.planned))
+
+    def finished(entries: Mapping[ItemKey, Entry], notes: Sequence[str]) -> FinishedRun:
+        ended = {
+            key: entries[item.key]
+            for key, item in items.items()
+            if item.key in entries and entries[item.key].state != "begun"
+        }
+        return _scored(benchmark, collection, images, synonyms, ended, counts, notes)
+
+    with interruptible(), Journal(folder / JOURNAL, wait=wait) as journal:
         journal.adopt(configuration, described, beside_others=replace_others)
         if settings.endpoint is not None:
             new_purse(folder)
-        with progress_bar(f"asking {benchmark.title}") as advance:
-            counts = run_items(
-                list(items.values()),
-                journal,
-                crew,
-                retry_failed=retry_failed,
-                max_failures=max_failures,
-                company=workers.company,
-                report=lambda c: advance(1 - c.left / max(1, c.planned)),
-            )
+        try:
+            with progress_bar(f"asking {benchmark.title}") as advance:
+                counts = run_items(
+                    list(items.values()),
+                    journal,
+                    crew,
+                    retry_failed=retry_failed,
+                    max_failures=max_failures,
+                    company=workers.company,
+                    report=tell,
+                )
+        except (GeoFoveaError, KeyboardInterrupt) as error:
+            with shielded(), suppress(GeoFoveaError):
+                if early is not None:
+                    early(finished(journal.entries(configuration), journal.notes))
+                    error.add_note(
+                        f"{counts.planned - counts.left} of {counts.planned} questions have an end "
+                        f"and are scored in {folder}; the same command goes on"
+                    )
+            raise
         entries = journal.entries(configuration)
-    ended = {key: entries[item.key] for key, item in items.items() if item.key in entries}
+        return finished(entries, journal.notes)
+
+
+def _scored(
+    benchmark: Benchmark,
+    collection: Collection,
+    images: Images,
+    synonyms: Synonyms,
+    ended: Mapping[str, Entry],
+    counts: RunCounts,
+    notes: Sequence[str],
+) -> FinishedRun:
+    """The scores of all questions that came to an end."""
     records = {key: json.loads(e.record) for key, e in ended.items() if e.record is not None}
     errors = {key: e.error or "" for key, e in ended.items() if e.state == "failed"}
     answers = {key: str(record["answer"]) for key, record in records.items()}
+    left = (
+        [f"{counts.left} question(s) have no end yet: the run was stopped"] if counts.left else []
+    )
     scores, judged = score(
         benchmark,
         collection.samples,
         answers | dict.fromkeys(errors, ""),
         synonyms,
-        (*collection.notes, *_notes(collection, images, errors), *_cut(records)),
+        (
+            *collection.notes,
+            *_notes(collection, images, errors),
+            *_cut(records),
+            *left,
+            *notes,
+        ),
     )
     return FinishedRun(scores, judged, records, errors, counts)
 

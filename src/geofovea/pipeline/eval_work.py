@@ -13,7 +13,7 @@ from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings, described_hash
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.hits import tile_share
-from geofovea.pipeline.kept_scene import KeptScene, loaded_host
+from geofovea.pipeline.kept_scene import PLANNED, KeptScene, loaded_host
 from geofovea.pipeline.work import Item, ItemKey, Record, Worker
 
 if TYPE_CHECKING:
@@ -42,17 +42,27 @@ def make_items(
 
     The first image is the scene; samples with more than one are asked about it alone.
     """
-    items = {}
+    items: dict[str, Item] = {}
+    identities: dict[str, str] = {}
     for sample in samples:
         paths = images.of(sample)
         if paths is None:
             continue
         prompt = benchmark.prompt(sample)
         boxes = [list(box.as_tuple()) for box in sample.boxes]
+        scene = str(paths[0])
+        if scene not in identities:
+            identities[scene] = scene_identity(scene)
+        identity = identities[scene]
         items[sample.id] = Item(
-            key=ItemKey(scene_identity(str(paths[0])), f"{sample.id}\n{prompt}", configuration),
-            group=str(paths[0]),
-            payload={"prompt": prompt, "boxes": boxes, "images": len(paths)},
+            key=ItemKey(identity, f"{sample.id}\n{prompt}", configuration),
+            group=scene,
+            payload={
+                "prompt": prompt,
+                "boxes": boxes,
+                "images": len(paths),
+                PLANNED: identity,
+            },
         )
     return items
 
@@ -64,14 +74,16 @@ class EvalWork:
     Attributes:
         settings: How.
         threads: Threads of torch in each worker; None leaves its own choice.
+        planned: The hash of the settings when the run was planned; None where that is no matter.
     """
 
     settings: AskSettings
     threads: int | None = None
+    planned: str | None = None
 
     def open(self) -> Worker:
         """Load the model."""
-        host = loaded_host(self.settings, self.threads)
+        host = loaded_host(self.settings, self.threads, self.planned)
         asker = _Asker(self.settings, host)
         return KeptScene(self.settings, host).worker(asker.asked, asker.record)
 

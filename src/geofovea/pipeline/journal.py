@@ -3,7 +3,8 @@
 It is an SQLite database in write-ahead mode with full synchronisation: what was committed is there
 after the process is killed or the power fails, and nothing else is. One run at a time holds it, and
 only the process that holds it writes. It needs a disk of this machine, for SQLite's write-ahead log
-does not work over network file systems.
+does not work over network file systems. A damaged one is mended when it is opened: what is sound
+is kept, and the rest is worked on again.
 """
 
 from __future__ import annotations
@@ -15,52 +16,39 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from geofovea.errors import DataError, OutputError, RunError
+from geofovea.pipeline.journal_entry import COLUMNS, Entry, digest_of, is_sound
+from geofovea.pipeline.journal_salvage import is_damaged, keep_rows, rows_of_log, salvage
+from geofovea.pipeline.journal_tables import FORMAT, TABLES, differences, renewed
 from geofovea.pipeline.work import ItemKey
 
 __all__ = ["Entry", "Journal"]
 
-_FORMAT = 1
 _BUSY_SECONDS = 30
-_TABLES = """
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS items (
-    scene TEXT NOT NULL, question TEXT NOT NULL, configuration TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('begun', 'answered', 'failed')),
-    tries INTEGER NOT NULL, record TEXT, error TEXT, changed REAL NOT NULL,
-    PRIMARY KEY (scene, question, configuration)
-);
-COMMIT;
-"""
-_END = (
-    "UPDATE items SET state = ?, record = ?, error = ?, tries = tries + 1, changed = ? "
-    "WHERE scene = ? AND question = ? AND configuration = ? AND state = 'begun'"
+_BEGIN = (
+    "INSERT INTO items VALUES (?, ?, ?, 'begun', 0, NULL, NULL, ?, NULL) "
+    "ON CONFLICT DO UPDATE SET tries = tries + (state = 'begun'), state = 'begun', "
+    "changed = excluded.changed WHERE state != 'answered'"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the journal knows of an item.
-
-    Attributes:
-        state: ``begun`` (a run ended in the middle of it), ``answered`` or ``failed``.
-        tries: How many times it was worked on, those that ended with their worker included.
-        record: The answer as JSON text; None if there is none.
-        error: Why it failed, in one line; None if it did not.
-        changed: When this was written, in seconds since 1970.
-    """
-
-    state: Literal["begun", "answered", "failed"]
-    tries: int
-    record: str | None
-    error: str | None
-    changed: float
+_END = (
+    "UPDATE items SET state = ?, record = ?, error = ?, tries = tries + 1, changed = ?, "
+    "digest = ? WHERE scene = ? AND question = ? AND configuration = ? AND state = 'begun'"
+)
+_FAILED_BEFORE = (
+    "UPDATE items SET state = 'failed' WHERE scene = ? AND question = ? AND configuration = ? "
+    "AND state = 'begun' AND error NOT NULL"
+)
+_NEVER_BEGUN = (
+    "DELETE FROM items WHERE scene = ? AND question = ? AND configuration = ? "
+    "AND state = 'begun' AND tries = 0"
+)
+_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_RIGHTS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Journal:
@@ -78,6 +66,8 @@ class Journal:
         self.path = Path(path)
         self._lock = FileLock(f"{self.path}.lock", timeout=-1 if wait else 0)
         self._base: sqlite3.Connection | None = None
+        self.notes: list[str] = []
+        """What was found damaged and what was done about it, for people."""
 
     def __enter__(self) -> Self:
         """Hold the journal.
@@ -96,8 +86,12 @@ class Journal:
                 f"{self.path} is in use by {self._holder()}; wait for it to end (--wait does), or "
                 "name another folder"
             ) from error
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(
+                f"{self.path} cannot be written: {reason}; name a folder on a disk of this machine "
+                "that you may write to"
+            ) from error
         try:
             self._open()
         except BaseException:
@@ -126,25 +120,47 @@ class Journal:
         Raises:
             RunError: If the last run was of another configuration.
         """
-        rows = self._all("SELECT value FROM facts WHERE name = 'current'")
-        current = json.loads(rows[0][0]) if rows else None
-        if current and current["hash"] != configuration and not beside_others:
+        current = self._current()
+        if current is None:
+            others = self._all(
+                "SELECT 1 FROM items WHERE configuration != ? LIMIT 1", (configuration,)
+            )
+            current = ("", {}) if others else (configuration, {})
+        if current[0] != configuration and not beside_others:
+            difference = differences(current[1], described) if current[1] else "which is not known"
             raise RunError(
                 f"{self.path} holds answers of another configuration "
-                f"({_differences(current['described'], described)}); name another folder, or pass "
+                f"({difference}); name another folder, or pass "
                 "--replace to write new results over its files (its answers stay in the journal)"
             )
         told = {"hash": configuration, "described": dict(described)}
         self._write("INSERT OR REPLACE INTO facts VALUES ('current', ?)", (json.dumps(told),))
 
     def entries(self, configuration: str) -> dict[ItemKey, Entry]:
-        """All that is known of items of one configuration."""
+        """All that is known of items of one configuration.
+
+        A damaged entry is taken out, so that its item is worked on again; see ``notes``.
+        """
+        named = ", ".join(COLUMNS)
         rows = self._all(
-            "SELECT scene, question, state, tries, record, error, changed FROM items "
-            "WHERE configuration = ?",
+            f"SELECT rowid, {named} FROM items WHERE configuration = ?",  # noqa: S608
             (configuration,),
         )
-        return {ItemKey(r[0], r[1], configuration): Entry(*r[2:]) for r in rows}
+        found, damaged = {}, []
+        for number, *row in rows:
+            if is_sound(row):
+                found[ItemKey(*row[:3])] = Entry(*row[3:-1])
+            else:
+                damaged.append(number)
+        if damaged:
+            with self.together():
+                for number in damaged:
+                    self._write("DELETE FROM items WHERE rowid = ?", (number,))
+            self.notes.append(
+                f"{len(damaged)} damaged entries of {self.path} were taken out: what they were "
+                "about is asked again"
+            )
+        return found
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -166,12 +182,16 @@ class Journal:
         One that was begun before and came to no end has one try more: it took its worker, or the
         whole run, down with it or was in hand when that happened.
         """
-        self._write(
-            "INSERT INTO items VALUES (?, ?, ?, 'begun', 0, NULL, NULL, ?) "
-            "ON CONFLICT DO UPDATE SET tries = tries + (state = 'begun'), state = 'begun', "
-            "changed = excluded.changed WHERE state != 'answered'",
-            (key.scene, key.question, key.configuration, time.time()),
-        )
+        self._write(_BEGIN, (key.scene, key.question, key.configuration, time.time()))
+
+    def put_back(self, key: ItemKey) -> None:
+        """Undo `begin` for an item that nobody works on any more, and that is not to blame.
+
+        One that earlier runs died over stays noted as begun.
+        """
+        whose = (key.scene, key.question, key.configuration)
+        self._write(_FAILED_BEFORE, whose)
+        self._write(_NEVER_BEGUN, whose)
 
     def answer(self, key: ItemKey, record: str) -> None:
         """Keep an answer; one that is kept is never written over."""
@@ -182,28 +202,59 @@ class Journal:
         self._end(key, "failed", None, error)
 
     def _end(self, key: ItemKey, state: str, record: str | None, error: str | None) -> None:
-        self._write(
-            _END,
-            (state, record, error, time.time(), key.scene, key.question, key.configuration),
-        )
+        digest = digest_of(key, state, record, error)
+        values = (state, record, error, time.time(), digest)
+        self._write(_END, (*values, key.scene, key.question, key.configuration))
 
     def _open(self) -> None:
+        if is_damaged(self.path):
+            saved = salvage(self.path)
+            self.notes.append(
+                f"{self.path} was damaged: {saved.ends} answers and failures in it were sound and "
+                f"are kept, the rest is asked again; the damaged file is now {saved.kept}"
+            )
+        logged = rows_of_log(self.path)
         with self._errors():
             # isolation None: each statement is committed by itself
             base = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._base = base
+            # what is no UTF-8 differs from what was written, and is found by its digest
+            base.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             base.execute("PRAGMA journal_mode = WAL")
             base.execute("PRAGMA synchronous = FULL")
-            base.executescript(_TABLES)
-        found = self._all("SELECT value FROM facts WHERE name = 'format'")
-        if found and found[0][0] != str(_FORMAT):
-            raise DataError(
-                f"{self.path} is a journal of format {found[0][0]}, this version reads {_FORMAT}; "
-                "name another folder, or go on with the version that wrote it"
+            self._check_format()
+            base.executescript(TABLES)
+            renewed(base)
+            found = keep_rows(base, logged)
+        if found:
+            self.notes.append(
+                f"the log of {self.path} was damaged: {found} answers and failures in it were "
+                "sound and are kept, the rest is asked again"
             )
         holder = f"process {os.getpid()} on {socket.gethostname()}"
-        for fact in (("format", str(_FORMAT)), ("holder", holder)):
+        for fact in (("format", str(FORMAT)), ("holder", holder)):
             self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
+
+    def _check_format(self) -> None:
+        base = self._connection()
+        if not base.execute("SELECT 1 FROM sqlite_schema WHERE name = 'facts'").fetchall():
+            return
+        rows = base.execute("SELECT value FROM facts WHERE name = 'format'").fetchall()
+        # what is no number was damaged, and entries are checked one by one
+        if rows and str(rows[0][0]).isdecimal() and int(rows[0][0]) > FORMAT:
+            raise DataError(
+                f"{self.path} is a journal of format {rows[0][0]}, this version reads up to "
+                f"{FORMAT}; name another folder, or go on with the version that wrote it"
+            )
+
+    def _current(self) -> tuple[str, dict[str, Any]] | None:
+        """The hash of the configuration of the last run, and what it consists of, if known."""
+        rows = self._all("SELECT value FROM facts WHERE name = 'current'")
+        try:
+            told = json.loads(rows[0][0])
+            return str(told["hash"]), dict(told["described"])
+        except (IndexError, KeyError, TypeError, ValueError):
+            return None
 
     def _close(self) -> None:
         if self._base is not None:
@@ -241,20 +292,30 @@ class Journal:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise OutputError(
-                f"the journal {self.path} cannot be written: {error}; all answers before this one "
-                "are in it: make room, and run the same command again"
-            ) from error
+        except UnicodeDecodeError as error:
+            # the words of SQLite about a damaged file hold bytes of it
+            raise DataError(self._damage("no text")) from error
         except sqlite3.Error as error:
-            raise DataError(
-                f"{self.path} is no journal of a run, or a damaged one: {error}; move it away, or "
-                "name another folder"
-            ) from error
+            code = int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+            if code in _ROOM:
+                raise OutputError(
+                    f"the journal {self.path} cannot be written: {error}; all answers before this "
+                    "one are in it: make room, and run the same command again"
+                ) from error
+            if code in _RIGHTS:
+                raise OutputError(
+                    f"the journal {self.path} cannot be written: {error}; check the permissions of "
+                    "the file and its folder, or name another folder"
+                ) from error
+            if code in _BUSY:
+                raise OutputError(
+                    f"the journal {self.path} cannot be written: {error}; another program has it "
+                    "open: close that, and run the same command again"
+                ) from error
+            raise DataError(self._damage(error)) from error
 
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Which settings two configurations do not share, for people."""
-    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    shown = [f"{name}: {old.get(name)!r} there, {new.get(name)!r} now" for name in names[:4]]
-    return "; ".join(shown) + ("; ..." if len(names) > 4 else "")
+    def _damage(self, reason: object) -> str:
+        return (
+            f"{self.path} is no journal of a run, or a damaged one: {reason}; run the same command "
+            "again, which keeps what can be read, or name another folder"
+        )

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from geofovea.errors import SceneError
+from geofovea.errors import RunError, SceneChangedError, SceneError
 from geofovea.pipeline.ahead import AnswersAhead, Payload
 from geofovea.pipeline.ask_settings import AskSettings
+from geofovea.pipeline.failure import failure_of
 from geofovea.pipeline.work import Record, Worker
 
 if TYPE_CHECKING:
@@ -19,16 +20,28 @@ if TYPE_CHECKING:
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
 
-__all__ = ["KeptScene", "loaded_host"]
+__all__ = ["PLANNED", "KeptScene", "loaded_host"]
+
+PLANNED = "planned scene"
+"""Under this the payload of an item holds the identity of its scene when the run was planned."""
 
 Made = TypeVar("Made")
 
 
-def loaded_host(settings: AskSettings, threads: int | None = None) -> Host:
-    """The model of a worker; of the cores it gets ``threads``, None gives it all.
+def loaded_host(
+    settings: AskSettings, threads: int | None = None, planned: str | None = None
+) -> Host:
+    """The model of a worker.
+
+    Args:
+        settings: How it is loaded.
+        threads: Its part of the cores; None gives it all.
+        planned: The hash of the settings when the run was planned, which says what files the model
+            had; None where that is no matter.
 
     Raises:
         ModelError: If it cannot be loaded, or the settings contradict each other.
+        RunError: If the model's files, or this package, are not those of the plan.
     """
     from geofovea.pipeline.stop_at import StopAt
 
@@ -38,7 +51,13 @@ def loaded_host(settings: AskSettings, threads: int | None = None) -> Host:
         from geofovea.pipeline.torch_threads import share_cores
 
         share_cores(threads)
-    return settings.load_host()
+    host = settings.load_host()
+    if planned is not None and settings.hash != planned:
+        raise RunError(
+            f"the files of the model {settings.model!r}, or this package, are not those that the "
+            "run was planned with: run the same command again to plan it with those of now"
+        )
+    return host
 
 
 class KeptScene:
@@ -54,16 +73,44 @@ class KeptScene:
         # one: sessions hold hundreds of megabytes
         self._kept = functools.lru_cache(maxsize=1)(self._open)
 
-    def session(self, path: str) -> SceneSession:
+    def session(self, path: str, planned: str | None = None) -> SceneSession:
         """A scene, ready to be asked about.
 
+        Args:
+            path: Of the scene.
+            planned: Its identity when the run was planned; None where that is no matter.
+
         Raises:
+            SceneChangedError: If the file is not the one that was planned.
             SceneError: If it cannot be opened; it is tried once and not with every question.
         """
         session = self._kept(path)
+        if not isinstance(session, SceneError) and not session.scene.source.is_current:
+            # the file that was planned may be back by now
+            self._kept.cache_clear()
+            session = self._kept(path)
+        self._check_planned(path, planned, session)
         if isinstance(session, SceneError):
             raise session
         return session
+
+    def _check_planned(
+        self, path: str, planned: str | None, session: SceneSession | SceneError
+    ) -> None:
+        from geofovea.pipeline.batch_work import scene_identity
+
+        if planned is None:
+            return
+        is_planned = scene_identity(path) == planned
+        # looked at after the identity was: so it is of what was opened
+        if not isinstance(session, SceneError):
+            is_planned = is_planned and session.scene.source.is_current
+        if not is_planned:
+            self._kept.cache_clear()
+            raise SceneChangedError(
+                f"{path!r} is not the file that it was when the run was planned, and was not asked "
+                "about; run the same command again to ask about the file of now"
+            )
 
     def worker(
         self,
@@ -76,7 +123,7 @@ class KeptScene:
         return AnswersAhead(
             lambda path, payloads: self.records(path, payloads, asked, record),
             together=isinstance(self._host, AnswersTogether),
-        ).answer
+        )
 
     def records(
         self,
@@ -99,7 +146,8 @@ class KeptScene:
         Raises:
             SceneError: If the scene cannot be opened.
         """
-        session = self.session(path)
+        # items of one scene were planned at one moment
+        session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
         questions = [_tried(partial(asked, session, payload)) for payload in payloads]
         answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
         found = [q if isinstance(q, Exception) else next(answers) for q in questions]
@@ -123,5 +171,5 @@ def _tried(make: Callable[[], Made]) -> Made | Exception:
     """What is made, or why it could not be: one item must not spoil those beside it."""
     try:
         return make()
-    except Exception as error:
-        return error
+    except BaseException as error:
+        return failure_of(error)

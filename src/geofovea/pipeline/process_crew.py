@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from geofovea.pipeline.crew import ItemClock, check_size
+from geofovea.pipeline.interruption import ignore_signals, without_signals
 from geofovea.pipeline.work import (
     Died,
     Halted,
@@ -68,6 +69,7 @@ class ProcessCrew:
         self._clock = ItemClock(item_seconds)
         self._work = work
         self._members: list[_Member] = []
+        self._found: list[tuple[int, Result]] = []
 
     def __enter__(self) -> Self:
         self._members = [self._started() for _ in range(self.size)]
@@ -105,8 +107,7 @@ class ProcessCrew:
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """See ``Crew``."""
-        found: list[tuple[int, Result]] = []
-        while not found:
+        while not self._found:
             # the end of a pipe is readable too, so nothing else need be waited for
             busy = [m.pipe for m in self._members if m.has_item]
             ready = connection.wait(busy, self._clock.seconds_left())
@@ -115,14 +116,23 @@ class ProcessCrew:
                     result = self._heard(number, member)
                     if result is not None:
                         self._ended(number)
-                        found.append((number, result))
+                        self._found.append((number, result))
             for number in self._clock.overdue():
                 if self._members[number].pipe.poll():
                     continue
                 self._members[number].process.kill()
                 self._ended(number)
-                found.append((number, TookTooLong(self._clock.item_seconds or 0.0)))
+                self._found.append((number, TookTooLong(self._clock.item_seconds or 0.0)))
+        found, self._found = self._found, []
         yield from found
+
+    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
+        """See ``Crew``."""
+        found = dict(self._found).get(worker)
+        member = self._members[worker]
+        while found is None and member.has_item and member.pipe.poll():
+            found = self._heard(worker, member)
+        return found
 
     def replace(self, worker: int) -> None:
         """See ``Crew``."""
@@ -139,7 +149,9 @@ class ProcessCrew:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._work), daemon=True)
-        process.start()
+        # a signal to the whole group is for this process; the worker ignores it as soon as it can
+        with without_signals():
+            process.start()
         # as long as we hold their end open, we would never see it closed
         theirs.close()
         return _Member(process, ours)
@@ -186,8 +198,9 @@ def _end_with_parent() -> None:
 
 def _serve(pipe: _Pipe, work: Work) -> None:
     """The life of a worker: open the work, answer items until the pipe closes."""
-    # Ctrl-C goes to all processes of a terminal; the one that holds the journal decides
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C goes to all processes of a terminal, and a batch system ends all of a job: the one that
+    # holds the journal decides
+    ignore_signals()
     threading.Thread(target=_end_with_parent, name="geofovea-end", daemon=True).start()
     # EOFError: no more items. OSError: nobody listens any more.
     with suppress(EOFError, OSError), pipe:

@@ -1,16 +1,19 @@
-"""Progress bars on standard error, silent when it is not a terminal.
+"""Progress on standard error: a bar on a terminal, else a line now and then of what is counted.
 
-What draws them is imported with the first bar: most questions show none.
+What draws bars is imported with the first one: most questions show none.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from geofovea.pipeline.terminal import echo, visible
 
 __all__ = ["counting_bar", "progress_bar", "tell"]
+
+SECONDS_BETWEEN_LINES = 60.0
 
 
 @contextmanager
@@ -69,9 +72,32 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(visible(title), total=total, word="")
-        yield lambda done, word: bar.update(task, completed=done, word=visible(word))
+        line = None if console.is_terminal else _Lines(title, total)
+
+        def advance(done: int, word: str) -> None:
+            bar.update(task, completed=done, word=visible(word))
+            if line is not None:
+                line.tell(done, word)
+
+        yield advance
 
 
 def tell(text: str) -> None:
     """Write one line on standard error: why nothing seems to happen."""
     echo(text, err=True)
+
+
+class _Lines:
+    """A line about every minute, for logs."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def tell(self, done: int, word: str) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + SECONDS_BETWEEN_LINES
+        more = f", {word}" if word else ""
+        tell(f"{self._title}: {done} of {self._total}{more}")

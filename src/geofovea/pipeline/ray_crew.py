@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from geofovea.errors import MissingExtraError, RunError
+from geofovea.pipeline import interruption
 from geofovea.pipeline.crew import ItemClock, check_size
 from geofovea.pipeline.work import (
     Died,
@@ -130,6 +131,7 @@ class RayCrew:
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 raise RunError(f"no Ray cluster at {self._address!r}: {error}") from error
             self._owns_cluster = True
+            interruption.renew()  # Ray would end this process by itself
         self._check_resources()
         for number in range(self.size):
             self._actors.append(None)
@@ -184,6 +186,12 @@ class RayCrew:
         options = {**self._resources, "max_restarts": 0, "max_task_retries": 0}
         self._actors[worker] = self._ray.remote(_Actor).options(**options).remote(self._work)
         self._opening[worker] = self._actors[worker].open.remote()
+
+    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
+        """See ``Crew``."""
+        asked = [ref for ref, who in self._asked.items() if who == (worker, True)]
+        ready, _ = self._ray.wait(asked, timeout=0) if asked else ([], [])
+        return self._heard(worker, ready[0], is_answer=True) if ready else None
 
     def _ask(self, worker: int) -> None:
         item = self._items[worker]

@@ -12,6 +12,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
+from geofovea.pipeline.failure import failure_of
+
 __all__ = ["meet"]
 
 Need = TypeVar("Need")
@@ -84,7 +86,7 @@ class _Member(Generic[Need, Given, End]):
     def _wait(self) -> None:
         failure = self._turn.get()
         if failure is not None:
-            # no failure of one piece: an interrupt, or a lack of memory
+            # no failure of one piece: an interrupt
             raise failure
 
     def _live(self, work: Callable[[Callable[[Need], Given]], End]) -> None:
@@ -93,10 +95,11 @@ class _Member(Generic[Need, Given, End]):
             self.end = work(self._ask)
         except _Left:
             return
-        except Exception as error:
-            self.end = error
         except BaseException as error:
-            failure = error
+            try:
+                self.end = failure_of(error)
+            except BaseException as interrupt:
+                failure = interrupt
         self.has_ended = True
         self._turn.put(failure)
 

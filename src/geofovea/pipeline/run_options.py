@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from geofovea.pipeline.crew import Crew
     from geofovea.pipeline.work import Work
 
-__all__ = ["Workers", "run_options"]
+__all__ = ["COMPANY", "Workers", "run_options"]
 
 _EXECUTORS = ("inline", "processes", "ray")
 # what is answered and not yet written down is lost when a run is killed
-_COMPANY = 8
+COMPANY = 8
+"""How many questions about a scene are answered together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Workers:
     @property
     def company(self) -> int:
         """How many questions about a scene each may answer together; a limit on time is of one."""
-        return _COMPANY if self.item_seconds is None else 1
+        return COMPANY if self.item_seconds is None else 1
 
     def crew(self, work: Work) -> Crew:
         """They, with what they are to do; nothing is started yet.

@@ -6,12 +6,14 @@ Batches and evaluation runs are the same here: items that have a key, a group an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from geofovea.errors import RunError
+from geofovea.errors import GeoFoveaError, OutputError, RunError, SceneChangedError
 from geofovea.pipeline.ahead import with_ahead
-from geofovea.pipeline.crew import Crew
+from geofovea.pipeline.crew import Crew, InProcessCrew
+from geofovea.pipeline.interruption import shielded
 from geofovea.pipeline.journal import Entry, Journal
 from geofovea.pipeline.work import (
     Died,
@@ -31,6 +33,8 @@ MAX_TRIES = 3
 """How many workers may die over one item before it is given up."""
 
 _DEATHS_BEFORE_READY = 3
+# what failed so is not to blame: the file that was planned may be back
+_PASSING = f"{SceneChangedError.__name__}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,11 @@ def run_items(
     """Answer every item that the journal does not know the end of.
 
     Each end is on disk, in the journal, before that worker is given its next item. Items that
-    were in hand when an earlier run died come last.
+    were in hand when an earlier run died come last, and no crew in this process works on them: one
+    that dies over an item could neither give it up nor write results.
+
+    An interrupt ends the run at once. What was answered is in the journal then, and what was in
+    hand is as if it had never been begun.
 
     Args:
         items: Those of one group stand together or not, as they like. Their keys name the
@@ -95,6 +103,7 @@ def run_items(
     Raises:
         RunError: If workers die before they are ready, or cannot do any item.
         OutputError: If the journal cannot be written. All answers before are in it.
+        Interrupted: If a signal asks this process to end, and those are watched.
     """
     if company < 1:
         raise RunError(f"items are answered 1 at a time or more, got company={company}")
@@ -106,16 +115,20 @@ def run_items(
         known |= journal.entries(configuration)
     todo = [i for key, i in distinct.items() if _is_open(known.get(key), retry_failed)]
     begun = {key for key, entry in known.items() if entry.state == "begun"}
+    fresh = [item for item in todo if item.key not in begun]
+    suspect = [item for item in todo if item.key in begun]
+    if suspect and isinstance(crew, InProcessCrew):
+        crew = crew.apart()
     run = _Run(journal, crew, max_failures, max_tries, len(distinct), len(todo), company, report)
     if todo:
-        fresh = [item for item in todo if item.key not in begun]
-        suspect = [item for item in todo if item.key in begun]
         run.work_off(WorkQueue(fresh, last=suspect))
     return run.counts
 
 
 def _is_open(entry: Entry | None, retry_failed: bool) -> bool:
-    return entry is None or entry.state == "begun" or (retry_failed and entry.state == "failed")
+    if entry is None or entry.state == "begun":
+        return True
+    return entry.state == "failed" and (retry_failed or (entry.error or "").startswith(_PASSING))
 
 
 class _Run:
@@ -145,6 +158,8 @@ class _Run:
         self._halted = ""
         self._company = company
         self._perilous: set[str] = set()
+        self._deaths_over: Counter[str] = Counter()
+        self._fruitful: set[str] = set()
         self._tell()
 
     @property
@@ -164,21 +179,25 @@ class _Run:
         return self._max_failures is not None and self._ends["failed"] >= self._max_failures
 
     def work_off(self, queue: WorkQueue) -> None:
+        in_hand: dict[int, Item] = {}
         with self._crew as crew:
-            in_hand: dict[int, Item] = {}
-            results: list[tuple[int, Result]] = []
-            gone: set[int] = set()
-            while True:
-                given: dict[int, Item] = {}
+            try:
+                self._work_off(crew, queue, in_hand)
+            finally:
+                with shielded(), suppress(GeoFoveaError):
+                    self._wind_up(crew, queue, in_hand)
+
+    def _work_off(self, crew: Crew, queue: WorkQueue, in_hand: dict[int, Item]) -> None:
+        results: list[tuple[int, Result]] = []
+        gone: set[int] = set()
+        while True:
+            # a signal waits until the journal and the items in hand agree
+            with shielded():
                 with self._journal.together():
                     for worker, result in results:
                         if self._settle(in_hand.pop(worker), result, queue):
                             gone.add(worker)
-                    is_over = self._is_stopped or bool(self._halted)
-                    for worker in range(0 if is_over else crew.size):
-                        if worker not in in_hand and (item := queue.take(worker)) is not None:
-                            self._journal.begin(item.key)
-                            in_hand[worker] = given[worker] = item
+                    given = self._handed_out(crew, queue, in_hand)
                 if results:
                     self._tell()
                 if self._halted and not in_hand:
@@ -191,7 +210,48 @@ class _Run:
                 gone -= given.keys()
                 for worker, item in given.items():
                     crew.give(worker, self._in_company(worker, item, queue))
-                results = list(crew.results())
+            results = list(crew.results())
+
+    def _handed_out(
+        self, crew: Crew, queue: WorkQueue, in_hand: dict[int, Item]
+    ) -> Mapping[int, Item]:
+        """Note who works on what next."""
+        given: dict[int, Item] = {}
+        is_over = self._is_stopped or bool(self._halted)
+        for worker in range(0 if is_over else crew.size):
+            if worker not in in_hand and (item := self._next(worker, queue)) is not None:
+                self._journal.begin(item.key)
+                in_hand[worker] = given[worker] = item
+        return given
+
+    def _next(self, worker: int, queue: WorkQueue) -> Item | None:
+        """The next item for a worker; those of a group that only ends workers are given up."""
+        while (item := queue.take(worker)) is not None:
+            deaths = self._deaths_over[item.group]
+            if item.group in self._fruitful or deaths < self._max_tries**2:
+                return item
+            self._journal.begin(item.key)
+            self._fail(
+                item, f"RunError: not tried: workers died {deaths} times over others about the same"
+            )
+        return None
+
+    def _wind_up(self, crew: Crew, queue: WorkQueue, in_hand: Mapping[int, Item]) -> None:
+        """Keep what is there at an early end, and put back what nobody works on any more."""
+        with self._journal.together():
+            for worker, item in in_hand.items():
+                result = crew.known(worker, item)
+                if isinstance(result, Done | Failed):
+                    self._settle(item, result, queue)
+                else:
+                    self._journal.put_back(item.key)
+            for worker in in_hand:
+                for item in queue.ahead(worker, self._company):
+                    if isinstance(result := crew.known(worker, item), Done | Failed):
+                        self._journal.begin(item.key)
+                        self._settle(item, result, queue)
+        if in_hand:
+            self._tell()
 
     def _in_company(self, worker: int, item: Item, queue: WorkQueue) -> Item:
         # what killed a worker may have been one of those that came along
@@ -204,11 +264,14 @@ class _Run:
             case Done(record):
                 self._journal.answer(item.key, record)
                 self._ends["answered"] += 1
+                self._fruitful.add(item.group)
             case Failed(error):
                 self._fail(item, error)
             case Halted(error):
                 # what others have in hand may have been paid for: they may come to an end
                 self._halted = error
+                with suppress(OutputError):
+                    self._journal.put_back(item.key)
             case TookTooLong(seconds):
                 # not tried again by itself: it would take as long, and keep a worker from others
                 why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
@@ -230,6 +293,7 @@ class _Run:
         if not was_ready:
             self._deaths_before_ready += 1
             if self._deaths_before_ready >= _DEATHS_BEFORE_READY:
+                self._journal.put_back(item.key)
                 raise RunError(
                     f"{self._deaths_before_ready} workers died before they were ready "
                     f"({how}): check that there is memory for each to load the model"
@@ -237,6 +301,7 @@ class _Run:
             queue.put_last(item)
             return
         self._deaths_of[item.key] += 1
+        self._deaths_over[item.group] += 1
         deaths = self._deaths_of[item.key]
         if deaths >= self._max_tries:
             self._fail(item, f"RunError: the worker died over it {deaths} times ({how})")

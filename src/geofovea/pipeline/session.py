@@ -21,6 +21,7 @@ from geofovea.pipeline.choices import Choice, checked_choices
 from geofovea.pipeline.company import CompanyCalls, in_company
 from geofovea.pipeline.context_room import fitting_budget
 from geofovea.pipeline.endpoint_host import TakesPictures, check_for_pictures
+from geofovea.pipeline.failure import failure_of
 from geofovea.pipeline.flops import answer_flops
 from geofovea.pipeline.focus_choice import FocusChoice
 from geofovea.pipeline.host import AnswersTogether, Host
@@ -184,8 +185,8 @@ class SceneSession:
             if i not in found:
                 try:
                     found[i] = self.answer(each)
-                except Exception as error:  # in place of the answer, like those of the others
-                    found[i] = error
+                except BaseException as error:  # in place of the answer, like those of others
+                    found[i] = failure_of(error)
         return [found[i] for i in range(len(asked))]
 
     def answer(self, asked: Asked, company: CompanyCalls | None = None) -> Answer:

@@ -19,9 +19,11 @@ from geofovea.errors import (
     OutputError,
     SpendLimitError,
 )
+from geofovea.pipeline.failure import failure_of
 from geofovea.tiling.remote_name import without_secrets
 
 __all__ = [
+    "OF_THE_RUN",
     "Died",
     "Done",
     "Failed",
@@ -143,7 +145,8 @@ class TookTooLong:
 
 Result = Done | Failed | Halted | Died | TookTooLong
 
-_OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError, EndpointUnavailableError)
+OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError, EndpointUnavailableError)
+"""Errors that say something about the machine or what a run may spend, and nothing of an item."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -157,12 +160,13 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
     try:
         # NaN is no JSON: such a record would spoil the file of all answers
         return Done(json.dumps(worker(group, payload), allow_nan=False))
-    except _OF_THE_RUN as error:
+    except OF_THE_RUN as error:
         return Halted(without_secrets(str(error)))
-    except Exception as error:  # whatever a model or a decoder raises is this item's failure
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return Halted(in_one_line(error))
-        return Failed(in_one_line(error))
+    except BaseException as error:  # whatever a model or a decoder raises is this item's failure
+        failure = failure_of(error)
+        if isinstance(failure, OSError) and failure.errno in _NO_ROOM:
+            return Halted(in_one_line(failure))
+        return Failed(in_one_line(failure))
 
 
 def in_one_line(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
-from geofovea.errors import GeoFoveaError, SceneReadError
+from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
 from geofovea.tiling.array_source import ArraySource
 from geofovea.tiling.faults import collect_faults
 from geofovea.tiling.forks import in_every_child
@@ -187,10 +187,10 @@ def check_current(source: Source) -> None:
     """Refuse a file that is not the one that was found.
 
     Raises:
-        SceneReadError: If it changed or vanished.
+        SceneChangedError: If it changed or vanished.
     """
     if not source.is_current:
-        raise SceneReadError(
+        raise SceneChangedError(
             f"{source.path!r} changed or vanished while it was in use; open the scene again"
         )
 

@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 
-from geofovea.errors import OutputError, SceneReadError
+from geofovea.errors import OutputError, SceneChangedError, SceneReadError
 from geofovea.tiling.build_progress import BuildProgress, Watch
 from geofovea.tiling.cores import usable_cores
 from geofovea.tiling.georeference_warnings import without_georeference_warning
@@ -107,7 +107,7 @@ def build_level_files(
             built.append(BuiltLevel(image.level, image.name, checks=checks))
             previous, level = file_source(path), "NONE"
     if not scene.source.is_current:
-        raise SceneReadError(
+        raise SceneChangedError(
             f"{scene.path!r} changed while its level files were built; open the scene again"
         )
     return tuple(built)

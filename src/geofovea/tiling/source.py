@@ -15,7 +15,12 @@ import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
+from geofovea.errors import (
+    SceneChangedError,
+    SceneNotFoundError,
+    SceneReadError,
+    SceneRefusedError,
+)
 from geofovea.tiling.foreign_files import advice_on_bytes, advice_on_folder, advice_on_name
 from geofovea.tiling.remote import RemoteObject, host_of, remote_object
 from geofovea.tiling.remote_name import is_remote_name, redacted, without_secrets
@@ -229,7 +234,9 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, not a path)
             if FileStamp.from_status(os.fstat(descriptor)) != stamp:
-                raise SceneReadError(f"{name!r} changed while it was being opened; open it again")
+                raise SceneChangedError(
+                    f"{name!r} changed while it was being opened; open it again"
+                )
             head = file.read(_HEAD_BYTES)
             file.seek(max(0, status.st_size - _TAIL_BYTES))
             tail = file.read(_TAIL_BYTES)

@@ -1,0 +1,25 @@
+"""What counts as the failure of one item, whatever kind of exception a library raises."""
+
+from __future__ import annotations
+
+from geofovea.errors import ModelError
+
+__all__ = ["failure_of"]
+
+_NO_FAILURES = (KeyboardInterrupt, GeneratorExit)
+
+
+def failure_of(error: BaseException) -> Exception:
+    """The failure that an exception is; interrupts are raised again.
+
+    Some libraries raise what is no ``Exception``: a panic of code in Rust, a ``SystemExit``. Those
+    say as little about the other items as any error does.
+    """
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, _NO_FAILURES):
+        raise error
+    kind = type(error)
+    failure = ModelError(f"a library gave up: {kind.__module__}.{kind.__name__}: {error}")
+    failure.__cause__ = error
+    return failure
