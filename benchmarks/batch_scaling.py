@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_work import SceneWork
 from geofovea.pipeline.crew import Crew, InProcessCrew

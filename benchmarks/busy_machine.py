@@ -19,8 +19,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.tiling.cores import usable_cores
 
 QUESTION = "How many trucks are at the airport?"

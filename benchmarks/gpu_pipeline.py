@@ -312,8 +312,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
 
-    from geofovea.datasets.scene_files import write_scene
-    from geofovea.datasets.world import make_world
+    from geofovea.datasets.synthetic.scene_files import write_scene
+    from geofovea.datasets.synthetic.world import make_world
     from geofovea.pipeline.tables import print_table
 
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.vocabulary import SITES
+from geofovea.datasets.synthetic.vocabulary import SITES
 from geofovea.pipeline.answer import Answer
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.models import load_host

@@ -164,8 +164,8 @@ def result(start: float, cpu_start: float, imported: float, tiles: int) -> dict[
 
 def make_scene(path: str, side: int) -> dict[str, Any]:
     """Write the synthetic scene of a side."""
-    from geofovea.datasets.scene_files import write_scene
-    from geofovea.datasets.world import make_world
+    from geofovea.datasets.synthetic.scene_files import write_scene
+    from geofovea.datasets.synthetic.world import make_world
 
     write_scene(make_world(SEED, side, side), path)
     return {}

@@ -100,8 +100,8 @@ def main() -> None:
 
     import torch
 
-    from geofovea.datasets.scene_files import write_scene
-    from geofovea.datasets.world import make_world
+    from geofovea.datasets.synthetic.scene_files import write_scene
+    from geofovea.datasets.synthetic.world import make_world
     from geofovea.pipeline.session import SceneSession
     from geofovea.pipeline.tables import print_table
     from geofovea.regionfocus.budget import Budget

@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 
 QUESTION = "How many trucks are at the airport?"
 CLASSES = "import transformers as t; t.LlavaForConditionalGeneration; t.AutoTokenizer"

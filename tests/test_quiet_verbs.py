@@ -15,8 +15,8 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.embedded import embedded_model_path
 
 pytestmark = [

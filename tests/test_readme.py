@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.embedded import embedded_model_path
 

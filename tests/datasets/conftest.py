@@ -9,7 +9,7 @@ import pytest
 # tests are imported by path, not as a package; their toys are not on the path by themselves
 sys.path.insert(0, str(Path(__file__).parent))
 
-from geofovea.datasets.lrs_vqa import read_records
+from geofovea.datasets.benchmarks.lrs_vqa import read_records
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,12 @@ from benchmark_rows import (
     write_rsvqa,
 )
 
-from geofovea.datasets.layout import find_images, read_benchmark
-from geofovea.datasets.registry import BENCHMARK_NAMES, load_benchmark
-from geofovea.datasets.rsvqa import class_of
-from geofovea.datasets.sample import MODES, Sample
-from geofovea.datasets.scoring import score
-from geofovea.datasets.wordnet import synonyms
+from geofovea.datasets.benchmarks.local_files import find_images, read_benchmark
+from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES, load_benchmark
+from geofovea.datasets.benchmarks.rsvqa import class_of
+from geofovea.datasets.benchmarks.scores import score
+from geofovea.datasets.records.sample import MODES, Sample
+from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.errors import DataError
 
 

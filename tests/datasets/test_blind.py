@@ -1,10 +1,15 @@
 """What one gets without looking, on rows made by hand and on the published annotation file."""
 
-from geofovea.datasets.blind import constant_answers, constants_for, halves, neighbour_answers
-from geofovea.datasets.figures import Resampling
-from geofovea.datasets.lrs_vqa import BENCHMARK, read
-from geofovea.datasets.sample import Sample
-from geofovea.datasets.wordnet import synonyms
+from geofovea.datasets.benchmarks.lrs_vqa import BENCHMARK, read
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.blind import (
+    constant_answers,
+    constants_for,
+    halves,
+    neighbour_answers,
+)
+from geofovea.datasets.scoring.metrics import Resampling
+from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.pipeline.eval_blind import measure_blind
 
 JUDGE = BENCHMARK.judges(synonyms("table"))["official"]

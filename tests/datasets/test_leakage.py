@@ -6,7 +6,7 @@ import rasterio
 from benchmark_rows import json_lines
 from PIL import Image
 
-from geofovea.datasets.leakage import find_leaks, hash_folder, hash_image, read_hashes
+from geofovea.datasets.scoring.contamination import find_leaks, hash_folder, hash_image, read_hashes
 from geofovea.errors import DataError
 
 

@@ -9,12 +9,12 @@ import geopandas
 import pytest
 import shapely
 
-from geofovea.datasets import list_files
-from geofovea.datasets.lrs_vqa import read_records
-from geofovea.datasets.manifest import read_manifest
-from geofovea.datasets.predictions import read_predictions
-from geofovea.datasets.region_files import read_regions
-from geofovea.datasets.scene_lists import list_scenes
+from geofovea.datasets.benchmarks.lrs_vqa import read_records
+from geofovea.datasets.inputs.manifest import read_manifest
+from geofovea.datasets.inputs.region_files import read_regions
+from geofovea.datasets.inputs.scene_lists import list_scenes
+from geofovea.datasets.records.predictions import read_predictions
+from geofovea.datasets.tables import list_files
 from geofovea.errors import DataError
 
 READERS = {
@@ -82,7 +82,7 @@ def test_a_json_file_without_end_is_refused_before_it_fills_memory(tmp_path):
 
 
 def test_rows_without_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("geofovea.datasets.manifest.MOST_ROWS", 3)
+    monkeypatch.setattr("geofovea.datasets.inputs.manifest.MOST_ROWS", 3)
     path = tmp_path / "m.jsonl"
     rows = [json.dumps({"scene": f"{n}.tif"}) for n in range(4)]
     path.write_text("\n".join(rows[:3]))

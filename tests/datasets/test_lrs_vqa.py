@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.lrs_vqa import INSTRUCTION, Record, read_records, write_records
-from geofovea.datasets.questions import ask_world
-from geofovea.datasets.scene_files import record_of
-from geofovea.datasets.vocabulary import CATEGORIES
-from geofovea.datasets.world import make_world
+from geofovea.datasets.benchmarks.lrs_vqa import INSTRUCTION, Record, read_records, write_records
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.scene_files import record_of
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.tiling import Box
 

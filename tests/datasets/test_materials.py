@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from geofovea.datasets.materials import material
-from geofovea.datasets.vocabulary import FILLER_SITES, SITES, SURFACES, TERRAINS
+from geofovea.datasets.synthetic.textures import material
+from geofovea.datasets.synthetic.vocabulary import FILLER_SITES, SITES, SURFACES, TERRAINS
 
 GROUNDS = (*SITES, *FILLER_SITES)
 ALL = (*TERRAINS, *GROUNDS, *SURFACES, "road", "apron", "frame")

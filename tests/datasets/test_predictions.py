@@ -5,12 +5,12 @@ import json
 import pytest
 from benchmark_rows import LRS, json_lines
 
-from geofovea.datasets.lrs_vqa import BENCHMARK, read
-from geofovea.datasets.predictions import read_predictions
-from geofovea.datasets.registry import load_benchmark
-from geofovea.datasets.sample import Sample
-from geofovea.datasets.scoring import score
-from geofovea.datasets.wordnet import synonyms
+from geofovea.datasets.benchmarks.lrs_vqa import BENCHMARK, read
+from geofovea.datasets.benchmarks.registry import load_benchmark
+from geofovea.datasets.benchmarks.scores import score
+from geofovea.datasets.records.predictions import read_predictions
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.errors import DataError
 
 FORMS = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from geofovea.datasets.question_forms import is_worded_as_taught
-from geofovea.datasets.questions import ask_world
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.wordings import is_worded_as_taught
+from geofovea.datasets.synthetic.world import make_world
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.questions import ask_about, ask_world
-from geofovea.datasets.vocabulary import (
+from geofovea.datasets.synthetic.questions import ask_about, ask_world
+from geofovea.datasets.synthetic.vocabulary import (
     CATEGORIES,
     COLORS,
     DIRECTIONS,
@@ -20,7 +20,7 @@ from geofovea.datasets.vocabulary import (
     SURFACES,
     THINGS,
 )
-from geofovea.datasets.world import MIN_SIDE, make_world
+from geofovea.datasets.synthetic.world import MIN_SIDE, make_world
 from geofovea.tiling import Box
 
 few = settings(deadline=None, max_examples=60)

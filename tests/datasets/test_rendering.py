@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.materials import material
-from geofovea.datasets.rendering import Canvas, render_window
-from geofovea.datasets.sprites import sprite_box
-from geofovea.datasets.vocabulary import COLORS, SITES, SURFACES
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.rendering import Canvas, render_window
+from geofovea.datasets.synthetic.sprites import sprite_box
+from geofovea.datasets.synthetic.textures import material
+from geofovea.datasets.synthetic.vocabulary import COLORS, SITES, SURFACES
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.tiling import Box
 
 few = settings(deadline=None, max_examples=60)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import shapely
 
-from geofovea.datasets.manifest import read_manifest
+from geofovea.datasets.inputs.manifest import read_manifest
 from geofovea.errors import DataError
 
 BOX = shapely.box(12.41, 41.92, 12.43, 41.94)

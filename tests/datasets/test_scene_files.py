@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from geofovea.datasets import scene_files
-from geofovea.datasets.rendering import render_window
-from geofovea.datasets.scene_files import SYNTHETIC_MARK, write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic import scene_files
+from geofovea.datasets.synthetic.rendering import render_window
+from geofovea.datasets.synthetic.scene_files import SYNTHETIC_MARK, write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import OutputError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
 

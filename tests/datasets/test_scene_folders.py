@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from geofovea.datasets import scene_folders
-from geofovea.datasets.scene_lists import list_scenes
+from geofovea.datasets.inputs import scene_folders
+from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import DataError
 
 

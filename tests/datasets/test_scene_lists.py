@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import shapely
 
-from geofovea.datasets.manifest import read_manifest
-from geofovea.datasets.region_files import read_regions
-from geofovea.datasets.scene_lists import list_scenes
+from geofovea.datasets.inputs.manifest import read_manifest
+from geofovea.datasets.inputs.region_files import read_regions
+from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import DataError
 
 CSV = 'id,scene,question\na,one.tif,How many?\nb,sub/two.tif,"Is it, or not?"\n'

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.datasets.registry import load_benchmark
-from geofovea.datasets.sample import Sample
-from geofovea.datasets.spoken_answer import spoken_answer
-from geofovea.datasets.wordnet import synonyms
+from geofovea.datasets.benchmarks.registry import load_benchmark
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.wordnet import synonyms
 
 PAIRS = (
     ("<think>", "</think>"),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.sprites import sprite, sprite_box
-from geofovea.datasets.vocabulary import COLORS, SHAPES, STATUSES, THINGS
-from geofovea.datasets.world import Hall, Thing
+from geofovea.datasets.synthetic.sprites import sprite, sprite_box
+from geofovea.datasets.synthetic.vocabulary import COLORS, SHAPES, STATUSES, THINGS
+from geofovea.datasets.synthetic.world import Hall, Thing
 
 few = settings(deadline=None, max_examples=80)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from geofovea.datasets.scene_lists import list_scenes
+from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import DataError
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"

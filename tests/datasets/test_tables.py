@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.datasets.manifest import read_manifest
-from geofovea.datasets.predictions import read_predictions
-from geofovea.datasets.rows import cell_text, read_rows
-from geofovea.datasets.scene_lists import list_scenes
-from geofovea.datasets.table_parts import missing_shards, shards_of
+from geofovea.datasets.inputs.manifest import read_manifest
+from geofovea.datasets.inputs.scene_lists import list_scenes
+from geofovea.datasets.records.predictions import read_predictions
+from geofovea.datasets.records.rows import cell_text, read_rows
+from geofovea.datasets.tables.table_parts import missing_shards, shards_of
 from geofovea.errors import DataError
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")

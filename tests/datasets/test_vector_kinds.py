@@ -9,7 +9,7 @@ import geopandas
 import pytest
 import shapely
 
-from geofovea.datasets.region_files import read_regions
+from geofovea.datasets.inputs.region_files import read_regions
 from geofovea.errors import DataError
 
 RING = [[10, 10], [30, 10], [30, 30], [10, 10]]

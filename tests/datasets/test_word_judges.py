@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.datasets.sample import Sample
-from geofovea.datasets.word_judges import number_of, word_judges
-from geofovea.datasets.wordnet import synonyms
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.word_scorers import number_of, word_judges
+from geofovea.datasets.scoring.wordnet import synonyms
 
 JUDGES = word_judges(synonyms("table"))
 

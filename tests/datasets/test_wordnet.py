@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geofovea.datasets.wordnet import NltkWordNet, synonyms
+from geofovea.datasets.scoring.wordnet import NltkWordNet, synonyms
 from geofovea.errors import DataError, MissingExtraError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_synonym_table.py"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.vocabulary import (
+from geofovea.datasets.synthetic.vocabulary import (
     CATEGORIES,
     COLORS,
     DIRECTIONS,
@@ -22,7 +22,7 @@ from geofovea.datasets.vocabulary import (
     THINGS,
     URBAN,
 )
-from geofovea.datasets.world import MIN_SIDE, make_crowd, make_world
+from geofovea.datasets.synthetic.world import MIN_SIDE, make_crowd, make_world
 from geofovea.errors import DataError
 from geofovea.tiling import Box
 

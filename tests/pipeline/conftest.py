@@ -23,8 +23,8 @@ from chat_server import chatting
 from pipeline_toys import lively_student, texture
 from rasterio.transform import Affine
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import World, make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.pipeline.export import write_model
 from geofovea.pipeline.lvlm_host import LvlmHost
 from geofovea.pipeline.models import load_host

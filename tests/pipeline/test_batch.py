@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from pipeline_toys import QUESTION, texture
 from rasterio.errors import NotGeoreferencedWarning
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.cli import main

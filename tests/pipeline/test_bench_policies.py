@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from geofovea.datasets.questions import ask_world
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.bench_policies import (
     POLICIES,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import pytest
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.manifest import ManifestRow
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.inputs.manifest import ManifestRow
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import RunError
 from geofovea.pipeline.ask_settings import AskSettings
 from geofovea.pipeline.batch import BatchFolder, run_batch
@@ -140,9 +140,9 @@ def test_a_worker_that_keeps_a_scene_open_notices_too(two, settings_of, tmp_path
 
 
 def test_items_of_evaluations_name_the_scene_that_was_planned(two, tmp_path):
-    from geofovea.datasets.layout import Images
-    from geofovea.datasets.registry import load_benchmark
-    from geofovea.datasets.sample import Sample
+    from geofovea.datasets.benchmarks.local_files import Images
+    from geofovea.datasets.benchmarks.registry import load_benchmark
+    from geofovea.datasets.records.sample import Sample
     from geofovea.pipeline.batch_work import scene_identity
     from geofovea.pipeline.eval_work import make_items
 

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from PIL import Image
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.layout import read_benchmark
-from geofovea.datasets.registry import load_benchmark
+from geofovea.datasets.benchmarks.local_files import read_benchmark
+from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.errors import QuestionError
 from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
 from geofovea.pipeline.cli import main

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.lrs_vqa import read_records
+from geofovea.datasets.benchmarks.lrs_vqa import read_records
 from geofovea.errors import DataError
 from geofovea.pipeline.focus_lessons import FocusLesson, RecordLessons, WorldLessons
 from geofovea.pipeline.focus_quality import Found, found_places

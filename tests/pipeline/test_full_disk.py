@@ -19,8 +19,8 @@ WRITE_TEXT = """
     write_text(sys.argv[1], "x" * 1_000_000)
 """
 WRITE_SCENE = """
-    from geofovea.datasets.scene_files import write_scene
-    from geofovea.datasets.world import make_world
+    from geofovea.datasets.synthetic.scene_files import write_scene
+    from geofovea.datasets.synthetic.world import make_world
     write_scene(make_world(1, 1024, 1024), sys.argv[1])
 """
 PRELUDE = f"""

@@ -11,10 +11,10 @@ from contextlib import suppress
 import pytest
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.lrs_vqa import write_records
-from geofovea.datasets.questions import ask_world
-from geofovea.datasets.scene_files import record_of, write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.journal import Journal
 
 FEW = ("--tiles", "6", "--tokens", "20")

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from geofovea.datasets.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.embedded import ModelShape, vocabulary
 from geofovea.pipeline.lessons import LessonPlan, lessons

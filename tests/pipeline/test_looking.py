@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pipeline_toys import QUESTION
 
 import geofovea as gf
-from geofovea.datasets.questions import ask_world
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.counting import number_in
 from geofovea.pipeline.host import Capabilities, Generation

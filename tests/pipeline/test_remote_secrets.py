@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
 
 FEW = ("--tiles", "6", "--tokens", "20")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pipeline_toys import QUESTION, texture
 
 import geofovea as gf
-from geofovea.datasets.questions import ask_world
-from geofovea.datasets.world import make_world
+from geofovea.datasets.synthetic.questions import ask_world
+from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import BudgetError, GeometryError, ModelError, QuestionError, SceneError
 from geofovea.pipeline.embedded import embedded_model_path
 from geofovea.pipeline.models import load_host
@@ -356,7 +356,7 @@ def test_ask_takes_a_path_or_a_scene_and_a_name_or_a_host(tiny_host, tiny_folder
 def test_the_shipped_model_beats_its_own_blind_guesses_on_an_unseen_scene(tmp_path):
     if not (embedded_model_path() / "config.json").exists():
         pytest.skip("the embedded model is not there: run geofovea train, or get the release")
-    from geofovea.datasets.scene_files import write_scene
+    from geofovea.datasets.synthetic.scene_files import write_scene
 
     unseen = make_world(777, 4096, 4096)
     write_scene(unseen, tmp_path / "unseen.tif")

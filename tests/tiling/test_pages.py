@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from PIL import Image, TiffImagePlugin
 
-from geofovea.datasets.manifest import place_scene
-from geofovea.datasets.scene_lists import list_scenes
+from geofovea.datasets.inputs.manifest import place_scene
+from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import SceneRefusedError
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
 from geofovea.tiling.pages import pages_of

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from geofovea.datasets.manifest import ManifestRow, check_ids
-from geofovea.datasets.region_files import NamedRegion
+from geofovea.datasets.inputs.manifest import ManifestRow, check_ids
+from geofovea.datasets.inputs.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.kept_scene import PLANNED

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from geofovea.datasets.questions import Question, ask_world
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import World, make_world
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.ask_settings import described_hash, model_digest
 from geofovea.pipeline.bench_synthetic import accuracy_text

@@ -24,9 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.questions import Question, ask_world
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.world import World, make_world
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.errors import BudgetError, DataError, OutputError
 from geofovea.pipeline.ask_settings import described_hash, model_digest
 from geofovea.pipeline.hits import is_hit, token_share

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from geofovea.datasets.questions import Question, ask_world
-from geofovea.datasets.scene_files import write_scene
-from geofovea.datasets.vocabulary import CATEGORIES
-from geofovea.datasets.world import World, make_world
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.hits import hit_rate, is_hit, tile_share
 from geofovea.pipeline.host import Host

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geofovea.datasets.question_forms import FORMS, is_worded_as_taught
-from geofovea.datasets.vocabulary import SYNTHETIC_MARK
+from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
+from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.pipeline.host import Host, LeavesWordsOut
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.place_notes import place_notes

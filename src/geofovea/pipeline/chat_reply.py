@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from geofovea.datasets.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.pipeline.chat_stream import joined_stream
 from geofovea.pipeline.printable import printable
 

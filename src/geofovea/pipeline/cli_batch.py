@@ -66,8 +66,8 @@ def batch(
     columns scene, question, id) and STAC item collections. Results are OUTPUT/answers.jsonl and
     OUTPUT/answers.parquet; every answer is in OUTPUT/journal.sqlite as soon as it is there.
     """
-    from geofovea.datasets.region_files import read_regions
-    from geofovea.datasets.scene_lists import list_scenes
+    from geofovea.datasets.inputs.region_files import read_regions
+    from geofovea.datasets.inputs.scene_lists import list_scenes
     from geofovea.pipeline.batch import BatchFolder, run_batch
     from geofovea.pipeline.batch_plan import plan_batch
     from geofovea.pipeline.batch_summary import print_summary

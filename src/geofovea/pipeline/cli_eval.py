@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.datasets.registry import BENCHMARK_NAMES
-from geofovea.datasets.wordnet import SYNONYM_SOURCES
+from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
+from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.ask_options import ask_options
 from geofovea.pipeline.run_options import Workers, run_options
 from geofovea.pipeline.terminal import echo
 
 if TYPE_CHECKING:
-    from geofovea.datasets.sample import Benchmark, Collection
-    from geofovea.datasets.scoring import Scores
-    from geofovea.datasets.wordnet import Synonyms
+    from geofovea.datasets.benchmarks.scores import Scores
+    from geofovea.datasets.records.sample import Benchmark, Collection
+    from geofovea.datasets.scoring.wordnet import Synonyms
     from geofovea.pipeline.ask_settings import AskSettings
 
 __all__ = ["eval_command"]
@@ -67,9 +67,9 @@ def eval_command(
 
     The same command goes on with a run that was stopped.
     """
-    from geofovea.datasets.layout import find_annotations, read_benchmark
-    from geofovea.datasets.registry import load_benchmark
-    from geofovea.datasets.wordnet import synonyms as load_synonyms
+    from geofovea.datasets.benchmarks.local_files import find_annotations, read_benchmark
+    from geofovea.datasets.benchmarks.registry import load_benchmark
+    from geofovea.datasets.scoring.wordnet import synonyms as load_synonyms
 
     if bool(predictions) + blind + bool(trained_on) + bool(output and not predictions) != 1:
         raise click.UsageError(
@@ -166,8 +166,8 @@ def _score_file(
     answer_field: str | None,
 ) -> tuple[Scores, list[dict[str, Any]], dict[str, Any]]:
     """Scores, rows of items, and what stands for a configuration."""
-    from geofovea.datasets.predictions import read_predictions
-    from geofovea.datasets.scoring import score
+    from geofovea.datasets.benchmarks.scores import score
+    from geofovea.datasets.records.predictions import read_predictions
 
     asked, fields = collection.samples, chosen.prediction_fields
     read = read_predictions(predictions, fields, answer_field, samples=asked)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from geofovea.datasets.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.pipeline.host import Generation
 
 __all__ = ["CUT", "cut_warning", "decoded_answer"]

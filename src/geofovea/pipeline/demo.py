@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from geofovea.datasets.lrs_vqa import write_records
-from geofovea.datasets.questions import Question, ask_world
-from geofovea.datasets.scene_files import record_of, write_scene
-from geofovea.datasets.world import World, make_world
+from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.pipeline.answer import Answer
 from geofovea.pipeline.models import load_host
 from geofovea.pipeline.output import make_folder, write_text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.vocabulary import (
+from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
     FILLER_SITES,
     SHAPES,
@@ -16,7 +16,7 @@ from geofovea.datasets.vocabulary import (
     SURFACES,
     THINGS,
 )
-from geofovea.datasets.world import Hall, Site, Thing, World
+from geofovea.datasets.synthetic.world import Hall, Site, Thing, World
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 __all__ = ["DENSE_LABELS", "IGNORED", "TokenBoxes", "dense_labels"]

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from geofovea.datasets.text_files import json_of
+from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.open_decoder import DecoderInput, OpenDecoder, depth_of, weights_hash
 from geofovea.pipeline.output import make_folder, write_file, write_text

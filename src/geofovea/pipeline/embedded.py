@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geofovea.datasets.vocabulary import (
+from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
     DIRECTIONS,
     SETTINGS,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea.datasets.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
 from geofovea.pipeline.chat_reply import ChatReply
 from geofovea.pipeline.decoded_answer import cut_warning

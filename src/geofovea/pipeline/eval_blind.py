@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from geofovea.datasets.blind import constant_answers, constants_for, halves, neighbour_answers
-from geofovea.datasets.figures import Measured, Resampling
-from geofovea.datasets.sample import Benchmark, Judge, Sample
-from geofovea.datasets.wordnet import Synonyms
+from geofovea.datasets.records.sample import Benchmark, Judge, Sample
+from geofovea.datasets.scoring.blind import (
+    constant_answers,
+    constants_for,
+    halves,
+    neighbour_answers,
+)
+from geofovea.datasets.scoring.metrics import Measured, Resampling
+from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.tables import print_table

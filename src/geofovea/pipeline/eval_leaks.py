@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.layout import find_images
-from geofovea.datasets.leakage import (
+from geofovea.datasets.benchmarks.local_files import find_images
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.contamination import (
     ImageHash,
     Match,
     find_leaks,
@@ -16,7 +17,6 @@ from geofovea.datasets.leakage import (
     hash_image,
     read_hashes,
 )
-from geofovea.datasets.sample import Sample
 from geofovea.errors import DataError
 from geofovea.pipeline.progress import progress_bar
 from geofovea.pipeline.tables import print_table

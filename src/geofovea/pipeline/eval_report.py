@@ -14,8 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.registry import load_benchmark
-from geofovea.datasets.sample import Benchmark
+from geofovea.datasets.benchmarks.registry import load_benchmark
+from geofovea.datasets.records.sample import Benchmark
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.eval_tables import Table, figure_rows, group_rows, head_lines, rule_rows
 from geofovea.pipeline.output import write_text
@@ -212,8 +212,8 @@ def _failure(item: Mapping[str, Any], root: Path) -> str:
 
 
 def _picture(item: Mapping[str, Any], root: Path) -> str:
-    from geofovea.datasets.layout import find_images
-    from geofovea.datasets.sample import Sample
+    from geofovea.datasets.benchmarks.local_files import find_images
+    from geofovea.datasets.records.sample import Sample
 
     if not item.get("looks"):
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from geofovea.datasets.sample import MODES, Benchmark
+from geofovea.datasets.records.sample import MODES, Benchmark
 from geofovea.pipeline.tables import print_table
 from geofovea.pipeline.terminal import echo
 

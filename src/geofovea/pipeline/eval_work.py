@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from geofovea.datasets.layout import Images
-from geofovea.datasets.sample import Benchmark, Sample
+from geofovea.datasets.benchmarks.local_files import Images
+from geofovea.datasets.records.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
 from geofovea.pipeline.ahead import Payload
 from geofovea.pipeline.ask_settings import AskSettings, described_hash

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geofovea.datasets.lrs_vqa import Record, read_records
-from geofovea.datasets.questions import Question, ask_about, ask_world
-from geofovea.datasets.rendering import render_window
-from geofovea.datasets.vocabulary import CATEGORIES
-from geofovea.datasets.world import World, make_world
+from geofovea.datasets.benchmarks.lrs_vqa import Record, read_records
+from geofovea.datasets.synthetic.questions import Question, ask_about, ask_world
+from geofovea.datasets.synthetic.rendering import render_window
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.host import Host
 from geofovea.pipeline.lessons import tiles_around

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.text_files import json_of
+from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 
 __all__ = ["SETTINGS_FILE", "HostSettings"]

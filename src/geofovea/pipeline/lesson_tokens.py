@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.questions import Question
+from geofovea.datasets.synthetic.questions import Question
 from geofovea.pipeline.dense_labels import TokenBoxes
 
 __all__ = ["hide_some", "is_kept", "is_shown", "thin"]

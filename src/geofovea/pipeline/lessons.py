@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geofovea.datasets.questions import Question, ask_about
-from geofovea.datasets.rendering import render_window
-from geofovea.datasets.vocabulary import (
+from geofovea.datasets.synthetic.questions import Question, ask_about
+from geofovea.datasets.synthetic.rendering import render_window
+from geofovea.datasets.synthetic.vocabulary import (
     CATEGORIES,
 )
-from geofovea.datasets.world import Site, World, make_crowd, make_pad, make_world
+from geofovea.datasets.synthetic.world import Site, World, make_crowd, make_pad, make_world
 from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED, TokenBoxes, dense_labels
 from geofovea.pipeline.embedded import ModelShape
 from geofovea.pipeline.lesson_tokens import hide_some, is_kept, is_shown, thin

@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from geofovea.datasets.text_files import json_of
+from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 
 __all__ = ["WeightCount", "check_depth", "check_files", "check_size", "companion", "read_json"]

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geofovea.datasets.text_files import json_of
+from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.load_options import LoadOptions
 from geofovea.pipeline.model_lock import LOADING, models_at_rest

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 
-from geofovea.datasets.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.pipeline.bench_reductions import ALL_TOKENS, LOOKS, ReductionItem
 from geofovea.pipeline.bench_synthetic import bootstrap_interval
 from geofovea.pipeline.drawing import figure_class

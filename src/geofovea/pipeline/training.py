@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from geofovea.datasets.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.errors import DataError
 from geofovea.pipeline.embedded import vocabulary
 from geofovea.pipeline.lessons import lessons

@@ -1,0 +1,1 @@
+"""Public benchmarks, a module each."""

@@ -1,0 +1,236 @@
+"""From answers to scores: every answer judged in all modes, every figure with its interval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.datasets.records.sample import MODES, Benchmark, Sample, Verdict
+from geofovea.datasets.scoring.blind import constants_for
+from geofovea.datasets.scoring.judging import NO_ANSWER
+from geofovea.datasets.scoring.metrics import Measured, Resampling, category_of, source_of
+from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.wordnet import Synonyms
+from geofovea.errors import DataError
+
+__all__ = ["Judged", "Scores", "judge_all", "score"]
+
+_MEGAPIXELS = (4, 16, 64, 256)
+_OBJECT_SIDES = (32, 96, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One answer with what every mode says of it."""
+
+    sample: Sample
+    answer: str
+    verdicts: Mapping[str, Verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of ``items.jsonl``."""
+        return {
+            "question_id": self.sample.id,
+            "category": self.sample.category,
+            "source": self.sample.source,
+            "question": self.sample.question,
+            "truth": list(self.sample.answers),
+            "answer": self.answer,
+            "verdicts": {
+                mode: {"correct": v.correct, "rule": v.rule, "taken": v.taken}
+                for mode, v in self.verdicts.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All numbers of one answers file.
+
+    Attributes:
+        benchmark: Name of the benchmark.
+        version: Of its prompt and scorers.
+        synonyms: The dictionary that was used.
+        asked: Questions of the benchmark.
+        answered: Those that an answer was found for; all figures are over these.
+        unknown: Answers to questions that the benchmark does not have.
+        figures: ``figures[mode][name]``.
+        rules: ``rules[mode][rule]``: how often a rule decided, split by right and wrong.
+        groups: ``groups[kind][group][mode]``: plain accuracy by category, source and sizes.
+        blind: The figures of the best constant for each source and category, mode ``official``.
+        gain: Figures minus those of the constants, mode ``official``.
+        constants: The constants.
+        letters: How often each choice was taken in mode ``official``; empty for free answers.
+        notes: What a careful reader should know.
+    """
+
+    benchmark: str
+    version: str
+    synonyms: str
+    asked: int
+    answered: int
+    unknown: int
+    figures: Mapping[str, Mapping[str, Measured]]
+    rules: Mapping[str, Mapping[str, int]]
+    groups: Mapping[str, Mapping[str, Mapping[str, Measured]]]
+    blind: Mapping[str, Measured]
+    gain: Mapping[str, Measured]
+    constants: Mapping[str, str]
+    letters: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; numbers in [0, 1]."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Measured):
+                return value.to_json()
+            return {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+        return {name: plain(value) for name, value in vars(self).items()} | {
+            "notes": list(self.notes)
+        }
+
+
+def judge_all(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    answers: Mapping[str, str],
+    synonyms: Synonyms,
+) -> list[Judged]:
+    """Judge the answers that there are, in the order of the samples.
+
+    An empty answer is none: it is wrong in all modes and goes through no rule, for some published
+    rules take it for the first choice.
+    """
+    judges = benchmark.judges(synonyms)
+
+    def verdicts(sample: Sample) -> dict[str, Verdict]:
+        answer = answers[sample.id]
+        if not answer.strip():
+            return dict.fromkeys(MODES, NO_ANSWER)
+        return {mode: judges[mode](sample, answer) for mode in MODES}
+
+    return [Judged(s, answers[s.id], verdicts(s)) for s in samples if s.id in answers]
+
+
+def score(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    answers: Mapping[str, str],
+    synonyms: Synonyms,
+    notes: Sequence[str] = (),
+) -> tuple[Scores, list[Judged]]:
+    """Score an answers file.
+
+    Figures are over the questions that have an answer, as the published scripts do it; how many
+    have none is told. A question that failed has an empty answer, which is wrong in all modes.
+
+    Raises:
+        DataError: If no answer belongs to a question of the benchmark.
+    """
+    judged = judge_all(benchmark, samples, answers, synonyms)
+    if not judged:
+        raise DataError(
+            f"none of the {len(answers)} answers has an id of {benchmark.title}; its ids look like "
+            f"{', '.join(s.id for s in samples[:3])}"
+        )
+    known = [item.sample for item in judged]
+    draws = Resampling(known)
+    correct = {mode: _correct(judged, mode) for mode in MODES}
+    official = benchmark.judges(synonyms)["official"]
+    constants = constants_for(known, known, official)
+    blind = np.array([official(sample, constants[sample.id]).correct for sample in known])
+    shown = [figure for figure in benchmark.figures if any(map(figure.only, known))]
+    figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in shown} for mode in MODES}
+    keys = {
+        "category": category_of,
+        "source": lambda s: source_of(s) or None,
+        "image size": image_size_group,
+        "object size": object_size_group,
+    }
+    by_mode = {
+        kind: {mode: draws.groups(key, correct[mode]) for mode in MODES}
+        for kind, key in keys.items()
+    }
+    scores = Scores(
+        benchmark=benchmark.name,
+        version=benchmark.version,
+        synonyms=synonyms.name,
+        asked=len(samples),
+        answered=len(judged),
+        unknown=len(set(answers) - {s.id for s in samples}),
+        figures=figures,
+        rules={mode: _rules(judged, mode) for mode in MODES},
+        groups={
+            kind: {name: {mode: found[mode][name] for mode in MODES} for name in found["official"]}
+            for kind, found in by_mode.items()
+        },
+        blind={f.name: draws.measure(f, blind) for f in shown},
+        gain={f.name: draws.difference(f, correct["official"], blind) for f in shown},
+        constants={
+            " / ".join(filter(None, (s.source, s.category))): constants[s.id] for s in known
+        },
+        letters=_letters(judged),
+        notes=(*notes, *_notes(judged)),
+    )
+    return scores, judged
+
+
+def _notes(judged: Sequence[Judged]) -> list[str]:
+    """What was taken out of answers before they were judged."""
+    meant = [spoken_answer(item.answer) for item in judged]
+    notes = []
+    if thoughts := sum(each.thought_aloud for each in meant):
+        endless = sum(each.thought_aloud and not each.text for each in meant)
+        notes.append(
+            f"{thoughts} answer(s) think aloud: the thoughts are out before they are judged, in "
+            f"all modes; {endless} of them come to no answer and are wrong"
+        )
+    if marks := [each.mark for each in meant if each.mark]:
+        notes.append(
+            f"{len(marks)} answer(s) hold marks that are not known, such as {marks[0]!r}: parts of "
+            "them may be thoughts"
+        )
+    return notes
+
+
+def _correct(judged: Sequence[Judged], mode: str) -> NDArray[np.bool_]:
+    return np.array([item.verdicts[mode].correct for item in judged])
+
+
+def _rules(judged: Sequence[Judged], mode: str) -> dict[str, int]:
+    verdicts = (item.verdicts[mode] for item in judged)
+    counts = Counter(f"{'right' if v.correct else 'wrong'}: {v.rule}" for v in verdicts)
+    return dict(counts.most_common())
+
+
+def _letters(judged: Sequence[Judged]) -> dict[str, int]:
+    taken = (j.verdicts["official"].taken or "none" for j in judged if j.sample.choices)
+    return dict(sorted(Counter(taken).items()))
+
+
+def image_size_group(sample: Sample) -> str | None:
+    """Megapixels of the image in powers of four, or None where the size is not annotated."""
+    if sample.image_size is None:
+        return None
+    width, height = sample.image_size
+    return _bin(width * height / 1e6, _MEGAPIXELS, "Mpx")
+
+
+def object_size_group(sample: Sample) -> str | None:
+    """Longer side of the annotated object, or None without one."""
+    return None if sample.object_size is None else _bin(sample.object_size, _OBJECT_SIDES, "px")
+
+
+def _bin(value: float, edges: Sequence[int], unit: str) -> str:
+    lows = (0, *edges)
+    index = sum(value >= edge for edge in edges)
+    # the letter in front keeps groups in order when they are sorted by name
+    high = f"to {edges[index]}" if index < len(edges) else "and more"
+    return f"{'abcdefgh'[index]}: {lows[index]} {high} {unit}"

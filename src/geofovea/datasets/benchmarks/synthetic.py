@@ -1,0 +1,44 @@
+"""The synthetic world as a benchmark: what ``geofovea synth`` writes, with scorers.
+
+Its answers are single words in lower case, so ``official`` is an exact match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from geofovea.datasets.benchmarks.lrs_vqa import read
+from geofovea.datasets.records.sample import Benchmark, Figure, Judge, Sample, Verdict
+from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.scoring.word_scorers import lenient_judge, strict_judge
+from geofovea.datasets.scoring.wordnet import Synonyms
+
+__all__ = ["BENCHMARK", "prompt"]
+
+
+def prompt(sample: Sample) -> str:
+    """The question alone; the embedded model knows no instructions."""
+    return sample.question
+
+
+def _exact(sample: Sample, answer: str) -> Verdict:
+    equal = answer == sample.answers[0]
+    return Verdict(equal, "equal" if equal else "different", answer)
+
+
+def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
+    return judges_of(_exact, strict_judge, lenient_judge(synonyms))
+
+
+BENCHMARK = Benchmark(
+    name="synthetic",
+    title="the synthetic world",
+    annotations=("annotations.jsonl",),
+    read=read,
+    prompt=prompt,
+    judges=_judges,
+    figures=(Figure("OA"), Figure("AA", (category_of,))),
+    instructions="make it with: geofovea synth --output FOLDER --scenes 4",
+    licence="made here",
+)

@@ -1,0 +1,1 @@
+"""What a user names: manifests, lists of scenes, catalogues, regions."""

@@ -1,0 +1,260 @@
+"""Manifests: tables that say which question is asked of which scene.
+
+Columns: ``scene`` (a path, relative to the manifest, or a URL), and if wanted ``question``, ``id``
+and ``geometry``, which restricts the question of its row to a polygon. CSV and TSV with a header,
+JSON lines, Parquet, folders of parts of these, and GeoParquet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from geofovea.datasets.inputs.row_places import GEOMETRY_COLUMNS, check_places, place_of
+from geofovea.datasets.records.rows import cell_text
+from geofovea.datasets.tables.delimited import BadLineError, delimited_rows
+from geofovea.datasets.tables.list_files import check_regular, open_lines
+from geofovea.datasets.tables.table_parts import table_parts
+from geofovea.errors import DataError, MissingExtraError
+from geofovea.tiling.remote_name import is_remote_name, remote_name
+from geofovea.tiling.source import split_page
+
+__all__ = [
+    "MANIFEST_SUFFIXES",
+    "ManifestRow",
+    "check_ids",
+    "place_scene",
+    "read_manifest",
+]
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
+MOST_ROWS = 5_000_000
+_COLUMNS = ("id", "scene", "question")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """What is to be asked of one scene.
+
+    Attributes:
+        id: A name of its own among all rows; a URL in its place loses its secrets.
+        scene: A path or a URL, which may carry secrets; ``name`` is what to show of it.
+        question: What is asked; None where one question is asked of all scenes.
+        region: A shapely polygon that it is restricted to; None for the whole scene.
+        region_crs: CRS of the region as WKT; None if it is in scene pixels, or there is none.
+        origin: Where the row stands, for messages.
+        collection: The STAC collection that its id is of; empty where there is none.
+        problem: Why the row fails before its scene is opened; empty where nothing is known.
+    """
+
+    id: str
+    scene: str = field(repr=False)
+    question: str | None = None
+    region: Any = None
+    region_crs: str | None = None
+    origin: str = ""
+    collection: str = ""
+    problem: str = ""
+
+    def __post_init__(self) -> None:
+        if is_remote_name(self.id):
+            object.__setattr__(self, "id", remote_name(self.id))
+
+    @property
+    def name(self) -> str:
+        """The scene as messages and results show it."""
+        return remote_name(self.scene) if is_remote_name(self.scene) else self.scene
+
+
+def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
+    """All rows of a manifest, a file or a folder of parts; scenes start at the folder of either.
+
+    Raises:
+        DataError: If it cannot be read, has no rows, lacks the column ``scene``, or a row is not
+            what it has to be; the message names row and column.
+        MissingExtraError: If it is Parquet and pyarrow or geopandas is not installed.
+    """
+    table = Path(path)
+    rows: list[ManifestRow] = []
+    for part in table_parts(table, MANIFEST_SUFFIXES):
+        for row in _part_rows(table, part.path, part.columns):
+            if len(rows) == MOST_ROWS:
+                raise DataError(f"{table} has more than {MOST_ROWS:,} rows; split it")
+            rows.append(row)
+    if not rows:
+        raise DataError(f"{table} has no rows: give each a scene")
+    return rows
+
+
+def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> Iterator[ManifestRow]:
+    check_regular(file)
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
+    readers |= {".parquet": _parquet_rows, ".geoparquet": _parquet_rows}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise DataError(f"{file} is no manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
+    try:
+        for origin, fields in reader(file, more):
+            # what stands in the names of folders stands in no part
+            yield _row(table, file, origin, {**more, **fields})
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise DataError(f"{file} is not UTF-8 ({error}): save it as UTF-8") from error
+
+
+def place_scene(name: str, folder: Path) -> str:
+    """A scene as named in a file: relative paths start at the folder of that file."""
+    if is_remote_name(name):
+        return name
+    page, file = split_page(name)
+    return f"GTIFF_DIR:{page}:{folder / file}" if page else str(folder / name)
+
+
+def check_ids(rows: Iterable[ManifestRow]) -> None:
+    """Make sure that no two rows have one id.
+
+    Raises:
+        DataError: If two have; the message names both.
+    """
+    seen: dict[str, ManifestRow] = {}
+    for row in rows:
+        other = seen.setdefault(row.id, row)
+        if other is not row:
+            raise DataError(
+                f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
+                f"{row.origin or row.name}; give each row its own"
+                + ("" if row.collection else ", or leave the column out")
+            )
+
+
+def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
+    texts: dict[str, str | None] = {}
+    for column in _COLUMNS:
+        value = fields.get(column)
+        if isinstance(value, float) and value != value:
+            # as tables write no value in a column of numbers
+            value = None
+        if isinstance(value, int | float) and not isinstance(value, bool) and column == "id":
+            value = cell_text(value)
+        if value is not None and not isinstance(value, str):
+            raise DataError(f"{origin}, column {column!r}: {value!r:.60} is no text")
+        if value is not None and "\0" in value:
+            raise DataError(f"{origin}, column {column!r}: {value!r:.60} has a NUL in it")
+        texts[column] = value.strip() if value is not None else None
+    if not texts["scene"]:
+        raise DataError(f"{origin}, column 'scene': is empty; name a file")
+    if texts["question"] == "":
+        raise DataError(f"{origin}, column 'question': is empty; ask something")
+    region, region_crs = place_of(origin, fields)
+    return ManifestRow(
+        id=texts["id"] or origin.replace(f"{file}, row ", f"{file.relative_to(table.parent)}:"),
+        scene=place_scene(texts["scene"], table.parent),
+        question=texts["question"],
+        region=region,
+        region_crs=region_crs,
+        origin=origin,
+    )
+
+
+def _check_columns(file: Path, columns: list[str]) -> None:
+    for name in sorted({c for c in columns if c in _COLUMNS and columns.count(c) > 1}):
+        raise DataError(f"{file}: the column {name!r} stands twice in its header")
+    check_places(file, columns)
+    if "scene" not in columns:
+        raise DataError(
+            f"{file}: has no column 'scene', only {', '.join(map(repr, columns[:8])) or 'none'}; "
+            f"known are {', '.join((*_COLUMNS, 'geometry', 'crs'))}"
+        )
+
+
+def _csv_rows(
+    file: Path, more: Mapping[str, str | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    header: list[str] = []
+    try:
+        for row in delimited_rows(file, _COLUMNS, lambda cells: _is_row(file, cells)):
+            if row.number == 0:
+                header = row.cells
+                _check_columns(file, [*header, *more])
+                continue
+            origin = f"{file}, row {row.number}"
+            if not any(cell.strip() for cell in row.cells):
+                continue
+            if len(row.cells) != len(header):
+                at = header[len(row.cells)] if len(row.cells) < len(header) else header[-1]
+                raise DataError(
+                    f"{origin}, column {at!r}: the header has {len(header)} columns and this "
+                    f"row {len(row.cells)}; put quotes around texts with commas"
+                )
+            # an empty cell of an optional column is no value, but a place that is empty is told
+            kept = ("scene", *GEOMETRY_COLUMNS)
+            named = row.named(header)
+            yield origin, {c: v for c, v in named.items() if v.strip() or c.lower() in kept}
+    except BadLineError as error:
+        raise DataError(
+            f"{file}, row {error.number}: is no CSV: in line {error.line} {error}"
+        ) from error
+    if not header:
+        _check_columns(file, [*header, *more])
+
+
+def _is_row(file: Path, cells: Mapping[str, str]) -> bool:
+    """Whether some cells name a scene that is there, or one far away."""
+    scene = cells.get("scene", "").strip()
+    return bool(scene) and ("://" in scene or (file.parent / scene).is_file())
+
+
+def _json_rows(
+    file: Path, more: Mapping[str, str | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with closing(open_lines(file)) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            origin = f"{file}, row {number}"
+            try:
+                fields = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{origin}: is no JSON: {error}") from error
+            if not isinstance(fields, dict):
+                raise DataError(f"{origin}: {line.strip()[:60]!r} is no JSON object")
+            if "scene" not in fields and "scene" not in more:
+                raise DataError(f"{origin}, column 'scene': is not there; name a file")
+            check_places(file, list(map(str, fields)))
+            yield origin, fields
+
+
+def _parquet_rows(
+    file: Path, more: Mapping[str, str | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "geo", "reading a Parquet manifest") from error
+    try:
+        opened = ParquetFile(file)
+        schema = opened.schema_arrow
+        _check_columns(file, [*schema.names, *more])
+        if opened.metadata.num_rows > MOST_ROWS:
+            raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
+        has_geometry = b"geo" in (schema.metadata or {})
+        # beside a geometry of its own a file may keep the boxes of its rows
+        wanted = [name for name in schema.names if not has_geometry or name in _COLUMNS]
+        table = opened.read(columns=wanted).to_pylist()
+    except ArrowException as error:
+        raise DataError(f"{file} is no Parquet file, or a damaged one: {error}") from error
+    regions: list[dict[str, Any]] = [{} for _ in table]
+    if has_geometry:
+        from geofovea.datasets.inputs.region_files import read_regions
+
+        named = read_regions(file)
+        regions = [{"region": r.geometry, "region_crs": r.crs} for r in named]
+    for number, (fields, region) in enumerate(zip(table, regions, strict=True), 1):
+        yield f"{file}, row {number}", fields | region

@@ -1,0 +1,132 @@
+"""Polygons of vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.datasets.inputs.vector_kinds import check_vector_file, is_topojson
+from geofovea.datasets.tables.list_files import check_regular
+from geofovea.errors import DataError, MissingExtraError
+
+__all__ = ["NamedRegion", "read_regions"]
+
+_LONLAT = "OGC:CRS84"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRegion:
+    """One row of a vector file.
+
+    Attributes:
+        name: What it is called; the number of its row, from 1, unless a column was named.
+        geometry: A shapely geometry, or None where the row has none.
+        crs: CRS of the file as WKT, or what was said instead; None if nobody says one.
+        origin: Where it stands, for messages.
+    """
+
+    name: str
+    geometry: Any
+    crs: str | None
+    origin: str
+
+
+def read_regions(
+    path: str | os.PathLike[str],
+    *,
+    layer: str | None = None,
+    name_column: str | None = None,
+    crs: str | None = None,
+) -> list[NamedRegion]:
+    """All rows of a vector file; whether they are polygons is seen when they meet a scene.
+
+    Args:
+        path: The file.
+        layer: Which layer, where there are several.
+        name_column: The column that names its rows.
+        crs: What its coordinates are, whatever the file says: ``"pixels"`` of a scene, or a CRS
+            such as ``"EPSG:4326"``.
+
+    Raises:
+        DataError: If the file, the layer or the column cannot be read, or there is no row.
+        MissingExtraError: If geopandas is not installed.
+    """
+    try:
+        import geopandas
+    except ImportError as error:
+        raise MissingExtraError("geopandas", "geo", "reading polygons") from error
+    file = Path(path)
+    if not file.exists():
+        raise DataError(f"there is no vector file {file}; check the path")
+    check_regular(file)
+    try:
+        check_vector_file(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+    frame = _frame(file, layer)
+    if not isinstance(frame, geopandas.GeoDataFrame) or frame.empty:
+        raise DataError(f"{file} holds no polygons: give a vector file with at least one")
+    if name_column is not None and name_column not in frame.columns:
+        columns = ", ".join(repr(c) for c in frame.columns if c != frame.geometry.name)
+        raise DataError(f"{file} has no column {name_column!r}, only {columns or 'none'}")
+    said = crs or _crs_of(frame, file)
+    names = frame[name_column] if name_column else range(1, len(frame) + 1)
+    return [
+        NamedRegion(str(name), geometry, said, f"{file}, row {number}")
+        for number, (name, geometry) in enumerate(zip(names, frame.geometry, strict=True), 1)
+    ]
+
+
+def _layer(file: Path, wanted: str | None) -> str | None:
+    """The layer that is read: the one that was named, else the only one that may hold polygons.
+
+    Raises:
+        DataError: If there is no such layer, or not one alone.
+    """
+    import geopandas
+
+    layers = geopandas.list_layers(file)
+    names = [str(name) for name in layers["name"]]
+    listed = ", ".join(map(repr, names[:20])) or "none"
+    choose = "choose one with layer=, or --region-layer on the command line"
+    if wanted is not None:
+        if wanted not in names:
+            raise DataError(f"{file} has no layer {wanted!r}, only {listed}; {choose}")
+        return wanted
+    if len(names) < 2:
+        return None
+    kinds = layers["geometry_type"]
+    polygons = [n for n, kind in zip(names, kinds, strict=True) if _may_hold_polygons(kind)]
+    if len(polygons) != 1:
+        raise DataError(f"{file} has the layers {listed}; {choose}")
+    return polygons[0]
+
+
+def _may_hold_polygons(kind: object) -> bool:
+    return isinstance(kind, str) and any(
+        word in kind for word in ("Polygon", "Unknown", "Collection", "Surface")
+    )
+
+
+def _crs_of(frame: Any, file: Path) -> str | None:
+    if frame.crs is not None:
+        return str(frame.crs.to_wkt())
+    return _LONLAT if file.suffix.lower() in (".json", ".geojson") and is_topojson(file) else None
+
+
+def _frame(file: Path, layer: str | None) -> Any:
+    import geopandas
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if file.suffix.lower() in (".parquet", ".geoparquet"):
+                return geopandas.read_parquet(file)
+            return geopandas.read_file(file, layer=_layer(file, layer))
+    except DataError:
+        raise
+    except Exception as error:  # each driver and version of pyogrio and pyarrow has its own
+        raise DataError(f"{file} cannot be read as a vector file: {error}") from error

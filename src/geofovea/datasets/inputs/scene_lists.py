@@ -1,0 +1,112 @@
+"""Which scenes a name stands for: a file, a folder, a glob, a manifest, a STAC item collection."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from geofovea.datasets.inputs.manifest import (
+    MANIFEST_SUFFIXES,
+    ManifestRow,
+    check_ids,
+    read_manifest,
+)
+from geofovea.datasets.inputs.scene_folders import RASTER_SUFFIXES, find_rasters
+from geofovea.datasets.inputs.stac import STAC_SUFFIXES, stac_rows
+from geofovea.errors import DataError
+from geofovea.tiling.remote_name import is_remote_name, without_secrets
+from geofovea.tiling.source import split_page
+
+__all__ = ["RASTER_SUFFIXES", "list_scenes"]
+
+
+def list_scenes(sources: list[str], *, asset: str | None = None) -> list[ManifestRow]:
+    """The rows that some names stand for, in their order; each file of folders and globs once.
+
+    Args:
+        sources: Raster files and URLs; folders, searched with all below them for names that end
+            like a raster's; globs (``**`` goes into folders); manifests; STAC item collections.
+        asset: Which asset of STAC items is the scene; by default ``visual``, ``data`` or
+            ``image``, or the only raster among them.
+
+    Raises:
+        DataError: If a name stands for nothing, two rows have one id, or a file is malformed.
+    """
+    rows: list[ManifestRow] = []
+    listed: set[str] = set()
+    for source in sources:
+        for row in _rows_of(source, asset):
+            # only what people listed themselves may be meant twice
+            if row.question is None and not row.origin:
+                place = row.name if is_remote_name(row.scene) else os.path.realpath(row.scene)
+                if place in listed:
+                    continue
+                listed.add(place)
+            rows.append(row)
+    rows = _with_collections(rows)
+    check_ids(rows)
+    return rows
+
+
+def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:
+    """STAC makes ids unique within a collection: where two are alike, its name goes before."""
+    times = Counter(row.id for row in rows)
+    return [
+        replace(row, id=f"{row.collection}/{row.id}")
+        if times[row.id] > 1 and row.collection
+        else row
+        for row in rows
+    ]
+
+
+def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if is_remote_name(source):
+        yield ManifestRow(id=source, scene=source)
+        return
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise DataError(f"{source!r:.200} cannot be read: {error.strerror}") from error
+    if path.is_dir() and suffix in MANIFEST_SUFFIXES:
+        # a table in parts, as Spark and Dask write it
+        yield from read_manifest(path)
+    elif path.is_dir():
+        yield from _rows_of_folder(path)
+    elif is_there and suffix in MANIFEST_SUFFIXES:
+        yield from read_manifest(path)
+    elif is_there and suffix in STAC_SUFFIXES:
+        yield from stac_rows(path, asset)
+    elif glob.has_magic(source) and not is_there:
+        names = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (absolute patterns too)
+        files = [name for name in names if not Path(name).is_dir()]
+        if not files:
+            raise DataError(f"the pattern {source!r} matches no file; put it in quotes")
+        for name in files:
+            yield ManifestRow(id=Path(name).as_posix(), scene=name)
+    elif is_there or Path(split_page(source)[1]).exists():
+        yield ManifestRow(id=path.as_posix(), scene=source)
+    else:
+        raise DataError(
+            f"there is no {without_secrets(source)!r}: give raster files, folders, globs, "
+            f"manifests ({', '.join(MANIFEST_SUFFIXES)}) or STAC item collections (.json)"
+        )
+
+
+def _rows_of_folder(folder: Path) -> Iterator[ManifestRow]:
+    found, unread = find_rasters(folder)
+    if not found and not unread:
+        raise DataError(
+            f"the folder {folder} holds no file that ends in {', '.join(RASTER_SUFFIXES)}"
+        )
+    for file in found:
+        yield ManifestRow(id=file.as_posix(), scene=str(file))
+    for missed in unread:
+        # what could not be searched is not passed over
+        problem = f"the folder {missed} cannot be read; check its permissions"
+        yield ManifestRow(id=missed.as_posix(), scene=str(missed), problem=problem)

@@ -1,0 +1,134 @@
+"""Scenes out of a STAC item, or out of a collection of items (STAC 1.0 and 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from geofovea.datasets.inputs.manifest import ManifestRow
+from geofovea.datasets.inputs.scene_folders import RASTER_SUFFIXES
+from geofovea.datasets.tables.list_files import read_json
+from geofovea.errors import DataError
+from geofovea.tiling.remote_name import is_remote_name, without_secrets
+
+__all__ = ["STAC_SUFFIXES", "stac_rows"]
+
+STAC_SUFFIXES = (".json", ".geojson")
+_MEDIA_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/png", "image/jpeg", "image/jp2")
+_PREFERRED = ("visual", "data", "image")
+
+
+def stac_rows(file: Path, asset: str | None) -> Iterator[ManifestRow]:
+    """A row for each item; one whose scene is not plain is a row that fails.
+
+    Args:
+        file: The JSON file.
+        asset: Which asset is the scene; None for the usual names, or the only raster.
+
+    Raises:
+        DataError: If the file is no STAC item or item collection.
+    """
+    read = read_json(file)
+    kind = read.get("type") if isinstance(read, dict) else None
+    if kind not in ("FeatureCollection", "Feature"):
+        raise DataError(f"{file} is no STAC item collection: its type is {kind!r:.60}")
+    items = read.get("features") if kind == "FeatureCollection" else [read]
+    if not isinstance(items, list) or not items:
+        raise DataError(f"{file} is a STAC item collection without items")
+    for number, item in enumerate(items, 1):
+        origin = f"{file}, item {number}"
+        if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
+            raise DataError(f"{origin}, field 'assets': is not there; is this GeoJSON of STAC?")
+        if not isinstance(item.get("id"), str) or not item["id"]:
+            raise DataError(f"{origin}, field 'id': {item.get('id')!r:.60} is no text")
+        collection = item.get("collection")
+        row = ManifestRow(
+            item["id"],
+            origin,
+            origin=origin,
+            collection=collection if isinstance(collection, str) else "",
+        )
+        # a file that holds one item is that item, wherever it was published
+        base = str(file) if kind == "Feature" else _place_of(item, file)
+        yield _with_scene(row, item["assets"], asset, base)
+
+
+def _place_of(item: Mapping[str, Any], file: Path) -> str:
+    """Where an item is: by its link ``self``, else in the file that lists it."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") == "self":
+            href = link.get("href")
+            if isinstance(href, str) and href and "\0" not in href:
+                return _resolved(href, str(file))
+    return str(file)
+
+
+def _with_scene(
+    row: ManifestRow, assets: Mapping[str, Any], asset: str | None, base: str
+) -> ManifestRow:
+    try:
+        return replace(row, scene=_resolved(_href(row.origin, assets, asset), base))
+    except DataError as error:
+        return replace(row, problem=str(error))
+
+
+def _resolved(href: str, base: str) -> str:
+    """A reference as seen from the file or URL that it stands in."""
+    parts = urlsplit(href)
+    if parts.scheme == "file":
+        return unquote(parts.path)
+    if is_remote_name(href):
+        return href
+    if is_remote_name(base):
+        return _joined(base, href)
+    path = Path(base).parent / href
+    # a reference is a URL, where a space is %20; some writers put names there as they are
+    decoded = Path(base).parent / unquote(href)
+    is_as_written = path.exists() or "\0" in str(decoded) or not decoded.exists()
+    return str(path if is_as_written else decoded)
+
+
+def _joined(base: str, href: str) -> str:
+    """``urljoin``, for schemes that it does not know as well."""
+    scheme, rest = base.split("://", 1) if "://" in base else ("", base)
+    if not scheme:
+        return str(Path(base).parent / href)
+    joined = urljoin(f"https://{rest}", href)
+    return f"{scheme}://{joined.removeprefix('https://')}"
+
+
+def _href(origin: str, assets: Mapping[str, Any], wanted: str | None) -> str:
+    rasters = [key for key, value in assets.items() if _is_raster_asset(value)]
+    if wanted is not None:
+        chosen = [wanted] if wanted in assets else []
+    else:
+        chosen = [key for key in _PREFERRED if key in rasters][:1] or rasters
+    if len(chosen) != 1:
+        raise DataError(
+            f"{origin}, field 'assets': there is "
+            + (f"no {wanted!r}" if wanted else f"not one raster but {len(chosen)}")
+            + f" among {', '.join(map(repr, assets)) or 'none'}; choose with --asset"
+        )
+    given = assets[chosen[0]]
+    href = given.get("href") if isinstance(given, dict) else None
+    if not isinstance(href, str) or not href or "\0" in href:
+        shown = without_secrets(repr(href))
+        raise DataError(f"{origin}, field 'assets.{chosen[0]}.href': {shown:.60} is no path")
+    return href
+
+
+def _is_raster_asset(asset: Any) -> bool:
+    if not isinstance(asset, dict):
+        return False
+    roles = asset.get("roles")
+    listed = roles if isinstance(roles, list) else ()
+    if "thumbnail" in listed or "overview" in listed:
+        return False
+    media = str(asset.get("type") or "").split(";")[0].strip().lower()
+    if media:
+        return media in _MEDIA_TYPES
+    return Path(urlsplit(str(asset.get("href"))).path).suffix.lower() in RASTER_SUFFIXES

@@ -1,0 +1,1 @@
+"""What files say: questions, answers, images and boxes of benchmarks."""

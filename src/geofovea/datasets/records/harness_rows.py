@@ -1,0 +1,62 @@
+"""Rows of lmms-eval, which name a question by its place in the order of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from geofovea.datasets.records.rows import Row, cell_text
+from geofovea.datasets.records.sample import Sample
+from geofovea.errors import DataError
+
+__all__ = ["HARNESS_ID", "sample_of_place"]
+
+HARNESS_ID = "doc_id"
+_ASKED = ("input", "prompt", "question")
+
+
+def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
+    """The id of the question at the place that a row names.
+
+    What else the row says of its question has to agree: its input holds the words of the question,
+    or its target is the truth.
+
+    Raises:
+        DataError: If the place is no whole number, or the question there is another one.
+    """
+    said = cell_text(row.values[HARNESS_ID])
+    if said is None or not said.isdecimal():
+        raise row.wrong(HARNESS_ID, "the place of a question in its order, from 0")
+    place = int(said)
+    if place >= len(samples):
+        return f"{HARNESS_ID} {place}"
+    sample = samples[place]
+    if not _agrees(row, sample):
+        raise DataError(
+            f"{row.place}: the order of this file is not the order of the benchmark here: "
+            f"{HARNESS_ID} {place} would be the question {sample.id!r}, {sample.question[:80]!r}, "
+            f"and the row is about another one; write the ids of the questions into a column "
+            "question_id"
+        )
+    return sample.id
+
+
+def _agrees(row: Row, sample: Sample) -> bool:
+    doc = row.values.get("doc")
+    inner = doc if isinstance(doc, dict) else {}
+    asked = [_plain(source.get(n)) for source in (row.values, inner) for n in _ASKED]
+    if any(asked):
+        question = _plain(sample.question)
+        # the shorter may be inside the longer: some inputs are templates around the question
+        return any(question in text or text in question for text in asked if text)
+    target = row.values.get("target")
+    targets = target if isinstance(target, list) else [target]
+    said = {text for text in map(_plain, targets) if text}
+    letters = {letter: _plain(c) for letter, c in zip(sample.letters, sample.choices, strict=True)}
+    right = {_plain(a) for a in sample.answers} | {letters.get(a, "") for a in sample.answers}
+    together = _plain("".join(sample.answers))
+    return not said or bool(said & (right - {""})) or together in said
+
+
+def _plain(value: Any) -> str:
+    return " ".join((cell_text(value) or "").casefold().split()).strip("().")

@@ -1,0 +1,149 @@
+"""Numbers out of verdicts: nested means of accuracies, with bootstrap intervals over images.
+
+Questions about one image stand or fall together, so whole images are resampled, not questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geofovea.datasets.records.sample import Figure, Sample
+
+__all__ = ["Measured", "Resampling", "category_of", "source_of"]
+
+RESAMPLES = 2000
+_SHARE = (0.025, 0.975)
+
+Floats = NDArray[np.float64]
+
+
+def category_of(sample: Sample) -> str:
+    """Key of figures that are means over categories."""
+    return sample.category
+
+
+def source_of(sample: Sample) -> str:
+    """Key of figures that are means over sources."""
+    return sample.source
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One number with its 95 % interval.
+
+    Attributes:
+        value: In [0, 1]; for a difference in [-1, 1].
+        low: Lower end of the interval.
+        high: Upper end.
+        count: Questions behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def to_json(self) -> dict[str, float]:
+        """Rounded to what the interval can bear."""
+        return {
+            "value": round(self.value, 6),
+            "low": round(self.low, 6),
+            "high": round(self.high, 6),
+            "count": self.count,
+        }
+
+
+class Resampling:
+    """Draws of images with replacement, the same for every number of one report.
+
+    Args:
+        samples: All questions of the report.
+        seed: Of the draws.
+        draws: How many; without any an interval is its value.
+    """
+
+    def __init__(self, samples: Sequence[Sample], seed: int = 0, draws: int = RESAMPLES) -> None:
+        self.samples = samples
+        images: dict[Hashable, int] = {}
+        self._image = np.array([images.setdefault(s.images, len(images)) for s in samples], int)
+        self._images = len(images)
+        rng = np.random.default_rng(seed)
+        drawn = rng.multinomial(self._images, np.full(self._images, 1 / self._images), draws)
+        # the first row is the data as they are
+        self._times = np.vstack([np.ones(self._images), drawn]).astype(np.float64)
+
+    def measure(self, figure: Figure, correct: ArrayLike) -> Measured:
+        """A figure of all questions.
+
+        Args:
+            figure: What to measure.
+            correct: One truth value or share for each sample.
+        """
+        values, count = self._values(figure, correct)
+        return _with_interval(values, count)
+
+    def difference(self, figure: Figure, correct: ArrayLike, other: ArrayLike) -> Measured:
+        """How much higher a figure is for ``correct`` than for ``other``, in the same draws."""
+        values, count = self._values(figure, correct)
+        others, _ = self._values(figure, other)
+        return _with_interval(values - others, count)
+
+    def groups(
+        self, key: Callable[[Sample], str | None], correct: ArrayLike
+    ) -> dict[str, Measured]:
+        """Plain accuracy of each group; samples whose key is None are in none."""
+        names = sorted({name for name in map(key, self.samples) if name is not None})
+        return {
+            name: self.measure(Figure(name, only=lambda s, name=name: key(s) == name), correct)  # type: ignore[misc]
+            for name in names
+        }
+
+    def _values(self, figure: Figure, correct: ArrayLike) -> tuple[Floats, int]:
+        """The figure in the data as they are and in every draw."""
+        right = np.asarray(correct, float)
+        kept = np.array([i for i, s in enumerate(self.samples) if figure.only(s)], int)
+        if not len(kept):
+            return np.full(len(self._times), np.nan), 0
+        paths = [tuple(key(self.samples[i]) for key in figure.keys) for i in kept]
+        leaves: dict[tuple[Any, ...], int] = {}
+        leaf = np.array([leaves.setdefault(path, len(leaves)) for path in paths])
+        where = (self._image[kept], leaf)
+        asked_of, right_of = (np.zeros((self._images, len(leaves))) for _ in range(2))
+        np.add.at(asked_of, where, 1)
+        np.add.at(right_of, where, right[kept])
+        asked, hits = self._times @ asked_of, self._times @ right_of
+        accuracy = np.divide(hits, asked, out=np.full_like(hits, np.nan), where=asked > 0)
+        return _nested_mean(accuracy, list(leaves), figure.groups), len(kept)
+
+
+def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | None) -> Floats:
+    """Means of (draws, leaves) from the innermost groups outwards; groups without data are left."""
+    while paths[0]:
+        outer: dict[tuple[Any, ...], list[int]] = {}
+        for index, path in enumerate(paths):
+            outer.setdefault(path[:-1], []).append(index)
+        known = ~np.isnan(accuracy)
+        filled = np.where(known, accuracy, 0.0)
+        columns = []
+        for members in outer.values():
+            count = known[:, members].sum(1)
+            if groups is not None and len(paths[0]) == 1:
+                count = np.where(count > 0, groups, 0)
+            total = filled[:, members].sum(1)
+            columns.append(
+                np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+            )
+        accuracy, paths = np.stack(columns, 1), list(outer)
+    return accuracy[:, 0]
+
+
+def _with_interval(values: Floats, count: int) -> Measured:
+    drawn = values[1:] if len(values) > 1 else values
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(drawn, _SHARE) if len(drawn) else (np.nan, np.nan)
+    return Measured(float(values[0]), float(low), float(high), count)

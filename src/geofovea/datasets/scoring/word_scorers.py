@@ -1,0 +1,101 @@
+"""How free answers of a word or a phrase are judged.
+
+``official`` is the rule of LRS-VQA: lower case, then equal words or a common synset of WordNet
+(a path similarity above 0.8 is a distance of 0, which is one and the same synset). Nothing is
+stripped: ``"urban."`` is wrong. ``lenient`` is the rule of ZoomSearch, which gives higher numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from geofovea.datasets.records.sample import Judge, Sample, Verdict
+from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.scoring.wordnet import Synonyms
+
+__all__ = ["bare", "lenient_judge", "number_of", "official_judge", "strict_judge", "word_judges"]
+
+_UNITS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    "nineteen",
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NUMBERS = {word: value for value, word in enumerate(_UNITS)} | {
+    word: 10 * value for value, word in enumerate(_TENS, 2)
+}
+_TRAILING = ".,!?;:"
+
+
+def bare(text: str) -> str:
+    """Lower case without blanks around and punctuation behind; a number is its shortest text."""
+    words = text.lower().strip().rstrip(_TRAILING).rstrip()
+    number = re.fullmatch(r"([+-]?\d{1,18})\.(\d{0,18})", words)
+    if number is None:
+        return words
+    decimals = number[2].rstrip("0")
+    return f"{number[1]}.{decimals}" if decimals else number[1]
+
+
+def number_of(text: str) -> int | None:
+    """The whole number that a text is, in digits or in words up to ``nine hundred``; else None."""
+    if re.fullmatch(r"-?[0-9]{1,18}", text):
+        return int(text)
+    total = 0
+    words = [word for word in re.split(r"[\s-]+", text) if word != "and"]
+    for index, word in enumerate(words):
+        if word in _NUMBERS:
+            total += _NUMBERS[word]
+        elif word == "hundred" and index == 1 and 0 < total < 10:
+            total *= 100
+        else:
+            return None
+    return total if words else None
+
+
+def official_judge(synonyms: Synonyms) -> Judge:
+    """The published rule of LRS-VQA, with its faults."""
+
+    def judge(sample: Sample, answer: str) -> Verdict:
+        truth, said = sample.answers[0].lower(), answer.lower()
+        if truth == said:
+            return Verdict(True, "equal", said)
+        if synonyms.meanings(truth) & synonyms.meanings(said):
+            return Verdict(True, "synonym", said)
+        return Verdict(False, "different", said)
+
+    return judge
+
+
+def strict_judge(sample: Sample, answer: str) -> Verdict:
+    """The exact words, apart from case, blanks around and punctuation behind."""
+    said = bare(answer)
+    equal = said == bare(sample.answers[0])
+    return Verdict(equal, "equal" if equal else "different", said)
+
+
+def lenient_judge(synonyms: Synonyms) -> Judge:
+    """Numbers in words for counts, synonyms, and words that are derived from each other."""
+
+    def judge(sample: Sample, answer: str) -> Verdict:
+        truth, said = bare(sample.answers[0]), bare(answer)
+        if truth == said:
+            return Verdict(True, "equal", said)
+        if "count" in sample.category.lower():
+            number = number_of(truth)
+            if number is not None and number == number_of(said):
+                return Verdict(True, "number", said)
+        if synonyms.meanings(truth) & synonyms.meanings(said):
+            return Verdict(True, "synonym", said)
+        related, to_said = synonyms.derived(truth), synonyms.derived(said)
+        if said in related or truth in to_said or related & to_said:
+            return Verdict(True, "derived", said)
+        return Verdict(False, "different", said)
+
+    return judge
+
+
+def word_judges(synonyms: Synonyms) -> Mapping[str, Judge]:
+    """All three, as LRS-VQA has them."""
+    return judges_of(official_judge(synonyms), strict_judge, lenient_judge(synonyms))

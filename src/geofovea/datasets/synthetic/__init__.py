@@ -1,0 +1,1 @@
+"""Synthetic scenes whose every object is known, and questions about them."""

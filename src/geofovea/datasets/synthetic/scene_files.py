@@ -1,0 +1,161 @@
+"""Synthetic worlds as files: real georeferenced COGs, written block by block in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from geofovea.datasets.benchmarks.lrs_vqa import Record
+from geofovea.datasets.synthetic.questions import Question
+from geofovea.datasets.synthetic.rendering import render_window
+from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
+from geofovea.datasets.synthetic.world import GSD_M, World
+from geofovea.errors import OutputError, SceneError
+from geofovea.tiling.pyramid import Box
+
+__all__ = ["SYNTHETIC_MARK", "record_of", "write_scene"]
+
+_BLOCK = 512
+_STRIP = 2048
+_JPEG_QUALITY = 90
+_BYTES_PER_PIXEL = 3.5
+"""Disk that writing needs at most: the raster aside, lightly compressed, and the finished file."""
+
+
+def write_scene(
+    world: World,
+    path: str | os.PathLike[str],
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Write a world as a cloud-optimised GeoTIFF: UTM 33N, 0.5 m, JPEG tiles, averaged overviews.
+
+    The file appears under its name only when it is complete.
+
+    Args:
+        world: What to render.
+        path: The file to write.
+        on_progress: Called with the share that is done, in [0, 1].
+
+    Raises:
+        OutputError: If the place cannot be written or lacks room.
+    """
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+    from rasterio.shutil import copy
+
+    from geofovea.tiling.whole import check_whole
+
+    target = Path(path)
+    _check_room(target, world)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".geofovea-", dir=target.parent) as folder,
+            rasterio.Env(GDAL_CACHEMAX=256 * 2**20),
+        ):
+            # in the target's own folder, so that the last step is a mere renaming
+            raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
+            with rasterio.open(raw, "w", **_profile(world)) as out:
+                out.update_tags(TIFFTAG_IMAGEDESCRIPTION=_description(world))
+                for done, window in _strips(world):
+                    x0, y0, width, height = window
+                    pixels = render_window(world, 0, x0, y0, width, height)
+                    out.write(pixels.transpose(2, 0, 1), window=rasterio.windows.Window(*window))
+                    # the copy below takes about as long as the rendering
+                    on_progress(done / 2)
+            copy(
+                str(raw),
+                str(finished),
+                driver="COG",
+                COMPRESS="JPEG",
+                QUALITY=_JPEG_QUALITY,
+                BLOCKSIZE=_BLOCK,
+                OVERVIEW_RESAMPLING="AVERAGE",
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS="ALL_CPUS",
+            )
+            check_whole(finished)
+            finished.replace(target)
+    except (OSError, RasterioError, CPLE_BaseError, SceneError) as error:
+        raise OutputError(f"the scene {target} could not be written: {error}") from error
+    on_progress(1.0)
+
+
+def record_of(question: Question, number: int, image: str, world: World) -> Record:
+    """A question as a row of the LRS-VQA format."""
+    more: dict[str, Any] = {}
+    if question.box:
+        area = question.box.area / (world.width * world.height)
+        more = {"abs_size": _size_name(question.box), "size_bin": "256x256", "box_share": area}
+    return Record(
+        question_id=f"SYNTH_{number}",
+        image=image,
+        category=question.category,
+        question=question.text,
+        answer=question.answer,
+        box=question.box,
+        image_size=(world.width, world.height),
+        more=more | {"places": [list(box.as_tuple()) for box in question.places]},
+    )
+
+
+def _size_name(box: Box) -> str:
+    """The four size words of LRS-VQA, by the longer side in pixels."""
+    side = max(box.width, box.height)
+    return "small" if side < 32 else "medium" if side < 96 else "large" if side < 512 else "giant"
+
+
+def _description(world: World) -> str:
+    return f"{SYNTHETIC_MARK}, seed {world.seed}, {world.width} x {world.height}"
+
+
+def _profile(world: World) -> dict[str, Any]:
+    from affine import Affine
+
+    # somewhere in the zone, another place for every seed, so that scenes do not lie on each other
+    x_crs = 300_000 + world.seed * 7_919 % 300_000
+    y_crs = 5_000_000 + world.seed * 104_729 % 900_000
+    return {
+        "driver": "GTiff",
+        "width": world.width,
+        "height": world.height,
+        "count": 3,
+        "dtype": "uint8",
+        "crs": "EPSG:32633",
+        "transform": Affine(GSD_M, 0, x_crs, 0, -GSD_M, y_crs),
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "interleave": "pixel",
+        "photometric": "RGB",
+        "compress": "ZSTD",
+        "zstd_level": 1,
+        "num_threads": 2,
+        "bigtiff": "IF_SAFER",
+    }
+
+
+def _strips(world: World) -> Iterator[tuple[float, tuple[int, int, int, int]]]:
+    """Windows ``(x, y, width, height)`` that cover the scene, each with the share then done."""
+    for y0 in range(0, world.height, _STRIP):
+        for x0 in range(0, world.width, _STRIP):
+            width, height = min(_STRIP, world.width - x0), min(_STRIP, world.height - y0)
+            rows_done = y0 + height * (x0 + width) / world.width
+            yield rows_done / world.height, (x0, y0, width, height)
+
+
+def _check_room(target: Path, world: World) -> None:
+    folder = target.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder} is not a folder that can be written: make it first")
+    need = world.width * world.height * _BYTES_PER_PIXEL
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise OutputError(
+            f"writing a scene of {world.width} x {world.height} pixels needs up to "
+            f"{need / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free"
+        )

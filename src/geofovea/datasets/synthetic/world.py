@@ -1,0 +1,320 @@
+"""The synthetic world as a vector description: made from a seed, before any pixel exists.
+
+A world is a chessboard of *cells*, each with one terrain. Some cells hold a *site* (an airport, a
+quarry ...). Seen from far away a site is a patch of a few pixels with its own colour and texture;
+somewhere on it lies a *pad*, and on the pad stand the *things* that questions ask about, a few
+tens of native pixels in size. So a question names something that the coarsest levels show, and its
+answer is only visible at the finest.
+
+All coordinates are scene pixels (x right, y down) and whole numbers.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from geofovea.datasets.synthetic.vocabulary import (
+    COLORS,
+    FILLER_SITES,
+    SETTINGS,
+    SHAPES,
+    SITES,
+    STATUSES,
+    SURFACES,
+    TERRAINS,
+    THINGS,
+    URBAN,
+)
+from geofovea.errors import DataError
+from geofovea.tiling.pyramid import Box
+
+__all__ = ["MIN_SIDE", "Hall", "Site", "Thing", "World", "make_crowd", "make_pad", "make_world"]
+
+CELL_SIDE = 2048
+MIN_SIDE = 768
+"""The smallest side in pixels of a world: below it a site and its pad do not fit."""
+
+GSD_M = 0.5
+_URBAN_SHARE = 0.4
+_FILLERS_PER_CELL = 1 / 8
+_SLOTS_PER_SIDE = 3
+_PAD_SIDE = (240, 300)
+_PAD_RING = 60
+_THING_HALF_LENGTH = (20, 30)
+_HALL_HALF_LENGTH = (26, 34)
+_CROWD_PITCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One movable object on a pad.
+
+    Attributes:
+        kind: One of ``THINGS``.
+        color: A key of ``COLORS``.
+        status: One of ``STATUSES``.
+        x: Centre column in scene pixels.
+        y: Centre row in scene pixels.
+        half_length: Half the length in pixels.
+        angle: Heading in degrees, clockwise from the x axis as y points down.
+    """
+
+    kind: str
+    color: str
+    status: str
+    x: int
+    y: int
+    half_length: int
+    angle: float
+
+    @property
+    def box(self) -> Box:
+        """The square around the body, without the trail of a moving thing."""
+        return _square(self.x, self.y, self.half_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """The one grey building of a site; its plan is what questions about shape ask for."""
+
+    shape: str
+    x: int
+    y: int
+    half_length: int
+    angle: float
+
+    @property
+    def box(self) -> Box:
+        """The square around the building."""
+        return _square(self.x, self.y, self.half_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A facility with its pad and everything that stands there.
+
+    Attributes:
+        kind: One of ``SITES`` or ``FILLER_SITES``.
+        box: The grounds.
+        pad: The part of the grounds where things stand.
+        surface: One of ``SURFACES``, what covers the pad.
+        setting: ``"rural"`` or ``"urban"``, the terrain around the grounds.
+        hall: The building on the pad.
+        things: The movable objects on the pad.
+        gain: Brightness factor of the grounds.
+    """
+
+    kind: str
+    box: Box
+    pad: Box
+    surface: str
+    setting: str
+    hall: Hall
+    things: tuple[Thing, ...]
+    gain: float
+
+    @property
+    def apron(self) -> Box:
+        """The pad and the dark ring around it."""
+        pad = self.pad
+        return Box(pad.x0 - _PAD_RING, pad.y0 - _PAD_RING, pad.x1 + _PAD_RING, pad.y1 + _PAD_RING)
+
+    def of_kind(self, kind: str) -> tuple[Thing, ...]:
+        """The things of one kind."""
+        return tuple(t for t in self.things if t.kind == kind)
+
+    def of_color(self, color: str) -> tuple[Thing, ...]:
+        """The things of one colour."""
+        return tuple(t for t in self.things if t.color == color)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A whole scene as a description.
+
+    Attributes:
+        seed: The number that it was made from.
+        width: Width in pixels.
+        height: Height in pixels.
+        cell_side: Side of a cell in pixels.
+        terrain: Terrain of each cell, ``terrain[row][col]``.
+        sites: All sites; those of a kind in ``SITES`` come first and are unique.
+    """
+
+    seed: int
+    width: int
+    height: int
+    cell_side: int
+    terrain: tuple[tuple[str, ...], ...]
+    sites: tuple[Site, ...]
+
+    @property
+    def named_sites(self) -> tuple[Site, ...]:
+        """The sites that a question can name without doubt."""
+        return tuple(s for s in self.sites if s.kind in SITES)
+
+    def setting_at(self, x_scene: float, y_scene: float) -> str:
+        """``"urban"`` or ``"rural"`` at a point of the scene."""
+        rows, cols = len(self.terrain), len(self.terrain[0])
+        row = min(int(y_scene // self.cell_side), rows - 1)
+        col = min(int(x_scene // self.cell_side), cols - 1)
+        return "urban" if self.terrain[row][col] == URBAN else "rural"
+
+
+def make_world(seed: int, width: int, height: int) -> World:
+    """Make the world of a seed: equal arguments give equal worlds.
+
+    Args:
+        seed: Any whole number.
+        width: Width in pixels, at least ``MIN_SIDE``.
+        height: Height in pixels, at least ``MIN_SIDE``.
+
+    Raises:
+        DataError: If the scene is too small for a site.
+    """
+    if min(width, height) < MIN_SIDE:
+        raise DataError(
+            f"a synthetic scene needs at least {MIN_SIDE} pixels a side, got {width} x {height}"
+        )
+    rng = random.Random(f"geofovea-world-{seed}-{width}-{height}")
+    cell_side = min(CELL_SIDE, width, height)
+    rows, cols = -(-height // cell_side), -(-width // cell_side)
+    terrain = tuple(tuple(_terrain(rng) for _ in range(cols)) for _ in range(rows))
+    cells = [(r, c) for r in range(height // cell_side) for c in range(width // cell_side)]
+    rng.shuffle(cells)
+    kinds = _site_kinds(rng, len(cells))
+    sites = tuple(
+        _make_site(rng, kind, row, col, cell_side, terrain[row][col])
+        for kind, (row, col) in zip(kinds, cells, strict=False)
+    )
+    return World(seed, width, height, cell_side, terrain, sites)
+
+
+def make_crowd(rng: random.Random, slots: int) -> World:
+    """A world that is one pad, crowded with things: one on each of ``slots × slots`` places.
+
+    A scene shows a handful of things; this is for learning to tell them apart.
+    """
+    side = slots * _CROWD_PITCH
+    everywhere = Box(0, 0, side, side)
+    places = [
+        (round((col + 0.5) * _CROWD_PITCH), round((row + 0.5) * _CROWD_PITCH))
+        for row in range(slots)
+        for col in range(slots)
+    ]
+    rng.shuffle(places)
+    hall = Hall(
+        rng.choice(SHAPES), *places[0], rng.randint(*_HALL_HALF_LENGTH), rng.uniform(0, 360)
+    )
+    things = tuple(
+        Thing(
+            rng.choice(THINGS),
+            rng.choice(list(COLORS)),
+            rng.choice(STATUSES),
+            x + rng.randint(-5, 5),
+            y + rng.randint(-5, 5),
+            rng.randint(*_THING_HALF_LENGTH),
+            rng.uniform(0, 360),
+        )
+        for x, y in places[1:]
+    )
+    surface = rng.choice(SURFACES)
+    site = Site(SITES[0], everywhere, everywhere, surface, SETTINGS[0], hall, things, 1.0)
+    return World(0, side, side, side, ((TERRAINS[0],),), (site,))
+
+
+def make_pad(rng: random.Random, side: int) -> World:
+    """A world that is nothing but the pad of one site, furnished as those of scenes are.
+
+    Args:
+        rng: Where everything comes from.
+        side: Of the pad in pixels.
+    """
+    pad = Box(0, 0, side, side)
+    hall, things = _furnish(rng, pad)
+    site = Site(
+        rng.choice(SITES), pad, pad, rng.choice(SURFACES), SETTINGS[0], hall, things, gain=1.0
+    )
+    return World(0, side, side, side, ((TERRAINS[0],),), (site,))
+
+
+def _terrain(rng: random.Random) -> str:
+    return URBAN if rng.random() < _URBAN_SHARE else rng.choice(TERRAINS[:-1])
+
+
+def _site_kinds(rng: random.Random, cells: int) -> list[str]:
+    """Named kinds first, then fillers: three named sites in four cells, at most all twelve."""
+    named = min(len(SITES), max(1, cells * 3 // 4))
+    fillers = round((cells - named) * _FILLERS_PER_CELL) or int(cells > named)
+    return rng.sample(SITES, named) + [rng.choice(FILLER_SITES) for _ in range(fillers)]
+
+
+def _make_site(
+    rng: random.Random, kind: str, row: int, col: int, cell_side: int, terrain: str
+) -> Site:
+    width, height = (rng.randint(cell_side // 2, cell_side * 23 // 32) for _ in range(2))
+    margin = cell_side // 14
+    x0 = col * cell_side + rng.randint(margin, cell_side - margin - width)
+    y0 = row * cell_side + rng.randint(margin, cell_side - margin - height)
+    side = rng.randint(*_PAD_SIDE)
+    inset = min(_PAD_RING + 30, (min(width, height) - side) // 2 - 1)
+    pad_x = x0 + rng.randint(inset, width - inset - side)
+    pad_y = y0 + rng.randint(inset, height - inset - side)
+    pad = Box(pad_x, pad_y, pad_x + side, pad_y + side)
+    hall, things = _furnish(rng, pad)
+    return Site(
+        kind=kind,
+        box=Box(x0, y0, x0 + width, y0 + height),
+        pad=pad,
+        surface=rng.choice(SURFACES),
+        setting="urban" if terrain == URBAN else "rural",
+        hall=hall,
+        things=things,
+        gain=rng.uniform(0.92, 1.08),
+    )
+
+
+def _furnish(rng: random.Random, pad: Box) -> tuple[Hall, tuple[Thing, ...]]:
+    """Put a hall and three to eight things on the slots of a pad; no two share a slot."""
+    pitch = pad.width / _SLOTS_PER_SIDE
+    slots = [(i % _SLOTS_PER_SIDE, i // _SLOTS_PER_SIDE) for i in range(_SLOTS_PER_SIDE**2)]
+    rng.shuffle(slots)
+
+    def place(slot: tuple[int, int], jitter: int) -> tuple[int, int]:
+        return (
+            round(pad.x0 + (slot[0] + 0.5) * pitch) + rng.randint(-jitter, jitter),
+            round(pad.y0 + (slot[1] + 0.5) * pitch) + rng.randint(-jitter, jitter),
+        )
+
+    hall = Hall(
+        rng.choice(SHAPES),
+        *place(slots[0], 4),
+        rng.randint(*_HALL_HALF_LENGTH),
+        rng.uniform(0, 360),
+    )
+    colors = list(COLORS)
+    things = tuple(
+        Thing(
+            kind,
+            rng.choice(colors),
+            rng.choice(STATUSES),
+            *place(slot, 7),
+            rng.randint(*_THING_HALF_LENGTH),
+            rng.uniform(0, 360),
+        )
+        for kind, slot in zip(_thing_kinds(rng), slots[1:], strict=False)
+    )
+    return hall, things
+
+
+def _thing_kinds(rng: random.Random) -> list[str]:
+    """A flock of one kind (so that counts vary) among single things of others."""
+    flock, *others = rng.sample(THINGS, len(THINGS))
+    kinds = [flock] * rng.randint(1, 5)
+    kinds += others[: rng.randint(2, 3)]
+    return kinds
+
+
+def _square(x: int, y: int, half: int) -> Box:
+    return Box(x - half, y - half, x + half, y + half)
