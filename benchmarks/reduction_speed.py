@@ -43,12 +43,12 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.decoder_pruning import DecoderRun, _Sequence, _View
 from geofovea.pipeline.encoder_pruning import run_layers
 from geofovea.pipeline.memory import peak_rss_since, reset_peak_rss
+from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.encoder.base import EncoderReduction, LayerView
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction, LayerView
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.selector import Kept
 from geofovea.regionfocus.reductions.tile_maps import TileMaps
 from geofovea.regionfocus.strategies import (
     DECODER_REDUCTION_NAMES,

@@ -24,7 +24,7 @@ from transformers import (
 
 from geofovea.pipeline.embedded import build_tokenizer
 from geofovea.pipeline.published_image import read_whole
-from geofovea.regionfocus.region_focus_module import RegionFocusModule, RegionFocusSettings
+from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "reference"
 

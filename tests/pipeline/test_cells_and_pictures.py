@@ -18,10 +18,10 @@ from geofovea.pipeline.tile_pictures import (
     pictures_from_tokens,
     tokens_from_pixels,
 )
-from geofovea.regionfocus.descent import encode_looks
-from geofovea.regionfocus.looks import Descent
+from geofovea.regionfocus.search.descent import encode_looks
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.selection.whole_tiles import keep_tiles
 from geofovea.regionfocus.tokens import tokens_of_tiles
-from geofovea.regionfocus.whole_tiles import keep_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 TILE, IMAGE_TOKENS = 64, 16

@@ -9,15 +9,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.decoder_pruning import DecoderRun
+from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, Schedule
+from geofovea.regionfocus.reductions.decoder.fastv import FastV
+from geofovea.regionfocus.reductions.decoder.flowcut import FlowCutDecoder
+from geofovea.regionfocus.reductions.decoder.pyramiddrop import PyramidDrop
+from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
+from geofovea.regionfocus.reductions.decoder.transprune import TransPrune
+from geofovea.regionfocus.reductions.decoder.vflowopt import VFlowOptDecoder
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.decoder_stage import DecoderStage, Schedule
-from geofovea.regionfocus.reductions.fastv import FastV
-from geofovea.regionfocus.reductions.flowcut_decoder import FlowCutDecoder
-from geofovea.regionfocus.reductions.pyramiddrop import PyramidDrop
-from geofovea.regionfocus.reductions.selector import Kept
-from geofovea.regionfocus.reductions.todre_drop_all import TodreDropAll
-from geofovea.regionfocus.reductions.transprune import TransPrune
-from geofovea.regionfocus.reductions.vflowopt_decoder import VFlowOptDecoder
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 
 FAMILIES = {"llama": (LlamaForCausalLM, LlamaConfig), "qwen2": (Qwen2ForCausalLM, Qwen2Config)}

@@ -21,8 +21,8 @@ import gpu_pipeline
 from geofovea.pipeline.asked import Asked
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.opened_host import OpenedHost
-from geofovea.regionfocus.reductions.dispersion import farthest_first
-from geofovea.regionfocus.reductions.similarity import unit_rows
+from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
+from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 from pretend_device import DEVICE, Far, PretendDevice, to_device
 
 BUDGET = gf.Budget(tiles=12, tokens=60)

@@ -11,12 +11,12 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.encoder_pruning import calibrate_dymu, encode_pruned, run_layers
-from geofovea.regionfocus.reductions.dymu import DyMUEncoder
+from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.encoder.dymu import DyMUEncoder
+from geofovea.regionfocus.reductions.encoder.evit import EViTEncoder
+from geofovea.regionfocus.reductions.encoder.flowcut import FlowCutEncoder
+from geofovea.regionfocus.reductions.encoder.tome import ToMeEncoder, merge_once
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.evit import EViTEncoder
-from geofovea.regionfocus.reductions.flowcut import FlowCutEncoder
-from geofovea.regionfocus.reductions.selector import Kept
-from geofovea.regionfocus.reductions.tome import ToMeEncoder, merge_once
 from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", Path(__file__).resolve().parents[2] / "../shared"))

@@ -24,8 +24,8 @@ from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.host_settings import HostSettings
 from geofovea.pipeline.lvlm_host import LvlmHost
 from geofovea.pipeline.prompt_words import PromptWords
+from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.selector import Kept
 
 ONE_AXIS = [name for name, kind in FAMILIES.items() if kind.axes == 1]
 M_ROPE = [name for name, kind in FAMILIES.items() if kind.axes == 3]

@@ -17,7 +17,7 @@ from geofovea.pipeline.stage_clock import StageClock
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.pipeline.tile_tokens import Gathered
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.router import route_question
+from geofovea.regionfocus.search.router import route_question
 from geofovea.regionfocus.strategies import DESCENT_NAMES, ROUTE_NAMES
 
 COMPARE = "Is the camp north of the stadium?"

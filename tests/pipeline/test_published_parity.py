@@ -14,7 +14,7 @@ from published_toys import SHARED, Case, recorded_cases
 
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_model import PublishedModel, load_published_model
-from geofovea.regionfocus.published_selection import select_share
+from geofovea.regionfocus.rfm.published_selection import select_share
 
 # tolerances of the recorded numbers, all of them float32
 PIXEL, EMBEDDING, LOGIT = {"atol": 1e-6}, {"atol": 1e-5}, {"atol": 2e-5}

@@ -13,7 +13,7 @@ import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.encode_plan import EncodePlan
-from geofovea.regionfocus.chain_text import CHAIN_NAMES, ENCODER_LINKS
+from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, ENCODER_LINKS
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, FIRST_PARTS, REDUCTION_NAMES

@@ -12,8 +12,8 @@ from test_decoder_pruning import WIDTH, make_model
 import geofovea as gf
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.encoder_pruning import encode_pruned
-from geofovea.regionfocus.chain_text import ENCODER_LINKS
 from geofovea.regionfocus.reductions.chain import make_chain
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.registry import make_reduction

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.decoder.base import Schedule, summed
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.decoder_stage import Schedule, summed
-from geofovea.regionfocus.reductions.selector import Kept
 
 
 def worked_attention(n: int, *, causal: bool) -> Tensor:

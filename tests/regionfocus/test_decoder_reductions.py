@@ -8,33 +8,33 @@ from hypothesis import strategies as st
 from reduction_vectors import X
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.regionfocus.reductions.catp_decoder import CatpDecoder
-from geofovea.regionfocus.reductions.clustering import cluster_by_density
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.decoder_stage import Schedule, Step
-from geofovea.regionfocus.reductions.flowcut import flowcut_score, key_relation
-from geofovea.regionfocus.reductions.flowcut_decoder import (
+from geofovea.regionfocus.reductions.decoder.base import Schedule, Step
+from geofovea.regionfocus.reductions.decoder.catp import CatpDecoder
+from geofovea.regionfocus.reductions.decoder.flowcut import (
     FlowCutDecoder,
     decoder_flow,
     share_of_vision,
 )
-from geofovea.regionfocus.reductions.local_attention import local_mask
-from geofovea.regionfocus.reductions.sparsevlm import (
+from geofovea.regionfocus.reductions.decoder.local_attention import local_mask
+from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     PUBLISHED,
     SparseVlm,
     rank_count,
     raters,
 )
-from geofovea.regionfocus.reductions.spatten import CacheBudget, evicted
-from geofovea.regionfocus.reductions.todre_drop_all import TodreDropAll
-from geofovea.regionfocus.reductions.vflowopt_decoder import VFlowOptDecoder
-from geofovea.regionfocus.reductions.visiondrop import VisionDrop, contextual
-from geofovea.regionfocus.reductions.visual_sinks import (
+from geofovea.regionfocus.reductions.decoder.spatten import CacheBudget, evicted
+from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
+from geofovea.regionfocus.reductions.decoder.vflowopt import VFlowOptDecoder
+from geofovea.regionfocus.reductions.decoder.visiondrop import VisionDrop, contextual
+from geofovea.regionfocus.reductions.decoder.visual_sinks import (
     SinkFilter,
     exclude_visual_sinks,
     redistribute,
     sink_dimensions,
 )
+from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_score, key_relation
+from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 
 nan = torch.nan

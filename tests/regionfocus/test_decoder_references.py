@@ -5,30 +5,34 @@ import torch
 from decoder_toys import decoder_attention, random_view, reduce_to, worked_attention
 from reduction_vectors import X, read, vector_files
 
-from geofovea.regionfocus.reductions import fastv, pyramiddrop
-from geofovea.regionfocus.reductions.catp_decoder import context_scores
-from geofovea.regionfocus.reductions.clustering import cluster_by_density
-from geofovea.regionfocus.reductions.decoder_stage import Schedule, sequence_after
-from geofovea.regionfocus.reductions.flowcut_decoder import (
+from geofovea.regionfocus.reductions.decoder import fastv, pyramiddrop
+from geofovea.regionfocus.reductions.decoder.base import Schedule, sequence_after
+from geofovea.regionfocus.reductions.decoder.catp import context_scores
+from geofovea.regionfocus.reductions.decoder.flowcut import (
     decoder_flow,
     share_of_vision,
 )
-from geofovea.regionfocus.reductions.local_attention import local_mask
-from geofovea.regionfocus.reductions.sparsevlm import (
+from geofovea.regionfocus.reductions.decoder.local_attention import local_mask
+from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     cluster_means,
     rater_scores,
     raters,
     recycled,
 )
-from geofovea.regionfocus.reductions.spatten import CacheBudget, cumulative_attention, evicted
-from geofovea.regionfocus.reductions.todre_drop_all import attention_share
-from geofovea.regionfocus.reductions.transprune import combined_scores, transition
-from geofovea.regionfocus.reductions.visiondrop import contextual, visible_rows
-from geofovea.regionfocus.reductions.visual_sinks import (
+from geofovea.regionfocus.reductions.decoder.spatten import (
+    CacheBudget,
+    cumulative_attention,
+    evicted,
+)
+from geofovea.regionfocus.reductions.decoder.todre import attention_share
+from geofovea.regionfocus.reductions.decoder.transprune import combined_scores, transition
+from geofovea.regionfocus.reductions.decoder.visiondrop import contextual, visible_rows
+from geofovea.regionfocus.reductions.decoder.visual_sinks import (
     looking_heads,
     redistribute,
     sink_tokens,
 )
+from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
 from geofovea.regionfocus.scoring import top_indices
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geofovea.errors import GeometryError
-from geofovea.regionfocus.denoised_targets import (
+from geofovea.regionfocus.rfm.attention_debiasing import (
     PLACE_FEATURES,
     PlaceTrend,
     constant_sinks,

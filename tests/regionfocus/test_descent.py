@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
-from geofovea.regionfocus.descent import descend
 from geofovea.regionfocus.focus import AttentionFocus, OracleFocus
-from geofovea.regionfocus.looks import Descent
-from geofovea.regionfocus.split import AllToFinestSplit, GeometricSplit, start_tiles
-from geofovea.regionfocus.stopping import FlatStop, NeverStop
+from geofovea.regionfocus.search.baselines import look_full, look_overview, look_uniform
+from geofovea.regionfocus.search.descent import descend
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.search.stopping import FlatStop, NeverStop
+from geofovea.regionfocus.search.tile_budget import AllToFinestSplit, GeometricSplit, start_tiles
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 BIG = Pyramid(32768, 32768, 192)

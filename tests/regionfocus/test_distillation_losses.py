@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from geofovea.regionfocus.distillation_losses import box_loss, box_mass, row_losses
+from geofovea.regionfocus.rfm.distillation_losses import box_loss, box_mass, row_losses
 
 IMAGE = slice(1, 4)
 

@@ -6,35 +6,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions import merging, virtual_unmerging, zero_tprune
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.crossget import crossget_match, crossget_merge
-from geofovea.regionfocus.reductions.dymu import (
+from geofovea.regionfocus.reductions.decoder import virtual_unmerging
+from geofovea.regionfocus.reductions.decoder.virtual_unmerging import (
+    virtual_attention,
+    virtual_scores,
+)
+from geofovea.regionfocus.reductions.encoder import zero_tprune
+from geofovea.regionfocus.reductions.encoder.base import (
+    LayerView,
+    acting_layers,
+    geometric_counts,
+    steady_counts,
+)
+from geofovea.regionfocus.reductions.encoder.crossget import crossget_match, crossget_merge
+from geofovea.regionfocus.reductions.encoder.dymu import (
     DyMU,
     DyMUEncoder,
     ThresholdCalibration,
     batch_threshold,
     dymu_pairs,
 )
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.encoder_stage import (
-    LayerView,
-    acting_layers,
-    geometric_counts,
-    steady_counts,
+from geofovea.regionfocus.reductions.encoder.evit import EViT, evit_step
+from geofovea.regionfocus.reductions.encoder.flowcut import (
+    FlowCutEncoder,
+    flowcut_score,
+    prune_count,
 )
-from geofovea.regionfocus.reductions.evit import EViT, evit_step
-from geofovea.regionfocus.reductions.flowcut import FlowCutEncoder, flowcut_score, prune_count
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.similarity import unit_rows
-from geofovea.regionfocus.reductions.stvit import STViTEncoder, associate, cell_for, upsample
-from geofovea.regionfocus.reductions.tome import ToMe, best_of_odd, tome_pairs
-from geofovea.regionfocus.reductions.virtual_unmerging import virtual_attention, virtual_scores
-from geofovea.regionfocus.reductions.zero_tprune import (
+from geofovea.regionfocus.reductions.encoder.stvit import (
+    STViTEncoder,
+    associate,
+    cell_for,
+    upsample,
+)
+from geofovea.regionfocus.reductions.encoder.tome import ToMe, best_of_odd, tome_pairs
+from geofovea.regionfocus.reductions.encoder.zero_tprune import (
     ZeroTPrune,
     head_filter,
     page_rank,
 )
+from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
+from geofovea.regionfocus.reductions.primitives import merging
+from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
+from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
 
 MERGERS = ("tome", "dymu", "crossget")

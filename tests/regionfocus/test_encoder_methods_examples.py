@@ -5,18 +5,22 @@ import math
 import pytest
 import torch
 
-from geofovea.regionfocus.reductions.crossget import crossget_match, crossget_merge, rank_tokens
-from geofovea.regionfocus.reductions.dymu import dymu_merge
-from geofovea.regionfocus.reductions.evit import evit_step
-from geofovea.regionfocus.reductions.flowcut import (
+from geofovea.regionfocus.reductions.encoder.crossget import (
+    crossget_match,
+    crossget_merge,
+    rank_tokens,
+)
+from geofovea.regionfocus.reductions.encoder.dymu import dymu_merge
+from geofovea.regionfocus.reductions.encoder.evit import evit_step
+from geofovea.regionfocus.reductions.encoder.flowcut import (
     entropy_ratio,
     flowcut_llm_score,
     flowcut_score,
     key_relation,
     prune_count,
 )
-from geofovea.regionfocus.reductions.tome import merge_once
-from geofovea.regionfocus.reductions.zero_tprune import (
+from geofovea.regionfocus.reductions.encoder.tome import merge_once
+from geofovea.regionfocus.reductions.encoder.zero_tprune import (
     combine_heads,
     drop_alike,
     head_filter,

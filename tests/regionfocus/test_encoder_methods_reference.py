@@ -4,14 +4,14 @@ import pytest
 import torch
 from reduction_vectors import close, read, vector_files
 
-from geofovea.regionfocus.reductions.evit import evit_step
-from geofovea.regionfocus.reductions.flowcut import (
+from geofovea.regionfocus.reductions.encoder.evit import evit_step
+from geofovea.regionfocus.reductions.encoder.flowcut import (
     flowcut_llm_score,
     flowcut_qwen_score,
     flowcut_score,
     prune_count,
 )
-from geofovea.regionfocus.reductions.stvit import associate, upsample
+from geofovea.regionfocus.reductions.encoder.stvit import associate, upsample
 
 
 @pytest.mark.parametrize("path", vector_files("evit_"))

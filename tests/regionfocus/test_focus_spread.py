@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.focus_spread import FocusSpread
-from geofovea.regionfocus.reductions.top_score import TopScore
+from geofovea.regionfocus.reductions.projected.baselines import TopScore
+from geofovea.regionfocus.reductions.projected.focus_spread import FocusSpread
 
 EAST, NORTH, UP = torch.eye(3)
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from reduction_vectors import close, read, vector_files
 
-from geofovea.regionfocus.reductions.crossget import (
+from geofovea.regionfocus.reductions.decoder.virtual_unmerging import virtual_scores
+from geofovea.regionfocus.reductions.encoder.crossget import (
     crossget_importance,
     crossget_match,
     crossget_merge,
 )
-from geofovea.regionfocus.reductions.dymu import batch_threshold, dymu_merge
-from geofovea.regionfocus.reductions.tome import merge_once
-from geofovea.regionfocus.reductions.virtual_unmerging import virtual_scores
+from geofovea.regionfocus.reductions.encoder.dymu import batch_threshold, dymu_merge
+from geofovea.regionfocus.reductions.encoder.tome import merge_once
 
 
 def adjacency(groups, count):

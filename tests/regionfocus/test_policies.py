@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.allocation import even_shares, keep_tokens
-from geofovea.regionfocus.best_first import descend_best_first
 from geofovea.regionfocus.chains import chain_masses
-from geofovea.regionfocus.concentration import best_places, clusters, concentrate
-from geofovea.regionfocus.descent import descend
-from geofovea.regionfocus.diversity import BestOnly, DiscountedPlaces
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.split import AllToBestSplit, GeometricSplit, start_tiles
-from geofovea.regionfocus.stopping import FirstStop, FlatStop, NeverStop
+from geofovea.regionfocus.search.best_first import descend_best_first
+from geofovea.regionfocus.search.descent import descend
+from geofovea.regionfocus.search.diversity import BestOnly, DiscountedPlaces
+from geofovea.regionfocus.search.registry import DESCENTS, walk
+from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, NeverStop
+from geofovea.regionfocus.search.tile_budget import AllToBestSplit, GeometricSplit, start_tiles
+from geofovea.regionfocus.selection.allocation import even_shares, keep_tokens
+from geofovea.regionfocus.selection.places import best_places, clusters, concentrate
 from geofovea.regionfocus.tokens import TokenSet
-from geofovea.regionfocus.walks import DESCENTS, walk
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 BIG = Pyramid(32768, 32768, 192)

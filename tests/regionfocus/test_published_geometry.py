@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
-from geofovea.regionfocus.published_geometry import BASE_SIDE, cropped_grid, plan_published
+from geofovea.regionfocus.rfm.published_geometry import BASE_SIDE, cropped_grid, plan_published
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "reference"
 TABLES = sorted(SHARED.glob("*dip_geometry*.json"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.errors import BudgetError, GeometryError
-from geofovea.regionfocus.published_selection import select_share, tiles_of_tokens, valid_tokens
+from geofovea.regionfocus.rfm.published_selection import select_share, tiles_of_tokens, valid_tokens
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "reference"
 FILES = sorted(SHARED.glob("*unit_ops*.json"))

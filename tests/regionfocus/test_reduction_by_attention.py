@@ -5,17 +5,21 @@ import torch
 from reduction_vectors import CLS, X, close, load, near, vector_files
 
 from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.reductions.cells import cells_of
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.fastervlm import FasterVLM
-from geofovea.regionfocus.reductions.hiprune import HiPrune, hiprune_faithful, hiprune_keep
-from geofovea.regionfocus.reductions.holov import (
+from geofovea.regionfocus.reductions.primitives.cells import cells_of
+from geofovea.regionfocus.reductions.projected.fastervlm import FasterVLM
+from geofovea.regionfocus.reductions.projected.hiprune import (
+    HiPrune,
+    hiprune_faithful,
+    hiprune_keep,
+)
+from geofovea.regionfocus.reductions.projected.holov import (
     HoloV,
     crop_scores,
     holov_faithful,
     keep_by_crop,
 )
-from geofovea.regionfocus.reductions.vtc_cls import VtcCls, summed_attention
+from geofovea.regionfocus.reductions.projected.vtc_cls import VtcCls, summed_attention
 
 OTHER = torch.tensor([0.10, 0.12, 0.30, 0.03, 0.08, 0.10, 0.22, 0.05])
 FALLING = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.02, 0.02, 0.03, 0.03])

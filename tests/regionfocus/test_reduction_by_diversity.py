@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from reduction_vectors import CLS, X, load, near, vector_files
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions import dispersion
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.divprune import DivPrune, divprune_order
-from geofovea.regionfocus.reductions.similarity import cosine_matrix, unit_rows
-from geofovea.regionfocus.reductions.todre import ToDRE, todre_order
+from geofovea.regionfocus.reductions.primitives import dispersion
+from geofovea.regionfocus.reductions.primitives.similarity import cosine_matrix, unit_rows
+from geofovea.regionfocus.reductions.projected.divprune import DivPrune, divprune_order
+from geofovea.regionfocus.reductions.projected.todre import ToDRE, todre_order
 
 
 def noise(n, d, seed):

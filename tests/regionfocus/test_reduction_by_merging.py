@@ -7,12 +7,15 @@ import torch
 from reduction_vectors import CLS, X, close, formula, load, near, vector_files
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.regionfocus.reductions.cells import cells_of
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.fopru import FoPru, best_rows, significance
-from geofovea.regionfocus.reductions.prumerge import PruMerge, PruMergePlus, prumerge_faithful
-from geofovea.regionfocus.reductions.tile_maps import TileMaps
-from geofovea.regionfocus.reductions.vflowopt import (
+from geofovea.regionfocus.reductions.primitives.cells import cells_of
+from geofovea.regionfocus.reductions.projected.fopru import FoPru, best_rows, significance
+from geofovea.regionfocus.reductions.projected.prumerge import (
+    PruMerge,
+    PruMergePlus,
+    prumerge_faithful,
+)
+from geofovea.regionfocus.reductions.projected.vflowopt import (
     VFlowOpt,
     cell_numbers,
     global_queries,
@@ -21,11 +24,12 @@ from geofovea.regionfocus.reductions.vflowopt import (
     recycle,
     recycle_released,
 )
-from geofovea.regionfocus.reductions.visionzip import (
+from geofovea.regionfocus.reductions.projected.visionzip import (
     VisionZip,
     assign_to_targets,
     visionzip_faithful,
 )
+from geofovea.regionfocus.reductions.tile_maps import TileMaps
 
 OTHER = torch.tensor([0.10, 0.12, 0.30, 0.03, 0.08, 0.10, 0.22, 0.05])
 ATTENTION = formula(8)

@@ -9,33 +9,33 @@ from hypothesis import strategies as st
 from reduction_vectors import CLS, TEXT, X, close, formula, load, near, vector_files
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.regionfocus.published_selection import select_share
-from geofovea.regionfocus.reductions.allotment import allot_tokens
-from geofovea.regionfocus.reductions.attention_mass import cls_row
-from geofovea.regionfocus.reductions.catp import Catp, alignment, catp_order
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.lrs_vqa import (
+from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
+from geofovea.regionfocus.reductions.primitives.attention_mass import cls_row
+from geofovea.regionfocus.reductions.primitives.similarity import cosine_matrix
+from geofovea.regionfocus.reductions.primitives.text_dominance import text_dominance
+from geofovea.regionfocus.reductions.projected.catp import Catp, alignment, catp_order
+from geofovea.regionfocus.reductions.projected.lrs_vqa import (
     LrsVqa,
     normalised,
     select_by_threshold,
 )
-from geofovea.regionfocus.reductions.metrics import text_dominance
-from geofovea.regionfocus.reductions.pooled import M3, Pooled, m3_scales
-from geofovea.regionfocus.reductions.quota import (
+from geofovea.regionfocus.reductions.projected.pooled import M3, Pooled, m3_scales
+from geofovea.regionfocus.reductions.projected.quota import (
     Quota,
     capped_shares,
     quota_weights,
     released_counts,
     resize_tokens,
 )
-from geofovea.regionfocus.reductions.recoverable import RecoverableCompression, recover
-from geofovea.regionfocus.reductions.similarity import cosine_matrix
-from geofovea.regionfocus.reductions.tokencorr import (
+from geofovea.regionfocus.reductions.projected.recoverable import RecoverableCompression, recover
+from geofovea.regionfocus.reductions.projected.tokencorr import (
     TokenCorr,
     alike_counts,
     density,
     sample_by_layers,
 )
+from geofovea.regionfocus.rfm.published_selection import select_share
 
 
 def noise(*shape, seed):

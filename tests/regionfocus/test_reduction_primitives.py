@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from reduction_vectors import CLS, X, close, formula, load, near, vector_files
 
 from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.reductions.allotment import allot_tokens
-from geofovea.regionfocus.reductions.attention_mass import (
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
+from geofovea.regionfocus.reductions.primitives.attention_mass import (
     cls_row,
     mean_received,
     patch_mass,
     received_by_query,
     received_from,
 )
-from geofovea.regionfocus.reductions.cells import cells_of, even_cells
-from geofovea.regionfocus.reductions.clustering import cluster_by_density
-from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.outliers import (
+from geofovea.regionfocus.reductions.primitives.cells import cells_of, even_cells
+from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
+from geofovea.regionfocus.reductions.primitives.outliers import (
     iqr_outlier_fraction,
     local_outlier_factor,
     lof_outlier_fraction,
 )
-from geofovea.regionfocus.reductions.similarity import (
+from geofovea.regionfocus.reductions.primitives.similarity import (
     cosine_matrix,
     refuse_quadratic,
 )

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.fopru import FoPru
-from geofovea.regionfocus.reductions.holov import HoloV
+from geofovea.regionfocus.reductions.primitives.similarity import cosine_matrix
+from geofovea.regionfocus.reductions.projected.fopru import FoPru
+from geofovea.regionfocus.reductions.projected.holov import HoloV
+from geofovea.regionfocus.reductions.projected.vflowopt import VFlowOpt
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.similarity import cosine_matrix
-from geofovea.regionfocus.reductions.vflowopt import VFlowOpt
-from geofovea.regionfocus.spread import even_positions
 from geofovea.regionfocus.strategies import REDUCTION_NAMES
+from geofovea.regionfocus.uniform_sampling import even_positions
 
 EVERY = pytest.mark.parametrize("name", REDUCTION_NAMES)
 few = settings(max_examples=8)

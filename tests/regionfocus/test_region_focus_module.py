@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.published_selection import select_share
-from geofovea.regionfocus.region_focus_module import RegionFocusModule, RegionFocusSettings
+from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
+from geofovea.regionfocus.rfm.published_selection import select_share
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "reference"
 CASES = [pytest.param(path, id=path.stem) for path in sorted(SHARED.glob("*__unit_rfm*.npz"))] or [
@@ -145,7 +145,7 @@ def test_what_a_masked_token_holds_does_not_matter():
 def test_a_block_of_queries_more_changes_nothing(monkeypatch):
     module, embeds = small(), torch.randn(30, 16)
     whole = module(embeds, 4, 20)
-    monkeypatch.setattr("geofovea.regionfocus.region_focus_module._QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr("geofovea.regionfocus.rfm.module._QUERIES_AT_ONCE", 7)
     torch.testing.assert_close(module(embeds, 4, 20), whole, rtol=1e-5, atol=1e-7)
 
 

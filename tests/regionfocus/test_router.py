@@ -3,7 +3,7 @@
 import pytest
 
 from geofovea.errors import ModelError, QuestionError
-from geofovea.regionfocus.router import Route, route_question
+from geofovea.regionfocus.search.router import Route, route_question
 
 NONE = (
     "Is this an urban or rural scene?",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from regionfocus_toys import pyramids
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.split import AllToFinestSplit, GeometricSplit, start_tiles
-from geofovea.regionfocus.spread import even_positions, spread_tiles
+from geofovea.regionfocus.search.tile_budget import AllToFinestSplit, GeometricSplit, start_tiles
+from geofovea.regionfocus.uniform_sampling import even_positions, spread_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 # top level 8, base level 6 with 3 × 3 tiles, so that a start costs 10 tiles

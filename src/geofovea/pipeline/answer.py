@@ -19,7 +19,7 @@ from geofovea.pipeline.flops import FlopCount
 from geofovea.pipeline.output import write_file, write_text
 from geofovea.pipeline.spending import EndpointUse
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.router import Route
+from geofovea.regionfocus.search.router import Route
 from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.radiometry import Radiometry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from geofovea.pipeline.answer import Evidence, Look
-from geofovea.regionfocus.looks import Descent, LevelLook
+from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid
 

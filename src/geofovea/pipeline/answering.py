@@ -9,11 +9,11 @@ from geofovea.pipeline.counting import count_by_groups
 from geofovea.pipeline.host import Generation, Speaker
 from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
-from geofovea.regionfocus.allocation import keep_tokens
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.selection.allocation import keep_tokens
+from geofovea.regionfocus.selection.whole_tiles import keep_tiles
 from geofovea.regionfocus.tokens import TokenSet
-from geofovea.regionfocus.whole_tiles import keep_tiles
 
 __all__ = ["Said", "answer_from"]
 

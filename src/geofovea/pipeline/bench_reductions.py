@@ -39,8 +39,8 @@ from geofovea.pipeline.reduced_answer import Reducer, plan_encoding
 from geofovea.pipeline.session import SceneSession
 from geofovea.pipeline.tile_tokens import Gathered
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.chain_text import CHAIN_NAMES, Link, parse_chain
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
+from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
 from geofovea.regionfocus.strategies import FIRST_PARTS
 from geofovea.tiling.scene import open_scene
 

@@ -10,7 +10,7 @@ import click
 from geofovea.pipeline.model_options import model_options, unusual
 from geofovea.pipeline.reduction_option import checked_chain
 from geofovea.pipeline.terminal import echo
-from geofovea.regionfocus.chain_text import CHAIN_NAMES
+from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES
 
 __all__ = ["reductions"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from geofovea.pipeline.answer import confidence_of
 from geofovea.pipeline.host import Generation, Speaker
-from geofovea.regionfocus.allocation import even_shares, reduce_look
-from geofovea.regionfocus.concentration import look_at
-from geofovea.regionfocus.looks import Descent
-from geofovea.regionfocus.reductions.selector import Reduction
-from geofovea.regionfocus.seams import groups_of
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.selection.allocation import even_shares, reduce_look
+from geofovea.regionfocus.selection.places import look_at
+from geofovea.regionfocus.selection.seams import groups_of
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["Counted", "count_by_groups", "number_in"]

@@ -32,12 +32,12 @@ from geofovea.pipeline.row_attention import (
     rotated_queries,
 )
 from geofovea.pipeline.watched_layer import watched
-from geofovea.regionfocus.reductions.decoder_stage import (
+from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.decoder.base import (
     DecoderReduction,
     sequence_after,
     summed,
 )
-from geofovea.regionfocus.reductions.selector import Kept
 
 __all__ = ["DecoderRun", "Drop"]
 

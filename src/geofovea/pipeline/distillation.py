@@ -28,8 +28,8 @@ from geofovea.pipeline.focus_quality import found_places, scorer
 from geofovea.pipeline.focus_targets import observed_trend, row_targets
 from geofovea.pipeline.open_decoder import OpenDecoder, depth_of, opened, weights_hash
 from geofovea.pipeline.output import make_folder, write_file, write_text
-from geofovea.regionfocus.denoised_targets import PlaceTrend
-from geofovea.regionfocus.distillation_losses import box_loss, row_losses
+from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
+from geofovea.regionfocus.rfm.distillation_losses import box_loss, row_losses
 
 __all__ = [
     "Distillation",

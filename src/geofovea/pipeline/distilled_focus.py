@@ -4,7 +4,7 @@ Of the last layer only queries and keys are kept: it ranks. What a module was ma
 beside its weights, and it is refused by any other host: it reads that host's tokens.
 
 Source: the RFM of LRS-VQA, "When Large Vision-Language Model Meets Large Remote Sensing Imagery".
-`geofovea.regionfocus.region_focus_module` is the form in which published weights come; here the
+`geofovea.regionfocus.rfm.module` is the form in which published weights come; here the
 layers are those of the host's own classes, so that any family with open attention has a module.
 """
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
+from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS, TileSignals
-from geofovea.regionfocus.spread import even_positions
+from geofovea.regionfocus.uniform_sampling import even_positions
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["EncodePlan", "EncodedTiles", "PlannedEncoder"]

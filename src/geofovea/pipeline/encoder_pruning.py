@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.dymu import (
+from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.encoder.base import EncoderReduction, EncoderRun, LayerView
+from geofovea.regionfocus.reductions.encoder.dymu import (
     ThresholdCalibration,
     layer_threshold,
     merge_above,
 )
-from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction, EncoderRun, LayerView
-from geofovea.regionfocus.reductions.selector import Kept
 
 __all__ = ["PrunedImage", "calibrate_dymu", "encode_pruned", "run_layers"]
 

@@ -12,7 +12,7 @@ from geofovea.pipeline.focus_lessons import FocusLesson, FocusLessons
 from geofovea.pipeline.focus_quality import host_rows, lesson_packs
 from geofovea.pipeline.open_decoder import OpenDecoder
 from geofovea.pipeline.prompt_rows import PromptPack
-from geofovea.regionfocus.denoised_targets import (
+from geofovea.regionfocus.rfm.attention_debiasing import (
     PlaceTrend,
     constant_sinks,
     place_features,

@@ -13,7 +13,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.clip_signals import Listener, listening, pooled_mean
 from geofovea.pipeline.encode_plan import EncodedTiles, EncodePlan
 from geofovea.pipeline.encoder_pruning import encode_pruned
-from geofovea.regionfocus.reductions.outputs import group_means
+from geofovea.regionfocus.reductions.primitives.outputs import group_means
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
 __all__ = ["VisionPart"]

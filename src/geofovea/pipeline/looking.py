@@ -12,19 +12,19 @@ from geofovea.pipeline.host_calls import HostCalls
 from geofovea.pipeline.memory import MemoryStop
 from geofovea.pipeline.question_tally import QuestionTally
 from geofovea.pipeline.stage_clock import StageClock
-from geofovea.regionfocus.baselines import look_full, look_overview, look_uniform
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.concentration import best_places, concentrate
-from geofovea.regionfocus.descent import Encode
-from geofovea.regionfocus.diversity import DiscountedPlaces, Diversity
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.gathering import gather, merge_descents
-from geofovea.regionfocus.looks import Descent
-from geofovea.regionfocus.router import Route, route_question
-from geofovea.regionfocus.split import start_tiles
-from geofovea.regionfocus.stopping import FirstStop, FlatStop, StopRule
+from geofovea.regionfocus.search.baselines import look_full, look_overview, look_uniform
+from geofovea.regionfocus.search.descent import Encode
+from geofovea.regionfocus.search.diversity import DiscountedPlaces, Diversity
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.search.multi_place import gather, merge_descents
+from geofovea.regionfocus.search.registry import DESCENTS, walk
+from geofovea.regionfocus.search.router import Route, route_question
+from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, StopRule
+from geofovea.regionfocus.search.tile_budget import start_tiles
+from geofovea.regionfocus.selection.places import best_places, concentrate
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
-from geofovea.regionfocus.walks import DESCENTS, walk
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 __all__ = ["Found", "Looker", "Way"]

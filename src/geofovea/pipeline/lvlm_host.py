@@ -37,7 +37,7 @@ from geofovea.pipeline.prompt_words import PromptWords
 from geofovea.pipeline.token_places import token_places
 from geofovea.pipeline.torch_threads import threads_for
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 

@@ -8,7 +8,7 @@ import torch
 
 from geofovea.pipeline.decoder_pruning import DecoderRun
 from geofovea.pipeline.prompt_sequence import PromptSequence
-from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["pruned_run", "vision_lengths"]

@@ -27,13 +27,13 @@ from geofovea.pipeline.published_image import PublishedImage, refuse_huge
 from geofovea.pipeline.published_model import PublishedLook, PublishedPass
 from geofovea.pipeline.stage_clock import StageClock
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.published_geometry import (
+from geofovea.regionfocus.rfm.published_geometry import (
     TILE_SIDE,
     TOKENS_PER_SIDE,
     PublishedPlan,
     plan_published,
 )
-from geofovea.regionfocus.published_selection import KEPT_SHARE
+from geofovea.regionfocus.rfm.published_selection import KEPT_SHARE
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader

@@ -20,7 +20,7 @@ from geofovea.pipeline.model_lock import one_at_a_time
 from geofovea.pipeline.published_image import normalized
 from geofovea.pipeline.published_model import PublishedModel, load_published_model
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
+from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.regionfocus.published_geometry import TILE_SIDE, PublishedPlan, plan_published
+from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, PublishedPlan, plan_published
 
 __all__ = ["MOST_PIXELS", "PublishedImage", "normalized", "read_whole", "refuse_huge"]
 

@@ -1,6 +1,6 @@
 """The published method as a whole: image and prompt in, pruned prompt and answer out.
 
-Source: as in `geofovea.regionfocus.published_geometry`; this is its two-pass inference.
+Source: as in `geofovea.regionfocus.rfm.published_geometry`; this is its two-pass inference.
 
 1. The global tile gives 576 tokens, each tile of the lowest level 144. The prompt is: words before
    the image, global tokens, the embedding of ":", local tokens with a newline after each row, words
@@ -32,8 +32,8 @@ from geofovea.pipeline.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.published_image import PublishedImage
 from geofovea.pipeline.published_weights import PublishedParts, load_parts
 from geofovea.pipeline.torch_threads import threads_for
-from geofovea.regionfocus.published_geometry import TOKENS_PER_SIDE, PublishedPlan
-from geofovea.regionfocus.published_selection import (
+from geofovea.regionfocus.rfm.published_geometry import TOKENS_PER_SIDE, PublishedPlan
+from geofovea.regionfocus.rfm.published_selection import (
     KEPT_SHARE,
     select_share,
     tiles_of_tokens,

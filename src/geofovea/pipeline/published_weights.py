@@ -33,8 +33,8 @@ from geofovea.pipeline.model_files import (
     companion,
     read_json,
 )
-from geofovea.regionfocus.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
-from geofovea.regionfocus.region_focus_module import RegionFocusModule, RegionFocusSettings
+from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
+from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
 
 __all__ = ["PublishedParts", "is_published", "load_parts"]
 

@@ -24,12 +24,12 @@ from geofovea.pipeline.looking import Found
 from geofovea.pipeline.stop_at import ConfidentStop
 from geofovea.pipeline.tile_tokens import Gathered, TileTokens
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.chain_text import ENCODER_LINKS
-from geofovea.regionfocus.looks import LevelLook
 from geofovea.regionfocus.reductions.chain import Chain
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.informed import Informed
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
+from geofovea.regionfocus.search.looks import LevelLook
+from geofovea.regionfocus.selection.informed import Informed
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.chain_text import ENCODER_LINKS, parse_chain
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.strategies import (
     DECODER_REDUCTION_NAMES,
     DEFAULT_REDUCTION,

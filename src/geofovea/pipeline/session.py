@@ -40,9 +40,9 @@ from geofovea.pipeline.token_folder import is_keeping_wanted
 from geofovea.pipeline.token_store import store_of_tokens
 from geofovea.pipeline.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.descent import Encode
 from geofovea.regionfocus.reductions.chain import make_chain
-from geofovea.regionfocus.restriction import restrict
+from geofovea.regionfocus.search.descent import Encode
+from geofovea.regionfocus.search.region_filter import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.build_deadline import builds_within

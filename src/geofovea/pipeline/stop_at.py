@@ -10,11 +10,11 @@ from torch import Tensor
 from geofovea.errors import BudgetError
 from geofovea.pipeline.answer import confidence_of
 from geofovea.pipeline.host import Generation, Speaker
-from geofovea.regionfocus.allocation import keep_tokens
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.looks import Descent, LevelLook
-from geofovea.regionfocus.reductions.selector import Reduction
-from geofovea.regionfocus.stopping import FlatStop, StopRule
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.search.looks import Descent, LevelLook
+from geofovea.regionfocus.search.stopping import FlatStop, StopRule
+from geofovea.regionfocus.selection.allocation import keep_tokens
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["ConfidentStop", "StopAt"]

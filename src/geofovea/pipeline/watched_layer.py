@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from geofovea.pipeline.model_lock import ThisThread
-from geofovea.regionfocus.reductions.decoder_stage import (
+from geofovea.regionfocus.reductions.decoder.base import (
     DecoderReduction,
     DecoderView,
     Sublayer,

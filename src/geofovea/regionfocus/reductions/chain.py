@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.chain_text import ENCODER_LINKS, parse_chain
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
 from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.selector import Reduction
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION, FIRST_PARTS, REDUCTION_NAMES
 
 __all__ = ["ALWAYS_KNOWN", "ENCODER_SHARE", "Chain", "fields_wanted", "make_chain"]

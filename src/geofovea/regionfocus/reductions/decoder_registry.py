@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.decoder_stage import DecoderReduction
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 
 __all__ = ["make_decoder_reduction"]

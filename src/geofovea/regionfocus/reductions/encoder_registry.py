@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.encoder_stage import EncoderReduction
+from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
 
 __all__ = ["make_encoder_reduction"]

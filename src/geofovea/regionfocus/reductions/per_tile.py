@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.allotment import allot_tokens
+from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.outputs import join
-from geofovea.regionfocus.reductions.selector import Kept, Selector
+from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
+from geofovea.regionfocus.reductions.primitives.outputs import join
 from geofovea.regionfocus.scoring import as_masses
 
 __all__ = ["PerTile"]

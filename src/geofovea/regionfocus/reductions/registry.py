@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.selector import Reduction
+from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
 __all__ = ["make_reduction"]

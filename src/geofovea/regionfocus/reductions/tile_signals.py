@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geofovea.errors import GeometryError
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.similarity import unit_rows
+from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 from geofovea.regionfocus.reductions.tile_maps import TileMaps, of_tokens
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile

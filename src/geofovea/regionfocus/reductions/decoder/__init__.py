@@ -1,0 +1,1 @@
+"""Token reductions inside the language decoder."""

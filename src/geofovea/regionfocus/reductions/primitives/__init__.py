@@ -1,0 +1,1 @@
+"""Steps that several token reductions share."""

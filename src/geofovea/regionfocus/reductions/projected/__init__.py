@@ -1,0 +1,1 @@
+"""Token reductions on projected vision tokens."""

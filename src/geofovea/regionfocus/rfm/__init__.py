@@ -1,0 +1,1 @@
+"""The region focus module, its training losses, and selection as published."""

@@ -1,0 +1,46 @@
+"""A look that is restricted to a region of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from geofovea.regionfocus.search.descent import Encode
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.region import Region
+
+__all__ = ["restrict"]
+
+
+def restrict(
+    encode: Encode,
+    region: Region,
+    pyramid: Pyramid,
+    counted: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Encode:
+    """An encoder that knows nothing outside a region.
+
+    Tiles that share no area with it are neither read nor encoded, and tokens that share none are
+    dropped, those of the overview too. So they are not scored, not descended into, not kept, and
+    are no evidence. A token on the edge stays. Within a tile, the vision encoder has seen all of
+    it before tokens are dropped, as it sees a tile at any other edge.
+
+    Args:
+        encode: Makes the tokens of tiles.
+        region: In scene pixels.
+        pyramid: The pyramid of the scene.
+        counted: A ``with`` block that takes the time of comparing places.
+    """
+
+    def restricted(tiles: Sequence[Tile]) -> TokenSet:
+        with counted():
+            inside = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
+        tokens = encode([tile for tile, is_in in zip(tiles, inside, strict=True) if is_in])
+        with counted():
+            shown = region.overlap_mask(tokens.boxes_scene.numpy())
+        return tokens.select(torch.from_numpy(shown))
+
+    return restricted

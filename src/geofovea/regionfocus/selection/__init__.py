@@ -1,0 +1,1 @@
+"""Which tokens of the tiles that were looked at are kept."""
