@@ -21,7 +21,7 @@ from statistics import median
 
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.tiling.cores import usable_cores
+from geofovea.tiling.machine.cores import usable_cores
 
 QUESTION = "How many trucks are at the airport?"
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")

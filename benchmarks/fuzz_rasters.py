@@ -47,7 +47,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeoFoveaError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
-from geofovea.tiling.source import resolve_source
+from geofovea.tiling.files.source import resolve_source
 
 SIDE = 256
 TILE = 64

@@ -97,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from geofovea.tiling import TileReader, open_scene, plan_radiometry
-    from geofovea.tiling.handles import close_handles
+    from geofovea.tiling.files.handles import close_handles
     from geofovea.tiling.read_ahead import ReadAhead
 
     with tempfile.TemporaryDirectory() as folder:

@@ -75,7 +75,7 @@ def test_every_part_of_a_record_may_fail_but_the_answer(make_session, monkeypatc
     for owner, name in (
         ("geofovea.pipeline.answer.Cost", "to_json"),
         ("geofovea.pipeline.answer.EvidenceList", "to_json"),
-        ("geofovea.tiling.radiometry.Radiometry", "to_json"),
+        ("geofovea.tiling.pixels.radiometry.Radiometry", "to_json"),
     ):
         monkeypatch.setattr(f"{owner}.{name}", fail)
     record = answer.to_json()
@@ -123,7 +123,7 @@ def test_the_shell_prints_the_answer_whatever_fails_after_it(
 @pytest.mark.parametrize(
     "target",
     [
-        "geofovea.tiling.coordinates.polygon_lonlat",
+        "geofovea.tiling.geo.coordinates.polygon_lonlat",
         "geofovea.pipeline.answer.lonlat_from_scene",
         "geofovea.pipeline.batch.write_geoparquet",
         "geofovea.pipeline.session.cautions",

@@ -9,7 +9,9 @@ from click.testing import CliRunner
 from pipeline_toys import QUESTION, texture
 
 from geofovea.pipeline.cli import main
-from geofovea.tiling import findings, level_files, open_scene, plan_radiometry, prepare
+from geofovea.tiling import open_scene, plan_radiometry, prepare
+from geofovea.tiling.cache import findings
+from geofovea.tiling.overviews import level_files
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from geofovea.pipeline.doctor import QUESTION_TOKENS, TOGETHER, Device, Missing,
 from geofovea.pipeline.families import FAMILIES
 from geofovea.pipeline.installation import missing_packages
 from geofovea.pipeline.model_catalogue import CATALOGUE, bytes_needed
-from geofovea.tiling import cores
-from geofovea.tiling.container_limits import ContainerLimits, container_limits
+from geofovea.tiling.machine import cores
+from geofovea.tiling.machine.container_limits import ContainerLimits, container_limits
 
 BY_NAME = {model.name: model for model in CATALOGUE}
 

@@ -7,7 +7,7 @@ from rasterio.warp import transform
 
 from geofovea.errors import GeometryError, ModelError
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.region import Region, region_from_crs
+from geofovea.tiling.geo.region import Region, region_from_crs
 from geofovea.tiling.scene import open_scene
 
 FEW = Budget(tiles=14, tokens=60)

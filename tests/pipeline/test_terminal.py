@@ -21,7 +21,7 @@ from geofovea.pipeline import progress
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.tables import print_table
 from geofovea.pipeline.terminal import visible
-from geofovea.tiling import level_files
+from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"
 # an escape, a colour of rich, an end of a colour that never began, a forged line, a turned text

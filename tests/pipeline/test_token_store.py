@@ -27,7 +27,7 @@ from geofovea.pipeline.token_folder import (
 )
 from geofovea.pipeline.token_store import TokenStore
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.cache_ownership import MARK
+from geofovea.tiling.cache.ownership import MARK
 from geofovea.tiling.pyramid import Tile
 
 FEW = Budget(tiles=12, tokens=60)

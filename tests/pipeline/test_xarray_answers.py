@@ -20,8 +20,8 @@ from geofovea.errors import GeometryError, MissingExtraError, OutputError, Scene
 from geofovea.pipeline import answer_html as answer_html_module
 from geofovea.pipeline.accessor import GeoFoveaBackend
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.files.source import Source
 from geofovea.tiling.pyramid import Pyramid
-from geofovea.tiling.source import Source
 
 FEW = Budget(tiles=12, tokens=60)
 

@@ -13,7 +13,8 @@ import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
 
-from geofovea.tiling import TileReader, level_files, open_scene, plan_radiometry
+from geofovea.tiling import TileReader, open_scene, plan_radiometry
+from geofovea.tiling.overviews import level_files
 
 UTM33 = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
 

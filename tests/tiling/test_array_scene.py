@@ -19,8 +19,8 @@ from rasterio.transform import Affine
 
 from geofovea.errors import SceneError, SceneReadError
 from geofovea.tiling import Box, Tile, TileReader, open_scene, plan_radiometry
-from geofovea.tiling import array_levels as array_levels_module
-from geofovea.tiling.array_levels import halve
+from geofovea.tiling.arrays import levels as array_levels_module
+from geofovea.tiling.arrays.levels import halve
 
 UTM33 = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
 

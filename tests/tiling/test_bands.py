@@ -9,8 +9,8 @@ from rasterio.enums import ColorInterp as Color
 
 from geofovea.errors import SceneError
 from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
-from geofovea.tiling.bands import choose_bands, find_roles
-from geofovea.tiling.composites import COMPOSITES, ROLES, Composite, composite_named
+from geofovea.tiling.pixels.bands import choose_bands, find_roles
+from geofovea.tiling.pixels.composites import COMPOSITES, ROLES, Composite, composite_named
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError, SceneReadError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry, way_in
-from geofovea.tiling.block_cache import BlockCache
+from geofovea.tiling.cache.blocks import BlockCache
 
 
 def zeros(count):

@@ -8,8 +8,8 @@ from filelock import FileLock
 
 from geofovea.errors import LevelBuildError
 from geofovea.tiling import open_scene, prepare
-from geofovea.tiling.build_deadline import builds_within, current_deadline
-from geofovea.tiling.level_cache import are_prepared
+from geofovea.tiling.overviews.cache import are_prepared
+from geofovea.tiling.overviews.deadline import builds_within, current_deadline
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 

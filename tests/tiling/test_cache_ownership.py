@@ -11,19 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from geofovea.tiling import (
-    Tile,
-    clear_cache,
-    findings,
-    list_cache,
-    open_scene,
-    plan_radiometry,
-    prepare,
-)
-from geofovea.tiling.cache_folder import kept_folder, record_checksum
-from geofovea.tiling.cache_ownership import MARK, Maker, is_ours, mark_folder
-from geofovea.tiling.cache_upkeep import LEVELS, leftover_bytes, make_room, remove_leftovers
-from geofovea.tiling.findings import clear_findings, count_findings, findings_folder
+from geofovea.tiling import Tile, clear_cache, list_cache, open_scene, plan_radiometry, prepare
+from geofovea.tiling.cache import findings
+from geofovea.tiling.cache.findings import clear_findings, count_findings, findings_folder
+from geofovea.tiling.cache.folder import kept_folder, record_checksum
+from geofovea.tiling.cache.ownership import MARK, Maker, is_ours, mark_folder
+from geofovea.tiling.cache.upkeep import LEVELS, leftover_bytes, make_room, remove_leftovers
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 

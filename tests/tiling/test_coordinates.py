@@ -25,7 +25,7 @@ from geofovea.tiling import (
     polygon_scene,
     scene_from_crs,
 )
-from geofovea.tiling.georeference import Georeference
+from geofovea.tiling.geo.georeference import Georeference
 
 
 def turned(degrees, scale_x, scale_y, x, y):

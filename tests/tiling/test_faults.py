@@ -18,19 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geofovea.errors import GeoFoveaError, SceneReadError
-from geofovea.tiling import (
-    Radiometry,
-    Tile,
-    TileReader,
-    handles,
-    open_scene,
-    plan_radiometry,
-    prepare,
-    vips_worker,
-)
-from geofovea.tiling.faults import is_damage
-from geofovea.tiling.handles import gdal_settings, open_handle
-from geofovea.tiling.png import damage_in_png
+from geofovea.tiling import Radiometry, Tile, TileReader, open_scene, plan_radiometry, prepare
+from geofovea.tiling.files import handles
+from geofovea.tiling.files.faults import is_damage
+from geofovea.tiling.files.handles import gdal_settings, open_handle
+from geofovea.tiling.files.png import damage_in_png
+from geofovea.tiling.overviews import vips_worker
 
 END_OF_JPEG = b"\xff\xd9"
 

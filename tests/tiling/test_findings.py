@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling import findings as findings_module
-from geofovea.tiling import missing as missing_module
+from geofovea.tiling import nodata as missing_module
 from geofovea.tiling import open_scene, plan_radiometry
-from geofovea.tiling import radiometry as radiometry_module
-from geofovea.tiling.findings import (
+from geofovea.tiling.cache import findings as findings_module
+from geofovea.tiling.cache.findings import (
     clear_findings,
     count_findings,
     findings_folder,
     found_once,
 )
+from geofovea.tiling.pixels import radiometry as radiometry_module
 
 
 @pytest.fixture(autouse=True)

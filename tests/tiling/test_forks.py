@@ -13,9 +13,9 @@ import geofovea
 from geofovea.pipeline import attention_kernels, model_lock
 from geofovea.pipeline.spending import Ledger, SpendLimit
 from geofovea.pipeline.token_cache import TokenCache
-from geofovea.tiling import signing
-from geofovea.tiling.block_cache import BlockCache
-from geofovea.tiling.forks import ForkSafeLock, renew_after_fork
+from geofovea.tiling.cache.blocks import BlockCache
+from geofovea.tiling.machine.forks import ForkSafeLock, renew_after_fork
+from geofovea.tiling.remote import signing
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
@@ -134,7 +134,7 @@ def test_nobody_is_kept_alive_to_be_renewed():
     class Owner:
         pass
 
-    from geofovea.tiling import forks
+    from geofovea.tiling.machine import forks
 
     before, owner = len(forks._registered), Owner()
     renew_after_fork(owner, lambda _: None)

@@ -8,7 +8,7 @@ from affine import Affine
 
 from geofovea.errors import SceneError
 from geofovea.tiling import open_scene
-from geofovea.tiling.grid_mapping import crs_from_grid_mapping
+from geofovea.tiling.geo.grid_mapping import crs_from_grid_mapping
 
 GRS80 = {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257222101}
 MAPPINGS = {

@@ -20,7 +20,7 @@ from geofovea.tiling import (
     open_scene,
     scene_from_crs,
 )
-from geofovea.tiling.georeference import Georeference
+from geofovea.tiling.geo.georeference import Georeference
 
 GEOD = pyproj.Geod(ellps="WGS84")
 

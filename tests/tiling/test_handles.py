@@ -15,7 +15,7 @@ from rasterio.env import get_gdal_config
 
 from geofovea.errors import SceneReadError
 from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
-from geofovea.tiling.handles import (
+from geofovea.tiling.files.handles import (
     GDAL_CACHE_BYTES,
     MAX_HANDLES_PER_THREAD,
     gdal_settings,
@@ -116,7 +116,7 @@ def test_eight_threads_read_the_tiles_that_one_thread_reads(make_tiled, texture,
 FORK_SCRIPT = """
     import os, sys, warnings
     from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
-    from geofovea.tiling.handles import gdal_settings, open_handle
+    from geofovea.tiling.files.handles import gdal_settings, open_handle
     scene = open_scene(sys.argv[1])
     pyramid = scene.pyramid(64)
     reader = TileReader(scene, pyramid, plan_radiometry(scene))

@@ -7,8 +7,9 @@ import pytest
 import rasterio
 
 from geofovea.errors import SceneRefusedError
-from geofovea.tiling import jpeg2000, open_scene, plan_radiometry
-from geofovea.tiling.jpeg2000 import count_tiles
+from geofovea.tiling import open_scene, plan_radiometry
+from geofovea.tiling.files import jpeg2000
+from geofovea.tiling.files.jpeg2000 import count_tiles
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 

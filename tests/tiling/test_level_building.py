@@ -10,17 +10,11 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling import (
-    Tile,
-    TileReader,
-    level_building,
-    level_files,
-    level_strips,
-    open_scene,
-    plan_radiometry,
-    prepare,
-)
-from geofovea.tiling.level_building import build_level_files
+from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry, prepare
+from geofovea.tiling.overviews import build as level_building
+from geofovea.tiling.overviews import level_files
+from geofovea.tiling.overviews import strips as level_strips
+from geofovea.tiling.overviews.build import build_level_files
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 

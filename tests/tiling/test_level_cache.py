@@ -25,9 +25,9 @@ from geofovea.tiling import (
     plan_radiometry,
     prepare,
 )
-from geofovea.tiling import level_cache as cache_module
-from geofovea.tiling.cache_folder import cache_folder
-from geofovea.tiling.level_cache import are_prepared
+from geofovea.tiling.cache.folder import cache_folder
+from geofovea.tiling.overviews import cache as cache_module
+from geofovea.tiling.overviews.cache import are_prepared
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 
@@ -89,7 +89,10 @@ def test_eight_threads_build_once(make_raster, texture, reader_of, builds):
 
 CHILD = """
     import sys, time
-    from geofovea.tiling import level_building, level_cache, level_files, open_scene, prepare
+    from geofovea.tiling import open_scene, prepare
+    from geofovea.tiling.overviews import build as level_building
+    from geofovea.tiling.overviews import cache as level_cache
+    from geofovea.tiling.overviews import level_files
     level_files.DECODE_ONCE_PIXELS = 10_000
     real = level_cache.build_level_files
     def build(scene, files, folder, watch):
@@ -308,7 +311,8 @@ def test_a_full_disk_is_told_before_a_build(make_tiled, texture, monkeypatch, bu
 LIMITED = """
     import resource, sys
     from geofovea.errors import OutputError
-    from geofovea.tiling import level_files, open_scene, prepare
+    from geofovea.tiling import open_scene, prepare
+    from geofovea.tiling.overviews import level_files
     level_files.DECODE_ONCE_PIXELS = 10_000
     scene = open_scene(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling import Tile, level_checks, open_scene, prepare
-from geofovea.tiling import level_cache as cache_module
+from geofovea.tiling import Tile, open_scene, prepare
+from geofovea.tiling.overviews import cache as cache_module
+from geofovea.tiling.overviews import checks as level_checks
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 

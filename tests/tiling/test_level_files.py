@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
 from geofovea.tiling import Scene, Tile, inspect_scene, open_scene, plan_tile, way_in
-from geofovea.tiling.georeference import Georeference
-from geofovea.tiling.level_files import LevelFiles, LevelImage, LevelLimits
-from geofovea.tiling.source import Source
+from geofovea.tiling.files.source import Source
+from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.overviews.level_files import LevelFiles, LevelImage, LevelLimits
 
 GIGAPIXEL = (32768, 32768)
 TILED, STRIPED = (512, 512), (1, 32768)

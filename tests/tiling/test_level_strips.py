@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from geofovea.tiling import open_scene
-from geofovea.tiling.level_building import build_level_files
-from geofovea.tiling.level_files import LevelImage
-from geofovea.tiling.level_strips import pieces_to_copy, pieces_to_halve
-from geofovea.tiling.tiff_directories import stored_blocks
+from geofovea.tiling.files.tiff_directories import stored_blocks
+from geofovea.tiling.overviews.build import build_level_files
+from geofovea.tiling.overviews.level_files import LevelImage
+from geofovea.tiling.overviews.strips import pieces_to_copy, pieces_to_halve
 
 MIB = 2**20
 

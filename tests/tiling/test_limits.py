@@ -12,8 +12,9 @@ import rasterio
 from PIL import Image
 
 from geofovea.errors import SceneRefusedError
-from geofovea.tiling import child_memory, open_scene, prepare
-from geofovea.tiling.progressive import bytes_held_whole
+from geofovea.tiling import open_scene, prepare
+from geofovea.tiling.files.progressive import bytes_held_whole
+from geofovea.tiling.machine import child_memory
 
 
 def jpeg(width, height, mode="RGB", *, markers=(0xC2,), **options):

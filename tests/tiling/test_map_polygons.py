@@ -10,14 +10,14 @@ from rasterio.transform import Affine
 
 from geofovea.errors import GeometryError
 from geofovea.tiling import Box, lonlat_from_scene, open_scene
-from geofovea.tiling.region import (
+from geofovea.tiling.geo.region import (
     PIXELS,
     OutsideSceneError,
     Region,
     region_caution,
     region_from_crs,
 )
-from geofovea.tiling.ring_thinning import thinned
+from geofovea.tiling.geo.ring_thinning import thinned
 
 
 @pytest.fixture

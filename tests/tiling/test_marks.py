@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from geofovea.pipeline.view_options import _nodata
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
-from geofovea.tiling.marks import as_stored, equals_nodata, join_bands, opaque_number, out_of_type
+from geofovea.tiling.pixels.marks import (
+    as_stored,
+    equals_nodata,
+    join_bands,
+    opaque_number,
+    out_of_type,
+)
 
 SIDE = 64
 

@@ -11,8 +11,8 @@ from geofovea.datasets.inputs.manifest import place_scene
 from geofovea.datasets.inputs.scene_lists import list_scenes
 from geofovea.errors import SceneRefusedError
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
-from geofovea.tiling.pages import pages_of
-from geofovea.tiling.source import resolve_source, split_page
+from geofovea.tiling.files.pages import pages_of
+from geofovea.tiling.files.source import resolve_source, split_page
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -14,11 +14,11 @@ from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
 from geofovea.tiling import Box, area_m2, geometry_crs, lonlat_from_scene, open_scene
-from geofovea.tiling.coordinates import polygon_lonlat
-from geofovea.tiling.georeference import Georeference
-from geofovea.tiling.ground import crs_of, lonlat_from_crs, place_wkt
+from geofovea.tiling.geo.coordinates import polygon_lonlat
+from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.geo.ground import crs_of, lonlat_from_crs, place_wkt
+from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.inspection import inspect_scene
-from geofovea.tiling.place_notes import place_notes
 
 GEOD = pyproj.Geod(ellps="WGS84")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
 from geofovea.tiling import Box, Scene, Tile, inspect_scene, open_scene, plan_box, plan_tile
-from geofovea.tiling.georeference import Georeference
-from geofovea.tiling.source import Source
+from geofovea.tiling.files.source import Source
+from geofovea.tiling.geo.georeference import Georeference
 
 
 def scene_of(width, height, factors=(), block=512, *, floor=False):

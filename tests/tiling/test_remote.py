@@ -16,10 +16,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as copy_raster
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry, ranges
-from geofovea.tiling.remote import check_host, remote_object, split_url
-from geofovea.tiling.remote_name import redacted
-from geofovea.tiling.signing import signed_url
+from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
+from geofovea.tiling.remote import ranges
+from geofovea.tiling.remote.names import redacted
+from geofovea.tiling.remote.policy import check_host, remote_object, split_url
+from geofovea.tiling.remote.signing import signed_url
 
 LOOPBACK = ("127.0.0.1",)
 # longest first: what lies beside a mask ends like it too

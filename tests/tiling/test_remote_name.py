@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.tiling.remote import remote_object
-from geofovea.tiling.remote_name import (
+from geofovea.tiling.remote.names import (
     doubtful_secrets,
     redacted,
     remote_name,
     without_secrets,
 )
+from geofovea.tiling.remote.policy import remote_object
 
 PLAIN = "https://h.org/a/b.tif"
 SIGNED = {

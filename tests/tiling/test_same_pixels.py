@@ -17,7 +17,8 @@ import rasterio
 import xarray as xr
 from rasterio.enums import ColorInterp
 
-from geofovea.tiling import TileReader, level_files, open_scene, plan_radiometry
+from geofovea.tiling import TileReader, open_scene, plan_radiometry
+from geofovea.tiling.overviews import level_files
 
 SIDE, MISSING, FINE, COARSE = 512, 192, 512, 64
 RANDOM = np.random.default_rng(7)

@@ -10,7 +10,7 @@ import rasterio
 from rasterio.shutil import copy as copy_raster
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.whole import check_whole
+from geofovea.tiling.files.verify import check_whole
 
 COPY = """
 import os, resource, sys

@@ -6,7 +6,7 @@ import rasterio
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.written import Written
+from geofovea.tiling.files.written import Written
 
 
 @pytest.fixture

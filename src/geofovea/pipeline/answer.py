@@ -20,9 +20,9 @@ from geofovea.pipeline.output import write_file, write_text
 from geofovea.pipeline.spending import EndpointUse
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import Route
-from geofovea.tiling.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
+from geofovea.tiling.geo.coordinates import area_m2, geometry_crs, lonlat_from_scene, polygon_scene
+from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pyramid import Box, Tile
-from geofovea.tiling.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def _safe(text: str) -> str:
 def _picture(answer: Answer) -> str:
     # here, because the picture needs what reads rasters and the module of answers loads this one
     from geofovea.pipeline.picture import draw_answer
-    from geofovea.tiling.radiometry import Radiometry, plan_radiometry
+    from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
     from geofovea.tiling.reader import TileReader
 
     scene = answer.scene

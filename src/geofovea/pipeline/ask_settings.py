@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
     from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.geo.region import Region
     from geofovea.tiling.pyramid import Box
-    from geofovea.tiling.region import Region
     from geofovea.tiling.scene import Scene
 
 __all__ = ["AskSettings", "described_hash", "model_digest"]

@@ -11,8 +11,8 @@ from geofovea.pipeline.finished_prompt import FinishedPrompt
 from geofovea.pipeline.stop_at import StopAt
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box
-from geofovea.tiling.region import Region
 
 __all__ = ["MAX_QUESTION_LENGTH", "Asked"]
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import torch
 
-from geofovea.tiling.forks import ForkSafeLock, in_every_child
+from geofovea.tiling.machine.forks import ForkSafeLock, in_every_child
 
 __all__ = ["WORTH_A_PLAN", "unplanned_attention"]
 

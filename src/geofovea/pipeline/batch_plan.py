@@ -13,7 +13,7 @@ from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.batch_work import scene_identity
 from geofovea.pipeline.kept_scene import PLANNED
 from geofovea.pipeline.work import Item, ItemKey
-from geofovea.tiling.remote_name import doubtful_secrets, is_remote_name
+from geofovea.tiling.remote.names import doubtful_secrets, is_remote_name
 
 __all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
 
@@ -227,7 +227,7 @@ def _with_regions(
 
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
     """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
-    from geofovea.tiling.region import OutsideSceneError, region_from_crs
+    from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
     from geofovea.tiling.scene import open_scene
 
     try:

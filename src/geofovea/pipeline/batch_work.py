@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.asked import Asked
     from geofovea.pipeline.host import Host
     from geofovea.pipeline.session import SceneSession
-    from geofovea.tiling.region import Region
+    from geofovea.tiling.geo.region import Region
 
 __all__ = ["SceneWork", "scene_identity"]
 
@@ -95,7 +95,7 @@ class _Asker:
         return _finite(record)
 
     def _cautions(self, session: SceneSession, payload: Payload, after: Afterwork) -> list[str]:
-        from geofovea.tiling.region import region_caution
+        from geofovea.tiling.geo.region import region_caution
 
         region = after.done("the region", lambda: self._region(session, payload), None)
         crs = None if payload["region"] is None else payload["region"][1]
@@ -104,7 +104,7 @@ class _Asker:
     def _region(self, session: SceneSession, payload: Payload) -> Region | None:
         import shapely
 
-        from geofovea.tiling.region import region_from_crs
+        from geofovea.tiling.geo.region import region_from_crs
 
         given = payload["region"]
         if given is None:
@@ -124,7 +124,7 @@ def _geometry_lonlat(answer: Answer, region: Region | None) -> Any:
     """
     import shapely
 
-    from geofovea.tiling.coordinates import polygon_lonlat, polygon_scene
+    from geofovea.tiling.geo.coordinates import polygon_lonlat, polygon_scene
 
     finest = min((item.tile.level for item in answer.evidence), default=None)
     boxes = [polygon_scene(item.box_scene) for item in answer.evidence if item.tile.level == finest]
@@ -176,8 +176,8 @@ def scene_identity(name: str) -> str:
     and a journal outlives that. Far-away scenes are told apart by name alone, that is without
     passwords and signatures, which change while the scene does not.
     """
-    from geofovea.tiling.remote_name import is_remote_name, remote_name
-    from geofovea.tiling.stamp import aux_names, side_names, stamp_of
+    from geofovea.tiling.files.stamp import aux_names, side_names, stamp_of
+    from geofovea.tiling.remote.names import is_remote_name, remote_name
 
     if is_remote_name(name):
         return remote_name(name)

@@ -8,8 +8,8 @@ from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.pipeline.host import Host, LeavesWordsOut
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.place_notes import place_notes
-from geofovea.tiling.radiometry import Radiometry
+from geofovea.tiling.geo.place_notes import place_notes
+from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
 __all__ = ["cautions", "overruns"]

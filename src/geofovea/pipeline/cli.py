@@ -77,7 +77,7 @@ class _Program(click.Group):
 
 def _line(kind: str, error: BaseException) -> str:
     """An error and what was noted with it, in one line, without secrets."""
-    from geofovea.tiling.remote_name import without_secrets
+    from geofovea.tiling.remote.names import without_secrets
 
     said = "; ".join([str(error), *getattr(error, "__notes__", ())])
     return kind + without_secrets(" ".join(said.split()))

@@ -51,9 +51,9 @@ def cache() -> None:
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
     from geofovea.pipeline.token_folder import list_tokens, tokens_limit_bytes
-    from geofovea.tiling.cache_folder import cache_limit_bytes, levels_folder
-    from geofovea.tiling.cache_upkeep import leftover_bytes, list_cache
-    from geofovea.tiling.findings import count_findings
+    from geofovea.tiling.cache.findings import count_findings
+    from geofovea.tiling.cache.folder import cache_limit_bytes, levels_folder
+    from geofovea.tiling.cache.upkeep import leftover_bytes, list_cache
 
     folder = levels_folder().parent
     entries, limit, leftover = list_cache(), cache_limit_bytes(), leftover_bytes()
@@ -133,7 +133,7 @@ def clear_command(
 
     What GeoFovea did not write is left alone.
     """
-    from geofovea.tiling.cache_folder import levels_folder
+    from geofovea.tiling.cache.folder import levels_folder
 
     folder = levels_folder().parent
     chosen = [kind for kind in _KINDS if kind in (kinds or _KINDS)]
@@ -182,8 +182,8 @@ def _clearing(
 ) -> tuple[str, Callable[[str | None, float | None], tuple[int, int]]]:
     """What removes things of a kind, and how they are counted."""
     from geofovea.pipeline.token_folder import clear_tokens
-    from geofovea.tiling.cache_upkeep import clear_cache
-    from geofovea.tiling.findings import clear_findings
+    from geofovea.tiling.cache.findings import clear_findings
+    from geofovea.tiling.cache.upkeep import clear_cache
 
     return {
         "levels": ("scenes", clear_cache),
@@ -195,8 +195,8 @@ def _clearing(
 def _left_alone(kinds: Iterable[str]) -> list[str]:
     """What lies among things of some kinds and was not written here, with their folders."""
     from geofovea.pipeline.token_folder import strangers_among_tokens
-    from geofovea.tiling.cache_upkeep import strangers_among_levels
-    from geofovea.tiling.findings import strangers_among_findings
+    from geofovea.tiling.cache.findings import strangers_among_findings
+    from geofovea.tiling.cache.upkeep import strangers_among_levels
 
     found = {
         "levels": strangers_among_levels,

@@ -19,8 +19,8 @@ from geofovea.pipeline.model_catalogue import (
     KnownModel,
     bytes_needed,
 )
-from geofovea.tiling.container_limits import container_limits
-from geofovea.tiling.cores import usable_cores
+from geofovea.tiling.machine.container_limits import container_limits
+from geofovea.tiling.machine.cores import usable_cores
 
 __all__ = ["TOGETHER", "Device", "Examination", "Fit", "Missing", "examine", "fits"]
 

@@ -232,8 +232,8 @@ def _drawn(path: Path, item: Mapping[str, Any]) -> bytes:
     """The scene with what was looked at, and the annotated place beside it; two small reads."""
     from PIL import Image, ImageDraw
 
+    from geofovea.tiling.pixels.radiometry import plan_radiometry
     from geofovea.tiling.pyramid import Box
-    from geofovea.tiling.radiometry import plan_radiometry
     from geofovea.tiling.reader import TileReader
     from geofovea.tiling.scene import open_scene
 

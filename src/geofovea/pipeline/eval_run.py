@@ -35,7 +35,7 @@ from geofovea.pipeline.purse import new_purse, spent
 from geofovea.pipeline.run_options import Workers
 from geofovea.pipeline.runner import RunCounts, run_items
 from geofovea.pipeline.work import ItemKey
-from geofovea.tiling.remote_name import without_secrets
+from geofovea.tiling.remote.names import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
 

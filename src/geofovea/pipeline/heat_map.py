@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from geofovea.errors import GeometryError
-from geofovea.tiling.array_georeference import grid_mapping_attrs
-from geofovea.tiling.georeference import Georeference
+from geofovea.tiling.arrays.georeference import grid_mapping_attrs
+from geofovea.tiling.geo.georeference import Georeference
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answer import Answer, Look

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from geofovea.regionfocus.search.looks import LevelLook
-from geofovea.tiling.child_memory import peak_with_children
+from geofovea.tiling.machine.child_memory import peak_with_children
 
 __all__ = ["MemoryStop", "peak_rss_mb", "peak_rss_since", "reset_peak_rss"]
 

@@ -15,7 +15,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from geofovea.tiling.forks import ForkSafeLock
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 __all__ = ["LOADING", "HasModelLock", "ThisThread", "lock_of", "models_at_rest", "one_at_a_time"]
 

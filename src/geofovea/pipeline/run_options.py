@@ -58,7 +58,7 @@ class Workers:
     @property
     def threads(self) -> int | None:
         """Threads of torch in each, so that several share the cores; None for its own choice."""
-        from geofovea.tiling.cores import usable_cores
+        from geofovea.tiling.machine.cores import usable_cores
 
         return None if self.count == 1 else max(1, usable_cores() // self.count)
 

@@ -45,12 +45,12 @@ from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
-from geofovea.tiling.build_deadline import builds_within
-from geofovea.tiling.handles import check_current
+from geofovea.tiling.files.handles import check_current
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.overviews.deadline import builds_within
+from geofovea.tiling.pixels.radiometry import plan_radiometry
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
-from geofovea.tiling.radiometry import plan_radiometry
 from geofovea.tiling.reader import TileReader
-from geofovea.tiling.region import Region
 from geofovea.tiling.scene import Scene
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 from geofovea.errors import SpendLimitError
 from geofovea.pipeline.endpoint_settings import SpendLimit
-from geofovea.tiling.forks import ForkSafeLock
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 __all__ = ["Dearness", "EndpointUse", "Ledger", "Reserved"]
 

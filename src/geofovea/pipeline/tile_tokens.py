@@ -21,7 +21,7 @@ from geofovea.pipeline.token_store import TokenStore
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
-from geofovea.tiling.forks import ForkSafeLock
+from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.read_ahead import ReadAhead
 from geofovea.tiling.reader import TilePixels, TileReader

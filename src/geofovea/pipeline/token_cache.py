@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, signal_bytes
-from geofovea.tiling.forks import ForkSafeLock
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 __all__ = ["TokenCache", "TokenEntry"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import OutputError
-from geofovea.tiling.cache_folder import bytes_in, gigabytes_from, kept_folder
-from geofovea.tiling.cache_ownership import (
+from geofovea.tiling.cache.folder import bytes_in, gigabytes_from, kept_folder
+from geofovea.tiling.cache.ownership import (
     MARK,
     is_believed,
     is_ours,

@@ -32,8 +32,8 @@ from geofovea.pipeline.token_folder import (
     record_of_tokens,
     tokens_limit_bytes,
 )
-from geofovea.tiling.cache_folder import remove_folder
-from geofovea.tiling.cache_ownership import is_believed
+from geofovea.tiling.cache.folder import remove_folder
+from geofovea.tiling.cache.ownership import is_believed
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TileReader
 

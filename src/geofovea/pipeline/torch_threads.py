@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from geofovea.errors import ModelError
-from geofovea.tiling.cores import usable_cores
-from geofovea.tiling.forks import ForkSafeLock, in_every_child
+from geofovea.tiling.machine.cores import usable_cores
+from geofovea.tiling.machine.forks import ForkSafeLock, in_every_child
 
 __all__ = ["set_threads", "share_cores", "threads_for", "using_threads"]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from geofovea.errors import SceneError
-from geofovea.tiling.composites import COMPOSITES, composite_named
+from geofovea.tiling.pixels.composites import COMPOSITES, composite_named
 
 __all__ = ["view_options"]
 

@@ -20,7 +20,7 @@ from geofovea.errors import (
     SpendLimitError,
 )
 from geofovea.pipeline.failure import failure_of
-from geofovea.tiling.remote_name import without_secrets
+from geofovea.tiling.remote.names import without_secrets
 
 __all__ = [
     "OF_THE_RUN",

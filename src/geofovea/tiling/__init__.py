@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from geofovea._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from geofovea.tiling.cache_upkeep import clear_cache, list_cache
-    from geofovea.tiling.coordinates import (
+    from geofovea.tiling.cache.upkeep import clear_cache, list_cache
+    from geofovea.tiling.geo.coordinates import (
         area_m2,
         crs_from_scene,
         geometry_crs,
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
         scene_from_crs,
     )
     from geofovea.tiling.inspection import Inspection, inspect_scene
-    from geofovea.tiling.level_cache import prepare
-    from geofovea.tiling.level_files import LevelFiles, LevelLimits, way_in
+    from geofovea.tiling.overviews.cache import prepare
+    from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, way_in
+    from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
     from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
-    from geofovea.tiling.radiometry import Radiometry, plan_radiometry
     from geofovea.tiling.reader import TilePixels, TileReader
     from geofovea.tiling.scene import Scene, open_scene
 
@@ -56,28 +56,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "area_m2": "geofovea.tiling.coordinates",
-    "crs_from_scene": "geofovea.tiling.coordinates",
-    "geometry_crs": "geofovea.tiling.coordinates",
-    "lonlat_from_scene": "geofovea.tiling.coordinates",
-    "polygon_scene": "geofovea.tiling.coordinates",
-    "scene_from_crs": "geofovea.tiling.coordinates",
+    "area_m2": "geofovea.tiling.geo.coordinates",
+    "crs_from_scene": "geofovea.tiling.geo.coordinates",
+    "geometry_crs": "geofovea.tiling.geo.coordinates",
+    "lonlat_from_scene": "geofovea.tiling.geo.coordinates",
+    "polygon_scene": "geofovea.tiling.geo.coordinates",
+    "scene_from_crs": "geofovea.tiling.geo.coordinates",
     "Inspection": "geofovea.tiling.inspection",
     "inspect_scene": "geofovea.tiling.inspection",
-    "clear_cache": "geofovea.tiling.cache_upkeep",
-    "list_cache": "geofovea.tiling.cache_upkeep",
-    "prepare": "geofovea.tiling.level_cache",
-    "LevelFiles": "geofovea.tiling.level_files",
-    "LevelLimits": "geofovea.tiling.level_files",
-    "way_in": "geofovea.tiling.level_files",
+    "clear_cache": "geofovea.tiling.cache.upkeep",
+    "list_cache": "geofovea.tiling.cache.upkeep",
+    "prepare": "geofovea.tiling.overviews.cache",
+    "LevelFiles": "geofovea.tiling.overviews.level_files",
+    "LevelLimits": "geofovea.tiling.overviews.level_files",
+    "way_in": "geofovea.tiling.overviews.level_files",
     "ReadPlan": "geofovea.tiling.plan",
     "plan_box": "geofovea.tiling.plan",
     "plan_tile": "geofovea.tiling.plan",
     "Box": "geofovea.tiling.pyramid",
     "Pyramid": "geofovea.tiling.pyramid",
     "Tile": "geofovea.tiling.pyramid",
-    "Radiometry": "geofovea.tiling.radiometry",
-    "plan_radiometry": "geofovea.tiling.radiometry",
+    "Radiometry": "geofovea.tiling.pixels.radiometry",
+    "plan_radiometry": "geofovea.tiling.pixels.radiometry",
     "TilePixels": "geofovea.tiling.reader",
     "TileReader": "geofovea.tiling.reader",
     "Scene": "geofovea.tiling.scene",

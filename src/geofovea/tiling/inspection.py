@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geofovea.tiling.array_source import ARRAY_DRIVER
-from geofovea.tiling.bands import choose_bands
-from geofovea.tiling.cache_folder import levels_folder
-from geofovea.tiling.level_cache import are_prepared
-from geofovea.tiling.level_files import LevelBuilder, WayIn, way_in
-from geofovea.tiling.place_notes import place_notes
+from geofovea.tiling.arrays.source import ARRAY_DRIVER
+from geofovea.tiling.cache.folder import levels_folder
+from geofovea.tiling.geo.place_notes import place_notes
+from geofovea.tiling.overviews.cache import are_prepared
+from geofovea.tiling.overviews.level_files import LevelBuilder, WayIn, way_in
+from geofovea.tiling.pixels.bands import choose_bands
+from geofovea.tiling.pixels.radiometry import describe_radiometry
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
-from geofovea.tiling.radiometry import describe_radiometry
 from geofovea.tiling.scene import Scene
 
 __all__ = ["Inspection", "LevelFilesInspection", "LevelInspection", "inspect_scene"]

@@ -13,9 +13,9 @@ from xarray.core import indexing
 
 if TYPE_CHECKING:
     # xarray imports the engine to list it; rasterio is needed to open something
+    from geofovea.tiling.overviews.scene_levels import SceneLevels
     from geofovea.tiling.plan import ReadPlan
     from geofovea.tiling.scene import Scene
-    from geofovea.tiling.scene_levels import SceneLevels
 
 __all__ = ["BandLevels", "Level", "LevelArray", "LevelMask"]
 
@@ -104,7 +104,7 @@ class BandLevels:
         return self._of(shown).read(level, partial(self._read, shown, bands, options))
 
     def _of(self, shown: tuple[int, ...]) -> SceneLevels:
-        from geofovea.tiling.scene_levels import SceneLevels
+        from geofovea.tiling.overviews.scene_levels import SceneLevels
 
         with self._lock:
             if shown not in self._groups:
@@ -156,7 +156,7 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
 
     def _as_stored(self, values: Any, masks: Any) -> Any:
         """Averages that were made here, in the type of the pixels."""
-        from geofovea.tiling.marks import as_stored, rounded
+        from geofovea.tiling.pixels.marks import as_stored, rounded
 
         if self.dtype.kind not in "ui":
             return np.where(masks, values, np.nan).astype(self.dtype)
@@ -171,9 +171,9 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
-        from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
+        from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+        from geofovea.tiling.pixels.validity import read_known
         from geofovea.tiling.plan import plan_tile
-        from geofovea.tiling.validity import read_known
 
         scene, level = self._scene, self._level
         shape = (rows.stop - rows.start, cols.stop - cols.start)

@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle, islice
 
 from geofovea.errors import GeoFoveaError, GeometryError
-from geofovea.tiling.cores import usable_cores
-from geofovea.tiling.forks import ForkSafeLock
+from geofovea.tiling.machine.cores import usable_cores
+from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TilePixels, TileReader
 

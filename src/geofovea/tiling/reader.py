@@ -16,26 +16,26 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
-from geofovea.tiling.block_cache import BlockCache, read_in_blocks
-from geofovea.tiling.forks import ForkSafeLock
-from geofovea.tiling.georeference_warnings import without_georeference_warning
-from geofovea.tiling.handles import gdal_settings, open_dataset, open_handle, read_errors
-from geofovea.tiling.level_cache import Progress
-from geofovea.tiling.level_files import LevelLimits, way_in
-from geofovea.tiling.limits import check_read
-from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
-from geofovea.tiling.pyramid import Box, Pyramid, Tile
-from geofovea.tiling.radiometry import FILL, Radiometry
-from geofovea.tiling.scene import Scene
-from geofovea.tiling.scene_levels import SceneLevels
-from geofovea.tiling.source import Source
-from geofovea.tiling.validity import (
+from geofovea.tiling.cache.blocks import BlockCache, read_in_blocks
+from geofovea.tiling.files.georeference_warnings import without_georeference_warning
+from geofovea.tiling.files.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.files.limits import check_read
+from geofovea.tiling.files.source import Source
+from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.overviews.cache import Progress
+from geofovea.tiling.overviews.level_files import LevelLimits, way_in
+from geofovea.tiling.overviews.scene_levels import SceneLevels
+from geofovea.tiling.pixels.radiometry import FILL, Radiometry
+from geofovea.tiling.pixels.validity import (
     block_mean,
     join_masks,
     read_known,
     read_valid,
     supersampling,
 )
+from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+from geofovea.tiling.scene import Scene
 
 __all__ = ["TilePixels", "TileReader"]
 

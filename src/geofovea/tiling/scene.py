@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 from rasterio.crs import CRS
 
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
-from geofovea.tiling.array_source import ArraySource
-from geofovea.tiling.dataset_layout import (
+from geofovea.tiling.arrays.source import ArraySource
+from geofovea.tiling.files.handles import (
+    gdal_settings,
+    open_bytes,
+    open_dataset,
+    open_handle,
+    read_errors,
+)
+from geofovea.tiling.files.jpeg2000 import check_tiles
+from geofovea.tiling.files.layout import (
     MaskKind,
     bytes_pixel,
     checked_block,
@@ -23,28 +31,20 @@ from geofovea.tiling.dataset_layout import (
     placed,
     structure,
 )
-from geofovea.tiling.georeference import Georeference, GeorefKind
-from geofovea.tiling.handles import (
-    gdal_settings,
-    open_bytes,
-    open_dataset,
-    open_handle,
-    read_errors,
-)
-from geofovea.tiling.jpeg2000 import check_tiles
-from geofovea.tiling.level_files import LevelFiles, level_files_of
-from geofovea.tiling.limits import (
+from geofovea.tiling.files.limits import (
     check_directories,
     check_held_whole,
     check_sequential,
 )
-from geofovea.tiling.marks import Number
-from geofovea.tiling.missing import DeclaredNodata, Missing, declare_missing
-from geofovea.tiling.overviews import usable_overviews
-from geofovea.tiling.pages import choose_page
+from geofovea.tiling.files.pages import choose_page
+from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
+from geofovea.tiling.files.stamp import side_names
+from geofovea.tiling.geo.georeference import Georeference, GeorefKind
+from geofovea.tiling.nodata import DeclaredNodata, Missing, declare_missing
+from geofovea.tiling.overviews.consistency import usable_overviews
+from geofovea.tiling.overviews.level_files import LevelFiles, level_files_of
+from geofovea.tiling.pixels.marks import Number
 from geofovea.tiling.pyramid import Box, Pyramid
-from geofovea.tiling.source import Source, SourcePolicy, resolve_source
-from geofovea.tiling.stamp import side_names
 
 if TYPE_CHECKING:
     import xarray
@@ -196,7 +196,7 @@ class Scene:
         Raises:
             SceneReadError: If that fails.
         """
-        from geofovea.tiling.alpha import opaque_alpha
+        from geofovea.tiling.pixels.alpha import opaque_alpha
 
         return opaque_alpha(self)
 
@@ -276,7 +276,7 @@ def open_scene(
     """
     if not isinstance(path, (str, os.PathLike)):
         # here, because xarray takes longer to import than a file to open
-        from geofovea.tiling.array_scene import open_array
+        from geofovea.tiling.arrays.scene import open_array
 
         if nodata is not None:
             raise SceneError(

@@ -21,7 +21,7 @@ from geofovea.tiling.level_arrays import BandLevels, Level, LevelArray, LevelMas
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
-    from geofovea.tiling.missing import DeclaredNodata
+    from geofovea.tiling.nodata import DeclaredNodata
     from geofovea.tiling.scene import Scene
 
 __all__ = ["VARIABLE", "GeoFoveaBackend"]
@@ -215,8 +215,8 @@ def _multiscales(levels: list[Level]) -> dict[str, Any]:
 
 
 def _dataset(scene: Scene, level: Level) -> xr.Dataset:
-    from geofovea.tiling.array_georeference import grid_mapping_attrs
-    from geofovea.tiling.array_scene import MASK_COORD
+    from geofovea.tiling.arrays.georeference import grid_mapping_attrs
+    from geofovea.tiling.arrays.scene import MASK_COORD
 
     transform = level.transform(scene)
     files = BandLevels(scene) if level.overview is None else None
@@ -263,7 +263,7 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
 
 def _at_level(scene: Scene, level: Level) -> Any:
     """The georeference, with control points in pixels of the level; RPCs are for native pixels."""
-    from geofovea.tiling.georeference import Georeference
+    from geofovea.tiling.geo.georeference import Georeference
 
     georeference = scene.georeference
     if level.number == 0:
@@ -291,7 +291,7 @@ def _palette(scene: Scene) -> list[int]:
     """RGBA of each index, one after the other: attributes of files are flat."""
     if scene.colorinterp[0] != "palette":
         return []
-    from geofovea.tiling.handles import gdal_settings, open_handle, read_errors
+    from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
 
     with gdal_settings(), read_errors(scene.source):
         entries = open_handle(scene.source).colormap(1)
@@ -301,7 +301,7 @@ def _palette(scene: Scene) -> list[int]:
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
     """The value in the type of the pixels, or as it was given where they cannot have it."""
-    from geofovea.tiling.marks import as_stored
+    from geofovea.tiling.pixels.marks import as_stored
 
     stored = as_stored(nodata, dtype)
     return nodata if stored is None else stored

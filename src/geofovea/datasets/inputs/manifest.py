@@ -21,8 +21,8 @@ from geofovea.datasets.tables.delimited import BadLineError, delimited_rows
 from geofovea.datasets.tables.list_files import check_regular, open_lines
 from geofovea.datasets.tables.table_parts import table_parts
 from geofovea.errors import DataError, MissingExtraError
-from geofovea.tiling.remote_name import is_remote_name, remote_name
-from geofovea.tiling.source import split_page
+from geofovea.tiling.files.source import split_page
+from geofovea.tiling.remote.names import is_remote_name, remote_name
 
 __all__ = [
     "MANIFEST_SUFFIXES",

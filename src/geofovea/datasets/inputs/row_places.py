@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import DataError
-from geofovea.tiling.region import PIXELS
+from geofovea.tiling.geo.region import PIXELS
 
 __all__ = ["GEOMETRY_COLUMNS", "check_places", "place_of"]
 

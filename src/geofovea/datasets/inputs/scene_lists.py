@@ -18,8 +18,8 @@ from geofovea.datasets.inputs.manifest import (
 from geofovea.datasets.inputs.scene_folders import RASTER_SUFFIXES, find_rasters
 from geofovea.datasets.inputs.stac import STAC_SUFFIXES, stac_rows
 from geofovea.errors import DataError
-from geofovea.tiling.remote_name import is_remote_name, without_secrets
-from geofovea.tiling.source import split_page
+from geofovea.tiling.files.source import split_page
+from geofovea.tiling.remote.names import is_remote_name, without_secrets
 
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
 

@@ -12,7 +12,7 @@ from geofovea.datasets.inputs.manifest import ManifestRow
 from geofovea.datasets.inputs.scene_folders import RASTER_SUFFIXES
 from geofovea.datasets.tables.list_files import read_json
 from geofovea.errors import DataError
-from geofovea.tiling.remote_name import is_remote_name, without_secrets
+from geofovea.tiling.remote.names import is_remote_name, without_secrets
 
 __all__ = ["STAC_SUFFIXES", "stac_rows"]
 

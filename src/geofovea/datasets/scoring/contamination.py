@@ -93,9 +93,9 @@ def _thumbnail(path: Path) -> NDArray[np.float64] | None:
     from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
 
-    from geofovea.tiling.georeference_warnings import without_georeference_warning
-    from geofovea.tiling.handles import gdal_settings
-    from geofovea.tiling.source import resolve_source
+    from geofovea.tiling.files.georeference_warnings import without_georeference_warning
+    from geofovea.tiling.files.handles import gdal_settings
+    from geofovea.tiling.files.source import resolve_source
 
     try:
         # a file may not lead to other files or to the network

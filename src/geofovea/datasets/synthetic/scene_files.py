@@ -48,7 +48,7 @@ def write_scene(
     from rasterio.errors import RasterioError
     from rasterio.shutil import copy
 
-    from geofovea.tiling.whole import check_whole
+    from geofovea.tiling.files.verify import check_whole
 
     target = Path(path)
     _check_room(target, world)

@@ -9,8 +9,8 @@ import torch
 
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Pyramid, Tile
-from geofovea.tiling.region import Region
 
 __all__ = ["restrict"]
 

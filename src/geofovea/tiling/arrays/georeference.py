@@ -1,0 +1,265 @@
+"""Where an xarray object lies on the ground: its coordinates, and the grid mapping of CF.
+
+Read and written as rioxarray and odc-geo do: a scalar coordinate ``spatial_ref`` whose attributes
+hold the CRS as ``crs_wkt`` and the affine as ``GeoTransform``. Control points and RPCs stand there
+as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geofovea.errors import GeometryError, SceneError
+from geofovea.tiling.arrays.axes import (
+    Axis,
+    corner_offset,
+    edge_of,
+    in_unit_of,
+    is_lonlat,
+    unit_of,
+)
+from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.geo.grid_mapping import crs_from_grid_mapping, names_crs, parse_crs
+from geofovea.tiling.geo.ground import place_wkt
+
+__all__ = ["grid_mapping_attrs", "read_georeference"]
+
+# A transform that agrees with the coordinates this closely is the exact form of the same numbers.
+_SAME_WITHIN = 0.01
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+def read_georeference(
+    name: str,
+    x: Axis | None,
+    y: Axis | None,
+    size: tuple[int, int],
+    mapping: Mapping[str, Any] | None,
+    attrs: Mapping[str, Any],
+) -> tuple[Georeference, tuple[str, ...]]:
+    """Place an array on the ground.
+
+    Coordinates go before transforms, which a selection of rows or columns does not change; a
+    transform tells whether the coordinates are those of corners or of centres.
+
+    Args:
+        name: Of the object, for messages.
+        x: The axis of the columns, None without coordinates.
+        y: The axis of the rows, None without coordinates.
+        size: ``(width, height)`` in pixels.
+        mapping: Attributes of the grid mapping, None without one.
+        attrs: Attributes of the object, which may hold a CRS and a transform as well.
+
+    Returns:
+        The place, and sentences on what was not understood.
+
+    Raises:
+        SceneError: If coordinates are irregular or in another unit than their CRS, or a CRS or
+            transform cannot be understood.
+    """
+    crs, notes = _crs(name, x, y, mapping, attrs)
+    mapping = mapping or {}
+    crs_wkt = None if crs is None else place_wkt(crs) or None
+    given = _geotransform(name, mapping) or _affine(attrs)
+    transform = given
+    if x is not None and y is not None:
+        x, y = in_unit_of(x, crs), in_unit_of(y, crs)
+        transform = _from_axes(x, y, size, given)
+        is_counted = transform is not None and transform[0::4] == (1.0, 1.0)
+        if crs_wkt is None and is_counted and transform is not None:
+            # pixels counted from 0, or their centres: no place on any ground
+            is_counted = transform[2] in (-0.5, 0.0) and transform[5] in (-0.5, 0.0)
+            transform = None if is_counted else transform
+    if transform is not None and transform != (1, 0, 0, 0, 1, 0):
+        try:
+            return Georeference("affine", crs_wkt, transform), notes
+        except GeometryError:
+            return Georeference("none", crs_wkt), notes
+    if "gcps" in mapping:
+        return Georeference.by_gcps(_gcps(name, mapping["gcps"]), crs_wkt), notes
+    if "rpcs" in mapping:
+        return Georeference.by_rpcs(_rpcs(name, mapping["rpcs"])), notes
+    return Georeference("none", crs_wkt), notes
+
+
+def grid_mapping_attrs(
+    georeference: Georeference, transform: Transform | None = None
+) -> dict[str, str]:
+    """Attributes of ``spatial_ref`` that say where a grid lies.
+
+    Args:
+        georeference: Of the scene.
+        transform: Affine of the grid as ``(a, b, c, d, e, f)``, None without one.
+    """
+    attrs: dict[str, str] = {}
+    if georeference.crs_wkt:
+        # two names for one thing: CF and rioxarray read the first, GDAL the second
+        attrs |= {"crs_wkt": georeference.crs_wkt, "spatial_ref": georeference.crs_wkt}
+    if transform is not None:
+        a, b, c, d, e, f = transform
+        attrs["GeoTransform"] = " ".join(repr(float(v)) for v in (c, a, b, f, d, e))
+    if georeference.gcps:
+        features = [
+            {
+                "type": "Feature",
+                "properties": {"id": str(i), "info": "", "row": y_scene, "col": x_scene},
+                "geometry": {"type": "Point", "coordinates": [x, y, z]},
+            }
+            for i, (x_scene, y_scene, x, y, z) in enumerate(georeference.gcps)
+        ]
+        attrs["gcps"] = json.dumps({"type": "FeatureCollection", "features": features})
+    if georeference.rpcs:
+        attrs["rpcs"] = json.dumps(dict(georeference.rpcs))
+    return attrs
+
+
+def _crs(
+    name: str,
+    x: Axis | None,
+    y: Axis | None,
+    mapping: Mapping[str, Any] | None,
+    attrs: Mapping[str, Any],
+) -> tuple[CRS | None, tuple[str, ...]]:
+    """The CRS, and sentences on a grid mapping that does not tell it."""
+    unit_m = 1.0
+    if x is not None and unit_of(x)[0] == "length":
+        unit_m = unit_of(x)[1]
+    crs = crs_from_grid_mapping(name, mapping or {}, unit_m)
+    if crs is None:
+        hints = {str(key): value for key, value in attrs.items() if key != "grid_mapping_name"}
+        crs = parse_crs(name, attrs["crs"]) if attrs.get("crs") else None
+        crs = crs or crs_from_grid_mapping(name, hints, unit_m)
+    if crs is not None:
+        return crs, ()
+    if mapping is not None and names_crs(mapping):
+        projection = str(mapping.get("grid_mapping_name"))[:60]
+        return None, (
+            f"the grid mapping {projection!r} is not known, so there is no lon/lat; set the CRS, "
+            "for example with rio.write_crs('EPSG:...')",
+        )
+    # names such as lon and lat are no proof where a mapping was named and is lost
+    lost = str(attrs.get("grid_mapping") or "") if mapping is None else ""
+    if is_lonlat(x, y, strict=bool(lost)):
+        # CF says what the numbers are and leaves the datum open, which means WGS 84 in practice
+        return CRS.from_epsg(4326), ()
+    if lost:
+        return None, (
+            f"the grid mapping {lost[:60]!r} is named and is not there, so there is no lon/lat; "
+            "keep it as a coordinate, for example with open_dataset(..., decode_coords='all')",
+        )
+    return None, ()
+
+
+def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
+    if "GeoTransform" not in attrs:
+        return None
+    given = attrs["GeoTransform"]
+    try:
+        numbers = given.split() if isinstance(given, str) else list(given)
+        c, a, b, f, d, e = (float(number) for number in numbers)
+    except (TypeError, ValueError) as error:
+        raise SceneError(
+            f"{name} has the GeoTransform {given!r}; allowed are six numbers in GDAL's order: x of "
+            "the corner, width of a pixel, row rotation, y, column rotation, height of a pixel"
+        ) from error
+    return a, b, c, d, e, f
+
+
+def _affine(attrs: Mapping[str, Any]) -> Transform | None:
+    """The affine of the grid of pixels under the names of stackstac, rioxarray and STAC."""
+    for key in ("transform", "proj:transform", "spatial:transform"):
+        try:
+            numbers = [float(number) for number in np.asarray(attrs.get(key, ())).ravel()]
+        except (TypeError, ValueError):
+            continue
+        if len(numbers) in (6, 9) and np.isfinite(numbers).all():
+            a, b, c, d, e, f = numbers[:6]
+            return a, b, c, d, e, f
+    return None
+
+
+def _from_axes(
+    x: Axis, y: Axis, size: tuple[int, int], given: Transform | None
+) -> Transform | None:
+    col, row = _first_counted(x), _first_counted(y)
+    if given is not None and col is not None and row is not None:
+        a, b, c, d, e, f = given
+        if (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d:
+            # the axes count pixels of the grid that the transform places
+            return a, b, c + a * col + b * row, d, e, f + d * col + e * row
+    is_straight = given is not None and not given[1] and not given[3]
+    grid_x = (given[2], given[0]) if given is not None and is_straight and given[0] else None
+    grid_y = (given[5], given[4]) if given is not None and is_straight and given[4] else None
+    x_axis, y_axis = edge_of(x, grid_x), edge_of(y, grid_y)
+    if grid_x is None or grid_y is None:
+        # a single row has the pixels of the columns, up to the sign; a single pixel has no size
+        side = abs(x_axis[1]) if x_axis else abs(y_axis[1]) if y_axis else None
+        if side is None:
+            return None
+        step_x, step_y = side, -side
+    else:
+        step_x, step_y = grid_x[1], grid_y[1]
+    x0, a = x_axis or (_edge_of_one(x, grid_x, step_x), step_x)
+    y0, e = y_axis or (_edge_of_one(y, grid_y, step_y), step_y)
+    found = (a, 0.0, x0, 0.0, e, y0)
+    if given is not None and _is_same(found, given, size):
+        return given
+    return found
+
+
+def _edge_of_one(axis: Axis, grid: tuple[float, float] | None, step: float) -> float:
+    label = float(np.asarray(axis.labels)[0])
+    return label + corner_offset(axis, grid, step) - step / 2
+
+
+def _first_counted(axis: Axis) -> int | None:
+    """The number of the first pixel on an axis that counts pixels (or their centres) from 0 up."""
+    labels = np.asarray(axis.labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "uif" or len(labels) < 2:
+        return None
+    first = np.floor(labels[0])
+    is_count = labels[0] >= 0 and (np.diff(labels.astype(np.float64)) == 1).all()
+    return int(first) if is_count and labels[0] - first in (0.0, 0.5) else None
+
+
+def _is_same(found: Transform, given: Transform, size: tuple[int, int]) -> bool:
+    """Whether two affines put all corners of an image at one place, within part of a pixel."""
+    corners: NDArray[np.float64] = np.array([(0, 0), (size[0], 0), (0, size[1])], np.float64)
+    both = [Georeference("affine", None, t).crs_from_scene(corners) for t in (found, given)]
+    if both[0] is None or both[1] is None:
+        return False
+    pixel = np.array([abs(found[0]), abs(found[4])])
+    return bool((np.abs(both[0] - both[1]) <= _SAME_WITHIN * pixel).all())
+
+
+def _gcps(name: str, given: Any) -> tuple[tuple[float, float, float, float, float], ...]:
+    try:
+        points = []
+        for feature in json.loads(given)["features"]:
+            x, y, *z = feature["geometry"]["coordinates"]
+            place = feature["properties"]
+            height = float(z[0]) if z and z[0] is not None else 0.0
+            points.append((float(place["col"]), float(place["row"]), float(x), float(y), height))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SceneError(
+            f"{name} has control points that cannot be read; allowed is a GeoJSON "
+            "FeatureCollection of points with row and col, as rio.write_gcps() makes it"
+        ) from error
+    return tuple(points)
+
+
+def _rpcs(name: str, given: Any) -> dict[str, Any]:
+    try:
+        items = json.loads(given)
+    except (TypeError, ValueError) as error:
+        raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
+    if not isinstance(items, dict):
+        raise SceneError(f"{name} has RPCs that are no JSON object; allowed are GDAL's items")
+    return items

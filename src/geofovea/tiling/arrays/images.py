@@ -1,0 +1,208 @@
+"""Images inside xarray objects: which variables are bands, which dimensions rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geofovea.errors import SceneError
+from geofovea.tiling.arrays.bands import ArrayBands
+
+__all__ = ["ALLOWED", "ArrayImage", "find_images"]
+
+ALLOWED = (
+    "a path, or an xarray DataArray with dimensions y, x and at most one of bands, a Dataset with "
+    "one variable per band, or a DataTree with a level in each group"
+)
+
+_DIMS = (
+    *(("y", "x"), ("lat", "lon"), ("latitude", "longitude"), ("northing", "easting")),
+    # of rotated poles and of projections, as climate files call them
+    *(("rlat", "rlon"), ("grid_latitude", "grid_longitude"), ("yc", "xc")),
+    ("projection_y_coordinate", "projection_x_coordinate"),
+)
+_BAND_DIMS = ("band", "bands", "channel", "channels", "wavelength", "variable")
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImage:
+    """One level as found.
+
+    Attributes:
+        bands: Its pixels.
+        names: What the bands are called, as far as the object says; empty where it does not.
+        obj: What its coordinates and attributes are of.
+        bounds: Variables ``(n, 2)`` that say where the pixels of a dimension begin and end.
+        variables: The variable of each band, where each is one of a Dataset.
+    """
+
+    bands: ArrayBands
+    names: tuple[str, ...]
+    obj: xr.DataArray
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+    variables: tuple[xr.DataArray, ...] = ()
+
+    def band_obj(self, band: int) -> xr.DataArray:
+        """What the attributes of a band are of, counted from 0."""
+        return self.variables[band] if self.variables else self.obj
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(width, height)`` in pixels."""
+        return self.bands.width, self.bands.height
+
+    def coord(self, name: Hashable) -> Any | None:
+        """The variable of a coordinate, or None."""
+        return self.obj.coords[name].variable if name in self.obj.coords else None
+
+
+def find_images(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> dict[str, ArrayImage]:
+    """The images of an object by the path of their group; ``"/"`` where it has no groups.
+
+    Raises:
+        SceneError: If there is none, or it is not plain which.
+    """
+    if isinstance(obj, xr.DataTree):
+        return _images_of_tree(obj)
+    if isinstance(obj, xr.Dataset):
+        return {"/": _image_of_dataset(obj, "the Dataset")}
+    if isinstance(obj, xr.DataArray):
+        return {"/": _image_of_array(obj)}
+    raise SceneError(f"a {type(obj).__name__} is not a scene; allowed are {ALLOWED}")
+
+
+def _image_of_array(array: xr.DataArray) -> ArrayImage:
+    name = f"the DataArray {array.name!r}" if array.name else "the DataArray"
+    dims = _spatial_dims(array.sizes, name)
+    bands_dims = [dim for dim in array.dims if dim not in dims and _is_band_dim(array, dim)]
+    flat = {dim: 0 for dim in array.dims if dim not in (*dims, *bands_dims)}
+    array = array.isel(flat)
+    band_dim = str(bands_dims[0]) if bands_dims else None
+    if array.dtype == bool:
+        raise SceneError(f"{name} holds bool pixels, which show nothing: convert it to numbers")
+    bands = ArrayBands(name, (array.variable,), dims, band_dim)
+    return ArrayImage(bands, _band_names(array, bands), array)
+
+
+def _band_names(array: xr.DataArray, bands: ArrayBands) -> tuple[str, ...]:
+    dim = bands.band_dim
+    found: list[Any] = [array.attrs.get("long_name")]
+    if dim is not None:
+        found = [array.coords[c].to_numpy() for c in ("colorinterp", dim) if c in array.coords]
+        found.append(array.attrs.get("long_name"))
+    for names in found:
+        is_list = isinstance(names, (tuple, list, np.ndarray)) and len(names) == bands.count
+        if is_list and not isinstance(names[0], (int, float, np.number)):
+            return tuple(str(name) for name in names)
+    return ()
+
+
+def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
+    """Whether the one dimension beside rows and columns counts bands.
+
+    Raises:
+        SceneError: If it counts something else, or there are several.
+    """
+    others = [d for d in array.dims if d not in _spatial_dims(array.sizes, "")]
+    long = [d for d in others if array.sizes[d] != 1]
+    named = [d for d in others if str(d).lower() in _BAND_DIMS]
+    chosen = long or named[:1]
+    is_time = array[dim].dtype.kind in "mM" if dim in array.coords else str(dim) == "time"
+    if len(long) > 1 or (dim in long and is_time):
+        raise SceneError(
+            f"a scene is one image, and the DataArray has dimensions {dict(array.sizes)}; allowed "
+            f"are rows, columns and at most one of bands: select one of {', '.join(map(str, long))}"
+            f", for example with isel({long[0]}=0)"
+        )
+    return dim in chosen
+
+
+def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
+    by_name = {str(dim).lower(): str(dim) for dim in sizes}
+    for y, x in _DIMS:
+        if y in by_name and x in by_name:
+            return by_name[y], by_name[x]
+    dims = [str(dim) for dim in sizes]
+    if len(dims) == 2 and all(dim.startswith("dim_") for dim in dims):
+        return dims[0], dims[1]
+    raise SceneError(
+        f"{name} has dimensions {tuple(dims)}, and it takes rows called y and columns called x "
+        f"(or lat and lon) to know the picture: {_renaming(dims)}"
+    )
+
+
+def _renaming(dims: list[str]) -> str:
+    if len(dims) < 2:
+        return "give an array with rows and columns"
+    y, x = dims[-2:]
+    return f"rename them, for example with rename({{{y!r}: 'y', {x!r}: 'x'}})"
+
+
+def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
+    found: dict[tuple[str, str], list[str]] = {}
+    dataset = _with_mappings(dataset)
+    for key, variable in _pixels_of(dataset).items():
+        if variable.ndim >= 2:
+            dims = _spatial_dims(variable.sizes, f"{name}, {key!r},")
+            found.setdefault(dims, []).append(key)
+    if len(found) != 1:
+        raise SceneError(
+            f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
+            f"bands of one image; allowed are {ALLOWED}: pick them, for example with "
+            f"dataset[{list(dataset.data_vars)[:1]!r}]"
+        )
+    ((dims, names),) = found.items()
+    bounds = {dim: dataset[key].variable for dim, key in _bounds_of(dataset).items()}
+    if len(names) == 1:
+        return replace(_image_of_array(dataset[names[0]]), bounds=bounds)
+    images = [_image_of_array(dataset[key]) for key in names]
+    for image in images:
+        if image.bands.band_dim is not None:
+            raise SceneError(
+                f"{image.bands.name} has bands of its own beside the other variables of {name}; "
+                f"allowed are {ALLOWED}: pick it with dataset[name]"
+            )
+    layers = tuple(image.bands.layers[0] for image in images)
+    variables = tuple(image.obj for image in images)
+    return ArrayImage(
+        ArrayBands(name, layers, dims), tuple(names), images[0].obj, bounds, variables
+    )
+
+
+def _images_of_tree(tree: xr.DataTree) -> dict[str, ArrayImage]:
+    images = {}
+    for node in tree.subtree:
+        dataset = node.to_dataset()
+        if any(variable.ndim >= 2 for variable in _pixels_of(dataset).values()):
+            images[node.path] = _image_of_dataset(dataset, f"the group {node.path!r}")
+    if not images:
+        raise SceneError(f"the DataTree holds no image in any group; allowed are {ALLOWED}")
+    return images
+
+
+def _bounds_of(dataset: xr.Dataset) -> dict[str, str]:
+    """The variables that hold where the pixels of an axis begin and end, by dimension."""
+    named = {}
+    for dim in set(dataset.dims) & set(dataset.coords):
+        axis = dataset.coords[dim]
+        named[str(dim)] = str(axis.attrs.get("bounds") or axis.encoding.get("bounds") or "")
+    return {dim: name for dim, name in named.items() if name in dataset.variables}
+
+
+def _pixels_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """The variables that may be bands: no bounds of axes, and no grid mappings."""
+    aside = {*_bounds_of(dataset).values(), "spatial_ref", "crs"}
+    return {str(key): v for key, v in dataset.data_vars.items() if str(key) not in aside}
+
+
+def _with_mappings(dataset: xr.Dataset) -> xr.Dataset:
+    """Grid mappings as coordinates: a variable that is taken out keeps those, and no others."""
+    named = {"spatial_ref", "crs"}
+    for variable in dataset.data_vars.values():
+        given = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping") or ""
+        named |= {word.rstrip(":") for word in str(given).split()}
+    return dataset.set_coords([n for n in named if n in dataset.data_vars and not dataset[n].ndim])

@@ -1,0 +1,269 @@
+"""Levels of an image in memory or behind dask, made from native pixels in bounded memory.
+
+Level ``l`` averages squares of ``2**l`` native pixels, one halving after the other, each rounded to
+the pixel type: what GDAL's AVERAGE overviews hold, without a file.
+
+What a coarse read costs: a window of up to ``READ_AT_ONCE`` native pixels is read for each tile
+anew. The first larger one (the overview, that is) passes over all native pixels once, in pieces of
+``PIECE_BYTES``, and keeps the finest level of at most ``KEPT_BYTES``; everything coarser is made
+from that copy. A chunk of a dask array is computed once in that pass if its sides are powers of
+two; pieces may cut other chunks, which are then computed for each of their parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.tiling.arrays.bands import ArrayBands, Pixels
+from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.pixels.marks import (
+    Number,
+    are_finite,
+    are_opaque,
+    equals_nodata,
+    opaque_number,
+)
+from geofovea.tiling.pixels.sample import sample_windows
+
+__all__ = ["ArrayLevels", "Missing", "Patch", "halve"]
+
+READ_AT_ONCE = 8 * 2**20
+KEPT_BYTES = 64 * 2**20
+PIECE_BYTES = 32 * 2**20
+
+Mask = NDArray[np.bool_]
+
+
+class Patch(NamedTuple):
+    """Pixels of a window: values ``(bands, h, w)`` and validity ``(bands or 1, h, w)``."""
+
+    values: Pixels
+    valid: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """What marks the missing pixels of an array; all of it counts together.
+
+    Attributes:
+        nodata: The value of each band, None where it has none; empty where no band has one. What is
+            no finite number is missing in every float array.
+        own_nodata: The same for coarser levels that have their own pixels and other values.
+        alpha: Index of the alpha band, counted from 1; 0 for none.
+        planes: A plane beside the bands, or one for each band, for each level that has its own
+            pixels; 0 where nothing is known.
+    """
+
+    nodata: tuple[Number | None, ...] = ()
+    alpha: int = 0
+    planes: Mapping[int, ArrayBands] | None = None
+    own_nodata: Mapping[int, tuple[Number | None, ...]] = field(default_factory=dict)
+
+    def nodata_of(self, indexes: tuple[int, ...], level: int = 0) -> tuple[Number | None, ...]:
+        """The nodata value of some bands, counted from 1, in the pixels of a level."""
+        nodata = self.own_nodata.get(level, self.nodata)
+        return tuple(nodata[i - 1] for i in indexes) if nodata else (None,) * len(indexes)
+
+    def is_by_band(self, dtype: np.dtype[Any]) -> bool:
+        """Whether one band of a pixel may be missing where another is not."""
+        planes = list((self.planes or {}).values())
+        return (
+            bool(self.nodata or self.own_nodata)
+            or dtype.kind == "f"
+            or any(p.count > 1 for p in planes)
+        )
+
+
+class ArrayLevels:
+    """All levels of an image: those that somebody made, and the others made when needed.
+
+    Safe to share between threads, and to pickle if the arrays are.
+    """
+
+    def __init__(self, own: Mapping[int, ArrayBands], missing: Missing) -> None:
+        """Join the images of the levels that have one; level 0 must be among them."""
+        self.own = dict(sorted(own.items()))
+        self.missing = missing
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = ForkSafeLock()
+        self._kept: dict[tuple[tuple[int, ...], int], Patch] = {}
+        self._opaque: float | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"own": self.own, "missing": self.missing}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    @property
+    def native(self) -> ArrayBands:
+        """The image of level 0."""
+        return self.own[0]
+
+    def size(self, level: int) -> tuple[int, int]:
+        """``(width, height)`` of a level."""
+        step = 1 << level
+        return -(-self.native.width // step), -(-self.native.height // step)
+
+    def read(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
+        """Pixels of a window of a level.
+
+        Args:
+            indexes: Bands, counted from 1.
+            level: The level.
+            rows: Of the window, inside the level.
+            cols: Of the window, inside the level.
+
+        Raises:
+            SceneReadError: If what is behind the array fails.
+        """
+        start = max(n for n in self.own if n <= level)
+        if start == level:
+            return self._read_own(indexes, level, rows, cols)
+        pixels = (rows.stop - rows.start) * (cols.stop - cols.start) << 2 * (level - start)
+        kept = self._kept_level(indexes, start)
+        if pixels <= READ_AT_ONCE or level < kept:
+            return self._average(indexes, start, level, rows, cols)
+        copy = self._copy(indexes, start, kept)
+        step = 1 << (level - kept)
+        fine_rows, fine_cols = (slice(p.start * step, p.stop * step) for p in (rows, cols))
+        inside = Patch(*(plane[:, fine_rows, fine_cols] for plane in copy))
+        return _halved(inside, level - kept)
+
+    def _read_own(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
+        bands, missing = self.own[level], self.missing
+        values = bands.read(indexes, rows, cols)
+        valid = np.ones((1, *values.shape[1:]), bool)
+        if missing.is_by_band(values.dtype):
+            known = zip(values, missing.nodata_of(indexes, level), strict=True)
+            nodata = [
+                np.zeros(plane.shape, bool) if value is None else equals_nodata(plane, value)
+                for plane, value in known
+            ]
+            valid = are_finite(values) & ~np.stack(nodata)
+        if missing.alpha:
+            alpha = bands.read((missing.alpha,), rows, cols)
+            valid = valid & are_opaque(alpha, self._opaque_alpha())
+        if missing.planes is not None:
+            plane = missing.planes[level]
+            wanted = indexes if plane.count > 1 else (1,)
+            valid = valid & (plane.read(wanted, rows, cols) != 0)
+        return Patch(values, valid)
+
+    def _opaque_alpha(self) -> float:
+        """Which number of the alpha band means opaque, by a bounded sample of it, once."""
+        if self._opaque is None:
+            native, largest = self.native, 0.0
+            for window in sample_windows(native.width, native.height, native.block_shape):
+                rows, cols = window.toslices()
+                alpha = native.read((self.missing.alpha,), rows, cols)
+                alpha = alpha[np.isfinite(alpha)]
+                largest = max(largest, float(alpha.max()) if alpha.size else 0.0)
+            self._opaque = opaque_number(native.dtype, largest)
+        return self._opaque
+
+    def _average(
+        self, indexes: tuple[int, ...], start: int, level: int, rows: slice, cols: slice
+    ) -> Patch:
+        """Halve the pixels of a finer level that has its own, piece by piece."""
+        image, times = self.own[start], level - start
+        pixel_bytes = len(indexes) * max(2, image.dtype.itemsize)
+        side = max(1, _power_of_two_below((PIECE_BYTES / pixel_bytes) ** 0.5) >> times)
+        shape = rows.stop - rows.start, cols.stop - cols.start
+        values = np.empty((len(indexes), *shape), image.dtype)
+        planes = len(indexes) if self.missing.is_by_band(image.dtype) else 1
+        valid = np.empty((planes, *shape), bool)
+        # pieces lie on a grid of the level, so that they meet chunks whose sides are powers of two
+        for piece_rows in _pieces(rows, side):
+            for piece_cols in _pieces(cols, side):
+                finer_rows = _refined(piece_rows, times, image.height)
+                finer_cols = _refined(piece_cols, times, image.width)
+                patch = _halved(self._read_own(indexes, start, finer_rows, finer_cols), times)
+                place = (..., _shifted(piece_rows, rows.start), _shifted(piece_cols, cols.start))
+                values[place], valid[place] = patch
+        return Patch(values, valid)
+
+    def _kept_level(self, indexes: tuple[int, ...], start: int) -> int:
+        level, pixel_bytes = start + 1, len(indexes) * (self.native.dtype.itemsize + 1)
+        while np.prod(self.size(level)) * pixel_bytes > KEPT_BYTES:
+            level += 1
+        return level
+
+    def _copy(self, indexes: tuple[int, ...], start: int, level: int) -> Patch:
+        # one thread passes over the pixels, the others wait for what it keeps
+        with self._lock:
+            if (indexes, level) not in self._kept:
+                width, height = self.size(level)
+                whole = slice(0, height), slice(0, width)
+                self._kept[indexes, level] = self._average(indexes, start, level, *whole)
+            return self._kept[indexes, level]
+
+
+def halve(values: Pixels, valid: Mask) -> Patch:
+    """Average squares of 2 × 2 valid pixels; a square is valid if any of it is.
+
+    An odd last row or column is averaged by itself. Whole numbers are rounded to the nearest,
+    halves away from zero.
+
+    Args:
+        values: ``(bands, h, w)``.
+        valid: ``(bands or 1, h, w)``.
+
+    Returns:
+        ``(bands, ceil(h / 2), ceil(w / 2))`` and the same for the validity; 0 where nothing is
+        valid.
+    """
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    exact: type = np.int32 if kind in "ui" and size <= 2 else np.float64
+    total = _sum_of_squares(np.where(valid, values, values.dtype.type(0)).astype(exact))
+    count = _sum_of_squares(valid.astype(np.int32))
+    divisor = np.maximum(count, 1)
+    if exact is np.int32:
+        mean = np.sign(total) * ((2 * np.abs(total) + divisor) // (2 * divisor))
+    else:
+        mean = total / divisor
+        if kind in "ui":
+            limits = np.iinfo(values.dtype)
+            mean = np.clip(np.trunc(mean + np.copysign(0.5, mean)), limits.min, limits.max)
+    return Patch(mean.astype(values.dtype), count > 0)
+
+
+def _halved(patch: Patch, times: int) -> Patch:
+    for _ in range(times):
+        patch = halve(*patch)
+    return patch
+
+
+def _sum_of_squares(plane: Pixels) -> Pixels:
+    odd_rows, odd_cols = plane.shape[1] % 2, plane.shape[2] % 2
+    if odd_rows or odd_cols:
+        plane = np.pad(plane, ((0, 0), (0, odd_rows), (0, odd_cols)))
+    rows = plane[:, ::2] + plane[:, 1::2]
+    total: Pixels = rows[..., ::2] + rows[..., 1::2]
+    return total
+
+
+def _pieces(part: slice, side: int) -> list[slice]:
+    edges = [part.start, *range(side * (part.start // side + 1), part.stop, side), part.stop]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _refined(part: slice, times: int, extent: int) -> slice:
+    return slice(part.start << times, min(part.stop << times, extent))
+
+
+def _shifted(part: slice, origin: int) -> slice:
+    return slice(part.start - origin, part.stop - origin)
+
+
+def _power_of_two_below(value: float) -> int:
+    return 1 << max(0, int(value).bit_length() - 1)

@@ -1,0 +1,255 @@
+"""Scenes out of xarray: a DataArray, a Dataset with a band in each variable, a pyramid as DataTree.
+
+Nothing is computed here; shapes, coordinates and attributes say all that a scene needs to know.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geofovea.tiling.arrays.axes import Axis
+from geofovea.tiling.arrays.bands import ArrayBands
+from geofovea.tiling.arrays.georeference import read_georeference
+from geofovea.tiling.arrays.images import ArrayImage, find_images
+from geofovea.tiling.arrays.levels import ArrayLevels, Missing
+from geofovea.tiling.arrays.overviews import levels_of_images
+from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
+from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.pixels.marks import Number, out_of_type
+from geofovea.tiling.scene import MaskKind, Scene
+
+__all__ = ["MASK_COORD", "open_array"]
+
+MASK_COORD = "mask"
+"""Name of a coordinate over rows and columns that is 0 where pixels are missing."""
+
+_COLORS = {"red": "red", "green": "green", "blue": "blue", "alpha": "alpha", "gray": "gray"}
+_COLORS |= {"r": "red", "g": "green", "b": "blue", "grey": "gray", "nir": "nir"}
+# keys under which files and other readers keep one value for missing pixels
+_NODATA_KEYS = ("_FillValue", "missing_value", "fill_value", "nodata", "nodatavals")
+_DESCRIPTIONS = ("description", "TIFFTAG_IMAGEDESCRIPTION")
+_SMALLEST_LEVEL = 32
+
+
+def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
+    """Look at an xarray object as a scene, without computing a pixel.
+
+    * Dimensions may be in any order. Rows and columns are called ``y``, ``x`` (or ``lat``, ``lon``
+      and the like); a third dimension is that of the bands, others must have length 1.
+    * A Dataset has one two-dimensional variable per band, in their order; or one variable that is
+      the image. A DataTree has such a Dataset in each group; the largest is the native level, and
+      those of half its size, a quarter... with the same bands and ground are its overviews. What
+      else the tree holds is left out, with a note.
+    * The place on the ground comes from regular ``x`` and ``y`` coordinates in the unit that they
+      name, else from ``GeoTransform``; the CRS from the grid mapping of CF (``spatial_ref``).
+      Labels are those of pixel centres, unless their ``bounds`` or a transform say otherwise.
+    * ``_FillValue`` (or ``nodata``), NaN, a band called alpha, and a coordinate ``mask`` over rows
+      and columns (0 where missing) mark missing pixels.
+    * Rows are shown as they are stored, like those of files: with rising ``y`` south is up.
+
+    Raises:
+        SceneError: If the object is not an image: the message says what is allowed.
+    """
+    images = find_images(obj)
+    levels, left_out = levels_of_images(images, obj, lambda image: _georeference(image)[0])
+    return _scene(levels, _name_of(obj), obj.attrs, left_out)
+
+
+def _name_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
+    given = getattr(obj, "name", None)
+    return f"xarray:{given or type(obj).__name__}"
+
+
+def _scene(
+    images: Mapping[int, ArrayImage], name: str, attrs: Mapping[Any, Any], notes: tuple[str, ...]
+) -> Scene:
+    native = images[0]
+    georeference, of_place = _georeference(native)
+    bands, width, height = native.bands, *native.size
+    colors = _colors(native)
+    palette = _palette(native.obj.attrs)
+    if palette:
+        colors = ("palette", *colors[1:])
+    missing = _missing(images, colors)
+    # numbers that must not be averaged have the levels that somebody made, and no others
+    is_averaged = not palette and bands.dtype.kind != "c"
+    overview_levels = tuple(
+        level
+        for level in range(1, 32)
+        if level in images or (is_averaged and max(width, height) >> (level - 1) > _SMALLEST_LEVEL)
+    )
+    levels = ArrayLevels({level: image.bands for level, image in images.items()}, missing)
+    source = ArraySource(
+        # arrays have no name that is theirs alone
+        path=f"{name}#{uuid.uuid4().hex}",
+        driver=ARRAY_DRIVER,
+        levels=levels,
+        overview_levels=overview_levels,
+        palette=palette,
+        names=native.names,
+    )
+    first = next((value for value in missing.nodata if value is not None), None)
+    if first is None and bands.dtype.kind == "f":
+        first = float("nan")
+    all_attrs = {str(k): v for k, v in (dict(attrs) | dict(native.obj.attrs)).items()}
+    return Scene(
+        path=name,
+        source=source,
+        width=width,
+        height=height,
+        count=bands.count,
+        dtype=bands.dtype.name,
+        nodata=None if first is None else float(first),
+        colorinterp=colors,
+        block_shape=bands.block_shape,
+        overviews=tuple(1 << level for level in overview_levels),
+        overview_sizes=tuple(levels.size(level) for level in overview_levels),
+        overview_blocks=tuple(
+            images[level].bands.block_shape if level in images else bands.block_shape
+            for level in overview_levels
+        ),
+        mask_kind=_mask_kind(missing, bands.dtype),
+        georeference=georeference,
+        description=next((str(all_attrs[k]) for k in _DESCRIPTIONS if k in all_attrs), ""),
+        nodata_bands=missing.nodata,
+        warnings=(*notes, *of_place, *_nodata_warnings(native)),
+        is_min_white=str(all_attrs.get("photometric", "")).lower() == "miniswhite",
+    )
+
+
+def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
+    y_dim, x_dim = image.bands.dims
+    obj = image.obj
+    attrs = {str(key): value for key, value in obj.attrs.items()}
+    for code in ("epsg", "proj:epsg", "proj:code"):
+        held = image.coord(code)
+        if held is not None and held.ndim == 0 and held.dtype.kind in "uiUO":
+            attrs.setdefault(code, held.to_numpy().item())
+    given = obj.encoding.get("grid_mapping") or obj.attrs.get("grid_mapping")
+    mapping = None
+    if given:
+        attrs["grid_mapping"] = name = _mapping_of(str(given), x_dim)
+        mapping = image.coord(name)
+    for usual in ("spatial_ref", "crs"):
+        mapping = image.coord(usual) if mapping is None else mapping
+    x, y = _axis(image, x_dim, "x"), _axis(image, y_dim, "y")
+    of_mapping = None if mapping is None else mapping.attrs
+    return read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
+
+
+def _mapping_of(given: str, x_dim: str) -> str:
+    """The grid mapping of an axis: CF allows ``"name"`` and ``"name: x y other: lat lon"``."""
+    names = given.split()
+    chosen = current = names[0].rstrip(":")
+    for word in names:
+        if word.endswith(":"):
+            current = word[:-1]
+        elif word == x_dim:
+            chosen = current
+    return chosen
+
+
+def _axis(image: ArrayImage, dim: str, called: str) -> Axis | None:
+    found = image.coord(dim)
+    if found is None:
+        return None
+    bounds = image.bounds.get(dim)
+    return Axis(
+        name=f"{image.bands.name}, {called},",
+        dim=dim,
+        labels=found.to_numpy(),
+        attrs=found.attrs,
+        bounds=None if bounds is None else bounds.to_numpy(),
+    )
+
+
+def _colors(image: ArrayImage) -> tuple[str, ...]:
+    """What each band shows, by the names of the bands."""
+    names = image.names or ("",) * image.bands.count
+    return tuple(_COLORS.get(name.lower(), "undefined") for name in names)
+
+
+def _palette(attrs: Mapping[Any, Any]) -> tuple[tuple[int, ...], ...]:
+    """RGBA of each index, from a flat list of numbers under ``colormap``."""
+    flat = np.asarray(attrs.get("colormap", ()))
+    if flat.ndim != 1 or not len(flat) or len(flat) % 4 or flat.dtype.kind not in "ui":
+        return ()
+    return tuple(tuple(int(v) for v in rgba) for rgba in flat.reshape(-1, 4))
+
+
+def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missing:
+    """All that marks missing pixels: nodata of each band, alpha, and planes beside the bands."""
+    planes = {level: _mask_plane(image) for level, image in images.items()}
+    has_alpha = "alpha" in colors and len(colors) > 1
+    nodata = {level: _nodata_of(image) for level, image in images.items()}
+    return Missing(
+        nodata[0],
+        colors.index("alpha") + 1 if has_alpha else 0,
+        {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
+        {level: values for level, values in nodata.items() if values and values != nodata[0]},
+    )
+
+
+def _mask_kind(missing: Missing, dtype: np.dtype[Any]) -> MaskKind:
+    """The mark that decides how bands are joined; others count besides."""
+    has_nodata = bool(missing.nodata or missing.own_nodata)
+    if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
+        return "nodata"
+    if missing.planes is not None:
+        return "internal"
+    return "alpha" if missing.alpha else "none"
+
+
+def _mask_plane(image: ArrayImage) -> ArrayBands | None:
+    plane = image.coord(MASK_COORD)
+    if plane is None or not set(image.bands.dims) <= set(plane.dims):
+        return None
+    others = [dim for dim in plane.dims if dim not in image.bands.dims]
+    name = f"the mask of {image.bands.name}"
+    if not others:
+        return ArrayBands(name, (plane,), image.bands.dims)
+    is_by_band = others == [image.bands.band_dim] and plane.sizes[others[0]] == image.bands.count
+    return ArrayBands(name, (plane,), image.bands.dims, others[0]) if is_by_band else None
+
+
+def _nodata_of(image: ArrayImage) -> tuple[Number | None, ...]:
+    """The declared value of each band, where pixels can have it; empty where no band has one."""
+    given = [_given_nodata(image, band) for band in range(image.bands.count)]
+    nodata = tuple(
+        None if value is None or out_of_type(value, np.dtype(image.band_obj(band).dtype)) else value
+        for band, value in enumerate(given)
+    )
+    return nodata if any(value is not None for value in nodata) else ()
+
+
+def _nodata_warnings(image: ArrayImage) -> tuple[str, ...]:
+    reasons = set()
+    for band in range(image.bands.count):
+        value = _given_nodata(image, band)
+        # NaN is what decoding leaves behind, whatever the type
+        if value is not None and value == value:
+            reasons.add(out_of_type(value, np.dtype(image.band_obj(band).dtype)))
+    return tuple(f"the array says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def _given_nodata(image: ArrayImage, band: int) -> Number | None:
+    """The declared value of a band, whether a pixel can have it or not."""
+    obj = image.band_obj(band)
+    dtype = np.dtype(obj.dtype)
+    if dtype.kind == "c":
+        return None
+    # what is under "encoding" was replaced by NaN when floats were decoded from it
+    places = [obj.attrs] + ([obj.encoding] if dtype.kind in "ui" else [])
+    for key in _NODATA_KEYS:
+        for place in places:
+            given = np.asarray(place[key]).ravel() if key in place else np.empty(0)
+            if len(given) and given.dtype.kind in "uif":
+                # one for each band, as rasterio's nodatavals
+                value: Number = given[band if len(given) == image.bands.count else 0].item()
+                return value
+    return None

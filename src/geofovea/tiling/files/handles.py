@@ -1,0 +1,329 @@
+"""Open rasterio datasets: one per process, thread, source and overview level.
+
+A GDAL dataset shared between threads returns wrong pixels without an error, and one inherited over
+a fork shares its file offset with the parent. So nobody passes datasets around: whoever reads asks
+for the handle of the thread it runs on, inside ``gdal_settings()``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import rasterio
+from rasterio._env import del_gdal_config
+from rasterio._err import CPLE_BaseError
+from rasterio.env import get_gdal_config, set_gdal_config
+from rasterio.errors import RasterioError
+
+from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
+from geofovea.tiling.arrays.source import ArraySource
+from geofovea.tiling.files.faults import collect_faults
+from geofovea.tiling.files.georeference_warnings import without_georeference_warning
+from geofovea.tiling.files.png import damage_in_png
+from geofovea.tiling.files.source import Source
+from geofovea.tiling.machine.forks import in_every_child
+
+__all__ = [
+    "ALL_OVERVIEWS",
+    "GDAL_CACHE_BYTES",
+    "check_checksums",
+    "check_current",
+    "close_handles",
+    "gdal_settings",
+    "note_whole",
+    "open_bytes",
+    "open_dataset",
+    "open_handle",
+    "read_errors",
+]
+
+GDAL_CACHE_BYTES = 128 * 2**20
+"""GDAL's block cache. Rasterio takes bytes, where GDAL itself takes small numbers as megabytes."""
+
+ALL_OVERVIEWS = -1
+"""In place of an overview's index: leave the choice to GDAL."""
+
+MAX_HANDLES_PER_THREAD = 16
+
+_OPTIONS = {
+    # an .aux.xml beside the scene can replace its overviews by another file
+    "GDAL_PAM_ENABLED": "NO",
+    # probe for .ovr and .msk by name and never list the folder, which may hold 100,000 files
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # GDAL's own network client has no use here: far-away files come through file objects
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
+    # a warning of a worker thread would never reach the read that caused it
+    "GDAL_NUM_THREADS": "1",
+    # a retired code of a CRS is what it always was, and not its successor somewhere else
+    "OSR_USE_NON_DEPRECATED": "NO",
+}
+
+
+class _CacheLimit:
+    """GDAL's one block cache, held at our size while any thread reads, then as it was."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._before = 0
+
+    def acquire(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                self._before = get_gdal_config("GDAL_CACHEMAX")
+            self._holders += 1
+            set_gdal_config("GDAL_CACHEMAX", GDAL_CACHE_BYTES)
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                set_gdal_config("GDAL_CACHEMAX", self._before)
+
+
+class _Thread(threading.local):
+    """What belongs to one thread: how deep it is in ``gdal_settings()``, and its datasets."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.options_before: dict[str, str | None] = {}
+        # least recently used first
+        self.handles: OrderedDict[tuple[Source, int | None], Any] = OrderedDict()
+
+    def enter(self) -> None:
+        self.depth += 1
+        if self.depth > 1:
+            return
+        is_main = threading.current_thread() is threading.main_thread()
+        for key, ours in _OPTIONS.items():
+            before = get_gdal_config(key, normalize=False)
+            # Rasterio sets options for all threads from the main thread and for one from others.
+            # Another thread that already sees ours sees a read of the main thread, which will end.
+            self.options_before[key] = None if before == ours and not is_main else before
+            set_gdal_config(key, ours)
+
+    def leave(self) -> None:
+        self.depth -= 1
+        if self.depth > 0:
+            return
+        for key, before in self.options_before.items():
+            if before is None:
+                del_gdal_config(key)
+            else:
+                set_gdal_config(key, before)
+
+
+_cache_limit = _CacheLimit()
+_thread = _Thread()
+_inherited: list[object] = []
+
+
+def _forget_after_fork() -> None:
+    # Closing the parent's datasets could wait for a lock that no thread of the child will release,
+    # so they are kept, unused, until the child ends.
+    global _cache_limit, _thread
+    _inherited.append(_thread.handles)
+    _cache_limit, _thread = _CacheLimit(), _Thread()
+
+
+in_every_child(_forget_after_fork)
+
+
+@contextmanager
+def gdal_settings() -> Iterator[None]:
+    """Hold the settings that safe, bounded reads need on this thread; re-entrant.
+
+    Entering costs microseconds, so every read does, and the settings of a program that uses GDAL
+    for other things too are as before as soon as no read is under way.
+    """
+    cache_limit, thread = _cache_limit, _thread
+    cache_limit.acquire()
+    thread.enter()
+    try:
+        yield
+    finally:
+        thread.leave()
+        cache_limit.release()
+
+
+@contextmanager
+def read_errors(source: Source) -> Iterator[None]:
+    """Turn every failure inside the block into a ``SceneReadError``, the silent ones too.
+
+    Those are warnings of a decoder that means damaged pixels, and a file that is another one at
+    the end of the block. After a failure this thread reads nothing from handles that may have kept
+    some of it.
+
+    Raises:
+        SceneReadError: With the reason.
+        GeoFoveaError: What a far-away file failed with.
+    """
+    try:
+        with collect_faults() as faults:
+            try:
+                yield
+            except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
+                if faults.error is not None:
+                    raise faults.error from error
+                check_current(source)  # what was torn under our hands is not damaged
+                raise _read_error(source, _reason(error)) from error
+        if faults.error is not None:
+            raise faults.error
+        if faults.damage:
+            raise _read_error(source, faults.damage[0])
+        check_current(source)
+    except GeoFoveaError:
+        close_handles(source)
+        raise
+
+
+def check_current(source: Source) -> None:
+    """Refuse a file that is not the one that was found.
+
+    Raises:
+        SceneChangedError: If it changed or vanished.
+    """
+    if not source.is_current:
+        raise SceneChangedError(
+            f"{source.path!r} changed or vanished while it was in use; open the scene again"
+        )
+
+
+# what libtiff and GDAL say of a compression that they were built without
+_LACKS_CODEC = re.compile(
+    r"missing codec|not (?:configured|supported|available)[^.]*compression|"
+    r"compression[^.]*not (?:configured|supported|implemented|available)|"
+    r"unsupported compression",
+    re.IGNORECASE,
+)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.__cause__ or error) or type(error).__name__
+
+
+def _read_error(source: Source, reason: str) -> SceneReadError:
+    if _LACKS_CODEC.search(reason):
+        return SceneReadError(
+            f"{source.path!r} could not be read: {reason}; the GDAL in rasterio lacks the codec of "
+            "its blocks: rewrite it with a GDAL that has it, for example with gdal_translate -co "
+            "COMPRESS=DEFLATE on another machine"
+        )
+    return SceneReadError(
+        f"{source.path!r} could not be read: {reason}; check the file with gdalinfo -checksum "
+        "and copy or download it again if it is damaged"
+    )
+
+
+def open_dataset(source: Source, **options: object) -> Any:
+    """Open a source by its one driver; the caller closes it. Needs ``gdal_settings()`` around it.
+
+    Raises:
+        SceneReadError: If GDAL cannot open it, or the file changed since it was found.
+    """
+    if isinstance(source, ArraySource):
+        return source.handle()
+    check_current(source)
+    with read_errors(source), without_georeference_warning():
+        if source.remote is not None:
+            from geofovea.tiling.files.range_file import NAME, RangeFiles
+
+            files = RangeFiles(source.remote, source.sides)
+            return rasterio.open(NAME, driver=source.driver, opener=files, **options)
+        return rasterio.open(source.gdal_name, driver=source.driver, **options)
+
+
+def open_bytes(source: Source) -> Any:
+    """Open a file as bytes, near or far; the caller closes it."""
+    if source.remote is None:
+        return open(source.path, "rb")  # noqa: PTH123  (a path as text, and the caller's)
+    from geofovea.tiling.files.range_file import NAME, RangeFiles
+
+    return RangeFiles(source.remote).open(NAME)
+
+
+# which files were found whole; a set of short texts, so it may grow
+_whole: set[str] = set()
+
+
+def check_checksums(source: Source) -> None:
+    """Read a PNG through once in this process, before any pixel of it is used.
+
+    Raises:
+        SceneReadError: If one of its checksums is wrong.
+    """
+    if source.driver != "PNG" or source.identity in _whole:
+        return
+    with read_errors(source), open_bytes(source) as file:
+        damage = damage_in_png(file)
+    if damage:
+        raise _read_error(source, damage)
+    _whole.add(source.identity)
+
+
+def note_whole(source: Source) -> None:
+    """Take a PNG for whole in this process, because something else has checked it."""
+    _whole.add(source.identity)
+
+
+def close_handles(source: Source) -> None:
+    """Close the calling thread's datasets of a source."""
+    for key in [key for key in _thread.handles if key[0] == source]:
+        _close(_thread.handles.pop(key))
+
+
+@atexit.register
+def _close_before_exit() -> None:
+    # a far-away file calls Python when it is closed, which a dying interpreter cannot answer
+    for handle in _thread.handles.values():
+        _close(handle)
+    _thread.handles.clear()
+
+
+def _close(handle: Any) -> None:
+    with suppress(RasterioError):
+        handle.close()
+
+
+def open_handle(
+    source: Source, overview_level: int | None = None, *, for_pixels: bool = True
+) -> Any:
+    """The calling thread's dataset of one image of a source.
+
+    Args:
+        source: What to open.
+        overview_level: Index of the overview, or None for the native image. The dataset shows that
+            image alone: GDAL has no other overview to pick from, so a read is what was planned.
+            ``ALL_OVERVIEWS`` shows the whole file.
+        for_pixels: Whether more is wanted than metadata. A PNG is read through once for that.
+
+    Returns:
+        A ``rasterio.DatasetReader`` that stays open for later reads on this thread. Do not close
+        it, keep it or hand it to another thread.
+
+    Raises:
+        SceneReadError: If GDAL cannot open it, or the file changed since it was found.
+    """
+    if isinstance(source, ArraySource):
+        return source.handle(overview_level)
+    handles, key = _thread.handles, (source, overview_level)
+    handle = handles.get(key)
+    if handle is not None and not source.is_current:
+        close_handles(source)
+        check_current(source)
+    if for_pixels:
+        check_checksums(source)
+    if handle is None:
+        level = "NONE" if overview_level is None else f"{overview_level}only"
+        options = {} if overview_level == ALL_OVERVIEWS else {"OVERVIEW_LEVEL": level}
+        handle = handles[key] = open_dataset(source, **options)
+        while len(handles) > MAX_HANDLES_PER_THREAD:
+            _close(handles.popitem(last=False)[1])
+    handles.move_to_end(key)
+    return handle

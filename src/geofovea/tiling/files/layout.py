@@ -1,0 +1,158 @@
+"""What an open dataset says of its layout: blocks, colours, masks, where it lies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from rasterio.enums import ColorInterp, MaskFlags
+
+from geofovea.errors import SceneRefusedError
+from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
+from geofovea.tiling.files.source import Source
+from geofovea.tiling.geo.georeference import Georeference
+from geofovea.tiling.pixels.marks import out_of_type
+
+__all__ = [
+    "MaskKind",
+    "bytes_pixel",
+    "checked_block",
+    "color_names",
+    "gap_warnings",
+    "has_block",
+    "mask_kind",
+    "nodata_by_band",
+    "nodata_warnings",
+    "placed",
+    "structure",
+]
+
+MaskKind = Literal["none", "nodata", "alpha", "internal", "declared"]
+
+# looked at for gaps, about 10 microseconds each
+_MOST_BLOCKS = 4096
+
+
+def placed(dataset: Any, source: Source) -> Georeference:
+    """How its pixels relate to the ground, by the file itself or by a world file beside it."""
+    georeference = Georeference.from_dataset(dataset)
+    if source.remote is None or georeference.kind != "none":
+        return georeference
+    # GDAL finds world files on disks alone
+    from geofovea.tiling.remote.sidecars import read_world_file
+
+    transform = read_world_file(source.remote)
+    return replace(georeference, kind="affine", transform=transform) if transform else georeference
+
+
+def bytes_pixel(dataset: Any) -> int:
+    """Bytes of all bands of one pixel of an open image."""
+    # complex_int16 is the one type that numpy does not know
+    return sum(4 if t == "complex_int16" else np.dtype(t).itemsize for t in dataset.dtypes)
+
+
+def checked_block(dataset: Any, source: Source) -> tuple[int, int]:
+    """The block shape of the first band, if a block fits into memory comfortably.
+
+    A TIFF of 400 bytes can claim a block of a gigabyte, which GDAL allocates for one pixel.
+    """
+    height_block, width_block = (int(side) for side in dataset.block_shapes[0])
+    size = bytes_pixel(dataset)
+    if height_block * width_block * size > MAX_BLOCK_BYTES:
+        raise SceneRefusedError(
+            f"{source.path!r} has blocks of {width_block} x {height_block} pixels with "
+            f"{size} bytes each, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite "
+            "it with smaller tiles: gdal_translate -co TILED=YES"
+        )
+    return height_block, width_block
+
+
+def structure(dataset: Any, key: str) -> str:
+    """What it says of the structure of its image; empty where it says nothing."""
+    return str(dataset.tags(ns="IMAGE_STRUCTURE").get(key, ""))
+
+
+def color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What each band shows, and what is wrong with that."""
+    names, warnings = [], []
+    for band, color in enumerate(dataset.colorinterp, start=1):
+        name = str(ColorInterp(color).name) if color in set(ColorInterp) else "undefined"
+        if name == "palette" and not _has_palette(dataset, band):
+            name = "gray"
+            warnings.append(
+                f"band {band} is a palette image without its table of colours, so its stored "
+                "numbers are shown as grey"
+            )
+        names.append(name)
+    return tuple(names), tuple(warnings)
+
+
+def _has_palette(dataset: Any, band: int) -> bool:
+    try:
+        return bool(dataset.colormap(band))
+    except ValueError:
+        return False
+
+
+def nodata_by_band(dataset: Any) -> tuple[float | None, ...]:
+    """The nodata value of each band; empty where all have the same."""
+    # NaN differs from itself
+    return tuple(dataset.nodatavals) if len({repr(v) for v in dataset.nodatavals}) > 1 else ()
+
+
+def nodata_warnings(dataset: Any) -> tuple[str, ...]:
+    """Nodata values of the file that no pixel can have."""
+    reasons = {
+        out_of_type(value, np.dtype(dtype))
+        for value, dtype in zip(dataset.nodatavals, dataset.dtypes, strict=True)
+        if value is not None and not dtype.startswith("complex")
+    }
+    return tuple(f"the file says {reason}" for reason in sorted(filter(None, reasons)))
+
+
+def gap_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
+    """Blocks of a TIFF that were never written, where nothing marks them as missing.
+
+    GDAL shows them as zeros, and so do writers mean them who leave out what is empty. A writer that
+    died leaves the same.
+    """
+    marks = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
+    if source.driver != "GTiff" or source.remote is not None or marks != {MaskFlags.all_valid}:
+        return ()
+    height_block, width_block = dataset.block_shapes[0]
+    rows, cols = -(-dataset.height // height_block), -(-dataset.width // width_block)
+    looked_at = np.unique(np.linspace(0, rows * cols - 1, _MOST_BLOCKS).astype(int))
+    empty = sum(not has_block(dataset, *divmod(int(number), cols)) for number in looked_at)
+    if not empty:
+        return ()
+    return (
+        f"about {empty / len(looked_at):.1%} of the blocks of the file were never written and show "
+        "as zeros; if it was cut short, make it again; if they are empty, declare it with nodata= "
+        "or --nodata",
+    )
+
+
+def has_block(dataset: Any, row: int, col: int, **overview: int) -> bool:
+    """Whether a block of the first band of a TIFF, or of an overview (``ovr``), has bytes."""
+    size, offset = (
+        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1, **overview)
+        for what in ("SIZE", "OFFSET")
+    )
+    return int(size or 0) > 0 and int(offset or 0) > 0
+
+
+def mask_kind(dataset: Any, *, is_declared: bool) -> MaskKind:
+    """What marks missing pixels; other marks may count besides (``validity``)."""
+    flags = {flag for of_band in dataset.mask_flag_enums for flag in of_band}
+    if MaskFlags.alpha in flags:
+        return "alpha"
+    if MaskFlags.per_dataset in flags:
+        return "internal"
+    if is_declared:
+        return "declared"
+    if MaskFlags.nodata in flags:
+        return "nodata"
+    # GDAL makes no mask of alpha that is not of eight or sixteen bits
+    has_alpha = dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp
+    return "alpha" if has_alpha else "none"

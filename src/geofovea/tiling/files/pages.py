@@ -1,0 +1,168 @@
+"""The pages of a TIFF: which images one file holds, and which of them is the scene.
+
+GDAL opens the first and says nothing of the others, and a thumbnail may stand in front. The
+directories are read here as they are chained, a bounded number of them; no pixel is.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from geofovea.errors import SceneRefusedError
+from geofovea.tiling.files.handles import open_bytes, read_errors
+from geofovea.tiling.files.source import Source
+
+__all__ = ["Page", "choose_page", "pages_of"]
+
+_MOST_DIRECTORIES = 1024
+_MOST_ENTRIES = 4096
+_MOST_NAMED = 6
+_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT = (
+    254, 256, 257, 258, 262, 277, 339,
+)  # fmt: skip
+_WANTED = (_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT)
+_REDUCED, _MASK = 1, 4
+_LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One directory of a TIFF.
+
+    Attributes:
+        number: Counted from 1, over all directories, as in ``GTIFF_DIR:2:scene.tif``.
+        width: In pixels.
+        height: In pixels.
+        bands: How many.
+        pixel: Bits and sample format of a number.
+        is_reduced: It says that it is a smaller version of another one.
+        is_mask: It says that it is a mask.
+    """
+
+    number: int
+    width: int
+    height: int
+    bands: int
+    pixel: tuple[int, int]
+    is_reduced: bool = False
+    is_mask: bool = False
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """What two pages must share to be of one kind."""
+        return self.width, self.height, self.bands, self.pixel
+
+    def __str__(self) -> str:
+        band = "band" if self.bands == 1 else "bands"
+        reduced = ", reduced" if self.is_reduced else ""
+        return f"page {self.number}: {self.width} x {self.height}, {self.bands} {band}{reduced}"
+
+
+def choose_page(source: Source) -> tuple[Source, tuple[str, ...]]:
+    """The page of a source that is the scene.
+
+    Returns:
+        The source, which may now name a page, and warnings.
+
+    Raises:
+        SceneRefusedError: If there is no such page, or pages differ and none was chosen.
+        SceneReadError: If the file cannot be read.
+    """
+    if source.driver != "GTiff":
+        return source, ()
+    pages = pages_of(source)
+    if source.page:
+        if pages and source.page not in [page.number for page in pages]:
+            raise SceneRefusedError(f"{source.path!r} has no page {source.page}; {_listed(pages)}")
+        return source, ()
+    full = [page for page in pages if not page.is_reduced and not page.is_mask]
+    if not full or (len(full) == 1 and full[0].number == 1):
+        return source, ()
+    if len(full) == 1 and source.remote is None:
+        (page,) = full
+        warning = f"the file begins with a smaller image, so {page} is opened"
+        return replace(source, page=page.number), (warning,)
+    if len({page.layout for page in full}) > 1 or full[0].number != 1:
+        raise SceneRefusedError(
+            f"{source.path!r} holds {len(full)} images that differ ({_listed(full)}); choose one "
+            f"by its page: {_example(source, full)}"
+        )
+    return source, (
+        f"the file holds {len(full)} pages of {full[0].width} x {full[0].height} pixels and only "
+        f"page 1 is shown; choose another one by name: {_example(source, full)}",
+    )
+
+
+def _example(source: Source, pages: list[Page]) -> str:
+    if source.remote is not None:
+        return "download the file, and give GTIFF_DIR:NUMBER:PATH"
+    largest = max(pages, key=lambda page: (page.width * page.height, page.number))
+    return f"GTIFF_DIR:{largest.number}:{source.path}"
+
+
+def _listed(pages: list[Page]) -> str:
+    named = "; ".join(map(str, pages[:_MOST_NAMED]))
+    more = len(pages) - _MOST_NAMED
+    return named + (f"; and {more} more" if more > 0 else "")
+
+
+def pages_of(source: Source) -> list[Page]:
+    """The directories of a TIFF, the first thousand at most; none of one that is odd.
+
+    Raises:
+        SceneReadError: If the file cannot be read.
+    """
+    with read_errors(source), open_bytes(source) as file:
+        try:
+            return list(_pages(file))
+        except (struct.error, OverflowError):
+            return []  # GDAL says what is wrong with it
+
+
+def _pages(file: Any) -> Iterator[Page]:
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
+    offset = struct.unpack_from(f"{order}Q" if is_big else f"{order}I", head, 8 if is_big else 4)[0]
+    seen: set[int] = set()
+    while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
+        seen.add(offset)
+        tags, offset = _directory(file, offset, order, is_big)
+        subfile = tags.get(_SUBFILE_TYPE, 0)
+        yield Page(
+            len(seen),
+            tags.get(_WIDTH, 0),
+            tags.get(_HEIGHT, 0),
+            tags.get(_SAMPLES, 1),
+            (tags.get(_BITS, 1), tags.get(_FORMAT, 1)),
+            bool(subfile & _REDUCED),
+            bool(subfile & _MASK) or tags.get(_PHOTOMETRIC) == _MASK,
+        )
+
+
+def _directory(file: Any, offset: int, order: str, is_big: bool) -> tuple[dict[int, int], int]:
+    """The first number of each tag that is wanted, and where the next directory begins."""
+    count_form, entry_form, next_form = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
+    file.seek(offset)
+    count_size, entry_size = struct.calcsize(f"{order}{count_form}"), 20 if is_big else 12
+    (count,) = struct.unpack(f"{order}{count_form}", file.read(count_size))
+    if count > _MOST_ENTRIES:
+        raise struct.error("too many entries")
+    entries = file.read(count * entry_size + struct.calcsize(f"{order}{next_form}"))
+    tags: dict[int, int] = {}
+    for index in range(count):
+        tag, kind, number, value = struct.unpack_from(
+            f"{order}{entry_form}", entries, index * entry_size
+        )
+        if tag in _WANTED and kind in _LETTERS and number:
+            form = f"{order}{_LETTERS[kind]}"
+            if struct.calcsize(form) * number > len(value):
+                (place,) = struct.unpack(f"{order}{next_form}", value)
+                file.seek(place)
+                value = file.read(struct.calcsize(form))
+            tags[tag] = struct.unpack_from(form, value)[0]
+    (following,) = struct.unpack_from(f"{order}{next_form}", entries, count * entry_size)
+    return tags, following

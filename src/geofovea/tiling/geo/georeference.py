@@ -1,0 +1,262 @@
+"""Where a scene lies on the ground: by an affine, by control points, by RPCs, or not at all."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioError
+
+from geofovea.errors import GeometryError
+from geofovea.tiling.geo.ground import (
+    WGS84,
+    crs_from_lonlat,
+    is_on_earth,
+    lonlat_from_crs,
+    place_wkt,
+)
+from geofovea.tiling.geo.ground_models import ControlPoints, RationalFunctions
+
+__all__ = ["GeorefKind", "Georeference"]
+
+GeorefKind = Literal["affine", "gcps", "rpcs", "none"]
+Points = NDArray[np.float64]
+Affine6 = tuple[float, float, float, float, float, float]
+
+_TRUE_TO_GROUND = 0.05
+_WGS84_AXIS_M, _WGS84_ECCENTRICITY_2 = 6378137.0, 0.00669437999014
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """The map from scene pixels to a coordinate reference system, as a plain value.
+
+    Attributes:
+        kind: Which of the other attributes places the scene.
+        crs_wkt: The CRS that ``crs_from_scene`` answers in: the raster's for an affine, that of
+            the control points for GCPs, WGS 84 for RPCs; None where the file does not say.
+        transform: ``(a, b, c, d, e, f)`` with ``x_crs = a*x_scene + b*y_scene + c`` and
+            ``y_crs = d*x_scene + e*y_scene + f``.
+        gcps: Control points as ``(x_scene, y_scene, x_crs, y_crs, z)``.
+        rpcs: The RPC metadata items as GDAL names them.
+        note: Why a scene that says where it lies has no place all the same, in words.
+
+    Raises:
+        GeometryError: If an affine has no inverse.
+    """
+
+    kind: GeorefKind = "none"
+    crs_wkt: str | None = None
+    transform: Affine6 | None = None
+    gcps: tuple[tuple[float, float, float, float, float], ...] = ()
+    rpcs: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.transform and not (math.isfinite(self._determinant) and self._determinant):
+            raise GeometryError(f"an affine needs a finite inverse, got {self.transform}")
+
+    @classmethod
+    def from_dataset(cls, dataset: Any) -> Georeference:
+        """Read it from an open rasterio dataset; an affine goes before GCPs, GCPs before RPCs.
+
+        A raster without an affine reports the identity, and one whose affine is degenerate cannot
+        be placed: both count as having none, whatever CRS they name. Control points that no surface
+        fits and RPCs that are not whole place nothing either; ``note`` says so.
+        """
+        crs_wkt, note = _wkt_of(dataset)
+        a, b, c, d, e, f = tuple(float(value) for value in dataset.transform)[:6]
+        determinant = a * e - b * d
+        is_identity = (a, b, c, d, e, f) == (1, 0, 0, 0, 1, 0)
+        is_finite = np.isfinite((a, b, c, d, e, f, determinant)).all()
+        if not is_identity and determinant != 0 and is_finite:
+            return cls("affine", crs_wkt, (a, b, c, d, e, f), note=note)
+        gcps, gcps_crs = dataset.gcps
+        if gcps:
+            points = tuple((g.col, g.row, g.x, g.y, g.z or 0.0) for g in gcps)
+            return cls.by_gcps(points, place_wkt(gcps_crs) if gcps_crs else None)
+        try:
+            rpcs = dataset.rpcs
+        except (KeyError, ValueError, AttributeError) as error:
+            return cls("none", crs_wkt, note=f"the RPCs are incomplete or no numbers: {error}")
+        if rpcs is not None:
+            return cls.by_rpcs(rpcs.to_gdal())
+        if not is_identity:
+            note = note or f"the affine {(a, b, c, d, e, f)} has no inverse"
+        return cls("none", crs_wkt, note=note)
+
+    @classmethod
+    def by_gcps(
+        cls, gcps: tuple[tuple[float, float, float, float, float], ...], crs_wkt: str | None
+    ) -> Georeference:
+        """Placed by control points; by nothing, with a note, where no surface fits them."""
+        placed = cls("gcps", crs_wkt, gcps=gcps)
+        trouble = placed._model.trouble if placed._model else ""
+        return cls("none", crs_wkt, note=trouble) if trouble else placed
+
+    @classmethod
+    def by_rpcs(cls, items: Mapping[str, Any]) -> Georeference:
+        """Placed by RPCs; by nothing, with a note, where they are not whole."""
+        rpcs = tuple(sorted((str(name), str(value)) for name, value in items.items()))
+        placed = cls("rpcs", place_wkt(WGS84), rpcs=rpcs)
+        trouble = placed._model.trouble if placed._model else ""
+        return cls("none", note=trouble) if trouble else placed
+
+    @cached_property
+    def crs(self) -> CRS | None:
+        """The rasterio CRS, or None where the file names none."""
+        return CRS.from_wkt(self.crs_wkt) if self.crs_wkt else None
+
+    @cached_property
+    def crs_name(self) -> str | None:
+        """Authority code such as ``EPSG:32633``, else the CRS's own name, else None."""
+        if self.crs is None or self.crs_wkt is None:
+            return None
+        authority = self.crs.to_authority()
+        if authority:
+            return ":".join(authority)
+        name = re.search(r'"([^"]*)"', self.crs_wkt)
+        return name.group(1) if name and name.group(1) else "unnamed CRS"
+
+    @cached_property
+    def is_on_earth(self) -> bool:
+        """Whether the CRS is known and its ellipsoid has the size of the Earth."""
+        return is_on_earth(self.crs_wkt or "")
+
+    @property
+    def _determinant(self) -> float:
+        a, b, _, d, e, _ = self.transform or (0.0,) * 6
+        return a * e - b * d
+
+    def crs_from_scene(self, points: Points) -> Points | None:
+        """Move points ``(n, 2)`` as ``(x_scene, y_scene)`` into the CRS; None if not placed.
+
+        GCPs are fitted by a polynomial, as ``gdalwarp`` does by default, and by a plane where that
+        has no solution; where they lie on both sides of the antimeridian, longitudes go on beyond
+        180 degrees. RPCs need a height and get the model's own mean height, which is nearer to the
+        ground than the ellipsoid. Points without a place are NaN.
+        """
+        if self.transform is not None:
+            a, b, c, d, e, f = self.transform
+            x_scene, y_scene = points[:, 0], points[:, 1]
+            with np.errstate(over="ignore", invalid="ignore"):
+                x, y = a * x_scene + b * y_scene + c, d * x_scene + e * y_scene + f
+                return np.column_stack((x, y))
+        return None if self._model is None else self._model.crs_from_scene(points)
+
+    def scene_from_crs(self, points: Points) -> Points | None:
+        """Move points ``(n, 2)`` in the CRS to ``(x_scene, y_scene)``; None if not placed."""
+        if self.transform is not None:
+            a, b, c, d, e, f = self.transform
+            x, y = points[:, 0] - c, points[:, 1] - f
+            # an affine of impossible numbers leads to infinity
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.column_stack((e * x - b * y, a * y - d * x)) / self._determinant
+        if self._model is None:
+            return None
+        if self._lon_of_gcps is not None:
+            turns = np.round((self._lon_of_gcps - points[:, 0]) / 360)
+            points = np.column_stack((points[:, 0] + 360 * turns, points[:, 1]))
+        return self._model.scene_from_crs(points)
+
+    def lonlat_from_scene(self, points: Points) -> Points | None:
+        """Move points ``(n, 2)`` to WGS 84 longitude and latitude in degrees.
+
+        Returns:
+            ``(n, 2)``, NaN where a point is off the map; None without georeference or CRS, or on
+            another planet.
+        """
+        points_crs = self.crs_from_scene(points) if self.is_on_earth else None
+        if points_crs is None or self.crs is None:
+            return None
+        pixel = math.sqrt(abs(self._determinant)) if self.transform is not None else 0.0
+        return lonlat_from_crs(self.crs, points_crs, pixel)
+
+    def gsd_m(self, x_scene: float, y_scene: float) -> float | None:
+        """Metres per pixel at a point: the square root of the area that one pixel covers.
+
+        These are metres of the projection where it is true to the ground within 5 %, as UTM and
+        national grids are, and metres on the ground elsewhere: a pixel of Web Mercator that
+        claims a metre covers half of that at 60° north. In degrees on another planet, or without
+        CRS, it is unknown.
+        """
+        corner = np.array([(x_scene, y_scene), (x_scene + 1, y_scene), (x_scene, y_scene + 1)])
+        nominal = self._nominal_gsd_m(corner)
+        true = None
+        points = self.lonlat_from_scene(corner)
+        if points is not None and np.isfinite(points).all():
+            # no step of one pixel goes around the globe
+            steps = points[1:] - points[0]
+            steps[:, 0] -= 360 * np.round(steps[:, 0] / 360)
+            true = _side_of(steps * _metres_per_degree(float(points[0, 1])))
+        if nominal is not None and (true is None or abs(nominal / true - 1) < _TRUE_TO_GROUND):
+            return nominal
+        return true
+
+    def _nominal_gsd_m(self, corner: Points) -> float | None:
+        """Metres of a projection per pixel; None in degrees."""
+        if self.crs is None or not self.crs.is_projected:
+            return None
+        unit_m = float(self.crs.linear_units_factor[1])
+        if self.transform is not None:
+            return math.sqrt(abs(self._determinant)) * unit_m
+        points = self.crs_from_scene(corner)
+        return None if points is None else _side_of((points[1:] - points[0]) * unit_m)
+
+    def lonlat_of_pole(self) -> Points:
+        """Where the poles lie in the scene, ``(m, 2)`` pixels; only those that the CRS can show."""
+        if not self.is_on_earth or self.crs is None:
+            return np.empty((0, 2))
+        poles = crs_from_lonlat(self.crs, np.array([(0.0, 90.0), (0.0, -90.0)]))
+        found = self.scene_from_crs(poles[np.isfinite(poles).all(1)])
+        return np.empty((0, 2)) if found is None else found[np.isfinite(found).all(1)]
+
+    @cached_property
+    def _lon_of_gcps(self) -> float | None:
+        """The mean longitude of GCPs on both sides of the antimeridian, else None.
+
+        They leave most of the globe free between them. Two longitudes alone may be those of its
+        whole map.
+        """
+        if self.kind != "gcps" or self.crs is None or not self.crs.is_geographic:
+            return None
+        lon = np.unique([gcp[2] for gcp in self.gcps])
+        if len(lon) < 3 or lon[0] < -180 or lon[-1] > 180 or np.diff(lon).max() <= 180:
+            return None
+        return float(np.where(lon < 0, lon + 360, lon).mean())
+
+    @cached_property
+    def _model(self) -> ControlPoints | RationalFunctions | None:
+        if self.kind == "gcps":
+            return ControlPoints(self.gcps, 0.0 if self._lon_of_gcps is None else 360.0)
+        return RationalFunctions(self.rpcs) if self.kind == "rpcs" else None
+
+
+def _wkt_of(dataset: Any) -> tuple[str | None, str]:
+    """The CRS of a dataset and no note; or None, with a note where it names one in vain."""
+    try:
+        return (place_wkt(dataset.crs) if dataset.crs else None), ""
+    except (CRSError, CPLE_BaseError, RasterioError, ValueError) as error:
+        return None, f"the coordinate reference system is not understood: {error}"
+
+
+def _side_of(steps: Points) -> float | None:
+    """The side of a square with the area of a parallelogram given by two steps ``(2, 2)``."""
+    area = abs(steps[0, 0] * steps[1, 1] - steps[0, 1] * steps[1, 0])
+    return math.sqrt(area) if area > 0 and math.isfinite(area) else None
+
+
+def _metres_per_degree(lat: float) -> Points:
+    """Metres on the WGS 84 ellipsoid along one degree of longitude and of latitude."""
+    curvature = 1 - _WGS84_ECCENTRICITY_2 * math.sin(math.radians(lat)) ** 2
+    east = _WGS84_AXIS_M / math.sqrt(curvature) * math.cos(math.radians(lat))
+    north = _WGS84_AXIS_M * (1 - _WGS84_ECCENTRICITY_2) / curvature**1.5
+    return np.radians([east, north])

@@ -1,0 +1,48 @@
+"""Why a scene has no place on the map, or only a part of one, in plain words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geofovea.tiling.geo.outline import ring_scene
+from geofovea.tiling.scene import Scene
+
+__all__ = ["place_notes"]
+
+_PARTS = 8
+
+
+def place_notes(scene: Scene) -> tuple[str, ...]:
+    """What to know about where results of a scene lie; empty where all is well."""
+    georeference = scene.georeference
+    notes = [f"{georeference.note}, so there is no lon/lat"] if georeference.note else []
+    if scene.georef == "none":
+        notes.append("not georeferenced: evidence is given in pixels only")
+    elif scene.crs is None:
+        if not georeference.note:
+            notes.append("the coordinate reference system is not named, so there is no lon/lat")
+    elif not georeference.is_on_earth:
+        notes.append(f"{scene.crs_name} is not on the Earth, so there is no lon/lat")
+    elif not (scene.crs.is_geographic or scene.crs.is_projected):
+        notes.append(
+            f"{scene.crs_name} is no map: two of its numbers are no place, so there is no lon/lat"
+        )
+    else:
+        notes += _off_map(scene)
+    return tuple(notes)
+
+
+def _off_map(scene: Scene) -> list[str]:
+    points_scene = np.concatenate((ring_scene(scene.box, _PARTS), [scene.box.center]))
+    lonlat = scene.georeference.lonlat_from_scene(points_scene)
+    if lonlat is None or not np.isfinite(lonlat).all(1).any():
+        return [
+            f"its coordinates lead to no place that {scene.crs_name} can show, so there is no "
+            "lon/lat: check its georeference"
+        ]
+    if not np.isfinite(lonlat).all():
+        return [
+            f"part of the scene lies off the map of {scene.crs_name}: geometries and areas are of "
+            "the part on it"
+        ]
+    return []

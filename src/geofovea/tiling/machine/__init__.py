@@ -1,0 +1,1 @@
+"""The machine: cores, limits of its containers, memory of children, forks."""

@@ -1,0 +1,17 @@
+"""The cores that this process may use, which a container or a scheduler can make fewer."""
+
+from __future__ import annotations
+
+import os
+
+from geofovea.tiling.machine.container_limits import container_limits
+
+__all__ = ["usable_cores"]
+
+
+def usable_cores() -> int:
+    """How many cores' worth of time this process may have, at least one."""
+    found = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        found = len(os.sched_getaffinity(0))
+    return max(1, min(found, container_limits().cores or found))

@@ -1,0 +1,1 @@
+"""Coarser levels: found, built, checked, kept."""

@@ -1,0 +1,220 @@
+"""Whether the overviews of a file are of its picture.
+
+GDAL takes any image that a file names as an overview: one that was never finished, one of another
+size, one of what the file showed before. Sizes and blocks tell much of that; a small part of each
+overview is compared with the native pixels below it for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geofovea.errors import SceneReadError
+from geofovea.tiling.cache.findings import found_once
+from geofovea.tiling.files.handles import open_handle, read_errors
+from geofovea.tiling.files.layout import has_block
+from geofovea.tiling.files.source import Source
+
+__all__ = ["usable_overviews"]
+
+Size = tuple[int, int]
+
+_BLOCKS_LOCAL, _BLOCKS_REMOTE = 256, 4
+_LARGEST_FACTOR = 256
+_LEAST_SIDE, _OVERVIEW_SIDE = 256, 4
+# where the part lies, in shares of the scene; the next is looked at where one tells nothing
+_PLACES = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25))
+# how far a resampled number may lie outside those it is made of, and what lossy codecs add
+_OVERSHOOT, _LOSSY_STEPS = 0.5, 8.0
+_MOST_WRONG = 0.5
+# an average of which one number is NaN is NaN, a pixel that was picked seldom is
+_MOST_LOST = 0.1
+
+
+def usable_overviews(
+    source: Source, dataset: Any, sizes: list[Size]
+) -> tuple[int, tuple[str, ...]]:
+    """How many overviews, from the finest, show the picture that the file holds.
+
+    Args:
+        source: The file.
+        dataset: The same, open.
+        sizes: ``(width, height)`` of each overview.
+
+    Returns:
+        The number, and a warning where not all do.
+    """
+    # these resolutions are the picture itself, decoded in part
+    is_own = source.driver == "JP2OpenJPEG" or (
+        source.driver == "JPEG" and not Path(source.path + ".ovr").exists()
+    )
+    if not sizes or is_own:
+        return len(sizes), ()
+    full = dataset.width, dataset.height
+    for index, size in enumerate(sizes):
+        if not _has_proportions(full, size):
+            what = f"{size[0]} x {size[1]} pixels are no smaller version of {full[0]} x {full[1]}"
+            return index, _warning(dataset, index, what)
+        if source.driver == "GTiff" and not _is_written(source, dataset, index, size):
+            return index, _warning(dataset, index, "some of its blocks were never written")
+    try:
+        with read_errors(source):
+            usable = found_once(
+                source,
+                dataset.width * dataset.height,
+                "overviews",
+                lambda: _first_wrong(source, dataset, sizes),
+                {"sizes": sizes},
+            )
+    except SceneReadError:
+        # pixels that cannot be read fail where somebody wants them
+        return len(sizes), ()
+    if usable < len(sizes):
+        return usable, _warning(dataset, usable, "its pixels differ from the native ones")
+    return len(sizes), ()
+
+
+def _warning(dataset: Any, index: int, why: str) -> tuple[str, ...]:
+    factor = dataset.overviews(1)[index]
+    return (
+        f"the overview 1/{factor} is not of this picture ({why}), so neither it nor coarser ones "
+        "are used; build them again with gdaladdo -r average",
+    )
+
+
+def _has_proportions(full: Size, size: Size) -> bool:
+    """Whether one factor leads from one size to the other, up to a pixel of rounding."""
+    (width, height), (width_over, height_over) = full, size
+    off_y = abs(height_over - height * width_over / width)
+    off_x = abs(width_over - width * height_over / height)
+    return min(off_x, off_y) <= 1.0 + 1e-9 and width_over <= width and height_over <= height
+
+
+def _is_written(source: Source, dataset: Any, index: int, size: Size) -> bool:
+    """Whether no block of an overview is missing whose native pixels are there."""
+    height_block, width_block = open_handle(source, index, for_pixels=False).block_shapes[0]
+    rows, cols = -(-size[1] // height_block), -(-size[0] // width_block)
+    most = _BLOCKS_LOCAL if source.remote is None else _BLOCKS_REMOTE
+    for number in np.unique(np.linspace(0, rows * cols - 1, most).astype(int)):
+        row, col = divmod(int(number), cols)
+        if has_block(dataset, row, col, ovr=index):
+            continue
+        # the native block below its centre
+        x = min(dataset.width - 1, int((col + 0.5) * width_block * dataset.width / size[0]))
+        y = min(dataset.height - 1, int((row + 0.5) * height_block * dataset.height / size[1]))
+        native_height, native_width = dataset.block_shapes[0]
+        if has_block(dataset, y // native_height, x // native_width):
+            return False
+    return True
+
+
+def _first_wrong(source: Source, dataset: Any, sizes: list[Size]) -> int:
+    """Index of the first overview whose pixels are not made of the native ones; their number else.
+
+    The parts are small and few: one is enough where it shows anything but one number.
+    """
+    factors = [dataset.width / width for width, _ in sizes]
+    checked = [k for k, factor in enumerate(factors) if factor <= _LARGEST_FACTOR]
+    if not checked:
+        return len(sizes)
+    side = max(_LEAST_SIDE, round(_OVERVIEW_SIDE * factors[checked[-1]]))
+    bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"][:3]
+    for window in _windows(dataset, side, source.remote is not None):
+        native = _real(open_handle(source).read(bands, window=window))
+        known = open_handle(source).read_masks(bands, window=window).all(axis=0)
+        is_telling = bool(known.any()) and bool(np.ptp(native[:, known]) > 0)
+        for index in checked:
+            is_right = _agrees(source, dataset, index, sizes[index], bands, window, native, known)
+            if is_right is False:
+                return index
+            is_telling = is_telling and is_right is True
+        if is_telling:
+            break
+    return len(sizes)
+
+
+def _windows(dataset: Any, side: int, is_remote: bool) -> Iterator[Window]:
+    width, height = min(side, dataset.width), min(side, dataset.height)
+    for share_y, share_x in _PLACES[:1] if is_remote else _PLACES:
+        x, y = int(share_x * (dataset.width - width)), int(share_y * (dataset.height - height))
+        yield Window(x, y, width, height)
+
+
+def _real(values: NDArray[Any]) -> NDArray[np.float64]:
+    plain = np.abs(values) if np.iscomplexobj(values) else values
+    real = np.asarray(plain, dtype=np.float64)
+    return np.where(np.isfinite(real), real, np.nan)
+
+
+def _agrees(
+    source: Source,
+    dataset: Any,
+    index: int,
+    size: Size,
+    bands: list[int],
+    window: Window,
+    native: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> bool | None:
+    """Whether most pixels of a part of an overview lie between the native ones below them.
+
+    Only pixels count around which all native ones are known; None where there are none.
+    """
+    ratio_x, ratio_y = size[0] / dataset.width, size[1] / dataset.height
+    cols = _inside(window.col_off, window.width, ratio_x)
+    rows = _inside(window.row_off, window.height, ratio_y)
+    if len(cols) < 2 or len(rows) < 2:
+        return None
+    part = Window(cols[0], rows[0], len(cols) - 1, len(rows) - 1)
+    handle = open_handle(source, index)
+    shown = _real(handle.read(bands, window=part))
+    masked = ~handle.read_masks(bands, window=part).all(axis=0)
+    edges_x = np.clip(np.round(cols / ratio_x - window.col_off), 0, window.width).astype(int)
+    edges_y = np.clip(np.round(rows / ratio_y - window.row_off), 0, window.height).astype(int)
+    cut = np.s_[..., edges_y[0] : edges_y[-1], edges_x[0] : edges_x[-1]]
+    starts = edges_y[:-1] - edges_y[0], edges_x[:-1] - edges_x[0]
+    low = _around(np.fmin, native[cut], starts)
+    high = _around(np.fmax, native[cut], starts)
+    counted = _around(np.minimum, known[cut].astype(float), starts) > 0
+    finite = _reduced(np.add, np.isfinite(native[cut]).astype(float), starts)
+    finite /= _reduced(np.add, np.ones(native[cut].shape), starts)
+    step = 1.0 if np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) else 0.0
+    step = _LOSSY_STEPS if dataset.dtypes[0] == "uint8" else step
+    with np.errstate(invalid="ignore"):
+        room = _OVERSHOOT * (high - low) + step + 1e-5 * np.maximum(abs(low), abs(high))
+        wrong = (shown < low - room) | (shown > high + room)
+    lost = (np.isnan(shown) & (finite > _MOST_WRONG)).any(axis=0) & counted
+    wrong = (wrong.any(axis=0) | masked | lost) & counted
+    if not counted.any():
+        return None
+    share_wrong, share_lost = wrong.sum() / counted.sum(), lost.sum() / counted.sum()
+    return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
+
+
+def _inside(start: float, length: float, ratio: float) -> NDArray[np.intp]:
+    """Edges of the pixels of an overview that lie in a native part as a whole."""
+    first, last = np.ceil(start * ratio - 1e-9), np.floor((start + length) * ratio + 1e-9)
+    return np.arange(int(first), int(last) + 1)
+
+
+def _reduced(how: Any, values: NDArray[Any], starts: Any) -> NDArray[Any]:
+    rows: NDArray[Any] = how.reduceat(values, starts[0], axis=-2)
+    return np.asarray(how.reduceat(rows, starts[1], axis=-1))
+
+
+def _around(how: Any, values: NDArray[Any], starts: Any) -> NDArray[Any]:
+    """The least or the largest native number below each pixel and its eight neighbours."""
+    reduced = _reduced(how, values, starts)
+    rows, cols = reduced.shape[-2:]
+    padded = np.pad(reduced, [(0, 0)] * (reduced.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    result = reduced
+    for row in range(3):
+        for col in range(3):
+            result = how(result, padded[..., row : row + rows, col : col + cols])
+    return np.asarray(result)

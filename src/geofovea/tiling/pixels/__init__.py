@@ -1,0 +1,1 @@
+"""From stored values to pixels that a model sees."""

@@ -1,0 +1,70 @@
+"""Which number of a scene's alpha band means opaque; only its pixels tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.enums import Resampling
+
+from geofovea.tiling.cache.findings import found_once
+from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+from geofovea.tiling.pixels.marks import opaque_number
+from geofovea.tiling.pixels.sample import sample_windows
+
+if TYPE_CHECKING:
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["opaque_alpha"]
+
+# an overview of no more pixels is read instead of a sample
+_WHOLE_PIXELS = 2**20
+
+
+def opaque_alpha(scene: Scene) -> float:
+    """The number of the alpha band that means opaque.
+
+    It is the largest of the type, unless no number of a bounded sample exceeds a smaller usual one:
+    writers put 255 into sixteen bits, 1 into eight and 0 to 1 into floats.
+
+    Raises:
+        SceneReadError: If the band cannot be read.
+    """
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source, for_pixels=False)
+        bits = int(handle.tags(scene.alpha, ns="IMAGE_STRUCTURE").get("NBITS", "0"))
+    largest = found_once(
+        scene.source,
+        scene.width * scene.height,
+        "alpha",
+        lambda: _largest(scene),
+        {"band": scene.alpha},
+    )
+    return opaque_number(np.dtype(scene.dtype), float(largest), bits)
+
+
+def _largest(scene: Scene) -> float:
+    """The largest finite number in a sample of the alpha band."""
+    small = [
+        index
+        for index, (width, height) in enumerate(scene.overview_sizes)
+        if width * height <= _WHOLE_PIXELS
+    ]
+    with gdal_settings(), read_errors(scene.source):
+        if small:
+            return _top(open_handle(scene.source, small[0]).read([scene.alpha]))
+        handle = open_handle(scene.source)
+        windows = sample_windows(scene.width, scene.height, scene.block_shape)
+        if scene.source.remote is not None:
+            windows = windows[:: max(1, len(windows) // 4)]
+        elif scene.driver in ("PNG", "JPEG"):
+            windows = windows[:4]  # each further row is decoded with all above it
+        return max(
+            _top(handle.read([scene.alpha], window=window, resampling=Resampling.nearest))
+            for window in windows
+        )
+
+
+def _top(alpha: Any) -> float:
+    known = alpha[np.isfinite(alpha)]
+    return float(known.max()) if known.size else 0.0

@@ -1,0 +1,96 @@
+"""Resampling of numbers in memory, some of them missing, by GDAL and so as it resamples files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from geofovea.tiling.pixels.marks import Number, as_stored, rounded
+
+__all__ = ["padded", "resample_known"]
+
+# pixels around a window that an interpolation at its edge looks at
+_KERNEL = 3
+
+
+def padded(offset: float, length: float, count: int, extent: int) -> slice:
+    """The rows or columns that a resampled part needs, those around it included.
+
+    Args:
+        offset: Where the part begins, in pixels of the image.
+        length: How long it is.
+        count: Output pixels.
+        extent: Size of the image.
+    """
+    margin = _KERNEL * max(1.0, length / count)
+    first = max(0, int(np.floor(offset - margin)))
+    return slice(first, min(extent, int(np.ceil(offset + length + margin))))
+
+
+def resample_known(
+    values: NDArray[Any],
+    masks: NDArray[np.bool_],
+    window: Window,
+    shape: tuple[int, int],
+    resampling: Resampling,
+    nodata: Number | None = None,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Resample a window of pixels; what is missing is left out.
+
+    Args:
+        values: Stored numbers ``(bands, h, w)``.
+        masks: Which of them are known: ``(bands, h, w)``, or ``(1, h, w)`` for all bands.
+        window: The part that is resampled.
+        shape: ``(rows, cols)`` of the result.
+        resampling: How.
+        nodata: A number to mark missing ones with, where that is done in each band.
+
+    Returns:
+        Values ``(bands, rows, cols)`` of the same type, and which are known; a number is known
+        where at least half of what it covers is.
+    """
+    dtype = values.dtype
+    is_by_band = len(masks) > 1
+    mark = None
+    if is_by_band or dtype.kind == "f":
+        mark = np.nan if dtype.kind == "f" or nodata is None else as_stored(nodata, dtype)
+        if mark is None or (dtype.kind in "ui" and dtype.itemsize == 8):
+            mark = np.nan
+        if dtype.kind != "f" and np.isnan(mark):
+            values = values.astype(np.float64)
+        values = _marked(values, masks, mark)
+    profile: dict[str, Any] = {"driver": "GTiff", "dtype": values.dtype, "count": len(values)}
+    profile |= {"height": values.shape[1], "width": values.shape[2], "nodata": mark}
+    # any place will do: without one rasterio warns
+    profile["transform"] = Affine.translation(1, 1)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(values)
+            if mark is None:
+                dataset.write_mask(masks[0])
+        with memory.open() as dataset:
+            options = {"window": window, "resampling": resampling}
+            read = dataset.read(out_shape=(len(values), *shape), **options)
+            known = dataset.read_masks(out_shape=(len(values), *shape), **options) >= 128
+    if read.dtype != dtype:
+        read = rounded(np.where(known, read, 0), dtype)
+    return read, known
+
+
+def _marked(values: NDArray[Any], valid: NDArray[np.bool_], nodata: Any) -> NDArray[Any]:
+    """Put the value for missing pixels where they are, and nowhere else."""
+    mark = values.dtype.type(nodata)
+    if values.dtype.kind == "f":
+        # an average may fall on the value by chance
+        neighbour = np.nextafter(mark, values.dtype.type(np.inf))
+    else:
+        limits = np.iinfo(values.dtype)
+        neighbour = values.dtype.type(int(mark) + (-1 if int(mark) == limits.max else 1))
+    return np.where(valid, np.where(values == mark, neighbour, values), mark)
