@@ -27,14 +27,14 @@ from typing import Any
 
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.pipeline.ask_settings import AskSettings
-from geofovea.pipeline.batch_work import SceneWork
-from geofovea.pipeline.crew import Crew, InProcessCrew
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.process_crew import ProcessCrew
-from geofovea.pipeline.runner import RunCounts, run_items
-from geofovea.pipeline.tables import markdown_table
-from geofovea.pipeline.work import Item, ItemKey, Work, Worker
+from geofovea.pipeline.runs.batch_worker import SceneWork
+from geofovea.pipeline.runs.executor import Crew, InProcessCrew
+from geofovea.pipeline.runs.item import Item, ItemKey, Work, Worker
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.process_executor import ProcessCrew
+from geofovea.pipeline.runs.runner import RunCounts, run_items
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.system.tables import markdown_table
 
 PLACES = ("airport", "harbour", "depot", "quarry", "camp", "stadium", "solar farm", "village")
 THINGS = ("plane", "truck", "hall", "boat", "tank", "tent")
@@ -85,7 +85,7 @@ def crew_of(executor: str, workers: int, work: Work) -> Crew:
         return InProcessCrew(work)
     if executor == "processes":
         return ProcessCrew(workers, work)
-    from geofovea.pipeline.ray_crew import RayCrew
+    from geofovea.pipeline.runs.ray_executor import RayCrew
 
     return RayCrew(workers, work)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofovea.pipeline.tables import markdown_table
+from geofovea.pipeline.system.tables import markdown_table
 from real_layers import LAYERS, DecoderTimes
 
 TEXT = 40

@@ -113,7 +113,7 @@ def main() -> None:
 
     from transformers import Qwen2Config, Qwen2Model
 
-    from geofovea.pipeline.tables import markdown_table
+    from geofovea.pipeline.system.tables import markdown_table
 
     config = Qwen2Config(
         hidden_size=options.width,

@@ -45,9 +45,9 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
 
 def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Tensor]:
     """The same through the package."""
-    from geofovea.pipeline.decoding import PlainRun
-    from geofovea.pipeline.prompt_batch import PromptBatch
-    from geofovea.pipeline.prompt_sequence import PromptSequence
+    from geofovea.pipeline.inference.decoder.run import PlainRun
+    from geofovea.pipeline.inference.prompts.batch import PromptBatch
+    from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
     ids = torch.arange(embedded.shape[1], device=embedded.device)
     prompt = PromptSequence(embedded, ids[None], ids, None, len(ids))
@@ -58,7 +58,7 @@ def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Te
 
 def unplanned_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
     """As `stock_run`, without attention that is planned for each length."""
-    from geofovea.pipeline.attention_kernels import unplanned_attention
+    from geofovea.pipeline.inference.attention.backend import unplanned_attention
 
     run = stock_run(decoder, embedded)
     return unplanned_attention()(run)
@@ -78,7 +78,7 @@ def main() -> None:
 
     from transformers import Qwen2Config, Qwen2Model
 
-    from geofovea.pipeline.tables import print_table
+    from geofovea.pipeline.system.tables import print_table
 
     device = torch.device(options.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32

@@ -22,13 +22,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from geofovea.pipeline.distillation import DistillationRecipe, distill, load_distillation
-from geofovea.pipeline.focus_lessons import FocusLesson, FocusLessons, WorldLessons
-from geofovea.pipeline.focus_quality import Found, found_places, host_scorer, scorer
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.output import make_folder, write_file, write_text
-from geofovea.pipeline.progress import progress_bar
-from geofovea.pipeline.tables import markdown_table
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.pipeline.system.tables import markdown_table
+from geofovea.pipeline.training.distill import DistillationRecipe, distill, load_distillation
+from geofovea.pipeline.training.focus_quality import Found, found_places, host_scorer, scorer
+from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons, WorldLessons
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Tile
 

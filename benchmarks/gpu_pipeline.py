@@ -133,10 +133,10 @@ def build(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
 
 def make_host(model: Any, shape: Shape, answer: int) -> tuple[Any, Any]:
     """The package's own host around the model, which never ends an answer early."""
-    from geofovea.pipeline.embedded import build_tokenizer
-    from geofovea.pipeline.host_settings import HostSettings
-    from geofovea.pipeline.llava_families import LlavaFamily
-    from geofovea.pipeline.opened_host import OpenedHost
+    from geofovea.pipeline.hosts.families.llava import LlavaFamily
+    from geofovea.pipeline.hosts.opened_host import OpenedHost
+    from geofovea.pipeline.hosts.settings import HostSettings
+    from geofovea.pipeline.training.embedded_model import build_tokenizer
 
     tokenizer = build_tokenizer()
     tokenizer.eos_token = None
@@ -223,7 +223,7 @@ def rival(work: Callable[[Any], dict[str, int]], device: torch.device) -> Course
 
 def with_peaks(work: Callable[[], Course], device: torch.device) -> Course:
     """Run, and note the most memory that was taken: of the device, and of the process beyond."""
-    from geofovea.pipeline.memory import peak_rss_since, reset_peak_rss
+    from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 
     before = reset_peak_rss()
     if device.type == "cuda":
@@ -264,7 +264,7 @@ def rows_of(courses: dict[str, Course]) -> list[list[str]]:
 
 def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
     """All ways to an answer, one after the other, each once unmeasured and then measured."""
-    from geofovea.pipeline.session import SceneSession
+    from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling import open_scene
 
@@ -314,7 +314,7 @@ def main() -> None:
 
     from geofovea.datasets.synthetic.scene_files import write_scene
     from geofovea.datasets.synthetic.world import make_world
-    from geofovea.pipeline.tables import print_table
+    from geofovea.pipeline.system.tables import print_table
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.tif"

@@ -61,7 +61,7 @@ class _Rival:
 
     def sequence(self, shown: Tensor, scored: tuple[int, int] | None = None) -> Any:
         """A prompt of vision tokens (n, d) and some words; ``scored`` is a range among them."""
-        from geofovea.pipeline.prompt_sequence import PromptSequence
+        from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
         words = torch.arange(5, 37, device=self.device)
         words = self.model.get_input_embeddings()(words).to(self.dtype)
@@ -73,8 +73,8 @@ class _Rival:
 
     def answered(self, shown: Tensor, clock: Any) -> int:
         """Prefill and decode; the length of the prompt."""
-        from geofovea.pipeline.decoding import PlainRun
-        from geofovea.pipeline.prompt_batch import PromptBatch
+        from geofovea.pipeline.inference.decoder.run import PlainRun
+        from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
         sequence = self.sequence(shown)
         run = PlainRun(self.model.model.language_model, PromptBatch.of([sequence]), self.answer)
@@ -98,7 +98,7 @@ class AnyResolution(_Rival):
         import rasterio
         from rasterio.enums import Resampling
 
-        from geofovea.pipeline.published_image import normalized
+        from geofovea.pipeline.hosts.published.image import normalized
 
         side = self.family.tile_size
         with clock.stage("read"), rasterio.open(path) as source:
@@ -128,7 +128,7 @@ class PublishedSteps(_Rival):
     @torch.inference_mode()
     def ask(self, path: Path, clock: Any) -> dict[str, int]:
         """Go all the way once; what it took in tiles and tokens."""
-        from geofovea.pipeline.published_image import PublishedImage, read_whole
+        from geofovea.pipeline.hosts.published.image import PublishedImage, read_whole
 
         with clock.stage("read"):
             image = PublishedImage(read_whole(path))
@@ -169,7 +169,7 @@ class PublishedSteps(_Rival):
 
     def _best(self, seen: Tensor, local: Tensor, valid: Tensor) -> Tensor:
         """The best quarter of the valid local tokens (n, d), by one row of attention."""
-        from geofovea.pipeline.decoding import last_row_logits
+        from geofovea.pipeline.inference.decoder.run import last_row_logits
 
         sequence = self.sequence(torch.cat([seen, local]), (len(seen), len(seen) + len(local)))
         (logits,) = last_row_logits(self.model.model.language_model, self.layers, [sequence])

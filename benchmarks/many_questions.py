@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.synthetic.vocabulary import SITES
-from geofovea.pipeline.answer import Answer
-from geofovea.pipeline.host import Host
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.output import make_folder, write_text
-from geofovea.pipeline.session import SceneSession
-from geofovea.pipeline.tables import markdown_table
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.scene import open_scene
 
 ASKED = ("What is the color of the plane at the {}?", "How many boats are at the {}?")

@@ -64,7 +64,7 @@ class Count:
 
 def watch(count: Count, host: Any) -> None:
     """Tell the parts of a host from each other."""
-    from geofovea.pipeline.decoding import PlainRun
+    from geofovea.pipeline.inference.decoder.run import PlainRun
 
     host.encode = count.within("encode", host.encode)
     for name in ("scores_together", "scores_again"):
@@ -102,8 +102,8 @@ def main() -> None:
 
     from geofovea.datasets.synthetic.scene_files import write_scene
     from geofovea.datasets.synthetic.world import make_world
-    from geofovea.pipeline.session import SceneSession
-    from geofovea.pipeline.tables import print_table
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.system.tables import print_table
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling import open_scene
 

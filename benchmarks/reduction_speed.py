@@ -40,9 +40,9 @@ import torch
 
 from cost_report import Cost, draw, report
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.decoder_pruning import DecoderRun, _Sequence, _View
-from geofovea.pipeline.encoder_pruning import run_layers
-from geofovea.pipeline.memory import peak_rss_since, reset_peak_rss
+from geofovea.pipeline.inference.decoder.pruned import DecoderRun, _Sequence, _View
+from geofovea.pipeline.inference.vision.clip_pruning import run_layers
+from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction

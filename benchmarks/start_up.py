@@ -23,13 +23,15 @@ from geofovea.datasets.synthetic.world import make_world
 
 QUESTION = "How many trucks are at the airport?"
 CLASSES = "import transformers as t; t.LlavaForConditionalGeneration; t.AutoTokenizer"
-LOAD = "from geofovea.pipeline.embedded import embedded_model_path as p; f = str(p()); "
+LOAD = (
+    "from geofovea.pipeline.training.embedded_model import embedded_model_path as p; f = str(p()); "
+)
 LOAD += "t.LlavaForConditionalGeneration.from_pretrained(f); t.AutoTokenizer.from_pretrained(f)"
 
 
 def parts(scene: Path) -> dict[str, list[str]]:
     """Commands by what each does, the cheapest first."""
-    run = "from geofovea.pipeline.cli import main; main()"
+    run = "from geofovea.pipeline.cli.program import main; main()"
     torch = f"import torch; {CLASSES}"
     return {
         "python alone": ["-c", "pass"],

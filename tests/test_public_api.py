@@ -44,7 +44,7 @@ def test_small_values_need_no_heavy_import(name):
 def test_training_needs_no_raster_library():
     # so that it runs on a borrowed machine that has torch and transformers and little else
     code = (
-        "import sys, geofovea.pipeline.training, geofovea.pipeline.export; "
+        "import sys, geofovea.pipeline.training.train, geofovea.pipeline.training.export; "
         "print(*(n for n in ('rasterio', 'shapely') if n in sys.modules))"
     )
     assert printed(code).split() == []

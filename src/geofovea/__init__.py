@@ -39,10 +39,10 @@ if TYPE_CHECKING:
         SpendLimitError,
         TrainingError,
     )
-    from geofovea.pipeline.answer import Answer
-    from geofovea.pipeline.asking import ask
-    from geofovea.pipeline.models import load_host
-    from geofovea.pipeline.session import SceneSession
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.session.ask import ask
+    from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
     from geofovea.tiling.scene import Scene, open_scene
@@ -88,15 +88,15 @@ except _PackageNotFoundError:
     __version__ = "0+uninstalled"
 
 _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")} | {
-    "Answer": "geofovea.pipeline.answer",
+    "Answer": "geofovea.pipeline.answers.answer",
     "Box": "geofovea.tiling.pyramid",
     "Budget": "geofovea.regionfocus.budget",
     "Pyramid": "geofovea.tiling.pyramid",
     "Scene": "geofovea.tiling.scene",
-    "SceneSession": "geofovea.pipeline.session",
+    "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
-    "ask": "geofovea.pipeline.asking",
-    "load_host": "geofovea.pipeline.models",
+    "ask": "geofovea.pipeline.session.ask",
+    "load_host": "geofovea.pipeline.hosts.load",
     "open_scene": "geofovea.tiling.scene",
 }
 

@@ -10,7 +10,7 @@ from geofovea.datasets.scoring.blind import (
 )
 from geofovea.datasets.scoring.metrics import Resampling
 from geofovea.datasets.scoring.wordnet import synonyms
-from geofovea.pipeline.eval_blind import measure_blind
+from geofovea.pipeline.evaluation.blind import measure_blind
 
 JUDGE = BENCHMARK.judges(synonyms("table"))["official"]
 

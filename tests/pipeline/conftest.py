@@ -25,11 +25,11 @@ from rasterio.transform import Affine
 
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import World, make_world
-from geofovea.pipeline.export import write_model
-from geofovea.pipeline.lvlm_host import LvlmHost
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.session import SceneSession
-from geofovea.pipeline.student import Student
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.training.export import write_model
+from geofovea.pipeline.training.student import Student
 from geofovea.tiling.scene import open_scene
 
 

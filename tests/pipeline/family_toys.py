@@ -18,10 +18,10 @@ from pipeline_toys import enliven
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from geofovea.pipeline.embedded import vocabulary
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.host_settings import HostSettings
-from geofovea.pipeline.opened_host import OpenedHost
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 

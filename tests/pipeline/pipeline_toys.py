@@ -20,13 +20,13 @@ from transformers import (
     Qwen3Model,
 )
 
-from geofovea.pipeline import models
-from geofovea.pipeline.embedded import ModelShape, build_tokenizer, vocabulary
-from geofovea.pipeline.host import Host
-from geofovea.pipeline.host_settings import HostSettings
-from geofovea.pipeline.llava_families import LlavaFamily
-from geofovea.pipeline.opened_host import OpenedHost
-from geofovea.pipeline.student import Student
+from geofovea.pipeline.hosts import load as models
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.families.llava import LlavaFamily
+from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.training.embedded_model import ModelShape, build_tokenizer, vocabulary
+from geofovea.pipeline.training.student import Student
 
 TINY = ModelShape(
     width=64, vision_layers=1, decoder_layers=3, tile_size=64, patch_size=8, pool=2, focus_layer=1

@@ -22,8 +22,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from geofovea.pipeline.embedded import build_tokenizer
-from geofovea.pipeline.published_image import read_whole
+from geofovea.pipeline.hosts.published.image import read_whole
+from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
 
 SHARED = Path(os.environ.get("GEOFOVEA_SHARED", "../shared")) / "reference"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import DiskSpaceError, SceneReadError
-from geofovea.pipeline.work import Item, ItemKey, Record, Worker
+from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
 
 
 class PanicException(BaseException):

@@ -8,11 +8,11 @@ import pytest
 from run_toys import Squares, items
 
 from geofovea.errors import RunError
-from geofovea.pipeline.ahead import AnswersAhead, with_ahead
-from geofovea.pipeline.crew import InProcessCrew
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.process_crew import ProcessCrew
-from geofovea.pipeline.runner import run_items
+from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.lookahead import AnswersAhead, with_ahead
+from geofovea.pipeline.runs.process_executor import ProcessCrew
+from geofovea.pipeline.runs.runner import run_items
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from geofovea.pipeline.ask_settings import AskSettings
-from geofovea.pipeline.endpoint_settings import EndpointSettings
-from geofovea.pipeline.eval_work import configuration_of
+from geofovea.pipeline.evaluation.worker import configuration_of
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.session.settings import AskSettings
 
 
 @pytest.fixture

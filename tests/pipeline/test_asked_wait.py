@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.pipeline.asked_wait import asked_wait
+from geofovea.pipeline.hosts.endpoint.retry_after import asked_wait
 
 
 def body(value):

@@ -12,12 +12,12 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 from published_toys import drawn, write_published
 
-from geofovea.pipeline import attention_kernels
-from geofovea.pipeline.attention_kernels import unplanned_attention
-from geofovea.pipeline.encode_plan import EncodePlan
-from geofovea.pipeline.opened_host import OpenedHost
-from geofovea.pipeline.published_image import PublishedImage
-from geofovea.pipeline.published_model import load_published_model
+from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.published.image import PublishedImage
+from geofovea.pipeline.hosts.published.model import load_published_model
+from geofovea.pipeline.inference.attention import backend as attention_kernels
+from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 

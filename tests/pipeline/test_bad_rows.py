@@ -10,7 +10,7 @@ import shapely
 from click.testing import CliRunner
 from pipeline_toys import QUESTION, texture
 
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
 
 FEW = ("--tiles", 4, "--tokens", 40)
 

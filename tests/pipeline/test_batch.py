@@ -19,10 +19,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.pipeline.ask_settings import AskSettings
-from geofovea.pipeline.batch_work import scene_identity
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.journal import Journal
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.runs.batch_worker import scene_identity
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.session.settings import AskSettings
 
 FEW = ("--tiles", "6", "--tokens", "20")
 OTHER = "How many trucks are at the quarry?"
@@ -328,7 +328,7 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
     questions = [f"How many trucks are at the quarry {n}?" for n in range(12)]
     words = ["batch", scenes, "--output", tmp_path / "out", "--model", tiny_folder, *FEW]
     words += [word for question in questions for word in ("--question", question)]
-    code = "from geofovea.pipeline.cli import main; main()"
+    code = "from geofovea.pipeline.cli.program import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
     journal, rng, seen, struck = tmp_path / "out" / "journal.sqlite", random.Random(1), {}, 0
     for _ in range(int(os.environ.get("GEOFOVEA_BATCH_KILLS", "4"))):
@@ -353,7 +353,7 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
 
 
 def test_a_log_gets_a_line_of_progress_now_and_then(batch, scenes, monkeypatch):
-    monkeypatch.setattr("geofovea.pipeline.progress.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("geofovea.pipeline.system.progress.SECONDS_BETWEEN_LINES", 0.0)
     result = batch(scenes / "s1.tif", "--question", QUESTION, "--question", OTHER)
     assert result.exit_code == 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("asking: ")]

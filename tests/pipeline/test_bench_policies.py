@@ -8,7 +8,7 @@ import pytest
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
-from geofovea.pipeline.bench_policies import (
+from geofovea.pipeline.evaluation.descent_comparison import (
     POLICIES,
     PolicyItem,
     difference_interval,

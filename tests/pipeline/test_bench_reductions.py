@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from geofovea.errors import DataError
-from geofovea.pipeline.bench_reductions import (
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.evaluation.reduction_report import report, rows_of, write_report
+from geofovea.pipeline.evaluation.reduction_sweep import (
     ALL_TOKENS,
     ReductionItem,
     measure_reductions,
     methods_at,
 )
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.reduction_report import report, rows_of, write_report
 from geofovea.regionfocus.budget import Budget
 
 METHODS = ("strided", "fastervlm", "fastv", "tome_encoder", "todre_drop_all", "divprune+fastv")

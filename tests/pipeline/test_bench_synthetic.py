@@ -8,7 +8,7 @@ import pytest
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
-from geofovea.pipeline.bench_synthetic import (
+from geofovea.pipeline.evaluation.synthetic_accuracy import (
     METHODS,
     Item,
     bootstrap_interval,

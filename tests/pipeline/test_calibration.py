@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geofovea.errors import DataError
-from geofovea.pipeline.calibration import Judged, calibrate, read_judged
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.evaluation.calibration import Judged, calibrate, read_judged
 
 
 def test_a_small_table_by_hand():

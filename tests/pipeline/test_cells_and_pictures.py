@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.pipeline.numbered_grid import MOST_CELLS, NumberedGrid, parse_cells
-from geofovea.pipeline.prompted_focus import PromptedFocus
-from geofovea.pipeline.stage_clock import StageClock
-from geofovea.pipeline.tile_pictures import (
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.focus.numbered_grid import MOST_CELLS, NumberedGrid, parse_cells
+from geofovea.pipeline.focus.prompted import PromptedFocus
+from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
     pictures_from_tokens,
     tokens_from_pixels,

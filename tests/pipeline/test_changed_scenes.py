@@ -11,16 +11,16 @@ from geofovea.datasets.inputs.manifest import ManifestRow
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import RunError
-from geofovea.pipeline.ask_settings import AskSettings
-from geofovea.pipeline.batch import BatchFolder, run_batch
-from geofovea.pipeline.batch_plan import plan_batch
-from geofovea.pipeline.batch_results import result_rows
-from geofovea.pipeline.batch_work import SceneWork
-from geofovea.pipeline.crew import InProcessCrew
-from geofovea.pipeline.eval_work import EvalWork
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.kept_scene import PLANNED
-from geofovea.pipeline.process_crew import ProcessCrew
+from geofovea.pipeline.evaluation.worker import EvalWork
+from geofovea.pipeline.runs.batch import BatchFolder, run_batch
+from geofovea.pipeline.runs.batch_plan import plan_batch
+from geofovea.pipeline.runs.batch_results import result_rows
+from geofovea.pipeline.runs.batch_worker import SceneWork
+from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.process_executor import ProcessCrew
+from geofovea.pipeline.runs.scene_worker import PLANNED
+from geofovea.pipeline.session.settings import AskSettings
 
 QUESTIONS = [QUESTION, "How many trucks are at the quarry?"]
 
@@ -143,8 +143,8 @@ def test_items_of_evaluations_name_the_scene_that_was_planned(two, tmp_path):
     from geofovea.datasets.benchmarks.local_files import Images
     from geofovea.datasets.benchmarks.registry import load_benchmark
     from geofovea.datasets.records.sample import Sample
-    from geofovea.pipeline.batch_work import scene_identity
-    from geofovea.pipeline.eval_work import make_items
+    from geofovea.pipeline.evaluation.worker import make_items
+    from geofovea.pipeline.runs.batch_worker import scene_identity
 
     sample = Sample(id="a", question="Why?", answers=("x",), images=("1.tif",), category="c")
     images = Images({"1.tif": two[0]}, ())
@@ -175,7 +175,7 @@ def test_a_model_that_changes_between_planning_and_loading_ends_the_run(
 
 
 def test_a_file_that_is_dressed_up_as_before_is_planned_as_that(two, tmp_path):
-    from geofovea.pipeline.batch_work import scene_identity
+    from geofovea.pipeline.runs.batch_worker import scene_identity
 
     path = tmp_path / "scene.tif"
     shutil.copy2(two[0], path)

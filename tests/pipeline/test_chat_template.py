@@ -6,8 +6,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.chat_template import rendered_chats
-from geofovea.pipeline.model_files import check_files
+from geofovea.pipeline.hosts.checkpoint import check_files
+from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 
 PARTS = [{"type": "image"}, {"type": "text", "text": "what?"}]
 WORDS = {"bos_token": "<s>", "additional_special_tokens": ["<image>"]}

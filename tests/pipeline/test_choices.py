@@ -9,10 +9,14 @@ from pipeline_toys import llava_host, random_llava
 
 import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.choices import Choice, checked_choices, choice_instruction
-from geofovea.pipeline.decoding import PlainRun
-from geofovea.pipeline.embedded import build_tokenizer
-from geofovea.pipeline.prompt_batch import PromptBatch
+from geofovea.pipeline.inference.decoder.choice_scoring import (
+    Choice,
+    checked_choices,
+    choice_instruction,
+)
+from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid

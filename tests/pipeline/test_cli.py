@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline_toys import QUESTION, texture
 
 from geofovea.datasets.benchmarks.lrs_vqa import read_records
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
 
 FEW = ["--tiles", "12", "--tokens", "60"]
 
@@ -364,7 +364,7 @@ def test_the_version_is_that_of_the_package(run):
 def test_help_loads_nothing_heavy():
     code = (
         "import sys\n"
-        "from geofovea.pipeline.cli import main\n"
+        "from geofovea.pipeline.cli.program import main\n"
         "for words in ([], ['ask'], ['bench', 'synthetic']):\n"
         "    try:\n"
         "        main([*words, '--help'])\n"
@@ -383,7 +383,7 @@ def test_a_whole_process_writes_one_line_when_a_scene_is_damaged(tiny_folder, ma
     # a library that logs on its own does so here, and not under a test runner that catches logs
     path = make_tiff(texture(400, 400))
     path.write_bytes(path.read_bytes()[:-20_000])
-    code = "from geofovea.pipeline.cli import main; main()"
+    code = "from geofovea.pipeline.cli.program import main; main()"
     arguments = ["ask", path, QUESTION, "--model", tiny_folder, *FEW]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -399,7 +399,7 @@ def test_a_whole_process_writes_one_line_when_a_scene_is_damaged(tiny_folder, ma
 
 @pytest.mark.slow
 def test_a_whole_process_writes_nothing_but_the_answer(tiny_folder, scene_path):
-    code = "from geofovea.pipeline.cli import main; main()"
+    code = "from geofovea.pipeline.cli.program import main; main()"
     arguments = ["ask", scene_path, QUESTION, "--model", tiny_folder, *FEW, "--json"]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],

@@ -8,7 +8,7 @@ import rasterio
 from click.testing import CliRunner
 from pipeline_toys import QUESTION, texture
 
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
 from geofovea.tiling import open_scene, plan_radiometry, prepare
 from geofovea.tiling.cache import findings
 from geofovea.tiling.overviews import level_files
@@ -132,7 +132,7 @@ def test_at_a_terminal_it_asks_first(two_kinds, monkeypatch, said, removed):
         def isatty(self):
             return True
 
-    from geofovea.pipeline import cli_cache
+    from geofovea.pipeline.cli import cache as cli_cache
 
     monkeypatch.setattr(cli_cache.sys, "stdin", Terminal(said))
     try:

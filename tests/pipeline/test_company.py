@@ -9,12 +9,12 @@ from pipeline_toys import llava_host, random_llava
 
 import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.asked import Asked
-from geofovea.pipeline.context_room import fitting_budget
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.host import AnswersTogether, Prompt
-from geofovea.pipeline.stop_at import StopAt
-from geofovea.pipeline.token_folder import tokens_folder
+from geofovea.pipeline.engine.token_store_upkeep import tokens_folder
+from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.base import AnswersTogether, Prompt
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.session.plan import fitting_budget
+from geofovea.pipeline.session.request import Asked
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 

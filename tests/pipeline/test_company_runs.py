@@ -5,13 +5,13 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from geofovea.pipeline.ahead import AnswersAhead, with_ahead
-from geofovea.pipeline.ask_settings import AskSettings
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.eval_work import EvalWork
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.run_options import Workers
-from geofovea.pipeline.work import Item, ItemKey
+from geofovea.pipeline.cli.options.run import Workers
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.evaluation.worker import EvalWork
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.runs.item import Item, ItemKey
+from geofovea.pipeline.runs.lookahead import AnswersAhead, with_ahead
+from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.budget import Budget
 
 FEW = {"tiles": 12, "tokens": 60}

@@ -7,12 +7,12 @@ from family_toys import QUESTION, host_of, pixels, row_of_tiles, tokens_of
 from pipeline_toys import llava_host, random_llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.context_room import fitting_budget
-from geofovea.pipeline.decoding import last_row_logits
-from geofovea.pipeline.device_memory import ShrinkingBatch
-from geofovea.pipeline.encode_plan import EncodePlan
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.session import SceneSession
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.run import last_row_logits
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.session.plan import fitting_budget
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.device_memory import ShrinkingBatch
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.scene import open_scene
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import DataError, GeoFoveaError, OutputError
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.work import ItemKey
+from geofovea.pipeline.runs.item import ItemKey
+from geofovea.pipeline.runs.journal import Journal
 
 PAGE = 4096
 

@@ -5,8 +5,8 @@ from pipeline_toys import QUESTION
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from geofovea.pipeline.decoded_answer import decoded_answer
-from geofovea.pipeline.load_options import LoadOptions
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.regionfocus.budget import Budget
 
 MARKS = ["<think>", "</think>", "[THINK]", "[/THINK]", "<|box|>", "</s>"]

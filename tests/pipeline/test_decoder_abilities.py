@@ -9,15 +9,20 @@ from transformers import AutoConfig, AutoModel, CLIPVisionConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration as Llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.choices import word_scores
-from geofovea.pipeline.decoder_abilities import can_batch, can_read_rows, can_run_layers, sight
-from geofovea.pipeline.decoder_pruning import DecoderRun
-from geofovea.pipeline.decoding import PlainRun, last_row_logits
-from geofovea.pipeline.embedded import vocabulary
-from geofovea.pipeline.host import Prompt
-from geofovea.pipeline.open_decoder import opened
-from geofovea.pipeline.prompt_batch import PromptBatch
-from geofovea.pipeline.prompt_sequence import PromptSequence
+from geofovea.pipeline.hosts.base import Prompt
+from geofovea.pipeline.hosts.open_decoder import opened
+from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
+from geofovea.pipeline.inference.decoder.pruned import DecoderRun
+from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
+from geofovea.pipeline.inference.decoder.support import (
+    can_batch,
+    can_read_rows,
+    can_run_layers,
+    sight,
+)
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.decoder_forward import forward
+from geofovea.pipeline.inference.decoder.forward import forward
 
 
 class OldName(nn.Module):

@@ -8,7 +8,7 @@ from pipeline_toys import enliven, llava_host, random_llava
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.decoder_pruning import DecoderRun
+from geofovea.pipeline.inference.decoder.pruned import DecoderRun
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, Schedule
 from geofovea.regionfocus.reductions.decoder.fastv import FastV

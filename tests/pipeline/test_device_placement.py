@@ -18,9 +18,9 @@ from pipeline_toys import texture
 import geofovea as gf
 import gpu_floor
 import gpu_pipeline
-from geofovea.pipeline.asked import Asked
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.opened_host import OpenedHost
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.session.request import Asked
 from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 from pretend_device import DEVICE, Far, PretendDevice, to_device

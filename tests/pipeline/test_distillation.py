@@ -11,21 +11,25 @@ from pipeline_toys import QUESTION, llava_host, load_anew, random_llava
 from safetensors.torch import load_file
 
 from geofovea.errors import DataError, ModelError, TrainingError
-from geofovea.pipeline import distillation
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.distillation import (
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.region_focus import FOCUS_FILE, FOCUS_WEIGHTS_FILE, DistilledFocus
+from geofovea.pipeline.training import distill as distillation
+from geofovea.pipeline.training.distill import (
     DistillationRecipe,
     distill,
     lesson_loss,
     load_distillation,
     read_distillation_log,
 )
-from geofovea.pipeline.distillation_results import draw_distillation, install_focus, write_module
-from geofovea.pipeline.distilled_focus import FOCUS_FILE, FOCUS_WEIGHTS_FILE, DistilledFocus
-from geofovea.pipeline.embedded import embedded_model_path
-from geofovea.pipeline.focus_lessons import WorldLessons
-from geofovea.pipeline.focus_targets import observed_trend, row_targets
-from geofovea.pipeline.models import load_host
+from geofovea.pipeline.training.distillation_results import (
+    draw_distillation,
+    install_focus,
+    write_module,
+)
+from geofovea.pipeline.training.embedded_model import embedded_model_path
+from geofovea.pipeline.training.focus_samples import WorldLessons
+from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
 
 RECIPE = DistillationRecipe(
     steps=6, layers=(0, 1), warmup=2, rows_weight=1.0, sinks=True, trend=True, trend_lessons=2
@@ -321,7 +325,7 @@ def test_the_shipped_module_was_made_from_the_shipped_weights():
         pytest.skip("no module is shipped yet")
     host = load_host("embedded")
     assert host.capabilities.region_focus
-    from geofovea.pipeline.distilled_focus import load_focus
+    from geofovea.pipeline.hosts.region_focus import load_focus
 
     load_focus(embedded_model_path(), host)
     shipped = sum(f.stat().st_size for f in embedded_model_path().glob("*.safetensors"))

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 from test_lvlm_host import tokens_of
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.distilled_focus import (
+from geofovea.pipeline.hosts.open_decoder import DecoderInput, OpenDecoder, opened, weights_hash
+from geofovea.pipeline.hosts.published.host import HasRegionFocus
+from geofovea.pipeline.hosts.region_focus import (
     FOCUS_FILE,
     FOCUS_WEIGHTS_FILE,
     DistilledFocus,
@@ -19,10 +21,8 @@ from geofovea.pipeline.distilled_focus import (
     load_focus,
     save_focus,
 )
-from geofovea.pipeline.export import write_model
-from geofovea.pipeline.open_decoder import DecoderInput, OpenDecoder, opened, weights_hash
-from geofovea.pipeline.published_host import HasRegionFocus
-from geofovea.pipeline.session import SceneSession
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.training.export import write_model
 from geofovea.regionfocus.budget import Budget
 
 

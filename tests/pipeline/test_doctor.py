@@ -16,12 +16,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from geofovea.pipeline import doctor, installation
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.doctor import QUESTION_TOKENS, TOGETHER, Device, Missing, examine, fits
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.installation import missing_packages
-from geofovea.pipeline.model_catalogue import CATALOGUE, bytes_needed
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.system import doctor, installation
+from geofovea.pipeline.system.doctor import (
+    QUESTION_TOKENS,
+    TOGETHER,
+    Device,
+    Missing,
+    examine,
+    fits,
+)
+from geofovea.pipeline.system.installation import missing_packages
+from geofovea.pipeline.system.model_catalogue import CATALOGUE, bytes_needed
 from geofovea.tiling.machine import cores
 from geofovea.tiling.machine.container_limits import ContainerLimits, container_limits
 
@@ -163,7 +170,7 @@ def from_name(kind, name):
 
 sys.meta_path.insert(0, Gone())
 metadata.Distribution.from_name = classmethod(from_name)
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
 main(["doctor", *sys.argv[2:]])
 """
 

@@ -10,7 +10,11 @@ import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from geofovea.errors import BudgetError, ModelError
-from geofovea.pipeline.encoder_pruning import calibrate_dymu, encode_pruned, run_layers
+from geofovea.pipeline.inference.vision.clip_pruning import (
+    calibrate_dymu,
+    encode_pruned,
+    run_layers,
+)
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.encoder.dymu import DyMUEncoder
 from geofovea.regionfocus.reductions.encoder.evit import EViTEncoder

@@ -35,10 +35,10 @@ from geofovea.errors import (
     ModelError,
     SpendLimitError,
 )
-from geofovea.pipeline.chat_reply import NotAReplyError, parse_reply
-from geofovea.pipeline.endpoint import EndpointClient
-from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.spending import EndpointUse, Ledger
+from geofovea.pipeline.hosts.endpoint.client import EndpointClient
+from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse, Ledger
+from geofovea.pipeline.hosts.endpoint.response import NotAReplyError, parse_reply
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 
 KEY = "sk-very-secret-0123456789"
 PAYLOAD = {"model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True}

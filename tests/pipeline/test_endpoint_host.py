@@ -17,12 +17,12 @@ from pipeline_toys import QUESTION, texture
 
 import geofovea as gf
 from geofovea.errors import BudgetError, EndpointError, ModelError, SpendLimitError
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.endpoint_host import EndpointHost, endpoint_host
-from geofovea.pipeline.endpoint_options import endpoint_options
-from geofovea.pipeline.endpoint_patience import Patience
-from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.stop_at import StopAt
+from geofovea.pipeline.cli.options.endpoint import endpoint_options
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.endpoint.host import EndpointHost, endpoint_host
+from geofovea.pipeline.hosts.endpoint.patience import Patience
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 from geofovea.regionfocus.budget import Budget
 
 TILE, IMAGE_TOKENS = 64, 16

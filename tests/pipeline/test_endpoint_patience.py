@@ -11,11 +11,11 @@ from chat_server import ChatServer, answers, hung_up, raw, says, status
 from click.testing import CliRunner
 
 from geofovea.errors import EndpointError, EndpointUnavailableError, SpendLimitError
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.endpoint import EndpointClient
-from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.spending import Ledger
-from geofovea.pipeline.work import Done, Failed, Halted, carry_out
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.hosts.endpoint.client import EndpointClient
+from geofovea.pipeline.hosts.endpoint.ledger import Ledger
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.runs.item import Done, Failed, Halted, carry_out
 
 PAYLOAD = {
     "model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True,

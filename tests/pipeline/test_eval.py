@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from geofovea.datasets.benchmarks.lrs_vqa import write_records
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.scene_files import record_of
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_run_scores_what_is_there_and_names_what_is_not(finished):
 
 def test_the_same_command_again_calls_no_model(finished, tiny_folder, monkeypatch):
     folder, scores, ask = finished
-    monkeypatch.setattr("geofovea.pipeline.models.load_host", None)
+    monkeypatch.setattr("geofovea.pipeline.hosts.load.load_host", None)
     again = run(*ask, "--json")
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout) == scores

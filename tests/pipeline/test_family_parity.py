@@ -13,10 +13,10 @@ from family_toys import (
     tokens_of,
 )
 
-from geofovea.pipeline.decoding import PlainRun
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.host import Host, HostWithRoom
-from geofovea.pipeline.prompt_batch import PromptBatch
+from geofovea.pipeline.hosts.base import Host, HostWithRoom
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
 CASES = [(family, shape) for family in FAMILIES for shape in SHAPES]
 POLICIES = [(family, p) for family, kind in FAMILIES.items() for p in kind.policies]

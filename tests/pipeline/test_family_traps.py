@@ -19,11 +19,11 @@ from family_toys import (
 )
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.embedded import build_tokenizer
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.host_settings import HostSettings
-from geofovea.pipeline.lvlm_host import LvlmHost
-from geofovea.pipeline.prompt_words import PromptWords
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.prompts.template import PromptWords
+from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 

@@ -18,9 +18,9 @@ from test_family_parity import full_positions, masked_logits, some
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.choices import choice_instruction
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.llava_families import LlavaFamily
+from geofovea.pipeline.hosts.families.llava import LlavaFamily
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 
 ONE_KEY_HEAD = {"num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 24}
 WINDOW = {"use_sliding_window": True, "sliding_window": 12, "max_window_layers": 1}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from run_toys import Squares, items
 
-from geofovea.pipeline.crew import InProcessCrew
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.process_crew import ProcessCrew
-from geofovea.pipeline.runner import run_items
+from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.process_executor import ProcessCrew
+from geofovea.pipeline.runs.runner import run_items
 
 HERE = Path(__file__).parent
 
@@ -22,9 +22,9 @@ RUN = """
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
     from test_ahead import Choir
-    from geofovea.pipeline.crew import InProcessCrew
-    from geofovea.pipeline.journal import Journal
-    from geofovea.pipeline.runner import run_items
+    from geofovea.pipeline.runs.executor import InProcessCrew
+    from geofovea.pipeline.runs.journal import Journal
+    from geofovea.pipeline.runs.runner import run_items
     folder, end, kind = Path(sys.argv[1]), sys.argv[3], {"alone": Squares, "together": Choir}
     work = kind[sys.argv[4]](folder / "notes", {3: end})
     if __name__ == "__main__":
@@ -82,7 +82,7 @@ def test_what_is_no_exception_is_a_failure_like_any_other(tmp_path, crew_of, end
 
 
 def test_a_panic_in_company_is_the_failure_of_its_question_alone():
-    from geofovea.pipeline.rendezvous import meet
+    from geofovea.pipeline.engine.cooperative import meet
 
     class Panic(BaseException):
         pass

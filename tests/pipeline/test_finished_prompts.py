@@ -11,9 +11,9 @@ from pipeline_toys import QUESTION
 from geofovea.datasets.benchmarks.local_files import read_benchmark
 from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.errors import QuestionError
-from geofovea.pipeline.asked import MAX_QUESTION_LENGTH, Asked
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.finished_prompt import FinishedPrompt
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
+from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, Asked
 
 LONG = " follow the road along the river and keep the halls on the left," * 9
 CHOICES = [f"({letter}) To the {way},{LONG}" for letter, way in zip("ABCDE", "NESWX", strict=True)]

@@ -11,7 +11,8 @@ from transformers import LlavaConfig, Qwen2_5_VLConfig
 
 import geofovea as gf
 from geofovea.errors import ModelError
-from geofovea.pipeline.flops import (
+from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.flops import (
     DecoderRun,
     DecoderShape,
     EncoderShape,
@@ -19,8 +20,7 @@ from geofovea.pipeline.flops import (
     count_flops,
     published_tera,
 )
-from geofovea.pipeline.host_shapes import shape_from_config
-from geofovea.pipeline.stop_at import StopAt
+from geofovea.pipeline.hosts.shapes import shape_from_config
 from geofovea.regionfocus.budget import Budget
 
 QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)

@@ -8,9 +8,9 @@ from pipeline_toys import QUESTION
 
 from geofovea.datasets.benchmarks.lrs_vqa import read_records
 from geofovea.errors import DataError
-from geofovea.pipeline.focus_lessons import FocusLesson, RecordLessons, WorldLessons
-from geofovea.pipeline.focus_quality import Found, found_places
-from geofovea.pipeline.synthesis import write_benchmark
+from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
+from geofovea.pipeline.training.focus_quality import Found, found_places
+from geofovea.pipeline.training.focus_samples import FocusLesson, RecordLessons, WorldLessons
 from geofovea.tiling.pyramid import Box
 
 

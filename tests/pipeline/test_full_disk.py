@@ -15,7 +15,7 @@ LIMIT = 200_000
 
 # a file cannot grow beyond the limit, as on a disk that is full: the write fails half way
 WRITE_TEXT = """
-    from geofovea.pipeline.output import write_text
+    from geofovea.pipeline.system.files import write_text
     write_text(sys.argv[1], "x" * 1_000_000)
 """
 WRITE_SCENE = """
@@ -62,7 +62,7 @@ def test_a_killed_process_leaves_no_half_written_file_under_the_name(tmp_path):
     path.write_text("older")
     code = """
     import sys, time
-    from geofovea.pipeline.output import write_file
+    from geofovea.pipeline.system.files import write_file
     def slowly(aside):
         aside.write_text("half")
         print("half", flush=True)

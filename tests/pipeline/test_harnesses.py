@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from geofovea.errors import GeoFoveaError, ModelError, QuestionError
-from geofovea.pipeline.harness import make_answerer
+from geofovea.pipeline.evaluation.harness import make_answerer
 
 SETTINGS = {"tiles": "12", "tokens": "200", "focus": "overview"}
 QUESTION = "What is the color of the plane at the airport?"
@@ -89,12 +89,12 @@ def lmms_model(request, monkeypatch, tiny_folder):
     if request.param == "pinned":
         for name, module in pinned_lmms_eval().items():
             monkeypatch.setitem(sys.modules, name, module)
-        monkeypatch.delitem(sys.modules, "geofovea.pipeline.lmms_eval_model", raising=False)
+        monkeypatch.delitem(sys.modules, "geofovea.pipeline.evaluation.lmms_eval", raising=False)
     elif importlib.util.find_spec("lmms_eval") is None:
         pytest.skip("lmms-eval is not installed")
-    home = importlib.import_module("geofovea.pipeline.lmms_eval_model")
+    home = importlib.import_module("geofovea.pipeline.evaluation.lmms_eval")
     yield home.GeoFovea(model=str(tiny_folder), batch_size=1, **SETTINGS)
-    sys.modules.pop("geofovea.pipeline.lmms_eval_model", None)
+    sys.modules.pop("geofovea.pipeline.evaluation.lmms_eval", None)
 
 
 def request_for(model, url, text=QUESTION, newest=True):
@@ -152,7 +152,7 @@ def test_lmms_eval_is_refused_what_is_not_offered(lmms_model):
 
 
 def test_the_manifest_names_a_class_that_is_there(lmms_model):
-    manifest = importlib.import_module("geofovea.pipeline.lmms_eval_manifest").manifest()
+    manifest = importlib.import_module("geofovea.pipeline.evaluation.lmms_eval_plugin").manifest()
     home, name = manifest.chat_class_path.rsplit(".", 1)
     assert manifest.model_id == "geofovea"
     assert getattr(importlib.import_module(home), name) is type(lmms_model)
@@ -164,7 +164,7 @@ def test_lmms_eval_finds_the_manifest_by_its_entry_point():
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     target = project["entry-points"]["lmms_eval.models"]["geofovea"]
-    assert target == "geofovea.pipeline.lmms_eval_manifest:manifest"
+    assert target == "geofovea.pipeline.evaluation.lmms_eval_plugin:manifest"
 
 
 @pytest.fixture(params=["installed", "pinned"])
@@ -174,7 +174,7 @@ def kit_model(request, monkeypatch, tiny_folder):
             monkeypatch.setitem(sys.modules, name, module)
     elif importlib.util.find_spec("vlmeval") is None:
         pytest.skip("VLMEvalKit is not installed")
-    from geofovea.pipeline.vlmevalkit_model import vlmevalkit_model
+    from geofovea.pipeline.evaluation.vlmevalkit import vlmevalkit_model
 
     return vlmevalkit_model()(model=str(tiny_folder), **SETTINGS)
 
@@ -197,7 +197,7 @@ def test_vlmevalkit_is_told_that_an_image_is_needed(kit_model):
 def test_vlmevalkit_that_is_not_installed_is_named():
     if importlib.util.find_spec("vlmeval") is not None:
         pytest.skip("VLMEvalKit is installed")
-    from geofovea.pipeline.vlmevalkit_model import vlmevalkit_model
+    from geofovea.pipeline.evaluation.vlmevalkit import vlmevalkit_model
 
     with pytest.raises(GeoFoveaError, match="VLMEvalKit is not installed: clone"):
         vlmevalkit_model()

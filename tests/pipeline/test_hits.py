@@ -7,7 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.pipeline.hits import covered_share, hit_rate, is_hit, tile_share, token_share
+from geofovea.pipeline.evaluation.hits import (
+    covered_share,
+    hit_rate,
+    is_hit,
+    tile_share,
+    token_share,
+)
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Tile
 

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import EndpointError, ModelError, SpendLimitError
-from geofovea.pipeline.chat_error import ChatError, error_of
-from geofovea.pipeline.chat_reply import parse_reply
-from geofovea.pipeline.endpoint import EndpointClient
-from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.printable import without_key
-from geofovea.pipeline.purse import PURSE, Purse, new_purse, spent
-from geofovea.pipeline.spending import Ledger
+from geofovea.pipeline.hosts.endpoint.client import EndpointClient
+from geofovea.pipeline.hosts.endpoint.error_body import ChatError, error_of
+from geofovea.pipeline.hosts.endpoint.ledger import Ledger
+from geofovea.pipeline.hosts.endpoint.response import parse_reply
+from geofovea.pipeline.hosts.endpoint.sanitize import without_key
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, Purse, new_purse, spent
 
 KEY = "sk-proj-0123456789-abcdefghijkl"
 PAYLOAD = {"model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True}

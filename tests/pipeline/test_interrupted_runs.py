@@ -15,12 +15,12 @@ from geofovea.datasets.benchmarks.lrs_vqa import write_records
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.scene_files import record_of, write_scene
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.pipeline.journal import Journal
+from geofovea.pipeline.runs.journal import Journal
 
 FEW = ("--tiles", "6", "--tokens", "20")
 COUNT = 400
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-CODE = "from geofovea.pipeline.cli import main; main()"
+CODE = "from geofovea.pipeline.cli.program import main; main()"
 
 
 @pytest.fixture(scope="module")

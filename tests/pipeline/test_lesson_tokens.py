@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from geofovea.pipeline.embedded import ModelShape, vocabulary
-from geofovea.pipeline.lesson_tokens import is_kept, thin
-from geofovea.pipeline.lessons import LessonPlan, lessons
+from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
+from geofovea.pipeline.training.samples import LessonPlan, lessons
+from geofovea.pipeline.training.token_dropout import is_kept, thin
 
 SHAPE = ModelShape()
 WORD_IDS = {word: index for index, word in enumerate(vocabulary())}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.pipeline.dense_labels import DENSE_LABELS, IGNORED
-from geofovea.pipeline.embedded import ModelShape, vocabulary
-from geofovea.pipeline.lessons import LessonPlan, lessons
+from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
+from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
+from geofovea.pipeline.training.samples import LessonPlan, lessons
 
 SHAPE = ModelShape()
 WORD_IDS = {word: index for index, word in enumerate(vocabulary())}

@@ -8,12 +8,12 @@ from family_toys import QUESTION, STD, host_of, model_of, tokenizer, tokens_of, 
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError
-from geofovea.pipeline import models
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.host_settings import SETTINGS_FILE
-from geofovea.pipeline.load_trial import try_model
-from geofovea.pipeline.model_loading import could_not_load
-from geofovea.pipeline.models import load_host
+from geofovea.pipeline.hosts import load as models
+from geofovea.pipeline.hosts.dry_run import try_model
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.pretrained import could_not_load
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 
 
 @pytest.fixture

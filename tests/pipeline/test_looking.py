@@ -11,11 +11,11 @@ import geofovea as gf
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import BudgetError, ModelError
-from geofovea.pipeline.counting import number_in
-from geofovea.pipeline.host import Capabilities, Generation
-from geofovea.pipeline.stage_clock import StageClock
-from geofovea.pipeline.stop_at import StopAt
-from geofovea.pipeline.tile_tokens import Gathered
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.tile_tokens import Gathered
+from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.base import Capabilities, Generation
+from geofovea.pipeline.session.counting import number_in
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import route_question
 from geofovea.regionfocus.strategies import DESCENT_NAMES, ROUTE_NAMES

@@ -6,8 +6,8 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.embedded import build_tokenizer, vocabulary
-from geofovea.pipeline.host import Host
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.training.embedded_model import build_tokenizer, vocabulary
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from pipeline_toys import QUESTION
 
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.question_lines import open_questions
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.session.question_lines import open_questions
 
 FEW = ("--tiles", "6", "--tokens", "40")
 OTHER = "How many trucks are at the quarry?"
@@ -127,7 +127,7 @@ def test_choices_hold_for_all_questions(ask):
 
 
 def test_who_writes_one_question_gets_its_answer_before_the_next(scene_path, tiny_folder):
-    code = "from geofovea.pipeline.cli import main; main()"
+    code = "from geofovea.pipeline.cli.program import main; main()"
     words = ["ask", scene_path, "-", "--model", tiny_folder, *FEW, "--json"]
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
     pipe = subprocess.PIPE

@@ -24,11 +24,11 @@ from pipeline_toys import load_anew
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import MissingExtraError, ModelError
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.host_settings import SETTINGS_FILE
-from geofovea.pipeline.load_options import LoadOptions
-from geofovea.pipeline.memory import peak_rss_mb
-from geofovea.pipeline.models import load_host
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.system.memory import peak_rss_mb
 
 TEMPLATE = "what {image} {question} is"
 
@@ -145,7 +145,7 @@ def test_an_option_that_needs_a_package_names_its_install_command(
 ):
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        "geofovea.pipeline.load_options.find_spec",
+        "geofovea.pipeline.hosts.load_options.find_spec",
         lambda name: None if name == missing else real(name),
     )
     with pytest.raises(MissingExtraError, match=command):

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from geofovea.errors import EndpointError
-from geofovea.pipeline.endpoint import EndpointClient
-from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.spending import Ledger
+from geofovea.pipeline.hosts.endpoint.client import EndpointClient
+from geofovea.pipeline.hosts.endpoint.ledger import Ledger
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 
 PAYLOAD = {"model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True}
 

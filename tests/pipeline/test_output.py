@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.output import check_writable, make_folder, write_file, write_text
+from geofovea.pipeline.system.files import check_writable, make_folder, write_file, write_text
 
 
 def names(folder):
@@ -130,7 +130,7 @@ def test_a_socket_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_standard_output_in_a_file_goes_on_where_it_was(tmp_path, name):
     code = (
-        "from geofovea.pipeline.output import write_text\n"
+        "from geofovea.pipeline.system.files import write_text\n"
         f"print('before'); write_text({name!r}, 'result'); print('after')"
     )
     with (tmp_path / "out").open("w") as out:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.pipeline.packed_attention import packed_attention
+from geofovea.pipeline.training.packed_attention import packed_attention
 
 
 def full_attention(query, key, value, seen, scaling, length):

@@ -6,7 +6,7 @@ from PIL import Image
 from pipeline_toys import QUESTION, texture
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.picture import draw_answer, save_picture
+from geofovea.pipeline.answers.picture import draw_answer, save_picture
 from geofovea.regionfocus.budget import Budget
 
 FEW = Budget(tiles=12, tokens=60)

@@ -5,9 +5,9 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
-from geofovea.pipeline.decoding import last_row_logits
-from geofovea.pipeline.host import ReusesPrefix
-from geofovea.pipeline.prefix_memory import PrefixMemory
+from geofovea.pipeline.hosts.base import ReusesPrefix
+from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory
+from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.regionfocus.budget import Budget
 
 FEW = Budget(tiles=12, tokens=60)

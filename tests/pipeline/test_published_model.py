@@ -11,11 +11,11 @@ from published_toys import SHARED, write_published
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError, SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.pipeline import published_image
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.published_host import PublishedHost
-from geofovea.pipeline.published_image import PublishedImage, read_whole
-from geofovea.pipeline.published_model import IMAGE_ID, load_published_model, published_prompt
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.published import image as published_image
+from geofovea.pipeline.hosts.published.host import PublishedHost
+from geofovea.pipeline.hosts.published.image import PublishedImage, read_whole
+from geofovea.pipeline.hosts.published.model import IMAGE_ID, load_published_model, published_prompt
 
 PROMPTS = sorted(SHARED.glob("*prompts*.json"))
 IDS = torch.tensor([3, 4, IMAGE_ID, 5, 6])

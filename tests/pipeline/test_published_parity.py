@@ -12,8 +12,8 @@ import pytest
 import torch
 from published_toys import SHARED, Case, recorded_cases
 
-from geofovea.pipeline.published_image import PublishedImage
-from geofovea.pipeline.published_model import PublishedModel, load_published_model
+from geofovea.pipeline.hosts.published.image import PublishedImage
+from geofovea.pipeline.hosts.published.model import PublishedModel, load_published_model
 from geofovea.regionfocus.rfm.published_selection import select_share
 
 # tolerances of the recorded numbers, all of them float32

@@ -8,8 +8,8 @@ from published_toys import write_published
 
 import geofovea as gf
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.published_image import PublishedImage, read_whole
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.published.image import PublishedImage, read_whole
 from geofovea.regionfocus.budget import Budget
 
 AS_PUBLISHED = {"focus": "rfm", "descent": "published"}

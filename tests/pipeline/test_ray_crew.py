@@ -12,9 +12,9 @@ import pytest
 from run_toys import Squares, items
 
 from geofovea.errors import MissingExtraError, RunError
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.ray_crew import RayCrew
-from geofovea.pipeline.runner import run_items
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.ray_executor import RayCrew
+from geofovea.pipeline.runs.runner import run_items
 
 try:
     with warnings.catch_warnings():
@@ -77,9 +77,9 @@ OF_ITS_OWN = """
 import sys
 from pathlib import Path
 from run_toys import Squares, items
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.ray_crew import RayCrew
-from geofovea.pipeline.runner import run_items
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.ray_executor import RayCrew
+from geofovea.pipeline.runs.runner import run_items
 folder = Path(sys.argv[1])
 work = Squares(folder / "notes", {1: "killed once"}, seconds=0.3)
 with Journal(folder / "journal.sqlite") as journal:

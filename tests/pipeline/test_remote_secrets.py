@@ -12,7 +12,7 @@ from pipeline_toys import QUESTION
 
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.program import main
 
 FEW = ("--tiles", "6", "--tokens", "20")
 ACCESS = ("--allow-remote", "--allow-host", "127.0.0.1")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from geofovea.pipeline.rendezvous import meet
+from geofovea.pipeline.engine.cooperative import meet
 
 
 def adder(numbers):

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import Qwen2Config
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from geofovea.pipeline.roomy_cache import RoomyLayer, roomy_cache
+from geofovea.pipeline.inference.attention.kv_cache import RoomyLayer, roomy_cache
 
 
 def states(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

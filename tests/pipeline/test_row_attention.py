@@ -4,7 +4,7 @@ import pytest
 import torch
 from pipeline_toys import DECODERS, grouped_decoder
 
-from geofovea.pipeline.row_attention import row_logits
+from geofovea.pipeline.inference.attention.rows import row_logits
 
 LAYER = 2
 

@@ -13,11 +13,11 @@ from geofovea.datasets.benchmarks.lrs_vqa import write_records
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.scene_files import record_of
 from geofovea.errors import BudgetError, ModelError, OutputError, SpendLimitError
-from geofovea.pipeline.ask_settings import AskSettings
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.endpoint_settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.load_options import LoadOptions
-from geofovea.pipeline.purse import PURSE, Purse, new_purse, spent
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, Purse, new_purse, spent
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.session.settings import AskSettings
 
 URL = "http://localhost:1/v1"
 SECRET = "sk-very-secret-0123456789"

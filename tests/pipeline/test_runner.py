@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from run_toys import Squares, items
 
 from geofovea.errors import DataError, OutputError, RunError
-from geofovea.pipeline.crew import InProcessCrew
-from geofovea.pipeline.journal import Journal
-from geofovea.pipeline.process_crew import ProcessCrew
-from geofovea.pipeline.runner import run_items
-from geofovea.pipeline.work_queue import WorkQueue
+from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.item_queue import WorkQueue
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.process_executor import ProcessCrew
+from geofovea.pipeline.runs.runner import run_items
 
 HERE = Path(__file__).parent
 
@@ -227,7 +227,7 @@ def test_a_second_run_can_wait_for_the_first(tmp_path):
     path = tmp_path / "journal.sqlite"
     code = """
         import sys
-        from geofovea.pipeline.journal import Journal
+        from geofovea.pipeline.runs.journal import Journal
         with Journal(sys.argv[1], wait=True) as journal:
             print(len(journal.entries("c")))
     """
@@ -300,10 +300,10 @@ RUN = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
-    from geofovea.pipeline.crew import InProcessCrew
-    from geofovea.pipeline.process_crew import ProcessCrew
-    from geofovea.pipeline.journal import Journal
-    from geofovea.pipeline.runner import run_items
+    from geofovea.pipeline.runs.executor import InProcessCrew
+    from geofovea.pipeline.runs.process_executor import ProcessCrew
+    from geofovea.pipeline.runs.journal import Journal
+    from geofovea.pipeline.runs.runner import run_items
     folder, workers, count = Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4])
     work = Squares(folder / "notes", seconds=0.004)
     crew = ProcessCrew(workers, work) if workers else InProcessCrew(work)
@@ -389,9 +389,9 @@ def test_workers_end_with_a_run_that_is_killed_even_in_an_endless_item(tmp_path)
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
-    from geofovea.pipeline.journal import Journal
-    from geofovea.pipeline.process_crew import ProcessCrew
-    from geofovea.pipeline.runner import run_items
+    from geofovea.pipeline.runs.journal import Journal
+    from geofovea.pipeline.runs.process_executor import ProcessCrew
+    from geofovea.pipeline.runs.runner import run_items
     folder = Path(sys.argv[1])
     work = Squares(folder / "notes", {0: "hangs"})
     with Journal(folder / "journal.sqlite") as journal:

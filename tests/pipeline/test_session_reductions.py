@@ -11,8 +11,8 @@ from pipeline_toys import QUESTION, llava_host, random_llava, texture
 
 import geofovea as gf
 from geofovea.errors import ModelError
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.encode_plan import EncodePlan
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, ENCODER_LINKS
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS

@@ -23,13 +23,13 @@ from transformers import (
 
 import geofovea as gf
 from geofovea.errors import ModelError
-from geofovea.pipeline.dual_encoder import load_dual_encoder
-from geofovea.pipeline.embedded import build_tokenizer, vocabulary
-from geofovea.pipeline.endpoint_settings import EndpointSettings
-from geofovea.pipeline.focus_choice import FocusChoice
-from geofovea.pipeline.host_calls import DirectCalls
-from geofovea.pipeline.question_tally import QuestionTally
-from geofovea.pipeline.stage_clock import StageClock
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.engine.question_tally import QuestionTally
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.focus.factory import FocusChoice
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.training.embedded_model import build_tokenizer, vocabulary
 from geofovea.regionfocus.budget import Budget
 
 SIDE = 32

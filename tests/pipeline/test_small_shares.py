@@ -10,8 +10,8 @@ from pipeline_toys import QUESTION, llava_host, random_llava
 from test_decoder_pruning import WIDTH, make_model
 
 import geofovea as gf
-from geofovea.pipeline.decoder_pruning import DecoderRun
-from geofovea.pipeline.encoder_pruning import encode_pruned
+from geofovea.pipeline.inference.decoder.pruned import DecoderRun
+from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction

@@ -17,10 +17,10 @@ from pipeline_toys import QUESTION, texture
 from rasterio.crs import CRS
 
 import geofovea.pipeline
-from geofovea.pipeline import progress
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.tables import print_table
-from geofovea.pipeline.terminal import visible
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.system import progress
+from geofovea.pipeline.system.tables import print_table
+from geofovea.pipeline.system.terminal import visible
 from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"

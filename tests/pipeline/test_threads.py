@@ -14,18 +14,18 @@ from published_toys import write_published
 from test_similarity_focus import KINDS, write_encoder
 
 import geofovea as gf
-from geofovea.pipeline import models
-from geofovea.pipeline.decoding import last_row_logits
-from geofovea.pipeline.distilled_focus import DistilledFocus
-from geofovea.pipeline.dual_encoder import load_dual_encoder
-from geofovea.pipeline.encode_plan import EncodePlan
-from geofovea.pipeline.endpoint_settings import EndpointSettings
-from geofovea.pipeline.families import FAMILIES
-from geofovea.pipeline.focus_quality import host_rows
-from geofovea.pipeline.model_lock import models_at_rest
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.prompt_rows import pack_prompts
-from geofovea.pipeline.token_cache import TokenCache, TokenEntry
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.hosts import load as models
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.region_focus import DistilledFocus
+from geofovea.pipeline.inference.attention.shared_prefix import pack_prompts
+from geofovea.pipeline.inference.decoder.run import last_row_logits
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.system.lru import TokenCache, TokenEntry
+from geofovea.pipeline.system.model_lock import models_at_rest
+from geofovea.pipeline.training.focus_quality import host_rows
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, ENCODER_REDUCTION_NAMES

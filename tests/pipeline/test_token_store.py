@@ -13,19 +13,19 @@ from pipeline_toys import QUESTION, llava_host, random_llava, texture
 
 import geofovea as gf
 from geofovea.errors import OutputError, SceneReadError
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.stage_clock import StageClock
-from geofovea.pipeline.tile_tokens import Gathered
-from geofovea.pipeline.token_cache import TokenEntry
-from geofovea.pipeline.token_folder import (
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.tile_tokens import Gathered
+from geofovea.pipeline.engine.token_store import TokenStore
+from geofovea.pipeline.engine.token_store_upkeep import (
     clear_tokens,
     list_tokens,
     make_room_for_tokens,
     strangers_among_tokens,
     tokens_folder,
 )
-from geofovea.pipeline.token_store import TokenStore
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.cache.ownership import MARK
 from geofovea.tiling.pyramid import Tile

@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from geofovea.errors import ModelError
-from geofovea.pipeline import torch_threads
-from geofovea.pipeline.cli import main
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.torch_threads import PARAMETERS_A_THREAD, threads_for, using_threads
+from geofovea.pipeline.cli.program import main
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.system import torch_threads
+from geofovea.pipeline.system.torch_threads import PARAMETERS_A_THREAD, threads_for, using_threads
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_threads_wait_asleep_unless_the_user_said_how(given):
 def test_a_child_computes_after_its_parent_computed_with_many_threads():
     code = """
 import os, signal, torch
-from geofovea.pipeline import torch_threads
+from geofovea.pipeline.system import torch_threads
 torch.set_num_threads(2)
 a = torch.ones(600, 600)
 a @ a

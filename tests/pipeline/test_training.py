@@ -10,13 +10,13 @@ from pipeline_toys import QUESTION, TINY
 from safetensors.torch import load_file
 
 from geofovea.errors import DataError, OutputError
-from geofovea.pipeline import training
-from geofovea.pipeline.export import draw_curve, export_model, read_log, write_card
-from geofovea.pipeline.lessons import LessonPlan
-from geofovea.pipeline.models import load_host
-from geofovea.pipeline.recipe import Phase, Recipe, Turn, default_recipe
-from geofovea.pipeline.session import SceneSession
-from geofovea.pipeline.training import load_student, train
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.training import train as training
+from geofovea.pipeline.training.curriculum import Phase, Recipe, Turn, default_recipe
+from geofovea.pipeline.training.export import draw_curve, export_model, read_log, write_card
+from geofovea.pipeline.training.samples import LessonPlan
+from geofovea.pipeline.training.train import load_student, train
 from geofovea.regionfocus.budget import Budget
 
 PLAN = LessonPlan(

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from geofovea.pipeline.dense_labels import IGNORED
-from geofovea.pipeline.embedded import vocabulary
-from geofovea.pipeline.lessons import LessonPlan, lessons
+from geofovea.pipeline.training.dense_labels import IGNORED
+from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.samples import LessonPlan, lessons
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 

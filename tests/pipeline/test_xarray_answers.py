@@ -17,8 +17,8 @@ from rasterio.transform import Affine
 
 import geofovea as gf
 from geofovea.errors import GeometryError, MissingExtraError, OutputError, SceneError
-from geofovea.pipeline import answer_html as answer_html_module
-from geofovea.pipeline.accessor import GeoFoveaBackend
+from geofovea.pipeline.answers import html as answer_html_module
+from geofovea.pipeline.session.xarray_accessor import GeoFoveaBackend
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.pyramid import Pyramid
@@ -113,7 +113,7 @@ def test_the_accessor_refuses_what_is_no_image(tiny_host):
 
 def test_listing_engines_loads_no_model_and_no_raster_library():
     code = (
-        "import sys, geofovea.pipeline.accessor; "
+        "import sys, geofovea.pipeline.session.xarray_accessor; "
         "print(*(n for n in ('torch', 'rasterio', 'transformers', 'PIL') if n in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -203,7 +203,7 @@ def test_a_heat_map_has_no_negative_level(answer, level):
 
 
 def test_a_heat_map_is_bounded(answer, monkeypatch):
-    monkeypatch.setattr("geofovea.pipeline.heat_map.MAX_PIXELS", 1024**2)
+    monkeypatch.setattr("geofovea.pipeline.answers.heat_map.MAX_PIXELS", 1024**2)
     with pytest.raises(GeometryError, match="allowed are levels from 1 up"):
         answer.to_xarray(0)
     assert answer.to_xarray(1).shape == (1024, 1024)

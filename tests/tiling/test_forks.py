@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import geofovea
-from geofovea.pipeline import attention_kernels, model_lock
-from geofovea.pipeline.spending import Ledger, SpendLimit
-from geofovea.pipeline.token_cache import TokenCache
+from geofovea.pipeline.hosts.endpoint.ledger import Ledger, SpendLimit
+from geofovea.pipeline.inference.attention import backend as attention_kernels
+from geofovea.pipeline.system import model_lock
+from geofovea.pipeline.system.lru import TokenCache
 from geofovea.tiling.cache.blocks import BlockCache
 from geofovea.tiling.machine.forks import ForkSafeLock, renew_after_fork
 from geofovea.tiling.remote import signing

@@ -7,7 +7,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.pipeline.view_options import _nodata
+from geofovea.pipeline.cli.options.scene import _nodata
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
 from geofovea.tiling.pixels.marks import (
     as_stored,

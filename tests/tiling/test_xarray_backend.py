@@ -301,7 +301,7 @@ def test_variables_can_be_dropped(cog):
 def test_the_engine_is_declared_as_an_entry_point_and_never_guesses(cog):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = project["entry-points"]["xarray.backends"]
-    assert declared == {"geofovea": "geofovea.pipeline.accessor:GeoFoveaBackend"}
+    assert declared == {"geofovea": "geofovea.pipeline.session.xarray_accessor:GeoFoveaBackend"}
     assert not GeoFoveaBackend().guess_can_open(str(cog))
 
 

@@ -1,0 +1,1 @@
+"""What comes back: the answer with its evidence, cost, confidence and pictures."""

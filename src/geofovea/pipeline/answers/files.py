@@ -1,0 +1,40 @@
+"""The files that may be asked for with an answer: its evidence and its picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from geofovea.pipeline.answers.afterwork import Afterwork
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.tiling.reader import TileReader
+
+__all__ = ["with_files"]
+
+
+def with_files(
+    answer: Answer, reader: TileReader, evidence: Path | None, picture: Path | None
+) -> Answer:
+    """Write the files of an answer; one that cannot be written becomes a warning of it.
+
+    Args:
+        answer: What was answered.
+        reader: Of the answer's scene.
+        evidence: Where the evidence goes as GeoJSON, if wanted.
+        picture: Where the picture goes as PNG, if wanted.
+
+    Returns:
+        The answer, with a warning for each file that is not there.
+    """
+    after = Afterwork()
+    if evidence:
+        after.done(f"the file {evidence}", lambda: answer.evidence.to_geojson(evidence), None)
+    if picture:
+        after.done(f"the file {picture}", lambda: _save_picture(answer, reader, picture), None)
+    return replace(answer, warnings=(*answer.warnings, *after.warnings))
+
+
+def _save_picture(answer: Answer, reader: TileReader, picture: Path) -> None:
+    from geofovea.pipeline.answers.picture import save_picture
+
+    save_picture(answer, reader, picture)

@@ -1,0 +1,114 @@
+"""Where the model looked, as a map on the grid of the scene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from geofovea.errors import GeometryError
+from geofovea.tiling.arrays.georeference import grid_mapping_attrs
+from geofovea.tiling.geo.georeference import Georeference
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer, Look
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["heat_map"]
+
+MAX_PIXELS = 2**26
+_DEFAULT_SIDE = 2048
+
+
+def heat_map(answer: Answer, level: int | None = None) -> xr.DataArray:
+    """The focus scores of an answer, the finest look over the coarser ones.
+
+    Scores of different levels cannot be compared, so each is divided by the highest of its level.
+    The first look shows the whole scene without scoring it, and is left out if another follows.
+
+    Args:
+        answer: What was looked at.
+        level: Whose pixels the map has; by default the finest of at most 2048 a side.
+
+    Returns:
+        float32 ``(y, x)`` in [0, 1], NaN where nothing was looked at; with pixel-centre
+        coordinates if the scene is not rotated, a CRS in ``spatial_ref``, and a coordinate
+        ``look_level`` that says which look each pixel is from (-1 for none).
+
+    Raises:
+        GeometryError: If the level is negative or has more than 64 million pixels.
+    """
+    scene = answer.scene
+    level = _default_level(scene) if level is None else level
+    width, height = _size(scene, level)
+    if level < 0 or width * height > MAX_PIXELS:
+        coarser = next(n for n in range(64) if np.prod(_size(scene, n)) <= MAX_PIXELS)
+        raise GeometryError(
+            f"a heat map of level {level} would have {width} x {height} pixels; allowed are levels "
+            f"from {coarser} up, which have at most {MAX_PIXELS}"
+        )
+    heat = np.full((height, width), np.nan, np.float32)
+    look_level = np.full((height, width), -1, np.int16)
+    for look in answer.looks[1:] or answer.looks:
+        layer = _painted(look, (height, width), 1 << level)
+        is_seen = ~np.isnan(layer)
+        heat[is_seen], look_level[is_seen] = layer[is_seen], look.level
+    coords = _coords(scene, level, width, height)
+    coords["look_level"] = (("y", "x"), look_level, {"long_name": "level that was looked at"})
+    attrs = {
+        "long_name": "attention relative to the strongest of its level",
+        "question": answer.question,
+        "answer": answer.text,
+        "level": level,
+    }
+    result = xr.DataArray(heat, coords, ("y", "x"), "focus", attrs)
+    result.encoding["grid_mapping"] = "spatial_ref"
+    return result
+
+
+def _default_level(scene: Scene) -> int:
+    return next(n for n in range(64) if max(_size(scene, n)) <= _DEFAULT_SIDE)
+
+
+def _size(scene: Scene, level: int) -> tuple[int, int]:
+    step = 1 << max(0, level)
+    return -(-scene.width // step), -(-scene.height // step)
+
+
+def _painted(look: Look, shape: tuple[int, int], step: int) -> NDArray[np.float32]:
+    """Relative scores of one look; where several tokens share a pixel, the strongest."""
+    layer = np.full(shape, np.nan, np.float32)
+    top = float(look.token_scores.max(initial=0)) or 1.0
+    # weak ones first, so that the strongest stays
+    order = np.argsort(look.token_scores, kind="stable")
+    # a token has the pixels whose centres it covers, or the one that its own centre lies in
+    corners = look.token_boxes / step
+    first, last = np.ceil(corners[:, :2] - 0.5), np.ceil(corners[:, 2:] - 0.5)
+    center = np.floor((corners[:, :2] + corners[:, 2:]) / 2)
+    first, last = np.where(first < last, (first, last), (center, center + 1))
+    edges = np.concatenate([first, last], axis=1).astype(int)
+    for x0, y0, x1, y1, score in zip(*edges[order].T, look.token_scores[order], strict=True):
+        layer[y0:y1, x0:x1] = score / top
+    return layer
+
+
+def _coords(scene: Scene, level: int, width: int, height: int) -> dict[str, Any]:
+    step = 1 << level
+    transform, georeference = None, scene.georeference
+    coords: dict[str, Any] = {}
+    if georeference.transform is not None:
+        a, b, c, d, e, f = georeference.transform
+        transform = (a * step, b * step, c, d * step, e * step, f)
+        if b == d == 0:
+            coords["x"] = c + a * step * (np.arange(width) + 0.5)
+            coords["y"] = f + e * step * (np.arange(height) + 0.5)
+    if georeference.kind == "gcps":
+        gcps = tuple((x / step, y / step, *ground) for x, y, *ground in georeference.gcps)
+        georeference = Georeference("gcps", georeference.crs_wkt, gcps=gcps)  # type: ignore[arg-type]
+    elif georeference.kind == "rpcs":
+        # they hold for native pixels only
+        georeference = Georeference("none", None)
+    coords["spatial_ref"] = ((), 0, grid_mapping_attrs(georeference, transform))
+    return coords

@@ -1,0 +1,206 @@
+"""``geofovea cache``: level files of scenes without overviews, findings, and encoded tiles."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["cache"]
+
+_KINDS = ("levels", "findings", "tokens")
+_WORDS = {"levels": "level files", "findings": "findings", "tokens": "encoded tiles"}
+_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_AGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([mhdw])")
+_MOST_NAMES = 5
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def _seconds(_ctx: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+    """A time span such as ``30d``, in seconds."""
+    if given is None:
+        return None
+    match = _AGE.fullmatch(given)
+    if match is None:
+        raise click.BadParameter(
+            f"{given!r} is no age; give a number with m, h, d or w, such as 30d"
+        )
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+@click.group()
+def cache() -> None:
+    """List or clear what is kept of scenes: level files, findings and encoded tiles."""
+
+
+@cache.command("list")
+@_json
+def list_command(as_json: bool) -> None:
+    """Show what is kept of which scene, largest first."""
+    from geofovea.pipeline.engine.token_store_upkeep import list_tokens, tokens_limit_bytes
+    from geofovea.tiling.cache.findings import count_findings
+    from geofovea.tiling.cache.folder import cache_limit_bytes, levels_folder
+    from geofovea.tiling.cache.upkeep import leftover_bytes, list_cache
+
+    folder = levels_folder().parent
+    entries, limit, leftover = list_cache(), cache_limit_bytes(), leftover_bytes()
+    kept, tokens_limit = list_tokens(), tokens_limit_bytes()
+    findings, findings_bytes = count_findings()
+    tokens_total = sum(entry.bytes for entry in kept)
+    total = sum(entry.bytes for entry in entries) + leftover
+    if as_json:
+        shown = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
+        sizes = {"bytes": total, "limit_bytes": limit, "leftover_bytes": leftover}
+        sizes |= {"tokens_bytes": tokens_total, "tokens_limit_bytes": tokens_limit}
+        sizes |= {"findings": findings, "findings_bytes": findings_bytes}
+        tokens = [asdict(entry) for entry in kept]
+        told = {"folder": str(folder), **sizes, "scenes": shown, "tokens": tokens}
+        echo(json.dumps(told))
+        return
+    if entries:
+        from geofovea.pipeline.system.tables import print_table
+
+        rows = [
+            [
+                f"{entry.bytes / 1e6:.1f}",
+                f"{entry.levels[0]}-{entry.levels[-1]}",
+                entry.builder,
+                entry.state,
+                _day(entry.used),
+                entry.scene,
+            ]
+            for entry in entries
+        ]
+        header = ("MB", "levels", "built by", "state", "last used", "scene")
+        print_table(header, rows, numbers_from=len(header))
+    echo(f"{len(entries)} scene(s), {total / 1e6:.1f} MB of at most {limit / 1e9:g} GB in {folder}")
+    if leftover:
+        echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
+    echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
+    if kept:
+        from geofovea.pipeline.system.tables import print_table
+
+        of_tiles = [
+            [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene] for k in kept
+        ]
+        columns = ("MB", "tiles", "last used", "encoded by", "scene")
+        print_table(columns, of_tiles, numbers_from=len(columns))
+    echo(
+        f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
+        f"{tokens_limit / 1e9:g} GB"
+    )
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+@cache.command("clear")
+@click.argument("scenes", metavar="[SCENE]...", nargs=-1)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(_KINDS),
+    help="Only level files, findings or encoded tiles (tokens); repeat it for several.",
+)
+@click.option(
+    "--older-than",
+    "age",
+    metavar="AGE",
+    callback=_seconds,
+    help="Only what was not used for this time: 45m, 12h, 30d, 2w.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_json
+def clear_command(
+    scenes: tuple[str, ...], kinds: tuple[str, ...], age: float | None, yes: bool, as_json: bool
+) -> None:
+    """Remove what is kept, of all scenes or of some; it is made again when it is needed.
+
+    What GeoFovea did not write is left alone.
+    """
+    from geofovea.tiling.cache.folder import levels_folder
+
+    folder = levels_folder().parent
+    chosen = [kind for kind in _KINDS if kind in (kinds or _KINDS)]
+    if not yes:
+        _confirm(chosen, scenes, age, folder)
+    before = None if age is None else time.time() - age
+    places: list[str | None] = [str(Path(scene).absolute()) for scene in scenes]
+    removed = dict.fromkeys(("scenes", "findings", "tiles"), 0)
+    size = 0
+    for kind in chosen:
+        name, clear = _clearing(kind)
+        for place in places or [None]:
+            count, freed = clear(place, before)
+            removed[name] += count
+            size += freed
+    left = _left_alone(chosen)
+    if as_json:
+        told = {"folder": str(folder), **removed, "bytes": size, "left_alone": left}
+        echo(json.dumps(told))
+        return
+    echo(
+        f"removed {removed['scenes']} scene(s), {removed['findings']} finding(s) and "
+        f"{removed['tiles']} encoded tile(s), {size / 1e6:.1f} MB from {folder}"
+    )
+    if left:
+        names = ", ".join(map(ascii, left[:_MOST_NAMES]))
+        more = f" and {len(left) - _MOST_NAMES} more" if len(left) > _MOST_NAMES else ""
+        echo(f"left alone, because GeoFovea did not write it: {names}{more}")
+
+
+def _confirm(kinds: list[str], scenes: tuple[str, ...], age: float | None, folder: Path) -> None:
+    """Ask whether this is meant; refuse where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "nobody can be asked here whether to remove what is kept: pass --yes to remove it, "
+            "and see geofovea cache list for what there is"
+        )
+    what = " and ".join(_WORDS[kind] for kind in kinds)
+    of = f" of {', '.join(map(ascii, scenes))}" if scenes else " of all scenes"
+    old = "" if age is None else f" that were not used for {age / 3600:g} hours"
+    click.confirm(f"Remove {what}{of}{old} from {folder}?", abort=True)
+
+
+def _clearing(
+    kind: str,
+) -> tuple[str, Callable[[str | None, float | None], tuple[int, int]]]:
+    """What removes things of a kind, and how they are counted."""
+    from geofovea.pipeline.engine.token_store_upkeep import clear_tokens
+    from geofovea.tiling.cache.findings import clear_findings
+    from geofovea.tiling.cache.upkeep import clear_cache
+
+    return {
+        "levels": ("scenes", clear_cache),
+        "findings": ("findings", clear_findings),
+        "tokens": ("tiles", clear_tokens),
+    }[kind]
+
+
+def _left_alone(kinds: Iterable[str]) -> list[str]:
+    """What lies among things of some kinds and was not written here, with their folders."""
+    from geofovea.pipeline.engine.token_store_upkeep import strangers_among_tokens
+    from geofovea.tiling.cache.findings import strangers_among_findings
+    from geofovea.tiling.cache.upkeep import strangers_among_levels
+
+    found = {
+        "levels": strangers_among_levels,
+        "findings": strangers_among_findings,
+        "tokens": strangers_among_tokens,
+    }
+    return [f"{kind}/{name}" for kind in kinds for name in found[kind]()]

@@ -1,0 +1,95 @@
+"""The demonstration: a gigapixel scene from a seed, a question of each kind, answers with proof."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.picture import save_picture
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.pipeline.system.tables import print_table
+from geofovea.pipeline.system.terminal import echo
+from geofovea.tiling.scene import open_scene
+
+__all__ = ["run_demo"]
+
+
+def run_demo(folder: Path, side: int, seed: int, threads: int | None = None) -> None:
+    """Write the scene (kept for the next time), ask, and leave pictures and evidence.
+
+    Raises:
+        OutputError: If the folder cannot be written.
+        ModelError: If the embedded model is missing.
+    """
+    make_folder(folder)
+    world = make_world(seed, side, side)
+    path = folder / f"scene_{side}_{seed}.tif"
+    if not path.exists():
+        with progress_bar(f"rendering {side} × {side} pixels") as advance:
+            write_scene(world, path, advance)
+    size = path.stat().st_size / 1e6
+    echo(f"{path}: {side} × {side} px, {side**2 / 1e9:.2f} gigapixels, {size:.0f} MB on disk")
+    questions = ask_world(world, per_category=1)
+    records = [record_of(q, i, path.name, world) for i, q in enumerate(questions)]
+    write_records(records, folder / "questions.jsonl")
+    session = SceneSession(open_scene(path), load_host(threads=threads))
+    answers = []
+    for number, question in enumerate(questions, 1):
+        answer = session.ask(question.text)
+        answers.append(answer)
+        name = f"{number}_{question.category.replace(' ', '_')}"
+        answer.evidence.to_geojson(folder / f"{name}.geojson")
+        save_picture(answer, session.reader, folder / f"{name}.png")
+    write_text(folder / "answers.json", json.dumps([a.to_json() for a in answers], indent=1))
+    _print(world, questions, answers, folder)
+
+
+def _print(world: World, questions: list[Question], answers: list[Answer], folder: Path) -> None:
+    rows = []
+    for question, answer in zip(questions, answers, strict=True):
+        cost = answer.cost
+        rows.append(
+            [
+                question.text,
+                answer.text,
+                question.answer,
+                "right" if answer.text == question.answer else "WRONG",
+                f"{answer.confidence:.0%}",
+                _by_level(answer),
+                str(cost.tokens_llm),
+                f"{cost.seconds['total']:.2f}",
+                f"{cost.peak_rss_mb:.0f}",
+            ]
+        )
+    header = (
+        "question",
+        "answer",
+        "truth",
+        "",
+        "sure",
+        "tiles by level, coarse to fine",
+        "tokens",
+        "s",
+        "MB",
+    )
+    print_table(header, rows, numbers_from=4)
+    right = sum(row[3] == "right" for row in rows)
+    echo(
+        f"{right} of {len(rows)} right. Pictures (PNG), evidence (GeoJSON, for QGIS) and "
+        f"answers.json are in {folder}/"
+    )
+    if len(rows) < 8:
+        echo(f"the world of seed {world.seed} offers {len(rows)} kinds of questions")
+
+
+def _by_level(answer: Answer) -> str:
+    counts = answer.cost.tiles_by_level
+    return " ".join(f"{level}:{counts[level]}" for level in sorted(counts, reverse=True))

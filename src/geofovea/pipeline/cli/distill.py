@@ -1,0 +1,128 @@
+"""``geofovea distill``: a region focus module for a host that exposes attention."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geofovea.pipeline.system.terminal import echo
+
+__all__ = ["distill"]
+
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--model", default="embedded", show_default=True, help="Folder or hub id of a LLaVA.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Questions in the LRS-VQA format beside their scenes; synthetic worlds if unset.",
+)
+@click.option("--layers", help="Decoder layers to copy, such as 0,2; the first and the host's own.")
+@click.option("--steps", default=600, show_default=True, help="Lessons, one a step.")
+@click.option("--questions", default=24, show_default=True, help="Most questions of a lesson.")
+@click.option("--learning-rate", default=1e-3, show_default=True, help="Its peak.")
+@click.option("--boxes", default=1.0, show_default=True, help="Weight of the annotated boxes.")
+@click.option("--rows", default=0.1, show_default=True, help="Weight of the host's attention.")
+@click.option(
+    "--without-sinks", "sinks", is_flag=True, help="Take attention sinks out of the rows."
+)
+@click.option(
+    "--without-trend", "trend", is_flag=True, help="Take the positional trend out of them."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the lessons.")
+@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@click.option("--minutes", type=float, help="Stop with a state after this time.")
+@click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def distill(
+    output: Path,
+    model: str,
+    data: Path | None,
+    layers: str | None,
+    steps: int,
+    questions: int,
+    learning_rate: float,
+    boxes: float,
+    rows: float,
+    sinks: bool,
+    trend: bool,
+    seed: int,
+    device: str,
+    minutes: float | None,
+    install: bool,
+    as_json: bool,
+) -> None:
+    """Distil a region focus module; the same command goes on with a stopped run."""
+    chosen = _layers(layers)
+    import torch
+
+    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.system.progress import progress_bar
+    from geofovea.pipeline.training import distill as distillation
+    from geofovea.pipeline.training import distillation_results
+    from geofovea.pipeline.training.focus_samples import FocusLessons, RecordLessons, WorldLessons
+
+    recipe = distillation.DistillationRecipe(
+        steps=steps,
+        layers=chosen,
+        learning_rate=learning_rate,
+        rows_weight=rows,
+        boxes_weight=boxes,
+        sinks=sinks,
+        trend=trend,
+    )
+    # attention is full of numbers too small for a CPU's fast path
+    torch.set_flush_denormal(True)
+    host = load_host(model, device)
+    lessons: FocusLessons = WorldLessons(host, seed=seed, questions=questions)
+    if data is not None:
+        lessons = RecordLessons(host, data, seed=seed, questions=questions)
+    stop_after = math.inf if minutes is None else 60 * minutes
+    with progress_bar(f"distilling from {model}") as advance:
+        for record in distillation.distill(host, lessons, recipe, output, stop_after=stop_after):
+            echo(json.dumps(record), err=True)
+            advance(record["step"] / steps)
+    card = distillation_results.write_module(output, host)
+    distillation_results.draw_distillation(output, output / "distillation_curve.png")
+    if install:
+        distillation_results.install_focus(output, _folder_of(model), host)
+    _report(output, card.cost, record=_last_measured(output), as_json=as_json)
+
+
+def _layers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list of layers such as 0,2") from error
+
+
+def _folder_of(model: str) -> Path:
+    from geofovea.pipeline.hosts.load import EMBEDDED
+    from geofovea.pipeline.training.embedded_model import embedded_model_path
+
+    return embedded_model_path() if model == EMBEDDED else Path(model)
+
+
+def _last_measured(run: Path) -> dict[str, Any]:
+    from geofovea.pipeline.training.distill import read_distillation_log
+
+    found = [r["held_out"] for r in read_distillation_log(run) if "held_out" in r]
+    return found[-1] if found else {}
+
+
+def _report(output: Path, cost: str, record: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        echo(json.dumps({"folder": str(output), "cost": cost, "held_out": record}))
+        return
+    echo(f"wrote {output}")
+    echo(f"  runs  {cost}")
+    if record:
+        echo(
+            f"  finds {record['mass']:.0%} of its attention in the box, {record['hit_1']:.0%} of "
+            f"places at once, {record['hit_4']:.0%} among four tokens (held out)"
+        )

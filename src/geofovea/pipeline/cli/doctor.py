@@ -1,0 +1,78 @@
+"""``geofovea doctor``: hardware, versions, what is missing, and which models fit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.system.doctor import Examination
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Show hardware, versions, what is missing, and which models fit the memory at hand."""
+    from geofovea.pipeline.system.doctor import examine
+
+    found = examine()
+    if as_json:
+        echo(json.dumps(found.to_json()))
+    else:
+        _print(found)
+
+
+def _print(found: Examination) -> None:
+    from geofovea.pipeline.system.doctor import PRECISIONS, QUESTION_TOKENS
+    from geofovea.pipeline.system.tables import markdown_table, print_table
+
+    echo(f"system    {found.system}, Python {found.python}")
+    echo(f"CPU       {found.cpu}, {found.cores} cores")
+    for device in found.devices:
+        label = "memory" if device.name == "cpu" else "GPU"
+        what = "" if device.name == "cpu" else f"{device.name} {device.model}, "
+        free, total = device.free_bytes / 1e9, device.total_bytes / 1e9
+        echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
+    if len(found.devices) == 1:
+        echo("GPU       none that torch can use")
+    for note in found.notes:
+        echo(f"note      {note}")
+    shown = ", ".join(f"{name} {number or 'missing'}" for name, number in found.versions.items())
+    echo(f"versions  {shown}")
+    for missing in found.missing:
+        why = "" if missing.reason == "not installed" else f" ({missing.reason})"
+        echo(f"missing   {missing.package}{why}: {missing.command}")
+    if not found.has_embedded:
+        echo("missing   the embedded model's weights: geofovea train --output RUN")
+    rows = [
+        [
+            fit.model,
+            *(f"{fit.needed_bytes[name] / 1e9:.1f}" for name in PRECISIONS),
+            *(", ".join(fit.devices[name]) or "nowhere" for name in PRECISIONS),
+            "in process" if fit.in_process else "endpoint",
+            fit.hub_id,
+        ]
+        for fit in found.fits
+    ]
+    header = [
+        "model",
+        *(f"GB, {name}" for name in PRECISIONS),
+        *(f"{name} fits" for name in PRECISIONS),
+        "loaded",
+        "hub id",
+    ]
+    try:
+        print_table(header, rows, numbers_from=len(header))
+    except ImportError:
+        # rich is among what is missing
+        echo(markdown_table(header, rows), lines=True)
+    echo(
+        f"Memory for a question of {QUESTION_TOKENS} tokens. What fits nowhere, or is "
+        "not loaded in process, can run behind an endpoint: --model openai:NAME --endpoint URL."
+    )

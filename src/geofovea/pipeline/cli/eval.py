@@ -1,0 +1,205 @@
+"""``geofovea eval``: how well a model answers a benchmark, beside what one gets blindly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
+from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
+from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.run import Workers, run_options
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.datasets.benchmarks.scores import Scores
+    from geofovea.datasets.records.sample import Benchmark, Collection
+    from geofovea.datasets.scoring.wordnet import Synonyms
+    from geofovea.pipeline.session.settings import AskSettings
+
+__all__ = ["eval_command"]
+
+_path = click.Path(path_type=Path)
+
+
+@click.command("eval")
+@click.argument("benchmark", type=click.Choice(BENCHMARK_NAMES))
+@click.option("--root", type=_path, required=True, help="Folder of the benchmark's files.")
+@click.option("--annotations", type=_path, help="Annotation file, if not the usual one in it.")
+@click.option("--predictions", type=_path, help="Score this answers file instead of a model.")
+@click.option("--answer-field", help="Column of the answer in it, if it has several.")
+@click.option("--blind", is_flag=True, help="Measure what one gets without looking.")
+@click.option("--runs", default=40, show_default=True, help="Divisions of the images for --blind.")
+@click.option(
+    "--train", "trained_on", multiple=True, type=_path, metavar="PATH",
+    help="Folder of training images, or a list of their hashes: are benchmark images in it?",
+)  # fmt: skip
+@click.option("--synonyms", type=click.Choice(SYNONYM_SOURCES), default="table", show_default=True)
+@click.option("--output", type=_path, help="Folder of the run; needed to ask a model.")
+@ask_options()
+@click.option("--limit", type=int, help="Ask the first so many questions only.")
+@run_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def eval_command(
+    benchmark: str,
+    root: Path,
+    annotations: Path | None,
+    predictions: Path | None,
+    answer_field: str | None,
+    blind: bool,
+    runs: int,
+    trained_on: tuple[Path, ...],
+    synonyms: str,
+    output: Path | None,
+    settings: AskSettings,
+    workers: Workers,
+    limit: int | None,
+    wait: bool,
+    retry_failed: bool,
+    max_failures: int | None,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Ask a model the questions of BENCHMARK and score it, or score an answers file.
+
+    The same command goes on with a run that was stopped.
+    """
+    from geofovea.datasets.benchmarks.local_files import find_annotations, read_benchmark
+    from geofovea.datasets.benchmarks.registry import load_benchmark
+    from geofovea.datasets.scoring.wordnet import synonyms as load_synonyms
+
+    if bool(predictions) + blind + bool(trained_on) + bool(output and not predictions) != 1:
+        raise click.UsageError(
+            "give one of --output FOLDER (ask a model), --predictions FILE, --blind and --train"
+        )
+    chosen = load_benchmark(benchmark)
+    file = annotations or find_annotations(chosen, root)
+    collection = _limited(read_benchmark(chosen, root, file), limit)
+    dictionary = load_synonyms(synonyms)
+    if blind:
+        _measure_blind(chosen, collection, dictionary, runs, as_json)
+    elif trained_on:
+        _look_for_leaks(root, collection, trained_on, as_json)
+    elif predictions:
+        scores, rows, configuration = _score_file(
+            chosen, collection, dictionary, predictions, answer_field
+        )
+        if output:
+            from geofovea.pipeline.evaluation.run import write_results
+
+            plain, counts = scores.to_json(), {"scored": scores.answered}
+            write_results(output, chosen, rows, plain, configuration, root, file, counts)
+        _show(chosen, scores, as_json)
+    elif output:
+        from geofovea.pipeline.evaluation.run import FinishedRun, run_eval, write_run
+
+        def write(run: FinishedRun) -> None:
+            write_run(run, output, chosen, settings, root, file)
+
+        run = run_eval(
+            chosen,
+            root,
+            collection,
+            dictionary,
+            output,
+            settings,
+            workers=workers,
+            wait=wait,
+            retry_failed=retry_failed,
+            max_failures=max_failures,
+            replace_others=replace,
+            early=write,
+        )
+        write(run)
+        _show(chosen, run.scores, as_json)
+        if not as_json:
+            rate = run.hit_rate
+            echo(
+                ("" if rate is None else f"tile hit rate {rate:.3f}; ")
+                + f"{run.counts.answered} answered now, {run.counts.kept} before, "
+                f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
+            )
+
+
+def _limited(collection: Collection, limit: int | None) -> Collection:
+    from dataclasses import replace
+
+    if limit is None:
+        return collection
+    if limit < 1:
+        raise click.BadParameter("a limit is at least 1", param_hint="--limit")
+    return replace(collection, samples=collection.samples[:limit])
+
+
+def _measure_blind(
+    chosen: Benchmark, collection: Collection, dictionary: Synonyms, runs: int, as_json: bool
+) -> None:
+    from geofovea.pipeline.evaluation.blind import measure_blind
+
+    found = measure_blind(chosen, collection.samples, dictionary, runs)
+    if as_json:
+        echo(json.dumps(found.to_json()))
+    else:
+        found.print()
+
+
+def _look_for_leaks(
+    root: Path, collection: Collection, trained_on: tuple[Path, ...], as_json: bool
+) -> None:
+    from geofovea.pipeline.evaluation.contamination import look_for_leaks
+
+    found = look_for_leaks(root, collection.samples, trained_on)
+    if as_json:
+        echo(json.dumps(found.to_json()))
+    else:
+        found.print()
+
+
+def _score_file(
+    chosen: Benchmark,
+    collection: Collection,
+    dictionary: Synonyms,
+    predictions: Path,
+    answer_field: str | None,
+) -> tuple[Scores, list[dict[str, Any]], dict[str, Any]]:
+    """Scores, rows of items, and what stands for a configuration."""
+    from geofovea.datasets.benchmarks.scores import score
+    from geofovea.datasets.records.predictions import read_predictions
+
+    asked, fields = collection.samples, chosen.prediction_fields
+    read = read_predictions(predictions, fields, answer_field, samples=asked)
+    notes = [*collection.notes, *read.notes]
+    for stage in () if answer_field else fields[1:]:
+        if any(stage in row for row in read.rows.values()):
+            earlier = read_predictions(predictions, fields, stage, samples=asked).answers
+            before, _ = score(chosen, collection.samples, earlier, dictionary)
+            figures = before.figures["official"].items()
+            told = ", ".join(f"{name} {100 * found.value:.2f}" for name, found in figures)
+            notes.append(f"the column {stage} alone, official rule: {told}")
+    scores, judged = score(chosen, collection.samples, read.answers, dictionary, notes)
+    configuration = {"model": predictions.name, "sha256": _digest(predictions)}
+    return scores, [item.to_json() for item in judged], configuration
+
+
+def _digest(answers: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder one after the other."""
+    import hashlib
+
+    from geofovea.pipeline.evaluation.run import file_digest
+
+    if not answers.is_dir():
+        return file_digest(answers)
+    parts = sorted(path for path in answers.rglob("*") if path.is_file())
+    return hashlib.sha256("".join(map(file_digest, parts)).encode()).hexdigest()
+
+
+def _show(chosen: Benchmark, scores: Scores, as_json: bool) -> None:
+    if as_json:
+        echo(json.dumps(scores.to_json()))
+    else:
+        from geofovea.pipeline.evaluation.tables import print_scores
+
+        print_scores(chosen, scores.to_json())

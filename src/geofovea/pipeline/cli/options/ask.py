@@ -1,0 +1,119 @@
+"""Command line options about how questions are answered, for ``ask``, ``batch`` and ``eval``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.options.endpoint import endpoint_options
+from geofovea.pipeline.cli.options.model import model_options
+from geofovea.pipeline.cli.options.reduction_option import reduction_option
+from geofovea.pipeline.cli.options.scene import view_options
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DESCENT_NAMES,
+    FOCUS_NAMES,
+    ROUTE_NAMES,
+)
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+
+__all__ = ["ask_options"]
+
+_LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
+_NAMES = (
+    *("focus", "focus_model", "reduction", "descent", "route", "flatness", "confidence"),
+    *("cache_tokens", "bands", "composite", "band_map", "nodata"),
+)
+
+
+def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """Add all of them; the verb gets ``settings``, an ``AskSettings`` whose budget is possible.
+
+    Args:
+        oracle: Whether the focus may be told where the evidence is.
+    """
+    # an oracle needs boxes with each question
+    focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
+    options = (
+        endpoint_options,
+        click.option("--tiles", type=int, help="Most tiles to encode; the model's own if unset."),
+        click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise."),
+        click.option("--seconds", type=float, help="No further level is begun after this time."),
+        click.option(
+            "--host-ram-mb",
+            type=float,
+            help="Nor once the process and its children hold this many MiB.",
+        ),
+        click.option(
+            "--focus",
+            type=click.Choice(focus_names),
+            help="What finds the place: attention by default, prompted at an endpoint.",
+        ),
+        click.option("--focus-model", help="A CLIP or SigLIP (folder, hub id) for similarity."),
+        reduction_option,
+        click.option(
+            "--descent",
+            type=click.Choice(DESCENT_NAMES),
+            default=DEFAULT_DESCENT,
+            show_default=True,
+        ),
+        click.option(
+            "--route", type=click.Choice(ROUTE_NAMES), default="auto", help="Places to look at."
+        ),
+        click.option("--flatness", type=float, help="Stop where no place stands out this much."),
+        click.option("--confidence", type=float, help="Stop once this sure, in (0, 1]."),
+        click.option(
+            "--rfm", type=click.Path(path_type=Path), help="A folder of geofovea distill."
+        ),
+        click.option(
+            "--cache-tokens/--no-cache-tokens",
+            default=None,
+            help="Keep encoded tiles on disk, or not.",
+        ),
+        view_options,
+        model_options,
+    )
+
+    def add(command: Callable[..., Any]) -> Any:
+        wrapped = _with_settings(command)
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return add
+
+
+def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def run(
+        *,
+        loading: dict[str, Any],
+        endpoint: EndpointSettings | None,
+        rfm: Path | None,
+        **given: Any,
+    ) -> Any:
+        how = {name: given.pop(name) for name in _NAMES}
+        limits = {name: given.pop(name) for name in _LIMITS}
+        # an endpoint is told with each question, a model in this process when it is loaded
+        tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
+        settings = AskSettings(
+            model=loading.pop("name"),
+            limits={name: limit for name, limit in limits.items() if limit is not None},
+            load=LoadOptions(**loading, answer_tokens=tokens),
+            endpoint=endpoint,
+            rfm=None if rfm is None else str(rfm),
+            **how,
+        )
+        # an impossible budget is refused before anything is read or loaded
+        settings.budget()
+        return command(settings=settings, **given)
+
+    return run

@@ -1,0 +1,90 @@
+"""Command line options about which model answers, and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from geofovea.pipeline.hosts.load_options import (
+    DEVICE_MAPS,
+    DTYPES,
+    POSITIONS,
+    QUANTIZATIONS,
+    LoadOptions,
+)
+
+__all__ = ["model_options", "threads_option", "unusual"]
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Threads that compute; by the model's size and the cores if unset.",
+)
+"""For verbs that run a model."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NAMES = {
+    "model": "name",
+    "device": "device",
+    "dtype": "dtype",
+    "device_map": "device_map",
+    "quantization": "quantization",
+    "positions": "positions",
+    "threads": "threads",
+}
+
+
+def unusual(loading: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the options of `model_options` is not as it is where none are given, but the name."""
+    given = {name: value for name, value in loading.items() if name != "name"}
+    usual = asdict(LoadOptions())
+    return {name: value for name, value in given.items() if value != usual[name]}
+
+
+def model_options(command: Command) -> Any:
+    """Add ``--model`` and how it is loaded; the verb gets ``loading``, all for ``load_host``."""
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        loading = {name: given.pop(option) for option, name in _NAMES.items()}
+        return command(loading=loading, **given)
+
+    options = (
+        click.option(
+            "--model",
+            default="embedded",
+            show_default=True,
+            help="Folder or hub id of a model of a supported family.",
+        ),
+        click.option("--device", default="cpu", show_default=True, help="A torch device."),
+        click.option(
+            "--dtype",
+            type=click.Choice(DTYPES),
+            help="Its numbers; on a CPU float32, elsewhere auto: those of its weights.",
+        ),
+        click.option(
+            "--device-map",
+            type=click.Choice(DEVICE_MAPS),
+            help="Spread it over all devices; needs geofovea[spread].",
+        ),
+        click.option(
+            "--quantization",
+            type=click.Choice(QUANTIZATIONS),
+            help="Load it in fewer bits; needs geofovea[quantize].",
+        ),
+        click.option(
+            "--positions",
+            type=click.Choice(POSITIONS),
+            help="Positions of vision tokens, as far as its family has them; the README has them.",
+        ),
+        threads_option,
+    )
+    wrapped: Any = run
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped

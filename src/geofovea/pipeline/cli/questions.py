@@ -1,0 +1,135 @@
+"""The questions of ``geofovea ask``: one, or many with one start."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.hosts.endpoint.sanitize import printable
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.runs.many_questions import ManyQuestions
+
+__all__ = ["GivenQuestions", "questions_of", "tell_all"]
+
+_STANDARD_INPUT = "-"
+_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class GivenQuestions:
+    """What the command line says is to be asked.
+
+    Attributes:
+        words: Questions that stand there.
+        files: Files of more; None for standard input.
+    """
+
+    words: tuple[str, ...]
+    files: tuple[Path | None, ...]
+
+    @property
+    def only(self) -> str | None:
+        """The question, where there is one alone."""
+        return self.words[0] if len(self.words) == 1 and not self.files else None
+
+    def check_outputs(self, *paths: Path | None) -> None:
+        """Refuse files that are of one question, where there may be several.
+
+        Raises:
+            UsageError: If there is such a file.
+        """
+        if self.only is None and any(paths):
+            raise click.UsageError(
+                "--evidence and --picture are of one question: ask it alone. With --json each "
+                "answer holds its evidence, and geofovea batch writes that of all into one file"
+            )
+
+    def check_files(self) -> None:
+        """Refuse a file that cannot be read, before anything is loaded.
+
+        Raises:
+            DataError: If there is one.
+        """
+        from geofovea.pipeline.session.question_lines import open_questions
+
+        for path in self.files:
+            with open_questions(path, 1):
+                pass
+
+
+def questions_of(words: tuple[str, ...], file: str | None) -> GivenQuestions:
+    """What is asked by the words and ``--questions``.
+
+    Raises:
+        UsageError: If there is no question, or one that was not put in quotes.
+    """
+    given = tuple(word for word in words if word != _STANDARD_INPUT)
+    named = [_STANDARD_INPUT] * (len(given) < len(words)) + ([] if file is None else [file])
+    files = tuple(None if name == _STANDARD_INPUT else Path(name) for name in dict.fromkeys(named))
+    if not given and not files:
+        raise click.UsageError("Missing argument 'QUESTION', or --questions FILE.")
+    # one question without quotes comes in words; several of one word each end like questions
+    is_torn = len(given) > 1 and not any(" " in word.strip() for word in given)
+    if is_torn and not all(word.endswith("?") for word in given):
+        raise click.UsageError(
+            f"each question is one argument, got {len(given)} of one word each: put a question in "
+            f'quotes, such as "{printable(" ".join(given), _SHOWN)}"'
+        )
+    return GivenQuestions(given, files)
+
+
+def tell_all(
+    many: ManyQuestions,
+    given: GivenQuestions,
+    *,
+    as_json: bool,
+    show: Callable[[Answer], None],
+) -> None:
+    """Ask all, and print each with its answer and cost, or why there is none.
+
+    Exits with 1 if some failed; all others were asked all the same.
+    """
+    from geofovea.pipeline.runs.many_questions import Tally
+
+    tally = Tally()
+
+    def tell(question: str, end: Answer | Exception) -> None:
+        if as_json:
+            echo(json.dumps(_record(question, end)))
+        elif isinstance(end, Exception):
+            echo(f"error: {printable(question, _SHOWN)!r}: {_one_line(end)}", err=True)
+        else:
+            echo(printable(question, len(question)))
+            show(end)
+
+    try:
+        many.ask(given.words, given.files, tell, tally)
+    except (GeoFoveaError, KeyboardInterrupt) as error:
+        error.add_note(f"{tally.answered} answers were printed, {tally.failed} failed")
+        raise
+    if tally.failed:
+        asked = tally.answered + tally.failed
+        echo(f"error: {tally.failed} of {asked} questions failed", err=True)
+        sys.exit(1)
+
+
+def _record(question: str, end: Answer | Exception) -> dict[str, Any]:
+    if isinstance(end, Exception):
+        return {"question": question, "answer": None, "error": _one_line(end)}
+    return end.to_json()
+
+
+def _one_line(error: Exception) -> str:
+    from geofovea.pipeline.runs.item import in_one_line
+
+    return in_one_line(error)

@@ -1,0 +1,1 @@
+"""What serves a question: calls to the host, batching, tokens of tiles, accounting."""

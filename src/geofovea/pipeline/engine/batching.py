@@ -1,0 +1,159 @@
+"""Questions about one scene in company: what they need of the host at a time is done at once.
+
+Every question goes its own way, by the code that it would run alone; see ``rendezvous``. Tiles that
+several want are read and encoded once, in common batches. Looks are scored together, and answers
+written together, when no question needs anything that comes before. A tile is counted, with its
+time, by the question that asked for it first; the time of all else is shared evenly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.cooperative import meet
+from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
+from geofovea.pipeline.hosts.base import AnswersTogether, Generation, Prompt
+from geofovea.pipeline.system.failure import failure_of
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Tile
+
+__all__ = ["CompanyCalls", "in_company"]
+
+End = TypeVar("End")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tiles:
+    tiles: Sequence[Tile]
+    clock: StageClock
+    gathered: Gathered
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    question: str
+    tokens: TokenSet
+    again: bool
+
+
+_Need = _Tiles | _Look | Prompt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Served:
+    """What was needed, and the seconds that it took of what all together took."""
+
+    value: Any
+    seconds: float
+
+
+class CompanyCalls:
+    """Calls of one question in company; see ``HostCalls``."""
+
+    def __init__(self, ask: Callable[[_Need], _Served]) -> None:
+        """Take the function that waits until a need is met."""
+        self._ask = ask
+        self._elsewhere = 0.0
+
+    def now(self) -> float:
+        """A clock in seconds that stands still while others are served."""
+        return time.perf_counter() - self._elsewhere
+
+    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+        """See ``HostCalls``."""
+        tokens: TokenSet = self._served(_Tiles(tiles, clock, gathered))
+        return tokens
+
+    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
+        """See ``HostCalls``."""
+        scores: Tensor = self._served(_Look(question, tokens, again))
+        return scores
+
+    def generate(self, prompt: Prompt) -> Generation:
+        """See ``HostCalls``."""
+        generation: Generation = self._served(prompt)
+        return generation
+
+    def _served(self, need: _Need) -> Any:
+        began = time.perf_counter()
+        served = self._ask(need)
+        self._elsewhere += time.perf_counter() - began - served.seconds
+        return served.value
+
+
+def in_company(
+    host: AnswersTogether, tiles: TileTokens, works: Sequence[Callable[[CompanyCalls], End]]
+) -> list[End | Exception]:
+    """Run the works of several questions; what became of each, or the error that ended it."""
+    table = _Table(host, tiles)
+    return meet([lambda ask, w=work: w(CompanyCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """Where the needs of all questions are met."""
+
+    host: AnswersTogether
+    tiles: TileTokens
+
+    def serve(self, needs: list[_Need]) -> dict[int, _Served | Exception]:
+        """Meet the needs of the earliest kind that is there; the others wait for company."""
+        kinds = ((_Tiles, self._encoded), (_Look, self._scored), (Prompt, self._answered))
+        for kind, meet_some in kinds:
+            which = [i for i, need in enumerate(needs) if isinstance(need, kind)]
+            if which:
+                some = [needs[i] for i in which]
+                return dict(zip(which, self._met(meet_some, some), strict=True))
+        return {}
+
+    def _met(self, do: Callable[[Any], list[Any]], needs: list[_Need]) -> list[_Served | Exception]:
+        """Meet some needs together; one by one if that fails, to tell whose failure it is."""
+        began = time.perf_counter()
+        try:
+            found = do(needs)
+        except BaseException as error:  # whatever a model raises is a failure of its question
+            failure = failure_of(error)
+            if len(needs) == 1:
+                return [failure]
+            return [met for need in needs for met in self._met(do, [need])]
+        share = (time.perf_counter() - began) / len(needs)
+        return [
+            each if isinstance(each, _Served | Exception) else _Served(each, share)
+            for each in found
+        ]
+
+    def _encoded(self, needs: list[_Tiles]) -> list[_Served | Exception]:
+        clock = StageClock()
+        before = [need.gathered.tiles_read for need in needs]
+        known = self.tiles.of_each([(need.tiles, need.gathered) for need in needs], clock)
+        took = clock.seconds()
+        read = [n.gathered.tiles_read - b for n, b in zip(needs, before, strict=True)]
+        given: list[_Served | Exception] = []
+        for need, found, own in zip(needs, known, read, strict=True):
+            share = own / max(1, sum(read))
+            need.clock.charge(share, took)
+            try:
+                tokens = self.tiles.tokens_of(need.tiles, found)
+                given.append(_Served(tokens, share * took["total"]))
+            except GeoFoveaError as error:
+                given.append(error)
+        return given
+
+    def _scored(self, needs: list[_Look]) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        for again in (True, False):
+            which = [i for i, need in enumerate(needs) if need.again is again]
+            asked = [(needs[i].question, needs[i].tokens) for i in which]
+            scores = self.host.scores_together(asked, again=again) if asked else []
+            found |= zip(which, scores, strict=True)
+        return [found[i] for i in range(len(needs))]
+
+    def _answered(self, prompts: list[Prompt]) -> list[Generation]:
+        return self.host.generate_together(prompts)

@@ -1,0 +1,113 @@
+"""Pieces of work that meet: each runs until it needs something, then all needs are met together.
+
+A piece is ordinary code that calls a function for what it needs and gets it as the return value, so
+the same code runs alone and in company. Each has a thread of its own, but only one of them runs at
+any time, in a fixed order: nothing in them has to be safe for threads, and a run is repeatable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+from geofovea.pipeline.system.failure import failure_of
+
+__all__ = ["meet"]
+
+Need = TypeVar("Need")
+Given = TypeVar("Given")
+End = TypeVar("End")
+
+
+def meet(
+    works: Sequence[Callable[[Callable[[Need], Given]], End]],
+    serve: Callable[[list[Need]], Mapping[int, Given | Exception]],
+) -> list[End | Exception]:
+    """Run pieces of work to their ends.
+
+    Args:
+        works: Each is called once, with the function by which it asks for what it needs.
+        serve: Called when every piece that has not ended waits, with their needs in the order of
+            the pieces: answers some of them, at least one, by index. The others wait on. An
+            exception among the answers is raised where it was asked for.
+
+    Returns:
+        What became of each piece; the exception that ended it, where one did.
+    """
+    members: list[_Member[Need, Given, End]] = [_Member(work) for work in works]
+    try:
+        for member in members:
+            member.start()
+        while waiting := [member for member in members if not member.has_ended]:
+            given = serve([member.need for member in waiting])
+            for index in sorted(given):
+                waiting[index].go_on(given[index])
+    finally:
+        # an interrupt, or a failure of what serves: nobody may wait for ever
+        for member in members:
+            member.leave()
+    return [member.end for member in members]
+
+
+class _Left(BaseException):
+    """Unwinds a piece of work whose meeting is over."""
+
+
+class _Member(Generic[Need, Given, End]):
+    """One piece of work and its thread."""
+
+    need: Need
+    end: End | Exception
+
+    def __init__(self, work: Callable[[Callable[[Need], Given]], End]) -> None:
+        self.has_ended = False
+        self._given: SimpleQueue[Given | BaseException] = SimpleQueue()
+        self._turn: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread = Thread(target=self._live, args=(work,), daemon=True)
+
+    def start(self) -> None:
+        """Let it run until it waits or ends."""
+        self._thread.start()
+        self._wait()
+
+    def go_on(self, given: Given | Exception) -> None:
+        """Give it what it waits for, and let it run on."""
+        self._given.put(given)
+        self._wait()
+
+    def leave(self) -> None:
+        """End it where it waits."""
+        if self._thread.is_alive():
+            self._given.put(_Left())
+            self._thread.join()
+
+    def _wait(self) -> None:
+        failure = self._turn.get()
+        if failure is not None:
+            # no failure of one piece: an interrupt
+            raise failure
+
+    def _live(self, work: Callable[[Callable[[Need], Given]], End]) -> None:
+        failure: BaseException | None = None
+        try:
+            self.end = work(self._ask)
+        except _Left:
+            return
+        except BaseException as error:
+            try:
+                self.end = failure_of(error)
+            except BaseException as interrupt:
+                failure = interrupt
+        self.has_ended = True
+        self._turn.put(failure)
+
+    def _ask(self, need: Need) -> Given:
+        self.need = need
+        self._turn.put(None)
+        given: Any = self._given.get()
+        if isinstance(given, BaseException):
+            raise given
+        answer: Given = given
+        return answer

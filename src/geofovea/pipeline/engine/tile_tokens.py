@@ -1,0 +1,278 @@
+"""Vision tokens of the tiles of one scene: read and encoded when asked for, then remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.errors import ModelError, SceneError
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.token_store import TokenStore
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
+from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan, PlannedEncoder
+from geofovea.pipeline.system.lru import TokenCache, TokenEntry
+from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
+from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
+from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.read_ahead import ReadAhead
+from geofovea.tiling.reader import TilePixels, TileReader
+
+__all__ = ["Gathered", "TileTokens"]
+
+_CACHE_BYTES = 256 * 2**20
+# encoded together, while the next ones are read
+_TILES_AT_ONCE = 16
+
+
+@dataclass(eq=False)
+class Gathered:
+    """What one question has asked of the tiles so far.
+
+    Attributes:
+        plan: What is wanted beside tokens.
+        tiles_read: Tiles read from the scene.
+        tiles_encoded: Tiles that went through the encoder, not those remembered.
+        entries: What is known of each tile that was looked at; it stays even if the cache is full.
+    """
+
+    plan: EncodePlan = field(default_factory=EncodePlan)
+    tiles_read: int = 0
+    tiles_encoded: int = 0
+    entries: dict[Tile, TokenEntry] = field(default_factory=dict)
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Patches that entered the encoder, and that left it."""
+        entries = self.entries.values()
+        return sum(e.patches for e in entries), sum(e.patches_left for e in entries)
+
+
+class TileTokens:
+    """Tokens of one scene's tiles for one host.
+
+    Threads may share it: one reads and encodes at a time, so that each tile is encoded once.
+    """
+
+    def __init__(self, host: Host, reader: TileReader, store: TokenStore | None = None) -> None:
+        """Start with nothing known but what is in the store, if there is one."""
+        self._host = host
+        self._store = store
+        self._reader = reader
+        self._ahead = ReadAhead(reader)
+        self._pyramid = reader.pyramid
+        self._cache = TokenCache(_CACHE_BYTES)
+        self._empty: set[Tile] = set()
+        self._no_features: Tensor | None = None
+        self._lock = ForkSafeLock()
+
+    def of(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+        """Tokens of some tiles: read and encoded, or remembered from an earlier question.
+
+        A tile that shows nothing is read, remembered as empty, and never encoded.
+
+        Raises:
+            SceneError: If no tile so far shows anything.
+            ModelError: If the host cannot encode as planned.
+        """
+        (found,) = self.of_each([(tiles, gathered)], clock)
+        return self.tokens_of(tiles, found)
+
+    def of_each(
+        self, wanted: Sequence[tuple[Sequence[Tile], Gathered]], clock: StageClock
+    ) -> list[dict[Tile, TokenEntry]]:
+        """What is known of the tiles that several questions want; each is encoded once.
+
+        The question that wants a tile first has it counted as its own.
+
+        Args:
+            wanted: Tiles of each question, and what it has gathered; all with one plan.
+            clock: Counts reading and encoding.
+
+        Raises:
+            SceneError: If the scene is damaged.
+            ModelError: If the host cannot encode as planned.
+        """
+        with self._lock:
+            return self._of_each(wanted, clock)
+
+    def _of_each(
+        self, wanted: Sequence[tuple[Sequence[Tile], Gathered]], clock: StageClock
+    ) -> list[dict[Tile, TokenEntry]]:
+        known: list[dict[Tile, TokenEntry]] = []
+        missing: dict[Tile, Gathered] = {}
+        for tiles, gathered in wanted:
+            found: dict[Tile, TokenEntry] = {}
+            for tile in tiles:
+                entry = self._known(tile, gathered.plan)
+                if entry is not None:
+                    found |= entry
+                else:
+                    missing.setdefault(tile, gathered)
+            known.append(found)
+        fresh = self._encode(list(missing), clock, wanted[0][1].plan) if missing else {}
+        for tile, gathered in missing.items():
+            gathered.tiles_read += 1
+            gathered.tiles_encoded += tile in fresh
+        for found, (tiles, gathered) in zip(known, wanted, strict=True):
+            found |= {tile: fresh[tile] for tile in tiles if tile in fresh}
+            gathered.entries |= found
+        return known
+
+    def tokens_of(self, tiles: Sequence[Tile], found: Mapping[Tile, TokenEntry]) -> TokenSet:
+        """Tokens of tiles of which is known what there is to know.
+
+        Raises:
+            SceneError: If no tile so far shows anything.
+        """
+        entries = [found[tile] for tile in tiles if tile in found]
+        if self._no_features is None:
+            raise SceneError(
+                f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
+                "check its nodata and mask with geofovea inspect"
+            )
+        return tokens_of_tiles(
+            torch.stack([e.features for e in entries]) if entries else self._no_features,
+            self._host.grid,
+            [tile for tile in tiles if tile in found],
+            self._pyramid,
+            torch.stack([e.shown for e in entries]) if entries else None,
+        )
+
+    def context(
+        self, tokens: TokenSet, scores: Tensor, gathered: Gathered, text_embeds: Tensor | None
+    ) -> TokenContext:
+        """What a reduction may know of tokens that were gathered for a question."""
+        if not gathered.plan.signals and text_embeds is None:
+            return TokenContext.of(tokens, scores)
+        signals = {tile: gathered.entries[tile].signals for tile in tokens.tiles}
+        cells = cells_in_tiles(tokens, self._host.grid, self._pyramid)
+        return question_context(tokens, scores, signals, cells, text_embeds)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong with keeping tokens, if anything did."""
+        warning = self._store and self._store.warning
+        return (warning,) if warning else ()
+
+    def _known(self, tile: Tile, plan: EncodePlan) -> dict[Tile, TokenEntry] | None:
+        """A tile from memory or disk: nothing if it is empty, None if it has to be encoded."""
+        entry = self._cache.get((plan.reduction, plan.share, tile))
+        if entry is not None and plan.signals <= entry.signals.keys():
+            return {tile: entry}
+        if tile in self._empty:
+            return {}
+        return self._stored(tile) if plan.is_plain else None
+
+    def _stored(self, tile: Tile) -> dict[Tile, TokenEntry] | None:
+        """A tile from the disk, in memory from now on: nothing if it is empty, None if unknown."""
+        entry = self._store and self._store.get(tile)
+        if not entry:
+            return None
+        if not entry.shown.any():
+            self._empty.add(tile)
+            return {}
+        self._no_features = entry.features[:0].clone()
+        return {tile: self._cache.put((None, 1.0, tile), entry)}
+
+    def _keep(self, tile: Tile, features: Tensor, shown: Tensor) -> None:
+        if self._store is not None:
+            self._store.put(tile, TokenEntry(features, shown))
+
+    def _encode(
+        self, missing: Sequence[Tile], clock: StageClock, plan: EncodePlan
+    ) -> dict[Tile, TokenEntry]:
+        """Encode some tiles at a time, while the next ones are read."""
+        pictures = self._ahead.read(missing)
+        found: dict[Tile, TokenEntry] = {}
+        while True:
+            with clock.stage("read"):
+                some = list(islice(pictures, _TILES_AT_ONCE))
+            if not some:
+                return found
+            found |= self._encode_some(some, clock, plan)
+
+    def _encode_some(
+        self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
+    ) -> dict[Tile, TokenEntry]:
+        shown = [_shown_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
+        for picture, shows in zip(pictures, shown, strict=True):
+            if not shows.any():
+                self._empty.add(picture.tile)
+                self._keep(picture.tile, torch.zeros(0, 0), torch.from_numpy(shows))
+        full = [(p, s) for p, s in zip(pictures, shown, strict=True) if s.any()]
+        if not full:
+            return {}
+        with clock.stage("encode"):
+            pixels = np.stack([picture.rgb for picture, _ in full])
+            tiles, full_shown = [picture.tile for picture, _ in full], [shows for _, shows in full]
+            encoded = self._encode_tiles(pixels, tiles, plan)
+            # a reduction inside the encoder does not know which patches are padding
+            lost = encoded.lost(full_shown) if plan.reduction is not None else []
+            if lost:
+                whole = self._encode_tiles(pixels[lost], [tiles[i] for i in lost], EncodePlan())
+                encoded = encoded.with_whole(lost, whole.features, full_shown)
+        self._no_features = encoded.features[:0].clone()
+        found = {}
+        for place, (picture, shows) in enumerate(full):
+            signals: TileSignals = encoded.signals[place]
+            if "entropy" in plan.signals:
+                entropy = grey_entropy(picture.rgb, self._host.grid[0])
+                signals = dict(signals) | {"entropy": entropy}
+            key = (plan.reduction, plan.share, picture.tile)
+            if (older := self._cache.get(key)) is not None:
+                signals = {**older.signals, **signals}
+            entry = TokenEntry(
+                encoded.features[place],
+                torch.from_numpy(shows & encoded.present[place]),
+                signals,
+                encoded.patches,
+                encoded.patches_left[place],
+            )
+            found[picture.tile] = self._cache.put(key, entry)
+            if plan.reduction is None:
+                self._keep(picture.tile, entry.features, entry.shown)
+        return found
+
+    def _encode_tiles(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], plan: EncodePlan
+    ) -> EncodedTiles:
+        host, by_host = self._host, replace(plan, signals=plan.signals - {"entropy"})
+        if by_host.is_plain:
+            features = host.encode(pixels, tiles, self._pyramid)
+            present = np.ones(features.shape[:2], np.bool_)
+            return EncodedTiles(features, present, ({},) * len(tiles), 0, (0,) * len(tiles))
+        if not isinstance(host, PlannedEncoder):
+            raise ModelError(
+                f"{host.name} shows nothing of its encoder; choose a reduction that reads features "
+                "and scores only, such as focus_spread or divprune"
+            )
+        return host.encode_planned(pixels, tiles, self._pyramid, by_host)
+
+
+def _shown_tokens(
+    valid: NDArray[np.bool_], valid_size: tuple[int, int], grid: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Which tokens of a tile show data on at least half of their part of the scene, row-major.
+
+    Args:
+        valid: (T, T), False on padding and missing pixels.
+        valid_size: ``(width, height)`` of the part on the scene.
+        grid: ``(rows, columns)`` of tokens.
+    """
+    width, height = valid_size
+    on_scene = np.zeros_like(valid)
+    on_scene[:height, :width] = True
+    shape = (grid[0], len(valid) // grid[0], grid[1], len(valid) // grid[1])
+    known = valid.reshape(shape).sum((1, 3))
+    possible = on_scene.reshape(shape).sum((1, 3))
+    shown: NDArray[np.bool_] = ((known * 2 >= possible) & (known > 0)).ravel()
+    return shown

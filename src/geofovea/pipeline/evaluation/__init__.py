@@ -1,0 +1,1 @@
+"""Benchmarks, synthetic measurements, and adapters for other evaluation programs."""

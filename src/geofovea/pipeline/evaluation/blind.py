@@ -1,0 +1,144 @@
+"""``geofovea eval BENCHMARK --blind``: what a benchmark gives to someone who never saw an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from geofovea.datasets.records.sample import Benchmark, Judge, Sample
+from geofovea.datasets.scoring.blind import (
+    constant_answers,
+    constants_for,
+    halves,
+    neighbour_answers,
+)
+from geofovea.datasets.scoring.metrics import Measured, Resampling
+from geofovea.datasets.scoring.wordnet import Synonyms
+from geofovea.errors import DataError
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.pipeline.system.tables import print_table
+from geofovea.pipeline.system.terminal import echo
+
+__all__ = ["BlindScores", "measure_blind"]
+
+_NEIGHBOUR_RUNS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class BlindScores:
+    """Figures of three ways to answer without looking, judged officially, in [0, 1].
+
+    Attributes:
+        benchmark: Title of the benchmark.
+        constants: The best constant of each source and category.
+        fitted: Its figures on the questions that it was fitted on.
+        crossed: Mean and standard deviation of the figures of constants on images that they were
+            not fitted on, over halves.
+        neighbours: The same for the neighbours of the question's text.
+        runs: Divisions into halves for the constants, and for the neighbours.
+    """
+
+    benchmark: str
+    constants: Mapping[str, str]
+    fitted: Mapping[str, Measured]
+    crossed: Mapping[str, tuple[float, float]]
+    neighbours: Mapping[str, tuple[float, float]]
+    runs: tuple[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "benchmark": self.benchmark,
+            "constants": dict(self.constants),
+            "fitted": {name: m.to_json() for name, m in self.fitted.items()},
+            "crossed": {name: {"mean": m, "sd": s} for name, (m, s) in self.crossed.items()},
+            "neighbours": {name: {"mean": m, "sd": s} for name, (m, s) in self.neighbours.items()},
+            "runs": list(self.runs),
+        }
+
+    def print(self) -> None:
+        """For a person."""
+
+        def spread(pair: tuple[float, float]) -> str:
+            return f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
+
+        echo(
+            f"{self.benchmark} without looking, official rule, percent. The constant is fitted on "
+            f"the questions that it answers; the others learn from the other half of the images "
+            f"({self.runs[0]} and {self.runs[1]} divisions, mean ± standard deviation)."
+        )
+        rows = [
+            [
+                name,
+                f"{100 * fitted.value:.2f}",
+                spread(self.crossed[name]),
+                spread(self.neighbours[name]),
+            ]
+            for name, fitted in self.fitted.items()
+        ]
+        print_table(
+            ("figure", "best constant", "constant, crossed", "15 neighbours, crossed"), rows
+        )
+        print_table(("group", "constant"), [list(item) for item in self.constants.items()])
+
+
+def measure_blind(
+    benchmark: Benchmark, samples: Sequence[Sample], synonyms: Synonyms, runs: int = 40
+) -> BlindScores:
+    """Measure the three ways.
+
+    Raises:
+        DataError: If ``runs`` is not positive, or all questions are about one image.
+    """
+    if runs < 1:
+        raise DataError(f"--runs must be at least 1, got {runs}")
+    if len({sample.images for sample in samples}) < 2:
+        raise DataError("learning from other images needs questions about at least two images")
+    judge = benchmark.judges(synonyms)["official"]
+    constants = constant_answers(samples, judge)
+    draws = Resampling(samples)
+    right = _judged(samples, constants_for(samples, samples, judge), judge)
+    crossed: list[dict[str, float]] = []
+    neighbours: list[dict[str, float]] = []
+    with progress_bar("answering blindly") as advance:
+        for seed in range(runs):
+            known, asked = halves(samples, seed)
+            crossed.append(_figures(benchmark, asked, constants_for(known, asked, judge), judge))
+            if seed < _NEIGHBOUR_RUNS:
+                found = neighbour_answers(known, asked)
+                neighbours.append(_figures(benchmark, asked, found, judge))
+            advance((seed + 1) / runs)
+    return BlindScores(
+        benchmark=benchmark.title,
+        constants={" / ".join(filter(None, group)): a for group, a in constants.items()},
+        fitted={f.name: draws.measure(f, right) for f in benchmark.figures},
+        crossed=_spread(crossed),
+        neighbours=_spread(neighbours),
+        runs=(len(crossed), len(neighbours)),
+    )
+
+
+def _judged(samples: Sequence[Sample], answers: Mapping[str, str], judge: Judge) -> list[bool]:
+    return [judge(sample, answers[sample.id]).correct for sample in samples]
+
+
+def _figures(
+    benchmark: Benchmark, samples: Sequence[Sample], answers: Mapping[str, str], judge: Judge
+) -> dict[str, float]:
+    draws = Resampling(samples, draws=0)
+    right = np.array(_judged(samples, answers, judge))
+    return {f.name: draws.measure(f, right).value for f in benchmark.figures}
+
+
+def _spread(runs: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    return {
+        name: (
+            fmean(run[name] for run in runs),
+            stdev(run[name] for run in runs) if len(runs) > 1 else 0.0,
+        )
+        for name in runs[0]
+    }

@@ -1,0 +1,202 @@
+"""Is an answer that is 70 % sure right seven times in ten? Reliability of the answers of a bench.
+
+The expected calibration error (Naeini et al., AAAI 2015) is the mean distance between confidence
+and accuracy over bins of equal width, weighted by their answers. With few answers it is biased
+upwards, for chance alone moves the bins; so its interval, which resamples scenes as that of
+accuracies does, is shown with it, and beside it the bias-free Brier score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.errors import DataError
+from geofovea.pipeline.system.extras import figure_class
+from geofovea.pipeline.system.files import write_file
+
+__all__ = ["Bin", "Calibration", "Judged", "calibrate", "draw_reliability", "read_judged"]
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One answer, how sure it was, and whether it was right.
+
+    Attributes:
+        scene: What its scene is told apart by.
+        confidence: In [0, 1].
+        is_right: Whether it was the true one.
+    """
+
+    scene: tuple[int, int]
+    confidence: float
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Answers of about the same confidence.
+
+    Attributes:
+        low: Least confidence of the bin.
+        high: Greatest.
+        count: Answers in it.
+        confidence: Their mean confidence.
+        accuracy: The share of them that is right.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What is known about the confidence of some answers.
+
+    Attributes:
+        answers: Their number.
+        scenes: Number of scenes that they are about.
+        accuracy: Share that is right.
+        confidence: Mean.
+        ece: Expected calibration error, in [0, 1].
+        ece_interval: Its 95 % interval, scenes resampled with replacement.
+        brier: Mean square of confidence minus right (1) or wrong (0).
+        bins: Those that hold answers, by rising confidence.
+    """
+
+    answers: int
+    scenes: int
+    accuracy: float
+    confidence: float
+    ece: float
+    ece_interval: tuple[float, float]
+    brier: float
+    bins: tuple[Bin, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, ready for ``json.dumps``."""
+        return asdict(self)
+
+
+def read_judged(path: Path, method: str) -> list[Judged]:
+    """The answers of one method out of the ``items.jsonl`` of a bench.
+
+    Raises:
+        DataError: If the file is none, or holds no answer of the method.
+    """
+    found, methods = [], set()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            methods.add(str(item["method"]))
+            scene = int(item["side"]), int(item["scene"])
+            judged = Judged(scene, float(item["confidence"]), item["answer"] == item["truth"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"line {number} of {path} is no item of a bench") from error
+        if not 0 <= judged.confidence <= 1:
+            raise DataError(
+                f"line {number} of {path} has a confidence of {judged.confidence}, not in [0, 1]"
+            )
+        if item["method"] == method:
+            found.append(judged)
+    if not found:
+        there = ", ".join(sorted(methods)) or "none"
+        raise DataError(f"{path} holds no answer by {method!r}; the methods in it are: {there}")
+    return found
+
+
+def calibrate(judged: Sequence[Judged], bins: int = 10, seed: int = 0) -> Calibration:
+    """Compare confidence with accuracy.
+
+    Args:
+        judged: Answers.
+        bins: Of equal width over [0, 1].
+        seed: Of the resampling.
+
+    Raises:
+        DataError: If there is no answer, or no bin.
+    """
+    if not judged or bins < 1:
+        raise DataError(
+            f"a calibration needs at least one answer and one bin, got {len(judged)} and {bins}"
+        )
+    confidence = np.array([j.confidence for j in judged])
+    right = np.array([j.is_right for j in judged], float)
+    scenes = sorted({j.scene for j in judged})
+    # by scene and bin: answers, sums of confidence, answers that are right
+    place = {scene: i for i, scene in enumerate(scenes)}
+    of_scene = np.array([place[j.scene] for j in judged])
+    of_bin = np.minimum((confidence * bins).astype(int), bins - 1)
+    cell = of_scene * bins + of_bin
+    table = np.stack(
+        [
+            np.bincount(cell, values, len(scenes) * bins).reshape(len(scenes), bins)
+            for values in (np.ones(len(judged)), confidence, right)
+        ],
+        axis=1,
+    )
+    draws = np.random.default_rng(seed).integers(len(scenes), size=(_RESAMPLES, len(scenes)))
+    errors = [_error(table[draw].sum(0)) for draw in draws]
+    low, high = np.quantile(errors, (0.025, 0.975))
+    counts, sums, hits = table.sum(0)
+    return Calibration(
+        answers=len(judged),
+        scenes=len(scenes),
+        accuracy=float(right.mean()),
+        confidence=float(confidence.mean()),
+        ece=_error(table.sum(0)),
+        ece_interval=(float(low), float(high)),
+        brier=float(((confidence - right) ** 2).mean()),
+        bins=tuple(
+            Bin(i / bins, (i + 1) / bins, int(n), float(sums[i] / n), float(hits[i] / n))
+            for i, n in enumerate(counts)
+            if n
+        ),
+    )
+
+
+def _error(table: NDArray[np.float64]) -> float:
+    """The expected calibration error of counts, confidences and hits by bin, (3, bins)."""
+    counts, sums, hits = table
+    # a bin's weight times the distance of its means: the counts cancel
+    return float(np.abs(sums - hits).sum() / counts.sum())
+
+
+def draw_reliability(calibration: Calibration, title: str, path: Path) -> None:
+    """Draw accuracy over confidence, and how many answers each point stands for, into a PNG.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        OutputError: If the file cannot be written.
+    """
+    figure = figure_class("the reliability curve")(figsize=(5, 5.6), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    bins = calibration.bins
+    above.plot([0, 1], [0, 1], color="gray", lw=1, ls="--", label="calibrated")
+    above.plot([b.confidence for b in bins], [b.accuracy for b in bins], "o-", label="measured")
+    low, high = calibration.ece_interval
+    above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), title=title)
+    above.text(0.97, 0.04, f"ECE {calibration.ece:.3f} [{low:.3f}, {high:.3f}]", ha="right")
+    above.legend(loc="upper left")
+    below.bar(
+        [b.low for b in bins], [b.count for b in bins], bins[0].high - bins[0].low, align="edge"
+    )
+    below.set(xlabel="confidence", ylabel="answers")
+    write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))

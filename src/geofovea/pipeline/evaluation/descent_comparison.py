@@ -1,0 +1,260 @@
+"""``geofovea bench policies``: hit rate and accuracy of every way from coarse to fine.
+
+All ask the same questions of the same scenes with the same model under the same budget. Every
+answer is written down as soon as it is there, and a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.errors import DataError, OutputError
+from geofovea.pipeline.evaluation.hits import covered_share, hit_rate, is_hit, tile_share
+from geofovea.pipeline.evaluation.synthetic_accuracy import accuracy_text
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.session.settings import described_hash, model_digest
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.pipeline.system.tables import markdown_table
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.scene import open_scene
+
+__all__ = ["POLICIES", "PolicyItem", "difference_interval", "run_policies"]
+
+POLICIES: dict[str, dict[str, Any]] = {
+    "geometric, all places": {"descent": "geometric", "route": "one", "concentrated": False},
+    "geometric": {"descent": "geometric", "route": "one"},
+    "geometric_chained": {"descent": "geometric_chained", "route": "one"},
+    "all_to_best": {"descent": "all_to_best", "route": "one"},
+    "best_first": {"descent": "best_first", "route": "one"},
+    "best_first, routed": {"descent": "best_first", "route": "auto"},
+    "oracle": {"descent": "best_first", "focus": "oracle"},
+}
+"""Arguments of ``SceneSession.ask``; the first is what the others are compared with."""
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyItem:
+    """One answer to one question by one policy.
+
+    Attributes:
+        side: Side of the scene in pixels.
+        scene: Seed of the scene; intervals resample scenes.
+        policy: One of ``POLICIES``.
+        category: Of the question.
+        question: Its text.
+        answer: What was answered.
+        truth: What is right.
+        hit: Whether native tiles covered at least half of the box (`hits`); None without
+            a box.
+        shown: The same of the tiles whose tokens reached the decoder.
+        tiles: Tiles looked at.
+        tokens: Vision tokens that reached the decoder.
+    """
+
+    side: int
+    scene: int
+    policy: str
+    category: str
+    question: str
+    answer: str
+    truth: str
+    hit: bool | None
+    shown: bool | None
+    tiles: int
+    tokens: int
+
+    @property
+    def correct(self) -> bool:
+        """Exact match; answers of the synthetic world are single words in lower case."""
+        return self.answer == self.truth
+
+    @property
+    def key(self) -> tuple[int, int, str, str]:
+        """What it answers, and how."""
+        return self.side, self.scene, self.policy, self.question
+
+
+def run_policies(
+    folder: Path,
+    sides: list[int],
+    scenes: int,
+    per_category: int,
+    seed: int,
+    host: Host,
+    budget: Budget,
+    loading: Mapping[str, Any] | None = None,
+) -> str:
+    """Ask every question by every policy; write ``items.jsonl`` and ``table.md``; return the table.
+
+    Scenes and answers that are already in the folder are used again. ``loading`` says how the model
+    was loaded, as far as it is unusual: a run goes on with the same alone.
+
+    Raises:
+        DataError: If there is nothing to ask, or the folder holds a run with other settings.
+        OutputError: If the folder cannot be written.
+    """
+    if scenes < 1 or per_category < 1 or not sides:
+        raise DataError("a bench needs at least one side, one scene and one question a category")
+    make_folder(folder)
+    settings: dict[str, Any] = {"model": host.name, "model_digest": model_digest(host.name)}
+    settings |= {"budget": budget.to_json()}
+    _check_settings(folder / "run.json", settings | ({"loading": dict(loading)} if loading else {}))
+    path = folder / "items.jsonl"
+    done = {item.key: item for item in _read_items(path)}
+    todo = [(side, seed + index) for index in range(scenes) for side in sides]
+    items: list[PolicyItem] = []
+    with progress_bar("asking") as advance:
+        for count, (side, scene) in enumerate(todo):
+            world = make_world(scene, side, side)
+            file = folder / f"scene_{side}_{scene}.tif"
+            if not file.exists():
+                write_scene(world, file)
+            items += _ask_scene(file, world, ask_world(world, per_category), host, budget, done)
+            # one scene at a time: complete, or as it was before
+            kept = {item.key: item for item in [*done.values(), *items]}
+            lines = (json.dumps(asdict(item)) for item in kept.values())
+            write_text(path, "\n".join(lines))
+            advance((count + 1) / len(todo))
+    table = _report(items, host, budget)
+    write_text(folder / "table.md", table)
+    return table
+
+
+def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}; choose an empty folder") from error
+        if not isinstance(found, dict) or described_hash(found) != described_hash(settings):
+            raise DataError(
+                f"{path.parent} holds a run with {found}, not with {settings}: choose an empty "
+                "folder, or the same settings"
+            )
+        return
+    write_text(path, json.dumps(settings))
+
+
+def _read_items(path: Path) -> list[PolicyItem]:
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [PolicyItem(**json.loads(line)) for line in lines]
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} holds no answers of this bench ({error}); remove it") from error
+
+
+def _ask_scene(
+    path: Path,
+    world: World,
+    questions: Sequence[Question],
+    host: Host,
+    budget: Budget,
+    done: Mapping[tuple[int, int, str, str], PolicyItem],
+) -> list[PolicyItem]:
+    # one session for all: no time is measured here, and a tile is encoded once
+    session = SceneSession(open_scene(path), host)
+    items = []
+    for question in questions:
+        for policy in POLICIES:
+            key = (world.width, world.seed, policy, question.text)
+            items.append(done.get(key) or _ask_once(session, world, question, policy, budget))
+    return items
+
+
+def _ask_once(
+    session: SceneSession, world: World, question: Question, policy: str, budget: Budget
+) -> PolicyItem:
+    options = dict(POLICIES[policy])
+    if options.get("focus") == "oracle":
+        options["boxes"] = question.places
+    answer = session.ask(question.text, budget=budget, **options)
+    box = question.box
+    native = {item.box_scene for item in answer.evidence if item.tile.level == 0}
+    return PolicyItem(
+        side=world.width,
+        scene=world.seed,
+        policy=policy,
+        category=question.category,
+        question=question.text,
+        answer=answer.text,
+        truth=question.answer,
+        hit=None if box is None else is_hit(tile_share(answer, [box])),
+        shown=None if box is None else is_hit(covered_share(native, [box])),
+        tiles=answer.cost.tiles_encoded,
+        tokens=answer.cost.tokens_llm,
+    )
+
+
+def difference_interval(
+    items: Sequence[PolicyItem], policy: str, base: str, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean difference of accuracy of two policies on the same questions, and its 95 % interval.
+
+    Scenes are resampled with replacement, both policies together.
+    """
+    gains: dict[tuple[int, int], float] = {}
+    asked: dict[tuple[int, int], int] = {}
+    for item in items:
+        scene = (item.side, item.scene)
+        sign = (item.policy == policy) - (item.policy == base)
+        gains[scene] = gains.get(scene, 0.0) + sign * item.correct
+        asked[scene] = asked.get(scene, 0) + (item.policy == base)
+    gain = np.array([gains[scene] for scene in asked])
+    count = np.array([asked[scene] for scene in asked], float)
+    draws = np.random.default_rng(seed).integers(len(gain), size=(_RESAMPLES, len(gain)))
+    low, high = np.quantile(gain[draws].sum(1) / count[draws].sum(1), (0.025, 0.975))
+    return float(gain.sum() / count.sum()), float(low), float(high)
+
+
+def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
+    base = next(iter(POLICIES))
+    parts = [
+        f"Model {host.name}, at most {budget.tiles} tiles and {budget.tokens} tokens a question; "
+        "accuracy [95 % interval, bootstrap over scenes]. *Tile hit*: native tiles that were "
+        "looked at cover half of the place; *shown*: so do those whose tokens reached the decoder."
+    ]
+    sides = sorted({item.side for item in items})
+    groups = [(f"{s} × {s} px", [i for i in items if i.side == s]) for s in sides]
+    if len(sides) > 1:
+        groups.append(("all sides", list(items)))
+    for title, chosen in groups:
+        count = len({(item.side, item.scene) for item in chosen})
+        asked = sum(item.policy == base for item in chosen)
+        parts.append(f"\n### {title} ({count} scenes, {asked} questions)\n")
+        header = ["policy", "accuracy", f"against {base}", "tile hit", "shown", "tiles", "tokens"]
+        parts.append(markdown_table(header, [_row(chosen, policy, base) for policy in POLICIES]))
+    return "\n".join(parts)
+
+
+def _row(items: Sequence[PolicyItem], policy: str, base: str) -> list[str]:
+    mine = [item for item in items if item.policy == policy]
+    mean, low, high = difference_interval(items, policy, base)
+    rate = hit_rate(item.hit for item in mine)
+    shown = [item.shown for item in mine if item.shown is not None]
+    return [
+        policy,
+        accuracy_text(mine),
+        "–" if policy == base else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]",
+        "–" if rate is None else f"{rate:.2f}",
+        f"{fmean(shown):.2f}" if shown else "–",
+        f"{fmean(item.tiles for item in mine):.1f}",
+        f"{fmean(item.tokens for item in mine):.0f}",
+    ]

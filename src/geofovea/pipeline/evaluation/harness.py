@@ -1,0 +1,133 @@
+"""The one function behind the models of other people's harnesses: a path and a prompt, an answer.
+
+Scenes are opened from their path and read lazily; the last few stay open, because harnesses ask
+about one image several times in a row.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from geofovea.errors import QuestionError
+from geofovea.pipeline.hosts.load import EMBEDDED
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.tiling.scene import open_scene
+
+__all__ = ["Answerer", "make_answerer"]
+
+_LOG = logging.getLogger(__name__)
+_OPEN_SCENES = 4
+_LONGEST_ANSWER = 4096
+
+
+class Answerer(Protocol):
+    """Answers prompts about images."""
+
+    def __call__(self, image: str, prompt: str, answer_tokens: int | None = None) -> str:
+        """The text of the answer; what is doubtful about it is logged, each doubt once.
+
+        Args:
+            image: Path of the image.
+            prompt: Asked as it is.
+            answer_tokens: What the harness allows, where that is more than the model's own limit.
+        """
+        ...
+
+
+def make_answerer(
+    model: str = EMBEDDED,
+    device: str = "cpu",
+    *,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    focus: str | None = None,
+    reduction: str = DEFAULT_REDUCTION,
+    descent: str = DEFAULT_DESCENT,
+    dtype: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
+    positions: str | None = None,
+    answer_tokens: int | None = None,
+) -> Answerer:
+    """Load a model for a harness; numbers may come as text, as harnesses give them.
+
+    A prompt is asked exactly as the harness writes it. Where ``answer_tokens`` is not given, an
+    answer may be as long as the harness allows.
+
+    Raises:
+        ModelError: If the model cannot be loaded.
+        BudgetError: If a limit is impossible.
+    """
+    given: dict[str, Any] = {
+        "tiles": None if tiles is None else int(tiles),
+        "tokens": None if tokens is None else int(tokens),
+        "seconds": None if seconds is None else float(seconds),
+    }
+    settings = AskSettings(
+        model,
+        {name: value for name, value in given.items() if value is not None},
+        focus=focus,
+        reduction=reduction,
+        descent=descent,
+        load=LoadOptions(
+            device,
+            dtype,
+            device_map,
+            quantization,
+            positions,
+            None if answer_tokens is None else int(answer_tokens),
+        ),
+    )
+    settings.budget()
+    host = settings.load_host()
+    sessions: OrderedDict[tuple[str, int | None], SceneSession] = OrderedDict()
+    given_tokens = settings.load.answer_tokens
+    told: set[str] = set()
+
+    def answer(image: str, prompt: str, answer_tokens: int | None = None) -> str:
+        can_vary = given_tokens is None and isinstance(host, OpenedHost)
+        most = min(answer_tokens, _LONGEST_ANSWER) if answer_tokens and can_vary else None
+        key = image, most
+        session = sessions.get(key)
+        if session is None:
+            asked = host.answering(most) if most and isinstance(host, OpenedHost) else host
+            session = settings.open_session(open_scene(image), asked)
+        sessions[key] = session
+        sessions.move_to_end(key)
+        if len(sessions) > _OPEN_SCENES:
+            sessions.popitem(last=False)
+        found = settings.ask(session, prompt, kind="prompt")
+        # a harness keeps the text alone: what is doubtful about it is told once a sentence
+        for doubt in found.warnings:
+            if doubt not in told:
+                told.add(doubt)
+                _LOG.warning("%s: %s", image, doubt)
+        return found.text
+
+    return answer
+
+
+def only_image(images: Sequence[str]) -> str:
+    """The image of a request: the first, as our own runs have it; others are warned of.
+
+    Raises:
+        QuestionError: If there is none.
+    """
+    if not images:
+        raise QuestionError("this model answers questions about images, and none was given")
+    if len(images) > 1:
+        warnings.warn(
+            f"a question about {len(images)} images is asked about the first alone: a session "
+            "holds one scene",
+            stacklevel=3,
+        )
+    return images[0]

@@ -1,0 +1,334 @@
+"""``geofovea bench reductions``: every reduction at several shares, on held-out synthetic scenes.
+
+Each question is looked at in two ways, and every method reduces the tokens of the same looks:
+
+* ``base``: the overview and the base level, whatever is asked: the any-resolution set of a model
+  that knows no descent;
+* ``descent``: what the descent brings under the tile budget.
+
+A share is of the tokens that a look would show: those of one place and the map around it, not all
+that was looked at on the way. A method on projected tokens keeps that share of them;
+one inside the decoder gets all of them and keeps that share to the last layer; one inside the
+encoder keeps that share of the patches of every tile, and all tokens that come out are shown (so it
+is the only kind that changes where the descent looks).
+
+Answers are written down one by one; a bench that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.errors import BudgetError, DataError, OutputError
+from geofovea.pipeline.engine.tile_tokens import Gathered
+from geofovea.pipeline.evaluation.hits import is_hit, token_share
+from geofovea.pipeline.focus.visual_search import Found, Way
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.session.reducer import Reducer, plan_encoding
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.session.settings import described_hash, model_digest
+from geofovea.pipeline.system.files import make_folder
+from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.chain import Chain, make_chain
+from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
+from geofovea.regionfocus.strategies import FIRST_PARTS
+from geofovea.tiling.scene import open_scene
+
+__all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
+
+LOOKS = {"base": Way("overview"), "descent": Way("attention")}
+"""Ways of looking."""
+
+SHARES = (0.05, 0.1, 0.25, 0.5)
+"""Of the tokens that a look would show."""
+
+ALL_TOKENS = "all tokens"
+"""The method that reduces nothing: what the others are compared with."""
+
+_WITHOUT_SHARE = frozenset({"todre_drop_all"})
+"""They drop all or none; they are asked once, and stand under the share 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionItem:
+    """One answer to one question after one reduction.
+
+    Attributes:
+        side: Side of the scene in pixels.
+        scene: Seed of the scene; intervals resample scenes.
+        number: Of the question on its scene.
+        look: One of ``LOOKS``.
+        method: As in a chain, without its share; or ``all tokens``.
+        share: Of the tokens that the looks gave, as asked for.
+        category: Of the question.
+        answer: What was answered.
+        truth: What is right.
+        hit: Whether native tokens that entered the decoder cover half of the box (`hits`); None
+            without one.
+        looked: Tokens that the look would show.
+        entered: Tokens that entered the decoder.
+        end: Tokens that its last layer saw.
+        selection_seconds: Time of the choice on projected tokens.
+        decoder_seconds: Time of prefill and decoding.
+        peak_mb: Resident memory that selection and answer took at most, in MB of 10⁶ bytes.
+        refused: Why there is no answer; empty otherwise. It counts as wrong.
+    """
+
+    side: int
+    scene: int
+    number: int
+    look: str
+    method: str
+    share: float
+    category: str
+    answer: str
+    truth: str
+    hit: bool | None
+    looked: int
+    entered: int
+    end: int
+    selection_seconds: float
+    decoder_seconds: float
+    peak_mb: float
+    refused: str = ""
+
+    @property
+    def correct(self) -> bool:
+        """Exact match; answers of the synthetic world are single words in lower case."""
+        return self.answer == self.truth and not self.refused
+
+    @property
+    def key(self) -> tuple[int, int, int, str, str, float]:
+        """What was measured; twice the same is measured once."""
+        return (self.side, self.scene, self.number, self.look, self.method, self.share)
+
+
+def measure_reductions(
+    folder: Path,
+    sides: Sequence[int],
+    scenes: int,
+    per_category: int,
+    seed: int,
+    host: Host,
+    budget: Budget,
+    methods: Sequence[str] = CHAIN_NAMES,
+    shares: Sequence[float] = SHARES,
+    loading: Mapping[str, Any] | None = None,
+) -> list[ReductionItem]:
+    """Ask every question after every reduction; go on with what the folder's journal holds.
+
+    Args:
+        folder: Holds the scenes (made where they are missing) and ``reductions.jsonl``.
+        sides: Of the scenes in pixels.
+        scenes: Of each side.
+        per_category: Questions of each category.
+        seed: Of the first scene; those of training are below 900,000.
+        host: The model.
+        budget: Of tiles; the shares are the budget of tokens.
+        methods: Chains without shares, one word each or several.
+        shares: Of the tokens that the looks give, above 0 and below 1.
+        loading: How the model was loaded, as far as it is unusual; a bench goes on with the same
+            alone.
+
+    Raises:
+        DataError: If there is nothing to ask, or the journal is of another bench.
+        ModelError: If a method does not exist or fit the host.
+        OutputError: If the folder cannot be written.
+    """
+    if scenes < 1 or per_category < 1 or not sides or not methods or not shares:
+        raise DataError(
+            "a bench needs at least one side, one scene, one question a category, one method and "
+            "one share"
+        )
+    settings: dict[str, object] = {"model": host.name, "model_digest": model_digest(host.name)}
+    settings |= {"seed": seed, "tiles": budget.tiles, "questions": per_category}
+    settings |= {"loading": dict(loading)} if loading else {}
+    plan = [(m, s) for m in methods for s in shares_of(m, shares)]
+    journal = _Journal(make_folder(folder) / "reductions.jsonl", settings)
+    with progress_bar("asking") as advance:
+        places = [(side, index) for side in sides for index in range(scenes)]
+        for done, (side, index) in enumerate(places):
+            world = make_world(seed + index, side, side)
+            path = folder / f"scene_{side}_{world.seed}.tif"
+            if not path.exists():
+                write_scene(world, path)
+            ask = partial(_ask_scene, path, world, ask_world(world, per_category), host, budget)
+            for item in ask(plan, journal):
+                journal.add(item)
+            advance((done + 1) / len(places))
+    wanted = {(m, s) for m, s in plan} | {(ALL_TOKENS, 1.0)}
+    seeds = range(seed, seed + scenes)
+    return [
+        item
+        for item in journal.items
+        if (item.method, item.share) in wanted and item.side in sides and item.scene in seeds
+    ]
+
+
+def shares_of(method: str, shares: Sequence[float]) -> tuple[float, ...]:
+    """The shares at which a method is asked."""
+    words = {link.name for link in parse_chain(method).links}
+    return (1.0,) if words & _WITHOUT_SHARE else tuple(shares)
+
+
+def methods_at(method: str, share: float) -> Chain:
+    """The chain of a method at a share of the tokens that the looks give.
+
+    Where it acts at several places, projected tokens are kept at the share, and the decoder goes on
+    by its own schedule.
+    """
+    if method == ALL_TOKENS:
+        return make_chain("top_score:1")
+    links = list(parse_chain(method).links)
+    projected = [link.name for link in links if link.stage == "projected"]
+    if projected or len(links) > 1:
+        named = [_at(link, share) if link.stage == "projected" else link for link in links]
+    else:
+        named = [Link(FIRST_PARTS.get(links[0].name, "top_score"), 1.0), _at(links[0], share)]
+    return make_chain("+".join(_word(link) for link in named))
+
+
+def _at(link: Link, share: float) -> Link:
+    return link if link.name in _WITHOUT_SHARE else replace(link, share=share)
+
+
+def _word(link: Link) -> str:
+    return link.name if link.share is None else f"{link.name}:{link.share!r}"
+
+
+def _ask_scene(
+    path: Path,
+    world: World,
+    questions: Sequence[Question],
+    host: Host,
+    budget: Budget,
+    plan: Sequence[tuple[str, float]],
+    journal: _Journal,
+) -> Iterator[ReductionItem]:
+    # without a reduction first: what comes first also warms up
+    chains = [(m, s, methods_at(m, s)) for m, s in ((ALL_TOKENS, 1.0), *plan)]
+    session = SceneSession(open_scene(path), host)
+    for number, question in enumerate(questions):
+        for look, way in LOOKS.items():
+            item = _blank(world, number, question, look)
+            todo = [
+                (replace(item, method=method, share=share), chain)
+                for method, share, chain in chains
+                if (*item.key[:4], method, share) not in journal
+            ]
+            shared = [chain for _, chain in todo if chain.encoder is None]
+            common = None
+            if shared:
+                gathered = Gathered(plan_encoding(host, shared))
+                common = session.look(way, question.text, gathered, budget=budget), gathered
+            for blank, chain in todo:
+                seen = common
+                if chain.encoder is not None or seen is None:
+                    own = Gathered(plan_encoding(host, [chain]))
+                    seen = session.look(way, question.text, own, budget=budget), own
+                yield _measure(blank, chain, session, question, *seen)
+
+
+def _blank(world: World, number: int, question: Question, look: str) -> ReductionItem:
+    return ReductionItem(
+        side=world.width,
+        scene=world.seed,
+        number=number,
+        look=look,
+        method="",
+        share=1.0,
+        category=question.category,
+        answer="",
+        truth=question.answer,
+        hit=None,
+        looked=0,
+        entered=0,
+        end=0,
+        selection_seconds=0.0,
+        decoder_seconds=0.0,
+        peak_mb=0.0,
+    )
+
+
+def _measure(
+    blank: ReductionItem,
+    chain: Chain,
+    session: SceneSession,
+    question: Question,
+    found: Found,
+    gathered: Gathered,
+) -> ReductionItem:
+    shown = sum(len(look.tokens) for look in found.shown.looks)
+    # the budget of tokens is the share, which the chain holds
+    budget = Budget(tokens=shown)
+    reducer = Reducer(session.host, chain, question.text, session.tiles, gathered)
+    before = reset_peak_rss()
+    try:
+        reduced = reducer.answer(question.text, found, budget)
+    except BudgetError as error:
+        return replace(blank, refused=str(error), looked=shown)
+    said = reduced.said
+    return replace(
+        blank,
+        answer=said.generation.text,
+        hit=is_hit(token_share(said.kept, [question.box])) if question.box else None,
+        looked=shown,
+        entered=said.tokens_llm,
+        end=reduced.tokens_end,
+        selection_seconds=reducer.informed.seconds,
+        decoder_seconds=reducer.decoder_seconds,
+        peak_mb=peak_rss_since(before),
+    )
+
+
+class _Journal:
+    """Items in a file that grows line by line, so that a stopped bench loses one at most."""
+
+    def __init__(self, path: Path, settings: dict[str, object]) -> None:
+        self._path = path
+        self.items: list[ReductionItem] = []
+        self._keys: set[tuple[object, ...]] = set()
+        if not path.exists():
+            self._append(settings)
+            return
+        lines = path.read_text(encoding="utf-8").split("\n")
+        # what follows the last line break was cut off in the middle
+        whole = [json.loads(line) for line in lines[:-1]]
+        if not whole or described_hash(whole[0]) != described_hash(settings):
+            raise DataError(
+                f"{path} is of another bench ({whole[0] if whole else 'empty'}), this one has "
+                f"{settings}; name another folder, or remove the file"
+            )
+        path.write_text("".join(f"{line}\n" for line in lines[:-1]), encoding="utf-8")
+        names = {field.name for field in fields(ReductionItem)}
+        for row in whole[1:]:
+            self._remember(ReductionItem(**{name: row[name] for name in names & row.keys()}))
+
+    def __contains__(self, key: tuple[object, ...]) -> bool:
+        return key in self._keys
+
+    def add(self, item: ReductionItem) -> None:
+        """Write an item down."""
+        self._append(asdict(item))
+        self._remember(item)
+
+    def _remember(self, item: ReductionItem) -> None:
+        self.items.append(item)
+        self._keys.add(item.key)
+
+    def _append(self, row: dict[str, object]) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self._path} cannot be written: {error}") from error

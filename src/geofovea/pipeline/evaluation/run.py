@@ -1,0 +1,290 @@
+"""``geofovea eval`` with a model: runs it over a benchmark, durably, and scores what it said.
+
+The folder of a run holds the journal (every answer, on disk before the next is asked for), the
+items, the scores and a manifest. The same command goes on with a run that was stopped; a finished
+one is answered from the journal without a call of the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from geofovea.datasets.benchmarks.local_files import Images, find_images
+from geofovea.datasets.benchmarks.scores import Judged, Scores, score
+from geofovea.datasets.records.sample import Benchmark, Collection
+from geofovea.datasets.scoring.wordnet import Synonyms
+from geofovea.errors import DataError, GeoFoveaError
+from geofovea.pipeline.cli.options.run import Workers
+from geofovea.pipeline.evaluation.hits import hit_rate
+from geofovea.pipeline.evaluation.worker import EvalWork, configuration_of, make_items
+from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
+from geofovea.pipeline.inference.decoder.decoded_answer import CUT
+from geofovea.pipeline.runs.item import ItemKey
+from geofovea.pipeline.runs.journal import Entry, Journal
+from geofovea.pipeline.runs.runner import RunCounts, run_items
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.interruption import interruptible, shielded
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.tiling.remote.names import without_secrets
+
+__all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
+
+JOURNAL = "journal.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What a run leaves behind.
+
+    Attributes:
+        scores: Its numbers; failed questions count as wrong.
+        judged: Every answer.
+        records: What else is known of an answer (cost, looks), by id.
+        errors: Why a question failed, by id.
+        counts: What this run did and what it found done.
+    """
+
+    scores: Scores
+    judged: Sequence[Judged]
+    records: Mapping[str, Mapping[str, Any]]
+    errors: Mapping[str, str]
+    counts: RunCounts
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of annotated questions whose object was looked at in native pixels (`hits`)."""
+        return hit_rate(record.get("hit") for record in self.records.values())
+
+
+def run_eval(
+    benchmark: Benchmark,
+    root: Path,
+    collection: Collection,
+    synonyms: Synonyms,
+    folder: Path,
+    settings: AskSettings,
+    *,
+    workers: Workers | None = None,
+    wait: bool = False,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    replace_others: bool = False,
+    early: Callable[[FinishedRun], None] | None = None,
+) -> FinishedRun:
+    """Ask every question whose image is there, and score.
+
+    Args:
+        benchmark: What is asked.
+        root: Folder of its files.
+        collection: Its samples.
+        synonyms: Dictionary of the scorers.
+        folder: Of the run.
+        settings: How the model is asked.
+        workers: Who answers; this process by itself.
+        wait: Wait for another run that holds the folder, instead of refusing.
+        retry_failed: Ask again what failed before.
+        max_failures: Stop after so many failures.
+        replace_others: Go on although the folder holds answers of another configuration.
+        early: Takes what there is where the run ends early, by a signal too.
+
+    Raises:
+        DataError: If no image is there; missing ones are otherwise counted.
+        RunError: If the folder is in use or holds another configuration.
+        Interrupted: If a signal ends the run.
+    """
+    images = find_images(root, collection.samples)
+    if not images.found:
+        raise DataError(
+            f"{images.describe_missing()}. Below {root} there is none of them; for "
+            f"{benchmark.title} {benchmark.instructions}"
+        )
+    make_folder(folder)
+    configuration, described = configuration_of(benchmark, settings)
+    items = make_items(benchmark, collection.samples, images, configuration)
+    workers = workers or Workers()
+    crew = workers.crew(EvalWork(settings.within(folder), workers.threads, settings.hash))
+    counts = RunCounts(len(items), 0)
+
+    def tell(now: RunCounts) -> None:
+        nonlocal counts
+        counts = now
+        advance(1 - now.left / max(1, now.planned))
+
+    def finished(entries: Mapping[ItemKey, Entry], notes: Sequence[str]) -> FinishedRun:
+        ended = {
+            key: entries[item.key]
+            for key, item in items.items()
+            if item.key in entries and entries[item.key].state != "begun"
+        }
+        return _scored(benchmark, collection, images, synonyms, ended, counts, notes)
+
+    with interruptible(), Journal(folder / JOURNAL, wait=wait) as journal:
+        journal.adopt(configuration, described, beside_others=replace_others)
+        if settings.endpoint is not None:
+            new_purse(folder)
+        try:
+            with progress_bar(f"asking {benchmark.title}") as advance:
+                counts = run_items(
+                    list(items.values()),
+                    journal,
+                    crew,
+                    retry_failed=retry_failed,
+                    max_failures=max_failures,
+                    company=workers.company,
+                    report=tell,
+                )
+        except (GeoFoveaError, KeyboardInterrupt) as error:
+            with shielded(), suppress(GeoFoveaError):
+                if early is not None:
+                    early(finished(journal.entries(configuration), journal.notes))
+                    error.add_note(
+                        f"{counts.planned - counts.left} of {counts.planned} questions have an end "
+                        f"and are scored in {folder}; the same command goes on"
+                    )
+            raise
+        entries = journal.entries(configuration)
+        return finished(entries, journal.notes)
+
+
+def _scored(
+    benchmark: Benchmark,
+    collection: Collection,
+    images: Images,
+    synonyms: Synonyms,
+    ended: Mapping[str, Entry],
+    counts: RunCounts,
+    notes: Sequence[str],
+) -> FinishedRun:
+    """The scores of all questions that came to an end."""
+    records = {key: json.loads(e.record) for key, e in ended.items() if e.record is not None}
+    errors = {key: e.error or "" for key, e in ended.items() if e.state == "failed"}
+    answers = {key: str(record["answer"]) for key, record in records.items()}
+    left = (
+        [f"{counts.left} question(s) have no end yet: the run was stopped"] if counts.left else []
+    )
+    scores, judged = score(
+        benchmark,
+        collection.samples,
+        answers | dict.fromkeys(errors, ""),
+        synonyms,
+        (
+            *collection.notes,
+            *_notes(collection, images, errors),
+            *_cut(records),
+            *left,
+            *notes,
+        ),
+    )
+    return FinishedRun(scores, judged, records, errors, counts)
+
+
+def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) -> list[str]:
+    notes = []
+    if images.missing:
+        left = sum(images.of(sample) is None for sample in collection.samples)
+        notes.append(f"{images.describe_missing()}; {left} question(s) are left out")
+    if several := sum(len(sample.images) > 1 for sample in collection.samples):
+        notes.append(f"{several} question(s) about several images were asked about the first")
+    if errors:
+        first = next(iter(errors.items()))
+        notes.append(
+            f"{len(errors)} question(s) failed and count as wrong, such as {first[0]}: {first[1]}"
+        )
+    return notes
+
+
+def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How many answers the limit on their length ended."""
+    doubts = (record.get("warnings") or () for record in records.values())
+    count = sum(any(CUT in doubt for doubt in told) for told in doubts)
+    return (
+        [f"{count} answer(s) {CUT} their limit; allow more with --answer-tokens"] if count else []
+    )
+
+
+def write_run(
+    run: FinishedRun,
+    folder: Path,
+    benchmark: Benchmark,
+    settings: AskSettings,
+    root: Path,
+    annotations: Path,
+) -> None:
+    """Write ``items.jsonl``, ``scores.json`` and ``manifest.json`` into the folder of a run."""
+    rows = [
+        judged.to_json()
+        | {"image": judged.sample.images[0], "prompt": benchmark.prompt(judged.sample)}
+        | {"boxes": [list(box.as_tuple()) for box in judged.sample.boxes]}
+        | dict(run.records.get(judged.sample.id, {}))
+        | {"error": run.errors.get(judged.sample.id)}
+        for judged in run.judged
+    ]
+    scores = run.scores.to_json() | {"hit rate": run.hit_rate}
+    use = spent(folder)
+    counts = {
+        "planned": run.counts.planned,
+        "kept from before": run.counts.kept,
+        "answered": run.counts.answered,
+        "failed": run.counts.failed,
+    } | ({} if use is None else {"endpoint": use.to_json()})
+    _, configuration = configuration_of(benchmark, settings)
+    write_results(folder, benchmark, rows, scores, configuration, root, annotations, counts)
+
+
+def write_results(
+    folder: Path,
+    benchmark: Benchmark,
+    rows: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    root: Path,
+    annotations: Path,
+    counts: Mapping[str, Any],
+) -> None:
+    """Write the items, the scores and the manifest of a run or of an answers file.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    make_folder(folder)
+    manifest = {
+        "command": [without_secrets(word) for word in sys.argv],
+        "benchmark": benchmark.name,
+        "root": str(root.resolve()),
+        "annotations": {"path": str(annotations), "sha256": file_digest(annotations)},
+        "configuration": dict(configuration),
+        "synonyms": scores["synonyms"],
+        "seeds": {"bootstrap": 0},
+        "versions": _versions(),
+        "machine": {"python": platform.python_version(), "platform": platform.platform()},
+        "counts": dict(counts),
+    }
+    write_text(folder / "items.jsonl", "\n".join(json.dumps(row) for row in rows))
+    write_text(folder / "scores.json", json.dumps(scores, indent=1))
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("geofovea", "torch", "transformers", "numpy", "rasterio", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

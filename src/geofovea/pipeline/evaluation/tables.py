@@ -1,0 +1,78 @@
+"""Scores as tables: the same rows for the terminal, for Markdown and for the page.
+
+All take scores as ``Scores.to_json`` gives them, so that a run on disk is shown like a fresh one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from geofovea.datasets.records.sample import MODES, Benchmark
+from geofovea.pipeline.system.tables import print_table
+from geofovea.pipeline.system.terminal import echo
+
+__all__ = ["Table", "figure_rows", "group_rows", "head_lines", "print_scores", "rule_rows"]
+
+Table = tuple[tuple[str, ...], list[list[str]]]
+"""Header and rows."""
+
+
+def _percent(measured: Mapping[str, float], sign: str = "") -> str:
+    low, high = 100 * measured["low"], 100 * measured["high"]
+    return f"{100 * measured['value']:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def figure_rows(scores: Mapping[str, Any]) -> Table:
+    """Every figure in every mode, beside the best constants."""
+    rows = [
+        [
+            name,
+            *(_percent(scores["figures"][mode][name]) for mode in MODES),
+            _percent(scores["blind"][name]),
+            _percent(scores["gain"][name], "+"),
+        ]
+        for name in scores["blind"]
+    ]
+    return ("figure", *MODES, "best constant", "gain over it"), rows
+
+
+def group_rows(scores: Mapping[str, Any]) -> Table:
+    """Plain accuracy of every group in every mode."""
+    rows = [
+        [kind, name, str(found["official"]["count"]), *(_percent(found[mode]) for mode in MODES)]
+        for kind, groups in scores["groups"].items()
+        for name, found in groups.items()
+    ]
+    return ("by", "group", "questions", *MODES), rows
+
+
+def rule_rows(scores: Mapping[str, Any]) -> Table:
+    """How often each rule decided; for choices also how often each letter was taken."""
+    rows = [[mode, rule, str(n)] for mode in MODES for rule, n in scores["rules"][mode].items()]
+    rows += [["official", f"took {letters}", str(n)] for letters, n in scores["letters"].items()]
+    return ("mode", "rule", "answers"), rows
+
+
+def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]:
+    """What must be known before the numbers are read."""
+    yield (
+        f"{benchmark.title}: {scores['answered']} of {scores['asked']} questions answered; percent "
+        f"[95 % interval, bootstrap over images]; synonyms: {scores['synonyms']}; scorers version "
+        f"{scores['version']}"
+    )
+    if scores["answered"] < scores["asked"]:
+        yield "note: these are not the figures of the whole benchmark"
+    if scores["unknown"]:
+        yield f"note: {scores['unknown']} answer(s) have ids that the benchmark does not have"
+    for note in scores["notes"]:
+        yield f"note: {note}"
+
+
+def print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
+    """Print the scores for a person."""
+    for line in head_lines(benchmark, scores):
+        echo(line)
+    print_table(*figure_rows(scores))
+    print_table(*group_rows(scores), numbers_from=2)
+    print_table(*rule_rows(scores), numbers_from=2)

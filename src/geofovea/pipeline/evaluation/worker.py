@@ -1,0 +1,128 @@
+"""The work of an evaluation run: one benchmark question after the other, scenes kept open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from geofovea.datasets.benchmarks.local_files import Images
+from geofovea.datasets.records.sample import Benchmark, Sample
+from geofovea.errors import QuestionError
+from geofovea.pipeline.evaluation.hits import tile_share
+from geofovea.pipeline.runs.batch_worker import scene_identity
+from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
+from geofovea.pipeline.runs.lookahead import Payload
+from geofovea.pipeline.runs.scene_worker import PLANNED, KeptScene, loaded_host
+from geofovea.pipeline.session.settings import AskSettings, described_hash
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.tiling.pyramid import Box
+
+__all__ = ["EvalWork", "configuration_of", "make_items"]
+
+
+def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, dict[str, Any]]:
+    """The hash under which answers are kept, and what it consists of."""
+    described = settings.described() | {
+        "benchmark": benchmark.name,
+        "prompt version": benchmark.version,
+    }
+    return described_hash(described), described
+
+
+def make_items(
+    benchmark: Benchmark, samples: Sequence[Sample], images: Images, configuration: str
+) -> dict[str, Item]:
+    """One item for each sample whose images are there, by the id of the sample.
+
+    The first image is the scene; samples with more than one are asked about it alone.
+    """
+    items: dict[str, Item] = {}
+    identities: dict[str, str] = {}
+    for sample in samples:
+        paths = images.of(sample)
+        if paths is None:
+            continue
+        prompt = benchmark.prompt(sample)
+        boxes = [list(box.as_tuple()) for box in sample.boxes]
+        scene = str(paths[0])
+        if scene not in identities:
+            identities[scene] = scene_identity(scene)
+        identity = identities[scene]
+        items[sample.id] = Item(
+            key=ItemKey(identity, f"{sample.id}\n{prompt}", configuration),
+            group=scene,
+            payload={
+                "prompt": prompt,
+                "boxes": boxes,
+                "images": len(paths),
+                PLANNED: identity,
+            },
+        )
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class EvalWork:
+    """Loads a model and answers; see ``Work``.
+
+    Attributes:
+        settings: How.
+        threads: Threads of torch in each worker; None leaves its own choice.
+        planned: The hash of the settings when the run was planned; None where that is no matter.
+    """
+
+    settings: AskSettings
+    threads: int | None = None
+    planned: str | None = None
+
+    def open(self) -> Worker:
+        """Load the model."""
+        host = loaded_host(self.settings, self.threads, self.planned)
+        asker = _Asker(self.settings, host)
+        return KeptScene(self.settings, host).worker(asker.asked, asker.record)
+
+
+class _Asker:
+    def __init__(self, settings: AskSettings, host: Host) -> None:
+        self._settings = settings
+        self._host = host
+
+    def asked(self, session: SceneSession, payload: Payload) -> Asked:  # noqa: ARG002
+        boxes = _boxes(payload)
+        is_told = self._settings.focus == "oracle"
+        if is_told and not boxes:
+            raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
+        told = boxes if is_told else ()
+        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
+
+    def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
+        boxes = _boxes(payload)
+        return {
+            "answer": answer.text,
+            "confidence": answer.confidence if answer.confidence_known else None,
+            "cost": answer.cost.to_json(),
+            "warnings": [*_about_images(payload.get("images", 1)), *answer.warnings],
+            "looks": [
+                {"level": look.level, "tiles": [list(tile.as_tuple()) for tile in look.tiles]}
+                for look in answer.looks
+            ],
+            "hit": tile_share(answer, boxes) if boxes else None,
+        }
+
+
+def _about_images(count: int) -> list[str]:
+    if count < 2:
+        return []
+    return [f"the question is about {count} images and was asked about the first alone"]
+
+
+def _boxes(payload: Payload) -> list[Box]:
+    from geofovea.tiling.pyramid import Box
+
+    return [Box(*corners) for corners in payload["boxes"]]

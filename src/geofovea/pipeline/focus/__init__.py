@@ -1,0 +1,1 @@
+"""Where to look: the visual search and what scores tiles for it."""

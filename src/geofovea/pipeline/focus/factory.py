@@ -1,0 +1,154 @@
+"""From the word for a focus to the focus, for one scene and one host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.calls import HostCalls
+from geofovea.pipeline.engine.question_tally import QuestionTally
+from geofovea.pipeline.focus.prompted import PromptedFocus
+from geofovea.pipeline.focus.similarity import SimilarityFocus
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
+from geofovea.pipeline.hosts.published.host import HasRegionFocus
+from geofovea.pipeline.system.lru import TokenCache
+from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
+from geofovea.regionfocus.strategies import FOCUS_NAMES
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Box
+from geofovea.tiling.reader import TileReader
+
+__all__ = ["FocusChoice"]
+
+_EMBEDDING_BYTES = 32 * 2**20
+
+
+class FocusChoice:
+    """Makes focuses; what a similarity focus embedded is kept for the next question."""
+
+    def __init__(self, host: Host, reader: TileReader) -> None:
+        """Keep the host and the reader of a session."""
+        self._host = host
+        self._reader = reader
+        self._embedded: dict[str, TokenCache] = {}
+
+    def default(self) -> str:
+        """The focus of a question that names none: the host's own means, as far as it has any."""
+        return "prompted" if isinstance(self._host, TakesPictures) else "attention"
+
+    def make(
+        self,
+        name: str,
+        question: str,
+        calls: HostCalls,
+        clock: StageClock,
+        tally: QuestionTally,
+        *,
+        boxes: Sequence[Box] = (),
+        focus_model: str | None = None,
+    ) -> Focus:
+        """The focus of one question.
+
+        Args:
+            name: One of ``FOCUS_NAMES`` that scores tokens.
+            question: What is asked.
+            calls: How the host is asked for its attention.
+            clock: Counts the time of scoring as ``focus``.
+            tally: Counts what the focus reads and scores, and takes its warnings.
+            boxes: Where the evidence is, for ``oracle``.
+            focus_model: Folder or hub id of the dual encoder of ``similarity``.
+
+        Raises:
+            ModelError: If there is no such focus, the host lacks what it needs, or no model for it
+                is named.
+            GeometryError: If an oracle is given no box.
+        """
+        if focus_model is not None and name != "similarity":
+            raise ModelError(
+                f"a focus model is for the focus 'similarity' and not for {name!r}; leave it out"
+            )
+        if name == "oracle":
+            return OracleFocus(boxes)
+        if name == "attention":
+            return AttentionFocus(_timed(self._attention(question, calls, tally), clock))
+        if name == "rfm":
+            return RegionFocus(_timed(self._region_module(question), clock))
+        if name == "prompted":
+            return PromptedFocus(self._pictures_host(), question, clock, tally.warnings)
+        if name == "similarity":
+            return self._similarity(question, clock, tally, focus_model)
+        raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+
+    def _attention(
+        self, question: str, calls: HostCalls, tally: QuestionTally
+    ) -> Callable[[TokenSet], Tensor]:
+        host = self._host
+        if not host.capabilities.attention:
+            own = "rfm, " if host.capabilities.region_focus else ""
+            own += "prompted, " if isinstance(host, TakesPictures) else ""
+            raise ModelError(
+                f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
+                "overview, uniform, full"
+            )
+
+        def score(tokens: TokenSet) -> Tensor:
+            tally.tokens_scored.append(len(tokens))
+            # every descent begins with these tiles, whatever is asked
+            base = self._reader.pyramid.base_level
+            again = all(tile.level >= base for tile in tokens.tiles)
+            return calls.scores(question, tokens, again=again)
+
+        return score
+
+    def _region_module(self, question: str) -> Callable[[TokenSet], Tensor]:
+        host = self._host
+        if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
+            raise ModelError(
+                f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
+                "make one with geofovea distill, or name a published model with --model"
+            )
+        return lambda tokens: host.region_scores(question, tokens)
+
+    def _pictures_host(self) -> TakesPictures:
+        if not isinstance(self._host, TakesPictures):
+            raise ModelError(
+                f"focus='prompted' asks a model behind an endpoint, and {self._host.name} is none; "
+                "choose attention or similarity, or name one with --model openai:NAME"
+            )
+        return self._host
+
+    def _similarity(
+        self, question: str, clock: StageClock, tally: QuestionTally, focus_model: str | None
+    ) -> Focus:
+        if focus_model is None:
+            raise ModelError(
+                "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
+                "--focus-model openai/clip-vit-base-patch32"
+            )
+        from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+
+        encoder = load_dual_encoder(focus_model)
+        cache = self._embedded.setdefault(focus_model, TokenCache(_EMBEDDING_BYTES))
+
+        def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:
+            if isinstance(self._host, TakesPictures):
+                return tiles_from_tokens(tokens, self._host.tile_size, self._host.grid)
+            tally.tiles_read += len(tokens.tiles)
+            return [self._reader.read(tile).rgb for tile in tokens.tiles]
+
+        return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, clock)
+
+
+def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:
+    def timed(tokens: TokenSet) -> Tensor:
+        with clock.stage("focus"):
+            return score(tokens)
+
+    return timed

@@ -1,0 +1,102 @@
+"""When a descent ends before its tiles are spent: nothing stands out, or the answer is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from geofovea.errors import BudgetError
+from geofovea.pipeline.answers.answer import confidence_of
+from geofovea.pipeline.hosts.base import Generation, Speaker
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.search.looks import Descent, LevelLook
+from geofovea.regionfocus.search.stopping import FlatStop, StopRule
+from geofovea.regionfocus.selection.allocation import keep_tokens
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["ConfidentStop", "StopAt"]
+
+_PROBES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StopAt:
+    """When to end a descent early; None never does.
+
+    Attributes:
+        flatness: Where the best candidate is less than ``1 + flatness`` times the mean.
+        confidence: Where the model, asked on the way, is at least as sure, in (0, 1].
+
+    Raises:
+        BudgetError: If a limit is out of its range.
+    """
+
+    flatness: float | None = None
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.flatness is not None:
+            FlatStop(self.flatness)
+        if self.confidence is not None and not 0 < self.confidence <= 1:
+            raise BudgetError(f"a stop needs a confidence in (0, 1], got {self.confidence!r}")
+
+    def confident(
+        self, host: Speaker, question: str, budget: Budget, reduction: Reduction
+    ) -> ConfidentStop | None:
+        """The rule that asks on the way, where one was wanted and the tokens allow it."""
+        if self.confidence is None or budget.tokens < 2 * _PROBES:
+            return None
+        return ConfidentStop(host, question, self.confidence, budget.tokens // 2, reduction)
+
+    def rules(self, confident: ConfidentStop | None) -> tuple[StopRule, ...]:
+        """The rules in the order of their cost."""
+        flat = () if self.flatness is None else (FlatStop(self.flatness),)
+        return (*flat, confident) if confident else flat
+
+
+@dataclass(slots=True)
+class ConfidentStop:
+    """Asks the model on the way and ends the descent once it is sure.
+
+    The tokens of a probe reach the decoder and are paid from the token budget: at most half of it,
+    a sixth each, for the first looks; the rest is left for the answer.
+
+    Attributes:
+        host: The model.
+        question: What is asked.
+        threshold: The least confidence that ends the descent.
+        purse: Tokens for all probes together.
+        reduction: Chooses the tokens of a probe.
+        spent: Tokens that probes have shown.
+        generation: The answer that was sure enough.
+        kept: What it was read from.
+    """
+
+    host: Speaker
+    question: str
+    threshold: float
+    purse: int
+    reduction: Reduction
+    spent: int = 0
+    generation: Generation | None = None
+    kept: TokenSet | None = None
+
+    def reason(
+        self,
+        candidate_scores: Tensor,  # noqa: ARG002
+        looks: Sequence[LevelLook] = (),
+    ) -> str | None:
+        """``"confident"`` when the model is; see ``StopRule``."""
+        share = min(self.purse // _PROBES, self.purse - self.spent)
+        if share < 1 or not looks:
+            return None
+        kept, _ = keep_tokens(Descent(tuple(looks), "probed"), share, self.reduction)
+        generation = self.host.generate(self.question, kept)
+        self.spent += len(kept)
+        if confidence_of(generation.log_probabilities) < self.threshold:
+            return None
+        self.generation, self.kept = generation, kept
+        return "confident"

@@ -1,0 +1,194 @@
+"""From a question to the tokens that answer it: which way of looking, where, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.calls import HostCalls
+from geofovea.pipeline.engine.question_tally import QuestionTally
+from geofovea.pipeline.focus.factory import FocusChoice
+from geofovea.pipeline.system.memory import MemoryStop
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.search.baselines import look_full, look_overview, look_uniform
+from geofovea.regionfocus.search.descent import Encode
+from geofovea.regionfocus.search.diversity import DiscountedPlaces, Diversity
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.search.multi_place import gather, merge_descents
+from geofovea.regionfocus.search.registry import DESCENTS, walk
+from geofovea.regionfocus.search.router import Route, route_question
+from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, StopRule
+from geofovea.regionfocus.search.tile_budget import start_tiles
+from geofovea.regionfocus.selection.places import best_places, concentrate
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+
+__all__ = ["Found", "Looker", "Way"]
+
+_PLACES_OF_AN_AREA = 4
+_BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
+    "overview": look_overview,
+    "uniform": look_uniform,
+    "full": look_full,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to look.
+
+    Attributes:
+        focus: One of ``FOCUS_NAMES``.
+        descent: One of ``DESCENT_NAMES``.
+        route: One of ``ROUTE_NAMES``.
+        stop: What may end a descent early, beside the budget.
+        concentrated: Whether fine tokens come from the best places alone.
+        focus_model: Folder or hub id of the dual encoder for the focus ``similarity``.
+    """
+
+    focus: str = "attention"
+    descent: str = DEFAULT_DESCENT
+    route: str = "auto"
+    stop: tuple[StopRule, ...] = ()
+    concentrated: bool = True
+    focus_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What was seen for a question, and what of it may reach the decoder.
+
+    Attributes:
+        descent: All that was looked at.
+        shown: What of it is worth showing.
+        places: Tiles of the places that share the finest tokens; empty where nothing is shared.
+        route: Why it was looked at so; None for ways of looking that ignore the question.
+    """
+
+    descent: Descent
+    shown: Descent
+    places: tuple[tuple[Tile, ...], ...] = ()
+    route: Route | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Looks at one scene for one question.
+
+    Attributes:
+        focuses: Makes the focus of a question.
+        calls: How the host is asked.
+        pyramid: Of the scene.
+        encode: Makes tokens of tiles.
+        clock: Takes the time of the focus.
+        tally: Counts what the focus does.
+    """
+
+    focuses: FocusChoice
+    calls: HostCalls
+    pyramid: Pyramid
+    encode: Encode
+    clock: StageClock
+    tally: QuestionTally
+
+    def look(self, way: Way, question: str, budget: Budget, boxes: Sequence[Box]) -> Found:
+        """Look for what answers a question, under its budget of tiles.
+
+        Raises:
+            BudgetError: If the budget cannot hold what the focus needs.
+            ModelError: If there is no such focus, descent or route, or the host lacks it.
+            GeometryError: If the oracle is told no box.
+        """
+        if way.descent not in DESCENTS:
+            raise ModelError(
+                f"unknown descent {way.descent!r}; choose one of {', '.join(DESCENT_NAMES)}"
+            )
+        if way.focus in _BASELINES:
+            descent = _BASELINES[way.focus](self.pyramid, budget.tiles, self.encode)
+            return Found(descent, descent)
+        focus = self._focus(way, question, boxes)
+        if way.focus == "oracle":
+            word = "several" if len(boxes) > 1 else "one"
+            route = Route(word, "the boxes were given")
+        else:
+            route = route_question(
+                question, wanted=way.route, peak=partial(self._peak, focus, budget)
+            )
+        if route.word == "none":
+            descent = look_overview(self.pyramid, budget.tiles, self.encode)
+            return Found(descent, descent, route=route)
+        if route.word == "several":
+            # a model that is sure after one place has not seen the others
+            way = replace(way, stop=tuple(rule for rule in way.stop if isinstance(rule, FlatStop)))
+        go = partial(self._walk, way, budget)
+        if route.places:
+            foci = [self._focus(way, f"What is the {p}?", boxes) for p in route.places]
+            descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
+            descent = merge_descents(descents)
+            nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
+            places = _disjoint([place for found in nearest for place in found])
+        else:
+            spread = DiscountedPlaces() if route.word == "several" else None
+            descent = go(budget.tiles, self.encode, focus, diversity=spread)
+            several = max(_PLACES_OF_AN_AREA, len(boxes))
+            places = best_places(descent, several if route.word == "several" else 1)
+        if not way.concentrated:
+            return Found(descent, descent, route=route)
+        return Found(descent, concentrate(descent, places), places, route)
+
+    def _walk(
+        self,
+        way: Way,
+        budget: Budget,
+        tiles: int,
+        encode: Encode,
+        focus: Focus,
+        diversity: Diversity | None = None,
+    ) -> Descent:
+        limit = None if budget.seconds is None else self.clock.started + budget.seconds
+        memory = MemoryStop(budget.host_ram_mb, budget.device_ram_mb)
+        return walk(
+            way.descent,
+            self.pyramid,
+            tiles,
+            encode,
+            focus,
+            diversity=diversity,
+            stop=FirstStop((memory, *way.stop)),
+            deadline=limit,
+            clock=self.clock.now,
+        )
+
+    def _peak(self, focus: Focus, budget: Budget) -> float:
+        """The best score of the tiles from which a descent starts, over their mean score."""
+        start = start_tiles(self.pyramid, budget.tiles)
+        tokens = self.encode(start).at_level(start[-1].level)
+        if not len(tokens):
+            return 0.0
+        scores = focus.score(tokens)
+        return float(scores.max() / scores.mean().clamp(min=1e-30))
+
+    def _focus(self, way: Way, question: str, boxes: Sequence[Box]) -> Focus:
+        return self.focuses.make(
+            way.focus,
+            question,
+            self.calls,
+            self.clock,
+            self.tally,
+            boxes=boxes,
+            focus_model=way.focus_model,
+        )
+
+
+def _disjoint(places: Sequence[Sequence[Tile]]) -> tuple[tuple[Tile, ...], ...]:
+    """Places without the tiles that an earlier one has."""
+    taken: set[Tile] = set()
+    parted = []
+    for place in places:
+        parted.append(tuple(tile for tile in place if tile not in taken))
+        taken.update(place)
+    return tuple(place for place in parted if place)

@@ -1,0 +1,1 @@
+"""Every kind of LVLM behind one protocol."""

@@ -1,0 +1,192 @@
+"""What the pipeline asks of an LVLM: encode tiles, score tokens, answer. One small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = [
+    "AnswersTogether",
+    "Capabilities",
+    "Generation",
+    "Host",
+    "HostWithRoom",
+    "LeavesWordsOut",
+    "Prompt",
+    "ReusesPrefix",
+    "Speaker",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a host can do beyond answering.
+
+    Attributes:
+        attention: Its last-prompt-token attention can be read, so it can focus by itself.
+        domain: What its training covered, ``"general"`` or ``"synthetic"``.
+        context: The longest sequence in tokens that its positions were made for.
+        region_focus: It brings a region focus module, so ``focus="rfm"`` works.
+        signals: Fields of a `TokenContext` that it can give beyond its tokens.
+        stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
+        class_token: Its vision tower has a class token, whose attention some reductions read.
+        positions: The policy of its position ids; see `geofovea.pipeline.inference.prompts.position_ids`.
+        choices: It scores answers to choose from, given as ``choices`` to ``generate``.
+    """
+
+    attention: bool
+    domain: str
+    context: int
+    region_focus: bool = False
+    signals: frozenset[str] = frozenset()
+    stages: frozenset[str] = frozenset()
+    class_token: bool = False
+    positions: str = "compact"
+    choices: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generated answer.
+
+    Attributes:
+        text: Decoded, without special tokens.
+        log_probabilities: Of each generated token of the text, natural logarithm; for a choice, of
+            that choice among all; none where they are not known.
+        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
+            dropped on the way; else empty. Answers are equal whatever it says.
+        choices: Log-probability of each answer that it could choose from, in their order.
+        text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
+        warnings: What a careful reader of the answer should know.
+    """
+
+    text: str
+    log_probabilities: tuple[float, ...]
+    tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
+    choices: tuple[float, ...] = ()
+    text_tokens: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Host(Protocol):
+    """An LVLM behind the pipeline.
+
+    Attributes:
+        name: How the user named it.
+        tile_size: Side in pixels of the tiles that it takes.
+        grid: ``(rows, columns)`` of the vision tokens of one tile.
+        default_budget: What it spends when the user sets no budget.
+        capabilities: See there.
+    """
+
+    name: str
+    tile_size: int
+    grid: tuple[int, int]
+    default_budget: Budget
+    capabilities: Capabilities
+
+    def encode(self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
+        """Vision tokens (k, rows · columns, d) of tiles given as uint8 (k, T, T, 3)."""
+        ...
+
+    def scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """How much the last prompt token attends to each token, float32 (n,), sums to 1.
+
+        Raises:
+            ModelError: If the host exposes no attention.
+        """
+        ...
+
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """Answer a question from exactly these tokens, in their order, greedily.
+
+        None shows no picture at all: what the question alone gives away, the blind baseline.
+        """
+        ...
+
+    def unknown_words(self, question: str) -> list[str]:
+        """Words of a question that the host has no token for; empty for open vocabularies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What a host that answers several questions at once is given for one of them.
+
+    Attributes:
+        question: What is asked.
+        tokens: What is shown; None shows no picture.
+        choices: Answers to choose from.
+        reduction: What drops tokens between the layers of the decoder; None drops none.
+    """
+
+    question: str
+    tokens: TokenSet | None
+    choices: tuple[str, ...] = ()
+    reduction: DecoderReduction | None = None
+
+    @property
+    def drops_tokens(self) -> bool:
+        """Whether some of its tokens do not reach the end of the decoder."""
+        return self.reduction is not None and self.tokens is not None and len(self.tokens) > 0
+
+
+@runtime_checkable
+class AnswersTogether(Protocol):
+    """A host in this process that takes questions side by side, each as if it were alone."""
+
+    def scores_together(
+        self, asked: Sequence[tuple[str, TokenSet]], *, again: bool
+    ) -> list[Tensor]:
+        """As ``Host.scores`` for each; ``again`` as ``ReusesPrefix.scores_again``."""
+        ...
+
+    def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
+        """As ``Host.generate`` for each."""
+        ...
+
+
+@runtime_checkable
+class HostWithRoom(Protocol):
+    """A host that knows how much of its context a question leaves."""
+
+    def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
+        """Vision tokens of at most so many tiles that fit beside a question; maybe negative."""
+        ...
+
+
+@runtime_checkable
+class ReusesPrefix(Protocol):
+    """A host that need not run the same vision tokens again for each question."""
+
+    def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
+        """As ``Host.scores``, for tokens that further questions will be asked of."""
+        ...
+
+
+@runtime_checkable
+class LeavesWordsOut(Protocol):
+    """A host whose tokenizer knows special words, which are left out of questions."""
+
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """What a careful reader should know about the words that are left out of a question."""
+        ...
+
+
+class Speaker(Protocol):
+    """What answers: a host, or one that is held to some choices."""
+
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """See ``Host.generate``."""
+        ...

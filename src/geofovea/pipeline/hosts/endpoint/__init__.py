@@ -1,0 +1,1 @@
+"""LVLMs behind an HTTP endpoint for chat."""

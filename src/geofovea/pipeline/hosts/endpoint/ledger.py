@@ -1,0 +1,179 @@
+"""What was spent at an endpoint, held under a limit before it is spent."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from geofovea.errors import SpendLimitError
+from geofovea.pipeline.hosts.endpoint.settings import SpendLimit
+from geofovea.tiling.machine.forks import ForkSafeLock
+
+__all__ = ["Dearness", "EndpointUse", "Ledger", "Reserved"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUse:
+    """What was spent.
+
+    Attributes:
+        calls: Requests sent, repeated ones included.
+        repeated: How many of them repeated a failed one.
+        images: Pictures sent.
+        prompt_tokens: As the endpoint counted them; estimated where it did not say.
+        answer_tokens: Likewise.
+        estimated_calls: Requests whose tokens are an estimate.
+    """
+
+    calls: int = 0
+    repeated: int = 0
+    images: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    estimated_calls: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return self.prompt_tokens + self.answer_tokens
+
+    def since(self, earlier: EndpointUse) -> EndpointUse:
+        """What was spent after ``earlier``."""
+        before = asdict(earlier)
+        return EndpointUse(**{k: v - before[k] for k, v in asdict(self).items()})
+
+    def plus(self, more: EndpointUse) -> EndpointUse:
+        """Both together."""
+        counts = asdict(more)
+        return EndpointUse(**{k: v + counts[k] for k, v in asdict(self).items()})
+
+    def settled(self, estimated: tuple[int, int], counted: tuple[int, int]) -> EndpointUse:
+        """With what a request really took (prompt, answer tokens) instead of its estimate."""
+        return replace(
+            self,
+            prompt_tokens=self.prompt_tokens - estimated[0] + counted[0],
+            answer_tokens=self.answer_tokens - estimated[1] + counted[1],
+            estimated_calls=self.estimated_calls - 1,
+        )
+
+    def to_json(self) -> dict[str, int]:
+        """The counts by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What a request was counted at before it was sent.
+
+    Attributes:
+        estimate: Prompt and answer tokens that it was expected to take.
+        tokens: Those that were counted.
+    """
+
+    estimate: tuple[int, int]
+    tokens: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Dearness:
+    """How many times its estimate a request has taken at most, at least 1.
+
+    Attributes:
+        prompt: Of the prompt.
+        answer: Of the answer; above 1 where thoughts are not held to its limit.
+    """
+
+    prompt: float = 1.0
+    answer: float = 1.0
+
+    def applied(self, prompt_tokens: int, answer_tokens: int) -> Reserved:
+        """What to count for a request of this estimate."""
+        estimate = (prompt_tokens, answer_tokens)
+        scaled = zip(estimate, (self.prompt, self.answer), strict=True)
+        prompt, answer = (math.ceil(tokens * times) for tokens, times in scaled)
+        return Reserved(estimate, (prompt, answer))
+
+    def seen(self, reserved: Reserved, counted: tuple[int, int]) -> Dearness:
+        """After a request that took ``counted``."""
+        shares = [
+            took / max(1, told) for took, told in zip(counted, reserved.estimate, strict=True)
+        ]
+        return Dearness(max(self.prompt, shares[0]), max(self.answer, shares[1]))
+
+
+class _Here(threading.local):
+    """What one thread spent."""
+
+    use = EndpointUse()
+
+
+class Ledger:
+    """Counts what is spent; a request that might exceed the limit is refused before it is sent.
+
+    Threads may share it.
+    """
+
+    def __init__(self, limit: SpendLimit) -> None:
+        """Start with nothing spent."""
+        self.limit = limit
+        self._use = EndpointUse()
+        self._here = _Here()
+        self._dearness = Dearness()
+        self._lock = ForkSafeLock()
+
+    @property
+    def use(self) -> EndpointUse:
+        """What was spent so far."""
+        return self._use
+
+    @property
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far: a question is asked by one thread."""
+        return self._here.use
+
+    def reserve(
+        self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
+    ) -> Reserved:
+        """Count a request at its estimate, before it is sent.
+
+        An endpoint that counted more than was estimated is believed: later estimates are larger
+        by as much.
+
+        Returns:
+            What was counted, for ``settle``.
+
+        Raises:
+            SpendLimitError: If it might exceed the limit; nothing is counted then.
+        """
+        with self._lock:
+            reserved = self._dearness.applied(prompt_tokens, answer_tokens)
+            asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
+            self._check(self._use, asked)
+            self._note(lambda use: use.plus(asked))
+            return reserved
+
+    def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
+        """Replace the estimate of a request by what it really took (prompt, answer tokens)."""
+        with self._lock:
+            self._note(lambda use: use.settled(reserved.tokens, counted))
+            self._dearness = self._dearness.seen(reserved, counted)
+
+    def _note(self, change: Callable[[EndpointUse], EndpointUse]) -> None:
+        """Change what all threads spent, and what this one did."""
+        self._use, self._here.use = change(self._use), change(self._here.use)
+
+    def _check(self, use: EndpointUse, asked: EndpointUse) -> None:
+        """Refuse a request that might exceed the limit after ``use``."""
+        limit = self.limit
+        if use.calls + 1 > limit.calls:
+            raise SpendLimitError(
+                f"the spend limit of {limit.calls} calls is used up; raise it with --max-calls"
+            )
+        if use.tokens + asked.tokens > limit.tokens:
+            raise SpendLimitError(
+                f"the next call may cost {asked.tokens} tokens, {use.tokens} of at most "
+                f"{limit.tokens} are spent; raise the limit with --max-endpoint-tokens, or send "
+                "less with --tokens"
+            )

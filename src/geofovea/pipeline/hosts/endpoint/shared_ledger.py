@@ -1,0 +1,149 @@
+"""One purse for all workers of a run: what they spend at an endpoint, under one limit.
+
+It is a small database beside the journal. What a request may cost is written there before it is
+sent, so workers that are killed, replaced or started again never spend more together than one
+could. Workers on other machines do not see the file and are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+from geofovea.errors import OutputError
+from geofovea.pipeline.hosts.endpoint.ledger import Dearness, EndpointUse, Ledger, Reserved
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+
+__all__ = ["PURSE", "Purse", "new_purse", "spent", "with_purse"]
+
+PURSE = "spending.sqlite"
+_BUSY_SECONDS = 30
+# kept beside the counts, in thousandths
+_DEARNESS, _PARTS = "dearness_", 1000
+_DEAR_NAMES = tuple(field.name for field in fields(Dearness))
+_NAMES = tuple(field.name for field in fields(EndpointUse))
+
+
+class Purse(Ledger):
+    """A ledger whose limit holds for all that use its file; ``use`` is what this one spent."""
+
+    def __init__(self, limit: SpendLimit, path: str | os.PathLike[str]) -> None:
+        """Share what may be spent.
+
+        Raises:
+            OutputError: If there is no such file on this machine.
+        """
+        super().__init__(limit)
+        self._path = Path(path)
+        if not self._path.is_file():
+            raise OutputError(
+                f"{self._path} is not on this machine, so what is spent here could not be counted: "
+                "let workers that ask an endpoint run on the machine of the journal, as "
+                "--executor processes does"
+            )
+
+    def reserve(
+        self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
+    ) -> Reserved:
+        """See ``Ledger``; what others spent counts too, and what they found it to cost."""
+        with self._lock, _changing(self._path) as together:
+            reserved = together.dearness.applied(prompt_tokens, answer_tokens)
+            asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
+            self._check(together.use, asked)
+            together.use = together.use.plus(asked)
+            self._note(lambda use: use.plus(asked))
+            return reserved
+
+    def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
+        """See ``Ledger``."""
+        with self._lock, _changing(self._path) as together:
+            together.use = together.use.settled(reserved.tokens, counted)
+            together.dearness = together.dearness.seen(reserved, counted)
+            self._note(lambda use: use.settled(reserved.tokens, counted))
+
+
+class _Together:
+    """What all have spent and found it to cost, while nobody else may change it."""
+
+    def __init__(self, use: EndpointUse, dearness: Dearness) -> None:
+        self.use, self.dearness = use, dearness
+
+
+def new_purse(folder: Path) -> None:
+    """Make the purse of a run; one that is there is kept, with what was spent from it.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    path = folder / PURSE
+    with _base(path) as base:
+        base.execute("CREATE TABLE IF NOT EXISTS spent (name TEXT PRIMARY KEY, count INTEGER)")
+        base.executemany("INSERT OR IGNORE INTO spent VALUES (?, 0)", [(n,) for n in _NAMES])
+
+
+def with_purse(settings: EndpointSettings | None, folder: Path) -> EndpointSettings | None:
+    """The same settings, whose limit holds for all that use the purse in this folder together."""
+    if settings is None:
+        return None
+    return replace(settings, purse=str((folder / PURSE).absolute()))
+
+
+def spent(folder: Path) -> EndpointUse | None:
+    """What was spent from the purse in a folder; None where there is none.
+
+    Raises:
+        OutputError: If it cannot be read.
+    """
+    path = folder / PURSE
+    if not path.is_file():
+        return None
+    with _base(path) as base:
+        return _read(base)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[_Together]:
+    with _base(path) as base:
+        together = _Together(_read(base), _read_dearness(base))
+        yield together
+        found = asdict(together.use)
+        dear = asdict(together.dearness)
+        found |= {_DEARNESS + name: math.ceil(times * _PARTS) for name, times in dear.items()}
+        base.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?)", found.items())
+
+
+def _read(base: sqlite3.Connection) -> EndpointUse:
+    counts = dict(base.execute("SELECT name, count FROM spent").fetchall())
+    return EndpointUse(**{name: int(counts[name]) for name in _NAMES})
+
+
+def _read_dearness(base: sqlite3.Connection) -> Dearness:
+    asked = [_DEARNESS + name for name in _DEAR_NAMES]
+    found = base.execute("SELECT name, count FROM spent WHERE name IN (?, ?)", asked).fetchall()
+    # a purse of an earlier version has none
+    return Dearness(**{name.removeprefix(_DEARNESS): count / _PARTS for name, count in found})
+
+
+@contextmanager
+def _base(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file, held against all others; what was done is kept if nothing failed."""
+    try:
+        # a connection for each use: hosts are asked by threads, and what is sent takes far longer
+        base = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            base.execute("BEGIN IMMEDIATE")
+            yield base
+            base.execute("COMMIT")
+        finally:
+            # closing undoes what was not committed
+            base.close()
+    except (sqlite3.Error, KeyError) as error:
+        raise OutputError(
+            f"what is spent at the endpoint cannot be counted in {path}: {error}; nothing was "
+            "sent: make room, or move the file away to begin with an empty one"
+        ) from error

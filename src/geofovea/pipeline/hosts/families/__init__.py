@@ -1,0 +1,1 @@
+"""LVLM families of transformers, a module a family."""

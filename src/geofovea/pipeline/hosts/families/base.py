@@ -1,0 +1,141 @@
+"""What differs between the families of LVLMs, as values and three small methods.
+
+A family knows where the parts of its stock ``transformers`` model are, how a tile becomes vision
+tokens, and what its prompts put around them. `LvlmHost` does the rest for all of them alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+
+__all__ = ["CHAT_ML", "Family", "Marks"]
+
+CHAT_ML = "<|im_start|>user\n{image}\n{question}<|im_end|>\n<|im_start|>assistant\n"
+"""The prompt of many decoders of Qwen's kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Special words that a family's stock prompts put around vision tokens.
+
+    Attributes:
+        before: In front of the first tile.
+        open: In front of each tile.
+        close: Behind each tile.
+        after: Behind the last tile.
+    """
+
+    before: str = ""
+    open: str = ""
+    close: str = ""
+    after: str = ""
+
+
+class Family:
+    """A loaded model of one family; subclasses say what is particular to theirs.
+
+    Attributes:
+        model_type: As in ``config.json``.
+        model_class: Name of the class in ``transformers``.
+        policies: Position policies that it can have, the default first; see `positions`.
+        axes: Rows of its position ids: 1, or 3 for M-RoPE.
+        defaults: How it is used where ``geofovea.json`` does not say.
+        words: What stands around its vision tokens.
+        words_scene: Likewise, where all tiles share one frame of positions.
+        template: The prompt, where neither settings nor tokenizer bring one.
+        model: The model of ``transformers``, in evaluation mode.
+        config: Its configuration.
+        decoder: The text model: embeddings in, hidden states out.
+        vision: The vision tower; its first parameter says where images have to be.
+        newline: A learnt vector ``(d,)`` that ends every tile, or None.
+        tile_size: Side of its tiles in pixels.
+        grid: ``(rows, columns)`` of the tokens of one tile, before any pooling.
+        has_class_token: Its vision tower has one, so reductions that read its attention apply.
+        deep: Decoder layers that get features of their own for each token (DeepStack).
+    """
+
+    model_type: ClassVar[str]
+    model_class: ClassVar[str]
+    policies: ClassVar[tuple[str, ...]] = ("compact", "original")
+    axes: ClassVar[int] = 1
+    defaults: ClassVar[HostSettings] = HostSettings(pool=1)
+    words: ClassVar[Marks] = Marks()
+    words_scene: ClassVar[Marks] = Marks()
+
+    model: Any
+    config: Any
+    template: str = "USER: {image}\n{question} ASSISTANT:"
+    decoder: Any
+    vision: Any
+    newline: Tensor | None = None
+    tile_size: int
+    grid: tuple[int, int]
+    has_class_token: bool = False
+    deep: int = 0
+
+    def __init__(self, model: Any, tile_size: int | None = None) -> None:  # noqa: ARG002 - of those that need it
+        """Wrap a model of the family's class; subclasses go on to find its parts.
+
+        Args:
+            model: In evaluation mode.
+            tile_size: Another side of tiles, for families that take any.
+
+        Raises:
+            ModelError: If the model is built or configured in a way that is not supported.
+        """
+        self.model, self.config = model, model.config
+
+    def marks(self, policy: str) -> Marks:
+        """What stands around the vision tokens under a position policy."""
+        return self.words_scene if policy == "scene" else self.words
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Vision tokens ``(k, rows · columns, d · (1 + deep))`` of images ``(k, 3, T, T)``.
+
+        Images are normalised and of the model's type. Where there are deep features, they follow a
+        token's own in the same vector, so that whatever selects tokens selects them too.
+        """
+        raise NotImplementedError
+
+    def _feature_layers(self, depth: int) -> tuple[int, ...]:
+        """The hidden states of a tower of ``depth`` layers that tokens are made of.
+
+        They are numbered as in ``hidden_states``: 0 are the embeddings, -1 is the last layer's.
+        """
+        given = self.config.vision_feature_layer
+        layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+        if not layers or not all(_is_layer(each, depth) for each in layers):
+            raise ModelError(
+                f"the vision_feature_layer {given!r} is none of the hidden states {-depth - 1} to "
+                f"{depth} of the vision tower of this {self.model_type}; correct its config.json, "
+                "or download the model again"
+            )
+        return layers
+
+    def _grid(self, patches: int, merge: int = 1) -> tuple[int, int]:
+        """Tokens of a tile with so many patches a side, ``merge × merge`` of which are one."""
+        if merge < 1 or patches < merge or patches % merge:
+            raise ModelError(
+                f"{patches} patches along a side of a tile cannot be merged {merge} × {merge}, as "
+                f"the config.json of this {self.model_type} says; correct it, or download the "
+                "model again"
+            )
+        return (patches // merge, patches // merge)
+
+    def _only_tile_size(self, given: int | None, fixed: int) -> int:
+        if given not in (None, fixed):
+            raise ModelError(
+                f"a {self.model_type} takes tiles of {fixed} pixels, not {given}; correct "
+                f"tile_size in its {SETTINGS_FILE}, or leave it out"
+            )
+        return fixed
+
+
+def _is_layer(number: object, depth: int) -> bool:
+    return isinstance(number, int) and -depth - 1 <= number <= depth

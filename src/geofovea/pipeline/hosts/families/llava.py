@@ -1,0 +1,88 @@
+"""LLaVA-1.5, LLaVA-NeXT and LLaVA-OneVision: a vision tower, a projector, a decoder.
+
+NeXT and OneVision cut an image into tiles by themselves and pack the tokens of all of them; here
+each tile is encoded on its own, as their tower and projector do it, and is followed by the learnt
+newline with which they end an image of one tile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.families.base import CHAT_ML, Family
+from geofovea.pipeline.hosts.settings import HostSettings
+
+__all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
+
+_HAS_CLASS_TOKEN = {"clip_vision_model": True, "siglip_vision_model": False}
+_TEMPLATES = {
+    "mistral": "[INST] {image}\n{question} [/INST]",
+    "qwen2": CHAT_ML,
+    "qwen3": CHAT_ML,
+}
+
+
+class LlavaFamily(Family):
+    """LLaVA-1.5 and its kin; the embedded model is one of them."""
+
+    model_type = "llava"
+    model_class = "LlavaForConditionalGeneration"
+    defaults = HostSettings(pool=2)
+
+    def __init__(self, model: Any, tile_size: int | None = None) -> None:
+        super().__init__(model, tile_size)
+        self.decoder = model.model.language_model
+        self.vision = model.model.vision_tower
+        vision = self.config.vision_config
+        strategy = self.config.vision_feature_select_strategy
+        if vision.model_type not in _HAS_CLASS_TOKEN:
+            raise ModelError(
+                f"the vision tower of this {self.model_type} is a {vision.model_type!r}; supported "
+                f"are {', '.join(_HAS_CLASS_TOKEN)}: name a model with one of them"
+            )
+        self._layers = self._feature_layers(vision.num_hidden_layers)
+        self.has_class_token = _HAS_CLASS_TOKEN[vision.model_type]
+        if strategy != ("default" if self.has_class_token else "full"):
+            raise ModelError(
+                f"the vision_feature_select_strategy {strategy!r} does not fit a "
+                f"{vision.model_type}: 'default' drops the class token, 'full' is for towers "
+                "without one"
+            )
+        self.tile_size = self._only_tile_size(tile_size, vision.image_size)
+        self.grid = self._grid(vision.image_size // vision.patch_size)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Tokens of the projector, without the class token."""
+        # a CLIP tower's last hidden state has no final norm: it is also the last hidden_states
+        is_last = self._layers == (-1,) and self.has_class_token
+        output = self.vision(images, output_hidden_states=not is_last)
+        states = (output.last_hidden_state,) if is_last else output.hidden_states
+        features = torch.cat([states[number] for number in self._layers], dim=-1)
+        if self.has_class_token:
+            features = features[:, 1:]
+        tokens: Tensor = self.model.model.multi_modal_projector(features)
+        return tokens
+
+
+class LlavaNextFamily(LlavaFamily):
+    """LLaVA-NeXT (1.6) on Vicuna, Mistral, Llama 3 or Qwen."""
+
+    model_type = "llava_next"
+    model_class = "LlavaNextForConditionalGeneration"
+
+    def __init__(self, model: Any, tile_size: int | None = None) -> None:
+        super().__init__(model, tile_size)
+        self.newline = model.model.image_newline.detach()
+        self.template = _TEMPLATES.get(self.config.text_config.model_type, self.template)
+
+
+class LlavaOnevisionFamily(LlavaNextFamily):
+    """LLaVA-OneVision: SigLIP, 729 tokens a tile."""
+
+    model_type = "llava_onevision"
+    model_class = "LlavaOnevisionForConditionalGeneration"
+    defaults = HostSettings(pool=1, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))

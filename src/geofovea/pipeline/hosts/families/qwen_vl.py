@@ -1,0 +1,97 @@
+"""Qwen2.5-VL and Qwen3-VL: patches of any image, positions of three axes, DeepStack.
+
+Sources: Bai et al., Qwen2.5-VL Technical Report, arXiv 2502.13923; Meng et al., DeepStack,
+arXiv 2406.04334.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.families.base import Family, Marks
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+
+__all__ = ["Qwen2VLFamily", "Qwen3VLFamily"]
+
+_TOKENS_A_SIDE = 12
+_SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+_USER = "<|im_start|>user\n{image}{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+class Qwen2VLFamily(Family):
+    """Qwen2.5-VL: tiles of 336 pixels, 144 tokens, unless told otherwise."""
+
+    model_type = "qwen2_5_vl"
+    model_class = "Qwen2_5_VLForConditionalGeneration"
+    policies = ("original", "scene", "compact")
+    axes = 3
+    # in one frame the tiles are one image, elsewhere each is one
+    words = Marks(open="<|vision_start|>", close="<|vision_end|>")
+    words_scene = Marks(before="<|vision_start|>", after="<|vision_end|>")
+    template = _SYSTEM + _USER
+
+    def __init__(self, model: Any, tile_size: int | None = None) -> None:
+        super().__init__(model, tile_size)
+        self.decoder = model.model.language_model
+        self.vision = model.model.visual
+        vision = self.config.vision_config
+        step = vision.patch_size * vision.spatial_merge_size
+        self.tile_size = tile_size or _TOKENS_A_SIDE * step
+        if self.tile_size % step:
+            raise ModelError(
+                f"tiles of a {self.model_type} are multiples of {step} pixels, got "
+                f"{self.tile_size}; correct tile_size in its {SETTINGS_FILE}, or leave it out"
+            )
+        self.grid = (self.tile_size // step, self.tile_size // step)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Tokens of the merger."""
+        output = self._features(images)
+        return torch.stack(list(output.pooler_output))
+
+    def _features(self, images: Tensor) -> Any:
+        vision = self.config.vision_config
+        side = self.tile_size // vision.patch_size
+        shape = torch.tensor([[1, side, side]] * len(images), device=images.device)
+        return self.model.model.get_image_features(
+            pixel_values=self._patches(images), image_grid_thw=shape, return_dict=True
+        )
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """Patches in the order of the stock processor, ``(k · patches, values)``.
+
+        Patches that are merged stand together, and an image is a video of equal frames.
+        """
+        vision = self.config.vision_config
+        merge, patch = vision.spatial_merge_size, vision.patch_size
+        outer = self.tile_size // patch // merge
+        parts = images.view(len(images), 3, outer, merge, patch, outer, merge, patch)
+        parts = parts.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
+        parts = parts.expand(*parts.shape[:6], vision.temporal_patch_size, patch, patch)
+        return parts.reshape(-1, 3 * vision.temporal_patch_size * patch * patch)
+
+
+class Qwen3VLFamily(Qwen2VLFamily):
+    """Qwen3-VL: tiles of 384 pixels, 144 tokens, features for the first decoder layers as well."""
+
+    model_type = "qwen3_vl"
+    model_class = "Qwen3VLForConditionalGeneration"
+    template = _USER
+
+    def __init__(self, model: Any, tile_size: int | None = None) -> None:
+        super().__init__(model, tile_size)
+        self.deep = len(self.config.vision_config.deepstack_visual_indexes)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Tokens of the merger, and behind them those of each DeepStack merger."""
+        output = self._features(images)
+        # deep features come image by image, in earlier releases of transformers 5 all in one
+        every = [
+            features if isinstance(features, Tensor) else torch.cat(list(features))
+            for features in (output.pooler_output, *output.deepstack_features)
+        ]
+        return torch.cat([f.reshape(len(images), -1, f.shape[-1]) for f in every], dim=-1)

@@ -1,0 +1,28 @@
+"""Every family of LVLMs that the pipeline carries in-process, by ``model_type``."""
+
+from __future__ import annotations
+
+from geofovea.pipeline.hosts.families.base import Family
+from geofovea.pipeline.hosts.families.idefics import Idefics3Family, InternVLFamily, SmolVLMFamily
+from geofovea.pipeline.hosts.families.llava import (
+    LlavaFamily,
+    LlavaNextFamily,
+    LlavaOnevisionFamily,
+)
+from geofovea.pipeline.hosts.families.qwen_vl import Qwen2VLFamily, Qwen3VLFamily
+
+__all__ = ["FAMILIES"]
+
+FAMILIES: dict[str, type[Family]] = {
+    family.model_type: family
+    for family in (
+        LlavaFamily,
+        LlavaNextFamily,
+        LlavaOnevisionFamily,
+        Qwen2VLFamily,
+        Qwen3VLFamily,
+        InternVLFamily,
+        Idefics3Family,
+        SmolVLMFamily,
+    )
+}

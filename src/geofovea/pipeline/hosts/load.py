@@ -1,0 +1,174 @@
+"""From the name of a model to a loaded host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geofovea.datasets.tables.text_files import json_of
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+
+__all__ = ["EMBEDDED", "load_host"]
+
+EMBEDDED = "embedded"
+"""The name of the model that travels with the package."""
+
+_HOW_TO_NAME = (
+    f"say {EMBEDDED!r}, a folder with a supported model in safetensors, a hub id such as "
+    "'llava-hf/llava-1.5-7b-hf', or openai:NAME for a model behind an endpoint"
+)
+
+
+def load_host(
+    name: str = EMBEDDED,
+    device: str = "cpu",
+    endpoint: EndpointSettings | None = None,
+    *,
+    dtype: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
+    positions: str | None = None,
+    answer_tokens: int | None = None,
+    threads: int | None = None,
+) -> Host:
+    """Load a model once; the two used last stay in memory, and any thread may ask them.
+
+    Questions to one model wait for each other. While one is loaded, questions to others wait too.
+
+    Args:
+        name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
+        device: A torch device.
+        endpoint: Where ``openai:NAME`` is; what may be spent there holds for all its questions.
+        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for that of the weights. None is
+            ``float32`` on a CPU, and ``auto`` elsewhere.
+        device_map: ``auto``, ``balanced``, ``balanced_low_0`` or ``sequential`` spreads the model
+            over all devices, instead of ``device``.
+        quantization: ``8bit`` or ``4bit``, by bitsandbytes.
+        positions: ``compact``, ``original`` or ``scene``, as far as the model's family has them.
+        answer_tokens: The longest answer; None is the model's own, 16 unless its settings say
+            otherwise. That of an endpoint stands in its settings.
+        threads: How many threads of torch compute, for all who ask this model from now on. None
+            chooses by the size of the model and the cores that this process may use.
+
+    Raises:
+        ModelError: If there is no such model or device, its family is not supported, or an option
+            does not fit it.
+        MissingExtraError: If an option needs a package that is not installed.
+    """
+    from geofovea.pipeline.hosts.endpoint.host import ENDPOINT_PREFIX
+
+    LoadOptions(threads=threads)  # refused before anything is loaded
+    options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
+    if name.startswith(ENDPOINT_PREFIX):
+        if options != LoadOptions():
+            raise ModelError(
+                f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
+                "quantisation, positions and answer_tokens (EndpointSettings has its own)"
+            )
+        with LOADING:
+            return _at_endpoint(name, endpoint)
+    if endpoint is not None:
+        raise ModelError(
+            f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
+        )
+    with LOADING:
+        host = _load(name, options)
+    from geofovea.pipeline.system.torch_threads import set_threads
+
+    set_threads(host, threads)
+    return host
+
+
+@cache
+def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
+    # never forgotten: what was spent would be forgotten too, and it takes no memory to speak of
+    from geofovea.pipeline.hosts.endpoint.host import endpoint_host
+
+    return endpoint_host(name, endpoint)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, options: LoadOptions) -> Host:
+    with models_at_rest():
+        return _loaded(name, options)
+
+
+def _loaded(name: str, options: LoadOptions) -> Host:
+    from geofovea.pipeline.hosts.pretrained import load_lvlm
+    from geofovea.pipeline.hosts.published.weights import is_published
+
+    _check_device(options.device)
+    if name == EMBEDDED:
+        from geofovea.pipeline.training.embedded_model import embedded_model_path
+
+        folder = embedded_model_path()
+        # it was trained in float32 and is small
+        exact = replace(options, dtype=options.dtype or "float32")
+        return load_lvlm(str(folder), _read_config(folder), exact, EMBEDDED)
+    folder = Path(name)
+    if folder.is_dir():
+        config = _read_config(folder)
+    elif folder.exists() or name.count("/") != 1:
+        raise ModelError(f"there is no model {name!r}: {_HOW_TO_NAME}")
+    else:
+        config = _read_config_on_hub(name)
+    if is_published(config):
+        return _load_published(name, options)
+    return load_lvlm(name, config, options)
+
+
+def _load_published(name: str, options: LoadOptions) -> Host:
+    import torch
+
+    from geofovea.pipeline.hosts.published.host import load_published
+
+    if options.device_map or options.quantization or options.positions or options.dtype == "auto":
+        raise ModelError(
+            f"{name} is a published LRS-VQA model: it takes a device and a dtype, but no "
+            "device map, quantisation, position policy, or dtype auto"
+        )
+    dtype = getattr(torch, options.dtype or "float32")
+    host = load_published(name, device=options.device, dtype=dtype)
+    host.model.answer_tokens = options.answer_tokens or host.model.answer_tokens
+    return host
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json_of(folder / "config.json")
+        return dict(config, model_type=config["model_type"] + "")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"the folder {folder} holds no model config.json: {_HOW_TO_NAME}"
+        ) from error
+
+
+def _read_config_on_hub(name: str) -> dict[str, Any]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from geofovea.pipeline.hosts.pretrained import could_not_load
+
+    try:
+        folder = Path(hf_hub_download(name, "config.json")).parent
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise could_not_load(name, error) from error
+    return _read_config(folder)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the device {device!r} cannot be used: {reason}") from error

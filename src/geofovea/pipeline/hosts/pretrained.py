@@ -1,0 +1,195 @@
+"""From a folder or a hub id to a loaded host: safetensors only, no code of the model's own."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.checkpoint import (
+    WeightCount,
+    check_files,
+    check_size,
+    companion,
+    read_json,
+)
+from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
+from geofovea.pipeline.hosts.families.base import Family
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.library_reports import quiet_transformers
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE
+from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.region_focus import FOCUS_FILE
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.system.device_memory import is_out_of_memory
+
+__all__ = ["could_not_load", "load_lvlm"]
+
+_WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
+
+
+def load_lvlm(
+    name: str, config: dict[str, Any], options: LoadOptions, called: str | None = None
+) -> OpenedHost:
+    """Load a model of any family, from safetensors only, without code of its own.
+
+    Args:
+        name: A local folder or a hub id.
+        config: Its ``config.json``.
+        options: How to load it.
+        called: What the host calls itself; by default the name.
+
+    Raises:
+        ModelError: If it is of no family, its weights are pickled, missing or damaged, or it needs
+            code of its own.
+        MissingExtraError: If an option needs a package that is not installed.
+    """
+    kind = _family(name, config)
+    held = check_files(name, config)
+    options.check_installed()
+    settings = _settings(name, kind.defaults, options)
+    model, tokenizer = _load(name, kind, config, held, options)
+    if not options.places:
+        model = model.to(options.device)
+    device = model.get_input_embeddings().weight.device
+    position = _read_scene_position(companion(name, SCENE_POSITION_FILE), device)
+    with parts_that_fit(name):
+        family = kind(model.eval(), settings.tile_size)
+        if any(side % settings.pool for side in family.grid):
+            # tokens that the family's pool does not divide stay single, unless told otherwise
+            settings = _settings(name, replace(kind.defaults, pool=1), options)
+        host = OpenedHost(called or name, family, tokenizer, settings, position)
+    try_model(host)
+    if focus := companion(name, FOCUS_FILE):
+        host.use_region_focus(focus.parent)
+    return host
+
+
+def _family(name: str, config: dict[str, Any]) -> type[Family]:
+    model_type = config.get("model_type")
+    if model_type in FAMILIES:
+        # a model may bring code besides; the class of its family in transformers is used instead
+        return FAMILIES[str(model_type)]
+    supported = ", ".join(FAMILIES)
+    if "auto_map" in config:
+        raise ModelError(
+            f"{name} is a {model_type!r} that runs code of its own (auto_map), which is never done "
+            f"here; take its conversion for stock transformers, of one of {supported}"
+        )
+    raise ModelError(
+        f"{name} is a {model_type!r}; supported are {supported}, and LRS-VQA checkpoints: name "
+        "another model, or use --model embedded"
+    )
+
+
+def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSettings:
+    """From the most particular to the most general: options, geofovea.json, processor, family."""
+    path = companion(name, SETTINGS_FILE)
+    settings = replace(defaults, **_normalization(name))
+    if path is not None:
+        settings = HostSettings.read(path, settings)
+    if options.positions is not None:
+        settings = replace(settings, positions=options.positions)
+    if options.answer_tokens is not None:
+        settings = replace(settings, answer_tokens=options.answer_tokens)
+    return settings
+
+
+def _normalization(name: str) -> dict[str, Any]:
+    """What the model's image processor does to colours, as settings; empty if it does not say."""
+    processor: Any = None
+    if path := companion(name, "preprocessor_config.json"):
+        processor = read_json(path)
+    elif path := companion(name, "processor_config.json"):
+        processor = read_json(path).get("image_processor")
+    if not isinstance(processor, dict):
+        return {}
+    if processor.get("do_normalize") is False:
+        return {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
+    return {
+        key: tuple(value)
+        for key in ("image_mean", "image_std")
+        if isinstance(value := processor.get(key), list)
+    }
+
+
+def _load(
+    name: str,
+    kind: type[Family],
+    config: dict[str, Any],
+    held: WeightCount | None,
+    options: LoadOptions,
+) -> tuple[Any, Any]:
+    import transformers
+
+    make = getattr(transformers, kind.model_class)
+    try:
+        with quiet_transformers():
+            if held is not None:
+                check_size(name, make, make.config_class.from_dict(config), held)
+            model, report = make.from_pretrained(
+                name,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options.for_transformers(),
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            # settings of a tokenizer that cannot be meant are noticed when it is first used
+            tokenizer.encode("Which one?")
+            tokenizer.convert_tokens_to_ids("<which>")
+            # how long a prompt may be is the host's affair
+            tokenizer.model_max_length = sys.maxsize
+    except ModelError:
+        raise
+    except Exception as error:  # a file that somebody else wrote may confuse it in any way
+        if not is_out_of_memory(error):
+            raise could_not_load(name, error) from error
+        raise ModelError(
+            f"the device {options.device!r} has too little memory for the weights of {name}; load "
+            "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
+            "smaller model"
+        ) from error
+    # transformers would go on with random numbers in their place
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"the model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; copy or "
+            "download it again"
+        )
+    # and without layers that the config.json does not count
+    if spare := sorted(key for key in report["unexpected_keys"] if _WEIGHT_OF_LAYER.search(key)):
+        raise ModelError(
+            f"the model {name!r} has {len(spare)} weights of layers that its config.json does not "
+            f"know, the first is {spare[0]}; copy or download it again"
+        )
+    return model, tokenizer
+
+
+def could_not_load(name: str, error: Exception) -> ModelError:
+    """The first line of what ``transformers`` or the hub has to say, and what to do."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # some say in the first line only that the next one tells what is wrong
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return ModelError(
+        f"the model {name!r} could not be loaded ({said or type(error).__name__}); name a "
+        "folder or hub id of a supported model in safetensors, or use --model embedded"
+    )
+
+
+def _read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:
+    if path is None:
+        return None
+    try:
+        weight: Tensor = load_file(path)["weight"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{path} does not hold scene positions: {error}") from error
+    return weight.float().to(device)

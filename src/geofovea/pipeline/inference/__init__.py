@@ -1,0 +1,1 @@
+"""A stock transformers LVLM, driven: vision, prompts, attention, decoding."""

@@ -1,0 +1,1 @@
+"""The language decoder: prefill, steps, pruning inside it, answers."""

@@ -1,0 +1,63 @@
+"""What a model in this process says, from the ids that it chose: thoughts out, doubts told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.pipeline.hosts.base import Generation
+
+__all__ = ["CUT", "cut_warning", "decoded_answer"]
+
+CUT = "was cut at"
+"""In every warning of a cut, so that a run can count them."""
+
+
+def decoded_answer(
+    tokenizer: Any, ids: Sequence[int], logs: Sequence[float], *, most: int, has_ended: bool
+) -> Generation:
+    """The answer that some ids write.
+
+    Args:
+        tokenizer: The model's.
+        ids: In their order, without the one that ended them.
+        logs: Log-probability of each.
+        most: How many there might have been.
+        has_ended: Whether the model ended the answer, and not the limit on its length.
+    """
+    text = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    # marks of thoughts are special words in some vocabularies, and are gone from that text
+    meant = spoken_answer(tokenizer.decode(ids, skip_special_tokens=False))
+    special = [str(word) for word in tokenizer.all_special_tokens]
+    freed = _without(meant.text, special)
+    if freed.split() != _without(text, special).split():
+        text, logs = freed, _logs_of(tokenizer, ids, logs, freed) if freed else ()
+    doubts = replace(meant, text=text, mark=spoken_answer(text).mark).doubts
+    warnings = doubts if has_ended else (cut_warning(most), *doubts)
+    return Generation(text, tuple(logs), warnings=warnings)
+
+
+def _without(text: str, words: Sequence[str]) -> str:
+    for word in words:
+        text = text.replace(word, " ")
+    return text.strip()
+
+
+def _logs_of(
+    tokenizer: Any, ids: Sequence[int], logs: Sequence[float], answer: str
+) -> Sequence[float]:
+    """Of the last ids that write an answer and nothing else; none where there are no such."""
+    for start in range(len(ids) - 1, -1, -1):
+        written = tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
+        if written == answer:
+            return logs[start:]
+        if len(written) > len(answer):
+            break
+    return ()
+
+
+def cut_warning(most: int) -> str:
+    """What is said of an answer that the limit on its length ended."""
+    return f"the answer {CUT} {most} tokens; allow more with --answer-tokens"

@@ -1,0 +1,207 @@
+"""From a decoder's last states to words, or to the likeliest of some choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError, QuestionError
+from geofovea.pipeline.hosts.base import Generation, Prompt
+from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, word_scores
+from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
+from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
+from geofovea.pipeline.inference.decoder.pruned_prompt import pruned_run, vision_lengths
+from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.decoder.support import can_batch
+from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.prompts.template import PromptWords
+
+__all__ = ["AnswerWriter"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerWriter:
+    """Answers prompts with a decoder and the head of its model.
+
+    Attributes:
+        name: Of the model.
+        decoder: Its text model.
+        head: States ``(m, d)`` to logits ``(m, V)``.
+        embed: Ids ``(m,)`` to vectors ``(m, d)``.
+        tokenizer: Makes text of ids.
+        words: Makes ids of words.
+        stop: Ids that end an answer.
+        most: Tokens of the longest answer.
+    """
+
+    name: str
+    decoder: Any
+    head: Callable[[Tensor], Tensor]
+    embed: Callable[[Tensor], Tensor]
+    tokenizer: Any
+    words: PromptWords
+    stop: Collection[int]
+    most: int
+
+    def answers(
+        self, prompts: Sequence[Prompt], sequences: Sequence[PromptSequence]
+    ) -> list[Generation]:
+        """Answer prompts, side by side as far as their kinds and lengths allow.
+
+        Each answer is as if its prompt were alone. Runs that drop tokens inside the decoder, and
+        choices without letters, do go alone.
+
+        Args:
+            prompts: What is asked.
+            sequences: The same, embedded.
+
+        Raises:
+            ModelError: If words of choices would be scored in a run that drops tokens, or the
+                model makes numbers that are not finite.
+            QuestionError: If a choice says nothing.
+        """
+        kinds: dict[_Kind, list[int]] = {}
+        for i, prompt in enumerate(prompts):
+            kinds.setdefault(self._kind(prompt), []).append(i)
+        made: dict[int, Generation] = {}
+        for kind, which in kinds.items():
+            together = kind is not _Kind.ALONE and can_batch(self.decoder)
+            found = run_side_by_side(
+                [len(sequences[i]) for i in which],
+                lambda some, kind=kind, of=which: self._answered(  # type: ignore[misc]
+                    kind, [prompts[of[i]] for i in some], [sequences[of[i]] for i in some]
+                ),
+                together=together,
+            )
+            made |= zip(which, found, strict=True)
+        texts = [len(each) - len(each.visual) for each in sequences]
+        return [replace(made[i], text_tokens=count) for i, count in enumerate(texts)]
+
+    def _kind(self, prompt: Prompt) -> _Kind:
+        if prompt.drops_tokens or (prompt.choices and not self.letters(prompt.choices)):
+            return _Kind.ALONE
+        return _Kind.LETTER if prompt.choices else _Kind.GREEDY
+
+    def _answered(
+        self, kind: _Kind, prompts: Sequence[Prompt], sequences: Sequence[PromptSequence]
+    ) -> list[Generation]:
+        if kind is _Kind.ALONE:
+            return [self._alone(*one) for one in zip(prompts, sequences, strict=True)]
+        run = PlainRun(self.decoder, PromptBatch.of(sequences), self.most)
+        states = run.prefill()
+        if kind is _Kind.GREEDY:
+            return self.greedy(states, run.advance)
+        return [self.letter(s, p.choices) for s, p in zip(states, prompts, strict=True)]
+
+    def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
+        spelt = bool(prompt.choices) and not self.letters(prompt.choices)
+        if prompt.tokens is None or prompt.reduction is None or not prompt.drops_tokens:
+            plain = PlainRun(self.decoder, PromptBatch.of([sequence]), self.most)
+            return self.wording(plain.prefill()[0], prompt.choices, plain.try_out)
+        if spelt:
+            raise ModelError(
+                f"{self.name} has no letters to choose by, and its decoder cannot score words "
+                "with a reduction inside; leave out the reduction or the choices"
+            )
+        run = pruned_run(self.decoder, sequence, prompt.tokens, prompt.reduction)
+        state = run.advance(sequence.embedded)
+        if prompt.choices:
+            generation = self.letter(state[0], prompt.choices)
+        else:
+            generation = self.greedy(state, run.advance)[0]
+        return replace(generation, tokens_by_layer=vision_lengths(run, sequence))
+
+    def greedy(self, states: Tensor, advance: Callable[[Tensor], Tensor]) -> list[Generation]:
+        """The likeliest word after word, for some prompts at once.
+
+        Args:
+            states: Of the last token of each prompt, ``(b, d)``.
+            advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
+        """
+        chosen: list[list[int]] = [[] for _ in states]
+        open_rows = set(range(len(chosen)))
+        log_probabilities: list[Tensor] = []
+        for left in reversed(range(self.most)):
+            best = self._believed(states).max(-1)
+            log_probabilities.append(best.values)
+            # the one thing that a step waits for; all else stays on the device until the end
+            for row, token in enumerate(best.indices.tolist()):
+                if row in open_rows and token in self.stop:
+                    open_rows.remove(row)
+                elif row in open_rows:
+                    chosen[row].append(token)
+            if not open_rows or not left:
+                break
+            # answers that have ended are written on and not read: others wait for nothing else
+            states = advance(self.embed(best.indices)[:, None])
+        logs = torch.stack(log_probabilities, dim=1).cpu()
+        check_finite(logs, self.name, self.decoder)
+        return [
+            decoded_answer(
+                self.tokenizer,
+                ids,
+                log[: len(ids)],
+                most=self.most,
+                has_ended=row not in open_rows,
+            )
+            for row, (ids, log) in enumerate(zip(chosen, logs.tolist(), strict=True))
+        ]
+
+    def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:
+        """The choice whose letter is likeliest behind a prompt with the last state ``(d,)``."""
+        believed = self._believed(state[None])[0]
+        return self._likeliest(choices, letter_scores(believed, self.letters(choices)))
+
+    def wording(
+        self, state: Tensor, choices: Sequence[str], try_out: Callable[[Tensor], Tensor]
+    ) -> Generation:
+        """The choice whose words are likeliest.
+
+        Args:
+            state: Of the last token of the prompt, ``(d,)``.
+            choices: Answers.
+            try_out: States ``(m, d)`` of tokens ``(1, m, d)`` behind the prompt.
+
+        Raises:
+            QuestionError: If a choice says nothing.
+        """
+        ids = [self.words.word_ids(self.words.plain(choice)) for choice in choices]
+        if not all(ids):
+            raise QuestionError(f"a choice among {', '.join(choices)} has no words; reword it")
+
+        def follow(some: Sequence[int]) -> Tensor:
+            return self._believed(try_out(self.embed(torch.tensor(some))[None]))
+
+        return self._likeliest(
+            choices, word_scores(self._believed(state[None])[0], ids, self.stop, follow)
+        )
+
+    def letters(self, choices: Sequence[str]) -> list[list[int]]:
+        """Ids of the letter of each choice; none if the vocabulary lacks one."""
+        letters = [self.words.letter_ids(chr(ord("A") + i)) for i in range(len(choices))]
+        return letters if all(letters) else []
+
+    def _likeliest(self, choices: Sequence[str], scores: Tensor) -> Generation:
+        check_finite(scores, self.name, self.decoder)
+        best = int(scores.argmax())
+        return Generation(
+            choices[best], (float(scores.log_softmax(0)[best]),), choices=tuple(scores.tolist())
+        )
+
+    def _believed(self, states: Tensor) -> Tensor:
+        """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""
+        return self.head(states).float().log_softmax(-1)
+
+
+class _Kind(Enum):
+    """How a prompt is answered: word by word, by a letter, or alone."""
+
+    GREEDY = auto()
+    LETTER = auto()
+    ALONE = auto()

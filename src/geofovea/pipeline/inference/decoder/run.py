@@ -1,0 +1,167 @@
+"""Prefill and decode on a stock text model, with explicit positions and an explicit mask of ones.
+
+Without a mask, transformers 5 takes gaps in 1-D positions for the borders of packed samples and
+lets tokens see their own side only, silently; with a mask of ones it does not, at no cost. Without
+positions, Qwen-VL models fall back on what an earlier call left in the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.attention.kv_cache import roomy_cache
+from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
+from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.system.model_lock import ThisThread
+
+__all__ = ["PlainRun", "last_row_logits", "layer_input"]
+
+
+class PlainRun:
+    """Some prompts on their way through a decoder that drops nothing."""
+
+    def __init__(self, decoder: Any, prompts: PromptBatch, answer: int = 16) -> None:
+        """Prepare a run; `prefill` comes first.
+
+        Args:
+            decoder: The text model.
+            prompts: One prompt, or several side by side.
+            answer: Tokens beyond them that memory is set aside for; more may follow.
+        """
+        self._decoder = decoder
+        self._prompts = prompts
+        self._cache = roomy_cache(decoder.config, max(prompts.lengths) + answer)
+        self._next = prompts.next_positions[:, None]
+
+    def prefill(self) -> Tensor:
+        """Run the prompts; the state of the last token of each, ``(b, d)``."""
+        output = forward(self._decoder, **self._prompts.inputs(), cache=self._cache)
+        return _at_last(output.last_hidden_state, self._prompts)
+
+    def advance(self, embedded: Tensor) -> Tensor:
+        """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
+        return self._run(embedded)[:, -1]
+
+    def try_out(self, embedded: Tensor) -> Tensor:
+        """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
+        # a layer that sees a window cannot be cropped, but no layer changes what it held in place
+        held, before = [copy(layer) for layer in self._cache.layers], self._next
+        states = self._run(embedded)[0]
+        self._cache.layers, self._next = held, before
+        return states
+
+    def _run(self, embedded: Tensor) -> Tensor:
+        count, device = embedded.shape[1], embedded.device
+        positions = self._next if count == 1 else self._next + torch.arange(count, device=device)
+        shape = (*self._prompts.positions.shape[:-1], count)
+        # each step has another number of keys, however long the prompt
+        with unplanned_attention():
+            output = forward(
+                self._decoder,
+                inputs_embeds=embedded,
+                position_ids=positions.expand(shape),
+                attention_mask=self._mask(count),
+                cache=self._cache,
+            )
+        self._next = self._next + count
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def _mask(self, count: int) -> Tensor | None:
+        """What hides the padding between a prompt and its answer, int64 ``(b, seen + count)``."""
+        # behind a cache no gap is looked for, and one token may see all: a mask of ones would only
+        # be read back from the device, at every step, to find that it hides nothing
+        if count == 1 and not self._prompts.is_padded:
+            return None
+        filled = self._prompts.filled
+        answered = self._cache.get_seq_length() + count - filled.shape[1]
+        return torch.cat([filled, filled.new_ones(len(filled), answered)], dim=1)
+
+
+def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence]) -> list[Tensor]:
+    """Scaled attention logits of a prompt's last token over its vision tokens.
+
+    Only the layers below ``layer`` run.
+
+    Args:
+        decoder: The text model.
+        layer: Number of the layer.
+        sequences: Prompts, which run side by side.
+
+    Returns:
+        For each prompt, float32 ``(heads, n)``.
+    """
+    prompts = PromptBatch.of(sequences)
+    hidden, rotary = layer_input(decoder, layer, prompts.inputs())
+    places = [each.visual for each in sequences]
+    first = min(int(visual[0]) for visual in places)
+    count = max(int(visual[-1]) for visual in places) + 1 - first
+    last = prompts.last.to(hidden.device)
+    logits = row_logits(decoder.layers[layer], hidden, rotary, last, first, count)
+    return [
+        row[:, 0, (visual - first).to(row.device)]
+        for row, visual in zip(logits, places, strict=True)
+    ]
+
+
+def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:
+    """States ``(b, d)`` of the last token of each prompt among those of all, ``(b, s, d)``."""
+    if not prompts.is_padded:
+        return states[:, -1]
+    places = prompts.last.to(states.device)[..., None]
+    return states.gather(1, places.expand(-1, -1, states.shape[-1]))[:, 0]
+
+
+def layer_input(
+    decoder: Any, layer: int, inputs: dict[str, Any], cache: Any = None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """What a layer would get: hidden states (1, s, d), cosines and sines; only those below run.
+
+    Args:
+        decoder: The text model.
+        layer: Number of the layer.
+        inputs: Of the decoder, by name.
+        cache: What the layers below read and fill, if any.
+    """
+    captured = _Captured()
+    observed = decoder.layers[layer]
+    hook = observed.register_forward_pre_hook(captured, with_kwargs=True)
+    try:
+        forward(decoder, **inputs, cache=cache)
+    except _LayerReached:
+        pass
+    finally:
+        hook.remove()
+    # a layer on another device gets its inputs there only after the hook
+    device = next(observed.parameters()).device
+    cos, sin = merged_rotary(observed, captured.rotary)
+    return captured.hidden.to(device), (cos.to(device), sin.to(device))
+
+
+class _LayerReached(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by a hook to leave the decoder before the layer runs."""
+
+
+class _Captured:
+    """A forward pre-hook that keeps a layer's input and stops the decoder, on one thread."""
+
+    hidden: Tensor
+    rotary: tuple[Tensor, Tensor]
+
+    def __init__(self) -> None:
+        self._thread = ThisThread()
+
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._thread.is_here:
+            return
+        self.hidden = args[0] if args else kwargs["hidden_states"]
+        self.rotary = kwargs["position_embeddings"]
+        raise _LayerReached

@@ -1,0 +1,1 @@
+"""Prompts of a model: templates, positions, embedded sequences, batches."""

@@ -1,0 +1,145 @@
+"""A prompt ready for a decoder: words and vision tokens, embedded, each at its position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, token_cells
+from geofovea.pipeline.inference.prompts.template import MarkIds, PromptIds
+from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["PromptLayout", "PromptSequence"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptSequence:
+    """One prompt.
+
+    Attributes:
+        embedded: ``(1, s, d)``.
+        positions: int64 ``(1, s)``, or ``(3, 1, s)`` for M-RoPE.
+        visual: int64 ``(n,)``, ascending: where the vision tokens are; on the host, so that
+            nobody waits for a device to learn it.
+        deep: ``(layers, n, d)``, what decoder layers add to the vision tokens, or None.
+        next_position: Of the first word of the answer.
+    """
+
+    embedded: Tensor
+    positions: Tensor
+    visual: Tensor
+    deep: Tensor | None
+    next_position: int
+
+    def __len__(self) -> int:
+        return self.embedded.shape[1]
+
+    def until(self, place: int) -> PromptSequence:
+        """What stands before a place; without vision tokens that are looked for."""
+        return self._part(slice(None, place))
+
+    def behind(self, place: int) -> PromptSequence:
+        """The rest; without vision tokens that are looked for."""
+        return self._part(slice(place, None))
+
+    def _part(self, part: slice) -> PromptSequence:
+        nothing = self.visual[:0]
+        positions = self.positions[..., part]
+        return PromptSequence(self.embedded[:, part], positions, nothing, None, self.next_position)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptLayout:
+    """How a model's prompts are put together.
+
+    Attributes:
+        policy: Position policy.
+        axes: Rows of position ids.
+        grid: ``(rows, columns)`` of tokens in a tile.
+        tile_size: Side of a tile in pixels.
+        width: Width ``d`` of the decoder.
+        marks: Words around the vision tokens.
+        newline: A vector ``(d,)`` behind each tile, or None.
+        embed: Ids to vectors ``(count, d)`` of the decoder's device and type.
+    """
+
+    policy: str
+    axes: int
+    grid: tuple[int, int]
+    tile_size: int
+    width: int
+    marks: MarkIds
+    newline: Tensor | None
+    embed: Callable[[list[int]], Tensor]
+
+    def around_tile(self) -> int:
+        """Places in the sequence that a tile takes besides those of its tokens."""
+        return len(self.marks.open) + len(self.marks.close) + int(self.newline is not None)
+
+    def around_image(self) -> int:
+        """Places that all tiles together take besides their own."""
+        return len(self.marks.before) + len(self.marks.after)
+
+    def places(self, kept: Tensor) -> int:
+        """Places in the sequence of tiles with ``kept`` tokens each, (k,)."""
+        return int(kept.sum()) + len(kept) * self.around_tile() + self.around_image()
+
+    def reach(self, kept: Tensor) -> int:
+        """Places or positions, whichever are more, of tiles with ``kept`` tokens each, (k,)."""
+        rows, cols = self.grid
+        whole = rows * cols if self.axes == 1 else max(rows, cols)
+        gaps = len(kept) * whole - int(kept.sum()) if self.policy == "original" else 0
+        return self.places(kept) + max(0, gaps)
+
+    def sequence(self, ids: PromptIds, tokens: TokenSet | None) -> PromptSequence:
+        """Embed a prompt; without tokens it has no image at all."""
+        marks = self.marks
+        words = [ids.before, marks.before, marks.open, marks.close, marks.after, ids.after]
+        # looked up at once: on a GPU each look-up is a copy and a launch
+        embedded = self.embed([i for each in words for i in each])
+        first, before, opening, closing, after, last = torch.split(
+            embedded, [len(w) for w in words]
+        )
+        writer = PositionWriter(self.policy, self.axes, self.grid)
+        writer.words(len(first))
+        visual, deep, shown = torch.zeros(0, dtype=torch.int64), None, first[:0]
+        if tokens is not None and len(tokens):
+            features = tokens.features.to(first.device, first.dtype)
+            if self.newline is not None:
+                closing = torch.cat([closing, self.newline.to(closing)[None]])
+            _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
+            runs = TileRuns.of(counts, len(opening), len(closing))
+            own = _interleaved(features[:, : self.width], opening, closing, runs)
+            shown = torch.cat([before, own, after])
+            visual = runs.tokens + len(first) + len(before)
+            self._place(tokens, runs, writer)
+            if features.shape[1] > self.width:
+                deep = torch.stack(torch.split(features[:, self.width :], self.width, dim=1))
+        writer.words(len(last))
+        whole = torch.cat([first, shown, last])[None]
+        return PromptSequence(whole, writer.written().to(whole.device), visual, deep, writer.next)
+
+    def _place(self, tokens: TokenSet, runs: TileRuns, writer: PositionWriter) -> None:
+        """Write the positions of the vision tokens and of what stands around them."""
+        writer.words(len(self.marks.before))
+        if self.policy == "scene":
+            writer.scene(tokens, self.tile_size)
+        else:
+            writer.tiles(token_cells(tokens, self.grid, self.tile_size), runs)
+        writer.words(len(self.marks.after))
+
+
+def _interleaved(features: Tensor, opening: Tensor, closing: Tensor, runs: TileRuns) -> Tensor:
+    """Vision tokens ``(n, d)`` with words before and behind each tile."""
+    if len(runs) == len(features):
+        return features
+    rows = features.new_empty(len(runs), features.shape[1])
+    tiles, device = len(runs.opening), features.device
+    rows[runs.tokens.to(device)] = features
+    rows[runs.opening.flatten().to(device)] = opening.repeat(tiles, 1)
+    rows[runs.closing.flatten().to(device)] = closing.repeat(tiles, 1)
+    return rows

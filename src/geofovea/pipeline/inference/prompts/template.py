@@ -1,0 +1,259 @@
+"""The words around the vision tokens: a template, a chat template, or a family's own.
+
+Chat templates come with a model and are programs of somebody else. They run within bounds (see
+``chat_template``), see a stand-in for the question and never the question itself, and what they
+print is used only if the image and the question stand in it once, in this order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.families.base import Family, Marks
+from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
+from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
+
+__all__ = ["PromptIds", "PromptWords"]
+
+_STAND_IN = "GEOFOVEAQUESTION"
+# what writes more is no prompt, and left out
+_LONGEST_CHAT = 20_000
+_PROMPTS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PromptIds:
+    """A prompt as token ids; vision tokens go between ``before`` and ``after``."""
+
+    before: list[int]
+    after: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkIds:
+    """`Marks` as token ids."""
+
+    before: list[int]
+    open: list[int]
+    close: list[int]
+    after: list[int]
+
+
+class PromptWords:
+    """Writes the prompts of one model.
+
+    Attributes:
+        marks: What stands around the vision tokens.
+    """
+
+    def __init__(
+        self, tokenizer: Any, family: Family, template: str | None, instruction: str, policy: str
+    ) -> None:
+        """Choose the template.
+
+        Args:
+            tokenizer: The model's.
+            family: The model's.
+            template: From the settings; None takes the chat template, or else the family's.
+            instruction: Added to every question.
+            policy: Of positions; the marks depend on it.
+
+        Raises:
+            ModelError: If the tokenizer lacks a special word of the family's prompts.
+        """
+        self._tokenizer = tokenizer
+        self._known = family.model.get_input_embeddings().num_embeddings
+        self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
+        self._instruction = instruction
+        marks = self._marks = family.marks(policy)
+        self._image = _image_word(tokenizer, family)
+        self._image_id: int = -1 if self._image is None else family.config.image_token_id
+        chat = None if template else _from_chat(tokenizer, self._image, marks)
+        self._template = template or chat or family.template
+        # some chat templates write the word that begins a text by themselves
+        begin = str(tokenizer.bos_token or "")
+        self._adds_special = not (chat and begin and chat.startswith(begin))
+        # blanks among them would be looked for in every text, and found for ever
+        words = filter(str.strip, _special_words(tokenizer))
+        self._special_words = sorted(words, key=len, reverse=True)
+        self.marks = MarkIds(
+            *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
+        )
+
+    def ids(self, question: str, instruction: str | None = None) -> PromptIds:
+        """The prompt of a question; special words in it are left out.
+
+        The instruction of the settings is added unless another is given or the prompt is finished.
+        """
+        # a descent asks for the prompt of one question at every look
+        # a finished prompt is equal to the question of the same words
+        asked_for = (isinstance(question, FinishedPrompt), question, instruction)
+        if asked_for not in self._prompts:
+            if len(self._prompts) >= _PROMPTS_KEPT:
+                self._prompts.clear()
+            self._prompts[asked_for] = self._written(question, instruction)
+        return self._prompts[asked_for]
+
+    def _written(self, question: str, instruction: str | None) -> PromptIds:
+        asked = self.plain(question)
+        if instruction is not None:
+            asked += instruction
+        elif not isinstance(question, FinishedPrompt):
+            asked += self._instruction
+        parts = [part.replace("{question}", asked) for part in self._template.split("{image}")]
+        return self._around_image(*parts) or PromptIds(
+            self._encode(parts[0], special=self._adds_special),
+            self._encode(parts[1], special=False),
+        )
+
+    def _around_image(self, before: str, after: str) -> PromptIds | None:
+        """What stands around the image in the whole text; None if the image is not found in it.
+
+        Tokenizers of LLaMA's kind may split words behind a special word otherwise than at the
+        beginning of a text, so the two sides of the image are not encoded each on its own.
+        """
+        if self._image is None:
+            return None
+        marks = self._marks
+        shown = f"{marks.before}{marks.open}{self._image}{marks.close}{marks.after}"
+        ids = self._encode(f"{before}{shown}{after}", special=self._adds_special)
+        first = [*self.marks.before, *self.marks.open]
+        last = [*self.marks.close, *self.marks.after]
+        if ids.count(self._image_id) != 1:
+            return None
+        place = ids.index(self._image_id)
+        start, end = place - len(first), place + 1 + len(last)
+        if ids[max(0, start) : place] != first or ids[place + 1 : end] != last:
+            return None
+        return PromptIds(ids[:start] or self._encode("", special=self._adds_special), ids[end:])
+
+    @property
+    def shows_first(self) -> bool:
+        """Whether the question comes after the image only."""
+        return "{question}" not in self._template.split("{image}")[0]
+
+    def plain(self, text: str) -> str:
+        """A text without words that mean something special to the tokenizer.
+
+        A finished prompt stays as it is otherwise; a question keeps its line ends, and single
+        blanks.
+        """
+        is_finished = isinstance(text, FinishedPrompt)
+        # what is left may form such a word anew
+        while any(word in text for word in self._special_words):
+            for word in self._special_words:
+                text = text.replace(word, " ")
+        lines = text.strip().splitlines()
+        return text if is_finished else "\n".join(" ".join(line.split()) for line in lines)
+
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """What a careful reader should know about words of a question that `plain` leaves out."""
+        found = [word for word in self._special_words if word in question]
+        if not found:
+            return ()
+        return (
+            f"the question holds {', '.join(found[:8])}, which would mean something special to the "
+            "model: it was asked without",
+        )
+
+    def word_ids(self, text: str) -> list[int]:
+        """Ids of some words in the middle of a text."""
+        return self._encode(text, special=False)
+
+    def letter_ids(self, letter: str) -> list[int]:
+        """Every single token that prints as this letter; empty if the vocabulary has none."""
+        found = {
+            ids[-1]
+            for text in (letter, f" {letter}")
+            if (ids := self._encode(text, special=False))
+            and ids[-1] != self._tokenizer.unk_token_id
+            and self._tokenizer.decode([ids[-1]]).strip() == letter
+        }
+        return sorted(found)
+
+    def unknown_words(self, question: str) -> list[str]:
+        """Words that the tokenizer can only map to its unknown token."""
+        unknown = self._tokenizer.unk_token_id
+        if unknown is None:
+            return []
+        words = question.lower().replace("?", " ").split()
+        return [w for w in words if unknown in self._encode(w, special=False)]
+
+    def _mark_ids(self, marks: str) -> list[int]:
+        words = re.findall(r"<[^<>]+>", marks)
+        ids = [self._tokenizer.convert_tokens_to_ids(word) for word in words]
+        if None in ids or self._tokenizer.unk_token_id in ids:
+            raise ModelError(
+                f"the tokenizer of this model has no special words {marks!r}, which its family "
+                "puts around images; copy or download the model again, tokenizer included"
+            )
+        return ids
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []
+        if special and not ids and self._tokenizer.bos_token_id is not None:
+            return [self._tokenizer.bos_token_id]
+        # the word of an image is never looked up
+        if (most := max((i for i in ids if i != self._image_id), default=0)) >= self._known:
+            raise ModelError(
+                f"the tokenizer writes {self._tokenizer.decode([most])!r} as number {most}, and "
+                f"its model knows {self._known}; copy or download both again, from one place"
+            )
+        return ids
+
+
+def _special_words(tokenizer: Any) -> set[str]:
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {str(token.content) for token in added.values() if token.special}
+    return special | {str(word) for word in tokenizer.all_special_tokens}
+
+
+def _image_word(tokenizer: Any, family: Family) -> str | None:
+    """The word that stands for an image in a family's stock prompts, if the tokenizer has it."""
+    number = getattr(family.config, "image_token_id", None)
+    if not isinstance(number, int) or not 0 <= number < len(tokenizer):
+        return None
+    word: object = tokenizer.convert_ids_to_tokens(number)
+    return word if isinstance(word, str) else None
+
+
+def _from_chat(tokenizer: Any, image: str | None, marks: Marks) -> str | None:
+    """A tokenizer's chat template as one of ours, with ``{image}`` and ``{question}``; or None."""
+    if image is None or not getattr(tokenizer, "chat_template", None):
+        return None
+    around = f"{marks.before}{marks.open}{image}{marks.close}{marks.after}"
+    contents: Sequence[Any] = (
+        [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
+        f"{image}\n{_STAND_IN}",
+    )
+    try:
+        template: object = tokenizer.get_chat_template()
+    except ValueError:
+        # it has several, and none is for plain chats
+        return None
+    if not isinstance(template, str):
+        return None
+    for rendered in rendered_chats(template, tokenizer.special_tokens_map, contents):
+        if found := _with_places(rendered, [around, image]):
+            return found
+    return None
+
+
+def _with_places(rendered: str, images: Sequence[str]) -> str | None:
+    """A rendered chat with places for image and question; None if it cannot be told where."""
+    is_clear = (
+        0 < len(rendered) <= _LONGEST_CHAT
+        and "{image}" not in rendered
+        and "{question}" not in rendered
+        and rendered.count(_STAND_IN) == 1
+        and rendered.count(images[-1]) == 1
+        and rendered.index(images[-1]) < rendered.index(_STAND_IN)
+    )
+    if not is_clear:
+        return None
+    image = next(text for text in images if text in rendered)
+    return rendered.replace(image, "{image}").replace(_STAND_IN, "{question}")

@@ -1,0 +1,1 @@
+"""The vision encoder: its inputs, its signals, and pruning inside it."""

@@ -1,0 +1,116 @@
+"""From pixels to projected tokens, with a LLaVA of stock classes: heard, or pruned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
+from geofovea.pipeline.inference.vision.clip_signals import Listener, listening, pooled_mean
+from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan
+from geofovea.regionfocus.reductions.primitives.outputs import group_means
+from geofovea.regionfocus.reductions.tile_signals import TileSignals
+
+__all__ = ["VisionPart"]
+
+_TILES_AT_ONCE = 16
+
+
+class VisionPart:
+    """Vision tower and projector of a ``LlavaForConditionalGeneration``."""
+
+    def __init__(self, model: Any, side: int, pool: int, mean: Tensor, std: Tensor) -> None:
+        """Borrow the parts of a model in evaluation mode.
+
+        Args:
+            model: The model.
+            side: Tokens along a side of a tile.
+            pool: Projected tokens are averaged ``pool × pool``.
+            mean: Of red, green and blue, on the model's device.
+            std: Likewise.
+        """
+        self._model = model
+        self._side, self._pool = side, pool
+        self._mean, self._std = mean, std
+        self._layer: int = model.config.vision_feature_layer
+
+    def encode_planned(self, pixels: NDArray[np.uint8], plan: EncodePlan) -> EncodedTiles:
+        """Tiles uint8 (k, T, T, 3), with signals, or with patches dropped on the way.
+
+        A bounded number of tiles is encoded at once.
+
+        Raises:
+            ModelError: If the vision tower cannot be run layer by layer.
+        """
+        if plan.reduction is not None:
+            return self._encode_pruned(pixels, plan)
+        tower = self._model.model.vision_tower
+        features, signals = [], []
+        for some in _batches(pixels):
+            listener = Listener(plan.signals, self._side, self._pool, self._layers_run() - 1)
+            with listening(tower, listener):
+                patches = self._run(some)
+            listener.show_hidden(patches)
+            features.append(self._project(patches))
+            signals += listener.tiles(len(some))
+        tokens = torch.cat(features)
+        count, n = len(tokens), self._side * self._pool
+        present = np.ones(tokens.shape[:2], np.bool_)
+        return EncodedTiles(tokens, present, tuple(signals), n * n, (n * n,) * count)
+
+    def _encode_pruned(self, pixels: NDArray[np.uint8], plan: EncodePlan) -> EncodedTiles:
+        """A token is the mean of what is left of its patches; where nothing is, there is none."""
+        tower, side = self._model.model.vision_tower, self._side * self._pool
+        k = max(1, int(plan.share * side * side + 0.5))
+        features, present, left = [], [], []
+        for some in _batches(pixels):
+            for image in encode_pruned(tower, self._images(some), plan.reduction, k, self._layer):
+                projected = self._model.model.multi_modal_projector(image.features)
+                row, col = image.positions // side, image.positions % side
+                cells = row // self._pool * self._side + col // self._pool
+                tokens = group_means(projected, cells, self._side**2).to(projected.dtype)
+                features.append(tokens)
+                present.append(torch.bincount(cells, minlength=self._side**2).numpy() > 0)
+                left.append(len(image.positions))
+        signals: tuple[TileSignals, ...] = ({},) * len(left)
+        stacked = torch.stack(features)
+        return EncodedTiles(stacked, np.stack(present), signals, side * side, tuple(left))
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Patches (b, patches, d) of the feature layer, without the class token."""
+        images = self._images(pixels)
+        tower, layer = self._model.model.vision_tower, self._layer
+        output = tower(images, output_hidden_states=layer != -1)
+        # without its final norm, the last hidden state is also the last element of hidden_states
+        features = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+        patches: Tensor = features[:, 1:]
+        return patches
+
+    def _project(self, patches: Tensor) -> Tensor:
+        tokens: Tensor = self._model.model.multi_modal_projector(patches)
+        return pooled_mean(tokens, self._side, self._pool)
+
+    def _images(self, pixels: NDArray[np.uint8]) -> Tensor:
+        images = torch.from_numpy(pixels).to(self._mean.device).float()
+        images = (images - self._mean) / self._std
+        return images.permute(0, 3, 1, 2).to(self._model.dtype)
+
+    def _layers_run(self) -> int:
+        """Encoder layers up to the feature layer."""
+        depth = self._model.config.vision_config.num_hidden_layers
+        count = self._layer if self._layer >= 0 else depth + 1 + self._layer
+        if count < 1:
+            raise ModelError(
+                "this model's tokens are embeddings of pixels, which no encoder layer has seen: "
+                "choose a reduction that reads features and scores only, such as divprune"
+            )
+        return int(count)
+
+
+def _batches(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [pixels[i : i + _TILES_AT_ONCE] for i in range(0, len(pixels), _TILES_AT_ONCE)]

@@ -1,0 +1,1 @@
+"""Many items, durably: nothing is lost, nothing is done twice."""

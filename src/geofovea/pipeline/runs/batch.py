@@ -1,0 +1,177 @@
+"""A batch: many questions about many scenes, journalled, into one folder of results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import GeoFoveaError, OutputError
+from geofovea.pipeline.answers.afterwork import Afterwork
+from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
+from geofovea.pipeline.runs.batch_plan import BatchPlan
+from geofovea.pipeline.runs.batch_results import (
+    check_geoparquet,
+    result_rows,
+    write_geoparquet,
+    write_jsonl,
+)
+from geofovea.pipeline.runs.batch_summary import BatchSummary, summarize
+from geofovea.pipeline.runs.executor import Crew
+from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.journal_salvage import has_content
+from geofovea.pipeline.runs.runner import RunCounts, run_items
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.system.files import make_folder
+from geofovea.pipeline.system.interruption import interruptible, shielded
+from geofovea.pipeline.system.progress import counting_bar
+
+__all__ = ["JOURNAL", "BatchFolder", "run_batch"]
+
+JOURNAL = "journal.sqlite"
+_JSONL = "answers.jsonl"
+_GEOPARQUET = "answers.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFolder:
+    """Where the results of a batch go.
+
+    Attributes:
+        path: The folder; it is made if it is not there.
+        geoparquet: Whether GeoParquet is written beside JSON lines.
+        replace: Write over results of another configuration.
+        wait: Wait for another run in this folder to end, instead of refusing.
+    """
+
+    path: Path
+    geoparquet: bool = True
+    replace: bool = False
+    wait: bool = False
+
+    def journal(self) -> Journal:
+        """The journal of this folder, to be opened.
+
+        Raises:
+            OutputError: If the folder cannot be made, or holds results that are of no batch.
+            MissingExtraError: If what GeoParquet needs is not installed.
+        """
+        if self.geoparquet:
+            check_geoparquet()
+        make_folder(self.path)
+        path = self.path / JOURNAL
+        strangers = [p for p in self.outputs if p.exists()]
+        if strangers and not has_content(path) and not self.replace:
+            what = "is empty" if path.exists() else "is not"
+            raise OutputError(
+                f"{strangers[0]} is there already and its journal {what}: name another folder, or "
+                "pass --replace to write over it"
+            )
+        return Journal(path, wait=self.wait)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files of results."""
+        names = [_JSONL, _GEOPARQUET] if self.geoparquet else [_JSONL]
+        return [self.path / name for name in names]
+
+
+def run_batch(
+    plan: BatchPlan,
+    settings: AskSettings,
+    folder: BatchFolder,
+    crew: Crew,
+    *,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    company: int = 1,
+) -> BatchSummary:
+    """Ask what was planned and has no end yet, then write all results.
+
+    Where the run ends early, by a signal too, what there is by then is written.
+
+    Args:
+        plan: Whose items name the hash of the settings.
+        settings: For the journal, which refuses those of another configuration.
+        folder: Where results go.
+        crew: Who asks.
+        retry_failed: Ask again what failed before.
+        max_failures: Stop when so many items have failed in this run.
+        company: How many questions about a scene may be answered together.
+
+    Raises:
+        RunError: If another run works in the folder, it holds another configuration, or no item
+            can be worked on.
+        OutputError: If results cannot be written. What was answered is in the journal.
+        Interrupted: If a signal ends the run.
+    """
+    started = time.perf_counter()
+    with interruptible(), folder.journal() as journal:
+        journal.adopt(settings.hash, settings.described(), beside_others=folder.replace)
+        if settings.endpoint is not None:
+            new_purse(folder.path)
+        keys = {item.key for item in plan.items}
+        try:
+            with counting_bar("asking", len(keys)) as advance:
+                counts = run_items(
+                    plan.items,
+                    journal,
+                    crew,
+                    retry_failed=retry_failed,
+                    max_failures=max_failures,
+                    company=company,
+                    report=_teller(advance),
+                )
+        except (GeoFoveaError, KeyboardInterrupt) as error:
+            # a run that cannot go on shows what it has, unless that is what it cannot do
+            with shielded(), suppress(GeoFoveaError):
+                so_far = result_rows(plan.rows, journal.entries(settings.hash))
+                if so_far:
+                    _write(so_far, folder)
+                    error.add_note(
+                        f"{len(so_far)} of {len(plan.rows)} rows have an end and are in "
+                        f"{folder.outputs[0]}; the same command goes on"
+                    )
+            raise
+        with shielded():
+            results = result_rows(plan.rows, journal.entries(settings.hash))
+            not_written = _write(results, folder)
+        mended = tuple(journal.notes)
+    return summarize(
+        results,
+        counts,
+        rows=len(plan.rows),
+        scenes=len({row.scene for row in plan.rows}),
+        seconds=time.perf_counter() - started,
+        notes=(*plan.notes, *not_written),
+        configuration=settings.hash,
+        files=_names(folder.outputs[:1] if not_written else folder.outputs),
+        stopped=f"{counts.failed} items failed" if counts.stopped else "",
+        endpoint=spent(folder.path),
+        mended=mended,
+    )
+
+
+def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> tuple[str, ...]:
+    """Write the results; answers are there without GeoParquet, so its failure is a note."""
+    write_jsonl(results, folder.outputs[0])
+    after = Afterwork()
+    if folder.geoparquet:
+        table = folder.outputs[1]
+        after.done(f"the file {table}", lambda: write_geoparquet(results, table), None)
+    return after.warnings
+
+
+def _teller(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:
+    def tell(counts: RunCounts) -> None:
+        failed = f"{counts.failed} failed" if counts.failed else ""
+        advance(counts.kept + counts.answered + counts.failed, failed)
+
+    return tell
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in paths]

@@ -1,0 +1,249 @@
+"""What a batch is going to ask: rows of scenes, times questions, times polygons."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from geofovea.datasets.inputs.manifest import ManifestRow, check_ids
+from geofovea.datasets.inputs.region_files import NamedRegion
+from geofovea.errors import DataError, GeometryError, SceneError
+from geofovea.pipeline.runs.batch_worker import scene_identity
+from geofovea.pipeline.runs.item import Item, ItemKey
+from geofovea.pipeline.runs.scene_worker import PLANNED
+from geofovea.tiling.remote.names import doubtful_secrets, is_remote_name
+
+__all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """One row of the results to be.
+
+    Attributes:
+        id: Its name, unlike any other row's.
+        scene: Path, or URL without secrets.
+        question: What is asked.
+        region: Name of the polygon that it is restricted to, None for the whole scene.
+        item: What is worked on; rows that ask the same of the same scene share it.
+        problem: Why the row fails without being asked; empty where it is asked.
+    """
+
+    id: str
+    scene: str
+    question: str
+    region: str | None
+    item: Item
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """All rows, scene by scene.
+
+    Attributes:
+        rows: In the order in which they are asked and written.
+        notes: What was left out, for people.
+    """
+
+    rows: tuple[PlannedRow, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> list[Item]:
+        """What is worked on."""
+        return [row.item for row in self.rows if not row.problem]
+
+
+def plan_batch(
+    rows: Sequence[ManifestRow],
+    questions: Sequence[str],
+    regions: Sequence[NamedRegion],
+    configuration: str,
+    access: Mapping[str, Any],
+) -> BatchPlan:
+    """Cross rows with questions and polygons.
+
+    Questions are asked of rows that bring none. Polygons restrict rows that bring none; each scene
+    is asked about those that it shows, and a polygon that no scene shows is noted.
+
+    Args:
+        rows: Scenes, perhaps with questions.
+        questions: For rows without one.
+        regions: For rows without one.
+        configuration: Hash of the settings.
+        access: What ``open_scene`` may open.
+
+    Raises:
+        DataError: If a row has no question, or no scene shows any polygon.
+    """
+    asked: list[tuple[ManifestRow, str | None]] = []
+    for row in rows:
+        if row.question is None and not questions and not row.problem:
+            raise DataError(
+                f"{row.origin or row.name}, column 'question': is not there; ask all scenes one "
+                "with --question"
+            )
+        several = row.question is None and len(questions) > 1
+        for number, question in enumerate([row.question] if row.question else questions, 1):
+            name = f"{row.id}#{number}" if several else row.id
+            asked.append((replace(row, id=name, question=question), None))
+    # before any of them is opened: what changes from here on is noticed by who asks
+    identities = {row.scene: scene_identity(row.scene) for row, _ in asked}
+    notes: tuple[str, ...] = ()
+    if regions:
+        asked, notes = _with_regions([row for row, _ in asked], regions, access)
+    check_ids(row for row, _ in asked)
+    unasked = {row.scene for row, _ in asked if row.problem}
+    scenes = dict.fromkeys(row.scene for row, _ in asked)
+    identities = {s: s if s in unasked else scene_identity(s) for s in scenes}
+    # scene by scene, in the order of their first rows
+    order = {identity: place for place, identity in enumerate(dict.fromkeys(identities.values()))}
+    asked.sort(key=lambda pair: order[identities[pair[0].scene]])
+    texts = _RegionTexts()
+    planned = [_planned(r, name, identities[r.scene], configuration, texts) for r, name in asked]
+    return BatchPlan(tuple(planned), (*notes, *_taken_for_one(rows)))
+
+
+def _taken_for_one(rows: Sequence[ManifestRow]) -> Iterator[str]:
+    """Notes on URLs that are taken for one scene although they may be two."""
+    seen: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if is_remote_name(row.scene):
+            doubtful = doubtful_secrets(row.scene)
+            first = seen.setdefault(row.name, doubtful)
+            if names := sorted(n for n in doubtful if first.get(n, doubtful[n]) != doubtful[n]):
+                yield (
+                    f"{row.id}: taken for the same scene as another URL, from which it differs in "
+                    f"{', '.join(names)}, as a secret does"
+                )
+
+
+class _RegionTexts:
+    """The WKB of polygons and its digest: one for all rows of a polygon, which may be large."""
+
+    def __init__(self) -> None:
+        # the geometry is kept, so that no other can have its id
+        self._kept: dict[tuple[int, str | None], tuple[Any, tuple[bytes, str | None], str]] = {}
+
+    def of(self, geometry: Any, crs: str | None) -> tuple[tuple[bytes, str | None], str]:
+        """``((WKB, CRS), digest)``."""
+        key = (id(geometry), crs)
+        if key not in self._kept:
+            wkb = geometry.wkb
+            digest = hashlib.sha256(wkb + (crs or "").encode()).hexdigest()[:16]
+            self._kept[key] = geometry, (wkb, crs), digest
+        return self._kept[key][1:]
+
+
+def _planned(
+    row: ManifestRow,
+    region_name: str | None,
+    identity: str,
+    configuration: str,
+    texts: _RegionTexts,
+) -> PlannedRow:
+    question = row.question or ""
+    problem = _problem_of_text(row.scene, question)
+    if row.problem:
+        problem = f"DataError: {row.problem}"
+    region, within = None, ""
+    if row.region is not None:
+        region, digest = texts.of(row.region, row.region_crs)
+        within = f"\nwithin {digest}"
+    key = ItemKey(_storable(identity), _storable(question + within), configuration)
+    item = Item(key, row.scene, {"question": question, "region": region, PLANNED: identity})
+    name = region_name if region_name or row.region is None else row.id
+    return PlannedRow(
+        id=_storable(row.id),
+        scene=_storable(row.name),
+        question=_storable(question),
+        region=None if name is None else _storable(name),
+        item=item,
+        problem=_storable(problem),
+    )
+
+
+def _storable(text: str) -> str:
+    r"""A text that files can hold: bytes of a name that are no UTF-8 are written as ``\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _problem_of_text(scene: str, question: str) -> str:
+    """Why a row cannot be asked, as far as its characters tell."""
+    for what, text in (("name of the scene", scene), ("question", question)):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            help_ = "rename the file" if text is scene else "write the question anew"
+            return (
+                f"DataError: the {what} is not UTF-8 text at character {error.start + 1}: "
+                f"{text!r:.200}; {help_}"
+            )
+    return ""
+
+
+def _with_regions(
+    rows: Sequence[ManifestRow], regions: Sequence[NamedRegion], access: Mapping[str, Any]
+) -> tuple[list[tuple[ManifestRow, str | None]], tuple[str, ...]]:
+    names: dict[str, str] = {}
+    for region in regions:
+        if region.name in names:
+            raise DataError(
+                f"the polygon name {region.name!r} stands twice: in {names[region.name]} and in "
+                f"{region.origin}; name another column, or none"
+            )
+        names[region.name] = region.origin
+    pairs: list[tuple[ManifestRow, str | None]] = []
+    shown: set[str] = set()
+    shown_by: dict[str, Callable[[NamedRegion], bool]] = {}
+    for row in rows:
+        if row.region is not None or row.problem:
+            pairs.append((row, None))
+            continue
+        if row.scene not in shown_by:
+            shown_by[row.scene] = _shows(row.scene, access)
+        for region in regions:
+            if shown_by[row.scene](region):
+                shown.add(region.name)
+                placed = replace(
+                    row,
+                    id=f"{row.id}@{region.name}",
+                    region=region.geometry,
+                    region_crs=region.crs,
+                )
+                pairs.append((placed, region.name))
+    nowhere = [region for region in regions if region.name not in shown]
+    if not pairs:
+        raise DataError(
+            f"none of the {len(regions)} polygons lies in any of the scenes: check their CRS "
+            f"({regions[0].origin} says {(regions[0].crs or 'none: pixels')[:60]!r})"
+        )
+    notes = [f"{region.origin} ({region.name}): no scene shows this polygon" for region in nowhere]
+    return pairs, tuple(notes)
+
+
+def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
+    """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
+    from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
+    from geofovea.tiling.scene import open_scene
+
+    try:
+        scene = open_scene(scene_name, **access)
+    except SceneError:
+        return lambda region: region.geometry is not None
+
+    def shows(region: NamedRegion) -> bool:
+        if region.geometry is None:
+            raise DataError(f"{region.origin}: has no geometry; remove the row")
+        try:
+            region_from_crs(scene, region.geometry, region.crs)
+        except OutsideSceneError:
+            return False
+        except GeometryError:
+            return True  # it fails its own row, with its reason
+        return True
+
+    return shows

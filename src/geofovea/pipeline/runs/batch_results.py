@@ -1,0 +1,125 @@
+"""The results of a batch as files: JSON lines and GeoParquet, both made from the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import MissingExtraError
+from geofovea.pipeline.runs.batch_plan import PlannedRow
+from geofovea.pipeline.runs.item import ItemKey
+from geofovea.pipeline.runs.journal import Entry
+from geofovea.pipeline.system.files import write_file, write_text
+
+__all__ = ["check_geoparquet", "result_rows", "write_geoparquet", "write_jsonl"]
+
+_LONLAT = "OGC:CRS84"
+
+
+def result_rows(
+    rows: Sequence[PlannedRow], entries: Mapping[ItemKey, Entry]
+) -> list[dict[str, Any]]:
+    """One object for each row that came to an end, in the order of the plan.
+
+    Every one has the same fields: ``id``, ``scene``, ``question``, ``region``, ``status``
+    (``answered`` or ``failed``), ``answer``, ``confidence``, ``evidence``, ``geometry`` (GeoJSON in
+    lon/lat of the finest evidence, within the region), ``cost``, ``warnings``, ``stopped``,
+    ``route``, ``scene_facts``, ``radiometry``, ``error``, ``tries``, ``provenance``. What a failed
+    row lacks is null.
+    """
+    results = []
+    for row in rows:
+        entry = entries.get(row.item.key)
+        if row.problem:
+            entry = Entry("failed", 0, None, row.problem, 0.0)
+        if entry is None or entry.state == "begun":
+            continue
+        record = json.loads(entry.record) if entry.record else {}
+        results.append(
+            {
+                "id": row.id,
+                "scene": row.scene,
+                "question": row.question,
+                "region": row.region,
+                "status": entry.state,
+                "answer": record.get("answer"),
+                # an endpoint may not say how sure it is: that is no confidence of 0
+                "confidence": record.get("confidence")
+                if record.get("confidence_known", True)
+                else None,
+                "evidence": record.get("evidence"),
+                "geometry": record.get("geometry"),
+                "cost": record.get("cost"),
+                "warnings": record.get("warnings"),
+                "stopped": record.get("stopped"),
+                "route": record.get("route"),
+                "scene_facts": record.get("scene"),
+                "radiometry": record.get("radiometry"),
+                "error": entry.error,
+                "tries": entry.tries,
+                "provenance": record.get("provenance"),
+            }
+        )
+    return results
+
+
+def write_jsonl(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write one object a line.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    write_text(path, "\n".join(json.dumps(result) for result in results))
+
+
+def check_geoparquet() -> None:
+    """Fail before the work where GeoParquet could not be written after it.
+
+    Raises:
+        MissingExtraError: If geopandas or pyarrow is not installed.
+    """
+    for package in ("geopandas", "pyarrow"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            purpose = "GeoParquet (leave it out with --jsonl-only)"
+            raise MissingExtraError(package, "geo", purpose) from error
+
+
+def write_geoparquet(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write one row a result; the geometry is in lon/lat, whatever CRSs the scenes have.
+
+    Nested fields (``evidence``, ``cost``, ``provenance``, ...) are JSON texts; the figures that
+    tables are sorted by have columns of their own.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    import geopandas
+    from shapely.geometry import shape
+
+    nested = ("evidence", "cost", "route", "scene_facts", "radiometry", "provenance")
+    plain = ("id", "scene", "question", "region", "status", "answer", "stopped", "error", "tries")
+    columns: dict[str, list[Any]] = {name: [r[name] for r in results] for name in plain}
+    columns["confidence"] = [_number(r["confidence"]) for r in results]
+    columns["tiles_encoded"] = [_number((r["cost"] or {}).get("tiles_encoded")) for r in results]
+    columns["tokens_llm"] = [_number((r["cost"] or {}).get("tokens_llm")) for r in results]
+    columns["seconds"] = [
+        _number((r["cost"] or {}).get("seconds", {}).get("total")) for r in results
+    ]
+    columns["crs"] = [(r["scene_facts"] or {}).get("crs") for r in results]
+    columns["model"] = [(r["provenance"] or {}).get("model") for r in results]
+    columns["configuration"] = [(r["provenance"] or {}).get("configuration") for r in results]
+    columns["warnings"] = [list(r["warnings"] or ()) for r in results]
+    columns |= {
+        name: [None if r[name] is None else json.dumps(r[name]) for r in results] for name in nested
+    }
+    geometry = [None if r["geometry"] is None else shape(r["geometry"]) for r in results]
+    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs=_LONLAT)
+    write_file(path, frame.to_parquet)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

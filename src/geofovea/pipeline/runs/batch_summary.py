@@ -1,0 +1,154 @@
+"""What came of a batch, for people and for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse
+from geofovea.pipeline.runs.runner import RunCounts
+from geofovea.pipeline.system.terminal import echo
+
+__all__ = ["BatchSummary", "print_summary", "summarize"]
+
+_MOST_KINDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """What came of a batch.
+
+    Attributes:
+        rows: Rows of the plan.
+        scenes: Scenes of the plan.
+        answered: Rows that have an answer.
+        failed: Rows that failed.
+        left: Rows that were not come to.
+        answered_now: Items that this run answered; rows that ask the same share one.
+        kept: Items that were ended before this run.
+        deaths: Workers that died and were replaced.
+        seconds: Wall time of this run.
+        tiles_encoded: Of all answers.
+        tokens_llm: Of all answers.
+        errors: Kinds of errors, the most frequent first: ``kind``, ``rows``, and the first one's
+            ``id`` and ``error``.
+        warnings: Warnings, the most frequent first: ``warning`` and ``rows``.
+        notes: What was left out of the plan.
+        configuration: Hash of the settings.
+        files: What was written.
+        stopped: Why the run ended early, empty if it did not.
+        overdue: Workers that were ended because their item took too long.
+        endpoint: What all runs in this folder spent at an endpoint; None without one.
+        mended: What was damaged in the journal, and what was done about it.
+    """
+
+    rows: int
+    scenes: int
+    answered: int
+    failed: int
+    left: int
+    answered_now: int
+    kept: int
+    deaths: int
+    seconds: float
+    tiles_encoded: int
+    tokens_llm: int
+    errors: tuple[Mapping[str, Any], ...]
+    warnings: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+    configuration: str
+    files: tuple[str, ...]
+    stopped: str = ""
+    overdue: int = 0
+    endpoint: EndpointUse | None = None
+    mended: tuple[str, ...] = ()
+
+    @property
+    def per_minute(self) -> float:
+        """Items that this run answered in a minute."""
+        return 60 * self.answered_now / self.seconds if self.seconds > 0 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, ready for ``json.dumps``."""
+        return asdict(self) | {"per_minute": round(self.per_minute, 2)}
+
+
+def summarize(
+    results: Sequence[Mapping[str, Any]],
+    counts: RunCounts,
+    *,
+    rows: int,
+    scenes: int,
+    seconds: float,
+    notes: Sequence[str],
+    configuration: str,
+    files: Sequence[str],
+    stopped: str = "",
+    endpoint: EndpointUse | None = None,
+    mended: Sequence[str] = (),
+) -> BatchSummary:
+    """Count what the rows of a batch came to."""
+    failed = [r for r in results if r["status"] == "failed"]
+    answered = [r for r in results if r["status"] == "answered"]
+    kinds = Counter(str(r["error"]).split(":")[0] for r in failed)
+    first = {str(r["error"]).split(":")[0]: r for r in reversed(failed)}
+    warnings = Counter(warning for r in answered for warning in r["warnings"] or ())
+    return BatchSummary(
+        rows=rows,
+        scenes=scenes,
+        answered=len(answered),
+        failed=len(failed),
+        left=rows - len(results),
+        answered_now=counts.answered,
+        kept=counts.kept,
+        deaths=counts.deaths,
+        seconds=round(seconds, 2),
+        tiles_encoded=sum(r["cost"]["tiles_encoded"] for r in answered),
+        tokens_llm=sum(r["cost"]["tokens_llm"] for r in answered),
+        errors=tuple(
+            {"kind": kind, "rows": n, "id": first[kind]["id"], "error": first[kind]["error"]}
+            for kind, n in kinds.most_common()
+        ),
+        warnings=tuple({"warning": text, "rows": n} for text, n in warnings.most_common()),
+        notes=tuple(notes),
+        configuration=configuration,
+        files=tuple(files),
+        stopped=stopped,
+        overdue=counts.overdue,
+        endpoint=endpoint,
+        mended=tuple(mended),
+    )
+
+
+def print_summary(summary: BatchSummary) -> None:
+    """Print it in a few lines; what went wrong goes to standard error."""
+    s = summary
+    echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
+    rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
+    echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
+    each = max(1, s.answered)
+    echo(
+        f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
+        f"tokens an answer, over {s.scenes} scene(s)"
+    )
+    if s.deaths or s.overdue:
+        echo(f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end")
+    if s.endpoint is not None:
+        use = s.endpoint
+        echo(
+            f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
+            "folder, lost answers included"
+        )
+    for path in s.files:
+        echo(f"  wrote      {path}")
+    for kind in s.errors[:_MOST_KINDS]:
+        more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
+        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+    for warning in s.warnings[:_MOST_KINDS]:
+        echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+    for note in s.mended:
+        echo(f"  journal    {note}", err=True)
+    for note in s.notes[:_MOST_KINDS]:
+        echo(f"  left out   {note}", err=True)

@@ -1,0 +1,78 @@
+"""Items that are answered together with one before them, and handed over when they are asked for.
+
+A run hands out items one by one and writes down the end of each. What a worker is likely to be
+given next comes along with an item, so that it can be answered in the same company; for the journal
+nothing changes, and what is lost with a worker is asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from geofovea.pipeline.runs.item import Item, Record
+
+__all__ = ["AnswersAhead", "Payload", "with_ahead"]
+
+Payload = Mapping[str, Any]
+_AHEAD = "ahead"
+
+
+def with_ahead(item: Item, following: Sequence[Item]) -> Item:
+    """An item whose payload holds those of items of its group that may follow."""
+    if not following:
+        return item
+    return Item(item.key, item.group, {**item.payload, _AHEAD: [i.payload for i in following]})
+
+
+class AnswersAhead:
+    """A worker that answers an item together with what comes along with it."""
+
+    def __init__(
+        self,
+        answer_all: Callable[[str, Sequence[Payload]], Sequence[Record | Exception]],
+        *,
+        together: bool = True,
+    ) -> None:
+        """Take what answers items.
+
+        Args:
+            answer_all: Answers several items of a group: a record for each, or why there is none.
+            together: Whether it gains by several; one by one, nothing is lost that was paid for.
+        """
+        self._answer_all = answer_all
+        self._together = together
+        self._known: list[tuple[str, Payload, Record | Exception]] = []
+
+    def __call__(self, group: str, payload: Payload) -> Record:
+        """The record of an item; see ``Worker``."""
+        return self.answer(group, payload)
+
+    def remembers(self, group: str, payload: Payload) -> bool:
+        """Whether an item was answered along with another and not handed over yet."""
+        own = _own(payload)
+        return any(g == group and p == own for g, p, _ in self._known)
+
+    def answer(self, group: str, payload: Payload) -> Record:
+        """The record of an item; see ``Worker``."""
+        own = _own(payload)
+        found = self._remembered(group, own)
+        if found is None:
+            together: list[Payload] = [own, *(payload.get(_AHEAD, ()) if self._together else ())]
+            found, *others = self._answer_all(group, together)
+            self._known = [(group, p, o) for p, o in zip(together[1:], others, strict=True)]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _remembered(self, group: str, payload: Payload) -> Record | Exception | None:
+        for index, (known_group, known, found) in enumerate(self._known):
+            if known_group == group and known == payload:
+                del self._known[index]
+                return found
+        return None
+
+
+def _own(payload: Payload) -> dict[str, Any]:
+    """The payload of an item without those that came along."""
+    return {name: value for name, value in payload.items() if name != _AHEAD}

@@ -1,0 +1,313 @@
+"""Runs many items through a crew, with a journal, so that nothing is lost and nothing done twice.
+
+Batches and evaluation runs are the same here: items that have a key, a group and a payload.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from geofovea.errors import GeoFoveaError, OutputError, RunError, SceneChangedError
+from geofovea.pipeline.runs.executor import Crew, InProcessCrew
+from geofovea.pipeline.runs.item import (
+    Died,
+    Done,
+    Failed,
+    Halted,
+    Item,
+    ItemKey,
+    Result,
+    TookTooLong,
+)
+from geofovea.pipeline.runs.item_queue import WorkQueue
+from geofovea.pipeline.runs.journal import Entry, Journal
+from geofovea.pipeline.runs.lookahead import with_ahead
+from geofovea.pipeline.system.interruption import shielded
+
+__all__ = ["MAX_TRIES", "RunCounts", "run_items"]
+
+MAX_TRIES = 3
+"""How many workers may die over one item before it is given up."""
+
+_DEATHS_BEFORE_READY = 3
+# what failed so is not to blame: the file that was planned may be back
+_PASSING = f"{SceneChangedError.__name__}:"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """How far a run has come; every item with a key of its own counts once.
+
+    Attributes:
+        planned: Items of the run.
+        kept: Answered or failed for good before this run began.
+        answered: Answered in this run.
+        failed: Failed in this run.
+        deaths: Workers that died and were replaced.
+        overdue: Workers that were ended because their item took too long, and were replaced.
+        stopped: Whether the run ended early because too many items failed.
+    """
+
+    planned: int
+    kept: int
+    answered: int = 0
+    failed: int = 0
+    deaths: int = 0
+    overdue: int = 0
+    stopped: bool = False
+
+    @property
+    def left(self) -> int:
+        """Items that still have to be worked on."""
+        return self.planned - self.kept - self.answered - self.failed
+
+
+def run_items(
+    items: Sequence[Item],
+    journal: Journal,
+    crew: Crew,
+    *,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    max_tries: int = MAX_TRIES,
+    company: int = 1,
+    report: Callable[[RunCounts], None] | None = None,
+) -> RunCounts:
+    """Answer every item that the journal does not know the end of.
+
+    Each end is on disk, in the journal, before that worker is given its next item. Items that
+    were in hand when an earlier run died come last, and no crew in this process works on them: one
+    that dies over an item could neither give it up nor write results.
+
+    An interrupt ends the run at once. What was answered is in the journal then, and what was in
+    hand is as if it had never been begun.
+
+    Args:
+        items: Those of one group stand together or not, as they like. Their keys name the
+            configuration that the journal has adopted.
+        journal: Held by this process.
+        crew: Not entered yet; where nothing is left to do, no worker is started.
+        retry_failed: Work on items again that failed before.
+        max_failures: Stop when this many items have failed in this run; None never stops.
+        max_tries: How many workers may die over one item.
+        company: How many items of a group a worker may answer together; see ``AnswersAhead``. A
+            group over which a worker died goes on one by one.
+        report: Called with the counts at the beginning and after each item.
+
+    Returns:
+        The counts at the end.
+
+    Raises:
+        RunError: If workers die before they are ready, or cannot do any item.
+        OutputError: If the journal cannot be written. All answers before are in it.
+        Interrupted: If a signal asks this process to end, and those are watched.
+    """
+    if company < 1:
+        raise RunError(f"items are answered 1 at a time or more, got company={company}")
+    if max_failures is not None and max_failures < 1:
+        raise RunError(f"a run may stop after 1 failure or more, got max_failures={max_failures}")
+    distinct = {item.key: item for item in items}
+    known: dict[ItemKey, Entry] = {}
+    for configuration in {key.configuration for key in distinct}:
+        known |= journal.entries(configuration)
+    todo = [i for key, i in distinct.items() if _is_open(known.get(key), retry_failed)]
+    begun = {key for key, entry in known.items() if entry.state == "begun"}
+    fresh = [item for item in todo if item.key not in begun]
+    suspect = [item for item in todo if item.key in begun]
+    if suspect and isinstance(crew, InProcessCrew):
+        crew = crew.apart()
+    run = _Run(journal, crew, max_failures, max_tries, len(distinct), len(todo), company, report)
+    if todo:
+        run.work_off(WorkQueue(fresh, last=suspect))
+    return run.counts
+
+
+def _is_open(entry: Entry | None, retry_failed: bool) -> bool:
+    if entry is None or entry.state == "begun":
+        return True
+    return entry.state == "failed" and (retry_failed or (entry.error or "").startswith(_PASSING))
+
+
+class _Run:
+    """The loop of one run and what it has counted."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        crew: Crew,
+        max_failures: int | None,
+        max_tries: int,
+        planned: int,
+        todo: int,
+        company: int,
+        report: Callable[[RunCounts], None] | None,
+    ) -> None:
+        self._journal = journal
+        self._crew = crew
+        self._max_failures = max_failures
+        self._max_tries = max_tries
+        self._planned = planned
+        self._todo = todo
+        self._report = report
+        self._ends: Counter[str] = Counter()
+        self._deaths_of: Counter[ItemKey] = Counter()
+        self._deaths_before_ready = 0
+        self._halted = ""
+        self._company = company
+        self._perilous: set[str] = set()
+        self._deaths_over: Counter[str] = Counter()
+        self._fruitful: set[str] = set()
+        self._tell()
+
+    @property
+    def counts(self) -> RunCounts:
+        return RunCounts(
+            planned=self._planned,
+            kept=self._planned - self._todo,
+            answered=self._ends["answered"],
+            failed=self._ends["failed"],
+            deaths=self._ends["deaths"],
+            overdue=self._ends["overdue"],
+            stopped=self._is_stopped,
+        )
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._max_failures is not None and self._ends["failed"] >= self._max_failures
+
+    def work_off(self, queue: WorkQueue) -> None:
+        in_hand: dict[int, Item] = {}
+        with self._crew as crew:
+            try:
+                self._work_off(crew, queue, in_hand)
+            finally:
+                with shielded(), suppress(GeoFoveaError):
+                    self._wind_up(crew, queue, in_hand)
+
+    def _work_off(self, crew: Crew, queue: WorkQueue, in_hand: dict[int, Item]) -> None:
+        results: list[tuple[int, Result]] = []
+        gone: set[int] = set()
+        while True:
+            # a signal waits until the journal and the items in hand agree
+            with shielded():
+                with self._journal.together():
+                    for worker, result in results:
+                        if self._settle(in_hand.pop(worker), result, queue):
+                            gone.add(worker)
+                    given = self._handed_out(crew, queue, in_hand)
+                if results:
+                    self._tell()
+                if self._halted and not in_hand:
+                    raise RunError(self._halted)
+                if not in_hand or self._is_stopped:
+                    return
+                # not before there is something to do for it: loading a model takes long
+                for worker in gone & given.keys():
+                    crew.replace(worker)
+                gone -= given.keys()
+                for worker, item in given.items():
+                    crew.give(worker, self._in_company(worker, item, queue))
+            results = list(crew.results())
+
+    def _handed_out(
+        self, crew: Crew, queue: WorkQueue, in_hand: dict[int, Item]
+    ) -> Mapping[int, Item]:
+        """Note who works on what next."""
+        given: dict[int, Item] = {}
+        is_over = self._is_stopped or bool(self._halted)
+        for worker in range(0 if is_over else crew.size):
+            if worker not in in_hand and (item := self._next(worker, queue)) is not None:
+                self._journal.begin(item.key)
+                in_hand[worker] = given[worker] = item
+        return given
+
+    def _next(self, worker: int, queue: WorkQueue) -> Item | None:
+        """The next item for a worker; those of a group that only ends workers are given up."""
+        while (item := queue.take(worker)) is not None:
+            deaths = self._deaths_over[item.group]
+            if item.group in self._fruitful or deaths < self._max_tries**2:
+                return item
+            self._journal.begin(item.key)
+            self._fail(
+                item, f"RunError: not tried: workers died {deaths} times over others about the same"
+            )
+        return None
+
+    def _wind_up(self, crew: Crew, queue: WorkQueue, in_hand: Mapping[int, Item]) -> None:
+        """Keep what is there at an early end, and put back what nobody works on any more."""
+        with self._journal.together():
+            for worker, item in in_hand.items():
+                result = crew.known(worker, item)
+                if isinstance(result, Done | Failed):
+                    self._settle(item, result, queue)
+                else:
+                    self._journal.put_back(item.key)
+            for worker in in_hand:
+                for item in queue.ahead(worker, self._company):
+                    if isinstance(result := crew.known(worker, item), Done | Failed):
+                        self._journal.begin(item.key)
+                        self._settle(item, result, queue)
+        if in_hand:
+            self._tell()
+
+    def _in_company(self, worker: int, item: Item, queue: WorkQueue) -> Item:
+        # what killed a worker may have been one of those that came along
+        few = 0 if item.group in self._perilous else self._company - 1
+        return with_ahead(item, queue.ahead(worker, few))
+
+    def _settle(self, item: Item, result: Result, queue: WorkQueue) -> bool:
+        """Write down what became of an item; whether its worker is gone."""
+        match result:
+            case Done(record):
+                self._journal.answer(item.key, record)
+                self._ends["answered"] += 1
+                self._fruitful.add(item.group)
+            case Failed(error):
+                self._fail(item, error)
+            case Halted(error):
+                # what others have in hand may have been paid for: they may come to an end
+                self._halted = error
+                with suppress(OutputError):
+                    self._journal.put_back(item.key)
+            case TookTooLong(seconds):
+                # not tried again by itself: it would take as long, and keep a worker from others
+                why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
+                self._fail(item, f"RunError: {why}")
+                self._ends["overdue"] += 1
+                return True
+            case Died(how, was_ready):
+                self._perilous.add(item.group)
+                self._mourn(item, how, was_ready, queue)
+                return True
+        return False
+
+    def _fail(self, item: Item, error: str) -> None:
+        self._journal.fail(item.key, error)
+        self._ends["failed"] += 1
+
+    def _mourn(self, item: Item, how: str, was_ready: bool, queue: WorkQueue) -> None:
+        self._ends["deaths"] += 1
+        if not was_ready:
+            self._deaths_before_ready += 1
+            if self._deaths_before_ready >= _DEATHS_BEFORE_READY:
+                self._journal.put_back(item.key)
+                raise RunError(
+                    f"{self._deaths_before_ready} workers died before they were ready "
+                    f"({how}): check that there is memory for each to load the model"
+                )
+            queue.put_last(item)
+            return
+        self._deaths_of[item.key] += 1
+        self._deaths_over[item.group] += 1
+        deaths = self._deaths_of[item.key]
+        if deaths >= self._max_tries:
+            self._fail(item, f"RunError: the worker died over it {deaths} times ({how})")
+        else:
+            queue.put_last(item)
+
+    def _tell(self) -> None:
+        if self._report:
+            self._report(self.counts)

@@ -1,0 +1,175 @@
+"""What a worker keeps between items: its model, and the scene that was asked about last."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from geofovea.errors import RunError, SceneChangedError, SceneError
+from geofovea.pipeline.runs.item import Record, Worker
+from geofovea.pipeline.runs.lookahead import AnswersAhead, Payload
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.system.failure import failure_of
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.session import SceneSession
+
+__all__ = ["PLANNED", "KeptScene", "loaded_host"]
+
+PLANNED = "planned scene"
+"""Under this the payload of an item holds the identity of its scene when the run was planned."""
+
+Made = TypeVar("Made")
+
+
+def loaded_host(
+    settings: AskSettings, threads: int | None = None, planned: str | None = None
+) -> Host:
+    """The model of a worker.
+
+    Args:
+        settings: How it is loaded.
+        threads: Its part of the cores; None gives it all.
+        planned: The hash of the settings when the run was planned, which says what files the model
+            had; None where that is no matter.
+
+    Raises:
+        ModelError: If it cannot be loaded, or the settings contradict each other.
+        RunError: If the model's files, or this package, are not those of the plan.
+    """
+    from geofovea.pipeline.focus.stopping import StopAt
+
+    # refused for all items at once
+    StopAt(settings.flatness, settings.confidence)
+    if threads is not None:
+        from geofovea.pipeline.system.torch_threads import share_cores
+
+        share_cores(threads)
+    host = settings.load_host()
+    if planned is not None and settings.hash != planned:
+        raise RunError(
+            f"the files of the model {settings.model!r}, or this package, are not those that the "
+            "run was planned with: run the same command again to plan it with those of now"
+        )
+    return host
+
+
+class KeptScene:
+    """Opens scenes; the last one stays open, because work comes scene by scene."""
+
+    def __init__(
+        self, settings: AskSettings, host: Host, access: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep how scenes are opened; ``access`` is what ``open_scene`` may open."""
+        self._settings = settings
+        self._host = host
+        self._access = access or {}
+        # one: sessions hold hundreds of megabytes
+        self._kept = functools.lru_cache(maxsize=1)(self._open)
+
+    def session(self, path: str, planned: str | None = None) -> SceneSession:
+        """A scene, ready to be asked about.
+
+        Args:
+            path: Of the scene.
+            planned: Its identity when the run was planned; None where that is no matter.
+
+        Raises:
+            SceneChangedError: If the file is not the one that was planned.
+            SceneError: If it cannot be opened; it is tried once and not with every question.
+        """
+        session = self._kept(path)
+        if not isinstance(session, SceneError) and not session.scene.source.is_current:
+            # the file that was planned may be back by now
+            self._kept.cache_clear()
+            session = self._kept(path)
+        self._check_planned(path, planned, session)
+        if isinstance(session, SceneError):
+            raise session
+        return session
+
+    def _check_planned(
+        self, path: str, planned: str | None, session: SceneSession | SceneError
+    ) -> None:
+        from geofovea.pipeline.runs.batch_worker import scene_identity
+
+        if planned is None:
+            return
+        is_planned = scene_identity(path) == planned
+        # looked at after the identity was: so it is of what was opened
+        if not isinstance(session, SceneError):
+            is_planned = is_planned and session.scene.source.is_current
+        if not is_planned:
+            self._kept.cache_clear()
+            raise SceneChangedError(
+                f"{path!r} is not the file that it was when the run was planned, and was not asked "
+                "about; run the same command again to ask about the file of now"
+            )
+
+    def worker(
+        self,
+        asked: Callable[[SceneSession, Payload], Asked],
+        record: Callable[[SceneSession, Payload, Answer], Record],
+    ) -> Worker:
+        """Answers items; those that follow along with one, if the model takes several at once."""
+        from geofovea.pipeline.hosts.base import AnswersTogether
+
+        return AnswersAhead(
+            lambda path, payloads: self.records(path, payloads, asked, record),
+            together=isinstance(self._host, AnswersTogether),
+        )
+
+    def records(
+        self,
+        path: str,
+        payloads: Sequence[Payload],
+        asked: Callable[[SceneSession, Payload], Asked],
+        record: Callable[[SceneSession, Payload, Answer], Record],
+    ) -> list[Record | Exception]:
+        """Answer questions about a scene together.
+
+        Args:
+            path: Of the scene.
+            payloads: Of the items.
+            asked: The question of an item.
+            record: What is written down of its answer.
+
+        Returns:
+            For each item its record, or why it has none.
+
+        Raises:
+            SceneError: If the scene cannot be opened.
+        """
+        # items of one scene were planned at one moment
+        session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
+        questions = [_tried(partial(asked, session, payload)) for payload in payloads]
+        answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
+        found = [q if isinstance(q, Exception) else next(answers) for q in questions]
+        return [
+            f if isinstance(f, Exception) else _tried(partial(record, session, payload, f))
+            for payload, f in zip(payloads, found, strict=True)
+        ]
+
+    def _open(self, path: str) -> SceneSession | SceneError:
+        from geofovea.tiling.scene import open_scene
+
+        started = time.perf_counter()
+        try:
+            scene = open_scene(path, nodata=self._settings.nodata, **self._access)
+            return self._settings.open_session(scene, self._host, time.perf_counter() - started)
+        except SceneError as error:
+            return error
+
+
+def _tried(make: Callable[[], Made]) -> Made | Exception:
+    """What is made, or why it could not be: one item must not spoil those beside it."""
+    try:
+        return make()
+    except BaseException as error:
+        return failure_of(error)

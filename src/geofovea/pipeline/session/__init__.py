@@ -1,0 +1,1 @@
+"""One scene and one host: a question becomes an answer."""

@@ -1,0 +1,94 @@
+"""What a careful reader of any answer from a scene and a host should know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
+from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
+from geofovea.pipeline.hosts.base import Host, LeavesWordsOut
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.geo.place_notes import place_notes
+from geofovea.tiling.pixels.radiometry import Radiometry
+from geofovea.tiling.scene import Scene
+
+__all__ = ["cautions", "overruns"]
+
+_WHY_STOPPED = {
+    "time": "the time budget ended the descent before native resolution",
+    "memory": "the memory budget ended the descent before native resolution",
+    "confident": "the descent ended early: the model was sure enough of what it had seen",
+    "flat": "the descent ended early: nothing stood out that could be looked at more closely",
+    "nodata": "the descent ended early: what it pointed at holds no valid pixels",
+}
+
+
+def cautions(
+    scene: Scene,
+    radiometry: Radiometry,
+    host: Host,
+    question: str,
+    stopped: str,
+    choices: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Sentences about how pixels are shown, what the host knows, and why the descent ended.
+
+    Args:
+        scene: What was looked at.
+        radiometry: How its pixels were shown.
+        host: The model.
+        question: What it was asked.
+        stopped: See ``Descent``.
+        choices: What it was given to choose from.
+    """
+    warnings = [*radiometry.warnings]
+    if host.capabilities.domain == "synthetic":
+        if not scene.description.startswith(SYNTHETIC_MARK):
+            warnings.append(
+                f"the {host.name} model knows synthetic scenes only and this is not one: "
+                "do not rely on its answer; name a real model with --model, for example "
+                "--model llava-hf/llava-1.5-7b-hf"
+            )
+        if unknown := host.unknown_words(" ".join((question, *choices))):
+            warnings.append(
+                f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
+            )
+        elif not is_worded_as_taught(question):
+            warnings.append(
+                f"the {host.name} model was taught a few wordings and this is none of them: its "
+                "answer may be to another question; ask for example: "
+                + FORMS["object color"][1].format(thing="plane", site="airport")
+            )
+    if isinstance(host, LeavesWordsOut):
+        warnings += host.left_out(question)
+    if scene.georef == "none":
+        warnings.append("the scene has no georeference: evidence is in pixels only")
+        warnings += [scene.georeference.note] if scene.georeference.note else []
+    else:
+        warnings += place_notes(scene)
+    if stopped in _WHY_STOPPED:
+        warnings.append(_WHY_STOPPED[stopped])
+    return tuple(warnings)
+
+
+def overruns(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:
+    """Sentences about limits that were not kept: they end a search, and never an answer.
+
+    Args:
+        budget: What was allowed.
+        seconds: What the answer took.
+        peak_rss_mb: Largest memory of the process with its children, in MB of 10⁶ bytes.
+    """
+    said = []
+    if budget.seconds is not None and seconds > budget.seconds:
+        said.append(
+            f"the answer took {seconds:.2f} s of the {budget.seconds:g} s allowed: the first look "
+            "and the answer itself are never left out"
+        )
+    peak_mib = peak_rss_mb * 1e6 / 2**20
+    if budget.host_ram_mb is not None and peak_mib > budget.host_ram_mb:
+        said.append(
+            f"the process has held {peak_mib:.0f} MiB of memory, {budget.host_ram_mb:g} were "
+            "allowed: set a smaller tile or token budget, or load the model with another dtype"
+        )
+    return tuple(said)

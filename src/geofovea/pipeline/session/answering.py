@@ -1,0 +1,82 @@
+"""From what was seen to an answer, under the budget of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geofovea.pipeline.focus.stopping import ConfidentStop
+from geofovea.pipeline.focus.visual_search import Found
+from geofovea.pipeline.hosts.base import Generation, Speaker
+from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
+from geofovea.pipeline.session.counting import count_by_groups
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.selection.allocation import keep_tokens
+from geofovea.regionfocus.selection.whole_tiles import keep_tiles
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["Said", "answer_from"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """An answer and what it was read from.
+
+    Attributes:
+        generation: The answer.
+        kept: The tokens that it was read from, in reading order.
+        tokens_llm: Vision tokens that reached the decoder, those of probes included.
+        warnings: What a careful reader should know.
+    """
+
+    generation: Generation
+    kept: TokenSet
+    tokens_llm: int
+    warnings: tuple[str, ...] = ()
+
+
+def answer_from(
+    host: Speaker,
+    question: str,
+    found: Found,
+    budget: Budget,
+    reduction: Reduction,
+    sure: ConfidentStop | None = None,
+    image_tokens: int | None = None,
+) -> Said:
+    """Choose tokens and let the model answer; a count over an area is added up from its places.
+
+    Args:
+        host: The model.
+        question: What is asked.
+        found: What was seen.
+        budget: Its tokens are never exceeded, those that ``sure`` has spent included.
+        reduction: Chooses tokens.
+        sure: What asked on the way, with its answer if that was sure enough.
+        image_tokens: What one tile costs a host that takes whole tiles; None for others.
+
+    Raises:
+        ModelError: If the reduction requires what the tokens do not have.
+    """
+    spent = sure.spent if sure else 0
+    if sure and sure.generation and sure.kept is not None:
+        return Said(sure.generation, sure.kept, spent)
+    left = budget.tokens - spent
+    if image_tokens is not None:
+        # it counts over several pictures by itself, and one more question is one more call
+        whole = keep_tiles(found.shown, left, image_tokens)
+        return Said(host.generate(question, whole), whole, spent + len(whole))
+    # a number to choose from is not added up of numbers to choose from
+    may_count = not isinstance(host, WithChoices)
+    if may_count and found.route and found.route.is_count and found.places:
+        counted = count_by_groups(host, question, found.shown, left, reduction)
+        if counted:
+            used = spent + len(counted.kept)
+            given = sum(number is not None for number in counted.numbers)
+            warning = (
+                f"the number is a sum over {given} of {len(counted.numbers)} places that were "
+                "looked at closely; the rest of the scene was not counted"
+            )
+            return Said(counted.generation, counted.kept, used, (warning,))
+    kept, _ = keep_tokens(found.shown, left, reduction, found.places)
+    return Said(host.generate(question, kept), kept, spent + len(kept))

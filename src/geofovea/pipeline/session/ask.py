@@ -1,0 +1,138 @@
+"""``geofovea.ask``: one call from a path and a question to an answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.torch_threads import set_threads
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.tiling.pyramid import Box
+from geofovea.tiling.scene import Scene, open_scene
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["ask"]
+
+
+def ask(
+    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    question: str,
+    *,
+    model: str | Host = EMBEDDED,
+    budget: Budget | None = None,
+    focus: str | None = None,
+    reduction: str = DEFAULT_REDUCTION,
+    descent: str = DEFAULT_DESCENT,
+    route: str = "auto",
+    stop: StopAt | None = None,
+    bands: tuple[int, ...] | None = None,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+    boxes: Sequence[Box] = (),
+    choices: Sequence[str] = (),
+    device: str = "cpu",
+    dtype: str | None = None,
+    device_map: str | None = None,
+    quantization: str | None = None,
+    positions: str | None = None,
+    answer_tokens: int | None = None,
+    threads: int | None = None,
+    endpoint: EndpointSettings | str | None = None,
+    focus_model: str | None = None,
+    cache_tokens: bool | None = None,
+) -> Answer:
+    """Ask one question about a scene of any size.
+
+    For many questions about one scene, a ``SceneSession`` keeps what they share.
+
+    Args:
+        scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
+        question: The question.
+        model: ``"embedded"``, a folder, a hub id, ``openai:NAME``, or a loaded host.
+        budget: Limits on tiles, tokens, time and memory; the host's default if None.
+        focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module),
+            ``similarity`` (a dual encoder), ``prompted`` (the model at an endpoint picks cells), or
+            a baseline: ``overview``, ``uniform``, ``oracle``, ``full``. By default ``attention``,
+            or ``prompted`` at an endpoint.
+        reduction: Which tokens survive: a name such as ``top_score``, or one for each place, such
+            as ``divprune+fastv:0.25``.
+        descent: ``geometric``, ``geometric_chained``, ``all_to_best``, ``best_first``, or
+            ``published``: the two passes of LRS-VQA, for its models.
+        route: ``auto``, or how many places to look at closely: ``none``, ``one``, ``several``.
+        stop: When to end a descent before its tiles are spent.
+        bands: Bands to show, 1-based; None chooses from the scene.
+        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
+        boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
+        choices: Answers to choose from; all are scored, and the likeliest is the answer.
+        device: Where a model that is named is loaded; see ``load_host``, also for the rest.
+        dtype: In which numbers.
+        device_map: How it is spread over devices.
+        quantization: In how few bits.
+        positions: Which positions its vision tokens have.
+        answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
+            has a warning.
+        threads: How many threads compute; by the size of the model and the cores if None.
+        endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
+        focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+        cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
+
+    Returns:
+        The answer with confidence, evidence, cost and warnings.
+
+    Raises:
+        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+    """
+    if isinstance(endpoint, str):
+        endpoint = EndpointSettings(endpoint)
+    host: Host
+    if isinstance(model, str):
+        host = load_host(
+            model,
+            device,
+            endpoint,
+            dtype=dtype,
+            device_map=device_map,
+            quantization=quantization,
+            positions=positions,
+            answer_tokens=answer_tokens,
+            threads=threads,
+        )
+    else:
+        host = model
+        if threads is not None:
+            set_threads(host, threads)
+    started = time.perf_counter()
+    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    session = SceneSession(
+        opened,
+        host,
+        bands,
+        composite=composite,
+        band_map=band_map,
+        cache_tokens=cache_tokens,
+        open_seconds=time.perf_counter() - started,
+    )
+    return session.ask(
+        question,
+        budget=budget,
+        focus=focus,
+        reduction=reduction,
+        descent=descent,
+        route=route,
+        stop=stop,
+        boxes=boxes,
+        choices=choices,
+        focus_model=focus_model,
+    )

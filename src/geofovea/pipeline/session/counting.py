@@ -1,0 +1,103 @@
+"""A number over several places from a model that gives numbers alone: asked once for each place."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from geofovea.pipeline.answers.answer import confidence_of
+from geofovea.pipeline.hosts.base import Generation, Speaker
+from geofovea.regionfocus.reductions.base import Reduction
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.selection.allocation import even_shares, reduce_look
+from geofovea.regionfocus.selection.places import look_at
+from geofovea.regionfocus.selection.seams import groups_of
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["Counted", "count_by_groups", "number_in"]
+
+_NUMBER_WORDS = {
+    word: number
+    for number, word in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """A sum with what it was made of.
+
+    Attributes:
+        generation: The sum as text; its one log probability is that of all numbers together. The
+            first answer as it is, where none was a number.
+        kept: All tokens that reached the decoder, in reading order.
+        numbers: What each group was said to hold; None where the answer was no number.
+    """
+
+    generation: Generation
+    kept: TokenSet
+    numbers: tuple[int | None, ...]
+
+
+def count_by_groups(
+    host: Speaker, question: str, shown: Descent, budget_tokens: int, reduction: Reduction
+) -> Counted | None:
+    """Ask for a number once for each group of touching tiles of the finest level, and add up.
+
+    An object on the seam of two tiles lies inside of their group and is shown whole, so no two
+    questions see the same object. What lies outside of all groups is not counted.
+
+    Returns:
+        None where there are fewer than two groups, or more than tokens: nothing was asked then.
+    """
+    finest = shown.looks[-1]
+    groups = [look_at(finest, group) for group in groups_of(finest.tokens.tiles)]
+    if len(groups) < 2 or len(groups) > budget_tokens:
+        return None
+    shares = even_shares([len(group.tokens) for group in groups], budget_tokens)
+    kept: list[TokenSet] = []
+    said = []
+    for group, share in zip(groups, shares, strict=True):
+        tokens, _ = reduce_look(group, share, reduction)
+        kept.append(tokens)
+        said.append(host.generate(question, tokens.in_reading_order()))
+    numbers = tuple(number_in(answer.text) for answer in said)
+    known = [number for number in numbers if number is not None]
+    # an empty answer has no probability at all
+    logs = [math.log(max(confidence_of(answer.log_probabilities), 1e-300)) for answer in said]
+    total = Generation(str(sum(known)), (math.fsum(logs),)) if known else said[0]
+    return Counted(total, TokenSet.concat(kept).in_reading_order(), numbers)
+
+
+def number_in(text: str) -> int | None:
+    """The first whole number of a text, in digits or as an English word up to twenty."""
+    for word in re.findall(r"\d+|[a-z]+", text.lower()):
+        if word.isdecimal():
+            return int(word)
+        if word in _NUMBER_WORDS:
+            return _NUMBER_WORDS[word]
+    return None

@@ -1,0 +1,249 @@
+"""How questions are answered: one set of settings behind ``ask``, ``batch``, ``eval``, harnesses.
+
+A run sends them to its workers and keeps their hash with every answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from geofovea import __version__
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.geo.region import Region
+    from geofovea.tiling.pyramid import Box
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["AskSettings", "described_hash", "model_digest"]
+
+_SAMPLE_BYTES = 2**20
+_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_DIGEST = "_digest"
+
+
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """All that an answer depends on besides scene and question.
+
+    Attributes:
+        model: Name of the model.
+        limits: Limits of the budget that replace those of the model, by name.
+        focus: One of ``FOCUS_NAMES``; None is what the model does by default.
+        reduction: A chain of ``REDUCTION_NAMES``; see ``parse_chain``.
+        descent: One of ``DESCENT_NAMES``.
+        route: One of ``ROUTE_NAMES``.
+        flatness: See ``StopAt``.
+        confidence: See ``StopAt``.
+        bands: See ``SceneSession``.
+        composite: See ``SceneSession``.
+        band_map: See ``SceneSession``.
+        nodata: See ``open_scene``.
+        load: How the model is loaded.
+        endpoint: Where a model ``openai:NAME`` is.
+        focus_model: Folder or hub id of the dual encoder of the focus ``similarity``.
+        rfm: Folder of a region focus module that replaces the model's own.
+        cache_tokens: See ``SceneSession``.
+    """
+
+    model: str
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    focus: str | None = None
+    reduction: str = DEFAULT_REDUCTION
+    descent: str = DEFAULT_DESCENT
+    route: str = "auto"
+    flatness: float | None = None
+    confidence: float | None = None
+    bands: tuple[int, ...] | None = None
+    composite: str | None = None
+    band_map: Mapping[str, int] | None = None
+    nodata: float | Literal["auto"] | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    endpoint: EndpointSettings | None = None
+    focus_model: str | None = None
+    rfm: str | None = None
+    cache_tokens: bool | None = None
+
+    def described(self) -> dict[str, Any]:
+        """What changes answers, with the version of this package and digests of all models.
+
+        How long, on which device and under which spend limit is left out: a run may go on with
+        others. No secret is in it, for settings hold none.
+        """
+        as_they_are = (
+            *("model", "limits", "reduction", "descent", "route", "flatness", "confidence"),
+            *("bands", "composite", "band_map", "nodata", "focus_model", "rfm"),
+        )
+        told: dict[str, Any] = {name: getattr(self, name) for name in as_they_are}
+        told |= {
+            "focus": self.focus or ("attention" if self.endpoint is None else "prompted"),
+            "dtype": self._dtype(),
+            "quantization": self.load.quantization,
+            "positions": self.load.positions,
+            "endpoint": None if self.endpoint is None else self.endpoint.described(),
+            "geofovea": __version__,
+            "model_digest": model_digest(self.model),
+            "focus_model_digest": model_digest(self.focus_model),
+            "rfm_digest": model_digest(self.rfm),
+        }
+        if self.load.answer_tokens is not None:
+            told["answer_tokens"] = self.load.answer_tokens
+        # through JSON, so that what is compared later is what was stored
+        plain: dict[str, Any] = json.loads(json.dumps(told, sort_keys=True))
+        return plain
+
+    def within(self, folder: Path) -> AskSettings:
+        """These settings for a run in a folder: all its workers spend from one purse."""
+        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_purse
+
+        return replace(self, endpoint=with_purse(self.endpoint, folder))
+
+    @property
+    def hash(self) -> str:
+        """A name for exactly these settings."""
+        return described_hash(self.described())
+
+    def _dtype(self) -> str:
+        from geofovea.pipeline.hosts.load import EMBEDDED
+
+        # as `load_host` has it, wherever the embedded model runs
+        return (self.load.dtype or "float32") if self.model == EMBEDDED else self.load.numbers
+
+    def load_host(self) -> Host:
+        """The model, with the region focus module that it is to use.
+
+        Raises:
+            ModelError: If it cannot be loaded.
+            MissingExtraError: If a package is missing for that.
+        """
+        from geofovea.pipeline.hosts.load import load_host
+
+        host = load_host(self.model, endpoint=self.endpoint, **asdict(self.load))
+        if self.rfm:
+            from geofovea.pipeline.training.distillation_results import attach_focus
+
+            attach_focus(Path(self.rfm), host)
+        return host
+
+    def budget(self, default: Budget | None = None) -> Budget:
+        """The budget of a question: a default with these limits.
+
+        Raises:
+            BudgetError: If a limit is impossible.
+        """
+        from geofovea.regionfocus.budget import Budget
+
+        return replace(default or Budget(), **self.limits)
+
+    def open_session(self, scene: Scene, host: Host, open_seconds: float = 0.0) -> SceneSession:
+        """One scene, ready to be asked about; see ``SceneSession``."""
+        from geofovea.pipeline.session.session import SceneSession
+
+        return SceneSession(
+            scene,
+            host,
+            self.bands,
+            composite=self.composite,
+            band_map=self.band_map,
+            cache_tokens=self.cache_tokens,
+            open_seconds=open_seconds,
+        )
+
+    def ask(
+        self,
+        session: SceneSession,
+        question: str,
+        *,
+        boxes: Sequence[Box] = (),
+        region: Region | None = None,
+        choices: Sequence[str] = (),
+        kind: Literal["typed", "listed", "prompt"] = "typed",
+    ) -> Answer:
+        """Ask one question in this way; see ``SceneSession.ask`` for what belongs to it alone."""
+        asked = self.asked(
+            session.host, question, boxes=boxes, region=region, choices=choices, kind=kind
+        )
+        return session.answer(asked)
+
+    def asked(
+        self,
+        host: Host,
+        question: str,
+        *,
+        boxes: Sequence[Box] = (),
+        region: Region | None = None,
+        choices: Sequence[str] = (),
+        kind: Literal["typed", "listed", "prompt"] = "typed",
+    ) -> Asked:
+        """One question to be asked in this way, for ``SceneSession.ask_many``; see ``Asked``."""
+        from geofovea.pipeline.focus.stopping import StopAt
+        from geofovea.pipeline.session.request import Asked
+
+        return Asked(
+            question,
+            budget=self.budget(host.default_budget),
+            focus=self.focus,
+            reduction=self.reduction,
+            descent=self.descent,
+            route=self.route,
+            stop=StopAt(self.flatness, self.confidence),
+            boxes=boxes,
+            region=region,
+            choices=choices,
+            focus_model=self.focus_model,
+            kind=kind,
+        )
+
+
+def described_hash(described: Mapping[str, Any]) -> str:
+    """A name for what ``AskSettings.described`` tells, and what was added to it.
+
+    A model whose content is known is the same under any name: its folder may have been moved, or be
+    written in another way.
+    """
+    known = {
+        name.removesuffix(_DIGEST)
+        for name, digest in described.items()
+        if name.endswith(_DIGEST) and digest
+    }
+    told = {name: value for name, value in described.items() if name not in known}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def model_digest(name: str | None) -> str:
+    """What tells a folder's model from another of its name; empty for a hub id, or for none.
+
+    Large files enter by their size, beginning and end, which differ between any two trainings.
+    """
+    from geofovea.pipeline.hosts.load import EMBEDDED
+
+    if name is None:
+        return ""
+    folder = Path(name)
+    if name == EMBEDDED:
+        from geofovea.pipeline.training.embedded_model import embedded_model_path
+
+        folder = embedded_model_path()
+    if not folder.is_dir():
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in _MODEL_SUFFIXES:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                digest.update(f"{path.name}|{size}|".encode() + file.read(_SAMPLE_BYTES))
+                file.seek(max(0, size - _SAMPLE_BYTES))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:16]

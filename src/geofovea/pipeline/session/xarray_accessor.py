@@ -1,0 +1,95 @@
+"""``da.fovea.ask("...")``: questions to xarray objects.
+
+The accessor is there as soon as this module is imported, or after the first
+``xr.open_datatree(..., engine="geofovea")``: this is the module that xarray loads the engine from.
+So it imports nothing heavy; the model comes with the first question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
+from geofovea.tiling.xarray_backend import GeoFoveaBackend
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.pyramid import Box
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["FoveaAccessor", "GeoFoveaBackend"]
+
+
+class FoveaAccessor:
+    """Asks questions about the image in a DataArray, Dataset or DataTree.
+
+    What was computed for one question is kept for the next one about the same object. After its
+    pixels have been changed in place, ask a new object: ``da.copy(deep=False).fovea.ask(...)``.
+    """
+
+    def __init__(self, obj: xr.DataArray | xr.Dataset | xr.DataTree) -> None:
+        """Remember the object; nothing is looked at before it is asked about."""
+        self._obj = obj
+        self._scene: Scene | None = None
+        self._sessions: dict[Any, SceneSession] = {}
+
+    @property
+    def scene(self) -> Scene:
+        """The object as a scene.
+
+        Raises:
+            SceneError: If it is not an image.
+        """
+        if self._scene is None:
+            from geofovea.tiling.scene import open_scene
+
+            self._scene = open_scene(self._obj)
+        return self._scene
+
+    def ask(
+        self,
+        question: str,
+        *,
+        model: str | Host = "embedded",
+        budget: Budget | None = None,
+        focus: str | None = None,
+        reduction: str = DEFAULT_REDUCTION,
+        bands: tuple[int, ...] | None = None,
+        boxes: Sequence[Box] = (),
+        choices: Sequence[str] = (),
+        device: str = "cpu",
+    ) -> Answer:
+        """Ask one question; the arguments are those of ``geofovea.ask``.
+
+        Raises:
+            GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+        """
+        from geofovea.pipeline.hosts.load import load_host
+        from geofovea.pipeline.session.session import SceneSession
+
+        host = load_host(model, device) if isinstance(model, str) else model
+        key = (id(host), bands)
+        session = self._sessions.get(key)
+        if session is None:
+            # the session holds the host, so its id stays its own
+            session = self._sessions[key] = SceneSession(self.scene, host, bands)
+        return session.ask(
+            question,
+            budget=budget,
+            focus=focus,
+            reduction=reduction,
+            boxes=boxes,
+            choices=choices,
+        )
+
+
+# xarray gives these three no types
+xr.register_dataarray_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
+xr.register_dataset_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
+xr.register_datatree_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]

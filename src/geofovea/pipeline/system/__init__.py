@@ -1,0 +1,1 @@
+"""The machine, the terminal and files."""

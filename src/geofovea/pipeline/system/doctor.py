@@ -1,0 +1,223 @@
+"""What this machine has, what is missing here, and which models fit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import warnings
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.pipeline.system.installation import Missing, installed_version, missing_packages
+from geofovea.pipeline.system.model_catalogue import (
+    CATALOGUE,
+    WORKSPACE_BYTES,
+    KnownModel,
+    bytes_needed,
+)
+from geofovea.tiling.machine.container_limits import container_limits
+from geofovea.tiling.machine.cores import usable_cores
+
+__all__ = ["TOGETHER", "Device", "Examination", "Fit", "Missing", "examine", "fits"]
+
+_MEMINFO = Path("/proc/meminfo")
+_CPUINFO = Path("/proc/cpuinfo")
+_DRIVER = Path("/proc/driver/nvidia/version")
+_SHOWN = ("geofovea", "torch", "transformers", "huggingface_hub", "rasterio", "numpy", "httpx2")
+QUESTION_TOKENS = 4096
+"""Tokens that a question is taken to have: the default budget, the words, and some air."""
+TOGETHER = "--device-map auto"
+"""Stands among the devices that hold a model, where several do so together."""
+PRECISIONS = {"bfloat16": 2.0, "float32": 4.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a model can run.
+
+    Attributes:
+        name: For ``--device``.
+        model: What it is.
+        total_bytes: Its memory.
+        free_bytes: What is free of it now.
+    """
+
+    name: str
+    model: str
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether one model fits into one device in one precision.
+
+    Attributes:
+        model: Its name.
+        hub_id: For ``--model``.
+        needed_bytes: By precision.
+        devices: Names of devices with enough free memory, by precision; ``TOGETHER`` where
+            only several accelerators have.
+        in_process: Whether the family can be loaded here; otherwise an endpoint must.
+    """
+
+    model: str
+    hub_id: str
+    needed_bytes: dict[str, int]
+    devices: dict[str, tuple[str, ...]]
+    in_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that was found.
+
+    Attributes:
+        system: Operating system and architecture.
+        python: Its version.
+        cpu: The processor's name.
+        cores: That this process may use.
+        devices: The CPU with its memory first, then accelerators.
+        versions: Of packages that matter, None for those that are missing.
+        missing: What is not installed, too old, or broken.
+        notes: What keeps accelerators from being used.
+        fits: Of all known models.
+        has_embedded: Whether the embedded model's weights are there.
+    """
+
+    system: str
+    python: str
+    cpu: str
+    cores: int
+    devices: tuple[Device, ...]
+    versions: dict[str, str | None]
+    missing: tuple[Missing, ...]
+    notes: tuple[str, ...]
+    fits: tuple[Fit, ...]
+    has_embedded: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, ready for ``json.dumps``."""
+        return asdict(self)
+
+
+def examine() -> Examination:
+    """Look at this machine; no model is loaded."""
+    from geofovea.pipeline.training.embedded_model import embedded_model_path
+
+    accelerators, notes = _accelerators()
+    devices = (_host(), *accelerators)
+    families = _families()
+    return Examination(
+        system=f"{platform.system()} {platform.release()} ({platform.machine()})",
+        python=platform.python_version(),
+        cpu=_cpu_name(),
+        cores=usable_cores(),
+        devices=devices,
+        versions={name: installed_version(name) for name in _SHOWN},
+        missing=missing_packages(),
+        notes=notes,
+        fits=tuple(fits(model, devices, families) for model in CATALOGUE),
+        has_embedded=(embedded_model_path() / "config.json").exists(),
+    )
+
+
+def fits(
+    model: KnownModel, devices: tuple[Device, ...], families: Collection[str] | None = None
+) -> Fit:
+    """Where a model fits, by what is free now.
+
+    Args:
+        model: What it needs.
+        devices: What there is.
+        families: Those that can be loaded here, by ``model_type``; looked up if None.
+    """
+    needed = {
+        name: round(bytes_needed(model, size, QUESTION_TOKENS)) for name, size in PRECISIONS.items()
+    }
+    return Fit(
+        model.name,
+        model.hub_id,
+        needed,
+        {name: _holding(size, devices) for name, size in needed.items()},
+        model.family in (_families() if families is None else families),
+    )
+
+
+def _holding(size: int, devices: tuple[Device, ...]) -> tuple[str, ...]:
+    """Devices that hold this much, alone or, where no accelerator does alone, together."""
+    alone = tuple(device.name for device in devices if device.free_bytes >= size)
+    accelerators = [device for device in devices if device.name != "cpu"]
+    together = sum(device.free_bytes for device in accelerators)
+    workspaces = WORKSPACE_BYTES * max(0, len(accelerators) - 1)
+    if len(accelerators) > 1 and alone in ((), ("cpu",)) and together >= size + workspaces:
+        return (*alone, TOGETHER)
+    return alone
+
+
+def _families() -> Collection[str]:
+    if installed_version("transformers") is None:
+        return ()
+    try:
+        from geofovea.pipeline.hosts.families.registry import FAMILIES
+    except Exception:  # whatever a torch that is not there, or does not fit this machine, raises
+        return ()
+    return FAMILIES
+
+
+def _host() -> Device:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = total
+    if _MEMINFO.exists():
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
+        free = int(found[1]) * 1024 if found else total
+    # a container may be allowed less than the machine has
+    limits = container_limits()
+    total = min(total, limits.total_bytes or total)
+    free = min(free, total if limits.free_bytes is None else limits.free_bytes)
+    return Device("cpu", _cpu_name(), total, free)
+
+
+def _accelerators() -> tuple[tuple[Device, ...], tuple[str, ...]]:
+    """GPUs that torch can use, and why it cannot use others."""
+    has_driver = _DRIVER.exists() or shutil.which("nvidia-smi") is not None
+    try:
+        with warnings.catch_warnings():
+            # of what is missing, which is told among the rest
+            warnings.simplefilter("ignore")
+            import torch
+    except Exception:  # not there, or its libraries do not fit: told among what is missing
+        return (), (("an NVIDIA driver is here, and torch is not",) if has_driver else ())
+    if torch.version.cuda is None and torch.version.hip is None:
+        told = (
+            f"an NVIDIA driver is here, and torch {torch.__version__} is built for the CPU alone: "
+            "pip install --force-reinstall torch"
+        )
+        return (), ((told,) if has_driver else ())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        why = " ".join(str(said[0].message).split())[:200] if said else "no GPU was found"
+        build = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}"
+        return (), (f"torch is built for {build}, but: {why}",)
+    found, notes = [], []
+    for index in range(count):
+        try:
+            free, total = torch.cuda.mem_get_info(index)
+            found.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), total, free))
+        except RuntimeError as error:
+            notes.append(f"cuda:{index} cannot be asked: {' '.join(str(error).split())[:200]}")
+    return tuple(found), tuple(notes)
+
+
+def _cpu_name() -> str:
+    if _CPUINFO.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,103 @@
+"""How well a focus finds the place that a question is about, on one level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.hosts.open_decoder import OpenDecoder
+from geofovea.pipeline.hosts.region_focus import DistilledFocus
+from geofovea.pipeline.inference.attention.shared_prefix import (
+    PromptPack,
+    layer_rows,
+    pack_prompts,
+    with_linear_attention,
+)
+from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
+
+__all__ = ["Found", "Scorer", "found_places", "host_rows", "host_scorer", "lesson_packs", "scorer"]
+
+Scorer = Callable[[FocusLesson], Tensor]
+"""Scores ``(q, n)`` of a lesson's tokens for each of its questions; each row sums to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a focus did with one question.
+
+    Attributes:
+        scene: Number of the lesson; intervals resample lessons.
+        mass: Share of the scores on tokens that share area with an annotated box.
+        rank: Tokens that scored above the best of those; 0 if it came first.
+        chance: Share of tokens that share area with a box: the mass of equal scores.
+    """
+
+    scene: int
+    mass: float
+    rank: int
+    chance: float
+
+
+def found_places(score: Scorer, lessons: FocusLessons, count: int) -> Iterator[Found]:
+    """Judge a focus on ``count`` lessons, by their questions with boxes that single something out.
+
+    Args:
+        score: The focus.
+        lessons: Such as ``FocusLessons.held_out``.
+        count: How many of them.
+    """
+    for index in range(count):
+        lesson = lessons.lesson(index)
+        rights = lesson.right
+        for scores, right in zip(score(lesson).cpu(), rights, strict=True):
+            if bool(right.any()) and not bool(right.all()):
+                best = scores[right].max()
+                yield Found(
+                    scene=index,
+                    mass=float(scores[right].sum()),
+                    # equal scores are shared out in halves, or a flat focus would look perfect
+                    rank=int((scores > best).sum() + ((scores == best) & ~right).sum() // 2),
+                    chance=float(right.float().mean()),
+                )
+
+
+def lesson_packs(host: OpenDecoder, lesson: FocusLesson, dtype: torch.dtype) -> list[PromptPack]:
+    """A lesson's questions with its tokens, as a decoder takes them."""
+    inputs = [host.decoder_input(question, lesson.tokens) for question in lesson.questions]
+    return pack_prompts(inputs, dtype)
+
+
+@torch.no_grad()
+def host_rows(host: OpenDecoder, pack: PromptPack, layers: tuple[int, ...]) -> dict[int, Tensor]:
+    """The host's own rows in some layers, see ``layer_rows``."""
+    decoder: Any = host.decoder
+    with with_linear_attention(decoder, pack.prefix.shape[1] + pack.tails.shape[1]):
+        return layer_rows(decoder.layers, decoder.rotary_emb, pack, layers)
+
+
+def host_scorer(host: OpenDecoder) -> Scorer:
+    """The host's own focus, many questions at a time."""
+
+    def score(lesson: FocusLesson) -> Tensor:
+        layer, dtype = host.focus_layer, next(host.decoder.parameters()).dtype
+        parts = [
+            host_rows(host, pack, (layer,))[layer][..., pack.image].softmax(-1).mean(1)
+            for pack in lesson_packs(host, lesson, dtype)
+        ]
+        return torch.cat(parts)
+
+    return score
+
+
+def scorer(module: DistilledFocus, host: OpenDecoder) -> Scorer:
+    """A region focus module, many questions at a time."""
+
+    def score(lesson: FocusLesson) -> Tensor:
+        inputs = [host.decoder_input(question, lesson.tokens) for question in lesson.questions]
+        return torch.stack(module.scores(inputs))
+
+    return score

@@ -1,0 +1,297 @@
+"""What a region focus module is taught with: the tokens of one level, and questions about them.
+
+A lesson is a function of a seed and of its number, so that a run that was stopped meets the same
+ones again. Two sources: worlds that are rendered on the fly, and scene files with questions in the
+LRS-VQA format, whose boxes (where a row has any) say where to look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geofovea.datasets.benchmarks.lrs_vqa import Record, read_records
+from geofovea.datasets.synthetic.questions import Question, ask_about, ask_world
+from geofovea.datasets.synthetic.rendering import render_window
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.errors import DataError
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.training.samples import tiles_around
+from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+from geofovea.tiling.scene import open_scene
+
+__all__ = ["FocusLesson", "FocusLessons", "RecordLessons", "WorldLessons"]
+
+_SHARE_OF_STRANGERS = 0.5
+_FEWEST_TILES, _MOST_TILES = 4, 12
+_OPEN_SCENES = 4
+_HELD_OUT_SCENES = 5
+"""Of files, every scene with this step is for measuring, where there are so many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FocusLesson:
+    """The tokens of one level of one scene, with questions.
+
+    Attributes:
+        tokens: n tokens, as a descent would hand them to its focus.
+        size: ``(width, height)`` of the scene in pixels.
+        questions: q of them.
+        boxes: For each question where one has to look, in scene pixels; empty where unknown.
+        is_base: Whether this is the whole base level, where every place is as likely as any other.
+
+    Raises:
+        DataError: If there is no question or no token, or not one entry of boxes per question.
+    """
+
+    tokens: TokenSet
+    size: tuple[int, int]
+    questions: tuple[str, ...]
+    boxes: tuple[tuple[Box, ...], ...]
+    is_base: bool
+
+    def __post_init__(self) -> None:
+        if not self.questions or len(self.questions) != len(self.boxes) or not len(self.tokens):
+            raise DataError(
+                f"a lesson needs questions, as many entries of boxes, and tokens; got "
+                f"{len(self.questions)}, {len(self.boxes)} and {len(self.tokens)}"
+            )
+
+    @property
+    def right(self) -> Tensor:
+        """Which tokens share area with a box of which question, bool ``(q, n)``."""
+        corners = self.tokens.boxes_scene
+        rows = torch.zeros(len(self.questions), len(self.tokens), dtype=torch.bool)
+        for row, boxes in zip(rows, self.boxes, strict=True):
+            for box in boxes:
+                x0, y0, x1, y1 = box.as_tuple()
+                low, high = torch.tensor([x0, y0]), torch.tensor([x1, y1])
+                row |= ((corners[:, :2] < high) & (corners[:, 2:] > low)).all(1)
+        return rows
+
+
+class FocusLessons(Protocol):
+    """An endless supply of lessons."""
+
+    @property
+    def name(self) -> str:
+        """What tells these lessons from others, for the record of a run."""
+        ...
+
+    def lesson(self, index: int) -> FocusLesson:
+        """Lesson number ``index``, the same whenever it is asked for."""
+        ...
+
+    def held_out(self) -> FocusLessons | None:
+        """Base levels of scenes that no lesson shows; None if there are none to spare."""
+        ...
+
+
+@dataclass(frozen=True)
+class WorldLessons:
+    """Lessons about synthetic worlds, rendered tile by tile.
+
+    Attributes:
+        host: What encodes the tiles.
+        seed: Of the worlds.
+        questions: Most questions of a lesson.
+        finer: Share of lessons about levels below the base level.
+        sides: Sides of the scenes in pixels; each lesson draws one.
+
+    Raises:
+        DataError: If there are no questions, or no sides.
+    """
+
+    host: Host
+    seed: int = 0
+    questions: int = 24
+    finer: float = 0.4
+    sides: tuple[int, ...] = (4096, 8192, 16384, 24576, 32768, 49152, 65536)
+
+    def __post_init__(self) -> None:
+        if self.questions < 1 or not self.sides or not 0 <= self.finer <= 1:
+            raise DataError(
+                "lessons need at least one question, one side, and a share of finer levels in 0 "
+                f"to 1; got {self.questions}, {list(self.sides)} and {self.finer}"
+            )
+
+    @property
+    def name(self) -> str:
+        """See `FocusLessons`."""
+        sides = ",".join(map(str, self.sides))
+        return f"worlds {self.seed}, sides {sides}, {self.questions} questions, {self.finer} finer"
+
+    def lesson(self, index: int) -> FocusLesson:
+        """See `FocusLessons`."""
+        rng = random.Random(f"geofovea-focus-{self.seed}-{index}")
+        side = rng.choice(self.sides)
+        world = make_world(rng.getrandbits(48), side, side)
+        pyramid = Pyramid(world.width, world.height, self.host.tile_size)
+        tiles, asked = _base_of(pyramid), self._about_all(rng, world)
+        is_base = not pyramid.base_level or rng.random() >= self.finer
+        if not is_base:
+            site = rng.choice(world.named_sites)
+            level = rng.randrange(pyramid.base_level)
+            count = rng.randint(_FEWEST_TILES, _MOST_TILES)
+            about = list(islice(ask_about(world, site, rng), self.questions))
+            place = rng.choice(rng.choice(about).places)
+            tiles = _each_once(tiles_around(rng, pyramid, level, place, count))
+            asked = _mixed(rng, about, asked, self.questions)
+        return FocusLesson(
+            tokens=self._encode(world, pyramid, tiles),
+            size=(world.width, world.height),
+            questions=tuple(question.text for question in asked),
+            boxes=tuple(question.places for question in asked),
+            is_base=is_base,
+        )
+
+    def held_out(self) -> WorldLessons:
+        """See `FocusLessons`; its worlds come from another seed."""
+        return replace(self, seed=self.seed + 10**9, finer=0.0)
+
+    def _about_all(self, rng: random.Random, world: World) -> list[Question]:
+        per_category = -(-2 * self.questions // len(CATEGORIES))
+        asked = ask_world(world, per_category, seed=rng.getrandbits(32))
+        return rng.sample(asked, min(self.questions, len(asked)))
+
+    def _encode(self, world: World, pyramid: Pyramid, tiles: list[Tile]) -> TokenSet:
+        side = self.host.tile_size
+        pixels = np.stack(
+            [render_window(world, t.level, t.col * side, t.row * side, side, side) for t in tiles]
+        )
+        features = self.host.encode(pixels, tiles, pyramid)
+        return tokens_of_tiles(features, self.host.grid, tiles, pyramid)
+
+
+class RecordLessons:
+    """Lessons about scene files, with questions in the LRS-VQA format."""
+
+    def __init__(
+        self,
+        host: Host,
+        annotations: Path,
+        *,
+        seed: int = 0,
+        questions: int = 24,
+        finer: float = 0.4,
+    ) -> None:
+        """Read the annotations; scenes are opened when their turn comes.
+
+        Args:
+            host: What encodes the tiles.
+            annotations: A file of JSON lines; images are relative to its folder.
+            seed: Of the order.
+            questions: Most questions of a lesson.
+            finer: Share of lessons about levels below the base level, where rows have boxes.
+
+        Raises:
+            DataError: If the file holds no question, or a row is damaged.
+        """
+        if questions < 1:
+            raise DataError(f"a lesson needs at least one question, got {questions}")
+        by_image: dict[str, list[Record]] = {}
+        for record in read_records(annotations):
+            by_image.setdefault(record.image, []).append(record)
+        if not by_image:
+            raise DataError(f"{annotations} holds no question; name a file with at least one")
+        images = sorted(by_image)
+        spared = images[::_HELD_OUT_SCENES] if len(images) >= _HELD_OUT_SCENES else []
+        self._by_image, self._spared = by_image, spared
+        self._images = [image for image in images if image not in spared]
+        self._host, self._root = host, annotations.parent
+        self._seed, self._questions, self._finer = seed, questions, finer
+        self._sessions: OrderedDict[str, SceneSession] = OrderedDict()
+        digest = hashlib.sha256(annotations.read_bytes()).hexdigest()[:16]
+        self.name = f"records {digest}, order {seed}, {questions} questions, {finer} finer"
+
+    def lesson(self, index: int) -> FocusLesson:
+        """See `FocusLessons`; each pass over the scenes has an order of its own."""
+        turn, place = divmod(index, len(self._images))
+        order = random.Random(f"geofovea-scenes-{self._seed}-{turn}")
+        image = order.sample(self._images, len(self._images))[place]
+        rng = random.Random(f"geofovea-records-{self._seed}-{index}")
+        session, records = self._session(image), self._by_image[image]
+        asked = rng.sample(records, min(self._questions, len(records)))
+        pyramid = session.pyramid
+        boxes = [places for record in asked if (places := _places(record))]
+        is_base = not boxes or not pyramid.base_level or rng.random() >= self._finer
+        tiles = _base_of(pyramid)
+        if not is_base:
+            level = rng.randrange(pyramid.base_level)
+            around = rng.choice(rng.choice(boxes))
+            count = rng.randint(_FEWEST_TILES, _MOST_TILES)
+            tiles = _each_once(tiles_around(rng, pyramid, level, around, count))
+        return FocusLesson(
+            tokens=session.tokens(tiles),
+            size=(pyramid.width, pyramid.height),
+            questions=tuple(record.question for record in asked),
+            boxes=tuple(_places(record) for record in asked),
+            is_base=is_base,
+        )
+
+    def held_out(self) -> RecordLessons | None:
+        """See `FocusLessons`; every fifth scene, where there are five."""
+        if not self._spared:
+            return None
+        other = object.__new__(RecordLessons)
+        other.__dict__ |= self.__dict__ | {
+            "_images": self._spared,
+            "_spared": [],
+            "_finer": 0.0,
+            "_sessions": OrderedDict(),
+            "name": f"{self.name}, held out",
+        }
+        return other
+
+    def _session(self, image: str) -> SceneSession:
+        if image not in self._sessions:
+            self._sessions[image] = SceneSession(open_scene(self._root / image), self._host)
+        self._sessions.move_to_end(image)
+        while len(self._sessions) > _OPEN_SCENES:
+            self._sessions.popitem(last=False)
+        return self._sessions[image]
+
+
+def _base_of(pyramid: Pyramid) -> list[Tile]:
+    return list(pyramid.tiles(pyramid.base_level))
+
+
+def _each_once(tiles: list[Tile]) -> list[Tile]:
+    return list(dict.fromkeys(tiles))
+
+
+def _mixed(
+    rng: random.Random, about: list[Question], others: list[Question], count: int
+) -> list[Question]:
+    """Questions about what is shown and about other places: what both attend to is no answer."""
+    strangers = min(len(others), round(_SHARE_OF_STRANGERS * count))
+    return [*about[: count - strangers], *rng.sample(others, strangers)]
+
+
+def _places(record: Record) -> tuple[Box, ...]:
+    """Where a row says that one has to look; a synthetic row may name several places."""
+    return tuple(_boxes(record.more.get("places"), record)) or ((record.box,) if record.box else ())
+
+
+def _boxes(places: Any, record: Record) -> Iterator[Box]:
+    for corners in places or ():
+        try:
+            x0, y0, x1, y1 = (float(c) for c in corners)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"the places of {record.question_id} must be [x0, y0, x1, y1] each, got {corners!r}"
+            ) from error
+        yield Box(x0, y0, x1, y1)

@@ -1,0 +1,220 @@
+"""The embedded model while it learns: stock classes, plus the heads and losses that teach it.
+
+Three signals, each with a reason:
+
+* the answer: cross entropy of the answer word and of the end, for many questions that share one
+  image prefix and do not see each other;
+* dense labels: two thin heads name site, surface, thing, colour ... of every vision token. Without
+  them the answers stay on a plateau for millions of questions;
+* focus: the last prompt token's attention at ``focus_layer`` must fall, level by level, on the
+  tokens that the question is about. That layer is what region focus reads later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geofovea.pipeline.inference.attention.rows import row_logits
+from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
+from geofovea.pipeline.training.embedded_model import ModelShape, build_model
+from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
+
+__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Losses", "Student"]
+
+IMAGE_MEAN = (0.48, 0.46, 0.41)
+IMAGE_STD = (0.27, 0.26, 0.28)
+_MOST_GROUPS = 5
+_WEIGHT_OF_NOTHING = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What one batch says: three losses (scalars) and what was answered.
+
+    Attributes:
+        answer: Cross entropy of answers and ends.
+        dense: Mean cross entropy of the dense labels.
+        focus: Mean of −log(attention mass on the right tokens).
+        heard: Mean of −log(probability of a word of the question), told from what the last word
+            of the question has gathered below the focus layer.
+        correct: bool (b, q), whether the answer word was the most likely one.
+        mass: float (b, q, groups), attention mass on the right tokens; NaN where undefined.
+    """
+
+    answer: Tensor
+    dense: Tensor
+    focus: Tensor
+    heard: Tensor
+    correct: Tensor
+    mass: Tensor
+
+
+class Student(nn.Module):
+    """A LLaVA with its scene positions and its dense heads."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: ModelShape) -> None:
+        """Make a randomly initialised student; seed torch before the call."""
+        super().__init__()
+        self.shape = shape
+        self.vision_frozen = False
+        self.llava = build_model(shape)
+        # sequences are short: plain matrix products beat the fused kernels' backward on a CPU
+        self.llava.set_attn_implementation(
+            {"vision_config": "eager", "text_config": PACKED_QUESTIONS}
+        )
+        self.scene_position = nn.Linear(3, shape.width, bias=False)
+        self.dense_head = nn.Linear(shape.width, sum(DENSE_LABELS.values()))
+        self.heard_head = nn.Linear(shape.width, self.llava.config.text_config.vocab_size)
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGE_STD) * 255, persistent=False)
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        """Losses of a batch of lessons, see ``Lesson`` for the shapes (with a leading b)."""
+        tokens = self._encode(batch["tiles"])
+        dense = self._dense_loss(tokens, batch["dense"])
+        if not batch["words"].shape[1]:
+            return _only_dense(dense, batch)
+        # the tokens of crowded tiles come last, and nobody is asked about them
+        tokens = tokens[:, : batch["places"].shape[1]]
+        placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
+        logits, attention_logits, gathered = self._decode(placed, batch)
+        heard = _heard_loss(self.heard_head(gathered).float(), batch)
+        targets, answered = batch["targets"], batch["answered"]
+        wanted = targets.masked_fill(~answered[..., None], IGNORED)
+        losses = F.cross_entropy(
+            logits.flatten(0, 2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        answer = losses / (wanted != IGNORED).sum().clamp_min(1)
+        focus, mass = _focus_loss(attention_logits, batch)
+        asked = _answer_position(targets)[..., None]
+        predicted = logits.argmax(-1).gather(2, asked)
+        correct = (predicted == targets.gather(2, asked))[..., 0]
+        return Losses(answer, dense, focus, heard, correct, mass)
+
+    def _encode(self, tiles: Tensor) -> Tensor:
+        """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
+        batch, count = tiles.shape[:2]
+        pixels = (tiles.flatten(0, 1).float() - self.mean) / self.std
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.vision_frozen):
+            features = self.llava.model.vision_tower(pixels.permute(0, 3, 1, 2)).last_hidden_state
+        tokens = self.llava.model.multi_modal_projector(features[:, 1:])
+        side, pool = self.shape.tile_size // self.shape.patch_size, self.shape.pool
+        tokens = tokens.unflatten(1, (side // pool, pool, side // pool, pool)).mean((2, 4))
+        pooled: Tensor = tokens.reshape(batch, count * (side // pool) ** 2, -1)
+        return pooled
+
+    def _dense_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        logits = self.dense_head(tokens).float().split(list(DENSE_LABELS.values()), -1)
+        losses = []
+        for (name, classes), part, wanted in zip(
+            DENSE_LABELS.items(), logits, labels.unbind(1), strict=True
+        ):
+            weight = part.new_ones(classes)
+            # nearly all tokens show no thing, and would drown what tells the kinds apart
+            weight[0] = _WEIGHT_OF_NOTHING if name == "thing" else 1.0
+            seen = (wanted != IGNORED).float() * weight[wanted.clamp_min(0)]
+            loss = F.cross_entropy(
+                part.flatten(0, 1), wanted.flatten(), weight, ignore_index=IGNORED, reduction="sum"
+            )
+            losses.append(loss / seen.sum().clamp_min(1))
+        return torch.stack(losses).mean()
+
+    def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Word logits (b, q, l, V) and focus logits (b, heads, q, n) of packed questions.
+
+        And their last words as they come to the focus layer, (b, q, d).
+        """
+        words, visible = batch["words"], batch["visible"]
+        batch_size, questions, length = words.shape
+        embed = self.llava.get_input_embeddings()
+        config = self.llava.config.text_config
+        start = embed(torch.full_like(words[:, 0, :1], config.bos_token_id))
+        hidden = torch.cat([start, vision, embed(words.flatten(1))], 1).to(vision.dtype)
+        # not F.pad: compiled for a CPU it reads before the first element, perhaps unmapped memory
+        seen = torch.cat([visible.new_ones(batch_size, 1), visible], 1)
+        positions = _packed_positions(seen, questions, length)
+        decoder = self.llava.model.language_model
+        rotary = decoder.rotary_emb(hidden, positions)
+        attention_logits = gathered = hidden.new_zeros(())
+        for index, layer in enumerate(decoder.layers):
+            if index == self.shape.focus_layer:
+                rows = 1 + vision.shape[1] + _packed_rows(batch["targets"])
+                attention_logits = row_logits(layer, hidden, rotary, rows, 1, vision.shape[1])
+                gathered = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
+            hidden = layer(
+                hidden,
+                attention_mask=seen,
+                position_ids=positions,
+                position_embeddings=rotary,
+                question_length=length,
+            )
+        hidden = decoder.norm(hidden[:, 1 + vision.shape[1] :])
+        logits = self.llava.lm_head(hidden).float()
+        return logits.view(batch_size, questions, length, -1), attention_logits, gathered
+
+
+def _only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
+    """The losses of lessons without questions."""
+    none = dense.new_zeros(())
+    asked = batch["words"].shape[:2]
+    return Losses(
+        none, dense, none, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS))
+    )
+
+
+def _packed_positions(seen: Tensor, questions: int, length: int) -> Tensor:
+    """Positions (b, s) of the prefix, then of questions that each go on behind what is seen of it.
+
+    So every question has the positions that it would have alone behind the pruned prefix.
+    """
+    count = seen.sum(1, keepdim=True)
+    within = torch.arange(length, device=seen.device).repeat(questions)
+    return torch.cat([seen.cumsum(1) - 1, count + within], 1)
+
+
+def _answer_position(targets: Tensor) -> Tensor:
+    """Index of the last prompt word of each question, (b, q)."""
+    return (targets != IGNORED).int().argmax(-1)
+
+
+def _packed_rows(targets: Tensor) -> Tensor:
+    """The last prompt words as indices into the packed questions, (b, q)."""
+    questions, length = targets.shape[1:]
+    first = torch.arange(questions, device=targets.device) * length
+    return _answer_position(targets) + first
+
+
+def _heard_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Mean of −log(probability) of the words of each question, logits (b, q, V).
+
+    Until the name of a site has come to where the focus is computed, nothing tells which site the
+    attention should fall on, and the attention cannot teach the name to come. Measured: without
+    this loss it stays on any site at all.
+    """
+    words, last = batch["words"], _answer_position(batch["targets"])[..., None]
+    is_asked = torch.arange(words.shape[2], device=words.device) <= last
+    wanted = -logits.log_softmax(-1).gather(2, words)
+    return (wanted * is_asked).sum() / is_asked.sum().clamp_min(1)
+
+
+def _focus_loss(logits: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Per level: softmax over its visible tokens, mean of heads, −log of the mass that is right."""
+    total, count, masses = logits.new_zeros(()), logits.new_zeros(()), []
+    for group in range(_MOST_GROUPS):
+        shown = ((batch["group"] == group) & batch["visible"])[:, None]  # (b, 1, n)
+        right = batch["focus"] & shown
+        # a level where everything or nothing is right teaches nothing
+        defined = right.any(-1) & (shown & ~batch["focus"]).any(-1)
+        scores = logits.masked_fill(~shown[:, None], -1e4).softmax(-1).mean(1)
+        mass = (scores * right).sum(-1)
+        total = total + (-(mass.clamp_min(1e-5).log()) * defined).sum()
+        count = count + defined.sum()
+        masses.append(mass.detach().masked_fill(~defined, float("nan")))
+    return total / count.clamp_min(1), torch.stack(masses, -1)

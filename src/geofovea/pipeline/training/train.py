@@ -1,0 +1,327 @@
+"""Training of the embedded model from nothing on the synthetic world: reproducible and resumable.
+
+Batch ``i`` is a function of the recipe's seed and of ``i`` alone, so a run that was stopped goes on
+as if it had not been. State is kept as safetensors and JSON, written aside and moved into place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
+from geofovea.errors import DataError
+from geofovea.pipeline.system.files import make_folder
+from geofovea.pipeline.training.curriculum import Phase, Recipe, recipe_from_json
+from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.samples import lessons
+from geofovea.pipeline.training.student import Losses, Student
+
+__all__ = ["load_student", "train"]
+
+STATE_FILE = "training_state.safetensors"
+PROGRESS_FILE = "training_state.json"
+LOG_FILE = "training_log.jsonl"
+_STEP = "step"
+_HELD_OUT = 10**9
+"""Batches from this number on are for measuring; training never gets there."""
+
+
+class _Batches(Dataset[dict[str, Tensor]]):
+    """Batch ``i`` of a recipe, made on demand, so that workers share nothing."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._word_ids = {word: index for index, word in enumerate(vocabulary())}
+
+    def __len__(self) -> int:
+        return self._recipe.steps
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        turn = self._recipe.turn_at(index)
+        seed = (self._recipe.seed << 40) + index
+        made = list(
+            islice(lessons(seed, self._recipe.shape, turn.plan, self._word_ids), turn.lessons)
+        )
+        return {
+            name: torch.from_numpy(np.stack([getattr(lesson, name) for lesson in made]))
+            for name in vars(made[0])
+        }
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    compiled: bool = True,
+    log_every: int = 50,
+    measure_every: int = 500,
+    stop_after: float = math.inf,
+) -> Iterator[dict[str, Any]]:
+    """Train, or go on training, and yield one log record at a time.
+
+    Args:
+        recipe: What to make. The number of steps may differ from that of the run being resumed;
+            the shape and the seed may not.
+        folder: Where state and log are kept; made if missing.
+        device: A torch device.
+        workers: Processes that make lessons.
+        compiled: Whether to compile the model first.
+        log_every: Steps between records of the training loss.
+        measure_every: Steps between measurements on held-out lessons, and between checkpoints.
+        stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
+
+    Raises:
+        DataError: If the folder holds the state of a run with another seed or shape.
+        OutputError: If the folder cannot be made.
+    """
+    make_folder(folder)
+    # must come before the first parallel region, for its threads inherit the setting: attention
+    # that has learnt to ignore most tokens is full of numbers too small for a CPU's fast path
+    torch.set_flush_denormal(True)
+    torch.manual_seed(recipe.seed)
+    student = Student(recipe.shape).to(device)
+    optimizers = _optimizers(student, recipe)
+    step = _resume(student, optimizers, recipe, folder)
+    forward = torch.compile(student, dynamic=False) if compiled else student
+    loader = DataLoader(
+        _Batches(recipe),
+        sampler=range(step, recipe.steps),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+        multiprocessing_context="spawn" if workers else None,
+    )
+    started, last_time, last_step = time.monotonic(), time.monotonic(), step
+    for batch in loader:
+        for optimizer in optimizers:
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = parameters["peak"] * recipe.pace_at(step)
+        student.vision_frozen = recipe.phase_at(step).vision_frozen
+        losses = _step(forward, student, optimizers, recipe, batch, device)
+        step += 1
+        out_of_time = time.monotonic() - started > stop_after
+        ends = step == recipe.steps or out_of_time
+        if step % log_every == 0 or ends:
+            now = time.monotonic()
+            record = {"step": step, "steps": recipe.steps, **_summary(losses, batch)}
+            record["seconds"] = round(now - last_time, 2)
+            record["steps_per_second"] = round((step - last_step) / (now - last_time), 3)
+            last_time, last_step = now, step
+            yield _log(folder, record)
+        if step % measure_every == 0 or ends:
+            if any(turn.plan.questions for turn in recipe.phase_at(step - 1).turns):
+                held_out = measure(student, recipe, step, device)
+                yield _log(folder, {"step": step, "held_out": held_out})
+            _save_state(student, optimizers, recipe, step, folder)
+        if out_of_time:
+            return
+
+
+def _optimizers(student: Student, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices of the layers, AdamW for all else (tables, heads, vectors)."""
+    llava = student.llava.model
+    parts = (llava.vision_tower, llava.multi_modal_projector, llava.language_model)
+    linear = [m for part in parts for m in part.modules() if isinstance(m, nn.Linear)]
+    in_layers = {id(m.weight) for m in linear}
+    matrices = [p for p in student.parameters() if id(p) in in_layers]
+    others = [p for p in student.parameters() if id(p) not in in_layers]
+    muon = torch.optim.Muon(
+        matrices,
+        lr=recipe.matrix_learning_rate,
+        weight_decay=recipe.weight_decay,
+        # one step moves a matrix as far as AdamW would
+        adjust_lr_fn="match_rms_adamw",
+    )
+    adam = torch.optim.AdamW(
+        [
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+    for optimizer in (muon, adam):
+        for parameters in optimizer.param_groups:
+            parameters["peak"] = parameters["lr"]
+    return muon, adam
+
+
+def _step(
+    forward: Any,
+    student: nn.Module,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    batch: dict[str, Tensor],
+    device: str,
+) -> Losses:
+    on_device = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        losses = cast(Losses, forward(on_device))
+    total = (
+        losses.answer
+        + recipe.dense_weight * losses.dense
+        + recipe.focus_weight * losses.focus
+        + recipe.heard_weight * losses.heard
+    )
+    total.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return losses
+
+
+def measure(
+    student: Student, recipe: Recipe, step: int, device: str, batches: int = 6
+) -> dict[str, Any]:
+    """Accuracy by category, and by turn the attention mass on the right tokens of each level.
+
+    On ``batches`` held-out batches of each turn of the phase that a step belongs to.
+    """
+    phase = recipe.phase_at(step - 1)
+    right: dict[str, list[float]] = {name: [] for name in CATEGORIES}
+    masses = []
+    for turn in phase.turns:
+        if not turn.plan.questions:
+            continue
+        held_out = Phase(2 * _HELD_OUT, (turn,))
+        made = _Batches(replace(recipe, phases=(held_out,)))
+        mass = []
+        for index in range(batches):
+            losses, batch = _look_at(student, made[_HELD_OUT + index], device)
+            for category, correct, answered in zip(
+                batch["category"].flatten().tolist(),
+                losses.correct.flatten().tolist(),
+                batch["answered"].flatten().tolist(),
+                strict=True,
+            ):
+                if answered:
+                    right[CATEGORIES[category]].append(correct)
+            mass.append(losses.mass.flatten(0, 1))
+        means = torch.cat(mass).nanmean(0).tolist()
+        masses.append([round(m, 3) for m in means if not math.isnan(m)])
+    accuracy = {name: round(float(np.mean(v)), 4) for name, v in right.items() if v}
+    return {
+        "accuracy": accuracy,
+        "overall": round(float(np.mean(list(accuracy.values()))), 4),
+        "focus_mass": masses,
+    }
+
+
+def _look_at(
+    student: Student, batch: dict[str, Tensor], device: str
+) -> tuple[Losses, dict[str, Tensor]]:
+    """Losses without learning, and the batch on the device."""
+    on_device = {name: value.to(device) for name, value in batch.items()}
+    with torch.no_grad(), torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        return student(on_device), on_device
+
+
+def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
+    answered = batch["answered"].to(losses.correct.device)
+    return {
+        "answer": round(losses.answer.item(), 4),
+        "dense": round(losses.dense.item(), 4),
+        "focus": round(losses.focus.item(), 4),
+        "heard": round(losses.heard.item(), 4),
+        "correct": round((losses.correct * answered).sum().item() / max(1, int(answered.sum())), 4),
+        "questions": batch["words"].shape[0] * batch["words"].shape[1],
+    }
+
+
+def _log(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    record = {"time": round(time.time(), 1), **record}
+    with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(record) + "\n")
+    return record
+
+
+def _save_state(
+    student: Student,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    step: int,
+    folder: Path,
+) -> None:
+    tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
+    # in one file with the weights, or a crash between two files would part them
+    tensors[_STEP] = torch.tensor(step)
+    # two names of one tensor cannot both be written; loading ties them again
+    tensors.pop("model.llava.lm_head.weight", None)
+    for which, optimizer in enumerate(optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                tensors[f"optimizer.{which}.{index}.{name}"] = torch.as_tensor(value)
+    aside = folder / (STATE_FILE + ".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
+    aside.replace(folder / STATE_FILE)
+    aside = folder / (PROGRESS_FILE + ".part")
+    aside.write_text(json.dumps({"step": step, "recipe": asdict(recipe)}, indent=1))
+    aside.replace(folder / PROGRESS_FILE)
+
+
+def load_student(folder: Path) -> tuple[Student, Recipe]:
+    """The student of a run as it stands, on the CPU, and the recipe it is made by.
+
+    Raises:
+        DataError: If the folder holds no training state.
+    """
+    if not (folder / PROGRESS_FILE).exists():
+        raise DataError(f"{folder} holds no training state: run geofovea train --output {folder}")
+    recipe = recipe_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
+    student = Student(recipe.shape)
+    _load_weights(student, load_file(folder / STATE_FILE))
+    return student.eval(), recipe
+
+
+def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
+    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+    missing, unexpected = student.load_state_dict(weights, strict=False)
+    # the tied output matrix was not written
+    if unexpected or set(missing) - {"llava.lm_head.weight"}:
+        raise DataError(f"the training state does not fit: {missing=}, {unexpected=}")
+
+
+def _resume(
+    student: Student,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    folder: Path,
+) -> int:
+    """Load the state in a folder, if there is one, and return the step to go on from."""
+    if not (folder / PROGRESS_FILE).exists():
+        return 0
+    progress = json.loads((folder / PROGRESS_FILE).read_text())
+    for key, ours in (("seed", recipe.seed), ("shape", asdict(recipe.shape))):
+        if progress["recipe"][key] != ours:
+            raise DataError(
+                f"{folder} holds a run with {key} {progress['recipe'][key]}, not {ours}: "
+                "name another folder, or remove that one"
+            )
+    tensors = load_file(folder / STATE_FILE)
+    _load_weights(student, tensors)
+    for which, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(f"optimizer.{which}."):
+                _, _, index, name = key.split(".", 3)
+                state.setdefault(int(index), {})[name] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return int(tensors[_STEP])
