@@ -31,7 +31,7 @@ LOAD += "t.LlavaForConditionalGeneration.from_pretrained(f); t.AutoTokenizer.fro
 
 def parts(scene: Path) -> dict[str, list[str]]:
     """Commands by what each does, the cheapest first."""
-    run = "from geofovea.pipeline.cli.program import main; main()"
+    run = "from geofovea.pipeline.cli import main; main()"
     torch = f"import torch; {CLASSES}"
     return {
         "python alone": ["-c", "pass"],

@@ -88,7 +88,7 @@ def run(folder, *args, code=0):
         "GEOFOVEA_CACHE_DIR": str(folder / "cache"),
         "HF_HUB_OFFLINE": "1",
     }
-    program = "from geofovea.pipeline.cli.program import main; main()"
+    program = "from geofovea.pipeline.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, args)],
         cwd=folder, env=env, capture_output=True, text=True, check=False,
@@ -152,7 +152,8 @@ def _python_path():
 
 
 def test_importing_the_package_and_its_accessor_is_silent():
-    program = "import geofovea, geofovea.pipeline.session.xarray_accessor, geofovea.pipeline.evaluation.harness"
+    modules = ("session.xarray_accessor", "evaluation.harness")
+    program = "; ".join(f"import geofovea.pipeline.{module}" for module in modules)
     command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr, Path(geofovea_file()).name) == (0, "", "__init__.py")

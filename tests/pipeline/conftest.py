@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 # read once, when the hub's client is imported: no test may wait for a network
 os.environ["HF_HUB_OFFLINE"] = "1"
-# tests are imported by path, not as a package; their toys are not on the path by themselves
-sys.path.insert(0, str(Path(__file__).parent))
-# the device that is not there serves benchmarks, too
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import numpy as np
 import pytest

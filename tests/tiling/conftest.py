@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.transform import Affine
+from repository import SHARED
 
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
 from geofovea.tiling.overviews import level_files
@@ -26,8 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _shared_rasters() -> list[Any]:
-    default = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("GEOFOVEA_SHARED", default)) / "data" / "rasters"
+    folder = SHARED / "data" / "rasters"
     files = [p for p in sorted(folder.glob("*")) if p.suffix not in (".md", ".txt")]
     if not files:
         skip = pytest.mark.skip(reason=f"no reference rasters in {folder}; set GEOFOVEA_SHARED")

@@ -10,16 +10,16 @@ from geofovea.errors import DataError
 __all__ = ["BENCHMARK_NAMES", "load_benchmark"]
 
 _HOMES = {
-    "lrs-vqa": "lrs_vqa",
-    "mme-realworld-rs": "mme_realworld",
-    "xlrs-bench": "xlrs_bench",
-    "lrs-gro": "lrs_gro",
-    "rshr-bench": "rshr_bench",
-    "rsvqa-lr": "rsvqa:LOW",
-    "rsvqa-hr": "rsvqa:HIGH",
-    "hr-bench": "hr_bench",
-    "vstar": "vstar",
-    "synthetic": "synthetic",
+    "lrs-vqa": "benchmarks.lrs_vqa",
+    "mme-realworld-rs": "benchmarks.mme_realworld",
+    "xlrs-bench": "benchmarks.xlrs_bench",
+    "lrs-gro": "benchmarks.lrs_gro",
+    "rshr-bench": "benchmarks.rshr_bench",
+    "rsvqa-lr": "benchmarks.rsvqa:LOW",
+    "rsvqa-hr": "benchmarks.rsvqa:HIGH",
+    "hr-bench": "benchmarks.hr_bench",
+    "vstar": "benchmarks.vstar",
+    "synthetic": "benchmarks.synthetic",
 }
 BENCHMARK_NAMES = tuple(_HOMES)
 

@@ -40,7 +40,7 @@ class Capabilities:
         signals: Fields of a `TokenContext` that it can give beyond its tokens.
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
         class_token: Its vision tower has a class token, whose attention some reductions read.
-        positions: The policy of its position ids; see `geofovea.pipeline.inference.prompts.position_ids`.
+        positions: The policy of its position ids; see `inference.prompts.position_ids`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
     """
 

@@ -69,7 +69,7 @@ class ModelShape:
 
 def embedded_model_path() -> Path:
     """The folder of the weights that travel with the package."""
-    return Path(__file__).parent / "embedded_model"
+    return Path(__file__).parents[1] / "embedded_model"
 
 
 def vocabulary() -> list[str]:

@@ -12,16 +12,16 @@ from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
 __all__ = ["make_decoder_reduction"]
 
 _HOMES = {
-    "fastv": "fastv:FastV",
-    "pyramiddrop": "pyramiddrop:PyramidDrop",
-    "sparsevlm": "sparsevlm:SparseVlm",
-    "transprune": "transprune:TransPrune",
-    "visiondrop": "visiondrop:VisionDrop",
-    "catp_decoder": "catp_decoder:CatpDecoder",
-    "vflowopt_decoder": "vflowopt_decoder:VFlowOptDecoder",
-    "flowcut_decoder": "flowcut_decoder:FlowCutDecoder",
-    "spatten": "spatten:SpAtten",
-    "todre_drop_all": "todre_drop_all:TodreDropAll",
+    "fastv": "decoder.fastv:FastV",
+    "pyramiddrop": "decoder.pyramiddrop:PyramidDrop",
+    "sparsevlm": "decoder.sparsevlm:SparseVlm",
+    "transprune": "decoder.transprune:TransPrune",
+    "visiondrop": "decoder.visiondrop:VisionDrop",
+    "catp_decoder": "decoder.catp:CatpDecoder",
+    "vflowopt_decoder": "decoder.vflowopt:VFlowOptDecoder",
+    "flowcut_decoder": "decoder.flowcut:FlowCutDecoder",
+    "spatten": "decoder.spatten:SpAtten",
+    "todre_drop_all": "decoder.todre:TodreDropAll",
 }
 """Module of this folder and class, for each of ``DECODER_REDUCTION_NAMES``."""
 

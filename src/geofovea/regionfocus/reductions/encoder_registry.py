@@ -12,13 +12,13 @@ from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
 __all__ = ["make_encoder_reduction"]
 
 _HOMES = {
-    "tome": "tome:ToMeEncoder",
-    "dymu": "dymu:DyMUEncoder",
-    "crossget": "crossget:CrossGETEncoder",
-    "evit": "evit:EViTEncoder",
-    "stvit": "stvit:STViTEncoder",
-    "flowcut": "flowcut:FlowCutEncoder",
-    "zero_tprune": "zero_tprune:ZeroTPruneEncoder",
+    "tome": "encoder.tome:ToMeEncoder",
+    "dymu": "encoder.dymu:DyMUEncoder",
+    "crossget": "encoder.crossget:CrossGETEncoder",
+    "evit": "encoder.evit:EViTEncoder",
+    "stvit": "encoder.stvit:STViTEncoder",
+    "flowcut": "encoder.flowcut:FlowCutEncoder",
+    "zero_tprune": "encoder.zero_tprune:ZeroTPruneEncoder",
 }
 """Module of this folder and class, for each of ``ENCODER_REDUCTION_NAMES``."""
 

@@ -1,6 +1,6 @@
 """Which tokens and tiles the published method (LRS-VQA) goes on with; indices only.
 
-Source: as in `geofovea.regionfocus.rfm.published_geometry`. Local tokens are the row-major grid of a
+Source: as in `published_geometry`. Local tokens are the row-major grid of a
 level with one newline token at the end of each row. Two quirks are kept because the numbers depend
 on them: newline tokens are always selected, so the last column of tiles always is too; and the
 cropped grid with its newlines is stretched over the padded grid of tiles, so up to a third of the

@@ -1,6 +1,6 @@
 """The child process of ``vips_copy``: knows libvips alone, so that it starts fast.
 
-Run as ``python -m geofovea.tiling.overviews.vips_worker SOURCE TARGET FAIL_ON BLOCK_SIDE copy|pyramid``.
+Run with ``python -m`` and ``SOURCE TARGET FAIL_ON BLOCK_SIDE copy|pyramid``.
 Prints the share that is done; what else it prints is a complaint.
 """
 

@@ -1,7 +1,6 @@
 """The child process of ``chat_template``: renders with the sandbox of ``transformers``, no torch.
 
-Run as ``python -m geofovea.pipeline.inference.prompts.chat_template_worker``; takes one JSON object on standard input
-and prints a list of texts.
+Run with ``python -m``; takes one JSON object on standard input and prints a list of texts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reductions inside a vision encoder: what they see of a layer, and what they may ask for.
 
 A reduction that acts between the layers of an encoder saves the work of all layers behind it. It
-knows no model class: a driver (`geofovea.pipeline.inference.vision.clip_pruning`) runs the layers, shows the
+knows no model class: a driver of the pipeline runs the layers, shows the
 reduction a `LayerView` of each, and drops or merges tokens as the reduction says. Such a reduction
 is a value with settings; its memory of one image is an `EncoderRun`.
 

@@ -1,0 +1,124 @@
+"""A row that cannot be asked fails by itself: the others are answered, and all are written."""
+
+import json
+import os
+import shutil
+
+import geopandas
+import pytest
+import shapely
+from click.testing import CliRunner
+from pipeline_toys import QUESTION, texture
+
+from geofovea.pipeline.cli import main
+
+FEW = ("--tiles", 4, "--tokens", 40)
+
+
+@pytest.fixture
+def batch(tiny_folder, tmp_path):
+    """``batch(source, *options)``: its rows by id, as both files of results hold them."""
+
+    def call(*arguments, code=0):
+        out = tmp_path / "out"
+        options = ("--model", tiny_folder, *FEW, "--output", out)
+        words = [os.fsdecode(a) if isinstance(a, bytes) else str(a) for a in (*arguments, *options)]
+        result = CliRunner().invoke(main, ["batch", *words])
+        assert result.exit_code == code, result.output
+        rows = [json.loads(line) for line in (out / "answers.jsonl").read_text().splitlines()]
+        frame = geopandas.read_parquet(out / "answers.parquet")
+        assert list(frame["id"]) == [row["id"] for row in rows]
+        assert list(frame["status"]) == [row["status"] for row in rows]
+        return {row["id"]: row for row in rows}
+
+    return call
+
+
+@pytest.fixture
+def good(make_tiff):
+    return make_tiff(texture(300, 300), "good.tif", transform=(1, 0, 5e5, 0, -1, 5e6), crs="EPSG:32633")  # fmt: skip # noqa: E501
+
+
+def test_a_file_name_that_is_not_utf_8_fails_alone(batch, good, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(good, folder / "good.tif")
+    try:
+        shutil.copy(good, folder / os.fsdecode(b"caf\xe9.tif"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    rows = batch(folder, "--question", QUESTION)
+    assert rows[f"{folder}/good.tif"]["status"] == "answered"
+    odd = rows[f"{folder}/caf\\udce9.tif"]
+    assert odd["status"] == "failed"
+    assert "the name of the scene is not UTF-8 text" in odd["error"]
+    # the same command again finds the same
+    assert batch(folder, "--question", QUESTION) == rows
+
+
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [("question", "failed"), ("scene", "failed"), ("id", "answered")],
+)
+def test_half_characters_of_a_manifest_spoil_one_row(field, status, batch, good, tmp_path):
+    odd = {"id": "odd", "scene": str(good), "question": QUESTION}
+    odd[field] = odd[field].replace("o", "o\ud800", 1)
+    fine = {"id": "fine", "scene": str(good), "question": QUESTION}
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(map(json.dumps, (odd, fine))))
+    rows = batch(path)
+    assert rows.pop("fine")["status"] == "answered"
+    (row,) = rows.values()
+    assert row["status"] == status
+    if status == "failed":
+        assert "not UTF-8 text at character" in row["error"]
+        assert row["answer"] is None
+        assert row["tries"] == 0
+
+
+def test_a_stac_item_without_a_scene_fails_alone(batch, good, tmp_path):
+    items = [
+        {"type": "Feature", "id": "bad", "assets": {}},
+        {"type": "Feature", "id": "good", "assets": {"data": {"href": str(good)}}},
+    ]
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    rows = batch(path, "--question", QUESTION)
+    assert rows["good"]["status"] == "answered"
+    assert rows["bad"]["status"] == "failed"
+    assert "not one raster but 0" in rows["bad"]["error"]
+
+
+def test_a_polygon_that_crosses_itself_fails_alone(batch, good, tmp_path):
+    box = shapely.box(5e5 + 50, 5e6 - 250, 5e5 + 250, 5e6 - 50)
+    bow = shapely.Polygon([(5e5 + 50, 5e6 - 50), (5e5 + 250, 5e6 - 250), (5e5 + 250, 5e6 - 50),
+                           (5e5 + 50, 5e6 - 250)])  # fmt: skip
+    frame = geopandas.GeoDataFrame({"name": ["box", "bow"]}, geometry=[box, bow], crs=32633)
+    frame.to_file(tmp_path / "r.gpkg")
+    rows = batch(
+        good, "--question", QUESTION, "--regions", tmp_path / "r.gpkg", "--region-name", "name"
+    )
+    assert {row["region"]: row["status"] for row in rows.values()} == {
+        "box": "answered",
+        "bow": "failed",
+    }
+    (bad,) = (row for row in rows.values() if row["region"] == "bow")
+    assert "Self-intersection" in bad["error"]
+
+
+def test_wkt_in_a_manifest_restricts_the_answer(batch, good, tmp_path):
+    box = shapely.box(5e5 + 50, 5e6 - 250, 5e5 + 150, 5e6 - 150)
+    path = tmp_path / "m.jsonl"
+    fields = {"scene": str(good), "question": QUESTION, "id": "a"}
+    path.write_text(json.dumps(fields | {"geometry": box.wkt, "crs": "EPSG:32633"}))
+    (row,) = batch(path).values()
+    assert row["status"] == "answered"
+    placed = shapely.from_geojson(json.dumps(row["geometry"]))
+    (truth,) = geopandas.GeoSeries([box], crs=32633).to_crs(4326)
+    assert truth.buffer(1e-6).contains(placed)
+
+
+def test_a_batch_of_bad_rows_alone_says_so(batch, tmp_path):
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "Feature", "id": "bad", "assets": {}}))
+    assert batch(path, "--question", QUESTION)["bad"]["status"] == "failed"
