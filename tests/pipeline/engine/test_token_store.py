@@ -69,7 +69,7 @@ def tokens_and_reads(session, tiles):
 
 def test_nothing_is_kept_on_disk_unless_asked_for(make_session, cache):
     make_session().ask(QUESTION, budget=FEW)
-    assert not cache.exists()
+    assert files() == []
 
 
 def test_a_later_session_answers_alike_and_reads_nothing(make_session, scene, tiny_folder):
@@ -296,6 +296,7 @@ def test_a_disk_that_cannot_be_written_is_a_warning_and_never_a_failed_answer(
     make_session, scene, cache
 ):
     plain = make_session(scene).ask(QUESTION, budget=FEW)
+    shutil.rmtree(cache, ignore_errors=True)
     cache.write_text("a file where the folder should be")
     answer = make_session(scene, cache_tokens=True).ask(QUESTION, budget=FEW)
     assert answer.text == plain.text

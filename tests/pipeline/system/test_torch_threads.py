@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.load import load_host
@@ -84,13 +85,14 @@ def test_threads_are_put_back_whoever_leaves_last():
         assert torch.get_num_threads() == 8
 
 
-def test_a_question_is_asked_with_the_number_that_was_given(make_session, tiny_folder):
+def test_a_question_is_asked_with_the_number_that_was_given(scene_path, tiny_folder):
     host, seen = load_host(str(tiny_folder), threads=2), []
     hook = host.decoder.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
     try:
-        make_session().ask("Are there cars?")
+        session = gf.SceneSession(gf.open_scene(scene_path), host)
+        session.ask("Are there cars?")
         assert load_host(str(tiny_folder)) is host
-        make_session().ask("Are there boats?")
+        session.ask("Are there boats?")
     finally:
         hook.remove()
     assert set(seen) == {2, 1}

@@ -46,7 +46,7 @@ def _open(path: Path) -> io.BufferedReader:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):

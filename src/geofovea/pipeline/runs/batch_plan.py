@@ -227,7 +227,11 @@ def _with_regions(
 
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
     """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
-    from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
+    from geofovea.tiling.geo.region import (
+        AmbiguousRegionError,
+        OutsideSceneError,
+        region_from_crs,
+    )
     from geofovea.tiling.scene import open_scene
 
     try:
@@ -242,6 +246,8 @@ def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion]
             region_from_crs(scene, region.geometry, region.crs)
         except OutsideSceneError:
             return False
+        except AmbiguousRegionError:
+            raise  # the same for all rows, and one option answers it
         except GeometryError:
             return True  # it fails its own row, with its reason
         return True

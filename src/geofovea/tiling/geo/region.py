@@ -17,7 +17,14 @@ from geofovea.tiling.geo.ring_thinning import thinned
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
-__all__ = ["PIXELS", "OutsideSceneError", "Region", "region_caution", "region_from_crs"]
+__all__ = [
+    "PIXELS",
+    "AmbiguousRegionError",
+    "OutsideSceneError",
+    "Region",
+    "region_caution",
+    "region_from_crs",
+]
 
 PIXELS = "pixels"
 """In place of a CRS: the numbers are scene pixels, and somebody has said so."""
@@ -31,6 +38,10 @@ _THIN_PIXELS = 0.25
 
 class OutsideSceneError(GeometryError):
     """A polygon that a scene does not show."""
+
+
+class AmbiguousRegionError(GeometryError):
+    """The numbers of a polygon may be pixels or places on the ground, and nobody said which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +140,17 @@ def _check_pixels(scene: Scene, shape: shapely.Geometry) -> None:
     if scene.crs is None:
         return
     points_scene = ring_scene(scene.box, _EDGE_PARTS)
-    crs = [scene.georeference.crs_from_scene(points_scene)]
-    crs.append(scene.georeference.lonlat_from_scene(points_scene))
-    for points in crs:
+    x0, y0, x1, y1 = shape.bounds
+    grounds = [scene.georeference.crs_from_scene(points_scene)]
+    # no degrees are larger
+    if max(abs(x0), abs(x1)) <= 360 and max(abs(y0), abs(y1)) <= 90:
+        grounds.append(scene.georeference.lonlat_from_scene(points_scene))
+    for points in grounds:
         if points is None or not np.isfinite(points).any():
             continue
         low, high = np.nanmin(points, 0), np.nanmax(points, 0)
-        x0, y0, x1, y1 = shape.bounds
         if x0 < high[0] and x1 > low[0] and y0 < high[1] and y1 > low[1]:
-            raise GeometryError(
+            raise AmbiguousRegionError(
                 f"the polygon has no CRS, and its numbers (x {x0:g} to {x1:g}, y {y0:g} to {y1:g}) "
                 f"may be places on the ground of the scene {scene.path} or pixels of it: say what "
                 f"they are with {_HOW_TO_SAY}"
