@@ -14,6 +14,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 from geofovea._lazy import lazy_names
+from geofovea._moved import install as _install_old_names
 from geofovea._waiting import wait_asleep as _wait_asleep
 
 if TYPE_CHECKING:
@@ -109,3 +110,6 @@ __getattr__ = lazy_names(__name__, _HOMES)
 def __dir__() -> list[str]:
     """The public names, whether or not they have been used yet."""
     return __all__
+
+
+_install_old_names()
