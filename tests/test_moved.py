@@ -8,7 +8,7 @@ import pytest
 
 from geofovea import _moved
 
-# what notebooks, documentation and other programs took from 0.1.0
+# what notebooks, documentation and other programs took from them
 TAKEN = {
     "datasets.lrs_vqa": ("read_records", "write_records"),
     "datasets.manifest": ("read_manifest",),
@@ -30,7 +30,7 @@ TAKEN = {
     "pipeline.vlmevalkit_model": (),
     "regionfocus.allocation": (),
     "regionfocus.descent": (),
-    "tiling.coordinates": ("area_m", "lonlat_from_scene"),
+    "tiling.coordinates": ("area_m2", "lonlat_from_scene"),
     "tiling.georeference": (),
     "tiling.level_cache": (),
     "tiling.radiometry": ("plan_radiometry",),

@@ -1,4 +1,4 @@
-"""Modules of 0.1.0 under their names of then, for programs that reach below the public names.
+"""Modules under their earlier names, for programs that reach below the public names.
 
 An old name is imported as before, with a ``DeprecationWarning`` that says the new one. The public
 names (``geofovea.__all__``) and the entry points have not moved.
@@ -55,7 +55,7 @@ class _OldName(Loader):
         old = spec.name.removeprefix("geofovea.")
         homes = [import_module(f"geofovea.{name}") for name in _HOMES[old]]
         warnings.warn(
-            f"{spec.name} is {homes[0].__name__} now; the old name goes away in 0.3",
+            f"{spec.name} is {homes[0].__name__} now; the old name will go away",
             DeprecationWarning,
             stacklevel=2,
         )
@@ -69,7 +69,10 @@ class _OldName(Loader):
 
 class _OldNames(MetaPathFinder):
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - the protocol of the import system
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         if not fullname.startswith("geofovea.") or fullname.removeprefix("geofovea.") not in _HOMES:
             return None
