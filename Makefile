@@ -2,7 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest
+# a test file stays on one core: what its tests share is made once
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 # what `make cases` judges with; nothing of it is in the repository
 SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 
@@ -64,7 +65,7 @@ newest:  ## Quick tests with the newest release of every dependency, in an envir
 	$(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv $(TORCH)
 	VIRTUAL_ENV=$(abspath $(NEWEST)) $(NEWEST)/bin/uv pip install --group dev -e .
-	$(NEWEST)/bin/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n auto --dist loadfile -q -m "not slow"
 
 ray: setup  ## Tests on a local Ray, which the others leave out for its size
 	$(UV) pip install -c constraints.txt --build-constraints constraints.txt -e '.[ray]'
