@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from published_toys import SHARED, Case, recorded_cases
+from published_toys import REFERENCE, Case, recorded_cases
 
 from geofovea.pipeline.hosts.published.image import PublishedImage
 from geofovea.pipeline.hosts.published.model import PublishedModel, load_published_model
@@ -37,8 +37,8 @@ def folders(tmp_path_factory):
         folder = root / model
         if not folder.exists():
             folder.mkdir()
-            (folder / "config.json").symlink_to((SHARED / f"{model}.config.json").resolve())
-            (folder / "model.safetensors").symlink_to((SHARED / f"{model}.safetensors").resolve())
+            (folder / "config.json").symlink_to((REFERENCE / f"{model}.config.json").resolve())
+            (folder / "model.safetensors").symlink_to((REFERENCE / f"{model}.safetensors").resolve())
         return folder
 
     return lay_out
