@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_toys import SHARED, write_published
+from published_toys import REFERENCE, write_published
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError, SceneNotFoundError, SceneReadError, SceneRefusedError
@@ -17,13 +17,13 @@ from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, read_whole
 from geofovea.pipeline.hosts.published.model import IMAGE_ID, load_published_model, published_prompt
 
-PROMPTS = sorted(SHARED.glob("*prompts*.json"))
+PROMPTS = sorted(REFERENCE.glob("*prompts*.json"))
 IDS = torch.tensor([3, 4, IMAGE_ID, 5, 6])
 
 
 def recorded_prompts():
     if not PROMPTS:
-        skip = pytest.mark.skip(reason=f"no recorded prompts in {SHARED}; set GEOFOVEA_SHARED")
+        skip = pytest.mark.skip(reason=f"no recorded prompts in {REFERENCE}; set GEOFOVEA_SHARED")
         return [pytest.param({}, marks=skip)]
     return [
         pytest.param(row, id=f"{path.stem}-{number}-{row['template']}")

@@ -37,8 +37,9 @@ def folders(tmp_path_factory):
         folder = root / model
         if not folder.exists():
             folder.mkdir()
-            (folder / "config.json").symlink_to((REFERENCE / f"{model}.config.json").resolve())
-            (folder / "model.safetensors").symlink_to((REFERENCE / f"{model}.safetensors").resolve())
+            recorded = REFERENCE.resolve()
+            (folder / "config.json").symlink_to(recorded / f"{model}.config.json")
+            (folder / "model.safetensors").symlink_to(recorded / f"{model}.safetensors")
         return folder
 
     return lay_out
