@@ -23,7 +23,8 @@ from geofovea.datasets.benchmarks.local_files import find_images, read_benchmark
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES, load_benchmark
 from geofovea.datasets.benchmarks.rsvqa import class_of
 from geofovea.datasets.benchmarks.scores import score
-from geofovea.datasets.records.sample import MODES, Sample
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.verdict import MODES
 from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.errors import DataError
 

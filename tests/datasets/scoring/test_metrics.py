@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.records.sample import Figure, Sample
-from geofovea.datasets.scoring.metrics import Resampling, category_of, source_of
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.metrics import Figure, Resampling, category_of, source_of
 
 
 def sample(number, image, category="a", source="s"):

@@ -11,17 +11,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.choices import image_names, letters_of
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.choice_scorers import choice_judges
+from geofovea.datasets.scoring.metrics import Figure
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 

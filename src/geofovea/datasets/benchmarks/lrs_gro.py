@@ -11,18 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    Judge,
-    PublishedScore,
-    Sample,
-    Verdict,
-    checked_collection,
-)
-from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.metrics import Figure
+from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 from geofovea.datasets.scoring.word_scorers import lenient_judge, strict_judge
 from geofovea.datasets.scoring.wordnet import Synonyms
 

@@ -9,18 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.choices import image_names, labelled, letters_of, unlabelled
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.choice_scorers import choice_judges, mme_letters
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.scoring.metrics import Figure, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 

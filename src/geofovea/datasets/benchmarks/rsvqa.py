@@ -13,18 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.rows import cell_text
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    Judge,
-    Sample,
-    Verdict,
-    checked_collection,
-)
-from geofovea.datasets.scoring.judging import judges_of
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 from geofovea.datasets.scoring.word_scorers import bare, lenient_judge, strict_judge
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.datasets.tables.list_files import check_regular

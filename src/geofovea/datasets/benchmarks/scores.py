@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.records.sample import MODES, Benchmark, Sample, Verdict
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.blind import constants_for
-from geofovea.datasets.scoring.judging import NO_ANSWER
 from geofovea.datasets.scoring.metrics import Measured, Resampling, category_of, source_of
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.verdict import MODES, NO_ANSWER, Verdict
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 

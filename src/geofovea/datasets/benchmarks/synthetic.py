@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.lrs_vqa import read
-from geofovea.datasets.records.sample import Benchmark, Figure, Judge, Sample, Verdict
-from geofovea.datasets.scoring.judging import judges_of
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 from geofovea.datasets.scoring.word_scorers import lenient_judge, strict_judge
 from geofovea.datasets.scoring.wordnet import Synonyms
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.records.sample import Judge, Sample
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.verdict import Judge
 
 __all__ = ["constant_answers", "constants_for", "halves", "neighbour_answers"]
 

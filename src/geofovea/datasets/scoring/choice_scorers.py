@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from geofovea.datasets.records.sample import Judge, Sample, Verdict
-from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 
 __all__ = [
     "choice_judges",

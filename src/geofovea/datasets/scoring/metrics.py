@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geofovea.datasets.records.sample import Figure, Sample
+from geofovea.datasets.records.sample import Sample
 
-__all__ = ["Measured", "Resampling", "category_of", "source_of"]
+__all__ = ["Figure", "Measured", "Resampling", "category_of", "source_of"]
 
 RESAMPLES = 2000
 _SHARE = (0.025, 0.975)
@@ -30,6 +30,25 @@ def category_of(sample: Sample) -> str:
 def source_of(sample: Sample) -> str:
     """Key of figures that are means over sources."""
     return sample.source
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a benchmark: accuracies of groups, averaged group by group.
+
+    Attributes:
+        name: As the benchmark calls it.
+        keys: Groups from the outside in; ``()`` is plain accuracy, one key the mean over its
+            groups, two keys the mean over the outer groups of the mean over their inner ones.
+        only: Which samples count.
+        groups: How many groups the outermost mean is divided by, where that is fixed: a group
+            without answers then counts as 0.
+    """
+
+    name: str
+    keys: tuple[Callable[[Sample], Hashable], ...] = ()
+    only: Callable[[Sample], bool] = lambda _: True
+    groups: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from geofovea.datasets.records.sample import Judge, Sample, Verdict
-from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 from geofovea.datasets.scoring.wordnet import Synonyms
 
 __all__ = ["bare", "lenient_judge", "number_of", "official_judge", "strict_judge", "word_judges"]

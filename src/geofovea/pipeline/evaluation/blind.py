@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from geofovea.datasets.records.sample import Benchmark, Judge, Sample
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.blind import (
     constant_answers,
     constants_for,
@@ -17,6 +18,7 @@ from geofovea.datasets.scoring.blind import (
     neighbour_answers,
 )
 from geofovea.datasets.scoring.metrics import Measured, Resampling
+from geofovea.datasets.scoring.verdict import Judge
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.system.progress import progress_bar
