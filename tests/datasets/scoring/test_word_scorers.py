@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geofovea.datasets.benchmarks.lrs_vqa import BENCHMARK
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.scoring.word_scorers import number_of, word_judges
+from geofovea.datasets.scoring.word_scorers import number_of
 from geofovea.datasets.scoring.wordnet import synonyms
 
-JUDGES = word_judges(synonyms("table"))
+JUDGES = BENCHMARK.judges(synonyms("table"))
 
 
 def verdicts(truth, answer, category="object status"):
@@ -44,7 +45,7 @@ def test_each_mode_accepts_what_it_should_and_names_the_rule(truth, answer, cate
 
 
 def test_without_a_dictionary_only_equal_words_are_right():
-    judges = word_judges(synonyms("none"))
+    judges = BENCHMARK.judges(synonyms("none"))
     sample = Sample("1", ("a.tif",), "what?", ("grey",), "object color")
     assert not judges["official"](sample, "gray").correct
     assert judges["official"](sample, "GREY").correct

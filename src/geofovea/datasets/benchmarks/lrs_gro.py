@@ -8,15 +8,15 @@ questions is part of every report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.metrics import Figure
-from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
-from geofovea.datasets.scoring.word_scorers import lenient_judge, strict_judge
+from geofovea.datasets.scoring.verdict import Judge, Verdict
+from geofovea.datasets.scoring.word_scorers import word_judges
 from geofovea.datasets.scoring.wordnet import Synonyms
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -77,10 +77,6 @@ def _official(synonyms: Synonyms) -> Judge:
     return judge
 
 
-def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    return judges_of(_official(synonyms), strict_judge, lenient_judge(synonyms))
-
-
 def _of(kind: str) -> Callable[[Sample], bool]:
     return lambda sample: sample.source == kind
 
@@ -104,7 +100,7 @@ BENCHMARK = Benchmark(
     annotations=("LRS-GRO.jsonl", "test.jsonl"),
     read=read,
     prompt=prompt,
-    judges=_judges,
+    judges=word_judges(_official),
     figures=(Figure("OA"), *(Figure(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
     instructions=(
         "download HappyBug/LRS-GRO from the Hugging Face hub, so that the folder holds "

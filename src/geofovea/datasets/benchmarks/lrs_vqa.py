@@ -18,7 +18,9 @@ from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.rows import cell_text, clipped_box
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.metrics import Figure, category_of, source_of
+from geofovea.datasets.scoring.verdict import Judge, Verdict
 from geofovea.datasets.scoring.word_scorers import word_judges
+from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.datasets.tables.list_files import check_regular
 from geofovea.datasets.tables.text_files import open_text
 from geofovea.errors import DataError, GeometryError, OutputError
@@ -211,6 +213,24 @@ def _of(source: str) -> Callable[[Sample], bool]:
     return lambda sample: sample.source == source
 
 
+def _official(synonyms: Synonyms) -> Judge:
+    """The published rule, with its faults: lower case, then equal words or a common synset.
+
+    A path similarity above 0.8 is a distance of 0, which is one and the same synset. Nothing is
+    stripped: ``"urban."`` is wrong.
+    """
+
+    def judge(sample: Sample, answer: str) -> Verdict:
+        truth, said = sample.answers[0].lower(), answer.lower()
+        if truth == said:
+            return Verdict(True, "equal", said)
+        if synonyms.meanings(truth) & synonyms.meanings(said):
+            return Verdict(True, "synonym", said)
+        return Verdict(False, "different", said)
+
+    return judge
+
+
 _SOURCES = {"FAIR": "FAIR", "Bridge": "GLH-Bridge", "STAR": "STAR"}
 _OTHERS = (
     ("Qwen2-VL-7B (to 3333²)", 23.80, 38.12, 27.87, 29.93),
@@ -230,7 +250,7 @@ BENCHMARK = Benchmark(
     annotations=("LRS_VQA_merged.jsonl", "LRS_VQA/LRS_VQA_merged.jsonl"),
     read=read,
     prompt=prompt,
-    judges=word_judges,
+    judges=word_judges(_official),
     figures=(
         Figure("mean AA", (source_of, category_of)),
         *(Figure(f"{name} AA", (category_of,), _of(of)) for name, of in _SOURCES.items()),

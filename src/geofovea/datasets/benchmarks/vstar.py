@@ -16,7 +16,7 @@ from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.choices import image_names, labelled, letters_of
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import LETTERS, Collection, Sample, checked_collection
-from geofovea.datasets.scoring.choice_scorers import choice_judges, vstar_letters
+from geofovea.datasets.scoring.choice_scorers import choice_judges
 from geofovea.datasets.scoring.metrics import Figure, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -81,13 +81,30 @@ def _samples_of(category: str) -> Iterator[Figure]:
     yield Figure(category, (), lambda sample: sample.category == category)
 
 
+def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
+    """V* in lmms-eval: the answer in upper case, so that any word may begin with a letter."""
+    text = answer.strip().upper()
+    patterns = {
+        "first letter": r"^([A-D])",
+        "answer is": r"(?:ANSWER|CHOICE|OPTION)(?:\s+IS)?[\s:]+([A-D])",
+        "letters in parentheses": r"\(([A-D])\)",
+        "letter with a mark": r"([A-D])\s*[.)\]]",
+        "letter alone": r"(?:^|\s)([A-D])(?:\s|$)",
+    }
+    for rule, pattern in patterns.items():
+        if found := re.search(pattern, text):
+            return found[1], rule
+    letters = re.findall("[A-D]", text)
+    return (letters[0], "only letter") if len(letters) == 1 else ("", "none")
+
+
 BENCHMARK = Benchmark(
     name="vstar",
     title="V* bench",
     annotations=("test_questions.jsonl", "*.jsonl", "*.parquet"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(vstar_letters),
+    judges=choice_judges(_official_letters),
     figures=(
         Figure("accuracy"),
         *_samples_of("direct_attributes"),

@@ -14,14 +14,7 @@ from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 
-__all__ = [
-    "choice_judges",
-    "lenient_letters",
-    "mme_letters",
-    "strict_letters",
-    "vstar_letters",
-    "xlrs_letters",
-]
+__all__ = ["choice_judges", "lenient_letters", "strict_letters", "without_prefixes"]
 
 Extraction = Callable[[Sample, str], tuple[str, str]]
 """Letters that an answer chooses, and the rule that found them."""
@@ -37,58 +30,12 @@ _BROKEN_PREFIXES = (
 """As the published scripts have them: two commas are missing, so the last four became two."""
 
 
-def _without_prefixes(text: str) -> str:
+def without_prefixes(text: str) -> str:
+    """An answer without the phrases that the published scripts take out of it."""
     text = text.strip()
     for prefix in _BROKEN_PREFIXES:
         text = text.replace(prefix, "")
     return text
-
-
-def mme_letters(sample: Sample, answer: str) -> tuple[str, str]:
-    """MME-RealWorld's own script: the first upper-case A to E, wherever it stands.
-
-    An empty answer is part of the first choice, so it counts as A.
-    """
-    text = _without_prefixes(answer)
-    if len(text.split()) > 10 and not re.search("[ABCDE]", text):
-        return "", "none"
-    if found := re.search("[ABCDE]", text):
-        return found[0], "first letter"
-    for letter, choice in zip(sample.letters, sample.choices, strict=True):
-        if text.lower() in f"({letter}) {choice}".lower():
-            return letter, "choice text"
-    return "", "none"
-
-
-def xlrs_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
-    """XLRS-Bench in lmms-eval: all letters in parentheses, else every a to e of the text.
-
-    Without any upper-case A to E there is no answer at all.
-    """
-    text = _without_prefixes(answer)
-    if not re.search("[ABCDE]", text):
-        return "", "none"
-    in_parentheses = re.findall(r"\(([a-eA-E])\)", text)
-    found = in_parentheses or re.findall("[a-eA-E]", text)
-    rule = "letters in parentheses" if in_parentheses else "all letters"
-    return "".join(sorted({letter.upper() for letter in found})), rule
-
-
-def vstar_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
-    """V* in lmms-eval: the answer in upper case, so that any word may begin with a letter."""
-    text = answer.strip().upper()
-    patterns = {
-        "first letter": r"^([A-D])",
-        "answer is": r"(?:ANSWER|CHOICE|OPTION)(?:\s+IS)?[\s:]+([A-D])",
-        "letters in parentheses": r"\(([A-D])\)",
-        "letter with a mark": r"([A-D])\s*[.)\]]",
-        "letter alone": r"(?:^|\s)([A-D])(?:\s|$)",
-    }
-    for rule, pattern in patterns.items():
-        if found := re.search(pattern, text):
-            return found[1], rule
-    letters = re.findall("[A-D]", text)
-    return (letters[0], "only letter") if len(letters) == 1 else ("", "none")
 
 
 def strict_letters(sample: Sample, answer: str) -> tuple[str, str]:

@@ -1,20 +1,19 @@
 """How free answers of a word or a phrase are judged.
 
-``official`` is the rule of LRS-VQA: lower case, then equal words or a common synset of WordNet
-(a path similarity above 0.8 is a distance of 0, which is one and the same synset). Nothing is
-stripped: ``"urban."`` is wrong. ``lenient`` is the rule of ZoomSearch, which gives higher numbers.
+Each benchmark brings its own ``official`` rule; ``strict`` and ``lenient`` are the same for all.
+``lenient`` is the rule of ZoomSearch, which gives higher numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 from geofovea.datasets.scoring.wordnet import Synonyms
 
-__all__ = ["bare", "lenient_judge", "number_of", "official_judge", "strict_judge", "word_judges"]
+__all__ = ["bare", "lenient_judge", "number_of", "strict_judge", "word_judges"]
 
 _UNITS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -54,20 +53,6 @@ def number_of(text: str) -> int | None:
     return total if words else None
 
 
-def official_judge(synonyms: Synonyms) -> Judge:
-    """The published rule of LRS-VQA, with its faults."""
-
-    def judge(sample: Sample, answer: str) -> Verdict:
-        truth, said = sample.answers[0].lower(), answer.lower()
-        if truth == said:
-            return Verdict(True, "equal", said)
-        if synonyms.meanings(truth) & synonyms.meanings(said):
-            return Verdict(True, "synonym", said)
-        return Verdict(False, "different", said)
-
-    return judge
-
-
 def strict_judge(sample: Sample, answer: str) -> Verdict:
     """The exact words, apart from case, blanks around and punctuation behind."""
     said = bare(answer)
@@ -96,6 +81,12 @@ def lenient_judge(synonyms: Synonyms) -> Judge:
     return judge
 
 
-def word_judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    """All three, as LRS-VQA has them."""
-    return judges_of(official_judge(synonyms), strict_judge, lenient_judge(synonyms))
+def word_judges(
+    official: Callable[[Synonyms], Judge],
+) -> Callable[[Synonyms], Mapping[str, Judge]]:
+    """What makes all three judges from a dictionary of synonyms.
+
+    Args:
+        official: What makes the judge of the published script.
+    """
+    return lambda words: judges_of(official(words), strict_judge, lenient_judge(words))
