@@ -10,9 +10,7 @@ from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.projected.baselines import TopScore
-from geofovea.regionfocus.reductions.projected.random_keep import RandomKeep
-from geofovea.regionfocus.reductions.projected.strided import Strided
+from geofovea.regionfocus.reductions.projected.baselines import RandomKeep, Strided, TopScore
 from geofovea.regionfocus.reductions.projected.vflowopt import VFlowOpt
 from geofovea.regionfocus.reductions.registry import make_reduction
 from geofovea.regionfocus.search.baselines import look_full

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.chains import chain_masses
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.scoring import chain_masses
 from geofovea.regionfocus.search.best_first import descend_best_first
 from geofovea.regionfocus.search.descent import descend
 from geofovea.regionfocus.search.diversity import BestOnly, DiscountedPlaces

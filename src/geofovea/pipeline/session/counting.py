@@ -11,8 +11,7 @@ from geofovea.pipeline.hosts.base import Generation, Speaker
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.selection.allocation import even_shares, reduce_look
-from geofovea.regionfocus.selection.places import look_at
-from geofovea.regionfocus.selection.seams import groups_of
+from geofovea.regionfocus.selection.places import groups_of, look_at
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["Counted", "count_by_groups", "number_in"]

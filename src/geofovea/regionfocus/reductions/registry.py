@@ -14,8 +14,8 @@ __all__ = ["make_reduction"]
 _HOMES = {
     "focus_spread": "projected.focus_spread:FocusSpread",
     "top_score": "projected.baselines:TopScore",
-    "strided": "projected.strided:Strided",
-    "random": "projected.random_keep:RandomKeep",
+    "strided": "projected.baselines:Strided",
+    "random": "projected.baselines:RandomKeep",
     # mergers, and what encoders prune by
     "tome": "encoder.tome:ToMe",
     "dymu": "encoder.dymu:DyMU",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.base import Kept, Reduction
-from geofovea.regionfocus.reductions.projected.strided import Strided
+from geofovea.regionfocus.reductions.projected.baselines import Strided
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.selection.informed import reduce_in_look
 from geofovea.regionfocus.selection.places import look_at

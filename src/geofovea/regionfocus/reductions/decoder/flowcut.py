@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
@@ -32,7 +32,6 @@ from geofovea.regionfocus.reductions.decoder.base import (
     summed,
 )
 from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_llm_score, key_relation
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 
 __all__ = ["FlowCutDecoder", "decoder_flow", "share_of_vision"]
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
@@ -36,7 +36,6 @@ from geofovea.regionfocus.reductions.decoder.base import (
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
 from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
 from geofovea.regionfocus.reductions.primitives.similarity import MOST_TOKENS
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = [

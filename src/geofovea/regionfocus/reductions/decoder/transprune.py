@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
@@ -31,7 +31,6 @@ from geofovea.regionfocus.reductions.decoder.base import (
     Sublayer,
     summed,
 )
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 
 __all__ = ["TransPrune", "combined_scores", "transition"]
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
@@ -33,7 +33,6 @@ from geofovea.regionfocus.reductions.decoder.base import (
     Schedule,
     summed_by,
 )
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.reductions.projected.visionzip import assign_to_targets
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 

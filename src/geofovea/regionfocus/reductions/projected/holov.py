@@ -30,14 +30,13 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
 from geofovea.regionfocus.reductions.primitives.cells import HAS_CELLS, cells_of, even_cells
 from geofovea.regionfocus.reductions.primitives.similarity import refuse_quadratic
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["HoloV", "crop_scores", "holov_faithful", "keep_by_crop"]

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Kept, Selector, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["LrsVqa", "normalised", "select_by_threshold"]

@@ -30,14 +30,13 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, cls_row, patch_mass
 from geofovea.regionfocus.reductions.primitives.outliers import iqr_outlier_fraction
 from geofovea.regionfocus.reductions.primitives.outputs import group_means, merged
 from geofovea.regionfocus.reductions.primitives.similarity import row_blocks, unit_rows
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 from geofovea.regionfocus.uniform_sampling import even_positions
 
