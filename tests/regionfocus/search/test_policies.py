@@ -18,7 +18,8 @@ from geofovea.regionfocus.search.diversity import BestOnly, DiscountedPlaces
 from geofovea.regionfocus.search.registry import DESCENTS, walk
 from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, NeverStop
 from geofovea.regionfocus.search.tile_budget import AllToBestSplit, GeometricSplit, start_tiles
-from geofovea.regionfocus.selection.allocation import even_shares, keep_tokens
+from geofovea.regionfocus.selection.allocation import even_shares
+from geofovea.regionfocus.selection.kept_tokens import keep_tokens
 from geofovea.regionfocus.selection.places import best_places, clusters, concentrate
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
