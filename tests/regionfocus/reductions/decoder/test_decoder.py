@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from reduction_vectors import X
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.regionfocus.reductions.decoder.base import Schedule, Step
 from geofovea.regionfocus.reductions.decoder.catp import CatpDecoder
 from geofovea.regionfocus.reductions.decoder.flowcut import (
     FlowCutDecoder,
@@ -16,6 +15,7 @@ from geofovea.regionfocus.reductions.decoder.flowcut import (
     share_of_vision,
 )
 from geofovea.regionfocus.reductions.decoder.local_attention import local_mask
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule, Step
 from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     PUBLISHED,
     SparseVlm,

@@ -13,12 +13,7 @@ from geofovea.regionfocus.reductions.decoder.virtual_unmerging import (
     virtual_scores,
 )
 from geofovea.regionfocus.reductions.encoder import zero_tprune
-from geofovea.regionfocus.reductions.encoder.base import (
-    LayerView,
-    acting_layers,
-    geometric_counts,
-    steady_counts,
-)
+from geofovea.regionfocus.reductions.encoder.base import LayerView
 from geofovea.regionfocus.reductions.encoder.crossget import crossget_match, crossget_merge
 from geofovea.regionfocus.reductions.encoder.dymu import (
     DyMU,
@@ -32,6 +27,11 @@ from geofovea.regionfocus.reductions.encoder.flowcut import (
     FlowCutEncoder,
     flowcut_score,
     prune_count,
+)
+from geofovea.regionfocus.reductions.encoder.schedule import (
+    acting_layers,
+    geometric_counts,
+    steady_counts,
 )
 from geofovea.regionfocus.reductions.encoder.stvit import (
     STViTEncoder,

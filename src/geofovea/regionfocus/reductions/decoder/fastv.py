@@ -23,11 +23,11 @@ from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
     Positions,
-    Schedule,
     sequence_after,
-    summed,
 )
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
+from geofovea.regionfocus.reductions.primitives.sums import summed
 from geofovea.regionfocus.scoring import top_indices
 
 __all__ = ["FastV", "keep_places", "last_row_scores"]

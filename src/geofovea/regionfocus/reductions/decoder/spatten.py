@@ -24,13 +24,9 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.base import Kept, keep_best
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-    summed,
-)
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["CacheBudget", "SpAtten", "cumulative_attention", "evicted"]
 

@@ -27,10 +27,10 @@ from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
     Positions,
-    Schedule,
     Sublayer,
-    summed,
 )
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["TransPrune", "combined_scores", "transition"]
 

@@ -30,12 +30,8 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import (
-    LayerView,
-    Place,
-    class_attention,
-    steady_counts,
-)
+from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, class_attention
+from geofovea.regionfocus.reductions.encoder.schedule import steady_counts
 from geofovea.regionfocus.reductions.primitives.merging import (
     Allowed,
     MergeState,

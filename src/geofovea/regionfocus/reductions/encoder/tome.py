@@ -28,7 +28,8 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, steady_counts
+from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
+from geofovea.regionfocus.reductions.encoder.schedule import steady_counts
 from geofovea.regionfocus.reductions.primitives.merging import (
     MergeState,
     Pairs,
