@@ -10,8 +10,8 @@ from torch import Tensor
 
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.primitives.sums import summed
+from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
 
 def worked_attention(n: int, *, causal: bool) -> Tensor:

@@ -18,8 +18,7 @@ from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
 from geofovea.regionfocus.reductions.decoder.transprune import TransPrune
 from geofovea.regionfocus.reductions.decoder.vflowopt import VFlowOptDecoder
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, make_decoder_reduction
 
 BEFORE, SHOWN, AFTER = 3, 20, 6
 LENGTH = BEFORE + SHOWN + AFTER

@@ -32,10 +32,9 @@ from geofovea.regionfocus.reductions.decoder.visual_sinks import (
     redistribute,
     sink_dimensions,
 )
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_score, key_relation
 from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, make_decoder_reduction
 
 nan = torch.nan
 SCHEDULED = tuple(name for name in DECODER_REDUCTION_NAMES if name != "todre_drop_all")

@@ -45,11 +45,13 @@ from geofovea.regionfocus.reductions.encoder.zero_tprune import (
     head_filter,
     page_rank,
 )
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.primitives import merging
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import (
+    ENCODER_REDUCTION_NAMES,
+    make_encoder_reduction,
+    make_reduction,
+)
 
 MERGERS = ("tome", "dymu", "crossget")
 ALL = (*MERGERS, "evit", "zero_tprune")
