@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.records.rows import cell_text, clipped_box
+from geofovea.datasets.tables.json_lines import json_lines
 from geofovea.datasets.tables.list_files import check_regular
-from geofovea.datasets.tables.text_files import open_text
+from geofovea.datasets.tables.text_files import BadLineError, open_text
 from geofovea.errors import DataError, GeometryError, OutputError
 from geofovea.tiling.pyramid import Box
 
@@ -123,20 +124,21 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     check_regular(path)
     try:
         with open_text(Path(path)) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _parse(line, path, number)
+            for number, values in json_lines(lines):
+                yield _record(values, f"{path}, line {number}")
+    except BadLineError as error:
+        raise DataError(f"{path}, line {error.line}: not a JSON object ({error})") from error
     except (OSError, UnicodeError) as error:
         raise DataError(f"{path} cannot be read as an annotation file: {error}") from error
 
 
-def _parse(line: str, path: str | os.PathLike[str], number: int) -> Record:
+def _record(values: Any, place: str) -> Record:
     try:
-        return Record.from_json(json.loads(line))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path}, line {number}: not a JSON object ({error})") from error
+        return Record.from_json(values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{place}: not a JSON object ({error})") from error
     except (DataError, GeometryError) as error:
-        raise DataError(f"{path}, line {number}: {error}") from error
+        raise DataError(f"{place}: {error}") from error
 
 
 def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofovea.datasets.tables.text_files import open_text
+from geofovea.datasets.tables.text_files import BadLineError, open_text
 
-__all__ = ["BadLineError", "DelimitedRow", "delimited_rows"]
+__all__ = ["DelimitedRow", "delimited_rows"]
 
 _FIELD_LIMIT = 2**30
 """Longest cell: images of HR-Bench stand in cells."""
@@ -25,21 +25,6 @@ _SEPARATORS = (",", "\t", ";", "|")
 _SAYS_SEPARATOR = re.compile(r'"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-
-
-class BadLineError(Exception):
-    """A line is none of a table.
-
-    Attributes:
-        line: Its number, from 1.
-        number: Of its row, from 1; 0 is the header.
-    """
-
-    def __init__(self, line: int, number: int, reason: str) -> None:
-        """Say what is wrong."""
-        super().__init__(reason)
-        self.line = line
-        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
