@@ -21,6 +21,7 @@ not merge.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,8 +31,8 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, class_attention
-from geofovea.regionfocus.reductions.encoder.schedule import steady_counts
+from geofovea.regionfocus.reductions.encoder.base import LayerView, class_attention
+from geofovea.regionfocus.reductions.encoder.layer_merger import LayerMerger
 from geofovea.regionfocus.reductions.primitives.merging import (
     Allowed,
     MergeState,
@@ -47,7 +48,6 @@ from geofovea.regionfocus.scoring import as_masses, top_indices
 __all__ = [
     "CrossGET",
     "CrossGETEncoder",
-    "CrossGETRun",
     "crossget_importance",
     "crossget_match",
     "crossget_merge",
@@ -207,36 +207,20 @@ class CrossGET(Selector):
 
 
 @dataclass(frozen=True, slots=True)
-class CrossGETEncoder:
-    """The same inside the vision encoder: about as many tokens merge in every layer."""
+class CrossGETEncoder(LayerMerger):
+    """The same inside the vision encoder."""
 
     name: ClassVar[str] = "crossget"
-    place: ClassVar[Place] = "attention"
-    is_proportional: ClassVar[bool] = True
+    fields: ClassVar[frozenset[str]] = frozenset({"keys", "class_row"})
 
-    def start(self, n: int, k: int, layers: int) -> CrossGETRun:
-        """See `EncoderReduction`."""
-        return CrossGETRun(steady_counts(n, k, layers))
-
-
-@dataclass(frozen=True, slots=True)
-class CrossGETRun:
-    """One image on its way through the encoder."""
-
-    counts: tuple[int, ...]
-
-    def needs(self, layer: int) -> frozenset[str]:
-        """See `EncoderRun`."""
-        return frozenset({"keys", "class_row"}) if layer < len(self.counts) else frozenset()
-
-    def step(self, view: LayerView) -> Kept | None:
-        """See `EncoderRun`."""
-        k = self.counts[view.layer]
-        if len(view.hidden) <= k:
-            return None
+    def begin(self, view: LayerView) -> MergeState:
+        """See `LayerMerger`."""
         importance = _relative(class_attention(view))
-        state = MergeState.start(view.hidden, view.mean_key, view.sizes, importance=importance)
-        return merge_down(state, k, _match).kept()
+        return MergeState.start(view.hidden, view.mean_key, view.sizes, importance=importance)
+
+    def pairing(self, view: LayerView) -> Callable[[MergeState, int], Pairs]:  # noqa: ARG002
+        """See `LayerMerger`."""
+        return _match
 
 
 def _relative(importance: Tensor) -> Tensor:

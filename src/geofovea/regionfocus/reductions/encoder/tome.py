@@ -28,8 +28,8 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
-from geofovea.regionfocus.reductions.encoder.schedule import steady_counts
+from geofovea.regionfocus.reductions.encoder.base import LayerView
+from geofovea.regionfocus.reductions.encoder.layer_merger import LayerMerger
 from geofovea.regionfocus.reductions.primitives.merging import (
     MergeState,
     Pairs,
@@ -45,7 +45,6 @@ from geofovea.regionfocus.scoring import top_indices
 __all__ = [
     "ToMe",
     "ToMeEncoder",
-    "ToMeRun",
     "behind_class",
     "best_of_odd",
     "match_behind_class",
@@ -173,35 +172,18 @@ class ToMe(Selector):
 
 
 @dataclass(frozen=True, slots=True)
-class ToMeEncoder:
-    """The same inside the vision encoder: about as many tokens merge in every layer."""
+class ToMeEncoder(LayerMerger):
+    """The same inside the vision encoder."""
 
     name: ClassVar[str] = "tome"
-    place: ClassVar[Place] = "attention"
-    is_proportional: ClassVar[bool] = True
 
-    def start(self, n: int, k: int, layers: int) -> ToMeRun:
-        """See `EncoderReduction`."""
-        return ToMeRun(steady_counts(n, k, layers))
+    def begin(self, view: LayerView) -> MergeState:
+        """See `LayerMerger`."""
+        return MergeState.start(view.hidden, view.mean_key, view.sizes)
 
-
-@dataclass(frozen=True, slots=True)
-class ToMeRun:
-    """One image on its way through the encoder."""
-
-    counts: tuple[int, ...]
-
-    def needs(self, layer: int) -> frozenset[str]:
-        """See `EncoderRun`."""
-        return frozenset({"keys"}) if layer < len(self.counts) else frozenset()
-
-    def step(self, view: LayerView) -> Kept | None:
-        """See `EncoderRun`."""
-        k = self.counts[view.layer]
-        if len(view.hidden) <= k:
-            return None
-        state = MergeState.start(view.hidden, view.mean_key, view.sizes)
-        return merge_down(state, k, match_in(view)).kept()
+    def pairing(self, view: LayerView) -> Callable[[MergeState, int], Pairs]:
+        """See `LayerMerger`."""
+        return match_in(view)
 
 
 def merge_once(
