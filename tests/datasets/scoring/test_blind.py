@@ -8,7 +8,7 @@ from geofovea.datasets.scoring.blind import (
     halves,
     neighbour_answers,
 )
-from geofovea.datasets.scoring.metrics import Resampling
+from geofovea.datasets.scoring.metrics import Bootstrap
 from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.pipeline.evaluation.blind import measure_blind
 
@@ -53,7 +53,7 @@ def test_the_best_constants_of_the_published_file_have_their_known_scores(publis
     samples = read(published_file, published_file.parent).samples
     answers = constants_for(samples, samples, JUDGE)
     right = [JUDGE(s, answers[s.id]).correct for s in samples]
-    draws = Resampling(samples, draws=0)
+    draws = Bootstrap(samples, draws=0)
     found = {f.name: round(100 * draws.measure(f, right).value, 2) for f in BENCHMARK.figures}
     expected = {"FAIR AA": 33.82, "Bridge AA": 29.88, "STAR AA": 30.14, "mean AA": 31.28}
     assert {name: found[name] for name in expected} == expected

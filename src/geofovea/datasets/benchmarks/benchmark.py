@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.records.sample import Collection, Sample
-from geofovea.datasets.scoring.metrics import Figure
+from geofovea.datasets.scoring.metrics import Metric
 from geofovea.datasets.scoring.verdict import Judge
 
 __all__ = ["Benchmark", "PublishedScore"]
@@ -64,7 +64,7 @@ class Benchmark:
     read: Callable[[Path, Path], Collection]
     prompt: Callable[[Sample], str]
     judges: Callable[[Any], Mapping[str, Judge]]
-    figures: tuple[Figure, ...]
+    figures: tuple[Metric, ...]
     instructions: str
     licence: str
     version: str = "1"

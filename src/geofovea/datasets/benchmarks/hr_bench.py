@@ -17,7 +17,7 @@ from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.choice_scorers import choice_judges
-from geofovea.datasets.scoring.metrics import Figure
+from geofovea.datasets.scoring.metrics import Metric
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -85,9 +85,9 @@ BENCHMARK = Benchmark(
     prompt=prompt,
     judges=choice_judges(_lone_letter),
     figures=(
-        Figure("mean over cycles", (_cycle_of,)),
-        Figure("single", (_cycle_of,), lambda s: s.category == "single"),
-        Figure("cross", (_cycle_of,), lambda s: s.category == "cross"),
+        Metric("mean over cycles", (_cycle_of,)),
+        Metric("single", (_cycle_of,), lambda s: s.category == "single"),
+        Metric("cross", (_cycle_of,), lambda s: s.category == "cross"),
     ),
     instructions=(
         "download DreamMr/HR-Bench from the Hugging Face hub, so that the folder holds "

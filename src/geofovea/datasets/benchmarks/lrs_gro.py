@@ -14,7 +14,7 @@ from pathlib import Path
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.metrics import Figure
+from geofovea.datasets.scoring.metrics import Metric
 from geofovea.datasets.scoring.verdict import Judge, Verdict
 from geofovea.datasets.scoring.word_scorers import word_judges
 from geofovea.datasets.scoring.wordnet import Synonyms
@@ -101,7 +101,7 @@ BENCHMARK = Benchmark(
     read=read,
     prompt=prompt,
     judges=word_judges(_official),
-    figures=(Figure("OA"), *(Figure(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
+    figures=(Metric("OA"), *(Metric(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
     instructions=(
         "download HappyBug/LRS-GRO from the Hugging Face hub, so that the folder holds "
         "LRS-GRO.jsonl and the images that it names"

@@ -12,7 +12,7 @@ from pathlib import Path
 from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.annotations import INSTRUCTION, Record, read_records
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.metrics import Figure, category_of, source_of
+from geofovea.datasets.scoring.metrics import Metric, category_of, source_of
 from geofovea.datasets.scoring.verdict import Judge, Verdict
 from geofovea.datasets.scoring.word_scorers import word_judges
 from geofovea.datasets.scoring.wordnet import Synonyms
@@ -104,11 +104,11 @@ BENCHMARK = Benchmark(
     prompt=prompt,
     judges=word_judges(_official),
     figures=(
-        Figure("mean AA", (source_of, category_of)),
-        *(Figure(f"{name} AA", (category_of,), _of(of)) for name, of in _SOURCES.items()),
-        *(Figure(f"{name} OA", (), _of(of)) for name, of in _SOURCES.items()),
-        Figure("pooled AA", (category_of,)),
-        Figure("OA"),
+        Metric("mean AA", (source_of, category_of)),
+        *(Metric(f"{name} AA", (category_of,), _of(of)) for name, of in _SOURCES.items()),
+        *(Metric(f"{name} OA", (), _of(of)) for name, of in _SOURCES.items()),
+        Metric("pooled AA", (category_of,)),
+        Metric("OA"),
     ),
     instructions=(
         "download ll-13/LRS-VQA from the Hugging Face hub and unpack it, so that the folder holds "

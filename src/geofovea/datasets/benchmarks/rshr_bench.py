@@ -16,7 +16,7 @@ from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.choice_scorers import choice_judges, lenient_letters
-from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -99,8 +99,8 @@ BENCHMARK = Benchmark(
     prompt=prompt,
     judges=choice_judges(lenient_letters),
     figures=(
-        *(Figure(f"{a} mean", (category_of,), _of(a)) for a in _ABILITIES),
-        Figure("OA"),
+        *(Metric(f"{a} mean", (category_of,), _of(a)) for a in _ABILITIES),
+        Metric("OA"),
     ),
     instructions=(
         "download RL-MIND/XHRBench from the Hugging Face hub, so that the folder holds "

@@ -16,7 +16,7 @@ from typing import Any
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.rows import cell_text
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.metrics import Metric, category_of
 from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
 from geofovea.datasets.scoring.word_scorers import bare, lenient_judge, strict_judge
 from geofovea.datasets.scoring.wordnet import Synonyms
@@ -140,9 +140,9 @@ def _benchmark(name: str, title: str, classes_of: str, files: str, record: str) 
         prompt=prompt,
         judges=_judges(classes_of),
         figures=(
-            Figure("AA", (category_of,)),
-            Figure("OA"),
-            Figure("presence and comparison", (category_of,), lambda s: s.category in _USUAL),
+            Metric("AA", (category_of,)),
+            Metric("OA"),
+            Metric("presence and comparison", (category_of,), lambda s: s.category in _USUAL),
         ),
         instructions=(
             f"download {record} from Zenodo, so that the folder holds the files of questions and "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.blind import constants_for
-from geofovea.datasets.scoring.metrics import Measured, Resampling, category_of, source_of
+from geofovea.datasets.scoring.metrics import Bootstrap, Estimate, category_of, source_of
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.datasets.scoring.verdict import MODES, NO_ANSWER, Verdict
 from geofovea.datasets.scoring.wordnet import Synonyms
@@ -76,11 +76,11 @@ class Scores:
     asked: int
     answered: int
     unknown: int
-    figures: Mapping[str, Mapping[str, Measured]]
+    figures: Mapping[str, Mapping[str, Estimate]]
     rules: Mapping[str, Mapping[str, int]]
-    groups: Mapping[str, Mapping[str, Mapping[str, Measured]]]
-    blind: Mapping[str, Measured]
-    gain: Mapping[str, Measured]
+    groups: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    blind: Mapping[str, Estimate]
+    gain: Mapping[str, Estimate]
     constants: Mapping[str, str]
     letters: Mapping[str, int]
     notes: tuple[str, ...]
@@ -89,7 +89,7 @@ class Scores:
         """Plain values; numbers in [0, 1]."""
 
         def plain(value: Any) -> Any:
-            if isinstance(value, Measured):
+            if isinstance(value, Estimate):
                 return value.to_json()
             return {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
@@ -142,7 +142,7 @@ def score(
             f"{', '.join(s.id for s in samples[:3])}"
         )
     known = [item.sample for item in judged]
-    draws = Resampling(known)
+    draws = Bootstrap(known)
     correct = {mode: _correct(judged, mode) for mode in MODES}
     official = benchmark.judges(synonyms)["official"]
     constants = constants_for(known, known, official)

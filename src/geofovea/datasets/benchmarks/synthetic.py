@@ -8,7 +8,7 @@ from __future__ import annotations
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.lrs_vqa import read
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.metrics import Metric, category_of
 from geofovea.datasets.scoring.verdict import Verdict
 from geofovea.datasets.scoring.word_scorers import word_judges
 
@@ -32,7 +32,7 @@ BENCHMARK = Benchmark(
     read=read,
     prompt=prompt,
     judges=word_judges(lambda _synonyms: _exact),
-    figures=(Figure("OA"), Figure("AA", (category_of,))),
+    figures=(Metric("OA"), Metric("AA", (category_of,))),
     instructions="make it with: geofovea synth --output FOLDER --scenes 4",
     licence="made here",
 )

@@ -18,7 +18,7 @@ from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import LETTERS, Collection, Sample, checked_collection
 from geofovea.datasets.scoring.choice_scorers import choice_judges
-from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -78,8 +78,8 @@ def _shuffled(row: Row, root: Path) -> Sample:
     )
 
 
-def _samples_of(category: str) -> Iterator[Figure]:
-    yield Figure(category, (), lambda sample: sample.category == category)
+def _samples_of(category: str) -> Iterator[Metric]:
+    yield Metric(category, (), lambda sample: sample.category == category)
 
 
 def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
@@ -107,10 +107,10 @@ BENCHMARK = Benchmark(
     prompt=prompt,
     judges=choice_judges(_official_letters),
     figures=(
-        Figure("accuracy"),
+        Metric("accuracy"),
         *_samples_of("direct_attributes"),
         *_samples_of("relative_position"),
-        Figure("mean over categories", (category_of,)),
+        Metric("mean over categories", (category_of,)),
     ),
     instructions=(
         "download craigwu/vstar_bench from the Hugging Face hub, so that the folder holds "

@@ -17,7 +17,7 @@ from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.choice_scorers import choice_judges, without_prefixes
-from geofovea.datasets.scoring.metrics import Figure, category_of
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -110,9 +110,9 @@ BENCHMARK = Benchmark(
     prompt=prompt,
     judges=choice_judges(_official_letters),
     figures=(
-        Figure("macro", (category_of,), groups=_SUBTASKS),
-        Figure("micro"),
-        Figure("mean over tasks", (_task_of,)),
+        Metric("macro", (category_of,), groups=_SUBTASKS),
+        Metric("micro"),
+        Metric("mean over tasks", (_task_of,)),
     ),
     instructions=(
         "download initiacms/XLRS-Bench-lite (or XLRS-Bench) from the Hugging Face hub, so that the "

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geofovea.datasets.records.sample import Sample
 
-__all__ = ["Figure", "Measured", "Resampling", "category_of", "source_of"]
+__all__ = ["Bootstrap", "Estimate", "Metric", "category_of", "source_of"]
 
 RESAMPLES = 2000
 _SHARE = (0.025, 0.975)
@@ -33,7 +33,7 @@ def source_of(sample: Sample) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Metric:
     """One number of a benchmark: accuracies of groups, averaged group by group.
 
     Attributes:
@@ -52,7 +52,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Estimate:
     """One number with its 95 % interval.
 
     Attributes:
@@ -77,7 +77,7 @@ class Measured:
         }
 
 
-class Resampling:
+class Bootstrap:
     """Draws of images with replacement, the same for every number of one report.
 
     Args:
@@ -96,7 +96,7 @@ class Resampling:
         # the first row is the data as they are
         self._times = np.vstack([np.ones(self._images), drawn]).astype(np.float64)
 
-    def measure(self, figure: Figure, correct: ArrayLike) -> Measured:
+    def measure(self, figure: Metric, correct: ArrayLike) -> Estimate:
         """A figure of all questions.
 
         Args:
@@ -106,7 +106,7 @@ class Resampling:
         values, count = self._values(figure, correct)
         return _with_interval(values, count)
 
-    def difference(self, figure: Figure, correct: ArrayLike, other: ArrayLike) -> Measured:
+    def difference(self, figure: Metric, correct: ArrayLike, other: ArrayLike) -> Estimate:
         """How much higher a figure is for ``correct`` than for ``other``, in the same draws."""
         values, count = self._values(figure, correct)
         others, _ = self._values(figure, other)
@@ -114,15 +114,15 @@ class Resampling:
 
     def groups(
         self, key: Callable[[Sample], str | None], correct: ArrayLike
-    ) -> dict[str, Measured]:
+    ) -> dict[str, Estimate]:
         """Plain accuracy of each group; samples whose key is None are in none."""
         names = sorted({name for name in map(key, self.samples) if name is not None})
         return {
-            name: self.measure(Figure(name, only=lambda s, name=name: key(s) == name), correct)  # type: ignore[misc]
+            name: self.measure(Metric(name, only=lambda s, name=name: key(s) == name), correct)  # type: ignore[misc]
             for name in names
         }
 
-    def _values(self, figure: Figure, correct: ArrayLike) -> tuple[Floats, int]:
+    def _values(self, figure: Metric, correct: ArrayLike) -> tuple[Floats, int]:
         """The figure in the data as they are and in every draw."""
         right = np.asarray(correct, float)
         kept = np.array([i for i, s in enumerate(self.samples) if figure.only(s)], int)
@@ -161,8 +161,8 @@ def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | N
     return accuracy[:, 0]
 
 
-def _with_interval(values: Floats, count: int) -> Measured:
+def _with_interval(values: Floats, count: int) -> Estimate:
     drawn = values[1:] if len(values) > 1 else values
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, _SHARE) if len(drawn) else (np.nan, np.nan)
-    return Measured(float(values[0]), float(low), float(high), count)
+    return Estimate(float(values[0]), float(low), float(high), count)

@@ -17,7 +17,7 @@ from geofovea.datasets.scoring.blind import (
     halves,
     neighbour_answers,
 )
-from geofovea.datasets.scoring.metrics import Measured, Resampling
+from geofovea.datasets.scoring.metrics import Bootstrap, Estimate
 from geofovea.datasets.scoring.verdict import Judge
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
@@ -46,7 +46,7 @@ class BlindScores:
 
     benchmark: str
     constants: Mapping[str, str]
-    fitted: Mapping[str, Measured]
+    fitted: Mapping[str, Estimate]
     crossed: Mapping[str, tuple[float, float]]
     neighbours: Mapping[str, tuple[float, float]]
     runs: tuple[int, int]
@@ -102,7 +102,7 @@ def measure_blind(
         raise DataError("learning from other images needs questions about at least two images")
     judge = benchmark.judges(synonyms)["official"]
     constants = constant_answers(samples, judge)
-    draws = Resampling(samples)
+    draws = Bootstrap(samples)
     right = _judged(samples, constants_for(samples, samples, judge), judge)
     crossed: list[dict[str, float]] = []
     neighbours: list[dict[str, float]] = []
@@ -131,7 +131,7 @@ def _judged(samples: Sequence[Sample], answers: Mapping[str, str], judge: Judge)
 def _figures(
     benchmark: Benchmark, samples: Sequence[Sample], answers: Mapping[str, str], judge: Judge
 ) -> dict[str, float]:
-    draws = Resampling(samples, draws=0)
+    draws = Bootstrap(samples, draws=0)
     right = np.array(_judged(samples, answers, judge))
     return {f.name: draws.measure(f, right).value for f in benchmark.figures}
 
