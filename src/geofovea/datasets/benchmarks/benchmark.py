@@ -13,7 +13,7 @@ from typing import Any
 
 from geofovea.datasets.records.sample import Collection, Sample
 from geofovea.datasets.scoring.metrics import Metric
-from geofovea.datasets.scoring.verdict import Judge
+from geofovea.datasets.scoring.verdict import Scorer
 
 __all__ = ["Benchmark", "PublishedScore"]
 
@@ -24,7 +24,7 @@ class PublishedScore:
 
     Attributes:
         system: What was measured.
-        figure: Name of the figure that it compares to.
+        figure: Name of the metric that it compares to.
         value: In percent.
         source: Where it is stated.
         caveat: What makes it differ from ours; empty if nothing is known.
@@ -48,8 +48,8 @@ class Benchmark:
         read: Reads one annotation file; the second argument is the root, for benchmarks that
             keep their images inside the annotation.
         prompt: What the published protocol asks a model.
-        judges: Makes the judges of all ``MODES`` from a dictionary of synonyms.
-        figures: The numbers that are reported, the headline first.
+        scorers: Makes the scorers of all ``MODES`` from a dictionary of synonyms.
+        metrics: The numbers that are reported, the headline first.
         instructions: What to download and where to put it.
         licence: Of the data.
         version: Of prompt and scorers; part of every report.
@@ -63,8 +63,8 @@ class Benchmark:
     annotations: tuple[str, ...]
     read: Callable[[Path, Path], Collection]
     prompt: Callable[[Sample], str]
-    judges: Callable[[Any], Mapping[str, Judge]]
-    figures: tuple[Metric, ...]
+    scorers: Callable[[Any], Mapping[str, Scorer]]
+    metrics: tuple[Metric, ...]
     instructions: str
     licence: str
     version: str = "1"

@@ -16,7 +16,7 @@ from geofovea.datasets.records.choices import letters_of
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.choice_scorers import choice_judges
+from geofovea.datasets.scoring.choice_scorers import choice_scorers
 from geofovea.datasets.scoring.metrics import Metric
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -83,8 +83,8 @@ BENCHMARK = Benchmark(
     annotations=("hr_bench_4k.tsv", "hr_bench_8k.tsv", "*.tsv", "*.parquet"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(_lone_letter),
-    figures=(
+    scorers=choice_scorers(_lone_letter),
+    metrics=(
         Metric("mean over cycles", (_cycle_of,)),
         Metric("single", (_cycle_of,), lambda s: s.category == "single"),
         Metric("cross", (_cycle_of,), lambda s: s.category == "cross"),

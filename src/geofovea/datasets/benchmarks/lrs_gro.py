@@ -15,8 +15,8 @@ from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.metrics import Metric
-from geofovea.datasets.scoring.verdict import Judge, Verdict
-from geofovea.datasets.scoring.word_scorers import word_judges
+from geofovea.datasets.scoring.verdict import Scorer, Verdict
+from geofovea.datasets.scoring.word_scorers import word_scorers
 from geofovea.datasets.scoring.wordnet import Synonyms
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -62,10 +62,10 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     return checked_collection(samples(), notes)
 
 
-def _official(synonyms: Synonyms) -> Judge:
+def _official(synonyms: Synonyms) -> Scorer:
     """Equal, or a common synset after both became nouns in the singular."""
 
-    def judge(sample: Sample, answer: str) -> Verdict:
+    def scorer(sample: Sample, answer: str) -> Verdict:
         truth, said = sample.answers[0].lower(), answer.lower().strip()
         if truth == said:
             return Verdict(True, "equal", said)
@@ -74,7 +74,7 @@ def _official(synonyms: Synonyms) -> Judge:
             return Verdict(True, "synonym", two)
         return Verdict(False, "different", said)
 
-    return judge
+    return scorer
 
 
 def _of(kind: str) -> Callable[[Sample], bool]:
@@ -100,8 +100,8 @@ BENCHMARK = Benchmark(
     annotations=("LRS-GRO.jsonl", "test.jsonl"),
     read=read,
     prompt=prompt,
-    judges=word_judges(_official),
-    figures=(Metric("OA"), *(Metric(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
+    scorers=word_scorers(_official),
+    metrics=(Metric("OA"), *(Metric(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
     instructions=(
         "download HappyBug/LRS-GRO from the Hugging Face hub, so that the folder holds "
         "LRS-GRO.jsonl and the images that it names"

@@ -13,8 +13,8 @@ from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.annotations import INSTRUCTION, Record, read_records
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
 from geofovea.datasets.scoring.metrics import Metric, category_of, source_of
-from geofovea.datasets.scoring.verdict import Judge, Verdict
-from geofovea.datasets.scoring.word_scorers import word_judges
+from geofovea.datasets.scoring.verdict import Scorer, Verdict
+from geofovea.datasets.scoring.word_scorers import word_scorers
 from geofovea.datasets.scoring.wordnet import Synonyms
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -65,14 +65,14 @@ def _of(source: str) -> Callable[[Sample], bool]:
     return lambda sample: sample.source == source
 
 
-def _official(synonyms: Synonyms) -> Judge:
+def _official(synonyms: Synonyms) -> Scorer:
     """The published rule, with its faults: lower case, then equal words or a common synset.
 
     A path similarity above 0.8 is a distance of 0, which is one and the same synset. Nothing is
     stripped: ``"urban."`` is wrong.
     """
 
-    def judge(sample: Sample, answer: str) -> Verdict:
+    def scorer(sample: Sample, answer: str) -> Verdict:
         truth, said = sample.answers[0].lower(), answer.lower()
         if truth == said:
             return Verdict(True, "equal", said)
@@ -80,7 +80,7 @@ def _official(synonyms: Synonyms) -> Judge:
             return Verdict(True, "synonym", said)
         return Verdict(False, "different", said)
 
-    return judge
+    return scorer
 
 
 _SOURCES = {"FAIR": "FAIR", "Bridge": "GLH-Bridge", "STAR": "STAR"}
@@ -102,8 +102,8 @@ BENCHMARK = Benchmark(
     annotations=("LRS_VQA_merged.jsonl", "LRS_VQA/LRS_VQA_merged.jsonl"),
     read=read,
     prompt=prompt,
-    judges=word_judges(_official),
-    figures=(
+    scorers=word_scorers(_official),
+    metrics=(
         Metric("mean AA", (source_of, category_of)),
         *(Metric(f"{name} AA", (category_of,), _of(of)) for name, of in _SOURCES.items()),
         *(Metric(f"{name} OA", (), _of(of)) for name, of in _SOURCES.items()),

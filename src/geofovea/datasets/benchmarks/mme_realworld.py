@@ -15,7 +15,7 @@ from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.choice_scorers import choice_judges, without_prefixes
+from geofovea.datasets.scoring.choice_scorers import choice_scorers, without_prefixes
 from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -96,8 +96,8 @@ BENCHMARK = Benchmark(
     annotations=("MME_RealWorld.json", "MME_RealWorld.jsonl", "remote_sensing.json"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(_official_letters),
-    figures=(Metric("accuracy"), Metric("mean over categories", (category_of,))),
+    scorers=choice_scorers(_official_letters),
+    metrics=(Metric("accuracy"), Metric("mean over categories", (category_of,))),
     instructions=(
         "download yifanzhang114/MME-RealWorld from the Hugging Face hub and unpack it, so that the "
         "folder holds MME_RealWorld.json and the images where it names them"

@@ -15,7 +15,7 @@ from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.choice_scorers import choice_judges, lenient_letters
+from geofovea.datasets.scoring.choice_scorers import choice_scorers, lenient_letters
 from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -97,8 +97,8 @@ BENCHMARK = Benchmark(
     annotations=("dataset.json", "dataset.jsonl"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(lenient_letters),
-    figures=(
+    scorers=choice_scorers(lenient_letters),
+    metrics=(
         *(Metric(f"{a} mean", (category_of,), _of(a)) for a in _ABILITIES),
         Metric("OA"),
     ),

@@ -19,14 +19,14 @@ from geofovea.datasets.scoring.verdict import MODES, NO_ANSWER, Verdict
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 
-__all__ = ["Judged", "Scores", "judge_all", "score"]
+__all__ = ["ScoredAnswer", "Scores", "score", "score_answers"]
 
 _MEGAPIXELS = (4, 16, 64, 256)
 _OBJECT_SIDES = (32, 96, 512)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredAnswer:
     """One answer with what every mode says of it."""
 
     sample: Sample
@@ -98,26 +98,26 @@ class Scores:
         }
 
 
-def judge_all(
+def score_answers(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     answers: Mapping[str, str],
     synonyms: Synonyms,
-) -> list[Judged]:
-    """Judge the answers that there are, in the order of the samples.
+) -> list[ScoredAnswer]:
+    """Scorer the answers that there are, in the order of the samples.
 
     An empty answer is none: it is wrong in all modes and goes through no rule, for some published
     rules take it for the first choice.
     """
-    judges = benchmark.judges(synonyms)
+    scorers = benchmark.scorers(synonyms)
 
     def verdicts(sample: Sample) -> dict[str, Verdict]:
         answer = answers[sample.id]
         if not answer.strip():
             return dict.fromkeys(MODES, NO_ANSWER)
-        return {mode: judges[mode](sample, answer) for mode in MODES}
+        return {mode: scorers[mode](sample, answer) for mode in MODES}
 
-    return [Judged(s, answers[s.id], verdicts(s)) for s in samples if s.id in answers]
+    return [ScoredAnswer(s, answers[s.id], verdicts(s)) for s in samples if s.id in answers]
 
 
 def score(
@@ -126,7 +126,7 @@ def score(
     answers: Mapping[str, str],
     synonyms: Synonyms,
     notes: Sequence[str] = (),
-) -> tuple[Scores, list[Judged]]:
+) -> tuple[Scores, list[ScoredAnswer]]:
     """Score an answers file.
 
     Figures are over the questions that have an answer, as the published scripts do it; how many
@@ -135,7 +135,7 @@ def score(
     Raises:
         DataError: If no answer belongs to a question of the benchmark.
     """
-    judged = judge_all(benchmark, samples, answers, synonyms)
+    judged = score_answers(benchmark, samples, answers, synonyms)
     if not judged:
         raise DataError(
             f"none of the {len(answers)} answers has an id of {benchmark.title}; its ids look like "
@@ -144,10 +144,10 @@ def score(
     known = [item.sample for item in judged]
     draws = Bootstrap(known)
     correct = {mode: _correct(judged, mode) for mode in MODES}
-    official = benchmark.judges(synonyms)["official"]
+    official = benchmark.scorers(synonyms)["official"]
     constants = constants_for(known, known, official)
     blind = np.array([official(sample, constants[sample.id]).correct for sample in known])
-    shown = [figure for figure in benchmark.figures if any(map(figure.only, known))]
+    shown = [figure for figure in benchmark.metrics if any(map(figure.only, known))]
     figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in shown} for mode in MODES}
     keys = {
         "category": category_of,
@@ -183,7 +183,7 @@ def score(
     return scores, judged
 
 
-def _notes(judged: Sequence[Judged]) -> list[str]:
+def _notes(judged: Sequence[ScoredAnswer]) -> list[str]:
     """What was taken out of answers before they were judged."""
     meant = [spoken_answer(item.answer) for item in judged]
     notes = []
@@ -201,17 +201,17 @@ def _notes(judged: Sequence[Judged]) -> list[str]:
     return notes
 
 
-def _correct(judged: Sequence[Judged], mode: str) -> NDArray[np.bool_]:
+def _correct(judged: Sequence[ScoredAnswer], mode: str) -> NDArray[np.bool_]:
     return np.array([item.verdicts[mode].correct for item in judged])
 
 
-def _rules(judged: Sequence[Judged], mode: str) -> dict[str, int]:
+def _rules(judged: Sequence[ScoredAnswer], mode: str) -> dict[str, int]:
     verdicts = (item.verdicts[mode] for item in judged)
     counts = Counter(f"{'right' if v.correct else 'wrong'}: {v.rule}" for v in verdicts)
     return dict(counts.most_common())
 
 
-def _letters(judged: Sequence[Judged]) -> dict[str, int]:
+def _letters(judged: Sequence[ScoredAnswer]) -> dict[str, int]:
     taken = (j.verdicts["official"].taken or "none" for j in judged if j.sample.choices)
     return dict(sorted(Counter(taken).items()))
 

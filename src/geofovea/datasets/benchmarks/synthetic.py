@@ -10,7 +10,7 @@ from geofovea.datasets.benchmarks.lrs_vqa import read
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.metrics import Metric, category_of
 from geofovea.datasets.scoring.verdict import Verdict
-from geofovea.datasets.scoring.word_scorers import word_judges
+from geofovea.datasets.scoring.word_scorers import word_scorers
 
 __all__ = ["BENCHMARK", "prompt"]
 
@@ -31,8 +31,8 @@ BENCHMARK = Benchmark(
     annotations=("annotations.jsonl",),
     read=read,
     prompt=prompt,
-    judges=word_judges(lambda _synonyms: _exact),
-    figures=(Metric("OA"), Metric("AA", (category_of,))),
+    scorers=word_scorers(lambda _synonyms: _exact),
+    metrics=(Metric("OA"), Metric("AA", (category_of,))),
     instructions="make it with: geofovea synth --output FOLDER --scenes 4",
     licence="made here",
 )

@@ -17,7 +17,7 @@ from geofovea.datasets.records.choices import labelled, letters_of
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
 from geofovea.datasets.records.sample import LETTERS, Collection, Sample, checked_collection
-from geofovea.datasets.scoring.choice_scorers import choice_judges
+from geofovea.datasets.scoring.choice_scorers import choice_scorers
 from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -105,8 +105,8 @@ BENCHMARK = Benchmark(
     annotations=("test_questions.jsonl", "*.jsonl", "*.parquet"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(_official_letters),
-    figures=(
+    scorers=choice_scorers(_official_letters),
+    metrics=(
         Metric("accuracy"),
         *_samples_of("direct_attributes"),
         *_samples_of("relative_position"),

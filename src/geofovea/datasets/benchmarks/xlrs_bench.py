@@ -16,7 +16,7 @@ from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
 from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
 from geofovea.datasets.records.sample import Collection, Sample, checked_collection
-from geofovea.datasets.scoring.choice_scorers import choice_judges, without_prefixes
+from geofovea.datasets.scoring.choice_scorers import choice_scorers, without_prefixes
 from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -108,8 +108,8 @@ BENCHMARK = Benchmark(
     ),
     read=read,
     prompt=prompt,
-    judges=choice_judges(_official_letters),
-    figures=(
+    scorers=choice_scorers(_official_letters),
+    metrics=(
         Metric("macro", (category_of,), groups=_SUBTASKS),
         Metric("micro"),
         Metric("mean over tasks", (_task_of,)),

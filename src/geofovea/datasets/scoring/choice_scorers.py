@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
-from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
+from geofovea.datasets.scoring.verdict import Scorer, Verdict, scorers_by_mode
 
-__all__ = ["choice_judges", "lenient_letters", "strict_letters", "without_prefixes"]
+__all__ = ["choice_scorers", "lenient_letters", "strict_letters", "without_prefixes"]
 
 Extraction = Callable[[Sample, str], tuple[str, str]]
 """Letters that an answer chooses, and the rule that found them."""
@@ -93,19 +93,19 @@ def _by_text(sample: Sample, text: str) -> tuple[str, str]:
     return "", "none"
 
 
-def _judge(extract: Extraction) -> Judge:
-    def judge(sample: Sample, answer: str) -> Verdict:
+def _scorer(extract: Extraction) -> Scorer:
+    def scorer(sample: Sample, answer: str) -> Verdict:
         letters, rule = extract(sample, answer)
         return Verdict(bool(letters) and set(letters) == set(sample.answers), rule, letters)
 
-    return judge
+    return scorer
 
 
-def choice_judges(official: Extraction) -> Callable[[object], Mapping[str, Judge]]:
-    """All three judges from the extraction of the published script.
+def choice_scorers(official: Extraction) -> Callable[[object], Mapping[str, Scorer]]:
+    """All three scorers from the extraction of the published script.
 
     Args:
         official: How the published script finds the letters.
     """
-    judges = judges_of(_judge(official), _judge(strict_letters), _judge(lenient_letters))
-    return lambda _synonyms: judges
+    scorers = scorers_by_mode(_scorer(official), _scorer(strict_letters), _scorer(lenient_letters))
+    return lambda _synonyms: scorers

@@ -23,12 +23,12 @@ Floats = NDArray[np.float64]
 
 
 def category_of(sample: Sample) -> str:
-    """Key of figures that are means over categories."""
+    """Key of metrics that are means over categories."""
     return sample.category
 
 
 def source_of(sample: Sample) -> str:
-    """Key of figures that are means over sources."""
+    """Key of metrics that are means over sources."""
     return sample.source
 
 
@@ -96,20 +96,20 @@ class Bootstrap:
         # the first row is the data as they are
         self._times = np.vstack([np.ones(self._images), drawn]).astype(np.float64)
 
-    def measure(self, figure: Metric, correct: ArrayLike) -> Estimate:
-        """A figure of all questions.
+    def measure(self, metric: Metric, correct: ArrayLike) -> Estimate:
+        """A metric of all questions.
 
         Args:
-            figure: What to measure.
+            metric: What to measure.
             correct: One truth value or share for each sample.
         """
-        values, count = self._values(figure, correct)
+        values, count = self._values(metric, correct)
         return _with_interval(values, count)
 
-    def difference(self, figure: Metric, correct: ArrayLike, other: ArrayLike) -> Estimate:
-        """How much higher a figure is for ``correct`` than for ``other``, in the same draws."""
-        values, count = self._values(figure, correct)
-        others, _ = self._values(figure, other)
+    def difference(self, metric: Metric, correct: ArrayLike, other: ArrayLike) -> Estimate:
+        """How much higher a metric is for ``correct`` than for ``other``, in the same draws."""
+        values, count = self._values(metric, correct)
+        others, _ = self._values(metric, other)
         return _with_interval(values - others, count)
 
     def groups(
@@ -122,13 +122,13 @@ class Bootstrap:
             for name in names
         }
 
-    def _values(self, figure: Metric, correct: ArrayLike) -> tuple[Floats, int]:
-        """The figure in the data as they are and in every draw."""
+    def _values(self, metric: Metric, correct: ArrayLike) -> tuple[Floats, int]:
+        """The metric in the data as they are and in every draw."""
         right = np.asarray(correct, float)
-        kept = np.array([i for i, s in enumerate(self.samples) if figure.only(s)], int)
+        kept = np.array([i for i, s in enumerate(self.samples) if metric.only(s)], int)
         if not len(kept):
             return np.full(len(self._times), np.nan), 0
-        paths = [tuple(key(self.samples[i]) for key in figure.keys) for i in kept]
+        paths = [tuple(key(self.samples[i]) for key in metric.keys) for i in kept]
         leaves: dict[tuple[Any, ...], int] = {}
         leaf = np.array([leaves.setdefault(path, len(leaves)) for path in paths])
         where = (self._image[kept], leaf)
@@ -137,7 +137,7 @@ class Bootstrap:
         np.add.at(right_of, where, right[kept])
         asked, hits = self._times @ asked_of, self._times @ right_of
         accuracy = np.divide(hits, asked, out=np.full_like(hits, np.nan), where=asked > 0)
-        return _nested_mean(accuracy, list(leaves), figure.groups), len(kept)
+        return _nested_mean(accuracy, list(leaves), metric.groups), len(kept)
 
 
 def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | None) -> Floats:

@@ -1,4 +1,4 @@
-"""What is said of one answer, and the three judges of a benchmark, one a mode.
+"""What is said of one answer, and the three scorers of a benchmark, one a mode.
 
 None of them takes a thought for an answer.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 
-__all__ = ["MODES", "NO_ANSWER", "Judge", "Verdict", "judges_of"]
+__all__ = ["MODES", "NO_ANSWER", "Scorer", "Verdict", "scorers_by_mode"]
 
 MODES = ("official", "strict", "lenient")
 """Ways to judge, always reported together: ``official`` is the rule of published scores with its
@@ -34,26 +34,26 @@ class Verdict:
     taken: str
 
 
-Judge = Callable[[Sample, str], Verdict]
+Scorer = Callable[[Sample, str], Verdict]
 
 NO_ANSWER = Verdict(False, "no answer", "")
 
 
-def judges_of(official: Judge, strict: Judge, lenient: Judge) -> Mapping[str, Judge]:
-    """The judges of all modes, by mode; what an answer thinks aloud is out before they read it.
+def scorers_by_mode(official: Scorer, strict: Scorer, lenient: Scorer) -> Mapping[str, Scorer]:
+    """The scorers of all modes, by mode; what an answer thinks aloud is out before they read it.
 
     ``official`` reads the marks around an answer as the published rule does; the others read what
     stands in them. Thoughts that come to no answer are wrong in all modes.
     """
     given = zip(MODES, (official, strict, lenient), strict=True)
-    return {mode: _hearing(judge, in_marks=judge is official) for mode, judge in given}
+    return {mode: _hearing(scorer, in_marks=scorer is official) for mode, scorer in given}
 
 
-def _hearing(judge: Judge, *, in_marks: bool) -> Judge:
+def _hearing(scorer: Scorer, *, in_marks: bool) -> Scorer:
     def heard(sample: Sample, answer: str) -> Verdict:
         meant = spoken_answer(answer)
         if meant.thought_aloud and not meant.text:
             return NO_ANSWER
-        return judge(sample, meant.unthought if in_marks else meant.text)
+        return scorer(sample, meant.unthought if in_marks else meant.text)
 
     return heard

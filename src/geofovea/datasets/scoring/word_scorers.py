@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.scoring.verdict import Judge, Verdict, judges_of
+from geofovea.datasets.scoring.verdict import Scorer, Verdict, scorers_by_mode
 from geofovea.datasets.scoring.wordnet import Synonyms
 
-__all__ = ["bare", "lenient_judge", "number_of", "strict_judge", "word_judges"]
+__all__ = ["bare", "lenient_scorer", "number_of", "strict_scorer", "word_scorers"]
 
 _UNITS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -53,17 +53,17 @@ def number_of(text: str) -> int | None:
     return total if words else None
 
 
-def strict_judge(sample: Sample, answer: str) -> Verdict:
+def strict_scorer(sample: Sample, answer: str) -> Verdict:
     """The exact words, apart from case, blanks around and punctuation behind."""
     said = bare(answer)
     equal = said == bare(sample.answers[0])
     return Verdict(equal, "equal" if equal else "different", said)
 
 
-def lenient_judge(synonyms: Synonyms) -> Judge:
+def lenient_scorer(synonyms: Synonyms) -> Scorer:
     """Numbers in words for counts, synonyms, and words that are derived from each other."""
 
-    def judge(sample: Sample, answer: str) -> Verdict:
+    def scorer(sample: Sample, answer: str) -> Verdict:
         truth, said = bare(sample.answers[0]), bare(answer)
         if truth == said:
             return Verdict(True, "equal", said)
@@ -78,15 +78,15 @@ def lenient_judge(synonyms: Synonyms) -> Judge:
             return Verdict(True, "derived", said)
         return Verdict(False, "different", said)
 
-    return judge
+    return scorer
 
 
-def word_judges(
-    official: Callable[[Synonyms], Judge],
-) -> Callable[[Synonyms], Mapping[str, Judge]]:
-    """What makes all three judges from a dictionary of synonyms.
+def word_scorers(
+    official: Callable[[Synonyms], Scorer],
+) -> Callable[[Synonyms], Mapping[str, Scorer]]:
+    """What makes all three scorers from a dictionary of synonyms.
 
     Args:
-        official: What makes the judge of the published script.
+        official: What makes the scorer of the published script.
     """
-    return lambda words: judges_of(official(words), strict_judge, lenient_judge(words))
+    return lambda words: scorers_by_mode(official(words), strict_scorer, lenient_scorer(words))
