@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from released_mergers import crossget_merge, evit_step
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
@@ -14,7 +15,7 @@ from geofovea.regionfocus.reductions.decoder.virtual_unmerging import (
 )
 from geofovea.regionfocus.reductions.encoder import zero_tprune
 from geofovea.regionfocus.reductions.encoder.base import LayerView
-from geofovea.regionfocus.reductions.encoder.crossget import crossget_match, crossget_merge
+from geofovea.regionfocus.reductions.encoder.crossget import crossget_match
 from geofovea.regionfocus.reductions.encoder.dymu import (
     DyMU,
     DyMUEncoder,
@@ -22,7 +23,7 @@ from geofovea.regionfocus.reductions.encoder.dymu import (
     batch_threshold,
     dymu_pairs,
 )
-from geofovea.regionfocus.reductions.encoder.evit import EViT, evit_step
+from geofovea.regionfocus.reductions.encoder.evit import EViT
 from geofovea.regionfocus.reductions.encoder.flowcut import (
     FlowCutEncoder,
     flowcut_score,

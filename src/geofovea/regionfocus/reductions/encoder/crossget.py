@@ -11,12 +11,11 @@ ranked after it, so no two absorb each other; the r tokens of least importance m
 
 Time O(n²d) a round for the n tokens of a tile, memory O(n).
 
-``faithful``: `rank_tokens`, `crossget_match`, `crossget_merge`, with the published weights: the
-softmax of the importance of source and destination, which does not conserve mass where several join
-one. ``fixed`` (the classes here) differs: importance decides who goes, and the merged value is the
-size-weighted mean; scores are divided by their largest, so that they compare with cosines; equal
-likeness goes by index; zero vectors are like nothing; a small budget takes several rounds; tiles do
-not merge.
+`rank_tokens` and `crossget_match` are the released ones. The classes here differ: importance
+decides who goes, and the merged value is the size-weighted mean, where the published weights, the
+softmax of the importance of source and destination, do not conserve mass if several join one;
+scores are divided by their largest, so that they compare with cosines; equal likeness goes by
+index; zero vectors are like nothing; a small budget takes several rounds; tiles do not merge.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ from geofovea.regionfocus.reductions.primitives.merging import (
     Allowed,
     MergeState,
     Pairs,
-    group_rows,
     matched_rows,
     merge_down,
     merge_units,
@@ -45,32 +43,7 @@ from geofovea.regionfocus.reductions.primitives.merging import (
 )
 from geofovea.regionfocus.scoring import as_masses, top_indices
 
-__all__ = [
-    "CrossGET",
-    "CrossGETEncoder",
-    "crossget_importance",
-    "crossget_match",
-    "crossget_merge",
-    "rank_tokens",
-]
-
-
-def crossget_importance(query: Tensor, metric: Tensor | None = None) -> Tensor:
-    """Importance as published, float32 ``(n,)``.
-
-    Args:
-        query: A cross token ``(1, d)`` (then ``metric`` is needed), or a query-like matrix
-            ``(n, m)``.
-        metric: ``(n, d)``.
-
-    Returns:
-        The cosine of each token to the cross token; or the mean of all but the last column of the
-        matrix plus its last column.
-    """
-    if metric is not None:
-        return matched_rows(metric) @ matched_rows(query)[0]
-    query = query.float()
-    return query[:, :-1].mean(1) + query[:, -1]
+__all__ = ["CrossGET", "CrossGETEncoder", "crossget_match", "rank_tokens"]
 
 
 def rank_tokens(
@@ -141,32 +114,6 @@ def crossget_match(
     within = None if units is None else (units[sources], units[pool])
     _, place = nearest(rows[sources], rows[pool], units=within)
     return sources, pool[place]
-
-
-def crossget_merge(
-    features: Tensor, sizes: Tensor, pairs: Pairs, importance: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Merge as published, in the original order.
-
-    Args:
-        features: ``(n, d)``.
-        sizes: ``(n,)``.
-        pairs: Of `crossget_match`.
-        importance: float32 ``(n,)``.
-
-    Returns:
-        Features (m, d), sizes (m,), and the weights (r, 2) of each source and destination.
-    """
-    sources, destinations = pairs
-    weights = torch.stack([importance[sources], importance[destinations]], 1).float().softmax(1)
-    x, sizes = features.float(), sizes.float()
-    mass = x * sizes[:, None]
-    moved = 2 * weights[:, :1] * mass[sources] + (2 * weights[:, 1:] - 1) * mass[destinations]
-    mass = mass.index_add(0, destinations, moved)
-    total = sizes.index_add(0, destinations, sizes[sources])
-    _, survivors = group_rows(len(x), pairs)
-    merged = (mass / total[:, None])[survivors]
-    return merged.to(features.dtype), total[survivors], weights
 
 
 def _others(protected: Tensor | None) -> Allowed:

@@ -9,10 +9,10 @@ the fraction of local outliers among its scores. Needs class attention (or atten
 that likeness. Acts on the encoder's output, before the projector, tile by tile. O(n log n) time and
 O(n) memory (scores lie on a line, where neighbours are found by sorting).
 
-Where `fixed` differs from `faithful`: the budget is exact, and the two fractions only say how it is
-split (evenly where there is no outlier at all); ``adaptive`` gives the published counts, between
-``min_tokens`` and the budget. The released code ends with a clustering of the rest whose indices
-are mixed up, so that it usually merges nothing; it is left out.
+Where this differs from the released code: the budget is exact, and the two fractions only say how
+it is split (evenly where there is no outlier at all); ``adaptive`` gives the published counts,
+between ``min_tokens`` and the budget. The released code ends with a clustering of the rest whose
+indices are mixed up, so that it usually merges nothing; it is left out.
 """
 
 from __future__ import annotations
