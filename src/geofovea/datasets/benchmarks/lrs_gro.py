@@ -66,13 +66,13 @@ def _official(synonyms: Synonyms) -> Scorer:
     """Equal, or a common synset after both became nouns in the singular."""
 
     def scorer(sample: Sample, answer: str) -> Verdict:
-        truth, said = sample.answers[0].lower(), answer.lower().strip()
-        if truth == said:
-            return Verdict(True, "equal", said)
-        one, two = synonyms.singular(truth), synonyms.singular(said)
+        truth, text = sample.answers[0].lower(), answer.lower().strip()
+        if truth == text:
+            return Verdict(True, "equal", text)
+        one, two = synonyms.singular(truth), synonyms.singular(text)
         if synonyms.meanings(one) & synonyms.meanings(two):
             return Verdict(True, "synonym", two)
-        return Verdict(False, "different", said)
+        return Verdict(False, "different", text)
 
     return scorer
 

@@ -73,12 +73,12 @@ def _official(synonyms: Synonyms) -> Scorer:
     """
 
     def scorer(sample: Sample, answer: str) -> Verdict:
-        truth, said = sample.answers[0].lower(), answer.lower()
-        if truth == said:
-            return Verdict(True, "equal", said)
-        if synonyms.meanings(truth) & synonyms.meanings(said):
-            return Verdict(True, "synonym", said)
-        return Verdict(False, "different", said)
+        truth, text = sample.answers[0].lower(), answer.lower()
+        if truth == text:
+            return Verdict(True, "equal", text)
+        if synonyms.meanings(truth) & synonyms.meanings(text):
+            return Verdict(True, "synonym", text)
+        return Verdict(False, "different", text)
 
     return scorer
 

@@ -42,13 +42,15 @@ def read(path: Path, root: Path) -> Collection:
         DataError: If a row is malformed or an id occurs twice.
     """
     rows = list(enumerate(read_shards(path)))
-    asked = [(number, row) for number, row in rows if row.values.get("options")]
+    with_choices = [(number, row) for number, row in rows if row.values.get("options")]
     notes = []
-    if left := len(rows) - len(asked):
-        notes.append(f"{left} row(s) without options are not scored: they have no published rule")
+    if captions := len(rows) - len(with_choices):
+        notes.append(
+            f"{captions} row(s) without options are not scored: they have no published rule"
+        )
 
     def samples() -> Iterator[Sample]:
-        for number, row in asked:
+        for number, row in with_choices:
             choices = unlabelled(row, "options")
             answers = letters_of(row, "answer", len(choices))
             task = _first(row, _TASKS) or "all"
@@ -71,8 +73,8 @@ def _first(row: Row, columns: tuple[str, ...]) -> str | None:
 
 
 def _ability(row: Row, task: str) -> str:
-    told = f"{_first(row, ('ability', 'level')) or ''} {task}".lower()
-    return "reasoning" if "reason" in told else "perception" if "percep" in told else "unknown"
+    label = f"{_first(row, ('ability', 'level')) or ''} {task}".lower()
+    return "reasoning" if "reason" in label else "perception" if "percep" in label else "unknown"
 
 
 def _of(ability: str) -> Callable[[Sample], bool]:

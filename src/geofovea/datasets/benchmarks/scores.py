@@ -135,20 +135,20 @@ def score(
     Raises:
         DataError: If no answer belongs to a question of the benchmark.
     """
-    judged = score_answers(benchmark, samples, answers, synonyms)
-    if not judged:
+    scored = score_answers(benchmark, samples, answers, synonyms)
+    if not scored:
         raise DataError(
             f"none of the {len(answers)} answers has an id of {benchmark.title}; its ids look like "
             f"{', '.join(s.id for s in samples[:3])}"
         )
-    known = [item.sample for item in judged]
+    known = [item.sample for item in scored]
     draws = Bootstrap(known)
-    correct = {mode: _correct(judged, mode) for mode in MODES}
+    correct = {mode: _correct(scored, mode) for mode in MODES}
     official = benchmark.scorers(synonyms)["official"]
     constants = constants_for(known, known, official)
     blind = np.array([official(sample, constants[sample.id]).correct for sample in known])
-    shown = [figure for figure in benchmark.metrics if any(map(figure.only, known))]
-    figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in shown} for mode in MODES}
+    metrics = [figure for figure in benchmark.metrics if any(map(figure.only, known))]
+    figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in metrics} for mode in MODES}
     keys = {
         "category": category_of,
         "source": lambda s: source_of(s) or None,
@@ -164,36 +164,36 @@ def score(
         version=benchmark.version,
         synonyms=synonyms.name,
         asked=len(samples),
-        answered=len(judged),
+        answered=len(scored),
         unknown=len(set(answers) - {s.id for s in samples}),
         figures=figures,
-        rules={mode: _rules(judged, mode) for mode in MODES},
+        rules={mode: _rules(scored, mode) for mode in MODES},
         groups={
             kind: {name: {mode: found[mode][name] for mode in MODES} for name in found["official"]}
             for kind, found in by_mode.items()
         },
-        blind={f.name: draws.measure(f, blind) for f in shown},
-        gain={f.name: draws.difference(f, correct["official"], blind) for f in shown},
+        blind={f.name: draws.measure(f, blind) for f in metrics},
+        gain={f.name: draws.difference(f, correct["official"], blind) for f in metrics},
         constants={
             " / ".join(filter(None, (s.source, s.category))): constants[s.id] for s in known
         },
-        letters=_letters(judged),
-        notes=(*notes, *_notes(judged)),
+        letters=_letters(scored),
+        notes=(*notes, *_notes(scored)),
     )
-    return scores, judged
+    return scores, scored
 
 
-def _notes(judged: Sequence[ScoredAnswer]) -> list[str]:
+def _notes(scored: Sequence[ScoredAnswer]) -> list[str]:
     """What was taken out of answers before they were judged."""
-    meant = [spoken_answer(item.answer) for item in judged]
+    spoken = [spoken_answer(item.answer) for item in scored]
     notes = []
-    if thoughts := sum(each.thought_aloud for each in meant):
-        endless = sum(each.thought_aloud and not each.text for each in meant)
+    if thoughts := sum(each.thought_aloud for each in spoken):
+        endless = sum(each.thought_aloud and not each.text for each in spoken)
         notes.append(
             f"{thoughts} answer(s) think aloud: the thoughts are out before they are judged, in "
             f"all modes; {endless} of them come to no answer and are wrong"
         )
-    if marks := [each.mark for each in meant if each.mark]:
+    if marks := [each.mark for each in spoken if each.mark]:
         notes.append(
             f"{len(marks)} answer(s) hold marks that are not known, such as {marks[0]!r}: parts of "
             "them may be thoughts"
@@ -201,18 +201,18 @@ def _notes(judged: Sequence[ScoredAnswer]) -> list[str]:
     return notes
 
 
-def _correct(judged: Sequence[ScoredAnswer], mode: str) -> NDArray[np.bool_]:
-    return np.array([item.verdicts[mode].correct for item in judged])
+def _correct(scored: Sequence[ScoredAnswer], mode: str) -> NDArray[np.bool_]:
+    return np.array([item.verdicts[mode].correct for item in scored])
 
 
-def _rules(judged: Sequence[ScoredAnswer], mode: str) -> dict[str, int]:
-    verdicts = (item.verdicts[mode] for item in judged)
+def _rules(scored: Sequence[ScoredAnswer], mode: str) -> dict[str, int]:
+    verdicts = (item.verdicts[mode] for item in scored)
     counts = Counter(f"{'right' if v.correct else 'wrong'}: {v.rule}" for v in verdicts)
     return dict(counts.most_common())
 
 
-def _letters(judged: Sequence[ScoredAnswer]) -> dict[str, int]:
-    taken = (j.verdicts["official"].taken or "none" for j in judged if j.sample.choices)
+def _letters(scored: Sequence[ScoredAnswer]) -> dict[str, int]:
+    taken = (j.verdicts["official"].taken or "none" for j in scored if j.sample.choices)
     return dict(sorted(Counter(taken).items()))
 
 

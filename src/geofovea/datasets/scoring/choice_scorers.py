@@ -79,13 +79,13 @@ def lenient_letters(sample: Sample, answer: str) -> tuple[str, str]:
 
 def _by_text(sample: Sample, text: str) -> tuple[str, str]:
     """The only choice whose words stand in the text, or that the text is."""
-    said = text.lower().rstrip(" .")
+    words = text.lower().rstrip(" .")
     pairs = list(zip(sample.letters, (c.lower().rstrip(" .") for c in sample.choices), strict=True))
-    same = [letter for letter, choice in pairs if choice == said]
+    same = [letter for letter, choice in pairs if choice == words]
     inside = [
         letter
         for letter, choice in pairs
-        if choice and re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", said)
+        if choice and re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", words)
     ]
     for rule, found in (("choice text", same), ("choice inside", inside)):
         if len(found) == 1:

@@ -125,19 +125,19 @@ class Bootstrap:
     def _values(self, metric: Metric, correct: ArrayLike) -> tuple[Floats, int]:
         """The metric in the data as they are and in every draw."""
         right = np.asarray(correct, float)
-        kept = np.array([i for i, s in enumerate(self.samples) if metric.only(s)], int)
-        if not len(kept):
+        members = np.array([i for i, s in enumerate(self.samples) if metric.only(s)], int)
+        if not len(members):
             return np.full(len(self._times), np.nan), 0
-        paths = [tuple(key(self.samples[i]) for key in metric.keys) for i in kept]
+        paths = [tuple(key(self.samples[i]) for key in metric.keys) for i in members]
         leaves: dict[tuple[Any, ...], int] = {}
         leaf = np.array([leaves.setdefault(path, len(leaves)) for path in paths])
-        where = (self._image[kept], leaf)
-        asked_of, right_of = (np.zeros((self._images, len(leaves))) for _ in range(2))
-        np.add.at(asked_of, where, 1)
-        np.add.at(right_of, where, right[kept])
-        asked, hits = self._times @ asked_of, self._times @ right_of
-        accuracy = np.divide(hits, asked, out=np.full_like(hits, np.nan), where=asked > 0)
-        return _nested_mean(accuracy, list(leaves), metric.groups), len(kept)
+        where = (self._image[members], leaf)
+        counts_by_image, hits_by_image = (np.zeros((self._images, len(leaves))) for _ in range(2))
+        np.add.at(counts_by_image, where, 1)
+        np.add.at(hits_by_image, where, right[members])
+        counts, hits = self._times @ counts_by_image, self._times @ hits_by_image
+        accuracy = np.divide(hits, counts, out=np.full_like(hits, np.nan), where=counts > 0)
+        return _nested_mean(accuracy, list(leaves), metric.groups), len(members)
 
 
 def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | None) -> Floats:

@@ -45,15 +45,15 @@ def scorers_by_mode(official: Scorer, strict: Scorer, lenient: Scorer) -> Mappin
     ``official`` reads the marks around an answer as the published rule does; the others read what
     stands in them. Thoughts that come to no answer are wrong in all modes.
     """
-    given = zip(MODES, (official, strict, lenient), strict=True)
-    return {mode: _hearing(scorer, in_marks=scorer is official) for mode, scorer in given}
+    pairs = zip(MODES, (official, strict, lenient), strict=True)
+    return {mode: _without_thoughts(scorer, in_marks=scorer is official) for mode, scorer in pairs}
 
 
-def _hearing(scorer: Scorer, *, in_marks: bool) -> Scorer:
-    def heard(sample: Sample, answer: str) -> Verdict:
-        meant = spoken_answer(answer)
-        if meant.thought_aloud and not meant.text:
+def _without_thoughts(scorer: Scorer, *, in_marks: bool) -> Scorer:
+    def score(sample: Sample, answer: str) -> Verdict:
+        spoken = spoken_answer(answer)
+        if spoken.thought_aloud and not spoken.text:
             return NO_ANSWER
-        return scorer(sample, meant.unthought if in_marks else meant.text)
+        return scorer(sample, spoken.unthought if in_marks else spoken.text)
 
-    return heard
+    return score

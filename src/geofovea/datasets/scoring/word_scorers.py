@@ -55,28 +55,28 @@ def number_of(text: str) -> int | None:
 
 def strict_scorer(sample: Sample, answer: str) -> Verdict:
     """The exact words, apart from case, blanks around and punctuation behind."""
-    said = bare(answer)
-    equal = said == bare(sample.answers[0])
-    return Verdict(equal, "equal" if equal else "different", said)
+    text = bare(answer)
+    equal = text == bare(sample.answers[0])
+    return Verdict(equal, "equal" if equal else "different", text)
 
 
 def lenient_scorer(synonyms: Synonyms) -> Scorer:
     """Numbers in words for counts, synonyms, and words that are derived from each other."""
 
     def scorer(sample: Sample, answer: str) -> Verdict:
-        truth, said = bare(sample.answers[0]), bare(answer)
-        if truth == said:
-            return Verdict(True, "equal", said)
+        truth, text = bare(sample.answers[0]), bare(answer)
+        if truth == text:
+            return Verdict(True, "equal", text)
         if "count" in sample.category.lower():
             number = number_of(truth)
-            if number is not None and number == number_of(said):
-                return Verdict(True, "number", said)
-        if synonyms.meanings(truth) & synonyms.meanings(said):
-            return Verdict(True, "synonym", said)
-        related, to_said = synonyms.derived(truth), synonyms.derived(said)
-        if said in related or truth in to_said or related & to_said:
-            return Verdict(True, "derived", said)
-        return Verdict(False, "different", said)
+            if number is not None and number == number_of(text):
+                return Verdict(True, "number", text)
+        if synonyms.meanings(truth) & synonyms.meanings(text):
+            return Verdict(True, "synonym", text)
+        related, to_text = synonyms.derived(truth), synonyms.derived(text)
+        if text in related or truth in to_text or related & to_text:
+            return Verdict(True, "derived", text)
+        return Verdict(False, "different", text)
 
     return scorer
 

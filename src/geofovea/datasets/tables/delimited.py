@@ -132,16 +132,16 @@ def _separator(lines: _Lines, known: Collection[str], usual: str) -> str:
         first = next(lines)
     except StopIteration:
         return usual
-    said = _SAYS_SEPARATOR.fullmatch(first.rstrip("\r\n"))
-    if said:
-        return said[1]
+    declared = _SAYS_SEPARATOR.fullmatch(first.rstrip("\r\n"))
+    if declared:
+        return declared[1]
     lines.give_back(first)
-    found = {}
+    fits = {}
     for separator in dict.fromkeys((usual, *_SEPARATORS)):
         names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
-        found[separator] = (sum(name in known for name in names), len(names) > 1)
+        fits[separator] = (sum(name in known for name in names), len(names) > 1)
     # of equals the first, which is the usual one
-    return max(found, key=lambda separator: found[separator])
+    return max(fits, key=lambda separator: fits[separator])
 
 
 def _check_swallowed(

@@ -66,7 +66,7 @@ class PruMerge(PerTile):
 
     def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
         mass, info = patch_mass(context, self.layer)
-        selected, told = self._select(mass, k - 1)
+        selected, selection_info = self._select(mass, k - 1)
         weights, _ = clean_scores(mass)
         is_rest = torch.ones(n, dtype=torch.bool).index_fill(0, selected, False)
         rest = is_rest.nonzero()[:, 0]
@@ -76,7 +76,7 @@ class PruMerge(PerTile):
         outputs = torch.cat([_blend(x, selected, similar, weights), summary])
         position = torch.cat([selected, rest[top_indices(weights[rest], 1)]])
         sizes = torch.cat([torch.ones_like(selected), torch.tensor([len(rest)])])
-        info = info | told | {"neighbours": similar[torch.argsort(selected)]}
+        info = info | selection_info | {"neighbours": similar[torch.argsort(selected)]}
         return merged(context.features, position, outputs, None, info, sizes)
 
     def _select(self, mass: Tensor, count: int) -> tuple[Tensor, dict[str, object]]:

@@ -111,7 +111,7 @@ class RecoverableCompression(PerTile):
         if no_attention and no_likeness:
             return keep_best(mass, k)
         found = recover(_finite(attention), _finite(likeness), self.neighbours)
-        told: dict[str, Any] = {
+        ratios: dict[str, Any] = {
             "ratio_vision": found.ratio_vision,
             "ratio_text": found.ratio_text,
         }
@@ -128,7 +128,7 @@ class RecoverableCompression(PerTile):
         order = torch.argsort(-rest, stable=True)
         order = order[~torch.isin(order, by_vision)]
         index = torch.cat([by_vision, order[: k - len(by_vision)]])
-        return Kept(index.sort().values, info=info | told)
+        return Kept(index.sort().values, info=info | ratios)
 
 
 def _finite(scores: Tensor) -> Tensor:
