@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.records.annotations import write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import Question, ask_world
-from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.picture import save_picture

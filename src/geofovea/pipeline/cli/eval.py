@@ -15,8 +15,9 @@ from geofovea.pipeline.cli.options.run import Workers, run_options
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
+    from geofovea.datasets.benchmarks.benchmark import Benchmark
     from geofovea.datasets.benchmarks.scores import Scores
-    from geofovea.datasets.records.sample import Benchmark, Collection
+    from geofovea.datasets.records.sample import Collection
     from geofovea.datasets.scoring.wordnet import Synonyms
     from geofovea.pipeline.session.settings import AskSettings
 

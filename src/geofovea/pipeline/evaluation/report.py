@@ -14,8 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.registry import load_benchmark
-from geofovea.datasets.records.sample import Benchmark
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.answers.sureness import sureness
 from geofovea.pipeline.evaluation.tables import (

@@ -10,9 +10,9 @@ from geofovea.pipeline.answers.answer import confidence_of
 from geofovea.pipeline.hosts.base import Generation, Speaker
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent
-from geofovea.regionfocus.selection.allocation import even_shares, reduce_look
-from geofovea.regionfocus.selection.places import look_at
-from geofovea.regionfocus.selection.seams import groups_of
+from geofovea.regionfocus.selection.allocation import even_shares
+from geofovea.regionfocus.selection.kept_tokens import reduce_look
+from geofovea.regionfocus.selection.places import groups_of, look_at
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["Counted", "count_by_groups", "number_in"]

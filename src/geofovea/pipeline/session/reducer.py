@@ -27,10 +27,10 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
 from geofovea.regionfocus.search.looks import LevelLook
-from geofovea.regionfocus.selection.informed import Informed
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
+from geofovea.regionfocus.selection.kept_tokens import Informed
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 

@@ -8,11 +8,8 @@ import click
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
-from geofovea.regionfocus.strategies import (
-    DECODER_REDUCTION_NAMES,
-    DEFAULT_REDUCTION,
-    REDUCTION_NAMES,
-)
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
 __all__ = ["checked_chain", "reduction_option"]
 

@@ -33,11 +33,8 @@ from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.support import can_run_layers, sight
 from geofovea.pipeline.inference.decoder.watched_layer import watched
 from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderReduction,
-    sequence_after,
-    summed,
-)
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction, sequence_after
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["DecoderRun", "Drop"]
 
