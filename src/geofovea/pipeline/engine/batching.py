@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.cooperative import meet
-from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
+from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.hosts.base import AnswersTogether, Generation, Prompt
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.regionfocus.tokens import TokenSet
@@ -32,8 +32,7 @@ End = TypeVar("End")
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tiles:
     tiles: Sequence[Tile]
-    clock: StageClock
-    gathered: Gathered
+    usage: QuestionUsage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,9 +65,9 @@ class CompanyCalls:
         """A clock in seconds that stands still while others are served."""
         return time.perf_counter() - self._elsewhere
 
-    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
         """See ``HostCalls``."""
-        tokens: TokenSet = self._served(_Tiles(tiles, clock, gathered))
+        tokens: TokenSet = self._served(_Tiles(tiles, usage))
         return tokens
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
@@ -131,14 +130,14 @@ class _Table:
 
     def _encoded(self, needs: list[_Tiles]) -> list[_Served | Exception]:
         clock = StageClock()
-        before = [need.gathered.tiles_read for need in needs]
-        known = self.tiles.of_each([(need.tiles, need.gathered) for need in needs], clock)
+        before = [need.usage.tiles_read for need in needs]
+        known = self.tiles.of_each([(need.tiles, need.usage) for need in needs], clock)
         took = clock.seconds()
-        read = [n.gathered.tiles_read - b for n, b in zip(needs, before, strict=True)]
+        read = [n.usage.tiles_read - b for n, b in zip(needs, before, strict=True)]
         given: list[_Served | Exception] = []
         for need, found, own in zip(needs, known, read, strict=True):
             share = own / max(1, sum(read))
-            need.clock.charge(share, took)
+            need.usage.clock.charge(share, took)
             try:
                 tokens = self.tiles.tokens_of(need.tiles, found)
                 given.append(_Served(tokens, share * took["total"]))

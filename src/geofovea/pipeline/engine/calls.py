@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.hosts.base import Generation, Host, Prompt, ReusesPrefix
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
@@ -19,7 +20,11 @@ __all__ = ["DirectCalls", "HostCalls"]
 class HostCalls(Protocol):
     """The calls that cost something."""
 
-    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+    def now(self) -> float:
+        """A monotonic clock in seconds that counts the time of this question."""
+        ...
+
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
         """See ``TileTokens.of``."""
         ...
 
@@ -40,9 +45,13 @@ class DirectCalls:
         self._host: Any = host
         self._tiles = tiles
 
-    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+    def now(self) -> float:
         """See ``HostCalls``."""
-        return self._tiles.of(tiles, clock, gathered)
+        return time.perf_counter()
+
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
+        """See ``HostCalls``."""
+        return self._tiles.of(tiles, usage)
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
         """See ``HostCalls``."""

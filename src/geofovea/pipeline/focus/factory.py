@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import HostCalls
-from geofovea.pipeline.engine.question_tally import QuestionTally
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
 from geofovea.pipeline.hosts.base import Host
@@ -25,9 +24,14 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["FocusChoice"]
+__all__ = ["FocusChoice", "default_focus"]
 
 _EMBEDDING_BYTES = 32 * 2**20
+
+
+def default_focus(host: Host) -> str:
+    """The focus of a question that names none: the host's own means, as far as it has any."""
+    return "prompted" if isinstance(host, TakesPictures) else "attention"
 
 
 class FocusChoice:
@@ -39,17 +43,12 @@ class FocusChoice:
         self._reader = reader
         self._embedded: dict[str, TokenCache] = {}
 
-    def default(self) -> str:
-        """The focus of a question that names none: the host's own means, as far as it has any."""
-        return "prompted" if isinstance(self._host, TakesPictures) else "attention"
-
     def make(
         self,
         name: str,
         question: str,
         calls: HostCalls,
-        clock: StageClock,
-        tally: QuestionTally,
+        usage: QuestionUsage,
         *,
         boxes: Sequence[Box] = (),
         focus_model: str | None = None,
@@ -60,8 +59,8 @@ class FocusChoice:
             name: One of ``FOCUS_NAMES`` that scores tokens.
             question: What is asked.
             calls: How the host is asked for its attention.
-            clock: Counts the time of scoring as ``focus``.
-            tally: Counts what the focus reads and scores, and takes its warnings.
+            usage: Counts what the focus reads and scores, and the time of scoring as ``focus``;
+                takes its warnings.
             boxes: Where the evidence is, for ``oracle``.
             focus_model: Folder or hub id of the dual encoder of ``similarity``.
 
@@ -77,17 +76,17 @@ class FocusChoice:
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
-            return AttentionFocus(_timed(self._attention(question, calls, tally), clock))
+            return AttentionFocus(_timed(self._attention(question, calls, usage), usage.clock))
         if name == "rfm":
-            return RegionFocus(_timed(self._region_module(question), clock))
+            return RegionFocus(_timed(self._region_module(question), usage.clock))
         if name == "prompted":
-            return PromptedFocus(self._pictures_host(), question, clock, tally.warnings)
+            return PromptedFocus(self._pictures_host(), question, usage.clock, usage.warnings)
         if name == "similarity":
-            return self._similarity(question, clock, tally, focus_model)
+            return self._similarity(question, usage, focus_model)
         raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
 
     def _attention(
-        self, question: str, calls: HostCalls, tally: QuestionTally
+        self, question: str, calls: HostCalls, usage: QuestionUsage
     ) -> Callable[[TokenSet], Tensor]:
         host = self._host
         if not host.capabilities.attention:
@@ -99,7 +98,7 @@ class FocusChoice:
             )
 
         def score(tokens: TokenSet) -> Tensor:
-            tally.tokens_scored.append(len(tokens))
+            usage.tokens_scored.append(len(tokens))
             # every descent begins with these tiles, whatever is asked
             base = self._reader.pyramid.base_level
             again = all(tile.level >= base for tile in tokens.tiles)
@@ -124,9 +123,7 @@ class FocusChoice:
             )
         return self._host
 
-    def _similarity(
-        self, question: str, clock: StageClock, tally: QuestionTally, focus_model: str | None
-    ) -> Focus:
+    def _similarity(self, question: str, usage: QuestionUsage, focus_model: str | None) -> Focus:
         if focus_model is None:
             raise ModelError(
                 "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
@@ -140,10 +137,10 @@ class FocusChoice:
         def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:
             if isinstance(self._host, TakesPictures):
                 return tiles_from_tokens(tokens, self._host.tile_size, self._host.grid)
-            tally.tiles_read += len(tokens.tiles)
+            usage.tiles_read += len(tokens.tiles)
             return [self._reader.read(tile).rgb for tile in tokens.tiles]
 
-        return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, clock)
+        return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import HostCalls
-from geofovea.pipeline.engine.question_tally import QuestionTally
 from geofovea.pipeline.focus.factory import FocusChoice
 from geofovea.pipeline.system.memory import MemoryStop
 from geofovea.regionfocus.budget import Budget
@@ -25,6 +24,7 @@ from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, StopRule
 from geofovea.regionfocus.search.tile_budget import start_tiles
 from geofovea.regionfocus.selection.places import best_places, concentrate
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 __all__ = ["Found", "Looker", "Way"]
@@ -48,6 +48,8 @@ class Way:
         stop: What may end a descent early, beside the budget.
         concentrated: Whether fine tokens come from the best places alone.
         focus_model: Folder or hub id of the dual encoder for the focus ``similarity``.
+        boxes: Where the evidence is, for the focus ``oracle``.
+        region: What alone is looked at; None for the whole scene.
     """
 
     focus: str = "attention"
@@ -56,6 +58,8 @@ class Way:
     stop: tuple[StopRule, ...] = ()
     concentrated: bool = True
     focus_model: str | None = None
+    boxes: Sequence[Box] = ()
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +88,16 @@ class Looker:
         calls: How the host is asked.
         pyramid: Of the scene.
         encode: Makes tokens of tiles.
-        clock: Takes the time of the focus.
-        tally: Counts what the focus does.
+        usage: Counts what the focus does.
     """
 
     focuses: FocusChoice
     calls: HostCalls
     pyramid: Pyramid
     encode: Encode
-    clock: StageClock
-    tally: QuestionTally
+    usage: QuestionUsage
 
-    def look(self, way: Way, question: str, budget: Budget, boxes: Sequence[Box]) -> Found:
+    def look(self, way: Way, question: str, budget: Budget) -> Found:
         """Look for what answers a question, under its budget of tiles.
 
         Raises:
@@ -110,9 +112,9 @@ class Looker:
         if way.focus in _BASELINES:
             descent = _BASELINES[way.focus](self.pyramid, budget.tiles, self.encode)
             return Found(descent, descent)
-        focus = self._focus(way, question, boxes)
+        focus = self._focus(way, question)
         if way.focus == "oracle":
-            word = "several" if len(boxes) > 1 else "one"
+            word = "several" if len(way.boxes) > 1 else "one"
             route = Route(word, "the boxes were given")
         else:
             route = route_question(
@@ -126,7 +128,7 @@ class Looker:
             way = replace(way, stop=tuple(rule for rule in way.stop if isinstance(rule, FlatStop)))
         go = partial(self._walk, way, budget)
         if route.places:
-            foci = [self._focus(way, f"What is the {p}?", boxes) for p in route.places]
+            foci = [self._focus(way, f"What is the {p}?") for p in route.places]
             descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
             descent = merge_descents(descents)
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
@@ -134,7 +136,7 @@ class Looker:
         else:
             spread = DiscountedPlaces() if route.word == "several" else None
             descent = go(budget.tiles, self.encode, focus, diversity=spread)
-            several = max(_PLACES_OF_AN_AREA, len(boxes))
+            several = max(_PLACES_OF_AN_AREA, len(way.boxes))
             places = best_places(descent, several if route.word == "several" else 1)
         if not way.concentrated:
             return Found(descent, descent, route=route)
@@ -149,7 +151,7 @@ class Looker:
         focus: Focus,
         diversity: Diversity | None = None,
     ) -> Descent:
-        limit = None if budget.seconds is None else self.clock.started + budget.seconds
+        limit = None if budget.seconds is None else self.usage.clock.started + budget.seconds
         memory = MemoryStop(budget.host_ram_mb, budget.device_ram_mb)
         return walk(
             way.descent,
@@ -160,7 +162,7 @@ class Looker:
             diversity=diversity,
             stop=FirstStop((memory, *way.stop)),
             deadline=limit,
-            clock=self.clock.now,
+            clock=self.usage.clock.now,
         )
 
     def _peak(self, focus: Focus, budget: Budget) -> float:
@@ -172,14 +174,13 @@ class Looker:
         scores = focus.score(tokens)
         return float(scores.max() / scores.mean().clamp(min=1e-30))
 
-    def _focus(self, way: Way, question: str, boxes: Sequence[Box]) -> Focus:
+    def _focus(self, way: Way, question: str) -> Focus:
         return self.focuses.make(
             way.focus,
             question,
             self.calls,
-            self.clock,
-            self.tally,
-            boxes=boxes,
+            self.usage,
+            boxes=way.boxes,
             focus_model=way.focus_model,
         )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.focus.stopping import ConfidentStop
 from geofovea.pipeline.focus.visual_search import Found
-from geofovea.pipeline.hosts.base import Generation, Speaker
-from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
+from geofovea.pipeline.hosts.base import Generation
 from geofovea.pipeline.session.counting import count_by_groups
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
@@ -36,7 +36,7 @@ class Said:
 
 
 def answer_from(
-    host: Speaker,
+    generator: MeteredGenerator,
     question: str,
     found: Found,
     budget: Budget,
@@ -47,7 +47,7 @@ def answer_from(
     """Choose tokens and let the model answer; a count over an area is added up from its places.
 
     Args:
-        host: The model.
+        generator: Asks the model.
         question: What is asked.
         found: What was seen.
         budget: Its tokens are never exceeded, those that ``sure`` has spent included.
@@ -65,11 +65,11 @@ def answer_from(
     if image_tokens is not None:
         # it counts over several pictures by itself, and one more question is one more call
         whole = keep_tiles(found.shown, left, image_tokens)
-        return Said(host.generate(question, whole), whole, spent + len(whole))
+        return Said(generator.generate(question, whole), whole, spent + len(whole))
     # a number to choose from is not added up of numbers to choose from
-    may_count = not isinstance(host, WithChoices)
+    may_count = not generator.choices
     if may_count and found.route and found.route.is_count and found.places:
-        counted = count_by_groups(host, question, found.shown, left, reduction)
+        counted = count_by_groups(generator, question, found.shown, left, reduction)
         if counted:
             used = spent + len(counted.kept)
             given = sum(number is not None for number in counted.numbers)
@@ -79,4 +79,4 @@ def answer_from(
             )
             return Said(counted.generation, counted.kept, used, (warning,))
     kept, _ = keep_tokens(found.shown, left, reduction, found.places)
-    return Said(host.generate(question, kept), kept, spent + len(kept))
+    return Said(generator.generate(question, kept), kept, spent + len(kept))

@@ -27,7 +27,7 @@ from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass
 from geofovea.pipeline.session.answer_warnings import cautions
-from geofovea.pipeline.session.request import Asked
+from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.rfm.published_geometry import (
@@ -41,7 +41,13 @@ from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["PublishedAnswer", "answer_as_published", "ask_as_published", "check_budget"]
+__all__ = [
+    "PublishedAnswer",
+    "answer_as_published",
+    "ask_as_published",
+    "check_budget",
+    "published_host",
+]
 
 _GLOBAL_TOKENS = (2 * TOKENS_PER_SIDE) ** 2
 
@@ -69,17 +75,15 @@ class PublishedAnswer:
     tokens_llm: int
 
 
-def ask_as_published(
-    host: Host, reader: TileReader, asked: Asked, focus: str, budget: Budget, clock: StageClock
-) -> Answer:
-    """Answer a question as the published method does.
+def published_host(host: Host, request: AskRequest, focus: str) -> PublishedHost:
+    """The host, where it can answer a request as the published method does.
 
     Raises:
         ModelError: If the host is no published one, or something was asked for that the method
             does not have: a region, another focus or reduction.
-        GeoFoveaError: As `answer_as_published` does.
     """
-    if asked.region is not None:
+    reduction = request.options.reduction
+    if request.region is not None:
         raise ModelError(
             "descent='published' looks at whole images: within a region, choose another"
         )
@@ -88,21 +92,32 @@ def ask_as_published(
             f"descent='published' needs a published LRS-VQA model, and {host.name} is none: name "
             "one with --model, or use descent='geometric'"
         )
-    if focus != "rfm" or asked.reduction not in (DEFAULT_REDUCTION, "top_score"):
+    if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
         raise ModelError(
             "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "
-            f"focus={focus!r} and reduction={asked.reduction!r}"
+            f"focus={focus!r} and reduction={reduction!r}"
         )
-    scene, words = reader.scene, asked.words()
-    found = answer_as_published(host, reader, words, budget, clock)
+    return host
+
+
+def ask_as_published(
+    host: PublishedHost, reader: TileReader, question: str, budget: Budget, clock: StageClock
+) -> Answer:
+    """Answer a question as the published method does.
+
+    Raises:
+        GeoFoveaError: As `answer_as_published` does.
+    """
+    scene = reader.scene
+    found = answer_as_published(host, reader, question, budget, clock)
     after = Afterwork()
     warned = after.done(
         "the list of warnings",
-        lambda: cautions(scene, reader.radiometry, host, words, "published"),
+        lambda: cautions(scene, reader.radiometry, host, question, "published"),
         (),
     )
     return Answer(
-        question=words,
+        question=question,
         text=found.generation.text,
         confidence=confidence_of(found.generation.log_probabilities),
         model=host.name,
