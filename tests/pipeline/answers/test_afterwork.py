@@ -36,7 +36,7 @@ def test_what_fails_is_replaced_and_told_once():
         after.done("a break", lambda: (_ for _ in ()).throw(KeyboardInterrupt), None)
 
 
-DURING = ["evidence_of", "record_of", "cautions", "answer_flops"]
+DURING = ["evidence_of", "record_of", "answer_warnings", "answer_flops"]
 
 
 @pytest.mark.parametrize("name", DURING)
@@ -100,7 +100,7 @@ SMALL = ("--tiles", "6", "--tokens", "60")
         "geofovea.pipeline.answers.evidence.area_m2",
         "geofovea.pipeline.answers.evidence.write_text",
         "geofovea.pipeline.answers.picture.draw_answer",
-        "geofovea.pipeline.session.assembly.cautions",
+        "geofovea.pipeline.session.assembly.answer_warnings",
     ],
 )
 def test_the_shell_prints_the_answer_whatever_fails_after_it(
@@ -126,7 +126,7 @@ def test_the_shell_prints_the_answer_whatever_fails_after_it(
         "geofovea.tiling.geo.coordinates.polygon_lonlat",
         "geofovea.pipeline.answers.evidence.lonlat_from_scene",
         "geofovea.pipeline.runs.batch.write_geoparquet",
-        "geofovea.pipeline.session.assembly.cautions",
+        "geofovea.pipeline.session.assembly.answer_warnings",
     ],
 )
 def test_a_batch_keeps_its_answers_whatever_fails_after_them(

@@ -25,7 +25,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
-from geofovea.pipeline.focus.factory import FocusChoice
+from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.budget import Budget
@@ -56,7 +56,7 @@ def test_vectors_are_those_of_the_stock_model_and_processor(encoder_folder):
 
 
 def focus_of(session, folder, question=QUESTION):
-    choice, usage = FocusChoice(session.host, session.reader), QuestionUsage()
+    choice, usage = FocusFactory(session.host, session.reader), QuestionUsage()
     calls = DirectCalls(session.host, session.tiles)
     made = choice.make("similarity", question, calls, usage, focus_model=str(folder))
     return made, usage

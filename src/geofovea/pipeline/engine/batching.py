@@ -24,7 +24,7 @@ from geofovea.pipeline.system.failure import failure_of
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["CompanyCalls", "in_company"]
+__all__ = ["BatchedCalls", "answer_together"]
 
 End = TypeVar("End")
 
@@ -53,8 +53,8 @@ class _Served:
     seconds: float
 
 
-class CompanyCalls:
-    """Calls of one question in company; see ``HostCalls``."""
+class BatchedCalls:
+    """Calls of one question in company; see ``EngineCalls``."""
 
     def __init__(self, ask: Callable[[_Need], _Served]) -> None:
         """Take the function that waits until a need is met."""
@@ -66,17 +66,17 @@ class CompanyCalls:
         return time.perf_counter() - self._elsewhere
 
     def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         tokens: TokenSet = self._served(_Tiles(tiles, usage))
         return tokens
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         scores: Tensor = self._served(_Look(question, tokens, again))
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         generation: Generation = self._served(prompt)
         return generation
 
@@ -87,12 +87,12 @@ class CompanyCalls:
         return served.value
 
 
-def in_company(
-    host: AnswersTogether, tiles: TileTokens, works: Sequence[Callable[[CompanyCalls], End]]
+def answer_together(
+    host: AnswersTogether, tiles: TileTokens, works: Sequence[Callable[[BatchedCalls], End]]
 ) -> list[End | Exception]:
     """Run the works of several questions; what became of each, or the error that ended it."""
     table = _Table(host, tiles)
-    return meet([lambda ask, w=work: w(CompanyCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
+    return meet([lambda ask, w=work: w(BatchedCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,10 +14,10 @@ from geofovea.pipeline.hosts.base import Generation, Host, Prompt, ReusesPrefix
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["DirectCalls", "HostCalls"]
+__all__ = ["DirectCalls", "EngineCalls"]
 
 
-class HostCalls(Protocol):
+class EngineCalls(Protocol):
     """The calls that cost something."""
 
     def now(self) -> float:
@@ -46,22 +46,22 @@ class DirectCalls:
         self._tiles = tiles
 
     def now(self) -> float:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         return time.perf_counter()
 
     def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         return self._tiles.of(tiles, usage)
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         reuses = again and isinstance(self._host, ReusesPrefix)
         score = self._host.scores_again if reuses else self._host.scores
         scores: Tensor = score(question, tokens)
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:
-        """See ``HostCalls``; hosts without choices or reductions are not told of any."""
+        """See ``EngineCalls``; hosts without choices or reductions are not told of any."""
         wanted: dict[str, Any] = {"choices": prompt.choices} if prompt.choices else {}
         if prompt.reduction is not None:
             wanted["reduction"] = prompt.reduction

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from geofovea.pipeline.engine.calls import HostCalls
+from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.hosts.base import Generation, Prompt
 from geofovea.pipeline.hosts.flops import DecoderRun
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
@@ -27,7 +27,7 @@ class MeteredGenerator:
         runs: Of the decoder, in their order.
     """
 
-    calls: HostCalls
+    calls: EngineCalls
     reduction: DecoderReduction | None = None
     choices: tuple[str, ...] = ()
     tokens_end: int = 0

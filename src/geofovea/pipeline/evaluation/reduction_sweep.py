@@ -30,7 +30,7 @@ from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.errors import BudgetError, DataError, OutputError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.evaluation.hits import is_hit, token_share
-from geofovea.pipeline.focus.visual_search import Found, Way
+from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.plan import plan_encoding
 from geofovea.pipeline.session.reducer import Reducer
@@ -47,7 +47,7 @@ from geofovea.tiling.scene import open_scene
 
 __all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
 
-LOOKS = {"base": Way("overview"), "descent": Way("attention")}
+LOOKS = {"base": SearchOptions("overview"), "descent": SearchOptions("attention")}
 """Ways of looking."""
 
 SHARES = (0.05, 0.1, 0.25, 0.5)
@@ -266,7 +266,7 @@ def _measure(
     chain: Chain,
     session: SceneSession,
     question: Question,
-    found: Found,
+    found: SearchResult,
     usage: QuestionUsage,
 ) -> ReductionItem:
     shown = sum(len(look.tokens) for look in found.shown.looks)
@@ -278,7 +278,7 @@ def _measure(
         reduced = reducer.answer(question.text, found, budget)
     except BudgetError as error:
         return replace(blank, refused=str(error), looked=shown)
-    said = reduced.said
+    said = reduced.reply
     return replace(
         blank,
         answer=said.generation.text,

@@ -99,7 +99,7 @@ class _Asker:
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
         told = boxes if is_told else ()
-        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
+        return self._settings.request(self._host, payload["prompt"], boxes=told, kind="prompt")
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.calls import HostCalls
+from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
 from geofovea.pipeline.hosts.base import Host
@@ -24,7 +25,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["FocusChoice", "default_focus"]
+__all__ = ["FocusFactory", "check_focus", "default_focus"]
 
 _EMBEDDING_BYTES = 32 * 2**20
 
@@ -34,7 +35,35 @@ def default_focus(host: Host) -> str:
     return "prompted" if isinstance(host, TakesPictures) else "attention"
 
 
-class FocusChoice:
+def check_focus(
+    host: Host, name: str, *, boxes: Sequence[Box] = (), focus_model: str | None = None
+) -> None:
+    """Refuse a focus that cannot be made; see ``FocusFactory.make``.
+
+    Raises:
+        ModelError: If there is no such focus, the host lacks what it needs, or no model for it is
+            named, or one for another.
+        GeometryError: If an oracle is given no box.
+    """
+    if focus_model is not None and name != "similarity":
+        raise ModelError(
+            f"a focus model is for the focus 'similarity' and not for {name!r}; leave it out"
+        )
+    if name == "oracle":
+        OracleFocus(boxes)
+    elif name == "attention":
+        _attention_host(host)
+    elif name == "rfm":
+        _region_focus_host(host)
+    elif name == "prompted":
+        _pictures_host(host)
+    elif name == "similarity":
+        _named_encoder(focus_model)
+    else:
+        raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+
+
+class FocusFactory:
     """Makes focuses; what a similarity focus embedded is kept for the next question."""
 
     def __init__(self, host: Host, reader: TileReader) -> None:
@@ -47,7 +76,7 @@ class FocusChoice:
         self,
         name: str,
         question: str,
-        calls: HostCalls,
+        calls: EngineCalls,
         usage: QuestionUsage,
         *,
         boxes: Sequence[Box] = (),
@@ -69,34 +98,22 @@ class FocusChoice:
                 is named.
             GeometryError: If an oracle is given no box.
         """
-        if focus_model is not None and name != "similarity":
-            raise ModelError(
-                f"a focus model is for the focus 'similarity' and not for {name!r}; leave it out"
-            )
+        check_focus(self._host, name, boxes=boxes, focus_model=focus_model)
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
             return AttentionFocus(_timed(self._attention(question, calls, usage), usage.clock))
         if name == "rfm":
-            return RegionFocus(_timed(self._region_module(question), usage.clock))
+            return RegionFocus(
+                _timed(partial(_region_focus_host(self._host).region_scores, question), usage.clock)
+            )
         if name == "prompted":
-            return PromptedFocus(self._pictures_host(), question, usage.clock, usage.warnings)
-        if name == "similarity":
-            return self._similarity(question, usage, focus_model)
-        raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+            return PromptedFocus(_pictures_host(self._host), question, usage.clock, usage.warnings)
+        return self._similarity(question, usage, _named_encoder(focus_model))
 
     def _attention(
-        self, question: str, calls: HostCalls, usage: QuestionUsage
+        self, question: str, calls: EngineCalls, usage: QuestionUsage
     ) -> Callable[[TokenSet], Tensor]:
-        host = self._host
-        if not host.capabilities.attention:
-            own = "rfm, " if host.capabilities.region_focus else ""
-            own += "prompted, " if isinstance(host, TakesPictures) else ""
-            raise ModelError(
-                f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
-                "overview, uniform, full"
-            )
-
         def score(tokens: TokenSet) -> Tensor:
             usage.tokens_scored.append(len(tokens))
             # every descent begins with these tiles, whatever is asked
@@ -106,29 +123,7 @@ class FocusChoice:
 
         return score
 
-    def _region_module(self, question: str) -> Callable[[TokenSet], Tensor]:
-        host = self._host
-        if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
-            raise ModelError(
-                f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
-                "make one with geofovea distill, or name a published model with --model"
-            )
-        return lambda tokens: host.region_scores(question, tokens)
-
-    def _pictures_host(self) -> TakesPictures:
-        if not isinstance(self._host, TakesPictures):
-            raise ModelError(
-                f"focus='prompted' asks a model behind an endpoint, and {self._host.name} is none; "
-                "choose attention or similarity, or name one with --model openai:NAME"
-            )
-        return self._host
-
-    def _similarity(self, question: str, usage: QuestionUsage, focus_model: str | None) -> Focus:
-        if focus_model is None:
-            raise ModelError(
-                "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
-                "--focus-model openai/clip-vit-base-patch32"
-            )
+    def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 
         encoder = load_dual_encoder(focus_model)
@@ -149,3 +144,40 @@ def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[
             return score(tokens)
 
     return timed
+
+
+def _attention_host(host: Host) -> None:
+    if not host.capabilities.attention:
+        own = "rfm, " if host.capabilities.region_focus else ""
+        own += "prompted, " if isinstance(host, TakesPictures) else ""
+        raise ModelError(
+            f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
+            "overview, uniform, full"
+        )
+
+
+def _region_focus_host(host: Host) -> HasRegionFocus:
+    if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
+        raise ModelError(
+            f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
+            "make one with geofovea distill, or name a published model with --model"
+        )
+    return host
+
+
+def _pictures_host(host: Host) -> TakesPictures:
+    if not isinstance(host, TakesPictures):
+        raise ModelError(
+            f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
+            "choose attention or similarity, or name one with --model openai:NAME"
+        )
+    return host
+
+
+def _named_encoder(focus_model: str | None) -> str:
+    if focus_model is None:
+        raise ModelError(
+            "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
+            "--focus-model openai/clip-vit-base-patch32"
+        )
+    return focus_model

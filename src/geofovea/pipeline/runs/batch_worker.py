@@ -72,7 +72,7 @@ class _Asker:
         region = self._region(session, payload)
         if region is not None:
             session.charge_region(time.perf_counter() - begun)
-        return self._work.settings.asked(
+        return self._work.settings.request(
             self._host, payload["question"], region=region, kind="listed"
         )
 

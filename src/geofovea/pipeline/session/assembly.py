@@ -10,10 +10,10 @@ from geofovea.pipeline.answers.confidence import Choice, confidence_of
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
 from geofovea.pipeline.engine.accounting import QuestionUsage
-from geofovea.pipeline.focus.visual_search import Found
+from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
-from geofovea.pipeline.session.answer_warnings import cautions, overruns
+from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.system.memory import peak_rss_mb
@@ -26,7 +26,7 @@ def assemble_answer(
     host: Host,
     reader: TileReader,
     plan: AnswerPlan,
-    found: Found,
+    result: SearchResult,
     reduced: ReducedAnswer,
     usage: QuestionUsage,
     notes: Sequence[str] = (),
@@ -37,13 +37,13 @@ def assemble_answer(
         host: The model.
         reader: Of the scene.
         plan: How the question was to be answered.
-        found: What was looked at.
+        result: What was looked at.
         reduced: What was answered, and from what.
         usage: What was spent; its time ends here.
         notes: What a careful reader should know of the scene's tiles.
     """
     seconds, peak = usage.clock.seconds(), peak_rss_mb()
-    descent, reply = found.descent, reduced.said
+    descent, reply = result.descent, reduced.reply
     generation = reply.generation
     after, scene, pyramid = Afterwork(), reader.scene, reader.pyramid
     items = after.done("the evidence", lambda: evidence_of(descent, reply.kept, pyramid), ())
@@ -55,7 +55,7 @@ def assemble_answer(
     )
     warned = after.done(
         "the list of warnings",
-        lambda: cautions(
+        lambda: answer_warnings(
             scene, reader.radiometry, host, plan.question, descent.stopped, plan.choices
         ),
         (),
@@ -90,12 +90,12 @@ def assemble_answer(
             *warned,
             *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
             *plan.warnings,
-            *overruns(plan.budget, seconds["total"], peak),
+            *budget_warnings(plan.budget, seconds["total"], peak),
             *notes,
             *after.warnings,
         ),
         stopped=descent.stopped,
-        route=found.route,
+        route=result.route,
         radiometry=reader.radiometry,
         choices=Choice.of(plan.choices, generation.choices),
     )

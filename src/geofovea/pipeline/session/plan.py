@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.factory import default_focus
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
-from geofovea.pipeline.focus.visual_search import Way
+from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, HostWithRoom
 from geofovea.pipeline.hosts.endpoint.host import TakesPictures
-from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.session.published import published_host
+from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
 from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
@@ -34,10 +33,9 @@ class AnswerPlan:
         choices: Answers to choose from.
         budget: What may be spent.
         decoder_budget: The same with no more tokens than fit the context of the host.
-        way: How to look, without what ends it early; see ``way_with``.
+        search: How to look, without what ends it early; see ``search_with``.
         chain: What drops tokens.
         encoding: How tiles have to be encoded for that.
-        published: The host, where the published method answers; None for all other descents.
         warnings: What a careful reader of the answer should know of the plan.
     """
 
@@ -46,10 +44,9 @@ class AnswerPlan:
     choices: tuple[str, ...]
     budget: Budget
     decoder_budget: Budget
-    way: Way
+    search: SearchOptions
     chain: Chain
     encoding: EncodePlan
-    published: PublishedHost | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -57,48 +54,49 @@ class AnswerPlan:
         """When to end a descent before its tiles are spent."""
         return self.request.options.stop or StopAt()
 
-    def way_with(self, probe: ConfidentStop | None) -> Way:
+    def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
         """How to look, where ``probe`` may ask the model on the way."""
-        return replace(self.way, stop=self.stop.rules(probe))
+        return replace(self.search, stop=self.stop.rules(probe))
 
 
-def plan_answer(host: Host, request: AskRequest) -> AnswerPlan:
+def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswerPlan:
     """Settle how a question will be answered.
 
     Raises:
         QuestionError: If the question is empty or too long, or the choices cannot be meant.
         ModelError: If a method does not exist, or does not fit the host or another method.
+        GeometryError: If an oracle is given no box.
     """
-    options = request.options
     question, choices = request.words(), checked_choices(request.choices)
     budget = request.budget or host.default_budget
-    focus = options.focus or default_focus(host)
-    way = Way(
-        focus,
+    is_published = request.options.descent == "published"
+    if choices and (is_published or not host.capabilities.choices):
+        raise ModelError(
+            f"{host.name} cannot score choices in this descent: list them in the question"
+        )
+    if is_published:
+        return plan_published_answer(host, request, question, budget)
+    _check_for_pictures(host, request)
+    chain = make_chain(request.options.reduction)
+    encoding = plan_encoding(host, [chain])
+    fitting, warnings = fitting_budget(host, question, budget, choices)
+    search = _search_options(host, request)
+    search.check(host)
+    return AnswerPlan(
+        request, question, choices, budget, fitting, search, chain, encoding, warnings
+    )
+
+
+def _search_options(host: Host, request: AskRequest) -> SearchOptions:
+    options = request.options
+    return SearchOptions(
+        options.focus or default_focus(host),
         options.descent,
         options.route,
         concentrated=request.concentrated,
         focus_model=options.focus_model,
         boxes=request.boxes,
         region=request.region,
-    )
-    is_published = options.descent == "published"
-    if choices and (is_published or not host.capabilities.choices):
-        raise ModelError(
-            f"{host.name} cannot score choices in this descent: list them in the question"
-        )
-    if is_published:
-        published = published_host(host, request, focus)
-        chain, encoding = make_chain(options.reduction), EncodePlan()
-        return AnswerPlan(
-            request, question, choices, budget, budget, way, chain, encoding, published
-        )
-    _check_for_pictures(host, request)
-    chain = make_chain(options.reduction)
-    encoding = plan_encoding(host, [chain])
-    fitting, warnings = fitting_budget(host, question, budget, choices)
-    return AnswerPlan(
-        request, question, choices, budget, fitting, way, chain, encoding, warnings=warnings
     )
 
 

@@ -26,7 +26,7 @@ from geofovea.pipeline.hosts.base import Generation, Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass
-from geofovea.pipeline.session.answer_warnings import cautions
+from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.regionfocus.budget import Budget
@@ -43,10 +43,11 @@ from geofovea.tiling.reader import TileReader
 
 __all__ = [
     "PublishedAnswer",
+    "PublishedAnswerPlan",
     "answer_as_published",
     "ask_as_published",
     "check_budget",
-    "published_host",
+    "plan_published_answer",
 ]
 
 _GLOBAL_TOKENS = (2 * TOKENS_PER_SIDE) ** 2
@@ -75,14 +76,31 @@ class PublishedAnswer:
     tokens_llm: int
 
 
-def published_host(host: Host, request: AskRequest, focus: str) -> PublishedHost:
-    """The host, where it can answer a request as the published method does.
+@dataclass(frozen=True, slots=True, eq=False)
+class PublishedAnswerPlan:
+    """How the published method will answer a question.
+
+    Attributes:
+        host: The model.
+        question: In its words.
+        budget: What may be spent.
+    """
+
+    host: PublishedHost
+    question: str
+    budget: Budget
+
+
+def plan_published_answer(
+    host: Host, request: AskRequest, question: str, budget: Budget
+) -> PublishedAnswerPlan:
+    """Settle that the published method answers a request.
 
     Raises:
         ModelError: If the host is no published one, or something was asked for that the method
             does not have: a region, another focus or reduction.
     """
-    reduction = request.options.reduction
+    focus, reduction = request.options.focus or "attention", request.options.reduction
     if request.region is not None:
         raise ModelError(
             "descent='published' looks at whole images: within a region, choose another"
@@ -97,23 +115,21 @@ def published_host(host: Host, request: AskRequest, focus: str) -> PublishedHost
             "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "
             f"focus={focus!r} and reduction={reduction!r}"
         )
-    return host
+    return PublishedAnswerPlan(host, question, budget)
 
 
-def ask_as_published(
-    host: PublishedHost, reader: TileReader, question: str, budget: Budget, clock: StageClock
-) -> Answer:
+def ask_as_published(plan: PublishedAnswerPlan, reader: TileReader, clock: StageClock) -> Answer:
     """Answer a question as the published method does.
 
     Raises:
         GeoFoveaError: As `answer_as_published` does.
     """
-    scene = reader.scene
+    host, question, budget, scene = plan.host, plan.question, plan.budget, reader.scene
     found = answer_as_published(host, reader, question, budget, clock)
     after = Afterwork()
     warned = after.done(
         "the list of warnings",
-        lambda: cautions(scene, reader.radiometry, host, question, "published"),
+        lambda: answer_warnings(scene, reader.radiometry, host, question, "published"),
         (),
     )
     return Answer(

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from geofovea.pipeline.answers.cost import StageTokens
 from geofovea.pipeline.engine.accounting import QuestionUsage
-from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
+from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
-from geofovea.pipeline.focus.visual_search import Found
+from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.host import TakesPictures
 from geofovea.pipeline.hosts.flops import DecoderRun
 from geofovea.pipeline.inference.vision.inputs import PlannedEncoder
-from geofovea.pipeline.session.answering import Said, answer_from
+from geofovea.pipeline.session.answering import Reply, answer_from
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
@@ -35,13 +35,13 @@ class ReducedAnswer:
     """An answer, and what was left of the tokens on the way to it.
 
     Attributes:
-        said: What was answered, and from what.
+        reply: What was answered, and from what.
         stages: Tokens before and after each link of the chain.
         tokens_end: Vision tokens in the last layer of the decoder.
         runs: Of the decoder, those of probes and of single places included.
     """
 
-    said: Said
+    reply: Reply
     stages: tuple[StageTokens, ...]
     tokens_end: int
     runs: tuple[DecoderRun, ...]
@@ -63,7 +63,7 @@ class Reducer:
         tiles: TileTokens,
         usage: QuestionUsage,
         choices: tuple[str, ...] = (),
-        calls: HostCalls | None = None,
+        calls: EngineCalls | None = None,
     ) -> None:
         """Join what the chain needs; the encoding of ``usage`` holds what the chain reads.
 
@@ -95,13 +95,13 @@ class Reducer:
         return stop.confident(self.generator, question, budget, self.informed)
 
     def answer(
-        self, question: str, found: Found, budget: Budget, sure: ConfidentStop | None = None
+        self, question: str, result: SearchResult, budget: Budget, sure: ConfidentStop | None = None
     ) -> ReducedAnswer:
         """Reduce what was found, and answer from what is left.
 
         Args:
             question: As it goes into the prompt.
-            found: What was looked at, and what of it may be shown.
+            result: What was looked at, and what of it may be shown.
             budget: Its tokens are the most that may enter the decoder.
             sure: What asked on the way.
 
@@ -109,23 +109,23 @@ class Reducer:
             BudgetError: If a method cannot hold so many tokens at a time.
             ModelError: If the context lacks what the method needs.
         """
-        chain, shown = self._chain, sum(len(look.tokens) for look in found.shown.looks)
+        chain, shown = self._chain, sum(len(look.tokens) for look in result.shown.looks)
         if chain.projected_share is not None:
             most = max(1, math.floor(chain.projected_share * shown + 0.5))
             budget = replace(budget, tokens=min(budget.tokens, most))
         with self._usage.clock.stage("answer"):
-            said = answer_from(
-                self.generator, question, found, budget, self.informed, sure, self._image_tokens
+            reply = answer_from(
+                self.generator, question, result, budget, self.informed, sure, self._image_tokens
             )
-        said = replace(said, warnings=(*said.warnings, *self._warnings()))
-        entered, end = said.tokens_llm, self.generator.tokens_end
+        reply = replace(reply, warnings=(*reply.warnings, *self._warnings()))
+        entered, end = reply.tokens_llm, self.generator.tokens_end
         stages = [StageTokens(chain.projected_name, "projected", shown, entered)]
         if chain.encoder is not None:
             patches = self._usage.patches
             stages.insert(0, StageTokens(chain.encoder.name, "encoder_layer", *patches))
         if chain.decoder is not None:
             stages.append(StageTokens(chain.decoder.name, "decoder_layer", entered, end))
-        return ReducedAnswer(said, tuple(stages), end, tuple(self.generator.runs))
+        return ReducedAnswer(reply, tuple(stages), end, tuple(self.generator.runs))
 
     def _warnings(self) -> tuple[str, ...]:
         if "text_similarity" in self._wanted:

@@ -44,7 +44,7 @@ class AskRequest:
     kind: Literal["typed", "listed", "prompt"] = "typed"
 
     @property
-    def may_have_company(self) -> bool:
+    def can_be_batched(self) -> bool:
         """Whether it costs the same beside others: time and memory are limits of all together."""
         budget = self.budget or Budget()
         limits = (budget.seconds, budget.host_ram_mb, budget.device_ram_mb)

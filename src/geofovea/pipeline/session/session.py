@@ -14,20 +14,20 @@ from functools import partial
 from geofovea.errors import SceneError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.batching import CompanyCalls, in_company
-from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
+from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
+from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
 from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
-from geofovea.pipeline.focus.factory import FocusChoice
+from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.focus.visual_search import Found, Looker, Way
+from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import AnswersTogether, Host
 from geofovea.pipeline.hosts.endpoint.host import TakesPictures
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import plan_answer
-from geofovea.pipeline.session.published import ask_as_published
+from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
 from geofovea.pipeline.system.failure import failure_of
@@ -92,7 +92,7 @@ class SceneSession:
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
         kept = store_of_tokens(self.host, self.reader) if is_keeping_wanted(cache_tokens) else None
         self.tiles = TileTokens(self.host, self.reader, kept)
-        self._focuses = FocusChoice(self.host, self.reader)
+        self._focuses = FocusFactory(self.host, self.reader)
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
 
@@ -166,10 +166,10 @@ class SceneSession:
         """
         asked = [AskRequest(q) if isinstance(q, str) else q for q in questions]
         host, found = self.host, dict[int, Answer | Exception]()
-        company = [i for i, each in enumerate(asked) if each.may_have_company]
+        company = [i for i, each in enumerate(asked) if each.can_be_batched]
         if isinstance(host, AnswersTogether) and len(company) > 1:
             works = [partial(self.answer, asked[i]) for i in company]
-            found |= zip(company, in_company(host, self.tiles, works), strict=True)
+            found |= zip(company, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(asked):
             if i not in found:
                 try:
@@ -178,29 +178,29 @@ class SceneSession:
                     found[i] = failure_of(error)
         return [found[i] for i in range(len(asked))]
 
-    def answer(self, request: AskRequest, company: CompanyCalls | None = None) -> Answer:
+    def answer(self, request: AskRequest, company: BatchedCalls | None = None) -> Answer:
         """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             return self._answer(request, company or DirectCalls(self.host, self.tiles))
 
-    def _answer(self, request: AskRequest, calls: HostCalls) -> Answer:
+    def _answer(self, request: AskRequest, calls: EngineCalls) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
         clock = StageClock(calls.now)
         plan = plan_answer(self.host, request)
         clock.add_earlier("open", self._take_open_seconds())
-        if plan.published is not None:
-            return ask_as_published(plan.published, self.reader, plan.question, plan.budget, clock)
+        if isinstance(plan, PublishedAnswerPlan):
+            return ask_as_published(plan, self.reader, clock)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
         probe = reducer.probe(plan.stop, plan.question, plan.decoder_budget)
-        found = self.search(plan.way_with(probe), plan.question, plan.budget, usage, calls)
-        reduced = reducer.answer(plan.question, found, plan.decoder_budget, probe)
+        result = self.search(plan.search_with(probe), plan.question, plan.budget, usage, calls)
+        reduced = reducer.answer(plan.question, result, plan.decoder_budget, probe)
         notes = (*self.tiles.warnings, *self.reader.notes)
-        return assemble_answer(self.host, self.reader, plan, found, reduced, usage, notes)
+        return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene towards the next answer."""
@@ -216,16 +216,16 @@ class SceneSession:
 
     def search(
         self,
-        way: Way,
+        options: SearchOptions,
         question: str,
         budget: Budget,
         usage: QuestionUsage,
-        calls: HostCalls | None = None,
-    ) -> Found:
+        calls: EngineCalls | None = None,
+    ) -> SearchResult:
         """Look for what answers a question, without answering it.
 
         Args:
-            way: How to look.
+            options: How to look.
             question: In the words of the model.
             budget: What may be spent.
             usage: Takes what is spent; its encoding says what is wanted beside tokens.
@@ -236,14 +236,16 @@ class SceneSession:
         """
         calls = calls or DirectCalls(self.host, self.tiles)
         encode: Encode = lambda tiles: calls.tokens(tiles, usage)  # noqa: E731
-        if way.region is not None:
-            encode = restrict(encode, way.region, self.pyramid, partial(usage.clock.stage, "focus"))
-        looker = Looker(self._focuses, calls, self.pyramid, encode, usage)
+        if options.region is not None:
+            encode = restrict(
+                encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
+            )
+        search = VisualSearch(self._focuses, calls, self.pyramid, encode, usage)
         with builds_within(budget.seconds):
-            found = looker.look(way, question, budget)
-        if not any(len(look.tokens) for look in found.descent.looks):
+            result = search.run(options, question, budget)
+        if not any(len(look.tokens) for look in result.descent.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        return found
+        return result
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone

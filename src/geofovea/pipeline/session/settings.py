@@ -162,12 +162,12 @@ class AskSettings:
         kind: Literal["typed", "listed", "prompt"] = "typed",
     ) -> Answer:
         """Ask one question in this way; see ``SceneSession.ask`` for what belongs to it alone."""
-        asked = self.asked(
+        request = self.request(
             session.host, question, boxes=boxes, region=region, choices=choices, kind=kind
         )
-        return session.answer(asked)
+        return session.answer(request)
 
-    def asked(
+    def request(
         self,
         host: Host,
         question: str,
