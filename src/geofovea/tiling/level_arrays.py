@@ -156,7 +156,7 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
 
     def _as_stored(self, values: Any, masks: Any) -> Any:
         """Averages that were made here, in the type of the pixels."""
-        from geofovea.tiling.pixels.marks import as_stored, rounded
+        from geofovea.tiling.marks import as_stored, rounded
 
         if self.dtype.kind not in "ui":
             return np.where(masks, values, np.nan).astype(self.dtype)

@@ -20,7 +20,7 @@ from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import found_once
 from geofovea.tiling.files.handles import open_handle
 from geofovea.tiling.files.source import Source
-from geofovea.tiling.pixels.marks import Number, equals_nodata, is_missing_part, out_of_type
+from geofovea.tiling.marks import Number, equals_nodata, is_missing_part, out_of_type
 
 __all__ = ["DeclaredNodata", "Missing", "declare_missing"]
 

@@ -40,10 +40,10 @@ from geofovea.tiling.files.pages import choose_page
 from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
 from geofovea.tiling.files.stamp import side_names
 from geofovea.tiling.geo.georeference import Georeference, GeorefKind
+from geofovea.tiling.marks import Number
 from geofovea.tiling.nodata import DeclaredNodata, Missing, declare_missing
 from geofovea.tiling.overviews.consistency import usable_overviews
 from geofovea.tiling.overviews.level_files import LevelFiles, level_files_of
-from geofovea.tiling.pixels.marks import Number
 from geofovea.tiling.pyramid import Box, Pyramid
 
 if TYPE_CHECKING:

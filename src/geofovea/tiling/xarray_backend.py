@@ -301,7 +301,7 @@ def _palette(scene: Scene) -> list[int]:
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
     """The value in the type of the pixels, or as it was given where they cannot have it."""
-    from geofovea.tiling.pixels.marks import as_stored
+    from geofovea.tiling.marks import as_stored
 
     stored = as_stored(nodata, dtype)
     return nodata if stored is None else stored

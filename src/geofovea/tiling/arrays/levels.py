@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from geofovea.tiling.arrays.bands import ArrayBands, Pixels
 from geofovea.tiling.machine.forks import ForkSafeLock
-from geofovea.tiling.pixels.marks import (
+from geofovea.tiling.marks import (
     Number,
     are_finite,
     are_opaque,

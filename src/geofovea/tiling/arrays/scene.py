@@ -20,7 +20,7 @@ from geofovea.tiling.arrays.levels import ArrayLevels, Missing
 from geofovea.tiling.arrays.overviews import levels_of_images
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.geo.georeference import Georeference
-from geofovea.tiling.pixels.marks import Number, out_of_type
+from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.scene import MaskKind, Scene
 
 __all__ = ["MASK_COORD", "open_array"]

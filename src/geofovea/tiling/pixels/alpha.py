@@ -9,7 +9,7 @@ from rasterio.enums import Resampling
 
 from geofovea.tiling.cache.findings import found_once
 from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
-from geofovea.tiling.pixels.marks import opaque_number
+from geofovea.tiling.marks import opaque_number
 from geofovea.tiling.pixels.sample import sample_windows
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from geofovea.tiling.arrays.source import ArraySource
 from geofovea.tiling.files.handles import ALL_OVERVIEWS, open_handle
-from geofovea.tiling.pixels.marks import are_finite, are_opaque, join_bands
+from geofovea.tiling.marks import are_finite, are_opaque, join_bands
 from geofovea.tiling.pixels.resampling import padded, resample_known
 from geofovea.tiling.scene import Scene
 
