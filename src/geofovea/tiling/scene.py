@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from rasterio.crs import CRS
 
 from geofovea.errors import GeometryError, SceneError, SceneRefusedError
-from geofovea.tiling.arrays.source import ArraySource
 from geofovea.tiling.files.handles import (
     gdal_settings,
     open_bytes,
@@ -211,7 +210,7 @@ class Scene:
         Raises:
             SceneReadError: If the alpha band cannot be read.
         """
-        if isinstance(self.source, ArraySource):
+        if self.source.has_exact_masks:
             return True  # its handles do the same by themselves
         if self.missing is not None or self.dtype.startswith("float"):
             return False

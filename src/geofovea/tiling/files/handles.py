@@ -22,7 +22,6 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
 from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
-from geofovea.tiling.arrays.source import ArraySource
 from geofovea.tiling.files.faults import collect_faults
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.png import damage_in_png
@@ -227,8 +226,9 @@ def open_dataset(source: Source, **options: object) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
-    if isinstance(source, ArraySource):
-        return source.handle()
+    own = source.handle()
+    if own is not None:
+        return own
     check_current(source)
     with read_errors(source), without_georeference_warning():
         if source.remote is not None:
@@ -310,8 +310,9 @@ def open_handle(
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
-    if isinstance(source, ArraySource):
-        return source.handle(overview_level)
+    own = source.handle(overview_level)
+    if own is not None:
+        return own
     handles, key = _thread.handles, (source, overview_level)
     handle = handles.get(key)
     if handle is not None and not source.is_current:

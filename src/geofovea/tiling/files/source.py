@@ -14,6 +14,7 @@ import re
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 from geofovea.errors import (
     SceneChangedError,
@@ -85,7 +86,10 @@ class Source:
         remote: Where and what it is, if it is far away.
         sides: What was found beside it there, by what is added to its name.
         page: Which page of a TIFF is opened, counted from 1; 0 for the first.
+        has_exact_masks: Whether its handles know all that is missing, of each band and level.
     """
+
+    has_exact_masks: ClassVar[bool] = False
 
     path: str
     driver: str
@@ -96,6 +100,10 @@ class Source:
     remote: RemoteObject | None = None
     page: int = 0
     sides: tuple[tuple[str, RemoteObject], ...] = ()
+
+    def handle(self, overview_level: int | None = None) -> Any:  # noqa: ARG002
+        """What reads the native image, or an overview by its index; None where GDAL does."""
+        return None
 
     @property
     def gdal_name(self) -> str:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.windows import Window
 
-from geofovea.tiling.arrays.source import ArraySource
 from geofovea.tiling.files.handles import ALL_OVERVIEWS, open_handle
 from geofovea.tiling.marks import are_finite, are_opaque, join_bands
 from geofovea.tiling.pixels.resampling import padded, resample_known
@@ -77,7 +76,7 @@ def read_band_masks(
     """
     if "out_shape" in options:
         options["out_shape"] = (len(bands), *options["out_shape"][-2:])
-    if isinstance(scene.source, ArraySource):
+    if scene.source.has_exact_masks:
         # its handles know all marks, of each band
         is_marked = scene.mask_kind != "none"
         return handle.read_masks(list(bands), **options) >= _HALF if is_marked else None
@@ -197,15 +196,14 @@ def block_mean(
 
 
 def _has_doubtful_mask(handle: Any, scene: Scene) -> bool:
-    return handle.width < scene.width and not isinstance(scene.source, ArraySource)
+    return handle.width < scene.width and not scene.source.has_exact_masks
 
 
 def _is_other_file(handle: Any, scene: Scene) -> bool:
     # GDAL knows a far-away file by a name of its own
     is_in_memory = str(handle.name).startswith("/vsimem/")
     is_elsewhere = scene.source.remote is None and handle.name != scene.source.gdal_name
-    is_array = isinstance(scene.source, ArraySource)
-    return not is_array and (is_in_memory or is_elsewhere)
+    return not scene.source.has_exact_masks and (is_in_memory or is_elsewhere)
 
 
 def _masks_of_file(
