@@ -114,7 +114,9 @@ class BandLevels:
     def _read(
         self, shown: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
     ) -> tuple[Any, Any]:
-        files = self._scene.showing(shown).level_files
+        from geofovea.tiling.overviews.level_files import level_files_of
+
+        files = level_files_of(self._scene.showing(shown))
         held = [cast("Any", files).bands.index(band) + 1 for band in bands]
         if "out_shape" in options:
             options = options | {"out_shape": (len(held), *options["out_shape"])}

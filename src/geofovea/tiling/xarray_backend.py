@@ -165,7 +165,7 @@ def _open(
     allowed_hosts: Iterable[str],
     nodata: DeclaredNodata | None,
 ) -> Scene:
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     hosts = (allowed_hosts,) if isinstance(allowed_hosts, str) else tuple(allowed_hosts)
     return open_scene(
@@ -180,8 +180,10 @@ def _listed(names: str | Iterable[str] | None) -> list[str]:
 def _levels(scene: Scene) -> list[Level]:
     """Native first. Numbers that must not be averaged have the overviews of the file alone."""
     overviews = {size: k for k, size in reversed(list(enumerate(scene.overview_sizes)))}
+    from geofovea.tiling.overviews.level_files import level_files_of
+
     is_averaged = "palette" not in scene.colorinterp and not scene.dtype.startswith("complex")
-    files = scene.level_files
+    files = level_files_of(scene)
     kept = {image.level: image for image in files.images} if files is not None else {}
     levels = [Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
     while max(levels[-1].width, levels[-1].height) > _SMALLEST_LEVEL and len(levels) < 32:
@@ -217,6 +219,7 @@ def _multiscales(levels: list[Level]) -> dict[str, Any]:
 def _dataset(scene: Scene, level: Level) -> xr.Dataset:
     from geofovea.tiling.arrays.georeference import grid_mapping_attrs
     from geofovea.tiling.arrays.scene import MASK_COORD
+    from geofovea.tiling.pixels.alpha import is_masked_by_gdal
 
     transform = level.transform(scene)
     files = BandLevels(scene) if level.overview is None else None
@@ -251,7 +254,7 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
         coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
     # what a value and a band of alpha do not say
-    is_marked = not scene.is_masked_by_gdal and pixels.dtype.kind in "ui"
+    is_marked = not is_masked_by_gdal(scene) and pixels.dtype.kind in "ui"
     if scene.mask_kind == "internal" or is_marked or scene.missing is not None:
         plane = LevelMask(scene, level, files)
         dims = ("band", "y", "x") if plane.is_by_band else ("y", "x")

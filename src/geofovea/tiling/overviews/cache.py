@@ -50,7 +50,7 @@ from geofovea.tiling.files.source import Source
 from geofovea.tiling.overviews.build import BuiltLevel, build_level_files, file_source
 from geofovea.tiling.overviews.checks import LevelChecks, checks_path
 from geofovea.tiling.overviews.deadline import current_deadline
-from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits
+from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, level_files_of
 from geofovea.tiling.scene import Scene
 
 __all__ = [
@@ -127,13 +127,13 @@ class PreparedLevels:
 
 def are_prepared(scene: Scene) -> bool:
     """Whether the level files of a scene are there; builds and reads nothing."""
-    files = scene.level_files
+    files = level_files_of(scene)
     return files is not None and _found_anywhere(scene, files) is not None
 
 
 def are_damaged(scene: Scene) -> bool:
     """Whether there is a folder of level files for a scene, and not as it was written."""
-    files = scene.level_files
+    files = level_files_of(scene)
     if files is None or not is_level_folder(_folder_of(scene, files)):
         return False
     return _found_anywhere(scene, files) is None
@@ -167,7 +167,7 @@ def prepare(
         OutputError: If the cache cannot be written, or its size limit is no number.
         SceneReadError: If the scene is damaged or has changed.
     """
-    files = scene.level_files
+    files = level_files_of(scene)
     if files is None:
         return None
     found = _found_anywhere(scene, files, damaged)

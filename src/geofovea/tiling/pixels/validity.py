@@ -1,7 +1,7 @@
 """Which pixels are there: by nodata, alpha, masks inside or beside the file, or the caller's word.
 
 All marks count together, because a file may have several. GDAL resamples its own masks along with
-pixels; where it does not know all marks (``Scene.is_masked_by_gdal``), they are found among stored
+pixels; where it does not know all marks (``is_masked_by_gdal``), they are found among stored
 numbers, which needs reads by nearest neighbour, and averages are made here.
 """
 
@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from geofovea.tiling.files.handles import ALL_OVERVIEWS, open_handle
 from geofovea.tiling.marks import are_finite, are_opaque, join_bands
+from geofovea.tiling.pixels.alpha import is_masked_by_gdal, opaque_alpha
 from geofovea.tiling.pixels.resampling import padded, resample_known
 from geofovea.tiling.scene import Scene
 
@@ -88,9 +89,9 @@ def read_band_masks(
         masks = handle.read_masks(list(bands), **options) >= _HALF
     elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
         masks = _masks_of_file(handle, scene, bands, options)
-    elif scene.mask_kind == "internal" or (scene.mask_kind == "alpha" and scene.is_masked_by_gdal):
+    elif scene.mask_kind == "internal" or (scene.mask_kind == "alpha" and is_masked_by_gdal(scene)):
         masks = _one_mask(handle, bands, options)
-    if scene.is_masked_by_gdal:
+    if is_masked_by_gdal(scene):
         return masks
     marks = _marks(handle, scene, bands, options | {"resampling": Resampling.nearest})
     return marks if masks is None else masks & marks
@@ -120,7 +121,7 @@ def read_known(
     numbers = len(bands) * shape[0] * shape[1]
     options: dict[str, Any] = {"window": window, "out_shape": (len(bands), *shape)}
     options["resampling"] = resampling
-    if resampling is Resampling.nearest or scene.is_masked_by_gdal:
+    if resampling is Resampling.nearest or is_masked_by_gdal(scene):
         values = handle.read(list(bands), **options)
         return values, read_band_masks(handle, scene, bands, **options)
     rows = padded(window.row_off, window.height, shape[0], handle.height)
@@ -161,7 +162,7 @@ def _marks(
         if "out_shape" in options:
             options = options | {"out_shape": (1, *options["out_shape"][-2:])}
         alpha = handle.read([scene.alpha], **options)
-        masks = masks & are_opaque(alpha, scene.opaque_alpha)
+        masks = masks & are_opaque(alpha, opaque_alpha(scene))
     if scene.missing is not None:
         masks = masks & scene.missing.valid(values, bands, _shares(handle, options.get("window")))
     return np.asarray(masks)
