@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,33 @@ from geofovea.tiling.geo.ground import (
     place_wkt,
 )
 from geofovea.tiling.geo.ground_models import ControlPoints, RationalFunctions
+from geofovea.tiling.pyramid import Box
 
-__all__ = ["GeorefKind", "Georeference"]
+__all__ = ["GeorefKind", "Georeference", "HasGeoreference"]
 
 GeorefKind = Literal["affine", "gcps", "rpcs", "none"]
 Points = NDArray[np.float64]
 Affine6 = tuple[float, float, float, float, float, float]
 
+
 _TRUE_TO_GROUND = 0.05
 _WGS84_AXIS_M, _WGS84_ECCENTRICITY_2 = 6378137.0, 0.00669437999014
+
+
+class HasGeoreference(Protocol):
+    """What lies somewhere on the ground, as a scene does."""
+
+    @property
+    def path(self) -> str:
+        """Its name."""
+
+    @property
+    def box(self) -> Box:
+        """All of it, in its own pixels."""
+
+    @property
+    def georeference(self) -> Georeference:
+        """How its pixels relate to the ground."""
 
 
 @dataclass(frozen=True)
