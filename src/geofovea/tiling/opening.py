@@ -34,8 +34,9 @@ from geofovea.tiling.files.limits import (
 from geofovea.tiling.files.pages import choose_page
 from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
 from geofovea.tiling.files.stamp import side_names
-from geofovea.tiling.nodata import DeclaredNodata, declare_missing
+from geofovea.tiling.nodata import DeclaredNodata
 from geofovea.tiling.overviews.consistency import usable_overviews
+from geofovea.tiling.pixels.border import declare_missing
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:

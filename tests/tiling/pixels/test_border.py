@@ -6,7 +6,8 @@ from rasterio.enums import ColorInterp as Color
 
 from geofovea.errors import SceneError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
-from geofovea.tiling.nodata import Missing, is_missing_part
+from geofovea.tiling.marks import is_missing_part
+from geofovea.tiling.nodata import Missing
 from geofovea.tiling.pixels.radiometry import FILL
 
 
