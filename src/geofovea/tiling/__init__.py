@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.overviews.cache import prepare
     from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, way_in
-    from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
+    from geofovea.tiling.pixels.radiometry import Radiometry
+    from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
     from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
     from geofovea.tiling.reader import TilePixels, TileReader
@@ -78,7 +79,7 @@ _HOMES = {
     "Pyramid": "geofovea.tiling.pyramid",
     "Tile": "geofovea.tiling.pyramid",
     "Radiometry": "geofovea.tiling.pixels.radiometry",
-    "plan_radiometry": "geofovea.tiling.pixels.radiometry",
+    "plan_radiometry": "geofovea.tiling.pixels.radiometry_plan",
     "TilePixels": "geofovea.tiling.reader",
     "TileReader": "geofovea.tiling.reader",
     "Scene": "geofovea.tiling.scene",

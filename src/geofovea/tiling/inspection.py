@@ -15,7 +15,7 @@ from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
 from geofovea.tiling.overviews.level_files import LevelBuilder, WayIn, level_files_of, way_in
 from geofovea.tiling.pixels.bands import choose_bands
-from geofovea.tiling.pixels.radiometry import describe_radiometry
+from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.scene import Scene

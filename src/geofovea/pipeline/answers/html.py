@@ -65,7 +65,8 @@ def _safe(text: str) -> str:
 def _picture(answer: Answer) -> str:
     # here, because the picture needs what reads rasters and the module of answers loads this one
     from geofovea.pipeline.answers.picture import draw_answer
-    from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
+    from geofovea.tiling.pixels.radiometry import Radiometry
+    from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
     from geofovea.tiling.reader import TileReader
 
     scene = answer.scene

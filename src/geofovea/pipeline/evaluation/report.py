@@ -239,7 +239,7 @@ def _drawn(path: Path, item: Mapping[str, Any]) -> bytes:
     from PIL import Image, ImageDraw
 
     from geofovea.tiling.opening import open_scene
-    from geofovea.tiling.pixels.radiometry import plan_radiometry
+    from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.reader import TileReader
 

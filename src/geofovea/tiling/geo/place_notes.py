@@ -24,9 +24,7 @@ def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
     elif not georeference.is_on_earth:
         notes.append(f"{name} is not on the Earth, so there is no lon/lat")
     elif not (georeference.crs.is_geographic or georeference.crs.is_projected):
-        notes.append(
-            f"{name} is no map: two of its numbers are no place, so there is no lon/lat"
-        )
+        notes.append(f"{name} is no map: two of its numbers are no place, so there is no lon/lat")
     else:
         notes += _off_map(scene)
     return tuple(notes)
