@@ -17,7 +17,7 @@ from rasterio.shutil import copy as copy_raster
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
-from geofovea.tiling.remote import ranges
+from geofovea.tiling.remote import client
 from geofovea.tiling.remote.names import redacted
 from geofovea.tiling.remote.policy import check_host, remote_object, split_url
 from geofovea.tiling.remote.signing import signed_url
@@ -140,7 +140,7 @@ def served(make_tiled, texture, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(ranges, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(client, "_PAUSE_SECONDS", 0.0)
 
 
 def open_far(server, url=None, hosts=LOOPBACK):
@@ -345,8 +345,8 @@ def test_a_failure_that_passes_is_tried_again(served):
 
 @pytest.mark.parametrize("drips", [False, True])
 def test_a_server_that_never_ends_is_left_within_the_limit(served, drips, monkeypatch):
-    monkeypatch.setattr(ranges, "SOCKET_SECONDS", 0.3)
-    monkeypatch.setattr(ranges, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(client, "SOCKET_SECONDS", 0.3)
+    monkeypatch.setattr(client, "REQUEST_SECONDS", 0.3)
     done = threading.Event()
 
     def answer(handler):

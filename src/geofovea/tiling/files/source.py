@@ -210,10 +210,10 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
             "line; or download the file and give its path"
         )
     # imported here: local files need no network client
-    from geofovea.tiling.remote.ranges import look_at
+    from geofovea.tiling.remote.ranges import probe
     from geofovea.tiling.remote.sidecars import find_sides
 
-    remote, head, tail = look_at(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
+    remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.shown, head, SourcePolicy())
     _check_end(remote.shown, driver, tail)
     sides = find_sides(remote)

@@ -15,7 +15,7 @@ import affine
 
 from geofovea.tiling.remote.names import redacted
 from geofovea.tiling.remote.policy import RemoteObject
-from geofovea.tiling.remote.ranges import look_beside
+from geofovea.tiling.remote.ranges import probe_beside
 
 __all__ = ["SIDE_SUFFIXES", "find_sides", "read_world_file"]
 
@@ -60,7 +60,7 @@ def _side(remote: RemoteObject, suffix: str) -> RemoteObject | None:
 
 def _look(remote: RemoteObject, path: str) -> tuple[RemoteObject, bytes] | None:
     url = urlunsplit(urlsplit(remote.url)._replace(path=path))
-    return look_beside(
+    return probe_beside(
         replace(remote, url=url, shown=redacted(url), size_bytes=0, validators=("", ""))
     )
 
