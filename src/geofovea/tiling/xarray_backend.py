@@ -17,7 +17,7 @@ from xarray.backends import BackendEntrypoint
 from xarray.core import indexing
 
 from geofovea.errors import GeometryError, SceneError
-from geofovea.tiling.level_arrays import BandLevels, Level, LevelArray, LevelMask
+from geofovea.tiling.lazy_array import BandLevels, Level, LevelArray, LevelMask
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
