@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from geofovea.errors import SceneError
 from geofovea.tiling.marks import Number, equals_nodata
 
-__all__ = ["DeclaredNodata", "Missing"]
+__all__ = ["DeclaredMissing", "DeclaredNodata"]
 
 DeclaredNodata = Number | Literal["auto"]
 
 
 @dataclass(frozen=True)
-class Missing:
+class DeclaredMissing:
     """What counts as missing besides the masks of the file.
 
     Attributes:
@@ -71,7 +71,7 @@ class Missing:
         }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Missing:
+    def from_json(cls, plain: Mapping[str, Any]) -> DeclaredMissing:
         """The same again from what ``to_json`` gave."""
         rows, cols = plain["outline_shape"]
         return cls(

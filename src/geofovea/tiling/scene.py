@@ -14,7 +14,7 @@ from geofovea.tiling.files.layout import MaskKind
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference, GeorefKind
 from geofovea.tiling.marks import Number
-from geofovea.tiling.nodata import Missing
+from geofovea.tiling.nodata import DeclaredMissing
 from geofovea.tiling.pyramid import Box, Pyramid
 
 __all__ = ["MaskKind", "Scene", "known_of_scene"]
@@ -70,7 +70,7 @@ class Scene:
     mask_kind: MaskKind
     georeference: Georeference
     description: str = ""
-    missing: Missing | None = None
+    missing: DeclaredMissing | None = None
     compression: str = ""
     interleave: str = "pixel"
     nodata_bands: tuple[Number | None, ...] = field(default=(), compare=False)

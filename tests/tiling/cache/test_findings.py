@@ -14,7 +14,7 @@ from geofovea.tiling.cache.findings import (
     clear_findings,
     count_findings,
     findings_folder,
-    found_once,
+    measured_once,
 )
 from geofovea.tiling.pixels import border as border_module
 from geofovea.tiling.pixels import radiometry_plan as plan_module
@@ -211,10 +211,10 @@ def test_findings_are_few_and_the_oldest_go_first(make_raster, texture, monkeypa
     monkeypatch.setattr(findings_module, "_MOST_FILES", 10)
     source = open_scene(make_raster(deep(texture))).source
     for number in range(30):
-        assert found_once(source, 10_000, f"number {number}", lambda n=number: n) == number
+        assert measured_once(source, 10_000, f"number {number}", lambda n=number: n) == number
         assert count_findings()[0] <= 10
         # the first is wanted all the time, so it stays
-        assert found_once(source, 10_000, "number 0", lambda: "forgotten") == 0
+        assert measured_once(source, 10_000, "number 0", lambda: "forgotten") == 0
         for age, path in enumerate(sorted(findings_folder().iterdir(), key=os.path.getmtime)):
             os.utime(path, (1e9 + age, 1e9 + age))
 

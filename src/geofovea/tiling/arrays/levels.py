@@ -31,7 +31,7 @@ from geofovea.tiling.marks import (
 )
 from geofovea.tiling.pixels.sample import sample_windows
 
-__all__ = ["ArrayLevels", "Missing", "Patch", "halve"]
+__all__ = ["ArrayLevels", "ArrayMask", "Patch", "halve"]
 
 READ_AT_ONCE = 8 * 2**20
 KEPT_BYTES = 64 * 2**20
@@ -48,7 +48,7 @@ class Patch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Missing:
+class ArrayMask:
     """What marks the missing pixels of an array; all of it counts together.
 
     Attributes:
@@ -86,7 +86,7 @@ class ArrayLevels:
     Safe to share between threads, and to pickle if the arrays are.
     """
 
-    def __init__(self, own: Mapping[int, ArrayBands], missing: Missing) -> None:
+    def __init__(self, own: Mapping[int, ArrayBands], missing: ArrayMask) -> None:
         """Join the images of the levels that have one; level 0 must be among them."""
         self.own = dict(sorted(own.items()))
         self.missing = missing

@@ -16,7 +16,7 @@ from geofovea.tiling.arrays.axes import Axis
 from geofovea.tiling.arrays.bands import ArrayBands
 from geofovea.tiling.arrays.georeference import read_georeference
 from geofovea.tiling.arrays.images import ArrayImage, find_images
-from geofovea.tiling.arrays.levels import ArrayLevels, Missing
+from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.geo.georeference import Georeference
@@ -182,12 +182,12 @@ def _palette(attrs: Mapping[Any, Any]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(v) for v in rgba) for rgba in flat.reshape(-1, 4))
 
 
-def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missing:
+def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> ArrayMask:
     """All that marks missing pixels: nodata of each band, alpha, and planes beside the bands."""
     planes = {level: _mask_plane(image) for level, image in images.items()}
     has_alpha = "alpha" in colors and len(colors) > 1
     nodata = {level: _nodata_of(image) for level, image in images.items()}
-    return Missing(
+    return ArrayMask(
         nodata[0],
         colors.index("alpha") + 1 if has_alpha else 0,
         {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
@@ -195,7 +195,7 @@ def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missi
     )
 
 
-def _mask_kind(missing: Missing, dtype: np.dtype[Any]) -> MaskKind:
+def _mask_kind(missing: ArrayMask, dtype: np.dtype[Any]) -> MaskKind:
     """The mark that decides how bands are joined; others count besides."""
     has_nodata = bool(missing.nodata or missing.own_nodata)
     if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):

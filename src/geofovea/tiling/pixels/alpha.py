@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rasterio.enums import Resampling
 
-from geofovea.tiling.cache.findings import found_once
+from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
 from geofovea.tiling.marks import opaque_number
 from geofovea.tiling.pixels.sample import sample_windows
@@ -32,7 +32,7 @@ def opaque_alpha(scene: Scene) -> float:
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source, for_pixels=False)
         bits = int(handle.tags(scene.alpha, ns="IMAGE_STRUCTURE").get("NBITS", "0"))
-    largest = found_once(
+    largest = measured_once(
         scene.source,
         scene.width * scene.height,
         "alpha",

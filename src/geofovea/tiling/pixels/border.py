@@ -10,11 +10,11 @@ from rasterio.enums import Resampling
 from rasterio.features import rasterize, shapes
 
 from geofovea.errors import SceneError
-from geofovea.tiling.cache.findings import found_once
+from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.marks import Number, is_missing_part, out_of_type
-from geofovea.tiling.nodata import DeclaredNodata, Missing
+from geofovea.tiling.nodata import DeclaredMissing, DeclaredNodata
 
 __all__ = ["declare_missing"]
 
@@ -28,7 +28,7 @@ _LOSSY = ("JPEG", "YCBCR", "WEBP", "LERC")
 
 def declare_missing(
     source: Source, dataset: Any, nodata: DeclaredNodata, overviews: int
-) -> Missing:
+) -> DeclaredMissing:
     """Turn a caller's word about missing pixels into a value.
 
     Args:
@@ -46,12 +46,14 @@ def declare_missing(
         number = _number(nodata)
         values = (number,) * dataset.count
         whole = not is_missing_part(number, dataset.dtypes[0])
-        return Missing(values, all_bands=whole, warnings=_declared_warnings(dataset, number))
+        return DeclaredMissing(
+            values, all_bands=whole, warnings=_declared_warnings(dataset, number)
+        )
     pixels = dataset.width * dataset.height
-    found = found_once(
+    border = measured_once(
         source, pixels, "border", lambda: _find_border(source, dataset, overviews).to_json()
     )
-    return Missing.from_json(found)
+    return DeclaredMissing.from_json(border)
 
 
 def _number(nodata: Any) -> Number:
@@ -85,7 +87,7 @@ def _overview_warning(dataset: Any) -> tuple[str, ...]:
     )
 
 
-def _find_border(source: Source, dataset: Any, overviews: int) -> Missing:
+def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissing:
     bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
     picture = _coarse_picture(source, dataset, bands, overviews)
     is_complex = np.iscomplexobj(picture)
@@ -102,7 +104,7 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> Missing:
     matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
     # of radar only what has no power is missing: a magnitude says nothing of the phase
     if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
-        return Missing(
+        return DeclaredMissing(
             (), warnings=("nodata='auto' found no constant colour at the border of the scene",)
         )
     outline = _touching_the_border(matches)
@@ -113,7 +115,7 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> Missing:
     )
     values = np.full(dataset.count, np.nan)
     values[np.array(bands) - 1] = color
-    return Missing(
+    return DeclaredMissing(
         tuple(values.tolist()),
         tolerance,
         outline=np.packbits(_widened(outline)).tobytes(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from geofovea.errors import SceneError
-from geofovea.tiling.cache.findings import found_once
+from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import gdal_settings, open_dataset, open_handle, read_errors
 from geofovea.tiling.pixels.bands import BandChoice, choose_bands
 from geofovea.tiling.pixels.radiometry import Radiometry
@@ -44,7 +44,7 @@ def plan_radiometry(
     chosen, warnings = choice.bands, _warnings(scene, choice)
     with gdal_settings(), read_errors(scene.source):
         is_complex = _is_complex(open_handle(scene.source, for_pixels=False), chosen)
-    measured = found_once(
+    measured = measured_once(
         scene.source,
         scene.width * scene.height,
         "stretch",
