@@ -17,7 +17,6 @@ from typing import Any
 
 import rasterio
 from rasterio._env import del_gdal_config
-from rasterio._err import CPLE_BaseError
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
@@ -26,6 +25,7 @@ from geofovea.tiling.files.faults import collect_faults
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.png import damage_in_png
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.machine.forks import in_every_child
 
 __all__ = [
@@ -167,7 +167,7 @@ def read_errors(source: Source) -> Iterator[None]:
         with collect_faults() as faults:
             try:
                 yield
-            except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
+            except (OSError, MemoryError, *GDAL_ERRORS) as error:
                 if faults.error is not None:
                     raise faults.error from error
                 check_current(source)  # what was torn under our hands is not damaged

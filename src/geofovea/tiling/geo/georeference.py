@@ -11,11 +11,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.geo.ground import (
     WGS84,
     crs_from_lonlat,
@@ -262,7 +261,7 @@ def _wkt_of(dataset: Any) -> tuple[str | None, str]:
     """The CRS of a dataset and no note; or None, with a note where it names one in vain."""
     try:
         return (place_wkt(dataset.crs) if dataset.crs else None), ""
-    except (CRSError, CPLE_BaseError, RasterioError, ValueError) as error:
+    except (ValueError, *GDAL_ERRORS) as error:
         return None, f"the coordinate reference system is not understood: {error}"
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 from rasterio.warp import transform as warp_transform
+
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
 __all__ = [
     "WGS84",
@@ -76,7 +77,7 @@ def place_wkt(crs: CRS) -> str:
         wkt = str(crs.to_wkt(version="WKT2_2019"))
         if CRS.from_wkt(wkt) == crs:
             return wkt
-    except (ValueError, CPLE_BaseError):
+    except (ValueError, *GDAL_ERRORS):
         pass
     return str(crs.to_wkt())
 
@@ -125,7 +126,7 @@ def _each(source: CRS, target: CRS, points: Points) -> Points:
         try:
             x, y = warp_transform(source, target, points[some, 0], points[some, 1])
             result[some] = np.column_stack((x, y))
-        except (CRSError, RasterioError, CPLE_BaseError):
+        except (CRSError, *GDAL_ERRORS):
             if len(some) > 1:
                 stack += np.array_split(some, 2)
     return result
@@ -182,7 +183,7 @@ def _base_of(crs: CRS) -> CRS:
             depth += {"[": 1, "]": -1}.get(end.group(), 0)
             if depth == 0 and end.group() == "]":
                 return CRS.from_wkt(wkt[start : end.end()])
-    except (ValueError, CPLE_BaseError):
+    except (ValueError, *GDAL_ERRORS):
         pass
     return WGS84
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
-from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 from rasterio.transform import GCPTransformer, RPCTransformer
+
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
 __all__ = ["ControlPoints", "RationalFunctions"]
 
@@ -81,7 +81,7 @@ class ControlPoints:
             with self._transformer() as transformer:
                 found = _by(transformer, self._scene[:1], np.zeros(1), to_scene=False)
                 return bool(np.isfinite(found).all())
-        except (CPLE_BaseError, RasterioError, ValueError):
+        except (ValueError, *GDAL_ERRORS):
             return False
 
     @property
@@ -143,7 +143,7 @@ class RationalFunctions:
             with self._transformer() as transformer:
                 centre = np.array([[float(said["SAMP_OFF"]), float(said["LINE_OFF"])]])
                 found = _by(transformer, centre, self._heights(1), to_scene=False)
-        except (CPLE_BaseError, RasterioError, ValueError, KeyError) as error:
+        except (ValueError, KeyError, *GDAL_ERRORS) as error:
             return f"the RPCs cannot be used: {error}"
         return "" if np.isfinite(found).all() else "the RPCs lead to no place"
 
@@ -178,7 +178,7 @@ def _by(transformer: Any, points: Points, heights: Points, *, to_scene: bool) ->
         some = stack.pop()
         try:
             result[some] = _once(transformer, points[some], heights[some], to_scene=to_scene)
-        except (CPLE_BaseError, RasterioError):
+        except GDAL_ERRORS:
             if len(some) > 1:
                 stack += np.array_split(some, 2)
     result[~(np.abs(result) < _FARTHEST).all(1)] = np.nan
