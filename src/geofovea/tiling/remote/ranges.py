@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import replace
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
-from geofovea.tiling.machine.forks import in_every_child
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.remote.client import TRANSIENT, RangeClient
 from geofovea.tiling.remote.policy import RemoteObject
 
@@ -26,43 +24,7 @@ GAP_CHUNKS = 1
 """Ranges this near to each other are one request; a round trip costs more than such a gap."""
 
 
-class ChunkCache:
-    """The chunks used last, over all files and threads, up to a number of bytes."""
-
-    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        self._lock = threading.Lock()
-        self._limit_bytes = limit_bytes
-        self._used_bytes = 0
-        self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-
-    def get(self, identity: str, index: int) -> bytes | None:
-        """A chunk of a file, or None."""
-        with self._lock:
-            chunk = self._chunks.get((identity, index))
-            if chunk is not None:
-                self._chunks.move_to_end((identity, index))
-            return chunk
-
-    def put(self, identity: str, index: int, chunk: bytes) -> None:
-        """Keep a chunk, and forget the ones that were not used for longest."""
-        with self._lock:
-            before = self._chunks.pop((identity, index), b"")
-            self._chunks[identity, index] = chunk
-            self._used_bytes += len(chunk) - len(before)
-            while self._used_bytes > self._limit_bytes:
-                self._used_bytes -= len(self._chunks.popitem(last=False)[1])
-
-
-_cache = ChunkCache()
-
-
-def _forget_after_fork() -> None:
-    # another thread of the parent may have held the lock
-    global _cache
-    _cache = ChunkCache()
-
-
-in_every_child(_forget_after_fork)
+_cache = LruCache[tuple[str, int], bytes](CACHE_BYTES, len)
 
 
 def probe(
@@ -122,7 +84,7 @@ def _keep(remote: RemoteObject, first_chunk: int, content: bytes) -> None:
         chunk = content[start : start + CHUNK_BYTES]
         index = first_chunk + start // CHUNK_BYTES
         if len(chunk) == min(CHUNK_BYTES, remote.size_bytes - index * CHUNK_BYTES):
-            _cache.put(remote.identity, index, chunk)
+            _cache.put((remote.identity, index), chunk)
 
 
 def cached_ranges(client: RangeClient, offsets: list[int], sizes: list[int]) -> list[bytes]:
@@ -148,7 +110,7 @@ def cached_ranges(client: RangeClient, offsets: list[int], sizes: list[int]) -> 
         {i for a, b in spans for i in range(a // CHUNK_BYTES, -(-b // CHUNK_BYTES) if b > a else 0)}
     )
     # held here too: many ranges at once may be more than the cache keeps
-    chunks = {i: chunk for i in wanted if (chunk := _cache.get(remote.identity, i)) is not None}
+    chunks = {i: chunk for i in wanted if (chunk := _cache.get((remote.identity, i))) is not None}
     for first, last in _runs([i for i in wanted if i not in chunks]):
         reply = client.fetch(first * CHUNK_BYTES, (last + 1) * CHUNK_BYTES)
         _keep(remote, first, reply.content)
