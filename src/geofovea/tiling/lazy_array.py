@@ -180,7 +180,7 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
 
         scene, level = self._scene, self._level
         shape = (rows.stop - rows.start, cols.stop - cols.start)
-        image, kept = level.overview, cast("int | None", level.number)
+        image, level_file = level.overview, cast("int | None", level.number)
         window, resampling = Window.from_slices(rows, cols), Resampling.nearest
         is_whole = self._files is None or level.is_kept
         if not is_whole:
@@ -188,14 +188,14 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
             # taken from the same image, in the same way, as tiles of the file are.
             pyramid = scene.pyramid(max(level.width, level.height))
             plan = plan_tile(scene, pyramid, pyramid.overview)
-            image, kept = plan.overview_level, plan.level_file
+            image, level_file = plan.overview_level, plan.level_file
             window = _part_of(plan, scene, level.number, rows, cols)
             resampling = Resampling[plan.resampling]
-        if self._files is not None and kept is not None:
+        if self._files is not None and level_file is not None:
             options: dict[str, Any] = {"window": window}
             if not is_whole:
                 options |= {"out_shape": shape, "resampling": resampling}
-            return self._files.read(kept, bands, options)
+            return self._files.read(level_file, bands, options)
         with gdal_settings(), read_errors(scene.source):
             handle = open_handle(scene.source, None if image == -1 else image)
             return read_known(handle, scene, tuple(bands), window, shape, resampling)

@@ -184,10 +184,10 @@ def known_of_scene(compute: Callable[[Scene], T]) -> Callable[[Scene], T]:
 
     @wraps(compute)
     def known(scene: Scene) -> T:
-        kept = vars(scene)
-        if name not in kept:
-            kept[name] = compute(scene)
-        value: T = kept[name]
+        values = vars(scene)
+        if name not in values:
+            values[name] = compute(scene)
+        value: T = values[name]
         return value
 
     return known

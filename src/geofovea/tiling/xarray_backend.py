@@ -151,9 +151,9 @@ def _check_options(unknown: Mapping[str, Any], *more: str) -> None:
     """Refuse what people pass to other engines, in words."""
     if unknown:
         names = [*more, "drop_variables", "allow_vrt", "allow_remote", "allowed_hosts", "nodata"]
-        given = ", ".join(map(repr, sorted(unknown)))
+        options = ", ".join(map(repr, sorted(unknown)))
         raise SceneError(
-            f"the engine 'geofovea' has no option {given}; allowed are {', '.join(names)}, and "
+            f"the engine 'geofovea' has no option {options}; allowed are {', '.join(names)}, and "
             "those of xarray itself, such as chunks: leave the others out"
         )
 
@@ -184,12 +184,12 @@ def _levels(scene: Scene) -> list[Level]:
 
     is_averaged = "palette" not in scene.colorinterp and not scene.dtype.startswith("complex")
     files = level_files_of(scene)
-    kept = {image.level: image for image in files.images} if files is not None else {}
+    level_images = {image.level: image for image in files.images} if files is not None else {}
     levels = [Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
     while max(levels[-1].width, levels[-1].height) > _SMALLEST_LEVEL and len(levels) < 32:
         number = len(levels)
         size = -(-scene.width >> number), -(-scene.height >> number)
-        overview, image = overviews.get(size), kept.get(number)
+        overview, image = overviews.get(size), level_images.get(number)
         block = levels[-1].block_shape
         if overview is not None:
             block = scene.overview_blocks[overview]

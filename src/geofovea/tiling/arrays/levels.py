@@ -130,14 +130,14 @@ class ArrayLevels:
         if start == level:
             return self._read_own(indexes, level, rows, cols)
         pixels = (rows.stop - rows.start) * (cols.stop - cols.start) << 2 * (level - start)
-        kept = self._kept_level(indexes, start)
-        if pixels <= READ_AT_ONCE or level < kept:
+        level_kept = self._kept_level(indexes, start)
+        if pixels <= READ_AT_ONCE or level < level_kept:
             return self._average(indexes, start, level, rows, cols)
-        copy = self._copy(indexes, start, kept)
-        step = 1 << (level - kept)
+        copy = self._copy(indexes, start, level_kept)
+        step = 1 << (level - level_kept)
         fine_rows, fine_cols = (slice(p.start * step, p.stop * step) for p in (rows, cols))
         inside = Patch(*(plane[:, fine_rows, fine_cols] for plane in copy))
-        return _halved(inside, level - kept)
+        return _halved(inside, level - level_kept)
 
     def _read_own(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
         bands, missing = self.own[level], self.missing

@@ -68,9 +68,9 @@ class BlockCache:
             The pixels, which must not be changed.
         """
         with self._lock:
-            kept = self._blocks.get(key)
-            if kept is not None:
-                return kept
+            block_kept = self._blocks.get(key)
+            if block_kept is not None:
+                return block_kept
             theirs = self._decoding.get(key)
             if theirs is None:
                 ours: Future[Pixels] = Future()

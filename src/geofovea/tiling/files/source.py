@@ -187,8 +187,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
 
 def split_page(name: str) -> tuple[int, str]:
     """The page of a TIFF and the file that ``GTIFF_DIR:2:scene.tif`` means; 0 for other names."""
-    found = _PAGE.fullmatch(name)
-    return (int(found[1]), found[2]) if found and int(found[1]) else (0, name)
+    match = _PAGE.fullmatch(name)
+    return (int(match[1]), match[2]) if match and int(match[1]) else (0, name)
 
 
 def _require_vrt(policy: SourcePolicy, what: str) -> None:

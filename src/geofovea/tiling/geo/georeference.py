@@ -233,8 +233,8 @@ class Georeference:
         if not self.is_on_earth or self.crs is None:
             return np.empty((0, 2))
         poles = crs_from_lonlat(self.crs, np.array([(0.0, 90.0), (0.0, -90.0)]))
-        found = self.scene_from_crs(poles[np.isfinite(poles).all(1)])
-        return np.empty((0, 2)) if found is None else found[np.isfinite(found).all(1)]
+        on_scene = self.scene_from_crs(poles[np.isfinite(poles).all(1)])
+        return np.empty((0, 2)) if on_scene is None else on_scene[np.isfinite(on_scene).all(1)]
 
     @cached_property
     def _lon_of_gcps(self) -> float | None:

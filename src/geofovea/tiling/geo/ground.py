@@ -52,14 +52,14 @@ _BACK_WITHIN_M = 10.0
 _MOST_TRIES = 4096
 
 
-def crs_of(given: Any) -> CRS:
+def crs_of(definition: Any) -> CRS:
     """A CRS from anything that rasterio takes; a retired code stands for what it always did.
 
     Raises:
         ValueError: If it is not understood (``CRSError`` is one).
     """
     with rasterio.Env(OSR_USE_NON_DEPRECATED="NO"):
-        return CRS.from_user_input(given)
+        return CRS.from_user_input(definition)
 
 
 def place_wkt(crs: CRS) -> str:
@@ -103,14 +103,16 @@ def moved(source: CRS, target: CRS, points: Points) -> Points:
     result = np.full(points.shape, np.nan)
     usable = np.isfinite(points).all(1) & (np.abs(points) < _FARTHEST).all(1)
     turn = turn_of(source)
-    given = points
+    within_turn = points
     if turn is not None:
         usable &= np.abs(points[:, 0]) <= _MOST_TURNS * turn * (1 + 1e-9)
         usable &= np.abs(points[:, 1]) <= turn / 4 * (1 + 1e-9)
         # PROJ takes longitudes of more than ten radians for mistakes
-        given = np.column_stack((points[:, 0] - turn * np.round(points[:, 0] / turn), points[:, 1]))
+        within_turn = np.column_stack(
+            (points[:, 0] - turn * np.round(points[:, 0] / turn), points[:, 1])
+        )
     which = np.flatnonzero(usable)
-    result[which] = points[which] if source == target else _each(source, target, given[which])
+    result[which] = points[which] if source == target else _each(source, target, within_turn[which])
     result[~(np.abs(result) < _FARTHEST).all(1)] = np.nan
     return result
 

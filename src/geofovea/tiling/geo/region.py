@@ -49,8 +49,8 @@ class Region:
     def __post_init__(self) -> None:
         shape = self.geometry
         if not isinstance(shape, (shapely.Polygon, shapely.MultiPolygon)):
-            told = shapely.to_wkt(shape)[:80] if isinstance(shape, shapely.Geometry) else shape
-            raise GeometryError(f"a region is a polygon with an area, got {told!s:.80}")
+            text = shapely.to_wkt(shape)[:80] if isinstance(shape, shapely.Geometry) else shape
+            raise GeometryError(f"a region is a polygon with an area, got {text!s:.80}")
         # before the area, which is 0 where the loops of a ring that crosses itself cancel out
         if not shape.is_empty and not shape.is_valid:
             raise GeometryError(

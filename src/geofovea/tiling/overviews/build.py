@@ -218,8 +218,8 @@ def _holes(
     if not (is_native and same and is_plain) or source.driver != "GTiff":
         return None
     with open_bytes(read) as file:
-        found = stored_blocks(file)
-    return None if found is None or found[0].all() else StoredBlocks(*found)
+        blocks = stored_blocks(file)
+    return None if blocks is None or blocks[0].all() else StoredBlocks(*blocks)
 
 
 def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:

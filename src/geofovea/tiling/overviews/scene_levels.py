@@ -81,8 +81,8 @@ class SceneLevels:
     def _read_from(self, image: PreparedLevel, read: Callable[[Any], T]) -> T:
         with gdal_settings(), read_errors(image.source):
             handle = open_handle(image.source, image.overview)
-            found = load_checks(image.checks, handle, image.source.identity, image.overview)
-            value = read(CheckedImage(handle, found))
+            checks = load_checks(image.checks, handle, image.source.identity, image.overview)
+            value = read(CheckedImage(handle, checks))
             check_current(self._scene.source)  # whose pixels these are
             return value
 

@@ -154,12 +154,12 @@ class RangeClient:
             raise self._error(
                 "the server does not serve ranges of bytes", "download it and give its path"
             )
-        found = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
-        if status != 206 or found is None:
+        content_range = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
+        if status != 206 or content_range is None:
             raise self._error(
                 f"the server answered {status}", "check the URL and the rights to read it"
             )
-        first, last, size_bytes = (int(number) for number in found.groups())
+        first, last, size_bytes = (int(number) for number in content_range.groups())
         validators = (response.getheader("ETag", ""), response.getheader("Last-Modified", ""))
         known = self.remote
         if known.size_bytes and (size_bytes, validators) != (known.size_bytes, known.validators):

@@ -45,12 +45,12 @@ def probe(
         reply = client.fetch(0, HEAD_BYTES)
     finally:
         client.close()
-    found = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
-    _keep(found, 0, reply.content)
+    known = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(known, 0, reply.content)
     tail = b""
     if reply.content.startswith(ended):
-        tail = cached_ranges(RangeClient(found), [max(0, found.size_bytes - tail_bytes)], [])[0]
-    return found, reply.content, tail
+        tail = cached_ranges(RangeClient(known), [max(0, known.size_bytes - tail_bytes)], [])[0]
+    return known, reply.content, tail
 
 
 def probe_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
@@ -74,9 +74,9 @@ def probe_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
         raise
     finally:
         client.close()
-    found = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
-    _keep(found, 0, reply.content)
-    return found, reply.content
+    known = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(known, 0, reply.content)
+    return known, reply.content
 
 
 def _keep(remote: RemoteObject, first_chunk: int, content: bytes) -> None:

@@ -34,17 +34,17 @@ def find_sides(remote: RemoteObject) -> tuple[tuple[str, RemoteObject], ...]:
     Raises:
         SceneReadError: If the server fails, so that nobody can say whether they are there.
     """
-    found: list[tuple[str, RemoteObject]] = []
+    sides: list[tuple[str, RemoteObject]] = []
     for outer in SIDE_SUFFIXES:
         side = _side(remote, outer)
         if side is None:
             continue
-        found.append((outer, side))
+        sides.append((outer, side))
         inner = SIDE_SUFFIXES[1 - SIDE_SUFFIXES.index(outer)]
         nested = _side(remote, outer + inner)
         if nested is not None:
-            found.append((outer + inner, nested))
-    return tuple(found)
+            sides.append((outer + inner, nested))
+    return tuple(sides)
 
 
 def _side(remote: RemoteObject, suffix: str) -> RemoteObject | None:
