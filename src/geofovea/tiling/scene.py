@@ -17,7 +17,7 @@ from geofovea.tiling.marks import Number
 from geofovea.tiling.nodata import DeclaredMissing
 from geofovea.tiling.pyramid import Box, Pyramid
 
-__all__ = ["MaskKind", "Scene", "known_of_scene"]
+__all__ = ["MaskKind", "Scene", "once_per_scene"]
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ class Scene:
         return Pyramid(self.width, self.height, tile_size, base_side)
 
 
-def known_of_scene(compute: Callable[[Scene], T]) -> Callable[[Scene], T]:
+def once_per_scene(compute: Callable[[Scene], T]) -> Callable[[Scene], T]:
     """Compute something of a scene once, as a cached property does, in a module that knows more.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.pixels.alpha import is_masked_by_gdal
-from geofovea.tiling.scene import Scene, known_of_scene
+from geofovea.tiling.scene import Scene, once_per_scene
 
 __all__ = [
     "DECODE_ONCE_PIXELS",
@@ -182,7 +182,7 @@ def way_in(scene: Scene) -> WayIn:
     return "direct"
 
 
-@known_of_scene
+@once_per_scene
 def level_files_of(scene: Scene) -> LevelFiles | None:
     """The level files that a scene needs, None where it is read without."""
     pixels = scene.width * scene.height

@@ -11,7 +11,7 @@ from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
 from geofovea.tiling.marks import opaque_number
 from geofovea.tiling.pixels.sample import sample_windows
-from geofovea.tiling.scene import Scene, known_of_scene
+from geofovea.tiling.scene import Scene, once_per_scene
 
 __all__ = ["is_masked_by_gdal", "opaque_alpha"]
 
@@ -19,7 +19,7 @@ __all__ = ["is_masked_by_gdal", "opaque_alpha"]
 _WHOLE_PIXELS = 2**20
 
 
-@known_of_scene
+@once_per_scene
 def opaque_alpha(scene: Scene) -> float:
     """The number of the alpha band that means opaque.
 
@@ -42,7 +42,7 @@ def opaque_alpha(scene: Scene) -> float:
     return opaque_number(np.dtype(scene.dtype), float(largest), bits)
 
 
-@known_of_scene
+@once_per_scene
 def is_masked_by_gdal(scene: Scene) -> bool:
     """Whether GDAL leaves out all that is missing when it averages stored numbers.
 
