@@ -174,7 +174,8 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
-        from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+        from geofovea.tiling.files.gdal_settings import gdal_settings
+        from geofovea.tiling.files.handles import open_handle, read_errors
         from geofovea.tiling.pixels.validity import read_known
         from geofovea.tiling.plan import plan_tile
 

@@ -7,13 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geofovea.errors import SceneError, SceneRefusedError
-from geofovea.tiling.files.handles import (
-    gdal_settings,
-    open_bytes,
-    open_dataset,
-    open_handle,
-    read_errors,
-)
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_bytes, open_dataset, open_handle, read_errors
 from geofovea.tiling.files.jpeg2000 import check_tiles
 from geofovea.tiling.files.layout import (
     bytes_pixel,

@@ -294,7 +294,8 @@ def _palette(scene: Scene) -> list[int]:
     """RGBA of each index, one after the other: attributes of files are flat."""
     if scene.colorinterp[0] != "palette":
         return []
-    from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+    from geofovea.tiling.files.gdal_settings import gdal_settings
+    from geofovea.tiling.files.handles import open_handle, read_errors
 
     with gdal_settings(), read_errors(scene.source):
         entries = open_handle(scene.source).colormap(1)

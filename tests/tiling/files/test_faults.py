@@ -21,7 +21,8 @@ from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling import Radiometry, Tile, TileReader, open_scene, plan_radiometry, prepare
 from geofovea.tiling.files import handles
 from geofovea.tiling.files.faults import is_damage
-from geofovea.tiling.files.handles import gdal_settings, open_handle
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle
 from geofovea.tiling.files.png import damage_in_png
 from geofovea.tiling.overviews import vips_worker
 from geofovea.tiling.overviews.level_files import level_files_of

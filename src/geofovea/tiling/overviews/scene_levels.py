@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from geofovea.errors import GeometryError, SceneReadError
 from geofovea.tiling.cache.folder import levels_folder
-from geofovea.tiling.files.handles import check_current, gdal_settings, open_handle, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import check_current, open_handle, read_errors
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.overviews.cache import (
     PreparedLevel,

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.files.source import resolve_source
 from geofovea.tiling.overviews.checks import BlockChecks, nature_of
 

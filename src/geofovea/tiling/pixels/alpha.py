@@ -8,7 +8,8 @@ import numpy as np
 from rasterio.enums import Resampling
 
 from geofovea.tiling.cache.findings import measured_once
-from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.marks import opaque_number
 from geofovea.tiling.pixels.sample import sample_windows
 from geofovea.tiling.scene import Scene, once_per_scene

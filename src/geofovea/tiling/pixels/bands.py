@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import SceneError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.pixels.composites import ROLES, Composite, composite_named
 from geofovea.tiling.scene import Scene
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
 from geofovea.tiling.pixels.bands import BandChoice, choose_bands
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.stretch import measure_stretch

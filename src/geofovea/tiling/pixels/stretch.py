@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.pixels.radiometry import Radiometry, to_decibels
 from geofovea.tiling.pixels.sample import sample_windows
 from geofovea.tiling.pixels.validity import read_band_masks, read_valid
