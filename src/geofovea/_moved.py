@@ -41,7 +41,7 @@ _HOMES = {
     "tiling.coordinates": ("tiling.geo.coordinates",),
     "tiling.georeference": ("tiling.geo.georeference",),
     "tiling.level_cache": ("tiling.overviews.cache",),
-    "tiling.radiometry": ("tiling.pixels.radiometry",),
+    "tiling.radiometry": ("tiling.pixels.radiometry", "tiling.pixels.radiometry_plan"),
     "tiling.region": ("tiling.geo.region",),
     "tiling.source": ("tiling.files.source",),
 }

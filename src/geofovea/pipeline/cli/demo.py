@@ -18,7 +18,7 @@ from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import print_table
 from geofovea.pipeline.system.terminal import echo
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 __all__ = ["run_demo"]
 

@@ -140,8 +140,8 @@ def ask(
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=scene)
+    from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box
-    from geofovea.tiling.scene import open_scene
 
     started = time.perf_counter()
     opened = open_scene(
@@ -251,7 +251,7 @@ def inspect(
 ) -> None:
     """Show size, bands, georeference and levels of SCENE, and which reads are cheap."""
     from geofovea.tiling.inspection import inspect_scene
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     opened = open_scene(
         scene,

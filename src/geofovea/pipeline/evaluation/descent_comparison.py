@@ -28,7 +28,7 @@ from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 __all__ = ["POLICIES", "PolicyItem", "difference_interval", "run_policies"]
 

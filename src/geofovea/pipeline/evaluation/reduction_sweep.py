@@ -43,7 +43,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
 from geofovea.regionfocus.reductions.registry import FIRST_PARTS
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 __all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
 

@@ -238,10 +238,10 @@ def _drawn(path: Path, item: Mapping[str, Any]) -> bytes:
     """The scene with what was looked at, and the annotated place beside it; two small reads."""
     from PIL import Image, ImageDraw
 
-    from geofovea.tiling.pixels.radiometry import plan_radiometry
+    from geofovea.tiling.opening import open_scene
+    from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.reader import TileReader
-    from geofovea.tiling.scene import open_scene
 
     scene = open_scene(path)
     reader = TileReader(scene, scene.pyramid(256), plan_radiometry(scene))

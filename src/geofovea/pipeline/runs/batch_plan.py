@@ -232,7 +232,7 @@ def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion]
         OutsideSceneError,
         region_from_crs,
     )
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     try:
         scene = open_scene(scene_name, **access)

@@ -153,7 +153,7 @@ class KeptScene:
         ]
 
     def _open(self, path: str) -> SceneSession | SceneError:
-        from geofovea.tiling.scene import open_scene
+        from geofovea.tiling.opening import open_scene
 
         started = time.perf_counter()
         try:
