@@ -18,7 +18,7 @@ __all__ = ["install"]
 
 # old name -> where its names are now, the likeliest module first
 _HOMES = {
-    "datasets.lrs_vqa": ("datasets.benchmarks.lrs_vqa",),
+    "datasets.lrs_vqa": ("datasets.benchmarks.lrs_vqa", "datasets.records.annotations"),
     "datasets.manifest": ("datasets.inputs.manifest",),
     "datasets.predictions": ("datasets.records.predictions",),
     "datasets.questions": ("datasets.synthetic.questions",),
@@ -27,7 +27,11 @@ _HOMES = {
     "datasets.scene_lists": ("datasets.inputs.scene_lists",),
     "datasets.world": ("datasets.synthetic.world",),
     "pipeline.accessor": ("pipeline.session.xarray_accessor",),
-    "pipeline.answer": ("pipeline.answers.answer",),
+    "pipeline.answer": (
+        "pipeline.answers.answer",
+        "pipeline.answers.evidence",
+        "pipeline.answers.cost",
+    ),
     "pipeline.batch_plan": ("pipeline.runs.batch_plan",),
     "pipeline.decoding": ("pipeline.inference.decoder.run",),
     "pipeline.embedded": ("pipeline.training.embedded_model",),
