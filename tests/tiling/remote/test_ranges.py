@@ -52,7 +52,8 @@ def test_a_question_costs_few_requests_and_under_three_percent_of_a_large_file(t
         descend(scene, 112)
         share = server.bytes_sent / scene.size_bytes
         print(f"open {opened}, in all {len(server.requests)} requests, {share:.2%} of the file")
-    assert opened[0] <= 2
+    # two to find it, the others to compare its overviews with its pixels, which is kept
+    assert opened[0] <= 10
     assert share < 0.03
     assert len(server.requests) <= 40
 
