@@ -11,8 +11,9 @@ import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.engine.token_store_upkeep import tokens_folder
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.base import AnswersTogether, Prompt
+from geofovea.pipeline.hosts.base import AnswersTogether
 from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.request import Asked
 from geofovea.regionfocus.budget import Budget

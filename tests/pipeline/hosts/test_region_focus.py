@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from small_tiles import tokens_of
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput, OpenDecoder, opened, weights_hash
+from geofovea.pipeline.hosts.open_decoder import OpenDecoder, opened, weights_hash
 from geofovea.pipeline.hosts.published.host import HasRegionFocus
 from geofovea.pipeline.hosts.region_focus import (
     FOCUS_FILE,
@@ -21,6 +21,7 @@ from geofovea.pipeline.hosts.region_focus import (
     load_focus,
     save_focus,
 )
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
 from geofovea.regionfocus.budget import Budget

@@ -19,7 +19,9 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.cooperative import meet
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
-from geofovea.pipeline.hosts.base import AnswersTogether, Generation, Prompt
+from geofovea.pipeline.hosts.base import AnswersTogether
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile

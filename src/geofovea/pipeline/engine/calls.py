@@ -9,7 +9,9 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
-from geofovea.pipeline.hosts.base import Generation, Host, Prompt, ReusesPrefix
+from geofovea.pipeline.hosts.base import Host, ReusesPrefix
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 

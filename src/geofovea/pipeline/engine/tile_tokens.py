@@ -14,9 +14,10 @@ from torch import Tensor
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.token_store import TokenStore
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, PlannedEncoder
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan, PlannedEncoder
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.lru import TokenCache, TokenEntry
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context

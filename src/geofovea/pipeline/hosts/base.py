@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = [
     "AnswersTogether",
     "Capabilities",
-    "Generation",
     "Host",
     "HostWithRoom",
     "LeavesWordsOut",
-    "Prompt",
+    "PlannedEncoder",
     "ReusesPrefix",
     "Speaker",
 ]
@@ -53,29 +55,6 @@ class Capabilities:
     class_token: bool = False
     positions: str = "compact"
     choices: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A generated answer.
-
-    Attributes:
-        text: Decoded, without special tokens.
-        log_probabilities: Of each generated token of the text, natural logarithm; for a choice, of
-            that choice among all; none where they are not known.
-        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
-            dropped on the way; else empty. Answers are equal whatever it says.
-        choices: Log-probability of each answer that it could choose from, in their order.
-        text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
-        warnings: What a careful reader of the answer should know.
-    """
-
-    text: str
-    log_probabilities: tuple[float, ...]
-    tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
-    choices: tuple[float, ...] = ()
-    text_tokens: int = 0
-    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -118,28 +97,6 @@ class Host(Protocol):
     def unknown_words(self, question: str) -> list[str]:
         """Words of a question that the host has no token for; empty for open vocabularies."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
-    """What a host that answers several questions at once is given for one of them.
-
-    Attributes:
-        question: What is asked.
-        tokens: What is shown; None shows no picture.
-        choices: Answers to choose from.
-        reduction: What drops tokens between the layers of the decoder; None drops none.
-    """
-
-    question: str
-    tokens: TokenSet | None
-    choices: tuple[str, ...] = ()
-    reduction: DecoderReduction | None = None
-
-    @property
-    def drops_tokens(self) -> bool:
-        """Whether some of its tokens do not reach the end of the decoder."""
-        return self.reduction is not None and self.tokens is not None and len(self.tokens) > 0
 
 
 @runtime_checkable
@@ -189,4 +146,19 @@ class Speaker(Protocol):
 
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """See ``Host.generate``."""
+        ...
+
+
+@runtime_checkable
+class PlannedEncoder(Protocol):
+    """A host that shows how it encodes, or lets tokens be dropped on the way."""
+
+    def encode_planned(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
+    ) -> EncodedTiles:
+        """Tiles uint8 (k, T, T, 3), encoded as planned."""
+        ...
+
+    def question_embeds(self, question: str) -> Tensor:
+        """Embeddings (t, d) of the words of a question, as the decoder would get them."""
         ...

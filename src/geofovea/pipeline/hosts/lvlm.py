@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation, Prompt
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, encoder_digest, encoder_settings
 from geofovea.pipeline.hosts.scene_positions import token_places
@@ -26,8 +26,9 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory, can_reuse_prefix
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
 from geofovea.pipeline.inference.decoder.generate import AnswerWriter
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.pipeline.inference.decoder.support import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.inference.prompts.batch import run_side_by_side

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.inference.decoder.support import can_run_layers
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["DecoderInput", "OpenDecoder", "depth_of", "opened", "weights_hash"]
+__all__ = ["OpenDecoder", "depth_of", "opened", "weights_hash"]
 
 _MOST_VALUES = 1 << 26
 """Above this, a hash reads as many values, spread evenly over each weight."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DecoderInput:
-    """A question and its vision tokens as a decoder takes them.
-
-    Attributes:
-        embeds: ``(1, s, d)``, the whole prompt; its last token is the one that asks.
-        first: Place of the first vision token.
-        count: Vision tokens, one after the other.
-
-    Raises:
-        ModelError: If the vision tokens do not lie before the last token.
-    """
-
-    embeds: Tensor
-    first: int
-    count: int
-
-    def __post_init__(self) -> None:
-        length = self.embeds.shape[1]
-        if self.count < 1 or self.first < 0 or self.first + self.count >= length:
-            raise ModelError(
-                f"{self.count} vision tokens from place {self.first} on must end before the last "
-                f"of the prompt's {length} tokens"
-            )
 
 
 @runtime_checkable

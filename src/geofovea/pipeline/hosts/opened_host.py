@@ -16,15 +16,16 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE, LvlmHost
-from geofovea.pipeline.hosts.open_decoder import DecoderInput
 from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.shapes import shape_from_config
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.inference.decoder.support import can_run_layers
 from geofovea.pipeline.inference.vision.clip_encoder import VisionPart
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.tokens import TokenSet

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput, OpenDecoder, depth_of, weights_hash
+from geofovea.pipeline.hosts.open_decoder import OpenDecoder, depth_of, weights_hash
 from geofovea.pipeline.inference.attention.shared_prefix import PromptPack, layer_rows, pack_prompts
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 
 __all__ = [

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from geofovea.pipeline.focus.stopping import ConfidentStop
 from geofovea.pipeline.focus.visual_search import Found
-from geofovea.pipeline.hosts.base import Generation, Speaker
+from geofovea.pipeline.hosts.base import Speaker
 from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import count_by_groups
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction

@@ -17,11 +17,13 @@ from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.focus.stopping import ConfidentStop
 from geofovea.pipeline.focus.visual_search import Found
-from geofovea.pipeline.hosts.base import Capabilities, Generation, Host, Prompt, Speaker
+from geofovea.pipeline.hosts.base import Capabilities, Host, PlannedEncoder, Speaker
 from geofovea.pipeline.hosts.endpoint.host import TakesPictures
 from geofovea.pipeline.hosts.flops import DecoderRun
 from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
-from geofovea.pipeline.inference.vision.inputs import EncodePlan, PlannedEncoder
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.answering import Said, answer_from
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation, Host
+from geofovea.pipeline.hosts.base import Capabilities, Host
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
@@ -30,6 +30,7 @@ from geofovea.pipeline.hosts.endpoint.response import ChatReply
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.endpoint.shared_ledger import Purse
 from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_REDUCTION

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.published.image import normalized
 from geofovea.pipeline.hosts.published.model import PublishedModel, load_published_model
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SIDE

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.hosts.base import Generation
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
