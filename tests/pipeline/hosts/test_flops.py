@@ -12,15 +12,8 @@ from transformers import LlavaConfig, Qwen2_5_VLConfig
 import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.flops import (
-    DecoderRun,
-    DecoderShape,
-    EncoderShape,
-    HostShape,
-    count_flops,
-    published_tera,
-)
-from geofovea.pipeline.hosts.shapes import shape_from_config
+from geofovea.pipeline.hosts.flops import DecoderRun, count_flops, published_tera
+from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape, shape_from_config
 from geofovea.regionfocus.budget import Budget
 
 QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse
 from geofovea.pipeline.hosts.flops import FlopCount
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.system.files import write_file, write_text
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import Route

@@ -28,8 +28,7 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     record_of_tokens,
     tokens_limit_bytes,
 )
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.fingerprint import IdentifiedEncoder
+from geofovea.pipeline.hosts.base import Host, IdentifiedEncoder
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.tiling.cache.folder import remove_folder

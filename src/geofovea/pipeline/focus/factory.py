@@ -14,10 +14,8 @@ from geofovea.pipeline.engine.calls import HostCalls
 from geofovea.pipeline.engine.question_tally import QuestionTally
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import HasRegionFocus, Host, TakesPictures
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
-from geofovea.pipeline.hosts.published.host import HasRegionFocus
 from geofovea.pipeline.system.lru import TokenCache
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES

@@ -13,7 +13,7 @@ from geofovea.pipeline.hosts.endpoint.images import cells_of_tokens, tiles_from_
 from geofovea.regionfocus.tokens import TokenSet
 
 if TYPE_CHECKING:
-    from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+    from geofovea.pipeline.hosts.base import TakesPictures
 
 __all__ = ["PromptedFocus"]
 

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
+from geofovea.pipeline.hosts.shapes import HostShape
+from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.scene import Scene
 
 __all__ = [
     "AnswersTogether",
     "Capabilities",
+    "HasRegionFocus",
+    "HasShape",
     "Host",
     "HostWithRoom",
+    "IdentifiedEncoder",
     "LeavesWordsOut",
+    "OpenDecoder",
     "PlannedEncoder",
     "ReusesPrefix",
     "Speaker",
+    "TakesPictures",
 ]
 
 
@@ -161,4 +170,89 @@ class PlannedEncoder(Protocol):
 
     def question_embeds(self, question: str) -> Tensor:
         """Embeddings (t, d) of the words of a question, as the decoder would get them."""
+        ...
+
+
+@runtime_checkable
+class IdentifiedEncoder(Protocol):
+    """A host whose tokens may outlive its process, because it can be told from any other."""
+
+    def encoder_identity(self) -> EncoderIdentity | None:
+        """What it is now; None where its weights cannot be read, as when they are not loaded."""
+        ...
+
+
+@runtime_checkable
+class OpenDecoder(Protocol):
+    """A host with a decoder of stock layers, see ``row_attention`` for which.
+
+    Attributes:
+        decoder: The text model: ``layers``, ``rotary_emb`` and ``config``.
+        focus_layer: The layer whose last-prompt-token attention is the host's own focus.
+    """
+
+    @property
+    def decoder(self) -> Any:
+        """See above."""
+        ...
+
+    @property
+    def focus_layer(self) -> int:
+        """See above."""
+        ...
+
+    def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
+        """The embedded prompt; positions are 0 … s − 1."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All that was learnt, by name: what makes two hosts the same."""
+        ...
+
+
+@runtime_checkable
+class HasShape(Protocol):
+    """A host whose operations can be counted.
+
+    Attributes:
+        shape: What is known of it.
+    """
+
+    shape: HostShape | None
+
+
+@runtime_checkable
+class TakesPictures(Protocol):
+    """A host that gets whole tiles as pictures, each at a declared price.
+
+    Attributes:
+        image_tokens: Vision tokens that one tile costs.
+        tile_size: Side of a tile in pixels.
+        grid: ``(rows, columns)`` of the pieces that stand for its tokens.
+    """
+
+    image_tokens: int
+    tile_size: int
+    grid: tuple[int, int]
+
+    def for_scene(self, scene: Scene) -> Host:
+        """The same host, told where its pictures will come from."""
+        ...
+
+    def ask_picture(self, rgb: NDArray[np.uint8], instruction: str) -> str:
+        """What the model says about one picture uint8 (rows, columns, 3)."""
+        ...
+
+    @property
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far."""
+        ...
+
+
+@runtime_checkable
+class HasRegionFocus(Protocol):
+    """A host that can bring a region focus module; its capabilities say whether it does."""
+
+    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """What the module gives each of n tokens, float32 ``(n,)``, sum 1."""
         ...

@@ -17,8 +17,7 @@ from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.focus.stopping import ConfidentStop
 from geofovea.pipeline.focus.visual_search import Found
-from geofovea.pipeline.hosts.base import Capabilities, Host, PlannedEncoder, Speaker
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import Capabilities, Host, PlannedEncoder, Speaker, TakesPictures
 from geofovea.pipeline.hosts.flops import DecoderRun
 from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
 from geofovea.pipeline.inference.decoder.inputs import Prompt

@@ -25,10 +25,10 @@ from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
 from geofovea.pipeline.focus.factory import FocusChoice
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import Found, Looker, Way
-from geofovea.pipeline.hosts.base import AnswersTogether, Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures, check_for_pictures
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse
+from geofovea.pipeline.hosts.base import AnswersTogether, Host, TakesPictures
+from geofovea.pipeline.hosts.endpoint.host import check_for_pictures
 from geofovea.pipeline.hosts.flops import answer_flops
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.choice_scoring import Choice, checked_choices
 from geofovea.pipeline.inference.decoder.outputs import confidence_of
 from geofovea.pipeline.session.answer_warnings import cautions, overruns

@@ -107,7 +107,7 @@ class Examination:
 
 def examine() -> Examination:
     """Look at this machine; no model is loaded."""
-    from geofovea.pipeline.training.embedded_model import embedded_model_path
+    from geofovea.pipeline.hosts.load import embedded_model_path
 
     accelerators, notes = _accelerators()
     devices = (_host(), *accelerators)

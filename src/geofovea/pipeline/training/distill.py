@@ -22,8 +22,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.errors import DataError, ModelError, TrainingError
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder, depth_of, opened, weights_hash
-from geofovea.pipeline.hosts.region_focus import DistilledFocus, FocusCard, default_layers
+from geofovea.pipeline.hosts.base import OpenDecoder
+from geofovea.pipeline.hosts.fingerprint import weights_hash
+from geofovea.pipeline.hosts.region_focus import (
+    DistilledFocus,
+    FocusCard,
+    default_layers,
+    depth_of,
+    opened,
+)
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.training.focus_quality import found_places, scorer
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
@@ -199,7 +206,7 @@ def _begun(
     module.to(next(host.decoder.parameters()).device)
     card = FocusCard(
         base_model=str(getattr(host, "name", "unnamed")),
-        host_hash=weights_hash(host),
+        host_hash=weights_hash(host.weights()),
         layers=recipe.layers,
         host_layers=depth_of(host),
         host_focus_layer=host.focus_layer,
@@ -340,7 +347,7 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         with safe_open(path, "pt") as state:
             given = json.loads((state.metadata() or {})["card"])
         card = FocusCard(**given | {"layers": tuple(given["layers"])})
-        if card.host_hash != weights_hash(teacher):
+        if card.host_hash != weights_hash(teacher.weights()):
             raise DataError(f"{folder} holds a distillation of another host, {card.base_model!r}")
         module = DistilledFocus(teacher.decoder, card.layers)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ModelError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder
+from geofovea.pipeline.hosts.base import OpenDecoder
 from geofovea.pipeline.hosts.region_focus import DistilledFocus
 from geofovea.pipeline.inference.attention.shared_prefix import (
     PromptPack,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder
+from geofovea.pipeline.hosts.base import OpenDecoder
 from geofovea.pipeline.inference.attention.shared_prefix import PromptPack
 from geofovea.pipeline.training.focus_quality import host_rows, lesson_packs
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons

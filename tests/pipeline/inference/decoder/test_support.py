@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, CLIPVisionConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration as Llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import opened
+from geofovea.pipeline.hosts.region_focus import opened
 from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.pruned import DecoderRun

@@ -7,7 +7,6 @@ every other descent, its RFM giving the scores (``focus="rfm"``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,16 +24,7 @@ from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SI
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["HasRegionFocus", "PublishedHost", "load_published"]
-
-
-@runtime_checkable
-class HasRegionFocus(Protocol):
-    """A host that can bring a region focus module; its capabilities say whether it does."""
-
-    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
-        """What the module gives each of n tokens, float32 ``(n,)``, sum 1."""
-        ...
+__all__ = ["PublishedHost", "load_published"]
 
 
 class PublishedHost:
