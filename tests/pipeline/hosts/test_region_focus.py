@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from small_tiles import tokens_of
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import HasRegionFocus, OpenDecoder
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess, SupportsRegionFocus
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
     FOCUS_FILE,
@@ -47,8 +47,8 @@ def card_of(host, layers=(0, 1), **changes):
 
 
 def test_a_copy_of_the_layers_up_to_the_focus_is_the_host_s_own_focus(host):
-    assert isinstance(host, OpenDecoder)
-    assert isinstance(host, HasRegionFocus)
+    assert isinstance(host, SupportsDecoderAccess)
+    assert isinstance(host, SupportsRegionFocus)
     module, tokens = DistilledFocus(host.decoder, (0, 1)), tokens_of(host, 3)
     (scores,) = module.scores([host.decoder_input(QUESTION, tokens)])
     torch.testing.assert_close(scores, host.scores(QUESTION, tokens), atol=1e-6, rtol=1e-4)

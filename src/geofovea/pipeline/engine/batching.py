@@ -19,7 +19,7 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.cooperative import meet
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
-from geofovea.pipeline.hosts.base import AnswersTogether
+from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.failure import failure_of
@@ -91,7 +91,7 @@ class CompanyCalls:
 
 
 def in_company(
-    host: AnswersTogether, tiles: TileTokens, works: Sequence[Callable[[CompanyCalls], End]]
+    host: SupportsBatching, tiles: TileTokens, works: Sequence[Callable[[CompanyCalls], End]]
 ) -> list[End | Exception]:
     """Run the works of several questions; what became of each, or the error that ended it."""
     table = _Table(host, tiles)
@@ -102,7 +102,7 @@ def in_company(
 class _Table:
     """Where the needs of all questions are met."""
 
-    host: AnswersTogether
+    host: SupportsBatching
     tiles: TileTokens
 
     def serve(self, needs: list[_Need]) -> dict[int, _Served | Exception]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
-from geofovea.pipeline.hosts.base import Host, ReusesPrefix
+from geofovea.pipeline.hosts.base import Host, SupportsPrefixCache
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
@@ -48,7 +48,7 @@ class DirectCalls:
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
         """See ``HostCalls``."""
-        reuses = again and isinstance(self._host, ReusesPrefix)
+        reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores
         scores: Tensor = score(question, tokens)
         return scores

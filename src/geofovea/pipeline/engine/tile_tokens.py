@@ -14,7 +14,7 @@ from torch import Tensor
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.token_store import TokenStore
-from geofovea.pipeline.hosts.base import Host, PlannedEncoder
+from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -251,7 +251,7 @@ class TileTokens:
             features = host.encode(pixels, tiles, self._pyramid)
             present = np.ones(features.shape[:2], np.bool_)
             return EncodedTiles(features, present, ({},) * len(tiles), 0, (0,) * len(tiles))
-        if not isinstance(host, PlannedEncoder):
+        if not isinstance(host, SupportsEncoderSignals):
             raise ModelError(
                 f"{host.name} shows nothing of its encoder; choose a reduction that reads features "
                 "and scores only, such as focus_spread or divprune"

@@ -28,7 +28,7 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     record_of_tokens,
     tokens_limit_bytes,
 )
-from geofovea.pipeline.hosts.base import Host, IdentifiedEncoder
+from geofovea.pipeline.hosts.base import Host, SupportsFingerprint
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.tiling.cache.folder import remove_folder
@@ -150,7 +150,7 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
     scene, radiometry = reader.scene, reader.radiometry
     if scene.source.stamp is None or scene.driver == "VRT":
         return None
-    identity = host.encoder_identity() if isinstance(host, IdentifiedEncoder) else None
+    identity = host.encoder_identity() if isinstance(host, SupportsFingerprint) else None
     if identity is None:
         return None
     shown = asdict(radiometry)

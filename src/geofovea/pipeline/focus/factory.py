@@ -14,7 +14,7 @@ from geofovea.pipeline.engine.calls import HostCalls
 from geofovea.pipeline.engine.question_tally import QuestionTally
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
-from geofovea.pipeline.hosts.base import HasRegionFocus, Host, TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
 from geofovea.pipeline.system.lru import TokenCache
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
@@ -39,7 +39,7 @@ class FocusChoice:
 
     def default(self) -> str:
         """The focus of a question that names none: the host's own means, as far as it has any."""
-        return "prompted" if isinstance(self._host, TakesPictures) else "attention"
+        return "prompted" if isinstance(self._host, SupportsImages) else "attention"
 
     def make(
         self,
@@ -90,7 +90,7 @@ class FocusChoice:
         host = self._host
         if not host.capabilities.attention:
             own = "rfm, " if host.capabilities.region_focus else ""
-            own += "prompted, " if isinstance(host, TakesPictures) else ""
+            own += "prompted, " if isinstance(host, SupportsImages) else ""
             raise ModelError(
                 f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
                 "overview, uniform, full"
@@ -107,15 +107,15 @@ class FocusChoice:
 
     def _region_module(self, question: str) -> Callable[[TokenSet], Tensor]:
         host = self._host
-        if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
+        if not (host.capabilities.region_focus and isinstance(host, SupportsRegionFocus)):
             raise ModelError(
                 f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
                 "make one with geofovea distill, or name a published model with --model"
             )
         return lambda tokens: host.region_scores(question, tokens)
 
-    def _pictures_host(self) -> TakesPictures:
-        if not isinstance(self._host, TakesPictures):
+    def _pictures_host(self) -> SupportsImages:
+        if not isinstance(self._host, SupportsImages):
             raise ModelError(
                 f"focus='prompted' asks a model behind an endpoint, and {self._host.name} is none; "
                 "choose attention or similarity, or name one with --model openai:NAME"
@@ -136,7 +136,7 @@ class FocusChoice:
         cache = self._embedded.setdefault(focus_model, TokenCache(_EMBEDDING_BYTES))
 
         def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:
-            if isinstance(self._host, TakesPictures):
+            if isinstance(self._host, SupportsImages):
                 return tiles_from_tokens(tokens, self._host.tile_size, self._host.grid)
             tally.tiles_read += len(tokens.tiles)
             return [self._reader.read(tile).rgb for tile in tokens.tiles]

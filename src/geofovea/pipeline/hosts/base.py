@@ -1,4 +1,8 @@
-"""What the pipeline asks of an LVLM: encode tiles, score tokens, answer. One small protocol."""
+"""What the pipeline asks of an LVLM: encode tiles, score tokens, answer. One small protocol.
+
+What a host may do beyond that are the protocols whose names begin with ``Supports``. None has to be
+there: whoever uses one asks for it with ``isinstance``, and says what to do where it is missing.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +27,19 @@ from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
 __all__ = [
-    "AnswersTogether",
     "Capabilities",
-    "HasRegionFocus",
-    "HasShape",
     "Host",
-    "HostWithRoom",
-    "IdentifiedEncoder",
-    "LeavesWordsOut",
-    "OpenDecoder",
-    "PlannedEncoder",
-    "ReusesPrefix",
     "Speaker",
-    "TakesPictures",
+    "SupportsBatching",
+    "SupportsContextRoom",
+    "SupportsDecoderAccess",
+    "SupportsEncoderSignals",
+    "SupportsFingerprint",
+    "SupportsFlopCount",
+    "SupportsImages",
+    "SupportsPrefixCache",
+    "SupportsRegionFocus",
+    "SupportsSpecialWords",
 ]
 
 
@@ -109,13 +113,13 @@ class Host(Protocol):
 
 
 @runtime_checkable
-class AnswersTogether(Protocol):
+class SupportsBatching(Protocol):
     """A host in this process that takes questions side by side, each as if it were alone."""
 
     def scores_together(
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool
     ) -> list[Tensor]:
-        """As ``Host.scores`` for each; ``again`` as ``ReusesPrefix.scores_again``."""
+        """As ``Host.scores`` for each; ``again`` as ``SupportsPrefixCache.scores_again``."""
         ...
 
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
@@ -124,7 +128,7 @@ class AnswersTogether(Protocol):
 
 
 @runtime_checkable
-class HostWithRoom(Protocol):
+class SupportsContextRoom(Protocol):
     """A host that knows how much of its context a question leaves."""
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
@@ -133,7 +137,7 @@ class HostWithRoom(Protocol):
 
 
 @runtime_checkable
-class ReusesPrefix(Protocol):
+class SupportsPrefixCache(Protocol):
     """A host that need not run the same vision tokens again for each question."""
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
@@ -142,7 +146,7 @@ class ReusesPrefix(Protocol):
 
 
 @runtime_checkable
-class LeavesWordsOut(Protocol):
+class SupportsSpecialWords(Protocol):
     """A host whose tokenizer knows special words, which are left out of questions."""
 
     def left_out(self, question: str) -> tuple[str, ...]:
@@ -159,7 +163,7 @@ class Speaker(Protocol):
 
 
 @runtime_checkable
-class PlannedEncoder(Protocol):
+class SupportsEncoderSignals(Protocol):
     """A host that shows how it encodes, or lets tokens be dropped on the way."""
 
     def encode_planned(
@@ -174,7 +178,7 @@ class PlannedEncoder(Protocol):
 
 
 @runtime_checkable
-class IdentifiedEncoder(Protocol):
+class SupportsFingerprint(Protocol):
     """A host whose tokens may outlive its process, because it can be told from any other."""
 
     def encoder_identity(self) -> EncoderIdentity | None:
@@ -183,7 +187,7 @@ class IdentifiedEncoder(Protocol):
 
 
 @runtime_checkable
-class OpenDecoder(Protocol):
+class SupportsDecoderAccess(Protocol):
     """A host with a decoder of stock layers, see ``row_attention`` for which.
 
     Attributes:
@@ -211,7 +215,7 @@ class OpenDecoder(Protocol):
 
 
 @runtime_checkable
-class HasShape(Protocol):
+class SupportsFlopCount(Protocol):
     """A host whose operations can be counted.
 
     Attributes:
@@ -222,7 +226,7 @@ class HasShape(Protocol):
 
 
 @runtime_checkable
-class TakesPictures(Protocol):
+class SupportsImages(Protocol):
     """A host that gets whole tiles as pictures, each at a declared price.
 
     Attributes:
@@ -250,7 +254,7 @@ class TakesPictures(Protocol):
 
 
 @runtime_checkable
-class HasRegionFocus(Protocol):
+class SupportsRegionFocus(Protocol):
     """A host that can bring a region focus module; its capabilities say whether it does."""
 
     def region_scores(self, question: str, tokens: TokenSet) -> Tensor:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geofovea.pipeline.hosts.base import HasShape, Host
+from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.hosts.shapes import HostShape
 
 __all__ = ["DecoderRun", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
@@ -133,6 +133,6 @@ def answer_flops(
     host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderRun]
 ) -> FlopCount | None:
     """Both counts of what was done for a question; None where the host's shape is not known."""
-    if not isinstance(host, HasShape) or host.shape is None:
+    if not isinstance(host, SupportsFlopCount) or host.shape is None:
         return None
     return count_flops(host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs)

@@ -197,7 +197,7 @@ class LvlmHost:
 
     @one_at_a_time
     def encoder_identity(self) -> EncoderIdentity | None:
-        """See ``IdentifiedEncoder``; weights are read anew where one was changed in place."""
+        """See ``SupportsFingerprint``; weights are read anew where one was changed in place."""
         model, settings = self._model, self._settings
         own = {id(p) for part in (self._decoder, model.lm_head) for p in part.parameters()}
         named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -231,7 +231,7 @@ class LvlmHost:
         return self.scores_together([(question, tokens)])[0]
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
-        """See ``ReusesPrefix``; where a prefix cannot be reused, `scores`."""
+        """See ``SupportsPrefixCache``; where a prefix cannot be reused, `scores`."""
         return self.scores_together([(question, tokens)], again=True)[0]
 
     @one_at_a_time
@@ -239,7 +239,7 @@ class LvlmHost:
     def scores_together(
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
     ) -> list[Tensor]:
-        """See ``AnswersTogether``."""
+        """See ``SupportsBatching``."""
         sees = self._sight()
         groups = [(i, q, g) for i, (q, tokens) in enumerate(asked) for g in self._groups(q, tokens)]
         sequences = [self._prompt(question, group, answer=0) for _, question, group in groups]
@@ -313,7 +313,7 @@ class LvlmHost:
     @one_at_a_time
     @torch.inference_mode()
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
-        """See ``AnswersTogether``."""
+        """See ``SupportsBatching``."""
         sequences = [self._prompt(p.question, p.tokens, self._instruction(p)) for p in prompts]
         for prompt, sequence in zip(prompts, sequences, strict=True):
             if prompt.drops_tokens:

@@ -35,7 +35,7 @@ __all__ = ["OpenedHost"]
 
 
 class OpenedHost(LvlmHost):
-    """A loaded LVLM whose parts can be entered; see `PlannedEncoder` and `OpenDecoder`."""
+    """A loaded LVLM whose encoder and decoder can be entered."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class OpenedHost(LvlmHost):
         self._region_focus: DistilledFocus | None = None
 
     def left_out(self, question: str) -> tuple[str, ...]:
-        """See ``LeavesWordsOut``."""
+        """See ``SupportsSpecialWords``."""
         return self._words.left_out(question)
 
     def answering(self, tokens: int) -> OpenedHost:
@@ -98,7 +98,7 @@ class OpenedHost(LvlmHost):
     def encode_planned(
         self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
     ) -> EncodedTiles:
-        """See ``PlannedEncoder``.
+        """See ``SupportsEncoderSignals``.
 
         Raises:
             ModelError: If the vision tower is no CLIP, cannot be run layer by layer, or does not
@@ -116,18 +116,18 @@ class OpenedHost(LvlmHost):
     @one_at_a_time
     @torch.inference_mode()
     def question_embeds(self, question: str) -> Tensor:
-        """See ``PlannedEncoder``; of the question alone, without template and instruction."""
+        """Of the question alone, without template and instruction."""
         return self._embed(self._words.word_ids(self._words.plain(question)))
 
     @property
     def decoder(self) -> Any:
-        """The text model; see ``OpenDecoder``."""
+        """The text model; see ``SupportsDecoderAccess``."""
         return self._decoder
 
     @one_at_a_time
     @torch.no_grad()
     def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
-        """The embedded prompt; see ``OpenDecoder``.
+        """The embedded prompt; see ``SupportsDecoderAccess``.
 
         Raises:
             ModelError: If the vision tokens do not stand one after the other, as behind compact
@@ -148,7 +148,7 @@ class OpenedHost(LvlmHost):
         return DecoderInput(sequence.embedded.clone(), first, count)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """All parameters and the map of places; see ``OpenDecoder``."""
+        """All parameters and the map of places; see ``SupportsDecoderAccess``."""
         yield from self._model.named_parameters()
         if self._scene_position is not None:
             yield SCENE_POSITION_FILE, self._scene_position

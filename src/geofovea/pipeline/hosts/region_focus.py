@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import OpenDecoder
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.attention.shared_prefix import PromptPack, layer_rows, pack_prompts
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
@@ -104,7 +104,7 @@ def _are_layers(layers: object, depth: object) -> bool:
     return list(layers) == sorted(set(layers)) and layers[0] >= 0 and layers[-1] < depth
 
 
-def default_layers(host: OpenDecoder) -> tuple[int, ...]:
+def default_layers(host: SupportsDecoderAccess) -> tuple[int, ...]:
     """The layers to copy unless told otherwise: the first, and the one that the host focuses by."""
     return tuple(sorted({0, host.focus_layer}))
 
@@ -192,7 +192,7 @@ def read_card(folder: Path) -> FocusCard:
         raise ModelError(f"{path} does not describe a region focus module: {error!r}") from error
 
 
-def load_focus(folder: Path, host: OpenDecoder) -> tuple[DistilledFocus, FocusCard]:
+def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocus, FocusCard]:
     """Load the module in a folder for the host that it was made from.
 
     Raises:
@@ -224,14 +224,14 @@ def load_focus(folder: Path, host: OpenDecoder) -> tuple[DistilledFocus, FocusCa
     return module.requires_grad_(False), card
 
 
-def opened(host: object) -> OpenDecoder:
+def opened(host: object) -> SupportsDecoderAccess:
     """The host, if a region focus module can be made from it.
 
     Raises:
         ModelError: If it exposes no attention, or layers that do more than those of a LLaMA.
     """
     capabilities = getattr(host, "capabilities", None)
-    if not isinstance(host, OpenDecoder) or not getattr(capabilities, "attention", False):
+    if not isinstance(host, SupportsDecoderAccess) or not getattr(capabilities, "attention", False):
         raise ModelError(
             f"{getattr(host, 'name', host)} exposes no attention to learn from; choose a host that "
             "does, such as a LLaVA folder or 'embedded'"
@@ -244,7 +244,7 @@ def opened(host: object) -> OpenDecoder:
     return host
 
 
-def depth_of(host: OpenDecoder) -> int:
+def depth_of(host: SupportsDecoderAccess) -> int:
     """Number of decoder layers."""
     return len(host.decoder.layers)
 

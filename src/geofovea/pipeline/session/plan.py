@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Host, HostWithRoom
+from geofovea.pipeline.hosts.base import Host, SupportsContextRoom
 from geofovea.regionfocus.budget import Budget
 
 __all__ = ["fitting_budget"]
@@ -22,7 +22,7 @@ def fitting_budget(
     Raises:
         ModelError: If the question and what belongs to it leave no room at all.
     """
-    if not isinstance(host, HostWithRoom):
+    if not isinstance(host, SupportsContextRoom):
         return budget, ()
     room = host.room(question, budget.tiles, choices)
     if room >= budget.tokens:

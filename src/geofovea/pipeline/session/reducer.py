@@ -17,7 +17,13 @@ from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.focus.stopping import ConfidentStop
 from geofovea.pipeline.focus.visual_search import Found
-from geofovea.pipeline.hosts.base import Capabilities, Host, PlannedEncoder, Speaker, TakesPictures
+from geofovea.pipeline.hosts.base import (
+    Capabilities,
+    Host,
+    Speaker,
+    SupportsEncoderSignals,
+    SupportsImages,
+)
 from geofovea.pipeline.hosts.flops import DecoderRun
 from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
 from geofovea.pipeline.inference.decoder.inputs import Prompt
@@ -133,14 +139,14 @@ class Reducer:
         self._chain, self._gathered = chain, gathered
         self._wanted = chain.fields_wanted(host.capabilities.signals)
         embeds: list[Tensor] = []
-        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, PlannedEncoder)
+        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, SupportsEncoderSignals)
 
         def context_of(look: LevelLook) -> TokenContext:
             if reads_text and not embeds:
                 embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
             return tiles.context(look.tokens, look.scores, gathered, embeds[0] if embeds else None)
 
-        self._image_tokens = host.image_tokens if isinstance(host, TakesPictures) else None
+        self._image_tokens = host.image_tokens if isinstance(host, SupportsImages) else None
         self._counted = _ReducingHost(host, calls or DirectCalls(host, tiles), chain)
         self.host: Speaker = WithChoices(self._counted, choices) if choices else self._counted
         self.informed = Informed(chain.projected, context_of)

@@ -25,7 +25,7 @@ from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
 from geofovea.pipeline.focus.factory import FocusChoice
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import Found, Looker, Way
-from geofovea.pipeline.hosts.base import AnswersTogether, Host, TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
 from geofovea.pipeline.hosts.endpoint.host import check_for_pictures
 from geofovea.pipeline.hosts.flops import answer_flops
 from geofovea.pipeline.hosts.usage import EndpointUse
@@ -94,7 +94,7 @@ class SceneSession:
         """
         started = time.perf_counter()
         self.scene = scene
-        self.host = host.for_scene(scene) if isinstance(host, TakesPictures) else host
+        self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
@@ -179,7 +179,7 @@ class SceneSession:
         asked = [Asked(q) if isinstance(q, str) else q for q in questions]
         host, found = self.host, dict[int, Answer | Exception]()
         company = [i for i, each in enumerate(asked) if each.may_have_company]
-        if isinstance(host, AnswersTogether) and len(company) > 1:
+        if isinstance(host, SupportsBatching) and len(company) > 1:
             works = [partial(self.answer, asked[i]) for i in company]
             found |= zip(company, in_company(host, self.tiles, works), strict=True)
         for i, each in enumerate(asked):
@@ -371,7 +371,7 @@ class SceneSession:
         return seconds
 
     def _endpoint_use(self, since: EndpointUse | None = None) -> EndpointUse | None:
-        if not isinstance(self.host, TakesPictures):
+        if not isinstance(self.host, SupportsImages):
             return None
         use = self.host.use_here
         return use if since is None else use.since(since)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.errors import DataError, ModelError, TrainingError
-from geofovea.pipeline.hosts.base import OpenDecoder
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
     DistilledFocus,
@@ -143,7 +143,7 @@ def distill(
     `load_distillation` gives the module when the run is over, or as it stood at the last save.
 
     Args:
-        host: Any that exposes attention, see ``OpenDecoder``.
+        host: Any that exposes attention, see ``SupportsDecoderAccess``.
         lessons: What to learn from.
         recipe: How.
         folder: Where state and log are kept; made if missing.
@@ -185,7 +185,9 @@ def distill(
             return
 
 
-def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -> dict[str, float]:
+def measured(
+    module: DistilledFocus, host: SupportsDecoderAccess, lessons: FocusLessons
+) -> dict[str, float]:
     """Attention mass in boxes and share of questions hit, on some lessons; empty without boxes."""
     found = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
     if not found:
@@ -200,7 +202,7 @@ def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -
 
 
 def _begun(
-    host: OpenDecoder, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
+    host: SupportsDecoderAccess, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
 ) -> Distillation:
     module = DistilledFocus(host.decoder, recipe.layers)
     module.to(next(host.decoder.parameters()).device)
@@ -222,7 +224,7 @@ def _begun(
 
 
 def _take_step(
-    host: OpenDecoder, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
+    host: SupportsDecoderAccess, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
 ) -> dict[str, float]:
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * recipe.pace_at(run.step)
@@ -241,7 +243,7 @@ def _take_step(
 
 
 def lesson_loss(
-    host: OpenDecoder,
+    host: SupportsDecoderAccess,
     module: DistilledFocus,
     lesson: FocusLesson,
     recipe: DistillationRecipe,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Host, TakesPictures
+from geofovea.pipeline.hosts.base import Capabilities, Host, SupportsImages
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
@@ -213,7 +213,7 @@ def check_for_pictures(host: Host, reduction: str, *, asks_on_the_way: bool) -> 
     Raises:
         ModelError: If the host takes pictures, and tokens would be dropped or shown on the way.
     """
-    if not isinstance(host, TakesPictures):
+    if not isinstance(host, SupportsImages):
         return
     if reduction != DEFAULT_REDUCTION:
         raise ModelError(
