@@ -116,7 +116,7 @@ class LvlmHost:
         self._settings = settings
         self._scene_position = scene_position
         self._words = PromptWords(
-            tokenizer, family, settings.template, settings.instruction, policy
+            tokenizer, family.prompt_style(policy), settings.template, settings.instruction
         )
         self._layout = PromptLayout(
             policy,

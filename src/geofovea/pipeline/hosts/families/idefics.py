@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import CHAT_ML, Family, Marks
+from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.prompts.markers import CHAT_ML, ImageMarkers
 
 __all__ = ["Idefics3Family", "InternVLFamily", "SmolVLMFamily"]
 
@@ -23,7 +24,7 @@ class InternVLFamily(Family):
         pool=1, image_mean=(0.485, 0.456, 0.406), image_std=(0.229, 0.224, 0.225)
     )
     # the tiles of one image follow each other without a word between them
-    words = Marks(before="<img>", after="</img>")
+    words = ImageMarkers(before="<img>", after="</img>")
     template = CHAT_ML
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
@@ -69,7 +70,9 @@ class Idefics3Family(Family):
     model_type = "idefics3"
     model_class = "Idefics3ForConditionalGeneration"
     defaults = HostSettings(pool=1, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
-    words = Marks(open="<fake_token_around_image><global-img>", close="<fake_token_around_image>")
+    words = ImageMarkers(
+        open="<fake_token_around_image><global-img>", close="<fake_token_around_image>"
+    )
     template = "<|im_start|>User:{image}{question}<end_of_utterance>\nAssistant:"
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
