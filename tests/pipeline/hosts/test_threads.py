@@ -20,8 +20,8 @@ from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.region_focus import DistilledFocus
-from geofovea.pipeline.inference.attention.shared_prefix import pack_prompts
 from geofovea.pipeline.inference.decoder.run import last_row_logits
+from geofovea.pipeline.inference.decoder.shared_prefix import pack_prompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.system.lru import TokenCache, TokenEntry
 from geofovea.pipeline.system.model_lock import models_at_rest

@@ -24,13 +24,13 @@ from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, encoder_digest,
 from geofovea.pipeline.hosts.scene_positions import token_places
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory, can_reuse_prefix
+from geofovea.pipeline.inference.attention.support import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import AnswerWriter
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixMemory, can_reuse_prefix
 from geofovea.pipeline.inference.decoder.run import last_row_logits
-from geofovea.pipeline.inference.decoder.support import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.inference.prompts.batch import run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptWords

@@ -20,8 +20,8 @@ from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.shapes import shape_from_config
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
-from geofovea.pipeline.inference.decoder.support import can_run_layers
 from geofovea.pipeline.inference.vision.clip_encoder import VisionPart
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.inference.vision.inputs import EncodePlan

@@ -26,9 +26,9 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
-from geofovea.pipeline.inference.attention.shared_prefix import PromptPack, layer_rows, pack_prompts
+from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
-from geofovea.pipeline.inference.decoder.support import can_run_layers
+from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack, layer_rows, pack_prompts
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 
 __all__ = [

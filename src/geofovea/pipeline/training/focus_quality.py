@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.region_focus import DistilledFocus
-from geofovea.pipeline.inference.attention.shared_prefix import (
+from geofovea.pipeline.inference.decoder.shared_prefix import (
     PromptPack,
     layer_rows,
     pack_prompts,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
-from geofovea.pipeline.inference.attention.shared_prefix import PromptPack
+from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack
 from geofovea.pipeline.training.focus_quality import host_rows, lesson_packs
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
 from geofovea.regionfocus.rfm.attention_debiasing import (

@@ -29,8 +29,8 @@ from geofovea.pipeline.inference.attention.rows import (
     rotated_keys,
     rotated_queries,
 )
+from geofovea.pipeline.inference.attention.support import can_run_layers, sight
 from geofovea.pipeline.inference.decoder.forward import forward
-from geofovea.pipeline.inference.decoder.support import can_run_layers, sight
 from geofovea.pipeline.inference.decoder.watched_layer import watched
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder.base import (

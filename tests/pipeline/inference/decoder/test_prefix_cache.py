@@ -6,7 +6,7 @@ from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
 from geofovea.pipeline.hosts.base import SupportsPrefixCache
-from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixMemory
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.regionfocus.budget import Budget
 

@@ -10,16 +10,16 @@ from transformers import LlavaForConditionalGeneration as Llava
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.region_focus import opened
-from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
-from geofovea.pipeline.inference.decoder.inputs import Prompt
-from geofovea.pipeline.inference.decoder.pruned import DecoderRun
-from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
-from geofovea.pipeline.inference.decoder.support import (
+from geofovea.pipeline.inference.attention.support import (
     can_batch,
     can_read_rows,
     can_run_layers,
     sight,
 )
+from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.pruned import DecoderRun
+from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.training.embedded_model import vocabulary

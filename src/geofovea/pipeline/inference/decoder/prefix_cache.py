@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_keys, rotated_queries
+from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.run import layer_input
-from geofovea.pipeline.inference.decoder.support import can_batch
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
