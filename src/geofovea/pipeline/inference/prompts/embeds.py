@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.prompts.markers import MarkerIds
-from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, token_cells
+from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, TileRuns, token_cells
 from geofovea.pipeline.inference.prompts.template import PromptIds
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["PromptLayout", "PromptSequence"]
