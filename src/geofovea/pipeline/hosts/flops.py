@@ -17,7 +17,7 @@ from typing import Any
 from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.hosts.shapes import HostShape
 
-__all__ = ["DecoderRun", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
+__all__ = ["DecoderPass", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
 
 _TERA = 1e12
 
@@ -66,7 +66,7 @@ class FlopCount:
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderRun:
+class DecoderPass:
     """One time that the decoder answered.
 
     Attributes:
@@ -97,7 +97,7 @@ def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> f
 
 
 def count_flops(
-    shape: HostShape, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderRun]
+    shape: HostShape, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
 ) -> FlopCount:
     """Count one answer in both ways.
 
@@ -130,7 +130,7 @@ def count_flops(
 
 
 def answer_flops(
-    host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderRun]
+    host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
 ) -> FlopCount | None:
     """Both counts of what was done for a question; None where the host's shape is not known."""
     if not isinstance(host, SupportsFlopCount) or host.shape is None:

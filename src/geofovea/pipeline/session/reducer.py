@@ -24,7 +24,7 @@ from geofovea.pipeline.hosts.base import (
     SupportsEncoderSignals,
     SupportsImages,
 )
-from geofovea.pipeline.hosts.flops import DecoderRun
+from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.inference.decoder.choice_scoring import WithChoices
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
@@ -60,7 +60,7 @@ class ReducedAnswer:
     said: Said
     stages: tuple[StageTokens, ...]
     tokens_end: int
-    runs: tuple[DecoderRun, ...]
+    runs: tuple[DecoderPass, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +72,7 @@ class _ReducingHost:
     chain: Chain
     tokens_end: int = 0
     seconds: float = 0.0
-    runs: list[DecoderRun] = field(default_factory=list)
+    runs: list[DecoderPass] = field(default_factory=list)
     name: str = field(init=False)
     tile_size: int = field(init=False)
     grid: tuple[int, int] = field(init=False)
@@ -104,7 +104,7 @@ class _ReducingHost:
         shown = 0 if tokens is None else len(tokens)
         said = len(generation.log_probabilities)
         by_layer = generation.tokens_by_layer
-        self.runs.append(DecoderRun(shown, generation.text_tokens, said, by_layer))
+        self.runs.append(DecoderPass(shown, generation.text_tokens, said, by_layer))
         self.tokens_end += generation.tokens_by_layer[-1] if generation.tokens_by_layer else shown
         return generation
 

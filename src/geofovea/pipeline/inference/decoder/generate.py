@@ -16,7 +16,7 @@ from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, wo
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
-from geofovea.pipeline.inference.decoder.pruned_prompt import pruned_run, vision_lengths
+from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.run import PlainRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence

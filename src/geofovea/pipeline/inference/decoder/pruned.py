@@ -25,12 +25,14 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.inference.attention.support import can_run_layers, sight
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView, watched
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderReduction,
 )
+from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["DecoderRun", "Drop"]
+__all__ = ["Drop", "PrunedRun", "pruned_run", "vision_lengths"]
 
 _MOST_EAGER = 8192
 """Above this, one head's attention weights would take more than 268 MB."""
@@ -52,7 +54,7 @@ class Drop:
     kept: Kept
 
 
-class DecoderRun:
+class PrunedRun:
     """One sequence on its way through a decoder; `advance` first with the prompt, then by token.
 
     Attributes:
@@ -220,3 +222,41 @@ def _kernel(config: Any) -> str:
         f"attention {kernel!r} needs a mask of its own kind and cannot be run layer by layer; call "
         "set_attn_implementation('sdpa') on the model"
     )
+
+
+def pruned_run(
+    decoder: Any, sequence: PromptSequence, tokens: TokenSet, reduction: DecoderReduction
+) -> PrunedRun:
+    """The run of a prompt with compact positions of one axis.
+
+    Args:
+        decoder: The text model.
+        sequence: The prompt.
+        tokens: Its vision tokens.
+        reduction: What drops them.
+    """
+    visual = sequence.visual.cpu()
+    first, count = (int(visual[0]), int(visual[-1] - visual[0]) + 1) if len(visual) else (0, 0)
+    # words between tiles lie in the image for the run, and are never dropped
+    protected = torch.ones(count, dtype=torch.bool)
+    protected[visual - first] = False
+    carried = {"levels": tokens.levels}
+    if tokens.importance is not None:
+        carried["importance"] = tokens.importance
+    for name, values in carried.items():
+        carried[name] = values.new_zeros(count)
+        carried[name][visual - first] = values
+    return PrunedRun(
+        decoder,
+        reduction=reduction,
+        first=first,
+        count=count,
+        carried=carried,
+        protected=protected if bool(protected.any()) else None,
+    )
+
+
+def vision_lengths(run: PrunedRun, sequence: PromptSequence) -> tuple[int, ...]:
+    """Vision tokens that ran through each layer, without the words between tiles."""
+    words = int(sequence.visual[-1] - sequence.visual[0]) + 1 - len(sequence.visual)
+    return tuple(length - words for length in run.vision_lengths)
