@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
 
     from geofovea.pipeline.inference.decoder.choice_scoring import Choice
 
-__all__ = ["Answer", "Cost", "Evidence", "EvidenceList", "Look", "StageTokens"]
+__all__ = [
+    "Answer",
+    "Cost",
+    "Evidence",
+    "EvidenceList",
+    "Look",
+    "StageTokens",
+    "confidence_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,3 +368,8 @@ class Answer:
         from geofovea.pipeline.answers.html import answer_html
 
         return answer_html(self)
+
+
+def confidence_of(log_probabilities: Sequence[float]) -> float:
+    """Probability of a whole generated text; 0 for an empty one."""
+    return math.exp(sum(log_probabilities)) if log_probabilities else 0.0

@@ -17,13 +17,20 @@ from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.answers.answer import Answer, Cost, Evidence, EvidenceList, Look
+from geofovea.pipeline.answers.answer import (
+    Answer,
+    Cost,
+    Evidence,
+    EvidenceList,
+    Look,
+    confidence_of,
+)
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass
-from geofovea.pipeline.inference.decoder.outputs import Generation, confidence_of
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.answer_warnings import cautions
 from geofovea.pipeline.session.request import Asked
 from geofovea.pipeline.system.memory import peak_rss_mb

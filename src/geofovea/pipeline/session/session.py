@@ -13,7 +13,7 @@ from functools import partial
 
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.answers.answer import Answer, Cost, EvidenceList
+from geofovea.pipeline.answers.answer import Answer, Cost, EvidenceList, confidence_of
 from geofovea.pipeline.answers.answer_evidence import evidence_of, record_of
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.batching import CompanyCalls, in_company
@@ -30,7 +30,6 @@ from geofovea.pipeline.hosts.endpoint.host import check_for_pictures
 from geofovea.pipeline.hosts.flops import answer_flops
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.choice_scoring import Choice, checked_choices
-from geofovea.pipeline.inference.decoder.outputs import confidence_of
 from geofovea.pipeline.session.answer_warnings import cautions, overruns
 from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.published import ask_as_published

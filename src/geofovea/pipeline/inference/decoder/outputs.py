@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +10,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 
-__all__ = ["Generation", "check_finite", "confidence_of"]
+__all__ = ["Generation", "check_finite"]
 
 
 def check_finite(values: Tensor, name: str, decoder: Any) -> None:
@@ -54,8 +52,3 @@ class Generation:
     choices: tuple[float, ...] = ()
     text_tokens: int = 0
     warnings: tuple[str, ...] = ()
-
-
-def confidence_of(log_probabilities: Sequence[float]) -> float:
-    """Probability of a whole generated text; 0 for an empty one."""
-    return math.exp(sum(log_probabilities)) if log_probabilities else 0.0
