@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.answers.sureness import sureness
+from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.bench import reductions
 from geofovea.pipeline.cli.cache import cache
@@ -205,7 +205,7 @@ def _numbers(text: str, kind: type, count: int | None = None) -> list[Any]:
 def _print_answer(answer: Answer) -> None:
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    sure = sureness(answer.confidence if answer.confidence_known else None)
+    sure = confidence_text(answer.confidence if answer.confidence_known else None)
     # a model may answer in paragraphs
     echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
     echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")

@@ -17,7 +17,7 @@ from typing import Any
 from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.datasets.records.sample import Benchmark
 from geofovea.errors import DataError, GeoFoveaError
-from geofovea.pipeline.answers.sureness import sureness
+from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.evaluation.tables import (
     Table,
     figure_rows,
@@ -210,7 +210,7 @@ def _failure(item: Mapping[str, Any], root: Path) -> str:
     said = item["answer"] or item.get("error") or "(no answer)"
     words = (
         f"{item['question_id']} ({item['category']}): {item['question']}",
-        f"answered {said!r}, {sureness(item.get('confidence'))}; right: "
+        f"answered {said!r}, {confidence_text(item.get('confidence'))}; right: "
         + ", ".join(item["truth"]),
     )
     text = "<br>".join(escape(line[:600]) for line in words)

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from geofovea.pipeline.answers.answer import confidence_of
+from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.hosts.base import Speaker
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.reductions.base import Reduction

@@ -17,14 +17,10 @@ from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.answers.answer import (
-    Answer,
-    Cost,
-    Evidence,
-    EvidenceList,
-    Look,
-    confidence_of,
-)
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.confidence import confidence_of
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.answers.answer import StageTokens
+from geofovea.pipeline.answers.cost import StageTokens
 from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
 from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
 from geofovea.pipeline.focus.stopping import ConfidentStop

@@ -13,8 +13,10 @@ from functools import partial
 
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.answers.answer import Answer, Cost, EvidenceList, confidence_of
-from geofovea.pipeline.answers.answer_evidence import evidence_of, record_of
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.confidence import Choice, confidence_of
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.engine.batching import CompanyCalls, in_company
 from geofovea.pipeline.engine.calls import DirectCalls, HostCalls
@@ -29,7 +31,7 @@ from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
 from geofovea.pipeline.hosts.endpoint.host import check_for_pictures
 from geofovea.pipeline.hosts.flops import answer_flops
 from geofovea.pipeline.hosts.usage import EndpointUse
-from geofovea.pipeline.inference.decoder.choice_scoring import Choice, checked_choices
+from geofovea.pipeline.inference.decoder.choice_scoring import checked_choices
 from geofovea.pipeline.session.answer_warnings import cautions, overruns
 from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.published import ask_as_published

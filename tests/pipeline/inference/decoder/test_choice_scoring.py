@@ -9,11 +9,8 @@ from pipeline_toys import llava_host, random_llava
 
 import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.inference.decoder.choice_scoring import (
-    Choice,
-    checked_choices,
-    choice_instruction,
-)
+from geofovea.pipeline.answers.confidence import Choice
+from geofovea.pipeline.inference.decoder.choice_scoring import checked_choices, choice_instruction
 from geofovea.pipeline.inference.decoder.run import PlainRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.training.embedded_model import build_tokenizer

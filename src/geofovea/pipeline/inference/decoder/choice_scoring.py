@@ -15,7 +15,6 @@ from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = [
     "MOST_CHOICES",
-    "Choice",
     "WithChoices",
     "checked_choices",
     "choice_instruction",
@@ -25,43 +24,6 @@ __all__ = [
 
 MOST_CHOICES = 26
 _LONGEST_CHOICE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a model believes of one of the answers that it could choose from.
-
-    Attributes:
-        letter: ``A``, ``B``, … in the order that was given.
-        text: The answer.
-        log_probability: Natural logarithm of the probability that the model answers with it.
-        probability: Its share among the choices, which sum to 1.
-    """
-
-    letter: str
-    text: str
-    log_probability: float
-    probability: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of the command line."""
-        return {
-            "letter": self.letter,
-            "text": self.text,
-            "log_probability": self.log_probability,
-            "probability": self.probability,
-        }
-
-    @staticmethod
-    def of(texts: Sequence[str], log_probabilities: Sequence[float]) -> tuple[Choice, ...]:
-        """All choices of one question, in the order that was given."""
-        shares = torch.tensor(log_probabilities, dtype=torch.float64).softmax(0).tolist()
-        return tuple(
-            Choice(chr(ord("A") + i), text, value, share)
-            for i, (text, value, share) in enumerate(
-                zip(texts, log_probabilities, shares, strict=True)
-            )
-        )
 
 
 @dataclass(frozen=True, slots=True)
