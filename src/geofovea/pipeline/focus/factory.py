@@ -16,7 +16,7 @@ from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
 from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
-from geofovea.pipeline.system.lru import TokenCache
+from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet
@@ -35,7 +35,7 @@ class FocusChoice:
         """Keep the host and the reader of a session."""
         self._host = host
         self._reader = reader
-        self._embedded: dict[str, TokenCache] = {}
+        self._embedded: dict[str, ByteLru[Tensor]] = {}
 
     def default(self) -> str:
         """The focus of a question that names none: the host's own means, as far as it has any."""
@@ -133,7 +133,9 @@ class FocusChoice:
         from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 
         encoder = load_dual_encoder(focus_model)
-        cache = self._embedded.setdefault(focus_model, TokenCache(_EMBEDDING_BYTES))
+        cache = self._embedded.setdefault(
+            focus_model, ByteLru(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)
+        )
 
         def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:
             if isinstance(self._host, SupportsImages):
