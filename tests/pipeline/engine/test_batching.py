@@ -11,7 +11,7 @@ import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.engine.token_store_upkeep import tokens_folder
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.base import AnswersTogether, Prompt
+from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
@@ -52,7 +52,7 @@ def some_tokens(host):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_side_by_side_every_family_scores_as_alone(family):
     host = host_of(family)
-    assert isinstance(host, AnswersTogether)
+    assert isinstance(host, SupportsBatching)
     asked = list(zip(QUESTIONS, some_tokens(host), strict=True))
     for again in (False, True):
         together = host.scores_together(asked, again=again)

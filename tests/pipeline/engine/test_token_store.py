@@ -24,7 +24,6 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     tokens_folder,
 )
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.cache.ownership import MARK
 from geofovea.tiling.pyramid import Tile

@@ -12,15 +12,8 @@ from transformers import LlavaConfig, Qwen2_5_VLConfig
 import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.flops import (
-    DecoderRun,
-    DecoderShape,
-    EncoderShape,
-    HostShape,
-    count_flops,
-    published_tera,
-)
-from geofovea.pipeline.hosts.shapes import shape_from_config
+from geofovea.pipeline.hosts.flops import DecoderPass, count_flops, published_tera
+from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape, shape_from_config
 from geofovea.regionfocus.budget import Budget
 
 QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)
@@ -69,7 +62,7 @@ def test_the_full_count_of_a_7b_host(tiles, scored, tokens, encode, prefill):
         HostShape(CLIP_L, QWEN2_7B, 4),
         tiles_encoded=tiles,
         scored=scored,
-        runs=[DecoderRun(tokens, 64, 1)],
+        runs=[DecoderPass(tokens, 64, 1)],
     ).full
     assert found.encode == pytest.approx(encode, rel=0.01)
     assert found.prefill == pytest.approx(prefill, rel=0.01)
@@ -138,11 +131,11 @@ def test_the_full_count_of_every_family_is_what_torch_counts(family, build):
 def test_tokens_dropped_between_layers_are_counted_where_they_ran():
     shape = HostShape(CLIP_L, QWEN2_7B, 4)
     by_layer = (21_312,) * 2 + (10_656,) * 26
-    run = DecoderRun(21_312, 64, 8, by_layer)
+    run = DecoderPass(21_312, 64, 8, by_layer)
     found = count_flops(shape, tiles_encoded=0, scored=[], runs=[run])
     assert found.published_tera == pytest.approx(109.21, abs=0.005)
     whole, half = (
-        count_flops(shape, tiles_encoded=0, scored=[], runs=[DecoderRun(n, 64, 8)]).full
+        count_flops(shape, tiles_encoded=0, scored=[], runs=[DecoderPass(n, 64, 8)]).full
         for n in (21_312, 10_656)
     )
     logits = [QWEN2_7B.logits(n) / 1e12 for n in (1, 7)]

@@ -10,10 +10,9 @@ from safetensors.torch import load_file, save_file
 
 import geofovea as gf
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
-from geofovea.pipeline.training.embedded_model import embedded_model_path
 
 
 @pytest.fixture

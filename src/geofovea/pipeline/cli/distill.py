@@ -102,8 +102,7 @@ def _layers(text: str | None) -> tuple[int, ...]:
 
 
 def _folder_of(model: str) -> Path:
-    from geofovea.pipeline.hosts.load import EMBEDDED
-    from geofovea.pipeline.training.embedded_model import embedded_model_path
+    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 
     return embedded_model_path() if model == EMBEDDED else Path(model)
 

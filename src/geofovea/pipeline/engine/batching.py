@@ -99,7 +99,7 @@ def answer_together(
 class _Table:
     """Where the needs of all questions are met."""
 
-    host: AnswersTogether
+    host: SupportsBatching
     tiles: TileTokens
 
     def serve(self, needs: list[_Need]) -> dict[int, _Served | Exception]:

@@ -132,7 +132,7 @@ def _load(name: str) -> DualEncoder:
 def _loaded(name: str) -> DualEncoder:
     from transformers import AutoConfig, AutoModel
 
-    from geofovea.pipeline.hosts.library_reports import quiet_transformers
+    from geofovea.pipeline.hosts.checkpoint import quiet_transformers
 
     if Path(name).exists() and not Path(name).is_dir():
         raise ModelError(f"the focus model {name!r} is a file; name its folder")

@@ -13,7 +13,7 @@ from geofovea.pipeline.hosts.endpoint.images import cells_of_tokens, tiles_from_
 from geofovea.regionfocus.tokens import TokenSet
 
 if TYPE_CHECKING:
-    from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+    from geofovea.pipeline.hosts.base import SupportsImages
 
 __all__ = ["PromptedFocus"]
 
@@ -40,7 +40,7 @@ class PromptedFocus:
     name = "prompted"
 
     def __init__(
-        self, host: TakesPictures, question: str, clock: StageClock, warnings: list[str]
+        self, host: SupportsImages, question: str, clock: StageClock, warnings: list[str]
     ) -> None:
         """Keep what is asked of whom; ``warnings`` takes what goes wrong."""
         self._host = host

@@ -9,7 +9,9 @@ installed; and memory is taken for sizes that the weights do not have.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +21,15 @@ from safetensors import SafetensorError, safe_open
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 
-__all__ = ["WeightCount", "check_depth", "check_files", "check_size", "companion", "read_json"]
+__all__ = [
+    "WeightCount",
+    "check_depth",
+    "check_files",
+    "check_size",
+    "companion",
+    "quiet_transformers",
+    "read_json",
+]
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _INDEX_ENDING = ".safetensors.index.json"
@@ -253,3 +263,20 @@ def _count(files: list[Path]) -> WeightCount:
         tensors += len(shapes)
         numbers += sum(math.prod(shape) for shape in shapes)
     return WeightCount(tensors, numbers)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep its reports off standard error, and its progress bars too unless someone watches."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if had_bars and not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

@@ -15,8 +15,8 @@ import torch
 
 from geofovea.errors import GeoFoveaError, ModelError
 from geofovea.pipeline.hosts.opened_host import OpenedHost
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
-from geofovea.pipeline.inference.decoder.support import sight
+from geofovea.pipeline.inference.attention.support import sight
+from geofovea.pipeline.inference.decoder.outputs import check_finite
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 

@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation, Prompt
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, encoder_digest, encoder_settings
 from geofovea.pipeline.hosts.scene_positions import token_places
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory, can_reuse_prefix
+from geofovea.pipeline.inference.attention.support import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
 from geofovea.pipeline.inference.decoder.generate import AnswerWriter
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixMemory, can_reuse_prefix
 from geofovea.pipeline.inference.decoder.run import last_row_logits
-from geofovea.pipeline.inference.decoder.support import can_read_rows, sight, turns_by_length
 from geofovea.pipeline.inference.prompts.batch import run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptWords
@@ -115,7 +116,7 @@ class LvlmHost:
         self._settings = settings
         self._scene_position = scene_position
         self._words = PromptWords(
-            tokenizer, family, settings.template, settings.instruction, policy
+            tokenizer, family.prompt_style(policy), settings.template, settings.instruction
         )
         self._layout = PromptLayout(
             policy,
@@ -196,7 +197,7 @@ class LvlmHost:
 
     @one_at_a_time
     def encoder_identity(self) -> EncoderIdentity | None:
-        """See ``IdentifiedEncoder``; weights are read anew where one was changed in place."""
+        """See ``SupportsFingerprint``; weights are read anew where one was changed in place."""
         model, settings = self._model, self._settings
         own = {id(p) for part in (self._decoder, model.lm_head) for p in part.parameters()}
         named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -230,7 +231,7 @@ class LvlmHost:
         return self.scores_together([(question, tokens)])[0]
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
-        """See ``ReusesPrefix``; where a prefix cannot be reused, `scores`."""
+        """See ``SupportsPrefixCache``; where a prefix cannot be reused, `scores`."""
         return self.scores_together([(question, tokens)], again=True)[0]
 
     @one_at_a_time
@@ -238,7 +239,7 @@ class LvlmHost:
     def scores_together(
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
     ) -> list[Tensor]:
-        """See ``AnswersTogether``."""
+        """See ``SupportsBatching``."""
         sees = self._sight()
         groups = [(i, q, g) for i, (q, tokens) in enumerate(asked) for g in self._groups(q, tokens)]
         sequences = [self._prompt(question, group, answer=0) for _, question, group in groups]
@@ -312,7 +313,7 @@ class LvlmHost:
     @one_at_a_time
     @torch.inference_mode()
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
-        """See ``AnswersTogether``."""
+        """See ``SupportsBatching``."""
         sequences = [self._prompt(p.question, p.tokens, self._instruction(p)) for p in prompts]
         for prompt, sequence in zip(prompts, sequences, strict=True):
             if prompt.drops_tokens:

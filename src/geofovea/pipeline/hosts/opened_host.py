@@ -16,15 +16,16 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE, LvlmHost
-from geofovea.pipeline.hosts.open_decoder import DecoderInput
 from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.shapes import shape_from_config
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.decoder.support import can_run_layers
+from geofovea.pipeline.inference.attention.support import can_run_layers
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.inference.vision.clip_encoder import VisionPart
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.tokens import TokenSet
@@ -34,7 +35,7 @@ __all__ = ["OpenedHost"]
 
 
 class OpenedHost(LvlmHost):
-    """A loaded LVLM whose parts can be entered; see `PlannedEncoder` and `OpenDecoder`."""
+    """A loaded LVLM whose encoder and decoder can be entered."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class OpenedHost(LvlmHost):
         self._region_focus: DistilledFocus | None = None
 
     def left_out(self, question: str) -> tuple[str, ...]:
-        """See ``LeavesWordsOut``."""
+        """See ``SupportsSpecialWords``."""
         return self._words.left_out(question)
 
     def answering(self, tokens: int) -> OpenedHost:
@@ -97,7 +98,7 @@ class OpenedHost(LvlmHost):
     def encode_planned(
         self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
     ) -> EncodedTiles:
-        """See ``PlannedEncoder``.
+        """See ``SupportsEncoderSignals``.
 
         Raises:
             ModelError: If the vision tower is no CLIP, cannot be run layer by layer, or does not
@@ -115,18 +116,18 @@ class OpenedHost(LvlmHost):
     @one_at_a_time
     @torch.inference_mode()
     def question_embeds(self, question: str) -> Tensor:
-        """See ``PlannedEncoder``; of the question alone, without template and instruction."""
+        """Of the question alone, without template and instruction."""
         return self._embed(self._words.word_ids(self._words.plain(question)))
 
     @property
     def decoder(self) -> Any:
-        """The text model; see ``OpenDecoder``."""
+        """The text model; see ``SupportsDecoderAccess``."""
         return self._decoder
 
     @one_at_a_time
     @torch.no_grad()
     def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
-        """The embedded prompt; see ``OpenDecoder``.
+        """The embedded prompt; see ``SupportsDecoderAccess``.
 
         Raises:
             ModelError: If the vision tokens do not stand one after the other, as behind compact
@@ -147,7 +148,7 @@ class OpenedHost(LvlmHost):
         return DecoderInput(sequence.embedded.clone(), first, count)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """All parameters and the map of places; see ``OpenDecoder``."""
+        """All parameters and the map of places; see ``SupportsDecoderAccess``."""
         yield from self._model.named_parameters()
         if self._scene_position is not None:
             yield SCENE_POSITION_FILE, self._scene_position

@@ -19,12 +19,12 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
+    quiet_transformers,
     read_json,
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.library_reports import quiet_transformers
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.opened_host import OpenedHost

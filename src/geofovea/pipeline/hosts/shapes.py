@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.flops import DecoderShape, EncoderShape, HostShape
 
-__all__ = ["shape_from_config"]
+__all__ = ["DecoderShape", "EncoderShape", "HostShape", "shape_from_config"]
 
 # decoders with three matrices in every layer's MLP; of experts it is not known which ones run
 _GATED = frozenset(
@@ -147,3 +148,133 @@ _ENCODERS: dict[Any, Any] = {
     "qwen2_5_vl": _qwen_vl,
     "qwen3_vl": _qwen_vl,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderShape:
+    """A decoder of gated layers.
+
+    Attributes:
+        layers: Their number.
+        width: ``d``.
+        heads: Query heads.
+        kv_heads: Key and value heads.
+        head_width: Of one head.
+        intermediate: ``m``, between the two halves of the MLP.
+        vocabulary: Rows of the output matrix.
+
+    Raises:
+        ModelError: If a number is not positive.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    intermediate: int
+    vocabulary: int
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+
+    @property
+    def macs_a_token(self) -> int:
+        """Multiply-accumulates of the matrices of one layer for one token."""
+        attention = 2 * self.width * self.head_width * (self.heads + self.kv_heads)
+        return attention + 3 * self.width * self.intermediate
+
+    def prefill(self, tokens: int, layers: int | None = None) -> float:
+        """Operations of ``tokens`` through some layers (all by default), causally."""
+        count = self.layers if layers is None else layers
+        # of n × n pairs a causal mask leaves n (n + 1) / 2, each for scores and for values
+        pairs = tokens * (tokens + 1) / 2
+        attention = 2 * pairs * self.heads * self.head_width
+        return 2.0 * count * (tokens * self.macs_a_token + attention)
+
+    def decode(self, context: int, answer: int) -> float:
+        """Operations of ``answer`` further tokens after ``context``, their logits included."""
+        return self.layers * self.decode_layer(context, answer) + self.logits(answer)
+
+    def decode_layer(self, context: int, answer: int) -> float:
+        """Operations of one layer on ``answer`` further tokens, of whose context it keeps some."""
+        pairs = answer * context + answer * (answer + 1) / 2
+        attention = 2 * pairs * self.heads * self.head_width
+        return 2.0 * (answer * self.macs_a_token + attention)
+
+    def logits(self, rows: int) -> float:
+        """Operations of the output matrix for some tokens."""
+        return 2.0 * rows * self.width * self.vocabulary
+
+    def keys(self, tokens: int) -> float:
+        """Operations of one row of attention: the keys of all tokens, and one query."""
+        key_width = self.kv_heads * self.head_width
+        query_width = self.heads * self.head_width
+        one_row = self.width * query_width + tokens * query_width
+        return 2.0 * (tokens * self.width * key_width + one_row)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderShape:
+    """A vision transformer and the projector behind it.
+
+    Attributes:
+        layers: Layers that are run.
+        width: Of its tokens.
+        intermediate: Of its MLPs.
+        patches: Patches of one tile.
+        patch_pixels: Numbers of one patch, channels included.
+        extra_tokens: Tokens besides patches: 1 for a class token.
+        matrices: Of each MLP: 2, or 3 with a gate.
+        pairs: Tokens that attend to each other, ordered, in all layers; None where all do.
+        projector: Multiply-accumulates of what is behind the layers, for one tile; None is that of
+            two matrices, to the decoder's width and on.
+
+    Raises:
+        ModelError: If a number is not positive.
+    """
+
+    layers: int
+    width: int
+    intermediate: int
+    patches: int
+    patch_pixels: int
+    extra_tokens: int = 0
+    matrices: int = 2
+    pairs: int | None = None
+    projector: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive(self, but=("extra_tokens",))
+
+    def tiles(self, count: int, projected_width: int) -> float:
+        """Operations of some tiles, one after the other, projected to the decoder's width."""
+        n, d = self.patches + self.extra_tokens, self.width
+        layer = n * (4 * d * d + self.matrices * d * self.intermediate)
+        attention = 2 * d * (self.layers * n * n if self.pairs is None else self.pairs)
+        embedding = self.patches * d * self.patch_pixels
+        projector = self.projector
+        if projector is None:
+            projector = self.patches * projected_width * (d + projected_width)
+        return 2.0 * count * (self.layers * layer + attention + embedding + projector)
+
+
+@dataclass(frozen=True, slots=True)
+class HostShape:
+    """What must be known of a host to count its operations.
+
+    Attributes:
+        encoder: Its vision side.
+        decoder: Its language side.
+        focus_layer: Decoder layers that run before the one whose attention is the focus.
+    """
+
+    encoder: EncoderShape
+    decoder: DecoderShape
+    focus_layer: int
+
+
+def _check_positive(shape: DecoderShape | EncoderShape, but: Sequence[str] = ()) -> None:
+    for name, value in asdict(shape).items():
+        if value is not None and value < (0 if name in but else 1):
+            raise ModelError(f"a model cannot have {name}={value}")

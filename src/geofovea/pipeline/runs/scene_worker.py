@@ -114,11 +114,11 @@ class KeptScene:
         record: Callable[[SceneSession, Payload, Answer], Record],
     ) -> Worker:
         """Answers items; those that follow along with one, if the model takes several at once."""
-        from geofovea.pipeline.hosts.base import AnswersTogether
+        from geofovea.pipeline.hosts.base import SupportsBatching
 
         return AnswersAhead(
             lambda path, payloads: self.records(path, payloads, asked, record),
-            together=isinstance(self._host, AnswersTogether),
+            together=isinstance(self._host, SupportsBatching),
         )
 
     def records(

@@ -127,7 +127,7 @@ def fitting_budget(
     Raises:
         ModelError: If the question and what belongs to it leave no room at all.
     """
-    if not isinstance(host, HostWithRoom):
+    if not isinstance(host, SupportsContextRoom):
         return budget, ()
     room = host.room(question, budget.tiles, choices)
     if room >= budget.tokens:

@@ -22,7 +22,7 @@ from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
 from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.hosts.base import Generation, Host
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass

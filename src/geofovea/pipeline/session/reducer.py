@@ -44,7 +44,7 @@ class ReducedAnswer:
     reply: Reply
     stages: tuple[StageTokens, ...]
     tokens_end: int
-    runs: tuple[DecoderRun, ...]
+    runs: tuple[DecoderPass, ...]
 
 
 class Reducer:
@@ -73,7 +73,7 @@ class Reducer:
         self._chain, self._usage = chain, usage
         self._wanted = chain.fields_wanted(host.capabilities.signals)
         embeds: list[Tensor] = []
-        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, PlannedEncoder)
+        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, SupportsEncoderSignals)
 
         def context_of(look: LevelLook) -> TokenContext:
             if reads_text and not embeds:

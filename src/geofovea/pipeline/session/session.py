@@ -86,7 +86,7 @@ class SceneSession:
         """
         started = time.perf_counter()
         self.scene = scene
-        self.host = host.for_scene(scene) if isinstance(host, TakesPictures) else host
+        self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)

@@ -22,8 +22,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.errors import DataError, ModelError, TrainingError
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder, depth_of, opened, weights_hash
-from geofovea.pipeline.hosts.region_focus import DistilledFocus, FocusCard, default_layers
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
+from geofovea.pipeline.hosts.fingerprint import weights_hash
+from geofovea.pipeline.hosts.region_focus import (
+    DistilledFocus,
+    FocusCard,
+    default_layers,
+    depth_of,
+    opened,
+)
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.training.focus_quality import found_places, scorer
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
@@ -136,7 +143,7 @@ def distill(
     `load_distillation` gives the module when the run is over, or as it stood at the last save.
 
     Args:
-        host: Any that exposes attention, see ``OpenDecoder``.
+        host: Any that exposes attention, see ``SupportsDecoderAccess``.
         lessons: What to learn from.
         recipe: How.
         folder: Where state and log are kept; made if missing.
@@ -178,7 +185,9 @@ def distill(
             return
 
 
-def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -> dict[str, float]:
+def measured(
+    module: DistilledFocus, host: SupportsDecoderAccess, lessons: FocusLessons
+) -> dict[str, float]:
     """Attention mass in boxes and share of questions hit, on some lessons; empty without boxes."""
     found = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
     if not found:
@@ -193,13 +202,13 @@ def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -
 
 
 def _begun(
-    host: OpenDecoder, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
+    host: SupportsDecoderAccess, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
 ) -> Distillation:
     module = DistilledFocus(host.decoder, recipe.layers)
     module.to(next(host.decoder.parameters()).device)
     card = FocusCard(
         base_model=str(getattr(host, "name", "unnamed")),
-        host_hash=weights_hash(host),
+        host_hash=weights_hash(host.weights()),
         layers=recipe.layers,
         host_layers=depth_of(host),
         host_focus_layer=host.focus_layer,
@@ -215,7 +224,7 @@ def _begun(
 
 
 def _take_step(
-    host: OpenDecoder, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
+    host: SupportsDecoderAccess, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
 ) -> dict[str, float]:
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * recipe.pace_at(run.step)
@@ -234,7 +243,7 @@ def _take_step(
 
 
 def lesson_loss(
-    host: OpenDecoder,
+    host: SupportsDecoderAccess,
     module: DistilledFocus,
     lesson: FocusLesson,
     recipe: DistillationRecipe,
@@ -340,7 +349,7 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         with safe_open(path, "pt") as state:
             given = json.loads((state.metadata() or {})["card"])
         card = FocusCard(**given | {"layers": tuple(given["layers"])})
-        if card.host_hash != weights_hash(teacher):
+        if card.host_hash != weights_hash(teacher.weights()):
             raise DataError(f"{folder} holds a distillation of another host, {card.base_model!r}")
         module = DistilledFocus(teacher.decoder, card.layers)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ModelError) as error:

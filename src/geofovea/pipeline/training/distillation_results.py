@@ -6,19 +6,19 @@ import shutil
 from pathlib import Path
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import opened
 from geofovea.pipeline.hosts.region_focus import (
     FOCUS_FILE,
     FOCUS_WEIGHTS_FILE,
     FocusCard,
     load_focus,
+    opened,
     save_focus,
 )
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
 from geofovea.pipeline.training.distill import load_distillation, read_distillation_log
 
-__all__ = ["attach_focus", "draw_distillation", "install_focus", "write_module"]
+__all__ = ["draw_distillation", "install_focus", "write_module"]
 
 _SMALLEST_DRAWN = 1e-4
 
@@ -52,19 +52,6 @@ def install_focus(run: Path, model_folder: Path, host: object) -> None:
         )
     for name in (FOCUS_WEIGHTS_FILE, FOCUS_FILE):
         write_file(model_folder / name, lambda aside, name=name: shutil.copyfile(run / name, aside))  # type: ignore[misc]
-
-
-def attach_focus(folder: Path, host: object) -> None:
-    """Let a loaded host focus by the module in a folder, wherever that is.
-
-    Raises:
-        ModelError: If there is no module, it belongs to another host, or the host takes none.
-    """
-    load_focus(folder, opened(host))
-    take = getattr(host, "use_region_focus", None)
-    if take is None:
-        raise ModelError(f"{getattr(host, 'name', host)} takes no region focus module of another")
-    take(folder)
 
 
 def draw_distillation(run: Path, path: Path) -> None:

@@ -14,7 +14,7 @@ from family_toys import (
 )
 from hidden_tokens import full_positions, masked_logits, some
 
-from geofovea.pipeline.hosts.base import Host, HostWithRoom
+from geofovea.pipeline.hosts.base import Host, SupportsContextRoom
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.inference.decoder.run import PlainRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
@@ -32,7 +32,7 @@ def native(family):
 def test_a_host_of_every_family_keeps_the_protocol(family):
     host = host_of(family)
     assert isinstance(host, Host)
-    assert isinstance(host, HostWithRoom)
+    assert isinstance(host, SupportsContextRoom)
     assert host.capabilities.attention
     assert host.capabilities.positions == FAMILIES[family].policies[0]
 

@@ -235,7 +235,9 @@ def test_the_word_that_begins_a_text_stands_once_whoever_writes_it():
         begins._tokenizer.post_processor = TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", WORDS["<s>"])]
         )
-        words = PromptWords(begins, FAMILIES["llava"](model_of("llava")), None, "", "compact")
+        words = PromptWords(
+            begins, FAMILIES["llava"](model_of("llava")).prompt_style("compact"), None, ""
+        )
         return words.ids(QUESTION).before
 
     silent = CHATS["a list of parts"].replace("<|vision_start|>", "").replace("<|vision_end|>", "")
@@ -267,7 +269,8 @@ def test_words_around_an_image_are_those_of_the_whole_text_with_its_word(family,
     pieces = pieces_of_text(scheme)
     image = pieces.convert_tokens_to_ids("<image>")
     host = variant_of(family, image_token_id=image)
-    words = PromptWords(pieces, host._family, "USER: {image}\n{question} ASSISTANT:", "", "compact")
+    style = host._family.prompt_style("compact")
+    words = PromptWords(pieces, style, "USER: {image}\n{question} ASSISTANT:", "")
     shown = "<img><image></img>" if family == "internvl" else "<image>"
     stock = pieces.encode(f"USER: {shown}\nwhat is it? ASSISTANT:")
     found = words.ids("what is it?")

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
-from geofovea.pipeline.inference.prompts.position_ids import SCENE_SIDE, PositionWriter, token_cells
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
+from geofovea.pipeline.inference.prompts.position_ids import (
+    SCENE_SIDE,
+    PositionWriter,
+    TileRuns,
+    token_cells,
+)
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 

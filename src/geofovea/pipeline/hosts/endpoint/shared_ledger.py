@@ -16,8 +16,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.hosts.endpoint.ledger import Dearness, EndpointUse, Ledger, Reserved
+from geofovea.pipeline.hosts.endpoint.ledger import Dearness, Ledger, Reserved
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.hosts.usage import EndpointUse
 
 __all__ = ["PURSE", "Purse", "new_purse", "spent", "with_purse"]
 

@@ -6,35 +6,15 @@ tokens, and what its prompts put around them. `LvlmHost` does the rest for all o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
 
-__all__ = ["CHAT_ML", "Family", "Marks"]
-
-CHAT_ML = "<|im_start|>user\n{image}\n{question}<|im_end|>\n<|im_start|>assistant\n"
-"""The prompt of many decoders of Qwen's kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """Special words that a family's stock prompts put around vision tokens.
-
-    Attributes:
-        before: In front of the first tile.
-        open: In front of each tile.
-        close: Behind each tile.
-        after: Behind the last tile.
-    """
-
-    before: str = ""
-    open: str = ""
-    close: str = ""
-    after: str = ""
+__all__ = ["Family"]
 
 
 class Family:
@@ -65,8 +45,8 @@ class Family:
     policies: ClassVar[tuple[str, ...]] = ("compact", "original")
     axes: ClassVar[int] = 1
     defaults: ClassVar[HostSettings] = HostSettings(pool=1)
-    words: ClassVar[Marks] = Marks()
-    words_scene: ClassVar[Marks] = Marks()
+    words: ClassVar[ImageMarkers] = ImageMarkers()
+    words_scene: ClassVar[ImageMarkers] = ImageMarkers()
 
     model: Any
     config: Any
@@ -91,9 +71,15 @@ class Family:
         """
         self.model, self.config = model, model.config
 
-    def marks(self, policy: str) -> Marks:
-        """What stands around the vision tokens under a position policy."""
-        return self.words_scene if policy == "scene" else self.words
+    def prompt_style(self, policy: str) -> PromptStyle:
+        """What its stock prompts put around the vision tokens under a position policy."""
+        image_id = getattr(self.config, "image_token_id", None)
+        return PromptStyle(
+            markers=self.words_scene if policy == "scene" else self.words,
+            template=self.template,
+            vocabulary=self.model.get_input_embeddings().num_embeddings,
+            image_id=image_id if isinstance(image_id, int) else None,
+        )
 
     def encode(self, images: Tensor) -> Tensor:
         """Vision tokens ``(k, rows · columns, d · (1 + deep))`` of images ``(k, 3, T, T)``.

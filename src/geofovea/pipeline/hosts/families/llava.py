@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import CHAT_ML, Family
+from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.prompts.markers import CHAT_ML
 
 __all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
 

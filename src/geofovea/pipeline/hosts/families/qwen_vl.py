@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import Family, Marks
+from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
 __all__ = ["Qwen2VLFamily", "Qwen3VLFamily"]
 
@@ -30,8 +31,8 @@ class Qwen2VLFamily(Family):
     policies = ("original", "scene", "compact")
     axes = 3
     # in one frame the tiles are one image, elsewhere each is one
-    words = Marks(open="<|vision_start|>", close="<|vision_end|>")
-    words_scene = Marks(before="<|vision_start|>", after="<|vision_end|>")
+    words = ImageMarkers(open="<|vision_start|>", close="<|vision_end|>")
+    words_scene = ImageMarkers(before="<|vision_start|>", after="<|vision_end|>")
     template = _SYSTEM + _USER
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:

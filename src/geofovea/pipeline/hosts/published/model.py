@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Generation
 from geofovea.pipeline.hosts.published.image import PublishedImage
 from geofovea.pipeline.hosts.published.weights import PublishedParts, load_parts
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.regionfocus.rfm.published_geometry import TOKENS_PER_SIDE, PublishedPlan

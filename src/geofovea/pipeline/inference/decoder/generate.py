@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.hosts.base import Generation, Prompt
+from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, word_scores
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
-from geofovea.pipeline.inference.decoder.pruned_prompt import pruned_run, vision_lengths
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
+from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.run import PlainRun
-from geofovea.pipeline.inference.decoder.support import can_batch
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptWords

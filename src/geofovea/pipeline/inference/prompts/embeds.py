@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, token_cells
-from geofovea.pipeline.inference.prompts.template import MarkIds, PromptIds
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
+from geofovea.pipeline.inference.prompts.markers import MarkerIds
+from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, TileRuns, token_cells
+from geofovea.pipeline.inference.prompts.template import PromptIds
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["PromptLayout", "PromptSequence"]
@@ -72,7 +72,7 @@ class PromptLayout:
     grid: tuple[int, int]
     tile_size: int
     width: int
-    marks: MarkIds
+    marks: MarkerIds
     newline: Tensor | None
     embed: Callable[[list[int]], Tensor]
 

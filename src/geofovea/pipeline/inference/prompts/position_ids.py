@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["SCENE_SIDE", "PositionWriter", "token_cells"]
+__all__ = ["SCENE_SIDE", "PositionWriter", "TileRuns", "token_cells"]
 
 SCENE_SIDE = 200
 """Rows and columns of the largest frame; images of the training of Qwen-VL had about as many."""
@@ -109,3 +108,38 @@ class PositionWriter:
         start = torch.full((len(places),), self.next)
         self._parts.append(torch.stack([start, self.next + places[:, 0], self.next + places[:, 1]]))
         self.next += side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileRuns:
+    """Places counted from the first tile on, as int64 tensors on the host.
+
+    Attributes:
+        tile: ``(n,)``, the number of each token's tile.
+        tokens: ``(n,)``, where each token stands.
+        opening: ``(k, o)``, where the words before each of k tiles stand.
+        closing: ``(k, c)``, where those behind each of them stand.
+    """
+
+    tile: Tensor
+    tokens: Tensor
+    opening: Tensor
+    closing: Tensor
+
+    @staticmethod
+    def of(counts: Tensor, opening: int, closing: int) -> TileRuns:
+        """Runs of ``counts`` tokens ``(k,)`` with so many words before and behind each."""
+        numbers = torch.arange(len(counts))
+        tile = numbers.repeat_interleave(counts)
+        ends = counts.cumsum(0) + numbers * (opening + closing) + opening
+        starts = ends - counts
+        return TileRuns(
+            tile,
+            torch.arange(len(tile)) + tile * (opening + closing) + opening,
+            (starts - opening)[:, None] + torch.arange(opening),
+            ends[:, None] + torch.arange(closing),
+        )
+
+    def __len__(self) -> int:
+        """All places."""
+        return len(self.tokens) + self.opening.numel() + self.closing.numel()

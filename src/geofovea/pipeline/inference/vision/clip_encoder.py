@@ -12,7 +12,8 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
 from geofovea.pipeline.inference.vision.clip_signals import Listener, listening, pooled_mean
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.reductions.primitives.outputs import group_means
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 

@@ -9,17 +9,17 @@ from transformers import AutoConfig, AutoModel, CLIPVisionConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration as Llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Prompt
-from geofovea.pipeline.hosts.open_decoder import opened
-from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
-from geofovea.pipeline.inference.decoder.pruned import DecoderRun
-from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
-from geofovea.pipeline.inference.decoder.support import (
+from geofovea.pipeline.hosts.region_focus import opened
+from geofovea.pipeline.inference.attention.support import (
     can_batch,
     can_read_rows,
     can_run_layers,
     sight,
 )
+from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.pruned import PrunedRun
+from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.training.embedded_model import vocabulary
@@ -119,7 +119,7 @@ def test_a_row_of_attention_that_is_read_is_that_of_the_decoder_itself(kind):
 def test_layers_that_are_run_one_by_one_do_what_the_decoder_does(kind):
     decoder, asked = decoder_of(kind), prompt()
     assert can_run_layers(decoder)
-    run = DecoderRun(decoder)
+    run = PrunedRun(decoder)
     step = torch.randn(1, 1, 48, generator=torch.Generator().manual_seed(7))
     whole = decoder(inputs_embeds=torch.cat([asked.embedded, step], dim=1)).last_hidden_state[0]
     torch.testing.assert_close(run.advance(asked.embedded)[0], whole[-2], atol=1e-4, rtol=1e-4)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_keys, rotated_queries
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.system.model_lock import lock_of
 
 __all__ = ["PromptPack", "layer_rows", "pack_prompts", "with_linear_attention"]

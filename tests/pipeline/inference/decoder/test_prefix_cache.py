@@ -5,8 +5,8 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
-from geofovea.pipeline.hosts.base import ReusesPrefix
-from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory
+from geofovea.pipeline.hosts.base import SupportsPrefixCache
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixMemory
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.regionfocus.budget import Budget
 
@@ -39,7 +39,7 @@ def counted(host):
 
 def test_scores_are_those_of_a_whole_run(session, tokens):
     host = session.host
-    assert isinstance(host, ReusesPrefix)
+    assert isinstance(host, SupportsPrefixCache)
     for question in (QUESTION, OTHER, QUESTION):
         whole, again = host.scores(question, tokens), host.scores_again(question, tokens)
         torch.testing.assert_close(again, whole, atol=1e-5, rtol=0)
