@@ -13,6 +13,7 @@ from geofovea.pipeline.engine.token_store_upkeep import tokens_folder
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.request import AskRequest
@@ -351,7 +352,7 @@ def test_a_black_box_is_asked_one_by_one(make_session):
 
     session = make_session()
     plain = gf.SceneSession(session.scene, Plain(session.host))
-    assert not isinstance(plain.host, AnswersTogether)
+    assert not isinstance(plain.host, SupportsBatching)
     found = plain.ask_many([AskRequest(q, FEW) for q in QUESTIONS[:2]])
     for each, question in zip(found, QUESTIONS, strict=False):
         same(each, session.ask(question, budget=FEW))

@@ -19,7 +19,9 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.cooperative import meet
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.hosts.base import AnswersTogether, Generation, Prompt
+from geofovea.pipeline.hosts.base import SupportsBatching
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
@@ -88,7 +90,7 @@ class BatchedCalls:
 
 
 def answer_together(
-    host: AnswersTogether, tiles: TileTokens, works: Sequence[Callable[[BatchedCalls], End]]
+    host: SupportsBatching, tiles: TileTokens, works: Sequence[Callable[[BatchedCalls], End]]
 ) -> list[End | Exception]:
     """Run the works of several questions; what became of each, or the error that ended it."""
     table = _Table(host, tiles)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.token_store import TokenStore
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
+from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles

@@ -30,7 +30,7 @@ _EMBEDDING_BYTES = 32 * 2**20
 
 def default_focus(host: Host) -> str:
     """The focus of a question that names none: the host's own means, as far as it has any."""
-    return "prompted" if isinstance(host, TakesPictures) else "attention"
+    return "prompted" if isinstance(host, SupportsImages) else "attention"
 
 
 def check_focus(
@@ -149,15 +149,15 @@ def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[
 def _attention_host(host: Host) -> None:
     if not host.capabilities.attention:
         own = "rfm, " if host.capabilities.region_focus else ""
-        own += "prompted, " if isinstance(host, TakesPictures) else ""
+        own += "prompted, " if isinstance(host, SupportsImages) else ""
         raise ModelError(
             f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
             "overview, uniform, full"
         )
 
 
-def _region_focus_host(host: Host) -> HasRegionFocus:
-    if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
+def _region_focus_host(host: Host) -> SupportsRegionFocus:
+    if not (host.capabilities.region_focus and isinstance(host, SupportsRegionFocus)):
         raise ModelError(
             f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
             "make one with geofovea distill, or name a published model with --model"
@@ -165,8 +165,8 @@ def _region_focus_host(host: Host) -> HasRegionFocus:
     return host
 
 
-def _pictures_host(host: Host) -> TakesPictures:
-    if not isinstance(host, TakesPictures):
+def _pictures_host(host: Host) -> SupportsImages:
+    if not isinstance(host, SupportsImages):
         raise ModelError(
             f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
             "choose attention or similarity, or name one with --model openai:NAME"

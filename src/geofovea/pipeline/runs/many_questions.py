@@ -90,7 +90,7 @@ class ManyQuestions:
         """How many gain by being asked together; none waits for others that it gains nothing by."""
         host = self.session.host
         asked = self.settings.request(host, "")
-        return COMPANY if isinstance(host, AnswersTogether) and asked.can_be_batched else 1
+        return COMPANY if isinstance(host, SupportsBatching) and asked.can_be_batched else 1
 
     def _ask(
         self,

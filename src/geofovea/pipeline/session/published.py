@@ -26,6 +26,7 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb

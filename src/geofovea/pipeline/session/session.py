@@ -22,8 +22,7 @@ from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
-from geofovea.pipeline.hosts.base import AnswersTogether, Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import plan_answer
@@ -167,7 +166,7 @@ class SceneSession:
         asked = [AskRequest(q) if isinstance(q, str) else q for q in questions]
         host, found = self.host, dict[int, Answer | Exception]()
         company = [i for i, each in enumerate(asked) if each.can_be_batched]
-        if isinstance(host, AnswersTogether) and len(company) > 1:
+        if isinstance(host, SupportsBatching) and len(company) > 1:
             works = [partial(self.answer, asked[i]) for i in company]
             found |= zip(company, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(asked):

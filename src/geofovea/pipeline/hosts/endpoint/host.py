@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Host, SupportsImages
+from geofovea.pipeline.hosts.base import Capabilities, SupportsImages
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
@@ -41,7 +41,7 @@ from geofovea.tiling.scene import Scene
 __all__ = [
     "ENDPOINT_PREFIX",
     "EndpointHost",
-    "TakesPictures",
+    "SupportsImages",
     "endpoint_host",
 ]
 
