@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["distill"]
@@ -38,7 +39,7 @@ __all__ = ["distill"]
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--minutes", type=float, help="Stop with a state after this time.")
 @click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def distill(
     output: Path,
     model: str,
@@ -58,7 +59,7 @@ def distill(
     as_json: bool,
 ) -> None:
     """Distil a region focus module; the same command goes on with a stopped run."""
-    chosen = _layers(layers)
+    chosen = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
     import torch
 
     from geofovea.pipeline.hosts.load import load_host
@@ -92,13 +93,6 @@ def distill(
     if install:
         distillation_results.install_focus(output, _folder_of(model), host)
     _report(output, card.cost, record=_last_measured(output), as_json=as_json)
-
-
-def _layers(text: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a list of layers such as 0,2") from error
 
 
 def _folder_of(model: str) -> Path:
