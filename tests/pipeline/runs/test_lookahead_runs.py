@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.cli.options.run import Workers
 from geofovea.pipeline.evaluation.worker import EvalWork
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.lookahead import AnswersAhead, with_ahead
+from geofovea.pipeline.runs.workers import Workers
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.budget import Budget
 

@@ -11,12 +11,13 @@ import click
 
 from geofovea.errors import RunError
 from geofovea.pipeline.cli.options.ask import ask_options
-from geofovea.pipeline.cli.options.run import Workers, run_options
+from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.runs.batch_summary import BatchSummary
+    from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
 
 __all__ = ["batch"]
@@ -98,7 +99,7 @@ def batch(
         plan,
         settings,
         BatchFolder(output, geoparquet=not jsonl_only, replace=replace, wait=wait),
-        workers.crew(work),
+        workers.executor_of(work),
         retry_failed=retry_failed,
         max_failures=max_failures,
         company=workers.company,

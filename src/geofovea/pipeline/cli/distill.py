@@ -65,8 +65,8 @@ def distill(
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.system.progress import progress_bar
     from geofovea.pipeline.training import distill as distillation
-    from geofovea.pipeline.training import distillation_results
     from geofovea.pipeline.training.focus_samples import FocusLessons, RecordLessons, WorldLessons
+    from geofovea.pipeline.training.report import draw_distillation
 
     recipe = distillation.DistillationRecipe(
         steps=steps,
@@ -88,10 +88,10 @@ def distill(
         for record in distillation.distill(host, lessons, recipe, output, stop_after=stop_after):
             echo(json.dumps(record), err=True)
             advance(record["step"] / steps)
-    card = distillation_results.write_module(output, host)
-    distillation_results.draw_distillation(output, output / "distillation_curve.png")
+    card = distillation.write_module(output, host)
+    draw_distillation(output, output / "distillation_curve.png")
     if install:
-        distillation_results.install_focus(output, _folder_of(model), host)
+        distillation.install_focus(output, _folder_of(model), host)
     _report(output, card.cost, record=_last_measured(output), as_json=as_json)
 
 
@@ -103,9 +103,9 @@ def _folder_of(model: str) -> Path:
 
 
 def _last_measured(run: Path) -> dict[str, Any]:
-    from geofovea.pipeline.training.distill import read_distillation_log
+    from geofovea.pipeline.training.run_log import distillation_log
 
-    found = [r["held_out"] for r in read_distillation_log(run) if "held_out" in r]
+    found = [r["held_out"] for r in distillation_log(run).read() if "held_out" in r]
     return found[-1] if found else {}
 
 

@@ -11,7 +11,7 @@ import click
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
 from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
-from geofovea.pipeline.cli.options.run import Workers, run_options
+from geofovea.pipeline.cli.options.run import run_options
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geofovea.datasets.scoring.wordnet import Synonyms
     from geofovea.pipeline.evaluation.blind import BlindScores
     from geofovea.pipeline.evaluation.contamination import Leaks
+    from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
 
 __all__ = ["eval_command"]

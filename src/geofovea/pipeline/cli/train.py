@@ -34,13 +34,14 @@ def train(
     """Train the embedded model from nothing; the same command goes on with a stopped run."""
     import math
 
-    from geofovea.pipeline.training import curriculum as recipe
-    from geofovea.pipeline.training import export
     from geofovea.pipeline.training import train as training
+    from geofovea.pipeline.training.curriculum import default_recipe
+    from geofovea.pipeline.training.export import export_model
+    from geofovea.pipeline.training.report import draw_curve, write_card
 
-    made_by = recipe.default_recipe(scale, seed, batch)
+    recipe = default_recipe(scale, seed, batch)
     records = training.train(
-        made_by,
+        recipe,
         output,
         device=device,
         workers=workers,
@@ -49,7 +50,7 @@ def train(
     )
     for record in records:
         echo(json.dumps(record), err=True)
-    export.export_model(output, output / "model")
-    export.write_card(output, output / "model" / "README.md", made_by)
-    export.draw_curve(output, output / "curve.png")
+    export_model(output, output / "model")
+    write_card(output, output / "model" / "README.md", recipe)
+    draw_curve(output, output / "curve.png")
     echo(f"wrote {output / 'model'}")

@@ -10,11 +10,11 @@ from geofovea.datasets.benchmarks.local_files import Images
 from geofovea.datasets.records.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
 from geofovea.pipeline.evaluation.hits import tile_share
-from geofovea.pipeline.runs.batch_worker import scene_identity
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
 from geofovea.pipeline.runs.lookahead import Payload
 from geofovea.pipeline.runs.scene_worker import PLANNED, KeptScene, loaded_host
 from geofovea.pipeline.session.settings import AskSettings, described_hash
+from geofovea.tiling.files.stamp import scene_identity
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer

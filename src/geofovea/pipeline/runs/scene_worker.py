@@ -13,6 +13,7 @@ from geofovea.pipeline.runs.item import Record, Worker
 from geofovea.pipeline.runs.lookahead import AnswersAhead, Payload
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.failure import failure_of
+from geofovea.tiling.files.stamp import scene_identity
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -97,8 +98,6 @@ class KeptScene:
     def _check_planned(
         self, path: str, planned: str | None, session: SceneSession | SceneError
     ) -> None:
-        from geofovea.pipeline.runs.batch_worker import scene_identity
-
         if planned is None:
             return
         is_planned = scene_identity(path) == planned

@@ -15,7 +15,7 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.runs.item import Done, Failed, Halted, carry_out
+from geofovea.pipeline.runs.outcome import Done, Failed, Halted, carry_out
 
 PAYLOAD = {
     "model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True,
