@@ -23,7 +23,7 @@ from geofovea.datasets.benchmarks.scores import Judged, Scores, score
 from geofovea.datasets.records.sample import Benchmark, Collection
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError, GeoFoveaError
-from geofovea.pipeline.evaluation.hits import hit_rate
+from geofovea.pipeline.evaluation.metrics import hit_rate
 from geofovea.pipeline.evaluation.worker import EvalWork, configuration_of, make_items
 from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
@@ -62,7 +62,7 @@ class FinishedRun:
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of annotated questions whose object was looked at in native pixels (`hits`)."""
+        """Share of annotated questions whose object was looked at in native pixels (`metrics`)."""
         return hit_rate(record.get("hit") for record in self.records.values())
 
 

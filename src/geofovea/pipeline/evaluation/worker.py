@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geofovea.datasets.benchmarks.local_files import Images
 from geofovea.datasets.records.sample import Benchmark, Sample
 from geofovea.errors import QuestionError
-from geofovea.pipeline.evaluation.hits import tile_share
+from geofovea.pipeline.evaluation.metrics import tile_share
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
 from geofovea.pipeline.runs.lookahead import Payload
 from geofovea.pipeline.runs.scene_worker import PLANNED, KeptScene, loaded_host
