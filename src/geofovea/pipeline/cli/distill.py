@@ -82,7 +82,7 @@ def distill(
     host = load_host(model, device)
     lessons: FocusLessons = WorldLessons(host, seed=seed, questions=questions)
     if data is not None:
-        lessons = RecordLessons(host, data, seed=seed, questions=questions)
+        lessons = RecordLessons.read(host, data, seed=seed, questions=questions)
     stop_after = math.inf if minutes is None else 60 * minutes
     with progress_bar(f"distilling from {model}") as advance:
         for record in distillation.distill(host, lessons, recipe, output, stop_after=stop_after):
