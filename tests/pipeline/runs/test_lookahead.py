@@ -9,7 +9,7 @@ from run_toys import Choir, items
 from geofovea.errors import RunError
 from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.lookahead import AnswersAhead, with_ahead
+from geofovea.pipeline.runs.lookahead import Lookahead, with_lookahead
 from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.runner import run_items
 
@@ -89,13 +89,13 @@ def test_what_was_answered_for_another_question_or_scene_is_not_handed_over():
         asked.append([p["number"] for p in payloads])
         return [{"group": group, "number": p["number"]} for p in payloads]
 
-    worker = AnswersAhead(answer_all)
+    worker = Lookahead(answer_all)
     first, second, third = items(3)
-    worker.answer("a", with_ahead(first, [second, third]).payload)
+    worker.answer("a", with_lookahead(first, [second, third]).payload)
     assert worker.answer("b", second.payload) == {"group": "b", "number": 1}
     assert worker.answer("a", third.payload) == {"group": "a", "number": 2}
     assert asked == [[0, 1, 2], [1], [2]]
-    worker.answer("a", with_ahead(first, [second, third]).payload)
+    worker.answer("a", with_lookahead(first, [second, third]).payload)
     assert worker.answer("a", third.payload)["number"] == 2
     assert worker.answer("a", second.payload)["number"] == 1
     assert len(asked) == 4

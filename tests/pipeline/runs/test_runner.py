@@ -20,7 +20,7 @@ from run_toys import Squares, items
 
 from geofovea.errors import DataError, OutputError, RunError
 from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
-from geofovea.pipeline.runs.item_queue import WorkQueue
+from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Journal
 from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.runner import run_items
@@ -273,7 +273,7 @@ def test_a_journal_that_cannot_be_made_is_an_output_error(tmp_path):
 
 
 def test_a_queue_keeps_groups_together_and_shares_the_last_one_out():
-    queue = WorkQueue(items(8, groups=2))
+    queue = ItemQueue(items(8, groups=2))
     first = [queue.take(0).payload["number"] for _ in range(2)]
     second = [queue.take(1).payload["number"] for _ in range(4)]
     assert (first, second) == ([0, 1], [4, 5, 6, 7])
@@ -289,7 +289,7 @@ def test_a_queue_keeps_groups_together_and_shares_the_last_one_out():
 @settings(deadline=None)
 def test_a_queue_hands_everything_out_once_whoever_asks(sizes, turns):
     made = [item for g, size in enumerate(sizes) for item in items(size, configuration=str(g))]
-    queue = WorkQueue(made[1:], last=made[:1])
+    queue = ItemQueue(made[1:], last=made[:1])
     taken = [queue.take(worker) for worker in turns]
     while (item := queue.take(0)) is not None:
         taken.append(item)

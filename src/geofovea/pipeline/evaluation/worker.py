@@ -12,7 +12,7 @@ from geofovea.errors import QuestionError
 from geofovea.pipeline.evaluation.metrics import tile_share
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
 from geofovea.pipeline.runs.lookahead import Payload
-from geofovea.pipeline.runs.scene_worker import PLANNED, KeptScene, loaded_host
+from geofovea.pipeline.runs.scene_worker import PLANNED, SceneWorker, loaded_host
 from geofovea.pipeline.session.settings import AskSettings, described_hash
 from geofovea.tiling.files.stamp import scene_identity
 
@@ -85,7 +85,7 @@ class EvalWork:
         """Load the model."""
         host = loaded_host(self.settings, self.threads, self.planned)
         asker = _Asker(self.settings, host)
-        return KeptScene(self.settings, host).worker(asker.asked, asker.record)
+        return SceneWorker(self.settings, host).worker(asker.asked, asker.record)
 
 
 class _Asker:

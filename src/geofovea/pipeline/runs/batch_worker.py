@@ -14,7 +14,7 @@ from geofovea import __version__
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.runs.item import Record, Worker
 from geofovea.pipeline.runs.lookahead import Payload
-from geofovea.pipeline.runs.scene_worker import KeptScene, loaded_host
+from geofovea.pipeline.runs.scene_worker import SceneWorker, loaded_host
 from geofovea.pipeline.session.settings import AskSettings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SceneWork:
         """
         host = loaded_host(self.settings, self.threads, self.configuration)
         asker = _Asker(self, host)
-        return KeptScene(self.settings, host, self.access).worker(asker.asked, asker.record)
+        return SceneWorker(self.settings, host, self.access).worker(asker.asked, asker.record)
 
 
 class _Asker:

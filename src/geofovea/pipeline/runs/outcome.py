@@ -21,19 +21,19 @@ from geofovea.tiling.remote.names import without_secrets
 
 __all__ = [
     "OF_THE_RUN",
-    "Died",
-    "Done",
+    "Answered",
     "Failed",
     "Halted",
     "Result",
-    "TookTooLong",
+    "TimedOut",
+    "WorkerDied",
     "carry_out",
     "in_one_line",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Answered:
     """The item was answered.
 
     Attributes:
@@ -66,7 +66,7 @@ class Halted:
 
 
 @dataclass(frozen=True, slots=True)
-class Died:
+class WorkerDied:
     """The worker is gone, with the item that it had.
 
     Attributes:
@@ -79,7 +79,7 @@ class Died:
 
 
 @dataclass(frozen=True, slots=True)
-class TookTooLong:
+class TimedOut:
     """The item had its time and no end was to be seen, so its worker was ended with it.
 
     Attributes:
@@ -89,14 +89,14 @@ class TookTooLong:
     seconds: float
 
 
-Result = Done | Failed | Halted | Died | TookTooLong
+Result = Answered | Failed | Halted | WorkerDied | TimedOut
 
 OF_THE_RUN = (OutputError, MissingExtraError, SpendLimitError, EndpointUnavailableError)
 """Errors that say something about the machine or what a run may spend, and nothing of an item."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
+def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Answered | Failed | Halted:
     """Let a worker answer one item; nothing but an interrupt gets out of here.
 
     Errors that say something about the machine, what may be spent or the endpoint, and nothing
@@ -105,7 +105,7 @@ def carry_out(worker: Worker, group: str, payload: Mapping[str, Any]) -> Done | 
     """
     try:
         # NaN is no JSON: such a record would spoil the file of all answers
-        return Done(json.dumps(worker(group, payload), allow_nan=False))
+        return Answered(json.dumps(worker(group, payload), allow_nan=False))
     except OF_THE_RUN as error:
         return Halted(without_secrets(str(error)))
     except BaseException as error:  # whatever a model or a decoder raises is this item's failure

@@ -23,7 +23,14 @@ from typing import Self
 
 from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
 from geofovea.pipeline.runs.item import Item, Work
-from geofovea.pipeline.runs.outcome import Died, Halted, Result, TookTooLong, carry_out, in_one_line
+from geofovea.pipeline.runs.outcome import (
+    Halted,
+    Result,
+    TimedOut,
+    WorkerDied,
+    carry_out,
+    in_one_line,
+)
 from geofovea.pipeline.system.interruption import ignore_signals, without_signals
 
 __all__ = ["ProcessExecutor"]
@@ -114,7 +121,7 @@ class ProcessExecutor:
                     continue
                 self._members[number].process.kill()
                 self._ended(number)
-                self._found.append((number, TookTooLong(self._deadlines.item_seconds or 0.0)))
+                self._found.append((number, TimedOut(self._deadlines.item_seconds or 0.0)))
         found, self._found = self._found, []
         yield from found
 
@@ -153,7 +160,7 @@ class ProcessExecutor:
             heard = member.pipe.recv()
         except (EOFError, OSError):
             member.process.join(_FAREWELL_SECONDS)
-            return Died(_how_it_ended(member.process.exitcode), member.is_ready)
+            return WorkerDied(_how_it_ended(member.process.exitcode), member.is_ready)
         if heard == _READY:
             member.is_ready = True
             self._deadlines.start(worker)

@@ -21,12 +21,12 @@ from geofovea.errors import MissingExtraError, RunError
 from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
 from geofovea.pipeline.runs.item import Item, Work, Worker
 from geofovea.pipeline.runs.outcome import (
-    Died,
-    Done,
+    Answered,
     Failed,
     Halted,
     Result,
-    TookTooLong,
+    TimedOut,
+    WorkerDied,
     carry_out,
     in_one_line,
 )
@@ -52,7 +52,7 @@ class _Actor:
             return in_one_line(error)
         return ""
 
-    def answer(self, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
+    def answer(self, group: str, payload: Mapping[str, Any]) -> Answered | Failed | Halted:
         """Answer one item."""
         if self._worker is None:
             return Halted("the work of this actor is not open")
@@ -177,7 +177,7 @@ class RayExecutor:
                 self._ray.kill(self._actors[worker])
                 self._asked = {r: who for r, who in self._asked.items() if who[0] != worker}
                 self._ended(worker)
-                found.append((worker, TookTooLong(self._deadlines.item_seconds or 0.0)))
+                found.append((worker, TimedOut(self._deadlines.item_seconds or 0.0)))
         yield from found
 
     def replace(self, worker: int) -> None:
@@ -208,7 +208,7 @@ class RayExecutor:
             heard = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             self._opening.pop(worker, None)
-            return Died(f"Ray: {type(error).__name__}", is_answer)
+            return WorkerDied(f"Ray: {type(error).__name__}", is_answer)
         if is_answer:
             result: Result = heard
             return result

@@ -14,10 +14,10 @@ from geofovea.errors import GeoFoveaError, OutputError, RunError, SceneChangedEr
 from geofovea.pipeline.runs.executor import Executor
 from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
 from geofovea.pipeline.runs.item import Item, ItemKey
-from geofovea.pipeline.runs.item_queue import WorkQueue
+from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Entry, Journal
-from geofovea.pipeline.runs.lookahead import with_ahead
-from geofovea.pipeline.runs.outcome import Died, Done, Failed, Halted, Result, TookTooLong
+from geofovea.pipeline.runs.lookahead import with_lookahead
+from geofovea.pipeline.runs.outcome import Answered, Failed, Halted, Result, TimedOut, WorkerDied
 from geofovea.pipeline.system.interruption import shielded
 
 __all__ = ["MAX_TRIES", "RunCounts", "run_items"]
@@ -86,7 +86,7 @@ def run_items(
         retry_failed: Work on items again that failed before.
         max_failures: Stop when this many items have failed in this run; None never stops.
         max_tries: How many workers may die over one item.
-        company: How many items of a group a worker may answer together; see ``AnswersAhead``. A
+        company: How many items of a group a worker may answer together; see ``Lookahead``. A
             group over which a worker died goes on one by one.
         report: Called with the counts at the beginning and after each item.
 
@@ -116,7 +116,7 @@ def run_items(
         journal, executor, max_failures, max_tries, len(distinct), len(todo), company, report
     )
     if todo:
-        run.work_off(WorkQueue(fresh, last=suspect))
+        run.work_off(ItemQueue(fresh, last=suspect))
     return run.counts
 
 
@@ -173,7 +173,7 @@ class _Run:
     def _is_stopped(self) -> bool:
         return self._max_failures is not None and self._ends["failed"] >= self._max_failures
 
-    def work_off(self, queue: WorkQueue) -> None:
+    def work_off(self, queue: ItemQueue) -> None:
         in_hand: dict[int, Item] = {}
         with self._executor as executor:
             try:
@@ -182,7 +182,7 @@ class _Run:
                 with shielded(), suppress(GeoFoveaError):
                     self._wind_up(executor, queue, in_hand)
 
-    def _work_off(self, executor: Executor, queue: WorkQueue, in_hand: dict[int, Item]) -> None:
+    def _work_off(self, executor: Executor, queue: ItemQueue, in_hand: dict[int, Item]) -> None:
         results: list[tuple[int, Result]] = []
         gone: set[int] = set()
         while True:
@@ -208,7 +208,7 @@ class _Run:
             results = list(executor.results())
 
     def _handed_out(
-        self, executor: Executor, queue: WorkQueue, in_hand: dict[int, Item]
+        self, executor: Executor, queue: ItemQueue, in_hand: dict[int, Item]
     ) -> Mapping[int, Item]:
         """Note who works on what next."""
         given: dict[int, Item] = {}
@@ -219,7 +219,7 @@ class _Run:
                 in_hand[worker] = given[worker] = item
         return given
 
-    def _next(self, worker: int, queue: WorkQueue) -> Item | None:
+    def _next(self, worker: int, queue: ItemQueue) -> Item | None:
         """The next item for a worker; those of a group that only ends workers are given up."""
         while (item := queue.take(worker)) is not None:
             deaths = self._deaths_over[item.group]
@@ -231,32 +231,32 @@ class _Run:
             )
         return None
 
-    def _wind_up(self, executor: Executor, queue: WorkQueue, in_hand: Mapping[int, Item]) -> None:
+    def _wind_up(self, executor: Executor, queue: ItemQueue, in_hand: Mapping[int, Item]) -> None:
         """Keep what is there at an early end, and put back what nobody works on any more."""
         with self._journal.together():
             for worker, item in in_hand.items():
                 result = executor.known(worker, item)
-                if isinstance(result, Done | Failed):
+                if isinstance(result, Answered | Failed):
                     self._settle(item, result, queue)
                 else:
                     self._journal.put_back(item.key)
             for worker in in_hand:
                 for item in queue.ahead(worker, self._company):
-                    if isinstance(result := executor.known(worker, item), Done | Failed):
+                    if isinstance(result := executor.known(worker, item), Answered | Failed):
                         self._journal.begin(item.key)
                         self._settle(item, result, queue)
         if in_hand:
             self._tell()
 
-    def _in_company(self, worker: int, item: Item, queue: WorkQueue) -> Item:
+    def _in_company(self, worker: int, item: Item, queue: ItemQueue) -> Item:
         # what killed a worker may have been one of those that came along
         few = 0 if item.group in self._perilous else self._company - 1
-        return with_ahead(item, queue.ahead(worker, few))
+        return with_lookahead(item, queue.ahead(worker, few))
 
-    def _settle(self, item: Item, result: Result, queue: WorkQueue) -> bool:
+    def _settle(self, item: Item, result: Result, queue: ItemQueue) -> bool:
         """Write down what became of an item; whether its worker is gone."""
         match result:
-            case Done(record):
+            case Answered(record):
                 self._journal.answer(item.key, record)
                 self._ends["answered"] += 1
                 self._fruitful.add(item.group)
@@ -267,13 +267,13 @@ class _Run:
                 self._halted = error
                 with suppress(OutputError):
                     self._journal.put_back(item.key)
-            case TookTooLong(seconds):
+            case TimedOut(seconds):
                 # not tried again by itself: it would take as long, and keep a worker from others
                 why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
                 self._fail(item, f"RunError: {why}")
                 self._ends["overdue"] += 1
                 return True
-            case Died(how, was_ready):
+            case WorkerDied(how, was_ready):
                 self._perilous.add(item.group)
                 self._mourn(item, how, was_ready, queue)
                 return True
@@ -283,7 +283,7 @@ class _Run:
         self._journal.fail(item.key, error)
         self._ends["failed"] += 1
 
-    def _mourn(self, item: Item, how: str, was_ready: bool, queue: WorkQueue) -> None:
+    def _mourn(self, item: Item, how: str, was_ready: bool, queue: ItemQueue) -> None:
         self._ends["deaths"] += 1
         if not was_ready:
             self._deaths_before_ready += 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from geofovea.errors import RunError, SceneChangedError, SceneError
 from geofovea.pipeline.runs.item import Record, Worker
-from geofovea.pipeline.runs.lookahead import AnswersAhead, Payload
+from geofovea.pipeline.runs.lookahead import Lookahead, Payload
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.tiling.files.stamp import scene_identity
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session.request import Asked
     from geofovea.pipeline.session.session import SceneSession
 
-__all__ = ["PLANNED", "KeptScene", "loaded_host"]
+__all__ = ["PLANNED", "SceneWorker", "loaded_host"]
 
 PLANNED = "planned scene"
 """Under this the payload of an item holds the identity of its scene when the run was planned."""
@@ -61,7 +61,7 @@ def loaded_host(
     return host
 
 
-class KeptScene:
+class SceneWorker:
     """Opens scenes; the last one stays open, because work comes scene by scene."""
 
     def __init__(
@@ -119,7 +119,7 @@ class KeptScene:
         """Answers items; those that follow along with one, if the model takes several at once."""
         from geofovea.pipeline.hosts.base import AnswersTogether
 
-        return AnswersAhead(
+        return Lookahead(
             lambda path, payloads: self.records(path, payloads, asked, record),
             together=isinstance(self._host, AnswersTogether),
         )
