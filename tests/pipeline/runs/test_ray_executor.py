@@ -13,7 +13,7 @@ from run_toys import Squares, items
 
 from geofovea.errors import MissingExtraError, RunError
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.ray_executor import RayCrew
+from geofovea.pipeline.runs.ray_executor import RayExecutor
 from geofovea.pipeline.runs.runner import run_items
 
 try:
@@ -65,11 +65,11 @@ def answers(journal):
 def test_killed_actors_lose_nothing_and_do_nothing_twice(cluster, journal, tmp_path):
     # an actor that kills its own process with SIGKILL looks from outside like one on a lost node
     work = Squares(tmp_path / "notes", {3: "killed once", 17: "killed once", 9: "bad"})
-    counts = run_items(items(24, groups=4), journal, RayCrew(2, work))
+    counts = run_items(items(24, groups=4), journal, RayExecutor(2, work))
     assert (counts.answered, counts.failed, counts.deaths, counts.left) == (23, 1, 2, 0)
     assert answers(journal) == {n: n**2 for n in range(24) if n != 9}
     assert Counter(work.worked_on()) == Counter([*range(24), 3, 17])
-    again = run_items(items(24, groups=4), journal, RayCrew(2, work))
+    again = run_items(items(24, groups=4), journal, RayExecutor(2, work))
     assert (again.kept, again.answered) == (24, 0)
 
 
@@ -78,12 +78,12 @@ import sys
 from pathlib import Path
 from run_toys import Squares, items
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.ray_executor import RayCrew
+from geofovea.pipeline.runs.ray_executor import RayExecutor
 from geofovea.pipeline.runs.runner import run_items
 folder = Path(sys.argv[1])
 work = Squares(folder / "notes", {1: "killed once"}, seconds=0.3)
 with Journal(folder / "journal.sqlite") as journal:
-    counts = run_items(items(9), journal, RayCrew(2, work))
+    counts = run_items(items(9), journal, RayExecutor(2, work))
 print(counts.answered, counts.deaths)
 """
 
@@ -106,8 +106,8 @@ def test_an_actor_at_an_item_that_never_ends_is_killed_and_the_others_go_on(
     cluster, journal, tmp_path
 ):
     work = Squares(tmp_path / "notes", {5: "hangs"})
-    crew = RayCrew(2, work, item_seconds=8)
-    counts = run_items(items(12, groups=2), journal, crew)
+    executor = RayExecutor(2, work, item_seconds=8)
+    counts = run_items(items(12, groups=2), journal, executor)
     assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (11, 1, 0, 1)
     assert answers(journal) == {n: n**2 for n in range(12) if n != 5}
     assert Counter(work.worked_on()) == Counter(range(12))
@@ -115,14 +115,14 @@ def test_an_actor_at_an_item_that_never_ends_is_killed_and_the_others_go_on(
 
 @needs_ray
 def test_actors_for_all_cpus_do_not_wait_for_each_other(cluster, journal):
-    assert run_items(items(6), journal, RayCrew(2, Squares(), cpus=1)).answered == 6
+    assert run_items(items(6), journal, RayExecutor(2, Squares(), cpus=1)).answered == 6
 
 
 @needs_ray
 @pytest.mark.parametrize("asked", [{"cpus": 1.5}, {"gpus": 1}])
 def test_what_could_never_be_scheduled_is_refused(cluster, journal, asked):
     with pytest.raises(RunError, match="ask for fewer workers"):
-        run_items(items(6), journal, RayCrew(2, Squares(), **asked))
+        run_items(items(6), journal, RayExecutor(2, Squares(), **asked))
 
 
 @needs_ray
@@ -130,9 +130,9 @@ def test_an_actor_that_is_not_scheduled_in_time_ends_the_run(cluster, journal):
     taken = ray.remote(Squares).options(num_cpus=2).remote()
     ray.get(taken.__ray_ready__.remote())
     with pytest.raises(RunError, match="not ready after 2 s"):
-        run_items(items(6), journal, RayCrew(1, Squares(), start_seconds=2))
+        run_items(items(6), journal, RayExecutor(1, Squares(), start_seconds=2))
     ray.kill(taken)
-    assert run_items(items(6), journal, RayCrew(1, Squares())).answered == 6
+    assert run_items(items(6), journal, RayExecutor(1, Squares())).answered == 6
 
 
 @needs_ray
@@ -141,10 +141,10 @@ def test_an_actor_that_is_not_scheduled_in_time_ends_the_run(cluster, journal):
 )
 def test_actors_that_cannot_begin_end_the_run(cluster, journal, error, words):
     with pytest.raises(RunError, match=words):
-        run_items(items(6), journal, RayCrew(2, Squares(open_error=error)))
+        run_items(items(6), journal, RayExecutor(2, Squares(open_error=error)))
 
 
 @pytest.mark.skipif(ray is not None, reason="ray is installed")
 def test_without_ray_the_command_to_install_it_is_told():
     with pytest.raises(MissingExtraError, match=r"pip install 'geofovea\[ray\]'"):
-        RayCrew(2, Squares())
+        RayExecutor(2, Squares())

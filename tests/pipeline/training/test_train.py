@@ -13,10 +13,13 @@ from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training import train as training
+from geofovea.pipeline.training.checkpoint import PROGRESS_FILE, STATE_FILE, load_student
 from geofovea.pipeline.training.curriculum import Phase, Recipe, Turn, default_recipe
-from geofovea.pipeline.training.export import draw_curve, export_model, read_log, write_card
+from geofovea.pipeline.training.export import export_model
+from geofovea.pipeline.training.report import draw_curve, write_card
+from geofovea.pipeline.training.run_log import training_log
 from geofovea.pipeline.training.samples import LessonPlan
-from geofovea.pipeline.training.train import load_student, train
+from geofovea.pipeline.training.train import train
 from geofovea.regionfocus.budget import Budget
 
 PLAN = LessonPlan(
@@ -54,7 +57,7 @@ def run(tmp_path_factory):
 
 
 def weights(folder):
-    return load_file(folder / training.STATE_FILE)
+    return load_file(folder / STATE_FILE)
 
 
 def test_a_batch_is_a_function_of_seed_and_index():
@@ -79,7 +82,7 @@ def test_held_out_lessons_are_none_of_those_trained_on():
 def test_a_run_that_was_interrupted_ends_with_the_very_same_weights(run, tmp_path):
     for _ in range(3):  # each time, one step is taken
         list(train(RECIPE, tmp_path, stop_after=0, **PLAIN))
-    assert json.loads((tmp_path / training.PROGRESS_FILE).read_text())["step"] == 3
+    assert json.loads((tmp_path / PROGRESS_FILE).read_text())["step"] == 3
     list(train(RECIPE, tmp_path, **PLAIN))
     ours, theirs = weights(tmp_path), weights(run)
     assert ours.keys() == theirs.keys()
@@ -128,9 +131,9 @@ def test_the_student_of_a_run_comes_back_with_its_recipe(run):
 
 
 def test_the_log_is_one_json_object_a_line(run):
-    lines = (run / training.LOG_FILE).read_text(encoding="utf-8").splitlines()
+    lines = training_log(run).path.read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    assert records == read_log(run)
+    assert records == training_log(run).read()
     losses = [r for r in records if "answer" in r]
     assert [r["step"] for r in losses] == [2, 4]
     for record in losses:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ _WORDS = {"levels": "level files", "findings": "findings", "tokens": "encoded ti
 _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([mhdw])")
 _MOST_NAMES = 5
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 def _seconds(_ctx: click.Context, _option: click.Parameter, given: str | None) -> float | None:
@@ -47,7 +46,7 @@ def cache() -> None:
 
 
 @cache.command("list")
-@_json
+@json_option
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
     from geofovea.pipeline.engine.token_store_upkeep import list_tokens, tokens_limit_bytes
@@ -125,7 +124,7 @@ def _day(seconds: float) -> str:
     help="Only what was not used for this time: 45m, 12h, 30d, 2w.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
+@json_option
 def clear_command(
     scenes: tuple[str, ...], kinds: tuple[str, ...], age: float | None, yes: bool, as_json: bool
 ) -> None:

@@ -130,6 +130,6 @@ def _record(question: str, end: Answer | Exception) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    from geofovea.pipeline.runs.item import in_one_line
+    from geofovea.pipeline.runs.outcome import in_one_line
 
     return in_one_line(error)

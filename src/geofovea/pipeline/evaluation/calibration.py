@@ -18,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.errors import DataError
+from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
 
-__all__ = ["Bin", "Calibration", "Judged", "calibrate", "draw_reliability", "read_judged"]
-
-_RESAMPLES = 2000
+__all__ = ["Bin", "Calibration", "SureAnswer", "calibrate", "draw_reliability", "read_judged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SureAnswer:
     """One answer, how sure it was, and whether it was right.
 
     Attributes:
@@ -89,7 +88,7 @@ class Calibration:
         return asdict(self)
 
 
-def read_judged(path: Path, method: str) -> list[Judged]:
+def read_judged(path: Path, method: str) -> list[SureAnswer]:
     """The answers of one method out of the ``items.jsonl`` of a bench.
 
     Raises:
@@ -107,7 +106,7 @@ def read_judged(path: Path, method: str) -> list[Judged]:
             item = json.loads(line)
             methods.add(str(item["method"]))
             scene = int(item["side"]), int(item["scene"])
-            judged = Judged(scene, float(item["confidence"]), item["answer"] == item["truth"])
+            judged = SureAnswer(scene, float(item["confidence"]), item["answer"] == item["truth"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no item of a bench") from error
         if not 0 <= judged.confidence <= 1:
@@ -122,7 +121,7 @@ def read_judged(path: Path, method: str) -> list[Judged]:
     return found
 
 
-def calibrate(judged: Sequence[Judged], bins: int = 10, seed: int = 0) -> Calibration:
+def calibrate(judged: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> Calibration:
     """Compare confidence with accuracy.
 
     Args:
@@ -152,8 +151,7 @@ def calibrate(judged: Sequence[Judged], bins: int = 10, seed: int = 0) -> Calibr
         ],
         axis=1,
     )
-    draws = np.random.default_rng(seed).integers(len(scenes), size=(_RESAMPLES, len(scenes)))
-    errors = [_error(table[draw].sum(0)) for draw in draws]
+    errors = [_error(table[draw].sum(0)) for draw in resampled_scenes(len(scenes), seed)]
     low, high = np.quantile(errors, (0.025, 0.975))
     counts, sums, hits = table.sum(0)
     return Calibration(

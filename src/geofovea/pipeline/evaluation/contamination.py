@@ -19,8 +19,6 @@ from geofovea.datasets.scoring.contamination import (
 )
 from geofovea.errors import DataError
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["Leaks", "look_for_leaks"]
 
@@ -48,21 +46,6 @@ class Leaks:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-    def print(self) -> None:
-        """For a person."""
-        if self.matches:
-            rows = [
-                [m.image, m.other, "the same file" if m.bits is None else f"{m.bits} of 64 bits"]
-                for m in self.matches
-            ]
-            print_table(("benchmark image", "training image", "difference"), rows)
-        echo(
-            f"{len(self.matches)} of {self.images} benchmark images ({self.questions} questions) "
-            f"are among {self.others} training images; {self.missing} benchmark image(s) are not "
-            f"here, {self.undecoded} image(s) were compared as files only. Tiles and crops of a "
-            "scene are not found."
-        )
 
 
 def look_for_leaks(root: Path, samples: Sequence[Sample], trained_on: Sequence[Path]) -> Leaks:

@@ -1,7 +1,4 @@
-"""Who does the work: a crew of workers that take one item each. This process alone is one.
-
-The crews of processes and of Ray actors are in ``process_crew`` and ``ray_crew``.
-"""
+"""Who does the work: an executor has workers that take one item each, and deadlines for items."""
 
 from __future__ import annotations
 
@@ -9,16 +6,16 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from geofovea.errors import RunError
-from geofovea.pipeline.runs.item import Item, Result, Work, Worker, carry_out
+from geofovea.pipeline.runs.item import Item
+from geofovea.pipeline.runs.outcome import Result
 
-__all__ = ["Crew", "InProcessCrew", "ItemClock", "check_size"]
+__all__ = ["Executor", "ItemDeadlines", "check_size"]
 
 
-class Crew(AbstractContextManager["Crew"], Protocol):
+class Executor(AbstractContextManager["Executor"], Protocol):
     """Workers with numbers from 0; in a ``with`` statement they are there."""
 
     @property
@@ -47,68 +44,7 @@ class Crew(AbstractContextManager["Crew"], Protocol):
         ...
 
 
-class InProcessCrew:
-    """One worker: this process. What kills it ends the run; the journal keeps what was answered.
-
-    A run that finds items over which an earlier one died works in ``apart`` instead.
-    """
-
-    size = 1
-
-    def __init__(self, work: Work) -> None:
-        """Say what will be done; nothing is loaded yet."""
-        self._work = work
-        self._worker: Worker | None = None
-        self._item: Item | None = None
-        self._last: tuple[Item, Result] | None = None
-
-    def apart(self) -> Crew:
-        """A crew of one that does the same in a process of its own, which may die."""
-        from geofovea.pipeline.runs.process_executor import ProcessCrew
-
-        return ProcessCrew(1, self._work)
-
-    def __enter__(self) -> Self:
-        self._worker = self._work.open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._worker = None
-
-    def give(self, worker: int, item: Item) -> None:  # noqa: ARG002
-        """See ``Crew``."""
-        self._item = item
-
-    def results(self) -> Iterator[tuple[int, Result]]:
-        """See ``Crew``."""
-        item, self._item = self._item, None
-        if self._worker is None or item is None:
-            raise RunError(
-                "a crew is used in a with statement, and given an item before it is asked"
-            )
-        self._last = (item, carry_out(self._worker, item.group, item.payload))
-        yield 0, self._last[1]
-
-    def replace(self, worker: int) -> None:  # noqa: ARG002
-        """See ``Crew``; this process cannot outlive itself."""
-        raise RunError("the process of a run cannot be replaced by itself")
-
-    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
-        """See ``Crew``: an answer that was not handed over, or that came along with another."""
-        if self._last is not None and self._last[0] is item:
-            return self._last[1]
-        remembers = getattr(self._worker, "remembers", None)
-        if self._worker is None or remembers is None or not remembers(item.group, item.payload):
-            return None
-        return carry_out(self._worker, item.group, item.payload)
-
-
-class ItemClock:
+class ItemDeadlines:
     """How long each worker has been at its item, where an item may take only so long."""
 
     def __init__(self, item_seconds: float | None = None) -> None:

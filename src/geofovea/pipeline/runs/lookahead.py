@@ -12,20 +12,20 @@ from typing import Any
 
 from geofovea.pipeline.runs.item import Item, Record
 
-__all__ = ["AnswersAhead", "Payload", "with_ahead"]
+__all__ = ["Lookahead", "Payload", "with_lookahead"]
 
 Payload = Mapping[str, Any]
 _AHEAD = "ahead"
 
 
-def with_ahead(item: Item, following: Sequence[Item]) -> Item:
+def with_lookahead(item: Item, following: Sequence[Item]) -> Item:
     """An item whose payload holds those of items of its group that may follow."""
     if not following:
         return item
     return Item(item.key, item.group, {**item.payload, _AHEAD: [i.payload for i in following]})
 
 
-class AnswersAhead:
+class Lookahead:
     """A worker that answers an item together with what comes along with it."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A crew of processes on this machine; one that dies is replaced.
+"""Worker processes on this machine; one that dies is replaced.
 
 Processes are spawned, not forked: torch and GDAL have threads, and a fork of those may hang. Each
 is asked through a pipe of its own, so that the death of one is noticed at once, with the item that
@@ -21,20 +21,19 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Self
 
-from geofovea.pipeline.runs.executor import ItemClock, check_size
-from geofovea.pipeline.runs.item import (
-    Died,
+from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
+from geofovea.pipeline.runs.item import Item, Work
+from geofovea.pipeline.runs.outcome import (
     Halted,
-    Item,
     Result,
-    TookTooLong,
-    Work,
+    TimedOut,
+    WorkerDied,
     carry_out,
     in_one_line,
 )
 from geofovea.pipeline.system.interruption import ignore_signals, without_signals
 
-__all__ = ["ProcessCrew"]
+__all__ = ["ProcessExecutor"]
 
 _READY = "ready"
 _FAREWELL_SECONDS = 10
@@ -50,7 +49,7 @@ class _Member:
     has_item: bool = False
 
 
-class ProcessCrew:
+class ProcessExecutor:
     """Workers in processes of their own."""
 
     def __init__(self, workers: int, work: Work, *, item_seconds: float | None = None) -> None:
@@ -66,7 +65,7 @@ class ProcessCrew:
             RunError: If there would be no worker, or no time.
         """
         self.size = check_size(workers)
-        self._clock = ItemClock(item_seconds)
+        self._deadlines = ItemDeadlines(item_seconds)
         self._work = work
         self._members: list[_Member] = []
         self._found: list[tuple[int, Result]] = []
@@ -96,38 +95,38 @@ class ProcessCrew:
         return [member.process.pid or 0 for member in self._members]
 
     def give(self, worker: int, item: Item) -> None:
-        """See ``Crew``."""
+        """See ``Executor``."""
         member = self._members[worker]
         member.has_item = True
         # that it is dead already is told by results()
         with suppress(OSError):
             member.pipe.send((item.group, dict(item.payload)))
         if member.is_ready:
-            self._clock.start(worker)
+            self._deadlines.start(worker)
 
     def results(self) -> Iterator[tuple[int, Result]]:
-        """See ``Crew``."""
+        """See ``Executor``."""
         while not self._found:
             # the end of a pipe is readable too, so nothing else need be waited for
             busy = [m.pipe for m in self._members if m.has_item]
-            ready = connection.wait(busy, self._clock.seconds_left())
+            ready = connection.wait(busy, self._deadlines.seconds_left())
             for number, member in enumerate(self._members):
                 if member.pipe in ready:
                     result = self._heard(number, member)
                     if result is not None:
                         self._ended(number)
                         self._found.append((number, result))
-            for number in self._clock.overdue():
+            for number in self._deadlines.overdue():
                 if self._members[number].pipe.poll():
                     continue
                 self._members[number].process.kill()
                 self._ended(number)
-                self._found.append((number, TookTooLong(self._clock.item_seconds or 0.0)))
+                self._found.append((number, TimedOut(self._deadlines.item_seconds or 0.0)))
         found, self._found = self._found, []
         yield from found
 
     def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
-        """See ``Crew``."""
+        """See ``Executor``."""
         found = dict(self._found).get(worker)
         member = self._members[worker]
         while found is None and member.has_item and member.pipe.poll():
@@ -135,7 +134,7 @@ class ProcessCrew:
         return found
 
     def replace(self, worker: int) -> None:
-        """See ``Crew``."""
+        """See ``Executor``."""
         gone = self._members[worker]
         gone.pipe.close()
         _bury(gone.process)
@@ -143,7 +142,7 @@ class ProcessCrew:
 
     def _ended(self, worker: int) -> None:
         self._members[worker].has_item = False
-        self._clock.stop(worker)
+        self._deadlines.stop(worker)
 
     def _started(self) -> _Member:
         context = multiprocessing.get_context("spawn")
@@ -161,10 +160,10 @@ class ProcessCrew:
             heard = member.pipe.recv()
         except (EOFError, OSError):
             member.process.join(_FAREWELL_SECONDS)
-            return Died(_how_it_ended(member.process.exitcode), member.is_ready)
+            return WorkerDied(_how_it_ended(member.process.exitcode), member.is_ready)
         if heard == _READY:
             member.is_ready = True
-            self._clock.start(worker)
+            self._deadlines.start(worker)
             return None
         result: Result = heard
         return result

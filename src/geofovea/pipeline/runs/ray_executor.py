@@ -1,4 +1,4 @@
-"""A crew of Ray actors, on this machine or on a cluster; each holds a model of its own.
+"""Ray actors that work, on this machine or on a cluster; each holds a model of its own.
 
 Actors are asked one item at a time by the process that holds the journal, which alone writes. Ray
 itself retries nothing: what was lost with an actor or its node is told here and asked again.
@@ -18,29 +18,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from geofovea.errors import MissingExtraError, RunError
-from geofovea.pipeline.runs.executor import ItemClock, check_size
-from geofovea.pipeline.runs.item import (
-    Died,
-    Done,
+from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
+from geofovea.pipeline.runs.item import Item, Work, Worker
+from geofovea.pipeline.runs.outcome import (
+    Answered,
     Failed,
     Halted,
-    Item,
     Result,
-    TookTooLong,
-    Work,
-    Worker,
+    TimedOut,
+    WorkerDied,
     carry_out,
     in_one_line,
 )
 from geofovea.pipeline.system import interruption
 
-__all__ = ["RayCrew"]
+__all__ = ["RayExecutor"]
 
 _START_SECONDS = 300
 
 
 class _Actor:
-    """What lives in an actor; its class is handed to Ray when a crew starts."""
+    """What lives in an actor; its class is handed to Ray when an executor starts."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -54,14 +52,14 @@ class _Actor:
             return in_one_line(error)
         return ""
 
-    def answer(self, group: str, payload: Mapping[str, Any]) -> Done | Failed | Halted:
+    def answer(self, group: str, payload: Mapping[str, Any]) -> Answered | Failed | Halted:
         """Answer one item."""
         if self._worker is None:
             return Halted("the work of this actor is not open")
         return carry_out(self._worker, group, payload)
 
 
-class RayCrew:
+class RayExecutor:
     """Workers in Ray actors."""
 
     def __init__(
@@ -91,7 +89,7 @@ class RayCrew:
             MissingExtraError: If Ray is not installed.
         """
         self.size = check_size(workers)
-        self._clock = ItemClock(item_seconds)
+        self._deadlines = ItemDeadlines(item_seconds)
         try:
             import ray
         except ImportError as error:
@@ -146,7 +144,7 @@ class RayCrew:
         self._leave()
 
     def give(self, worker: int, item: Item) -> None:
-        """See ``Crew``."""
+        """See ``Executor``."""
         self._items[worker] = item
         if worker in self._opening:
             self._asked[self._opening[worker]] = (worker, False)
@@ -154,13 +152,15 @@ class RayCrew:
             self._ask(worker)
 
     def results(self) -> Iterator[tuple[int, Result]]:
-        """See ``Crew``."""
+        """See ``Executor``."""
         found: list[tuple[int, Result]] = []
         began = time.monotonic()
         while not found:
             opening = any(not is_answer for _, is_answer in self._asked.values())
             starts = [began + self._start_seconds - time.monotonic()] if opening else []
-            ready, _ = self._ray.wait(list(self._asked), timeout=self._clock.seconds_left(starts))
+            ready, _ = self._ray.wait(
+                list(self._asked), timeout=self._deadlines.seconds_left(starts)
+            )
             if opening and not ready and time.monotonic() - began >= self._start_seconds:
                 raise RunError(
                     f"a Ray actor was not ready after {self._start_seconds:.0f} s: each asks for "
@@ -173,22 +173,22 @@ class RayCrew:
                 if result is not None:
                     self._ended(worker)
                     found.append((worker, result))
-            for worker in self._clock.overdue():
+            for worker in self._deadlines.overdue():
                 self._ray.kill(self._actors[worker])
                 self._asked = {r: who for r, who in self._asked.items() if who[0] != worker}
                 self._ended(worker)
-                found.append((worker, TookTooLong(self._clock.item_seconds or 0.0)))
+                found.append((worker, TimedOut(self._deadlines.item_seconds or 0.0)))
         yield from found
 
     def replace(self, worker: int) -> None:
-        """See ``Crew``."""
+        """See ``Executor``."""
         # no restarts and no retries by Ray: whoever holds the journal decides what is done again
         options = {**self._resources, "max_restarts": 0, "max_task_retries": 0}
         self._actors[worker] = self._ray.remote(_Actor).options(**options).remote(self._work)
         self._opening[worker] = self._actors[worker].open.remote()
 
     def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
-        """See ``Crew``."""
+        """See ``Executor``."""
         asked = [ref for ref, who in self._asked.items() if who == (worker, True)]
         ready, _ = self._ray.wait(asked, timeout=0) if asked else ([], [])
         return self._heard(worker, ready[0], is_answer=True) if ready else None
@@ -197,18 +197,18 @@ class RayCrew:
         item = self._items[worker]
         reference = self._actors[worker].answer.remote(item.group, dict(item.payload))
         self._asked[reference] = (worker, True)
-        self._clock.start(worker)
+        self._deadlines.start(worker)
 
     def _ended(self, worker: int) -> None:
         del self._items[worker]
-        self._clock.stop(worker)
+        self._deadlines.stop(worker)
 
     def _heard(self, worker: int, reference: Any, is_answer: bool) -> Result | None:
         try:
             heard = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             self._opening.pop(worker, None)
-            return Died(f"Ray: {type(error).__name__}", is_answer)
+            return WorkerDied(f"Ray: {type(error).__name__}", is_answer)
         if is_answer:
             result: Result = heard
             return result

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.cli.options.endpoint import endpoint_options
 from geofovea.pipeline.cli.options.model import model_options
-from geofovea.pipeline.cli.options.reduction_option import reduction_option
 from geofovea.pipeline.cli.options.scene import view_options
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.strategies import (
+    DECODER_REDUCTION_NAMES,
     DEFAULT_DESCENT,
+    DEFAULT_REDUCTION,
     DESCENT_NAMES,
     FOCUS_NAMES,
+    REDUCTION_NAMES,
     ROUTE_NAMES,
 )
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["ask_options"]
+__all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
@@ -58,7 +62,7 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
             help="What finds the place: attention by default, prompted at an endpoint.",
         ),
         click.option("--focus-model", help="A CLIP or SigLIP (folder, hub id) for similarity."),
-        reduction_option,
+        _reduction_option,
         click.option(
             "--descent",
             type=click.Choice(DESCENT_NAMES),
@@ -129,3 +133,29 @@ def _stop(flatness: float | None, confidence: float | None) -> StopAt | None:
     from geofovea.pipeline.focus.stopping import StopAt
 
     return StopAt(flatness, confidence)
+
+
+def checked_chain(_: click.Context, param: click.Parameter, value: str) -> str:
+    """A callback of options: the text itself, if it is a chain."""
+    try:
+        parse_chain(value)
+    except ModelError as error:
+        raise click.BadParameter(str(error), param=param) from error
+    return value
+
+
+def _reduction_option(command: Any) -> Any:
+    """Add the option to a verb; it arrives as text."""
+    option = click.option(
+        "--reduction",
+        callback=checked_chain,
+        default=DEFAULT_REDUCTION,
+        show_default=True,
+        metavar="NAME[:SHARE][+...]",
+        help=(
+            "Which tokens survive, at most one name for each place, such as divprune+fastv:0.25. "
+            f"On projected tokens: {', '.join(REDUCTION_NAMES)}. Inside the encoder: "
+            f"{', '.join(ENCODER_LINKS)}. Inside the decoder: {', '.join(DECODER_REDUCTION_NAMES)}."
+        ),
+    )
+    return option(command)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.pipeline.evaluation.hits import (
+from geofovea.pipeline.evaluation.metrics import (
     covered_share,
     hit_rate,
     is_hit,
