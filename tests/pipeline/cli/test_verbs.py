@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 from pipeline_toys import QUESTION, texture
 
-from geofovea.datasets.benchmarks.lrs_vqa import read_records
+from geofovea.datasets.records.annotations import read_records
 from geofovea.pipeline.cli import main
 
 FEW = ["--tiles", "12", "--tokens", "60"]

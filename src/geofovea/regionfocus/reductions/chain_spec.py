@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.strategies import (
+from geofovea.regionfocus.reductions.registry import (
     DECODER_REDUCTION_NAMES,
     ENCODER_REDUCTION_NAMES,
     REDUCTION_NAMES,
