@@ -12,7 +12,7 @@ from geofovea.errors import SceneRefusedError
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference
-from geofovea.tiling.pixels.marks import out_of_type
+from geofovea.tiling.marks import out_of_type
 
 __all__ = [
     "MaskKind",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.files.source import Source, resolve_source
 
 __all__ = ["check_whole"]

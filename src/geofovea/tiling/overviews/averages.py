@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from geofovea.tiling.marks import rounded
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelFiles, LevelImage
-from geofovea.tiling.pixels.marks import rounded
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.validity import join_masks, read_band_masks
 from geofovea.tiling.scene import Scene

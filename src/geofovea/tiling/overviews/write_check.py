@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.files.source import resolve_source
 from geofovea.tiling.overviews.checks import BlockChecks, nature_of
 
-__all__ = ["Written"]
+__all__ = ["WriteCheck"]
 
 
 @dataclass(slots=True)
-class Written:
+class WriteCheck:
     """Sums of the windows of one file; 12 bytes or so for each, whatever their size.
 
     Attributes:
