@@ -296,11 +296,11 @@ def _palette(scene: Scene) -> list[int]:
         return []
     from geofovea.tiling.files.gdal_settings import gdal_settings
     from geofovea.tiling.files.handles import open_handle, read_errors
+    from geofovea.tiling.files.layout import palette_of
 
     with gdal_settings(), read_errors(scene.source):
-        entries = open_handle(scene.source).colormap(1)
-    rgba = (entries.get(i, (0, 0, 0, 0)) for i in range(max(entries) + 1))
-    return [int(value) for entry in rgba for value in entry]
+        palette = palette_of(open_handle(scene.source), 1)
+    return [int(value) for rgba in palette for value in rgba]
 
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:

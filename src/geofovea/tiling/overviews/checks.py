@@ -26,7 +26,15 @@ from rasterio.windows import Window
 from geofovea.errors import SceneReadError
 from geofovea.tiling.cache.ownership import is_believed
 
-__all__ = ["BlockChecks", "CheckedImage", "LevelChecks", "checks_path", "load_checks", "nature_of"]
+__all__ = [
+    "BlockChecks",
+    "CheckedImage",
+    "LevelChecks",
+    "checks_path",
+    "load_checks",
+    "nature_of",
+    "sum_of_block",
+]
 
 Checks = NDArray[np.uint32]
 
@@ -81,7 +89,7 @@ class BlockChecks:
         row, col = window.row_off // layout.block[0], window.col_off // layout.block[1]
         for number, plane in enumerate(planes):
             for r, c, block in _blocks(plane, layout.block):
-                self.sums[number, row + r, col + c] = _sum(block)
+                self.sums[number, row + r, col + c] = sum_of_block(block)
 
     def add_empty(self, window: Window, image: Any) -> None:
         """The same for a window of which no block is stored; decodes none."""
@@ -93,7 +101,7 @@ class BlockChecks:
             for r, c, block in _blocks(np.broadcast_to(fill, shape), self._layout.block):
                 key = block.shape
                 if key not in self._empty:
-                    self._empty[key] = _sum(block)
+                    self._empty[key] = sum_of_block(block)
                 self.sums[number, row + r, col + c] = self._empty[key]
 
     def add_all(self, image: Any) -> BlockChecks:
@@ -224,7 +232,7 @@ class CheckedImage:
         else:
             values = image.read_masks([1], window=window) > 0
         for _, col, block in _blocks(values, self._layout.block):
-            if _sum(block) != self._known.sums[plane, row, cols.start + col]:
+            if sum_of_block(block) != self._known.sums[plane, row, cols.start + col]:
                 raise _damaged(image)
         self._known.is_sound[plane, row, cols] = True
 
@@ -295,7 +303,8 @@ def _blocks(plane: NDArray[Any], block: tuple[int, int]) -> Iterator[tuple[int, 
             yield r, c, plane[:, y : y + height, x : x + width]
 
 
-def _sum(block: NDArray[Any]) -> int:
+def sum_of_block(block: NDArray[Any]) -> int:
+    """The sum by which stored numbers are compared."""
     return zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data)
 
 

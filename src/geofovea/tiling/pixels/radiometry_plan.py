@@ -9,6 +9,7 @@ from geofovea.errors import SceneError
 from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
+from geofovea.tiling.files.layout import palette_of
 from geofovea.tiling.pixels.bands import BandChoice, choose_bands
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.stretch import measure_stretch
@@ -116,11 +117,9 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
                 warnings=warnings,
             )
         if len(chosen) == 1 and scene.colorinterp[chosen[0] - 1] == "palette":
-            entries = handle.colormap(chosen[0])
-            palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
             return Radiometry(
                 chosen,
-                palette=palette,
+                palette=palette_of(handle, chosen[0]),
                 has_declared_nodata=declared,
                 reason=f"{choice.reason}, shown by its palette",
                 warnings=warnings,
