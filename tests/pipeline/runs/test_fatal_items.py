@@ -9,9 +9,9 @@ import pytest
 from repository import TOYS
 from run_toys import Squares, items
 
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.runner import run_items
 
 RUN = """
@@ -19,7 +19,7 @@ RUN = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from run_toys import Choir, Squares, items
-    from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+    from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
     from geofovea.pipeline.runs.journal import Journal
     from geofovea.pipeline.runs.runner import run_items
     folder, end, kind = Path(sys.argv[1]), sys.argv[3], {"alone": Squares, "together": Choir}

@@ -20,7 +20,7 @@ from geofovea.pipeline.runs.batch_results import (
     write_jsonl,
 )
 from geofovea.pipeline.runs.batch_summary import BatchSummary, summarize
-from geofovea.pipeline.runs.executor import Executor
+from geofovea.pipeline.runs.executors.base import Executor
 from geofovea.pipeline.runs.journal import Journal
 from geofovea.pipeline.runs.journal_salvage import has_content
 from geofovea.pipeline.runs.runner import RunCounts, run_items

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from geofovea.errors import GeoFoveaError, OutputError, RunError, SceneChangedError
-from geofovea.pipeline.runs.executor import Executor
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Entry, Journal

@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Self
 
-from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
+from geofovea.pipeline.runs.executors.base import ItemDeadlines, check_size
 from geofovea.pipeline.runs.item import Item, Work
 from geofovea.pipeline.runs.outcome import (
     Halted,
