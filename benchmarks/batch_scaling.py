@@ -28,11 +28,11 @@ from typing import Any
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.runs.batch_worker import SceneWork
-from geofovea.pipeline.runs.executor import Executor
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.item import Item, ItemKey, Work, Worker
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.runner import RunCounts, run_items
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.tables import markdown_table
@@ -86,7 +86,7 @@ def executor_of(executor: str, workers: int, work: Work) -> Executor:
         return InProcessExecutor(work)
     if executor == "processes":
         return ProcessExecutor(workers, work)
-    from geofovea.pipeline.runs.ray_executor import RayExecutor
+    from geofovea.pipeline.runs.executors.ray import RayExecutor
 
     return RayExecutor(workers, work)
 

@@ -16,9 +16,9 @@ from geofovea.pipeline.runs.batch import BatchFolder, run_batch
 from geofovea.pipeline.runs.batch_plan import plan_batch
 from geofovea.pipeline.runs.batch_results import result_rows
 from geofovea.pipeline.runs.batch_worker import SceneWork
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.scene_worker import PLANNED
 from geofovea.pipeline.session.settings import AskSettings
 

@@ -7,10 +7,10 @@ import pytest
 from run_toys import Choir, items
 
 from geofovea.errors import RunError
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
 from geofovea.pipeline.runs.lookahead import Lookahead, with_lookahead
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.runner import run_items
 
 

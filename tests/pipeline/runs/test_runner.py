@@ -19,10 +19,10 @@ from repository import TOYS
 from run_toys import Squares, items
 
 from geofovea.errors import DataError, OutputError, RunError
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
 from geofovea.pipeline.runs.runner import run_items
 
 
@@ -301,8 +301,8 @@ RUN = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
-    from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
-    from geofovea.pipeline.runs.process_executor import ProcessExecutor
+    from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+    from geofovea.pipeline.runs.executors.processes import ProcessExecutor
     from geofovea.pipeline.runs.journal import Journal
     from geofovea.pipeline.runs.runner import run_items
     folder, workers, count = Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4])
@@ -391,7 +391,7 @@ def test_workers_end_with_a_run_that_is_killed_even_in_an_endless_item(tmp_path)
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
     from geofovea.pipeline.runs.journal import Journal
-    from geofovea.pipeline.runs.process_executor import ProcessExecutor
+    from geofovea.pipeline.runs.executors.processes import ProcessExecutor
     from geofovea.pipeline.runs.runner import run_items
     folder = Path(sys.argv[1])
     work = Squares(folder / "notes", {0: "hangs"})

@@ -76,14 +76,14 @@ def ask(
     )
     open_seconds = time.perf_counter() - started
     session = settings.open_session(opened, settings.load_host(), open_seconds)
-    shown = [Box(*comma_separated(box, float, 4)) for box in boxes]
+    boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
         from geofovea.pipeline.runs.many_questions import ManyQuestions
 
-        many = ManyQuestions(session, settings, shown, choices)
+        many = ManyQuestions(session, settings, boxes_scene, choices)
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
-    answer = _asked_alone(settings, session, questions.only, boxes=shown, choices=choices)
+    answer = _asked_alone(settings, session, questions.only, boxes=boxes_scene, choices=choices)
     answer = with_files(answer, session.reader, evidence, picture)
     if as_json:
         echo(json.dumps(answer.to_json()))
@@ -92,12 +92,12 @@ def ask(
 
 
 def _asked_alone(
-    settings: AskSettings, session: SceneSession, question: str, **given: Any
+    settings: AskSettings, session: SceneSession, question: str, **options: Any
 ) -> Answer:
     from geofovea.pipeline.system.failure import failure_of
 
     try:
-        return settings.ask(session, question, **given)
+        return settings.ask(session, question, **options)
     except Exception:
         raise
     except BaseException as error:

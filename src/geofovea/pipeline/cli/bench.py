@@ -171,23 +171,23 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     from geofovea.pipeline.system.files import make_folder, write_text
     from geofovea.pipeline.system.tables import print_table
 
-    found = calibrate(read_judged(items, method), bins)
+    result = calibrate(read_judged(items, method), bins)
     folder = make_folder(output)
-    write_text(folder / "calibration.json", json.dumps(found.to_json(), indent=1))
-    draw_reliability(found, f"{method}: {found.answers} answers", folder / "calibration.png")
+    write_text(folder / "calibration.json", json.dumps(result.to_json(), indent=1))
+    draw_reliability(result, f"{method}: {result.answers} answers", folder / "calibration.png")
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(result.to_json()))
         return
     rows = [
         [f"{b.low:.2f}-{b.high:.2f}", str(b.count), f"{b.confidence:.3f}", f"{b.accuracy:.3f}"]
-        for b in found.bins
+        for b in result.bins
     ]
     print_table(("confidence", "answers", "mean confidence", "accuracy"), rows)
-    low, high = found.ece_interval
+    low, high = result.ece_interval
     echo(
-        f"{found.answers} answers about {found.scenes} scenes: accuracy {found.accuracy:.3f}, mean "
-        f"confidence {found.confidence:.3f}, ECE {found.ece:.3f} [{low:.3f}, {high:.3f}], "
-        f"Brier {found.brier:.3f}"
+        f"{result.answers} answers about {result.scenes} scenes: accuracy {result.accuracy:.3f}, "
+        f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} [{low:.3f}, {high:.3f}], "
+        f"Brier {result.brier:.3f}"
     )
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
 
@@ -198,8 +198,8 @@ def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Bu
 
     from geofovea.regionfocus.budget import Budget
 
-    given = {name: value for name, value in limits.items() if value is not None}
-    return replace(default or Budget(), **given)
+    changes = {name: value for name, value in limits.items() if value is not None}
+    return replace(default or Budget(), **changes)
 
 
 @click.group()

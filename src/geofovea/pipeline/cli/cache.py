@@ -28,14 +28,14 @@ _AGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([mhdw])")
 _MOST_NAMES = 5
 
 
-def _seconds(_ctx: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | None:
     """A time span such as ``30d``, in seconds."""
-    if given is None:
+    if text is None:
         return None
-    match = _AGE.fullmatch(given)
+    match = _AGE.fullmatch(text)
     if match is None:
         raise click.BadParameter(
-            f"{given!r} is no age; give a number with m, h, d or w, such as 30d"
+            f"{text!r} is no age; give a number with m, h, d or w, such as 30d"
         )
     return float(match[1]) * _SECONDS[match[2]]
 

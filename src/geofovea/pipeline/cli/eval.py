@@ -146,11 +146,11 @@ def _measure_blind(
 ) -> None:
     from geofovea.pipeline.evaluation.blind import measure_blind
 
-    found = measure_blind(chosen, collection.samples, dictionary, runs)
+    scores = measure_blind(chosen, collection.samples, dictionary, runs)
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(scores.to_json()))
     else:
-        _print_blind(found)
+        _print_blind(scores)
 
 
 def _look_for_leaks(
@@ -158,11 +158,11 @@ def _look_for_leaks(
 ) -> None:
     from geofovea.pipeline.evaluation.contamination import look_for_leaks
 
-    found = look_for_leaks(root, collection.samples, trained_on)
+    leaks = look_for_leaks(root, collection.samples, trained_on)
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(leaks.to_json()))
     else:
-        _print_leaks(found)
+        _print_leaks(leaks)
 
 
 def _score_file(

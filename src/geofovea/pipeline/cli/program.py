@@ -59,17 +59,17 @@ class _Program(click.Group):
             sys.exit(1)
         except KeyboardInterrupt as error:
             # as shells tell of a process that a signal ended
-            told = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-            echo(_line("", told), err=True)
-            sys.exit(told.exit_code)
+            interrupt = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+            echo(_line("", interrupt), err=True)
+            sys.exit(interrupt.exit_code)
 
 
 def _line(kind: str, error: BaseException) -> str:
     """An error and what was noted with it, in one line, without secrets."""
     from geofovea.tiling.remote.names import without_secrets
 
-    said = "; ".join([str(error), *getattr(error, "__notes__", ())])
-    return kind + without_secrets(" ".join(said.split()))
+    message = "; ".join([str(error), *getattr(error, "__notes__", ())])
+    return kind + without_secrets(" ".join(message.split()))
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})

@@ -94,7 +94,7 @@ def read_judged(path: Path, method: str) -> list[SureAnswer]:
     Raises:
         DataError: If the file is none, or holds no answer of the method.
     """
-    found, methods = [], set()
+    answers, methods = [], set()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -114,11 +114,11 @@ def read_judged(path: Path, method: str) -> list[SureAnswer]:
                 f"line {number} of {path} has a confidence of {judged.confidence}, not in [0, 1]"
             )
         if item["method"] == method:
-            found.append(judged)
-    if not found:
+            answers.append(judged)
+    if not answers:
         there = ", ".join(sorted(methods)) or "none"
         raise DataError(f"{path} holds no answer by {method!r}; the methods in it are: {there}")
-    return found
+    return answers
 
 
 def calibrate(judged: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> Calibration:

@@ -59,20 +59,20 @@ def look_for_leaks(root: Path, samples: Sequence[Sample], trained_on: Sequence[P
     Raises:
         DataError: If no benchmark image is here, or a path is neither.
     """
-    found = find_images(root, samples)
-    if not found.found:
-        raise DataError(f"nothing to compare: {found.describe_missing()}")
+    images = find_images(root, samples)
+    if not images.found:
+        raise DataError(f"nothing to compare: {images.describe_missing()}")
     with progress_bar("hashing benchmark images") as advance:
         hashes = []
-        for done, (name, path) in enumerate(found.found.items(), 1):
+        for done, (name, path) in enumerate(images.found.items(), 1):
             hashes.append(hash_image(path, name))
-            advance(done / len(found.found))
+            advance(done / len(images.found))
     others = list(_training_hashes(trained_on))
     matches = tuple(find_leaks(hashes, others))
     leaked = {match.image for match in matches}
     return Leaks(
         images=len(hashes),
-        missing=len(found.missing),
+        missing=len(images.missing),
         others=len(others),
         undecoded=sum(image.near is None for image in (*hashes, *others)),
         matches=matches,

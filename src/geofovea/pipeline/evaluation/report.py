@@ -96,20 +96,20 @@ def _published_table(
     partial = "" if scores["answered"] == scores["asked"] else "a part of the questions only"
     rows = []
     for name in dict.fromkeys(p.figure for p in benchmark.published):
-        found = [
+        places = [
             (p.value, p.system, p.source, p.caveat) for p in benchmark.published if p.figure == name
         ]
         if name in official:
             ours = 100 * official[name]["value"]
             model = f"→ {manifest['configuration']['model']} (this run)"
-            found.append((ours, model, "this run, official rule", partial))
-            found.append(
+            places.append((ours, model, "this run, official rule", partial))
+            places.append(
                 (100 * scores["blind"][name]["value"], "best constant, blind", "this run",
                  "fitted on the questions")
             )  # fmt: skip
         rows += [
             [name, system, f"{value:.2f}", source, caveat]
-            for value, system, source, caveat in sorted(found, reverse=True)
+            for value, system, source, caveat in sorted(places, reverse=True)
         ]
     return ("figure", "system", "%", "source", "caveat"), rows
 

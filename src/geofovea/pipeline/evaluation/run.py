@@ -29,7 +29,7 @@ from geofovea.pipeline.evaluation.worker import EvalWork, configuration_of, make
 from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
 from geofovea.pipeline.runs.item import ItemKey
-from geofovea.pipeline.runs.journal import Entry, Journal
+from geofovea.pipeline.runs.journal import JOURNAL, Entry, Journal
 from geofovea.pipeline.runs.runner import RunCounts, run_items
 from geofovea.pipeline.runs.workers import Workers
 from geofovea.pipeline.session.settings import AskSettings
@@ -39,8 +39,6 @@ from geofovea.pipeline.system.progress import progress_bar
 from geofovea.tiling.remote.names import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
-
-JOURNAL = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)

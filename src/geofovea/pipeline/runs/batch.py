@@ -20,8 +20,8 @@ from geofovea.pipeline.runs.batch_results import (
     write_jsonl,
 )
 from geofovea.pipeline.runs.batch_summary import BatchSummary, summarize
-from geofovea.pipeline.runs.executor import Executor
-from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.journal import JOURNAL, Journal
 from geofovea.pipeline.runs.journal_salvage import has_content
 from geofovea.pipeline.runs.runner import RunCounts, run_items
 from geofovea.pipeline.session.settings import AskSettings
@@ -29,9 +29,8 @@ from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.interruption import interruptible, shielded
 from geofovea.pipeline.system.progress import counting_bar
 
-__all__ = ["JOURNAL", "BatchFolder", "run_batch"]
+__all__ = ["BatchFolder", "run_batch"]
 
-JOURNAL = "journal.sqlite"
 _JSONL = "answers.jsonl"
 _GEOPARQUET = "answers.parquet"
 

@@ -56,14 +56,14 @@ class Lookahead:
     def answer(self, group: str, payload: Payload) -> Record:
         """The record of an item; see ``Worker``."""
         own = _own(payload)
-        found = self._remembered(group, own)
-        if found is None:
+        result = self._remembered(group, own)
+        if result is None:
             together: list[Payload] = [own, *(payload.get(_AHEAD, ()) if self._together else ())]
-            found, *others = self._answer_all(group, together)
+            result, *others = self._answer_all(group, together)
             self._known = [(group, p, o) for p, o in zip(together[1:], others, strict=True)]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _remembered(self, group: str, payload: Payload) -> Record | Exception | None:
         for index, (known_group, known, found) in enumerate(self._known):

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from geofovea.errors import GeoFoveaError, OutputError, RunError, SceneChangedError
-from geofovea.pipeline.runs.executor import Executor
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Entry, Journal
@@ -192,7 +192,7 @@ class _Run:
                     for worker, result in results:
                         if self._settle(in_hand.pop(worker), result, queue):
                             gone.add(worker)
-                    given = self._handed_out(executor, queue, in_hand)
+                    handed_out = self._handed_out(executor, queue, in_hand)
                 if results:
                     self._tell()
                 if self._halted and not in_hand:
@@ -200,10 +200,10 @@ class _Run:
                 if not in_hand or self._is_stopped:
                     return
                 # not before there is something to do for it: loading a model takes long
-                for worker in gone & given.keys():
+                for worker in gone & handed_out.keys():
                     executor.replace(worker)
-                gone -= given.keys()
-                for worker, item in given.items():
+                gone -= handed_out.keys()
+                for worker, item in handed_out.items():
                     executor.give(worker, self._in_company(worker, item, queue))
             results = list(executor.results())
 
@@ -211,13 +211,13 @@ class _Run:
         self, executor: Executor, queue: ItemQueue, in_hand: dict[int, Item]
     ) -> Mapping[int, Item]:
         """Note who works on what next."""
-        given: dict[int, Item] = {}
+        handed_out: dict[int, Item] = {}
         is_over = self._is_stopped or bool(self._halted)
         for worker in range(0 if is_over else executor.size):
             if worker not in in_hand and (item := self._next(worker, queue)) is not None:
                 self._journal.begin(item.key)
-                in_hand[worker] = given[worker] = item
-        return given
+                in_hand[worker] = handed_out[worker] = item
+        return handed_out
 
     def _next(self, worker: int, queue: ItemQueue) -> Item | None:
         """The next item for a worker; those of a group that only ends workers are given up."""

@@ -145,10 +145,10 @@ class SceneWorker:
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
         questions = [_tried(partial(asked, session, payload)) for payload in payloads]
         answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
-        found = [q if isinstance(q, Exception) else next(answers) for q in questions]
+        results = [q if isinstance(q, Exception) else next(answers) for q in questions]
         return [
             f if isinstance(f, Exception) else _tried(partial(record, session, payload, f))
-            for payload, f in zip(payloads, found, strict=True)
+            for payload, f in zip(payloads, results, strict=True)
         ]
 
     def _open(self, path: str) -> SceneSession | SceneError:

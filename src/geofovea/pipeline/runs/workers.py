@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from geofovea.errors import WorkersError
-from geofovea.pipeline.runs.executor import Executor
-from geofovea.pipeline.runs.in_process_executor import InProcessExecutor
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
+from geofovea.pipeline.runs.executors.ray import RayExecutor
 from geofovea.pipeline.runs.item import Work
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
-from geofovea.pipeline.runs.ray_executor import RayExecutor
 from geofovea.tiling.machine.cores import usable_cores
 
 __all__ = ["COMPANY", "EXECUTORS", "Workers"]

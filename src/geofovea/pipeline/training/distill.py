@@ -166,15 +166,15 @@ def measured(
     module: DistilledFocus, host: SupportsDecoderAccess, lessons: FocusLessons
 ) -> dict[str, float]:
     """Attention mass in boxes and share of questions hit, on some lessons; empty without boxes."""
-    found = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
-    if not found:
+    ranks = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
+    if not ranks:
         return {}
     return {
-        "questions": len(found),
-        "mass": round(fmean(f.mass for f in found), 4),
-        "hit_1": round(fmean(f.rank < 1 for f in found), 4),
-        "hit_4": round(fmean(f.rank < 4 for f in found), 4),
-        "chance": round(fmean(f.chance for f in found), 4),
+        "questions": len(ranks),
+        "mass": round(fmean(f.mass for f in ranks), 4),
+        "hit_1": round(fmean(f.rank < 1 for f in ranks), 4),
+        "hit_4": round(fmean(f.rank < 4 for f in ranks), 4),
+        "chance": round(fmean(f.chance for f in ranks), 4),
     }
 
 

@@ -99,13 +99,13 @@ def _check_same_run(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) 
     if not differs:
         return
     name = differs[0]
-    given = {key: value for key, value in ours.items() if key == name}
+    changes = {key: value for key, value in ours.items() if key == name}
     if name == "recipe":
         held = theirs.get("recipe") or {}
-        given = {k: v for k, v in ours["recipe"].items() if held.get(k) != v}
+        changes = {k: v for k, v in ours["recipe"].items() if held.get(k) != v}
     raise DataError(
-        f"{folder} holds another run: its {name} differs, here it is {given}; name another folder, "
-        "or remove that one"
+        f"{folder} holds another run: its {name} differs, here it is {changes}; name another "
+        "folder, or remove that one"
     )
 
 
@@ -122,8 +122,8 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         raise DataError(f"{folder} holds no distillation: run geofovea distill --output {folder}")
     try:
         with safe_open(path, "pt") as state:
-            given = json.loads((state.metadata() or {})["card"])
-        card = FocusCard(**given | {"layers": tuple(given["layers"])})
+            described = json.loads((state.metadata() or {})["card"])
+        card = FocusCard(**described | {"layers": tuple(described["layers"])})
         if card.host_hash != weights_hash(teacher.weights()):
             raise DataError(f"{folder} holds a distillation of another host, {card.base_model!r}")
         module = DistilledFocus(teacher.decoder, card.layers)

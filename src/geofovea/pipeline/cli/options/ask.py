@@ -101,12 +101,12 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         loading: dict[str, Any],
         endpoint: EndpointSettings | None,
         rfm: Path | None,
-        **given: Any,
+        **values: Any,
     ) -> Any:
-        how = {name: given.pop(name) for name in _NAMES}
-        stop = _stop(given.pop("flatness"), given.pop("confidence"))
-        options = AnswerOptions(**{name: given.pop(name) for name in _OPTIONS}, stop=stop)
-        limits = {name: given.pop(name) for name in _LIMITS}
+        how = {name: values.pop(name) for name in _NAMES}
+        stop = _stop(values.pop("flatness"), values.pop("confidence"))
+        options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
+        limits = {name: values.pop(name) for name in _LIMITS}
         # an endpoint is told with each question, a model in this process when it is loaded
         tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(
@@ -120,7 +120,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         # an impossible budget is refused before anything is read or loaded
         settings.budget()
-        return command(settings=settings, **given)
+        return command(settings=settings, **values)
 
     return run
 

@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Self
 
-from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
+from geofovea.pipeline.runs.executors.base import ItemDeadlines, check_size
 from geofovea.pipeline.runs.item import Item, Work
 from geofovea.pipeline.runs.outcome import (
     Halted,
@@ -122,16 +122,16 @@ class ProcessExecutor:
                 self._members[number].process.kill()
                 self._ended(number)
                 self._found.append((number, TimedOut(self._deadlines.item_seconds or 0.0)))
-        found, self._found = self._found, []
-        yield from found
+        results, self._found = self._found, []
+        yield from results
 
     def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
         """See ``Executor``."""
-        found = dict(self._found).get(worker)
+        result = dict(self._found).get(worker)
         member = self._members[worker]
-        while found is None and member.has_item and member.pipe.poll():
-            found = self._heard(worker, member)
-        return found
+        while result is None and member.has_item and member.pipe.poll():
+            result = self._heard(worker, member)
+        return result
 
     def replace(self, worker: int) -> None:
         """See ``Executor``."""
@@ -157,15 +157,15 @@ class ProcessExecutor:
 
     def _heard(self, worker: int, member: _Member) -> Result | None:
         try:
-            heard = member.pipe.recv()
+            message = member.pipe.recv()
         except (EOFError, OSError):
             member.process.join(_FAREWELL_SECONDS)
             return WorkerDied(_how_it_ended(member.process.exitcode), member.is_ready)
-        if heard == _READY:
+        if message == _READY:
             member.is_ready = True
             self._deadlines.start(worker)
             return None
-        result: Result = heard
+        result: Result = message
         return result
 
 

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from geofovea.errors import RunError
-from geofovea.pipeline.runs.executor import Executor
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.item import Item, Work, Worker
 from geofovea.pipeline.runs.outcome import Result, carry_out
-from geofovea.pipeline.runs.process_executor import ProcessExecutor
 
 __all__ = ["InProcessExecutor"]
 

@@ -12,8 +12,8 @@ from repository import TOYS
 from run_toys import Squares, items
 
 from geofovea.errors import MissingExtraError, RunError
+from geofovea.pipeline.runs.executors.ray import RayExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.ray_executor import RayExecutor
 from geofovea.pipeline.runs.runner import run_items
 
 try:
@@ -78,7 +78,7 @@ import sys
 from pathlib import Path
 from run_toys import Squares, items
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.ray_executor import RayExecutor
+from geofovea.pipeline.runs.executors.ray import RayExecutor
 from geofovea.pipeline.runs.runner import run_items
 folder = Path(sys.argv[1])
 work = Squares(folder / "notes", {1: "killed once"}, seconds=0.3)

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from geofovea.errors import MissingExtraError, RunError
-from geofovea.pipeline.runs.executor import ItemDeadlines, check_size
+from geofovea.pipeline.runs.executors.base import ItemDeadlines, check_size
 from geofovea.pipeline.runs.item import Item, Work, Worker
 from geofovea.pipeline.runs.outcome import (
     Answered,
