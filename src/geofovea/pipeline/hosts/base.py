@@ -54,7 +54,6 @@ class Capabilities:
         region_focus: It brings a region focus module, so ``focus="rfm"`` works.
         signals: Fields of a `TokenContext` that it can give beyond its tokens.
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
-        class_token: Its vision tower has a class token, whose attention some reductions read.
         positions: The policy of its position ids; see `inference.prompts.position_ids`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
     """
@@ -65,7 +64,6 @@ class Capabilities:
     region_focus: bool = False
     signals: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
-    class_token: bool = False
     positions: str = "compact"
     choices: bool = False
 

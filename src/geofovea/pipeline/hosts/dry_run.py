@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from geofovea.errors import GeoFoveaError, ModelError
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.inference.attention.support import sight
 from geofovea.pipeline.inference.decoder.outputs import check_finite
 from geofovea.regionfocus.tokens import tokens_of_tiles
@@ -25,7 +25,7 @@ __all__ = ["parts_that_fit", "try_model"]
 _QUESTION = "What is here?"
 
 
-def try_model(host: OpenedHost) -> None:
+def try_model(host: LvlmHost) -> None:
     """Show a host a tile.
 
     Only the layers below its focus layer run; where that cannot be read, the whole decoder once.

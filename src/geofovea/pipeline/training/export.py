@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import make_folder, write_file, write_text

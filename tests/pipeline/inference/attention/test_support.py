@@ -143,7 +143,7 @@ def test_a_decoder_whose_attention_is_not_known_answers_and_refuses_to_focus(kin
     assert not host.capabilities.attention
     with pytest.raises(ModelError, match=f"a '{kind}' decoder, cannot be read; choose"):
         host.scores(QUESTION, tokens)
-    sequence = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    sequence = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
     with torch.no_grad():
         logits = host._model(inputs_embeds=sequence.embedded).logits[0, -1]
     said = host.generate(QUESTION, tokens)
@@ -162,16 +162,16 @@ def test_words_to_choose_from_are_scored_beyond_the_window_of_a_decoder(kind):
     assert not can_batch(host._decoder)
     choices = ("red", "blue ship at the airport")
     found = host.generate(QUESTION, tokens, choices=choices).choices
-    sequence = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    sequence = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
 
     @torch.no_grad()
     def behind(ids):
-        embedded = torch.cat([sequence.embedded, host._embed(ids)[None]], dim=1)
+        embedded = torch.cat([sequence.embedded, host._embedding.of_ids(ids)[None]], dim=1)
         return host._model(inputs_embeds=embedded).logits[0, -len(ids) - 1 :].log_softmax(-1)
 
-    ids = [host._words.word_ids(choice) for choice in choices]
+    ids = [host._prompts.words.word_ids(choice) for choice in choices]
     first = behind([0])[0]
-    expected = word_scores(first, ids, host._stop_ids(), lambda some: behind(list(some))[1:])
+    expected = word_scores(first, ids, host._writer.stop, lambda some: behind(list(some))[1:])
     assert found == pytest.approx(expected.tolist(), abs=1e-3)
 
 
@@ -181,16 +181,18 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
     rows = []
     for number in (0, 1):
         alone = tokens.select(tokens.tile_index == number)
-        shown = host._layout.sequence(host._words.ids(QUESTION), alone)
-        assert len(shown) <= 32 < len(host._layout.sequence(host._words.ids(QUESTION), tokens))
+        ids = host._prompts.words.ids(QUESTION)
+        shown = host._prompts.layout.sequence(ids, alone)
+        assert len(shown) <= 32 < len(host._prompts.layout.sequence(ids, tokens))
         with torch.no_grad():
             rows += last_row_logits(host._decoder, 1, [shown])
     expected = torch.cat(rows, dim=1).softmax(-1).mean(0)
     torch.testing.assert_close(host.scores(QUESTION, tokens), expected, atol=1e-6, rtol=0)
     # gaps between positions are no places
-    host._layout = replace(host._layout, policy="original")
+    gaps = replace(host._prompts.layout, policy="original")
+    object.__setattr__(host._prompts, "layout", gaps)
     few = tokens.select(torch.tensor([0, 3, 15, 16, 30, 31]))
-    shown = host._layout.sequence(host._words.ids(QUESTION), few)
+    shown = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), few)
     with torch.no_grad():
         together = last_row_logits(host._decoder, 1, [shown])[0].softmax(-1).mean(0)
     assert len(shown) <= 32 < shown.next_position
@@ -220,7 +222,7 @@ def test_prompts_whose_length_turns_their_positions_do_not_change_each_other():
     }
     host, tokens = host_of(text_config("llama", rope_parameters=rope))
     few = tokens.select(torch.arange(24))
-    lengths = [len(host._prompt(QUESTION, some)) for some in (few, tokens)]
+    lengths = [len(host._prompts.sequence(QUESTION, some)) for some in (few, tokens)]
     assert 0.75 * lengths[1] < lengths[0] < 40 < lengths[1], "they must run side by side"
     prompts = [Prompt(QUESTION, tokens), Prompt(QUESTION, few), Prompt("plane ?", few)]
     assert host.generate_together(prompts) == [
@@ -230,4 +232,4 @@ def test_prompts_whose_length_turns_their_positions_do_not_change_each_other():
     for found, alone in zip(host.scores_together(asked), asked, strict=True):
         torch.testing.assert_close(found, host.scores(*alone))
         torch.testing.assert_close(host.scores_again(*alone), found)
-    assert not host.reuses_prefix
+    assert not host._attention.reuses_prefix

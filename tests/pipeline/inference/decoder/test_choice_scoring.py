@@ -33,8 +33,8 @@ def test_letters_are_scored_behind_the_prompt_that_lists_them(family):
     host = host_of(family)
     tokens = tokens_of(host)
     found = host.generate(QUESTION, tokens, choices=COLORS)
-    ids = host._words.ids(QUESTION, choice_instruction(COLORS))
-    expected = believed(host, host._layout.sequence(ids, tokens))
+    ids = host._prompts.words.ids(QUESTION, choice_instruction(COLORS))
+    expected = believed(host, host._prompts.layout.sequence(ids, tokens))
     scores = [float(expected[WORDS[letter]]) for letter in "ABC"]
     assert found.choices == pytest.approx(scores, abs=1e-5)
     assert found.text == COLORS[scores.index(max(scores))]
@@ -68,11 +68,11 @@ def test_without_letters_whole_answers_are_scored_with_their_end():
     tokenizer = build_tokenizer()
     for choice, score in zip(choices, found.choices, strict=True):
         answer = tokenizer.encode(choice, add_special_tokens=False)
-        ids = host._words.ids(QUESTION)
+        ids = host._prompts.words.ids(QUESTION)
         expected = 0.0
         for i, token in enumerate([*answer, tokenizer.eos_token_id]):
             longer = type(ids)(ids.before, [*ids.after, *answer[:i]])
-            expected += float(believed(host, host._layout.sequence(longer, tokens))[token])
+            expected += float(believed(host, host._prompts.layout.sequence(longer, tokens))[token])
         assert score == pytest.approx(expected, abs=1e-4)
     assert found.text == choices[max(range(4), key=lambda i: found.choices[i])]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.hosts.shapes import EncoderShape
 from geofovea.pipeline.inference.prompts.markers import CHAT_ML
 
 __all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
@@ -67,6 +68,30 @@ class LlavaFamily(Family):
             features = features[:, 1:]
         tokens: Tensor = self.model.model.multi_modal_projector(features)
         return tokens
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
+        """See `Family`."""
+        vision, out = config.vision_config, config.text_config.hidden_size
+        width, patches = vision.hidden_size, (vision.image_size // vision.patch_size) ** 2
+        layer = config.vision_feature_layer
+        joined = width * (1 if isinstance(layer, int) else len(layer))
+        pool = 0
+        if getattr(vision, "vision_use_head", False) and vision.model_type == "siglip_vision_model":
+            # the stock tower pools its patches into one vector, which nothing here reads
+            pool = 2 * patches * width * (width + 1) + 2 * width * (
+                width + vision.intermediate_size
+            )
+        return EncoderShape(
+            # the stock tower runs to its end, whichever layer the features are taken from
+            layers=vision.num_hidden_layers,
+            width=width,
+            intermediate=vision.intermediate_size,
+            patches=patches,
+            patch_pixels=3 * vision.patch_size**2,
+            extra_tokens=int(vision.model_type == "clip_vision_model"),
+            projector=patches * out * (joined + out) + pool,
+        )
 
 
 class LlavaNextFamily(LlavaFamily):

@@ -14,30 +14,30 @@ from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
 from geofovea.pipeline.inference.vision.clip_signals import Listener, listening, pooled_mean
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.inference.vision.pixels import Normalization
 from geofovea.regionfocus.reductions.primitives.outputs import group_means
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
-__all__ = ["VisionPart"]
+__all__ = ["ClipEncoder"]
 
 _TILES_AT_ONCE = 16
 
 
-class VisionPart:
+class ClipEncoder:
     """Vision tower and projector of a ``LlavaForConditionalGeneration``."""
 
-    def __init__(self, model: Any, side: int, pool: int, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, model: Any, side: int, pool: int, colours: Normalization) -> None:
         """Borrow the parts of a model in evaluation mode.
 
         Args:
             model: The model.
             side: Tokens along a side of a tile.
             pool: Projected tokens are averaged ``pool × pool``.
-            mean: Of red, green and blue, on the model's device.
-            std: Likewise.
+            colours: What the tower expects of them.
         """
         self._model = model
         self._side, self._pool = side, pool
-        self._mean, self._std = mean, std
+        self._colours = colours
         self._layer: int = model.config.vision_feature_layer
 
     def encode_planned(self, pixels: NDArray[np.uint8], plan: EncodePlan) -> EncodedTiles:
@@ -97,9 +97,8 @@ class VisionPart:
         return pooled_mean(tokens, self._side, self._pool)
 
     def _images(self, pixels: NDArray[np.uint8]) -> Tensor:
-        images = torch.from_numpy(pixels).to(self._mean.device).float()
-        images = (images - self._mean) / self._std
-        return images.permute(0, 3, 1, 2).to(self._model.dtype)
+        device = next(self._model.model.vision_tower.parameters()).device
+        return self._colours.images(pixels, device, self._model.dtype)
 
     def _layers_run(self) -> int:
         """Encoder layers up to the feature layer."""
