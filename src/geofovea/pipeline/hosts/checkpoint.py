@@ -141,8 +141,17 @@ def check_size(name: str, make: Any, config: Any, held: WeightCount) -> None:
         )
 
 
-def companion(name: str, file: str) -> Path | None:
-    """A file beside the weights of a model, from the hub where need be; None if there is none."""
+def companion(name: str, file: str, *, may_be_out_of_reach: bool = True) -> Path | None:
+    """A file beside the weights of a model, from the hub where need be; None if there is none.
+
+    Args:
+        name: A local folder or a hub id.
+        file: Its name.
+        may_be_out_of_reach: A hub that cannot be reached has no such file.
+
+    Raises:
+        OSError: If the hub cannot be reached, and that is not how it may be.
+    """
     folder = Path(name)
     if folder.is_dir():
         return folder / file if (folder / file).exists() else None
@@ -152,7 +161,7 @@ def companion(name: str, file: str) -> Path | None:
         name,
         file,
         _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_connection_errors=not may_be_out_of_reach,
     )
     return None if found is None else Path(found)
 

@@ -3,13 +3,8 @@
 import pytest
 import torch
 
-from geofovea.pipeline.inference.prompts.position_ids import (
-    SCENE_SIDE,
-    PositionWriter,
-    TileRuns,
-    token_cells,
-)
-from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.pipeline.inference.prompts.position_ids import SCENE_SIDE, PositionWriter, TileRuns
+from geofovea.regionfocus.tokens import TokenSet, token_cells, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 GRID = (2, 3)

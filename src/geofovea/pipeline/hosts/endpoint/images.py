@@ -23,7 +23,6 @@ from geofovea.tiling.pyramid import Box, Tile
 __all__ = [
     "ScenePlace",
     "TilePicture",
-    "cells_of_tokens",
     "data_url",
     "framed",
     "pictures_from_tokens",
@@ -136,22 +135,6 @@ def pictures_from_tokens(
         box = Box(*(float(v) for v in (*low, *high)))
         pictures.append(TilePicture(tile, canvas[y0:y1, x0:x1], box))
     return sorted(pictures, key=lambda p: (-p.tile.level, p.tile.row, p.tile.col))
-
-
-def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tuple[Tensor, Tensor]:
-    """Row and column, int64 (n,) each, of the cell of its tile that each token's centre lies in.
-
-    Args:
-        tokens: n tokens of any host.
-        tile_size: Side of a tile in level pixels.
-        cells_a_side: Cells along each side of a tile.
-    """
-    corners = torch.tensor([(t.col, t.row) for t in tokens.tiles], dtype=torch.float64)
-    sides = torch.tensor([[tile_size << t.level] for t in tokens.tiles], dtype=torch.float64)
-    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
-    places = centers / sides[tokens.tile_index] - corners[tokens.tile_index]
-    cells = (places * cells_a_side).floor().clamp(0, cells_a_side - 1).long()
-    return cells[:, 1], cells[:, 0]
 
 
 def framed(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

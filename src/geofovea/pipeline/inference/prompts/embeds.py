@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.prompts.markers import MarkerIds
-from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, TileRuns, token_cells
+from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, TileRuns
 from geofovea.pipeline.inference.prompts.template import PromptIds
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.tokens import TokenSet, token_cells
 
 __all__ = ["PromptLayout", "PromptSequence"]
 

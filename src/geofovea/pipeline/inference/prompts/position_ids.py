@@ -22,20 +22,10 @@ from torch import Tensor
 
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["SCENE_SIDE", "PositionWriter", "TileRuns", "token_cells"]
+__all__ = ["SCENE_SIDE", "PositionWriter", "TileRuns"]
 
 SCENE_SIDE = 200
 """Rows and columns of the largest frame; images of the training of Qwen-VL had about as many."""
-
-
-def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:
-    """Row and column of each token in the grid of its tile, int64 ``(n, 2)``."""
-    address = torch.tensor([(t.row, t.col, 1 << t.level) for t in tokens.tiles]).reshape(-1, 3)
-    row, col, step = address[tokens.tile_index].double().unbind(1)
-    rows, cols = grid
-    y, x = tokens.boxes_scene[:, 1] / step, tokens.boxes_scene[:, 0] / step
-    cells = torch.stack([(y / tile_size - row) * rows, (x / tile_size - col) * cols], dim=1)
-    return cells.round().long()
 
 
 @dataclass(eq=False)
