@@ -36,14 +36,14 @@ def test_what_fails_is_replaced_and_told_once():
         after.done("a break", lambda: (_ for _ in ()).throw(KeyboardInterrupt), None)
 
 
-DURING = ["evidence_of", "record_of", "cautions", "answer_flops"]
+DURING = ["evidence_of", "record_of", "answer_warnings", "answer_flops"]
 
 
 @pytest.mark.parametrize("name", DURING)
 def test_a_session_answers_where_what_follows_the_answer_fails(make_session, monkeypatch, name):
     plain = make_session().ask(QUESTION, budget=FEW)
     session = make_session()
-    monkeypatch.setattr(f"geofovea.pipeline.session.session.{name}", fail)
+    monkeypatch.setattr(f"geofovea.pipeline.session.assembly.{name}", fail)
     answer = session.ask(QUESTION, budget=FEW)
     assert (answer.text, answer.confidence) == (plain.text, plain.confidence)
     assert any("no luck" in warning for warning in answer.warnings)
@@ -100,7 +100,7 @@ SMALL = ("--tiles", "6", "--tokens", "60")
         "geofovea.pipeline.answers.evidence.area_m2",
         "geofovea.pipeline.answers.evidence.write_text",
         "geofovea.pipeline.answers.picture.draw_answer",
-        "geofovea.pipeline.session.session.cautions",
+        "geofovea.pipeline.session.assembly.answer_warnings",
     ],
 )
 def test_the_shell_prints_the_answer_whatever_fails_after_it(
@@ -126,7 +126,7 @@ def test_the_shell_prints_the_answer_whatever_fails_after_it(
         "geofovea.tiling.geo.coordinates.polygon_lonlat",
         "geofovea.pipeline.answers.evidence.lonlat_from_scene",
         "geofovea.pipeline.runs.batch.write_geoparquet",
-        "geofovea.pipeline.session.session.cautions",
+        "geofovea.pipeline.session.assembly.answer_warnings",
     ],
 )
 def test_a_batch_keeps_its_answers_whatever_fails_after_them(
@@ -145,7 +145,7 @@ def test_a_batch_keeps_its_answers_whatever_fails_after_them(
 
 
 def test_a_number_that_json_lacks_does_not_cost_the_row(scene_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("geofovea.pipeline.session.session.confidence_of", lambda _: float("nan"))
+    monkeypatch.setattr("geofovea.pipeline.session.assembly.confidence_of", lambda _: float("nan"))
     out = tmp_path / "out"
     batch = ["batch", str(scene_path), "--question", QUESTION, "--output", str(out), *SMALL]
     assert CliRunner().invoke(main, [*batch, "--jsonl-only"]).exit_code == 0

@@ -14,8 +14,7 @@ from pipeline_toys import QUESTION, llava_host, random_llava, texture
 import geofovea as gf
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.tile_tokens import Gathered
+from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
 from geofovea.pipeline.engine.token_store_upkeep import (
     clear_tokens,
@@ -62,8 +61,8 @@ def told(answer):
 
 
 def tokens_and_reads(session, tiles):
-    gathered = Gathered()
-    return session.tiles.of(tiles, StageClock(), gathered), gathered.tiles_read
+    usage = QuestionUsage()
+    return session.tiles.of(tiles, usage), usage.tiles_read
 
 
 def test_nothing_is_kept_on_disk_unless_asked_for(make_session, cache):

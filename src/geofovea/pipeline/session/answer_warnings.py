@@ -12,7 +12,7 @@ from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["cautions", "overruns"]
+__all__ = ["answer_warnings", "budget_warnings"]
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -23,7 +23,7 @@ _WHY_STOPPED = {
 }
 
 
-def cautions(
+def answer_warnings(
     scene: Scene,
     radiometry: Radiometry,
     host: Host,
@@ -71,7 +71,7 @@ def cautions(
     return tuple(warnings)
 
 
-def overruns(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:
+def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:
     """Sentences about limits that were not kept: they end a search, and never an answer.
 
     Args:

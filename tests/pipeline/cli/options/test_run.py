@@ -17,6 +17,7 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, Purse, new_purse, spent
 from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 
 URL = "http://localhost:1/v1"
@@ -135,11 +136,11 @@ AWAY = AskSettings("openai:x", endpoint=EndpointSettings(URL))
     "other",
     [
         AskSettings("owner/model", {"tiles": 3}),
-        AskSettings("owner/model", focus="uniform"),
+        AskSettings("owner/model", options=AnswerOptions(focus="uniform")),
         AskSettings("owner/model", load=LoadOptions(dtype="bfloat16")),
         AskSettings("owner/model", load=LoadOptions(quantization="8bit")),
         AskSettings("owner/model", load=LoadOptions(positions="scene")),
-        AskSettings("owner/model", focus_model="owner/clip"),
+        AskSettings("owner/model", options=AnswerOptions(focus_model="owner/clip")),
         AskSettings("owner/model", rfm="somewhere"),
         AWAY,
         AskSettings("openai:x", endpoint=EndpointSettings("http://localhost:2/v1")),
@@ -152,13 +153,16 @@ def test_what_changes_answers_is_another_configuration(other):
 
 
 def test_what_changes_no_answer_is_the_same_configuration(tmp_path):
-    assert LOCAL.hash == AskSettings("owner/model", focus="attention").hash
+    assert LOCAL.hash == AskSettings("owner/model", options=AnswerOptions(focus="attention")).hash
     assert LOCAL.hash == AskSettings("owner/model", cache_tokens=True).hash
     assert LOCAL.hash == AskSettings("owner/model", load=LoadOptions(dtype="float32")).hash
     patient = EndpointSettings(
         URL, "OTHER_KEY", SpendLimit(7, 7), total_seconds=9.0, attempts=1, pause_seconds=9.0
     )
-    assert AWAY.hash == AskSettings("openai:x", endpoint=patient, focus="prompted").hash
+    assert (
+        AWAY.hash
+        == AskSettings("openai:x", endpoint=patient, options=AnswerOptions(focus="prompted")).hash
+    )
     assert AWAY.hash == AWAY.within(tmp_path).hash
 
 

@@ -10,9 +10,10 @@ from pipeline_toys import llava_host, random_llava
 import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.confidence import Choice
-from geofovea.pipeline.inference.decoder.choice_scoring import checked_choices, choice_instruction
+from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.run import PlainRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.session.request import checked_choices
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.tokens import tokens_of_tiles

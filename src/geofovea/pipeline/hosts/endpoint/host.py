@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Host, SupportsImages
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
@@ -34,12 +34,15 @@ from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = ["ENDPOINT_PREFIX", "EndpointHost", "check_for_pictures", "endpoint_host"]
+__all__ = [
+    "ENDPOINT_PREFIX",
+    "EndpointHost",
+    "endpoint_host",
+]
 
 ENDPOINT_PREFIX = "openai:"
 """Begins the name of a model that is behind an endpoint."""
@@ -205,26 +208,6 @@ class EndpointHost:
         if settings.key() is not None and not settings.is_private:
             doubts.append(f"the key and the pictures travel to {settings.shown} unencrypted")
         return doubts
-
-
-def check_for_pictures(host: Host, reduction: str, *, asks_on_the_way: bool) -> None:
-    """Refuse what needs single tokens, for a host that takes whole tiles.
-
-    Raises:
-        ModelError: If the host takes pictures, and tokens would be dropped or shown on the way.
-    """
-    if not isinstance(host, SupportsImages):
-        return
-    if reduction != DEFAULT_REDUCTION:
-        raise ModelError(
-            f"{host.name} gets whole tiles as pictures, of which no token can be dropped by "
-            f"{reduction!r}; leave out --reduction"
-        )
-    if asks_on_the_way:
-        raise ModelError(
-            f"{host.name} gets whole tiles as pictures and cannot be asked on the way; leave out "
-            "the confidence at which to stop"
-        )
 
 
 def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
