@@ -13,9 +13,13 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.prompt_builder import PromptBuilder
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.attention.support import can_read_rows, sight, turns_by_length
+from geofovea.pipeline.inference.attention.support import (
+    attention_window,
+    can_read_rows,
+    has_dynamic_rope,
+)
 from geofovea.pipeline.inference.decoder.outputs import check_finite
-from geofovea.pipeline.inference.decoder.prefix_cache import PrefixMemory
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixCache
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.pipeline.inference.prompts.batch import run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
@@ -54,14 +58,14 @@ class AttentionScorer:
         """
         self._decoder, self._layer, self._prompts = decoder, layer, prompts
         self._what_helps = what_helps
-        self._sees = sight(decoder, layer) or prompts.context
+        self._sees = attention_window(decoder, layer) or prompts.context
         self.can_read = can_read_rows(decoder) and layer < decoder.config.num_hidden_layers
         self.reuses_prefix = reuses_prefix
         self.forget_prefixes()
 
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
-        self.prefixes = PrefixMemory(self._decoder, self._layer)
+        self.prefixes = PrefixCache(self._decoder, self._layer)
 
     def scores(
         self, questions: Sequence[tuple[str, TokenSet]], *, again: bool = False
@@ -99,7 +103,7 @@ class AttentionScorer:
             logits = run_side_by_side(
                 lengths,
                 lambda some: rows([sequences[i] for i in some]),
-                together=not turns_by_length(self._decoder),
+                together=not has_dynamic_rope(self._decoder),
             )
         of_each: list[list[Tensor]] = [[] for _ in questions]
         for (i, _, _), row in zip(groups, logits, strict=True):

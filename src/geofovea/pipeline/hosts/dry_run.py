@@ -15,7 +15,7 @@ import torch
 
 from geofovea.errors import GeoFoveaError, ModelError
 from geofovea.pipeline.hosts.lvlm import LvlmHost
-from geofovea.pipeline.inference.attention.support import sight
+from geofovea.pipeline.inference.attention.support import attention_window
 from geofovea.pipeline.inference.decoder.outputs import check_finite
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
@@ -42,7 +42,7 @@ def try_model(host: LvlmHost) -> None:
         check_finite(features, host.name, host.decoder)
         # one token is enough to see whether the parts fit
         token = tokens_of_tiles(features, host.grid, tiles, pyramid).select(torch.tensor([0]))
-        sees_all = sight(host.decoder, host.focus_layer) is None
+        sees_all = attention_window(host.decoder, host.focus_layer) is None
         if host.capabilities.attention and sees_all:
             host.scores(_QUESTION, token)
         else:

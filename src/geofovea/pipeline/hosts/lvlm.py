@@ -32,7 +32,7 @@ from geofovea.pipeline.hosts.tile_encoder import TileEncoder
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.generate import AnswerWriter
+from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
@@ -58,7 +58,7 @@ class LvlmHost:
 
     It holds the lock of its model and what is known of it; the work is done by its parts: tiles
     become tokens in a `TileEncoder`, questions become prompts in a `PromptBuilder`, attention is
-    read by an `AttentionScorer`, and answers are written by an `AnswerWriter`.
+    read by an `AttentionScorer`, and answers are written by an `AnswerGenerator`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class LvlmHost:
             reuses_prefix=_can_reuse_prefix(family, self._prompts, settings.focus_layer),
             what_helps=_WHAT_HELPS,
         )
-        self._writer = AnswerWriter(
+        self._writer = AnswerGenerator(
             name,
             family.decoder,
             family.model.lm_head,

@@ -13,7 +13,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
-from geofovea.pipeline.inference.prompts.template import PromptWords
+from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["PromptBuilder", "WordEmbedding"]
@@ -55,7 +55,7 @@ class PromptBuilder:
     """
 
     name: str
-    words: PromptWords
+    words: PromptTemplate
     layout: PromptLayout
     context: int
     answer_tokens: int
@@ -80,7 +80,7 @@ class PromptBuilder:
             embedding: Makes vectors of its words.
         """
         text, policy = family.decoder.config, family.policy(settings)
-        words = PromptWords(
+        words = PromptTemplate(
             tokenizer, family.prompt_style(policy), settings.template, settings.instruction
         )
         layout = PromptLayout(

@@ -37,8 +37,8 @@ __all__ = [
     "DistilledFocus",
     "FocusCard",
     "attach_focus",
+    "decoder_depth",
     "default_layers",
-    "depth_of",
     "load_focus",
     "opened",
     "read_card",
@@ -207,10 +207,10 @@ def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocu
             f"weights {card.host_hash[:12]}, and {name!r} has weights {found[:12]}: distil one for "
             f"it with geofovea distill --model {name}"
         )
-    if card.host_layers != depth_of(host):
+    if card.host_layers != decoder_depth(host):
         raise ModelError(
             f"{folder / FOCUS_FILE} speaks of {card.host_layers} layers, {name!r} has "
-            f"{depth_of(host)}: distil it again"
+            f"{decoder_depth(host)}: distil it again"
         )
     module = DistilledFocus(host.decoder, card.layers)
     try:
@@ -244,7 +244,7 @@ def opened(host: object) -> SupportsDecoderAccess:
     return host
 
 
-def depth_of(host: SupportsDecoderAccess) -> int:
+def decoder_depth(host: SupportsDecoderAccess) -> int:
     """Number of decoder layers."""
     return len(host.decoder.layers)
 

@@ -27,8 +27,8 @@ from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
     DistilledFocus,
     FocusCard,
+    decoder_depth,
     default_layers,
-    depth_of,
     opened,
 )
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
@@ -210,7 +210,7 @@ def _begun(
         base_model=str(getattr(host, "name", "unnamed")),
         host_hash=weights_hash(host.weights()),
         layers=recipe.layers,
-        host_layers=depth_of(host),
+        host_layers=decoder_depth(host),
         host_focus_layer=host.focus_layer,
         steps=recipe.steps,
         recipe=asdict(recipe) | {"lessons": lessons.name},

@@ -16,7 +16,7 @@ from hidden_tokens import full_positions, masked_logits, some
 
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
 CASES = [(family, shape) for family in FAMILIES for shape in SHAPES]
@@ -110,7 +110,7 @@ def test_scores_are_the_eager_attention_of_the_last_word(family, policy):
     host._model.set_attn_implementation("eager")
     hook = host._decoder.layers[1].self_attn.register_forward_hook(catch)
     try:
-        PlainRun(host._decoder, PromptBatch.of([sequence])).prefill()
+        DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
     finally:
         hook.remove()
         host._model.set_attn_implementation("sdpa")
@@ -132,7 +132,7 @@ def test_decoding_goes_on_where_the_prompt_ended(family):
     for _ in range(6):
         longer = type(ids)(ids.before, [*ids.after, *answer])
         sequence = host._prompts.layout.sequence(longer, tokens)
-        state = PlainRun(host._decoder, PromptBatch.of([sequence])).prefill()
+        state = DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
         with torch.no_grad():
             answer.append(int(host._model.lm_head(state).argmax()))
     text = host._tokenizer.decode(answer, skip_special_tokens=True).strip()

@@ -22,7 +22,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
-from geofovea.pipeline.inference.prompts.template import PromptWords
+from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
@@ -235,7 +235,7 @@ def test_the_word_that_begins_a_text_stands_once_whoever_writes_it():
         begins._tokenizer.post_processor = TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", WORDS["<s>"])]
         )
-        words = PromptWords(
+        words = PromptTemplate(
             begins, FAMILIES["llava"](model_of("llava")).prompt_style("compact"), None, ""
         )
         return words.ids(QUESTION).before
@@ -270,7 +270,7 @@ def test_words_around_an_image_are_those_of_the_whole_text_with_its_word(family,
     image = pieces.convert_tokens_to_ids("<image>")
     host = variant_of(family, image_token_id=image)
     style = host._family.prompt_style("compact")
-    words = PromptWords(pieces, style, "USER: {image}\n{question} ASSISTANT:", "")
+    words = PromptTemplate(pieces, style, "USER: {image}\n{question} ASSISTANT:", "")
     shown = "<img><image></img>" if family == "internvl" else "<image>"
     stock = pieces.encode(f"USER: {shown}\nwhat is it? ASSISTANT:")
     found = words.ids("what is it?")

@@ -11,15 +11,15 @@ from transformers import LlavaForConditionalGeneration as Llava
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.region_focus import opened
 from geofovea.pipeline.inference.attention.support import (
+    attention_window,
     can_batch,
     can_read_rows,
     can_run_layers,
-    sight,
 )
 from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.pruned import PrunedRun
-from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
+from geofovea.pipeline.inference.decoder.run import DecoderRun, last_row_logits
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.training.embedded_model import vocabulary
@@ -105,7 +105,7 @@ def test_a_row_of_attention_that_is_read_is_that_of_the_decoder_itself(kind):
         layer.self_attn.register_forward_hook(
             lambda module, args, output, number=number: caught.update({number: output[1]})
         )
-    PlainRun(decoder, PromptBatch.of([asked])).prefill()
+    DecoderRun(decoder, PromptBatch.of([asked])).prefill()
     for number in range(len(decoder.layers)):
         found = last_row_logits(decoder, number, [asked])[0].softmax(-1)
         row = caught[number][0, :, -1, asked.visual]
@@ -177,7 +177,7 @@ def test_words_to_choose_from_are_scored_beyond_the_window_of_a_decoder(kind):
 
 def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
     host, tokens = host_of(windowed("mistral", 32))
-    assert sight(host._decoder, 1) == 32
+    assert attention_window(host._decoder, 1) == 32
     rows = []
     for number in (0, 1):
         alone = tokens.select(tokens.tile_index == number)
@@ -205,7 +205,7 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
 def test_a_focus_layer_that_sees_all_scores_whatever_other_layers_see():
     text = windowed("qwen2", 9)
     host, tokens = host_of(text, focus_layer=0)
-    assert sight(host._decoder, 0) is None
+    assert attention_window(host._decoder, 0) is None
     assert float(host.scores(QUESTION, tokens).sum()) == pytest.approx(1, abs=1e-5)
 
 

@@ -11,7 +11,7 @@ import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.confidence import Choice
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.session.request import checked_choices
 from geofovea.pipeline.training.embedded_model import build_tokenizer
@@ -24,7 +24,7 @@ COLORS = ("red", "green", "blue")
 
 def believed(host, sequence):
     with torch.no_grad():
-        return host._model.lm_head(PlainRun(host._decoder, PromptBatch.of([sequence])).prefill())[
+        return host._model.lm_head(DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill())[
             0
         ].log_softmax(-1)
 

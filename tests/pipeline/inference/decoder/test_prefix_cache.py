@@ -6,7 +6,7 @@ from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
 from geofovea.pipeline.hosts.base import SupportsPrefixCache
-from geofovea.pipeline.inference.decoder.prefix_cache import PrefixMemory
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixCache
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.regionfocus.budget import Budget
 
@@ -78,12 +78,12 @@ def test_other_tokens_of_the_same_tiles_are_not_taken_for_them(session, tokens):
 def test_memory_is_bounded_and_a_small_one_still_scores(session, tokens):
     host = session.host
     (whole,) = last_row_logits(host.decoder, 2, [host._prompts.sequence(QUESTION, tokens)])
-    one = PrefixMemory(host.decoder, 2)
+    one = PrefixCache(host.decoder, 2)
     one.logits([host._prompts.sequence(QUESTION, tokens)])
     size = one.nbytes
     assert size > tokens.features.nbytes
     for limit, kept in ((size - 1, 0), (size, size), (int(1.5 * size), size)):
-        memory = PrefixMemory(host.decoder, 2, limit)
+        memory = PrefixCache(host.decoder, 2, limit)
         for some in (tokens, tokens.select(torch.arange(len(tokens)).flip(0)), tokens):
             (logits,) = memory.logits([host._prompts.sequence(QUESTION, some.in_reading_order())])
             assert memory.nbytes <= limit

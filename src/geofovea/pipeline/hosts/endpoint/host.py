@@ -28,7 +28,7 @@ from geofovea.pipeline.hosts.endpoint.images import (
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import ChatReply
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.endpoint.shared_ledger import Purse
+from geofovea.pipeline.hosts.endpoint.shared_ledger import SharedLedger
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
 from geofovea.pipeline.inference.decoder.outputs import Generation
@@ -229,7 +229,7 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
         )
     settings.key()
     limit, purse = settings.limit, settings.purse
-    ledger = Ledger(limit) if purse is None else Purse(limit, purse)
+    ledger = Ledger(limit) if purse is None else SharedLedger(limit, purse)
     return EndpointHost(model, EndpointClient(settings, ledger))
 
 

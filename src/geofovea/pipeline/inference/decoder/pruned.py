@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.attention.support import can_run_layers, sight
+from geofovea.pipeline.inference.attention.support import attention_window, can_run_layers
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView, watched
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
@@ -198,7 +198,7 @@ class PrunedRun:
         self._check_window(length)
 
     def _check_window(self, length: int) -> None:
-        window = sight(self._decoder)
+        window = attention_window(self._decoder)
         if window is not None and length > window:
             raise ModelError(
                 f"the decoder sees {window} tokens back, {length} cannot be run layer by layer "

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
-from geofovea.pipeline.inference.vision.clip_signals import Listener, listening, pooled_mean
+from geofovea.pipeline.inference.vision.clip_signals import SignalRecorder, pooled_mean, recording
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.inference.vision.pixels import Normalization
@@ -53,8 +53,8 @@ class ClipEncoder:
         tower = self._model.model.vision_tower
         features, signals = [], []
         for some in _batches(pixels):
-            listener = Listener(plan.signals, self._side, self._pool, self._layers_run() - 1)
-            with listening(tower, listener):
+            listener = SignalRecorder(plan.signals, self._side, self._pool, self._layers_run() - 1)
+            with recording(tower, listener):
                 patches = self._run(some)
             listener.show_hidden(patches)
             features.append(self._project(patches))
