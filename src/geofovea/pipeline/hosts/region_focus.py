@@ -40,9 +40,9 @@ __all__ = [
     "decoder_depth",
     "default_layers",
     "load_focus",
-    "opened",
     "read_card",
     "save_focus",
+    "with_decoder_access",
 ]
 
 FOCUS_FILE = "region_focus.json"
@@ -224,7 +224,7 @@ def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocu
     return module.requires_grad_(False), card
 
 
-def opened(host: object) -> SupportsDecoderAccess:
+def with_decoder_access(host: object) -> SupportsDecoderAccess:
     """The host, if a region focus module can be made from it.
 
     Raises:
@@ -255,7 +255,7 @@ def attach_focus(folder: Path, host: object) -> None:
     Raises:
         ModelError: If there is no module, it belongs to another host, or the host takes none.
     """
-    load_focus(folder, opened(host))
+    load_focus(folder, with_decoder_access(host))
     take = getattr(host, "use_region_focus", None)
     if take is None:
         raise ModelError(f"{getattr(host, 'name', host)} takes no region focus module of another")

@@ -29,7 +29,7 @@ from geofovea.pipeline.hosts.region_focus import (
     FocusCard,
     decoder_depth,
     default_layers,
-    opened,
+    with_decoder_access,
 )
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.training.focus_quality import found_places, scorer
@@ -158,7 +158,7 @@ def distill(
         TrainingError: If a loss is no number; the last state stays.
         OutputError: If the folder cannot be written.
     """
-    teacher = opened(host)
+    teacher = with_decoder_access(host)
     recipe = replace(recipe, layers=recipe.layers or default_layers(teacher))
     make_folder(folder)
     run = _begun(teacher, lessons, recipe, folder)
@@ -341,7 +341,7 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         ModelError: If the host exposes no attention.
         DataError: If the folder holds no run of this host.
     """
-    teacher = opened(host)
+    teacher = with_decoder_access(host)
     path = folder / STATE_FILE
     if not path.exists():
         raise DataError(f"{folder} holds no distillation: run geofovea distill --output {folder}")

@@ -11,8 +11,8 @@ from geofovea.pipeline.hosts.region_focus import (
     FOCUS_WEIGHTS_FILE,
     FocusCard,
     load_focus,
-    opened,
     save_focus,
+    with_decoder_access,
 )
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
@@ -44,7 +44,7 @@ def install_focus(run: Path, model_folder: Path, host: object) -> None:
         ModelError: If there is no module, it belongs to another host, or no such model folder.
         OutputError: If a file cannot be written.
     """
-    load_focus(run, opened(host))
+    load_focus(run, with_decoder_access(host))
     if not (model_folder / "config.json").is_file():
         raise ModelError(
             f"{model_folder} is no model folder: a module can be installed beside the weights of a "

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, CLIPVisionConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration as Llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.region_focus import opened
+from geofovea.pipeline.hosts.region_focus import with_decoder_access
 from geofovea.pipeline.inference.attention.support import (
     attention_window,
     can_batch,
@@ -133,7 +133,7 @@ def test_a_decoder_that_does_more_than_its_layers_is_never_run_by_them(kind):
     with pytest.raises(ModelError, match=f"'{kind}' decoder cannot be run one by one"):
         host.generate(QUESTION, tokens, make_decoder_reduction("fastv"))
     with pytest.raises(ModelError, match="choose"):
-        opened(host)
+        with_decoder_access(host)
 
 
 @pytest.mark.parametrize("kind", NEITHER)
