@@ -20,7 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import check_files, check_size, companion, read_json
+from geofovea.pipeline.hosts.checkpoint import (
+    check_complete,
+    check_files,
+    check_size,
+    companion,
+    read_json,
+)
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.pipeline.system.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
@@ -165,11 +171,7 @@ def _loaded(name: str) -> DualEncoder:
             f"the focus model {name!r} could not be loaded ({reason}); name a folder or hub id of "
             "a CLIP or SigLIP in safetensors with --focus-model"
         ) from error
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"the focus model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; "
-            "copy or download it again"
-        )
+    check_complete(f"the focus model {name!r}", report)
     return DualEncoder(name, model.eval(), tokenizer, mean, std)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "SupportsEncoderSignals",
     "SupportsFingerprint",
     "SupportsFlopCount",
+    "SupportsFocusModules",
     "SupportsImages",
     "SupportsPrefixCache",
     "SupportsRegionFocus",
@@ -248,6 +250,15 @@ class SupportsImages(Protocol):
     @property
     def use_here(self) -> EndpointUse:
         """What the calling thread spent so far."""
+        ...
+
+
+@runtime_checkable
+class SupportsFocusModules(Protocol):
+    """A host that takes a region focus module which was made from it."""
+
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the module in a folder; it is loaded when it is first asked for."""
         ...
 
 

@@ -23,6 +23,7 @@ from geofovea.errors import ModelError
 
 __all__ = [
     "WeightCount",
+    "check_complete",
     "check_depth",
     "check_files",
     "check_size",
@@ -138,6 +139,23 @@ def check_size(name: str, make: Any, config: Any, held: WeightCount) -> None:
         raise ModelError(
             f"config.json of {name!r} speaks of {wanted:,} weights, its files hold "
             f"{held.numbers:,}: they do not belong together; copy or download it again"
+        )
+
+
+def check_complete(what: str, report: Mapping[str, Any]) -> None:
+    """Refuse a model some of whose weights are not there.
+
+    Args:
+        what: The model, as it is called in a message.
+        report: What ``from_pretrained`` says of loading it.
+
+    Raises:
+        ModelError: If ``transformers`` would go on with random numbers in their place.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{what} lacks {len(missing)} weights, the first is {missing[0]}; copy or download it "
+            "again"
         )
 
 
@@ -275,13 +293,17 @@ def _count(files: list[Path]) -> WeightCount:
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep its reports off standard error, and its progress bars too unless someone watches."""
+def quiet_transformers(*, shows_bars: bool = True) -> Iterator[None]:
+    """Keep its reports off standard error, and its progress bars too unless someone watches.
+
+    Args:
+        shows_bars: Whether who watches a terminal sees them.
+    """
     from transformers.utils import logging
 
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
-    if had_bars and not sys.stderr.isatty():
+    if had_bars and not (shows_bars and sys.stderr.isatty()):
         logging.disable_progress_bar()
     try:
         yield

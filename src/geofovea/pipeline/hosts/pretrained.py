@@ -10,6 +10,7 @@ from typing import Any
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import (
     WeightCount,
+    check_complete,
     check_files,
     check_size,
     companion,
@@ -153,13 +154,8 @@ def _load(
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    # transformers would go on with random numbers in their place
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"the model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; copy or "
-            "download it again"
-        )
-    # and without layers that the config.json does not count
+    check_complete(f"the model {name!r}", report)
+    # transformers would go on without layers that the config.json does not count
     if spare := sorted(key for key in report["unexpected_keys"] if _WEIGHT_OF_LAYER.search(key)):
         raise ModelError(
             f"the model {name!r} has {len(spare)} weights of layers that its config.json does not "

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import SupportsDecoderAccess
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess, SupportsFocusModules
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
@@ -256,7 +256,6 @@ def attach_focus(folder: Path, host: object) -> None:
         ModelError: If there is no module, it belongs to another host, or the host takes none.
     """
     load_focus(folder, with_decoder_access(host))
-    take = getattr(host, "use_region_focus", None)
-    if take is None:
+    if not isinstance(host, SupportsFocusModules):
         raise ModelError(f"{getattr(host, 'name', host)} takes no region focus module of another")
-    take(folder)
+    host.use_region_focus(folder)

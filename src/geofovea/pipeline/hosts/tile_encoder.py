@@ -17,6 +17,7 @@ from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, encoder_digest,
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, token_places
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.vision.clip_encoder import ClipEncoder
+from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.inference.vision.pixels import Normalization
@@ -24,8 +25,6 @@ from geofovea.pipeline.system.device_memory import ShrinkingBatch, enough_memory
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 __all__ = ["TileEncoder"]
-
-_TILES_AT_ONCE = 16
 
 
 class TileEncoder:
@@ -59,7 +58,7 @@ class TileEncoder:
         self.scene_position = scene_position
         self._name, self._family, self._settings, self._dtype = name, family, settings, dtype
         self._normalization = Normalization(settings.image_mean, settings.image_std)
-        self._batch = ShrinkingBatch(_TILES_AT_ONCE)
+        self._batch = ShrinkingBatch(TILES_AT_ONCE)
         self._known: tuple[Any, str | None, torch.device] | None = None
         self.clip = (
             ClipEncoder(family.model, self.grid[0], settings.pool, self._normalization)

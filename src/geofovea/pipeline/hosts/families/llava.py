@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
@@ -17,6 +16,7 @@ from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.shapes import EncoderShape
 from geofovea.pipeline.inference.prompts.markers import CHAT_ML
+from geofovea.pipeline.inference.vision.features import tower_features
 
 __all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
 
@@ -59,13 +59,9 @@ class LlavaFamily(Family):
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, without the class token."""
-        # a CLIP tower's last hidden state has no final norm: it is also the last hidden_states
-        is_last = self._layers == (-1,) and self.has_class_token
-        output = self.vision(images, output_hidden_states=not is_last)
-        states = (output.last_hidden_state,) if is_last else output.hidden_states
-        features = torch.cat([states[number] for number in self._layers], dim=-1)
-        if self.has_class_token:
-            features = features[:, 1:]
+        features = tower_features(
+            self.vision, images, self._layers, has_class_token=self.has_class_token
+        )
         tokens: Tensor = self.model.model.multi_modal_projector(features)
         return tokens
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
 from geofovea.pipeline.inference.vision.clip_signals import SignalRecorder, pooled_mean, recording
+from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE, tower_features
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.inference.vision.pixels import Normalization
@@ -19,8 +20,6 @@ from geofovea.regionfocus.reductions.primitives.outputs import group_means
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
 __all__ = ["ClipEncoder"]
-
-_TILES_AT_ONCE = 16
 
 
 class ClipEncoder:
@@ -84,13 +83,8 @@ class ClipEncoder:
 
     def _run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Patches (b, patches, d) of the feature layer, without the class token."""
-        images = self._images(pixels)
-        tower, layer = self._model.model.vision_tower, self._layer
-        output = tower(images, output_hidden_states=layer != -1)
-        # without its final norm, the last hidden state is also the last element of hidden_states
-        features = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
-        patches: Tensor = features[:, 1:]
-        return patches
+        tower = self._model.model.vision_tower
+        return tower_features(tower, self._images(pixels), (self._layer,), has_class_token=True)
 
     def _project(self, patches: Tensor) -> Tensor:
         tokens: Tensor = self._model.model.multi_modal_projector(patches)
@@ -113,4 +107,4 @@ class ClipEncoder:
 
 
 def _batches(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [pixels[i : i + _TILES_AT_ONCE] for i in range(0, len(pixels), _TILES_AT_ONCE)]
+    return [pixels[i : i + TILES_AT_ONCE] for i in range(0, len(pixels), TILES_AT_ONCE)]
