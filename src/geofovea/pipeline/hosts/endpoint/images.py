@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.tokens import TokenSet, token_cells
 from geofovea.tiling.pyramid import Box, Tile
 
 __all__ = [
@@ -102,13 +102,9 @@ def tiles_from_tokens(
     """
     height, width = tile_size // grid[0], tile_size // grid[1]
     canvases = np.full((len(tokens.tiles), tile_size, tile_size, 3), _GREY, np.uint8)
-    corners = np.array([(t.col, t.row) for t in tokens.tiles], float).reshape(-1, 2) * tile_size
-    steps = np.array([1 << t.level for t in tokens.tiles], float)
-    of_tile = tokens.tile_index.numpy()
-    starts = tokens.boxes_scene[:, :2].numpy() / steps[of_tile, None] - corners[of_tile]
-    cells = np.rint(starts / (width, height)).astype(int) * (width, height)
+    corners = token_cells(tokens, grid, tile_size).numpy() * (height, width)
     pieces = tokens.features.cpu().numpy().reshape(-1, height, width, 3)
-    for place, (x, y), piece in zip(of_tile, cells, pieces, strict=True):
+    for place, (y, x), piece in zip(tokens.tile_index.numpy(), corners, pieces, strict=True):
         canvases[place, y : y + height, x : x + width] = piece
     return list(canvases)
 
