@@ -12,8 +12,10 @@ from transformers import LlavaConfig, Qwen2_5_VLConfig
 import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.families.llava import LlavaFamily
+from geofovea.pipeline.hosts.families.qwen_vl import Qwen2VLFamily
 from geofovea.pipeline.hosts.flops import DecoderPass, count_flops, published_tera
-from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape, shape_from_config
+from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape
 from geofovea.regionfocus.budget import Budget
 
 QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)
@@ -189,13 +191,13 @@ def test_a_way_of_looking_without_attention_costs_no_focus(make_session):
 
 
 def test_a_shape_that_a_config_does_not_tell_is_unknown():
-    assert shape_from_config(object(), 1) is None
+    assert LlavaFamily.host_shape(object(), 1) is None
     # how many patches a tile has is not in it
-    assert shape_from_config(Qwen2_5_VLConfig(), 1) is None
+    assert Qwen2VLFamily.host_shape(Qwen2_5_VLConfig(), 1) is None
     # which experts run, and how many matrices other kinds have
     for kind in ("mixtral", "starcoder2"):
         config = LlavaConfig(text_config={"model_type": kind})
-        assert shape_from_config(config, 1) is None
+        assert LlavaFamily.host_shape(config, 1) is None
     with pytest.raises(ModelError, match="layers=0"):
         DecoderShape(0, 1, 1, 1, 1, 1, 1)
 

@@ -223,7 +223,7 @@ def test_a_special_word_that_is_blank_is_not_looked_for_in_questions(folder, key
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {key: word}))
     # other words are taken out until none is left; this one would be found for ever
-    assert load_host(str(folder))._words.plain("<pad> how  many") == "how many"
+    assert load_host(str(folder))._prompts.words.plain("<pad> how  many") == "how many"
 
 
 def test_what_is_no_id_ends_no_answer(folder, tiny_folder):

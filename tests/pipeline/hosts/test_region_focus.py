@@ -19,8 +19,8 @@ from geofovea.pipeline.hosts.region_focus import (
     FocusCard,
     default_layers,
     load_focus,
-    opened,
     save_focus,
+    with_decoder_access,
 )
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.session.session import SceneSession
@@ -147,10 +147,10 @@ def _change(folder, **changes):
 def test_a_host_without_attention_cannot_teach(host):
     closed = llava_host(random_llava(), focus_layer=3)
     with pytest.raises(ModelError, match="random exposes no attention to learn from"):
-        opened(closed)
+        with_decoder_access(closed)
     with pytest.raises(ModelError, match="exposes no attention"):
-        opened(object())
-    assert default_layers(opened(host)) == (0, 1)
+        with_decoder_access(object())
+    assert default_layers(with_decoder_access(host)) == (0, 1)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def encodings(host):
     pyramid, tiles = row_of_tiles(host, 3)
     plans = (
         [EncodePlan()]
-        if host._vision is None
+        if host._tiles.clip is None
         else [
             EncodePlan(frozenset({"cls_attention", "received", "keys", "encoder_hidden"})),
             *(
@@ -120,7 +120,9 @@ def encodings(host):
         return exact(made.features), made.patches_left, told
 
     works = [partial(encode, seed) for seed in (1, 2)]
-    return works + ([] if host._vision is None else [partial(planned, 3, plan) for plan in plans])
+    return works + (
+        [] if host._tiles.clip is None else [partial(planned, 3, plan) for plan in plans]
+    )
 
 
 def looks_and_answers(host, reductions=()):
@@ -159,7 +161,7 @@ def test_threads_share_a_decoder_that_drops_in_every_way():
 
 def test_threads_share_what_is_kept_of_prompts_when_it_is_forgotten_meanwhile():
     host = llava_host(random_llava())
-    assert host.reuses_prefix
+    assert host._attention.reuses_prefix
     works = looks_and_answers(host)
     alone = [repr(work()) for work in works]
     found = in_threads([*works, host.forget_prefixes])
@@ -170,7 +172,7 @@ def test_threads_share_what_is_kept_of_prompts_when_it_is_forgotten_meanwhile():
 def test_a_hook_hears_the_thread_that_set_it_alone():
     # the functions below the host take no lock
     host = llava_host(random_llava())
-    sequences = [host._prompt(q, tokens_of(host, 2), answer=0) for q in QUESTIONS]
+    sequences = [host._prompts.sequence(q, tokens_of(host, 2), answer=0) for q in QUESTIONS]
 
     def look(sequence):
         with torch.inference_mode():

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.focus.numbered_grid import NumberedGrid, parse_cells
-from geofovea.pipeline.hosts.endpoint.images import cells_of_tokens, tiles_from_tokens
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
+from geofovea.regionfocus.tokens import TokenSet, cells_of_tokens
 
 if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import SupportsImages

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.focus.dual_encoder import DualEncoder
-from geofovea.pipeline.hosts.endpoint.images import cells_of_tokens
 from geofovea.pipeline.system.lru import ByteLru
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.tokens import TokenSet, cells_of_tokens
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["SimilarityFocus"]

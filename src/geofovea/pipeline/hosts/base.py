@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "SupportsEncoderSignals",
     "SupportsFingerprint",
     "SupportsFlopCount",
+    "SupportsFocusModules",
     "SupportsImages",
     "SupportsPrefixCache",
     "SupportsRegionFocus",
@@ -54,7 +56,6 @@ class Capabilities:
         region_focus: It brings a region focus module, so ``focus="rfm"`` works.
         signals: Fields of a `TokenContext` that it can give beyond its tokens.
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
-        class_token: Its vision tower has a class token, whose attention some reductions read.
         positions: The policy of its position ids; see `inference.prompts.position_ids`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
     """
@@ -65,7 +66,6 @@ class Capabilities:
     region_focus: bool = False
     signals: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
-    class_token: bool = False
     positions: str = "compact"
     choices: bool = False
 
@@ -188,7 +188,7 @@ class SupportsFingerprint(Protocol):
 
 @runtime_checkable
 class SupportsDecoderAccess(Protocol):
-    """A host with a decoder of stock layers, see ``row_attention`` for which.
+    """A host with a decoder of stock layers, see `inference.attention.support` for which.
 
     Attributes:
         decoder: The text model: ``layers``, ``rotary_emb`` and ``config``.
@@ -250,6 +250,15 @@ class SupportsImages(Protocol):
     @property
     def use_here(self) -> EndpointUse:
         """What the calling thread spent so far."""
+        ...
+
+
+@runtime_checkable
+class SupportsFocusModules(Protocol):
+    """A host that takes a region focus module which was made from it."""
+
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the module in a folder; it is loaded when it is first asked for."""
         ...
 
 

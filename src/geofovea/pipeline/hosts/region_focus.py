@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import SupportsDecoderAccess
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess, SupportsFocusModules
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
@@ -37,12 +37,12 @@ __all__ = [
     "DistilledFocus",
     "FocusCard",
     "attach_focus",
+    "decoder_depth",
     "default_layers",
-    "depth_of",
     "load_focus",
-    "opened",
     "read_card",
     "save_focus",
+    "with_decoder_access",
 ]
 
 FOCUS_FILE = "region_focus.json"
@@ -207,10 +207,10 @@ def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocu
             f"weights {card.host_hash[:12]}, and {name!r} has weights {found[:12]}: distil one for "
             f"it with geofovea distill --model {name}"
         )
-    if card.host_layers != depth_of(host):
+    if card.host_layers != decoder_depth(host):
         raise ModelError(
             f"{folder / FOCUS_FILE} speaks of {card.host_layers} layers, {name!r} has "
-            f"{depth_of(host)}: distil it again"
+            f"{decoder_depth(host)}: distil it again"
         )
     module = DistilledFocus(host.decoder, card.layers)
     try:
@@ -224,7 +224,7 @@ def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocu
     return module.requires_grad_(False), card
 
 
-def opened(host: object) -> SupportsDecoderAccess:
+def with_decoder_access(host: object) -> SupportsDecoderAccess:
     """The host, if a region focus module can be made from it.
 
     Raises:
@@ -244,7 +244,7 @@ def opened(host: object) -> SupportsDecoderAccess:
     return host
 
 
-def depth_of(host: SupportsDecoderAccess) -> int:
+def decoder_depth(host: SupportsDecoderAccess) -> int:
     """Number of decoder layers."""
     return len(host.decoder.layers)
 
@@ -255,8 +255,7 @@ def attach_focus(folder: Path, host: object) -> None:
     Raises:
         ModelError: If there is no module, it belongs to another host, or the host takes none.
     """
-    load_focus(folder, opened(host))
-    take = getattr(host, "use_region_focus", None)
-    if take is None:
+    load_focus(folder, with_decoder_access(host))
+    if not isinstance(host, SupportsFocusModules):
         raise ModelError(f"{getattr(host, 'name', host)} takes no region focus module of another")
-    take(folder)
+    host.use_region_focus(folder)

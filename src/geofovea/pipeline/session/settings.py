@@ -96,9 +96,9 @@ class AskSettings:
 
     def within(self, folder: Path) -> AskSettings:
         """These settings for a run in a folder: all its workers spend from one purse."""
-        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_purse
+        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
 
-        return replace(self, endpoint=with_purse(self.endpoint, folder))
+        return replace(self, endpoint=with_shared_ledger(self.endpoint, folder))
 
     @property
     def hash(self) -> str:

@@ -26,11 +26,11 @@ from geofovea.pipeline.hosts.region_focus import (
     FOCUS_WEIGHTS_FILE,
     DistilledFocus,
     FocusCard,
+    decoder_depth,
     default_layers,
-    depth_of,
     load_focus,
-    opened,
     save_focus,
+    with_decoder_access,
 )
 from geofovea.pipeline.system.files import make_folder, write_file
 from geofovea.pipeline.training.curriculum import cosine_pace
@@ -134,7 +134,7 @@ def distill(
         TrainingError: If a loss is no number; the last state stays.
         OutputError: If the folder cannot be written.
     """
-    teacher = opened(host)
+    teacher = with_decoder_access(host)
     recipe = replace(recipe, layers=recipe.layers or default_layers(teacher))
     make_folder(folder)
     log = distillation_log(folder)
@@ -187,7 +187,7 @@ def _begun(
         base_model=str(getattr(host, "name", "unnamed")),
         host_hash=weights_hash(host.weights()),
         layers=recipe.layers,
-        host_layers=depth_of(host),
+        host_layers=decoder_depth(host),
         host_focus_layer=host.focus_layer,
         steps=recipe.steps,
         recipe=asdict(recipe) | {"lessons": lessons.name},
@@ -271,7 +271,7 @@ def install_focus(run: Path, model_folder: Path, host: object) -> None:
         ModelError: If there is no module, it belongs to another host, or no such model folder.
         OutputError: If a file cannot be written.
     """
-    load_focus(run, opened(host))
+    load_focus(run, with_decoder_access(host))
     if not (model_folder / "config.json").is_file():
         raise ModelError(
             f"{model_folder} is no model folder: a module can be installed beside the weights of a "

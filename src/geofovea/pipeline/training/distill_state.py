@@ -13,7 +13,11 @@ from safetensors.torch import save_file
 
 from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.hosts.fingerprint import weights_hash
-from geofovea.pipeline.hosts.region_focus import DistilledFocus, FocusCard, opened
+from geofovea.pipeline.hosts.region_focus import (
+    DistilledFocus,
+    FocusCard,
+    with_decoder_access,
+)
 from geofovea.pipeline.system.files import write_file
 from geofovea.pipeline.training.checkpoint import load_moments, moments_of
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
@@ -116,7 +120,7 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         ModelError: If the host exposes no attention.
         DataError: If the folder holds no run of this host.
     """
-    teacher = opened(host)
+    teacher = with_decoder_access(host)
     path = folder / STATE_FILE
     if not path.exists():
         raise DataError(f"{folder} holds no distillation: run geofovea distill --output {folder}")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, SupportsImages
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
@@ -28,7 +28,7 @@ from geofovea.pipeline.hosts.endpoint.images import (
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import ChatReply
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.endpoint.shared_ledger import Purse
+from geofovea.pipeline.hosts.endpoint.shared_ledger import SharedLedger
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
 from geofovea.pipeline.inference.decoder.outputs import Generation
@@ -38,12 +38,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = [
-    "ENDPOINT_PREFIX",
-    "EndpointHost",
-    "SupportsImages",
-    "endpoint_host",
-]
+__all__ = ["ENDPOINT_PREFIX", "EndpointHost", "endpoint_host"]
 
 ENDPOINT_PREFIX = "openai:"
 """Begins the name of a model that is behind an endpoint."""
@@ -106,7 +101,7 @@ class EndpointHost:
         tiles: Sequence[Tile],  # noqa: ARG002
         pyramid: Pyramid,  # noqa: ARG002
     ) -> Tensor:
-        """Pieces of the pictures, uint8 (k, rows · columns, d): see `tile_pictures`."""
+        """Pieces of the pictures, uint8 (k, rows · columns, d): see `hosts.endpoint.images`."""
         return tokens_from_pixels(pixels, self.grid)
 
     def scores(self, question: str, tokens: TokenSet) -> Tensor:  # noqa: ARG002
@@ -230,7 +225,7 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
         )
     settings.key()
     limit, purse = settings.limit, settings.purse
-    ledger = Ledger(limit) if purse is None else Purse(limit, purse)
+    ledger = Ledger(limit) if purse is None else SharedLedger(limit, purse)
     return EndpointHost(model, EndpointClient(settings, ledger))
 
 

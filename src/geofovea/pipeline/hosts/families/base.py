@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.hosts.shapes import EncoderShape, HostShape, host_shape
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
 
 __all__ = ["Family"]
@@ -23,7 +24,7 @@ class Family:
     Attributes:
         model_type: As in ``config.json``.
         model_class: Name of the class in ``transformers``.
-        policies: Position policies that it can have, the default first; see `positions`.
+        policies: Position policies that it can have, the default first; see `position_ids`.
         axes: Rows of its position ids: 1, or 3 for M-RoPE.
         defaults: How it is used where ``geofovea.json`` does not say.
         words: What stands around its vision tokens.
@@ -71,6 +72,20 @@ class Family:
         """
         self.model, self.config = model, model.config
 
+    @property
+    def is_clip(self) -> bool:
+        """Whether its tower is a CLIP of which one layer makes the tokens, so it can be entered.
+
+        Other towers have no class token, or pool: what is heard would be of other tokens.
+        """
+        layer = getattr(self.config, "vision_feature_layer", 0)
+        tower = self.config.vision_config.model_type
+        return bool(tower == "clip_vision_model") and isinstance(layer, int)
+
+    def policy(self, settings: HostSettings) -> str:
+        """The position policy of a host with some settings."""
+        return settings.positions or self.policies[0]
+
     def prompt_style(self, policy: str) -> PromptStyle:
         """What its stock prompts put around the vision tokens under a position policy."""
         image_id = getattr(self.config, "image_token_id", None)
@@ -88,6 +103,33 @@ class Family:
         token's own in the same vector, so that whatever selects tokens selects them too.
         """
         raise NotImplementedError
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:
+        """What its tower and projector compute for one tile.
+
+        Args:
+            config: Of a model of the family.
+            tile_size: Side of a tile in pixels, for families that take any.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def host_shape(
+        cls, config: Any, focus_layer: int, tile_size: int | None = None
+    ) -> HostShape | None:
+        """The shape of a model of the family; None where it cannot be told.
+
+        Args:
+            config: With ``vision_config`` and ``text_config``.
+            focus_layer: See ``HostShape``.
+            tile_size: Side of a tile in pixels, for families that take any.
+        """
+        try:
+            encoder = cls.encoder_shape(config, tile_size)
+            return host_shape(encoder, config.text_config, focus_layer)
+        except (ArithmeticError, AttributeError, TypeError, ModelError):
+            return None
 
     def _feature_layers(self, depth: int) -> tuple[int, ...]:
         """The hidden states of a tower of ``depth`` layers that tokens are made of.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.hosts.shapes import EncoderShape
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
 __all__ = ["Idefics3Family", "SmolVLMFamily"]
@@ -43,6 +44,21 @@ class Idefics3Family(Family):
         output = self.vision(pixel_values=images, patch_attention_mask=shown)
         tokens: Tensor = self.model.model.connector(output.last_hidden_state)
         return tokens
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
+        """See `Family`."""
+        vision, out = config.vision_config, config.text_config.hidden_size
+        patches = (vision.image_size // vision.patch_size) ** 2
+        return EncoderShape(
+            layers=vision.num_hidden_layers,
+            width=vision.hidden_size,
+            intermediate=vision.intermediate_size,
+            patches=patches,
+            patch_pixels=3 * vision.patch_size**2,
+            # one matrix, from as many patches as are merged
+            projector=patches * vision.hidden_size * out,
+        )
 
 
 class SmolVLMFamily(Idefics3Family):

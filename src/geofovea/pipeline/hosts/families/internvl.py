@@ -9,6 +9,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.hosts.shapes import EncoderShape
 from geofovea.pipeline.inference.prompts.markers import CHAT_ML, ImageMarkers
 
 __all__ = ["InternVLFamily"]
@@ -61,3 +62,19 @@ class InternVLFamily(Family):
         output = self.model.model.get_image_features(pixel_values=images, return_dict=True)
         tokens: Tensor = output.pooler_output
         return tokens
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
+        """See `Family`."""
+        vision, out = config.vision_config, config.text_config.hidden_size
+        patches = (vision.image_size[0] // vision.patch_size[0]) ** 2
+        merged = round(1 / config.downsample_ratio) ** 2
+        return EncoderShape(
+            layers=vision.num_hidden_layers,
+            width=vision.hidden_size,
+            intermediate=vision.intermediate_size,
+            patches=patches,
+            patch_pixels=3 * vision.patch_size[0] ** 2,
+            extra_tokens=1,
+            projector=patches // merged * out * (merged * vision.hidden_size + out),
+        )

@@ -21,7 +21,7 @@ from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.system.lru import ByteLru
 
-__all__ = ["PrefixMemory", "can_reuse_prefix"]
+__all__ = ["PrefixCache", "can_reuse_prefix"]
 
 _KEPT_BYTES = 256 * 2**20
 
@@ -46,7 +46,7 @@ class _Prefix:
         return self.embedded.nbytes + self.keys.nbytes + pairs
 
 
-class PrefixMemory:
+class PrefixCache:
     """A least-recently-used memory of prefixes, bounded in bytes, for one decoder.
 
     It is for prompts with the vision tokens before the question, at 1-D positions from 0 on without

@@ -1,7 +1,7 @@
 """Prefill that drops vision tokens between layers, and decoding from what it leaves.
 
 Any stock decoder of LLaMA's or Qwen2's kind (``layers``, ``norm``, ``rotary_emb`` with positions of
-one dimension; see ``row_attention``), unpatched, one sequence at a time. The layers are run one by
+one dimension; see `attention.support`), unpatched, one sequence at a time. Layers are run one by
 one; before those that a reduction asked for, it chooses among the vision tokens, and the sequence
 really gets shorter: every layer's cache holds only the tokens that ran through it. Attention is
 causal over what is left, so no mask is needed, and no full attention matrix is ever made (but by
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.attention.support import can_run_layers, sight
+from geofovea.pipeline.inference.attention.support import attention_window, can_run_layers
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView, watched
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
@@ -198,7 +198,7 @@ class PrunedRun:
         self._check_window(length)
 
     def _check_window(self, length: int) -> None:
-        window = sight(self._decoder)
+        window = attention_window(self._decoder)
         if window is not None and length > window:
             raise ModelError(
                 f"the decoder sees {window} tokens back, {length} cannot be run layer by layer "

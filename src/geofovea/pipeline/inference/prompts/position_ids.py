@@ -22,20 +22,10 @@ from torch import Tensor
 
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["SCENE_SIDE", "PositionWriter", "TileRuns", "token_cells"]
+__all__ = ["SCENE_SIDE", "PositionWriter", "TileSpans"]
 
 SCENE_SIDE = 200
 """Rows and columns of the largest frame; images of the training of Qwen-VL had about as many."""
-
-
-def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:
-    """Row and column of each token in the grid of its tile, int64 ``(n, 2)``."""
-    address = torch.tensor([(t.row, t.col, 1 << t.level) for t in tokens.tiles]).reshape(-1, 3)
-    row, col, step = address[tokens.tile_index].double().unbind(1)
-    rows, cols = grid
-    y, x = tokens.boxes_scene[:, 1] / step, tokens.boxes_scene[:, 0] / step
-    cells = torch.stack([(y / tile_size - row) * rows, (x / tile_size - col) * cols], dim=1)
-    return cells.round().long()
 
 
 @dataclass(eq=False)
@@ -60,7 +50,7 @@ class PositionWriter:
         self._parts.append(torch.arange(self.next, self.next + count).expand(self.axes, -1))
         self.next += count
 
-    def tiles(self, cells: Tensor, runs: TileRuns) -> None:
+    def tiles(self, cells: Tensor, runs: TileSpans) -> None:
         """What is left of some tiles, one after the other, and the words around each.
 
         Args:
@@ -111,7 +101,7 @@ class PositionWriter:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TileRuns:
+class TileSpans:
     """Places counted from the first tile on, as int64 tensors on the host.
 
     Attributes:
@@ -127,13 +117,13 @@ class TileRuns:
     closing: Tensor
 
     @staticmethod
-    def of(counts: Tensor, opening: int, closing: int) -> TileRuns:
+    def of(counts: Tensor, opening: int, closing: int) -> TileSpans:
         """Runs of ``counts`` tokens ``(k,)`` with so many words before and behind each."""
         numbers = torch.arange(len(counts))
         tile = numbers.repeat_interleave(counts)
         ends = counts.cumsum(0) + numbers * (opening + closing) + opening
         starts = ends - counts
-        return TileRuns(
+        return TileSpans(
             tile,
             torch.arange(len(tile)) + tile * (opening + closing) + opening,
             (starts - opening)[:, None] + torch.arange(opening),

@@ -17,7 +17,7 @@ from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, MarkerIds, PromptStyle
 
-__all__ = ["PromptIds", "PromptWords"]
+__all__ = ["PromptIds", "PromptTemplate"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
@@ -33,7 +33,7 @@ class PromptIds:
     after: list[int]
 
 
-class PromptWords:
+class PromptTemplate:
     """Writes the prompts of one model.
 
     Attributes:
