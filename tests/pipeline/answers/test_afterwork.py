@@ -36,14 +36,14 @@ def test_what_fails_is_replaced_and_told_once():
         after.done("a break", lambda: (_ for _ in ()).throw(KeyboardInterrupt), None)
 
 
-DURING = ["evidence_of", "record_of", "cautions", "answer_flops"]
+DURING = ["evidence_of", "record_of", "answer_warnings", "answer_flops"]
 
 
 @pytest.mark.parametrize("name", DURING)
 def test_a_session_answers_where_what_follows_the_answer_fails(make_session, monkeypatch, name):
     plain = make_session().ask(QUESTION, budget=FEW)
     session = make_session()
-    monkeypatch.setattr(f"geofovea.pipeline.session.session.{name}", fail)
+    monkeypatch.setattr(f"geofovea.pipeline.session.assembly.{name}", fail)
     answer = session.ask(QUESTION, budget=FEW)
     assert (answer.text, answer.confidence) == (plain.text, plain.confidence)
     assert any("no luck" in warning for warning in answer.warnings)
@@ -55,7 +55,7 @@ PLACES = ["lonlat_from_scene", "area_m2", "geometry_crs"]
 @pytest.mark.parametrize("name", PLACES)
 def test_evidence_is_written_where_its_places_fail(make_session, monkeypatch, tmp_path, name):
     answer = make_session().ask(QUESTION, budget=FEW)
-    monkeypatch.setattr(f"geofovea.pipeline.answers.answer.{name}", fail)
+    monkeypatch.setattr(f"geofovea.pipeline.answers.evidence.{name}", fail)
     record = answer.to_json()
     assert (record["answer"], len(record["evidence"])) == (answer.text, len(answer.evidence))
     assert any("no luck" in w for w in record["warnings"]) == (name == "lonlat_from_scene")
@@ -73,8 +73,8 @@ def test_evidence_is_written_where_its_places_fail(make_session, monkeypatch, tm
 def test_every_part_of_a_record_may_fail_but_the_answer(make_session, monkeypatch):
     answer = make_session().ask(QUESTION, budget=FEW)
     for owner, name in (
-        ("geofovea.pipeline.answers.answer.Cost", "to_json"),
-        ("geofovea.pipeline.answers.answer.EvidenceList", "to_json"),
+        ("geofovea.pipeline.answers.cost.Cost", "to_json"),
+        ("geofovea.pipeline.answers.evidence.EvidenceList", "to_json"),
         ("geofovea.tiling.pixels.radiometry.Radiometry", "to_json"),
     ):
         monkeypatch.setattr(f"{owner}.{name}", fail)
@@ -86,7 +86,7 @@ def test_every_part_of_a_record_may_fail_but_the_answer(make_session, monkeypatc
 
 def test_a_picture_that_fails_leaves_the_words(make_session, monkeypatch):
     answer = make_session().ask(QUESTION, budget=FEW)
-    monkeypatch.setattr("geofovea.pipeline.answers.picture.draw_answer", fail)
+    monkeypatch.setattr("geofovea.pipeline.answers.html.draw_answer", fail)
     assert "no luck" in answer._repr_html_()
 
 
@@ -96,11 +96,11 @@ SMALL = ("--tiles", "6", "--tokens", "60")
 @pytest.mark.parametrize(
     "target",
     [
-        "geofovea.pipeline.answers.answer.lonlat_from_scene",
-        "geofovea.pipeline.answers.answer.area_m2",
-        "geofovea.pipeline.answers.answer.write_text",
+        "geofovea.pipeline.answers.evidence.lonlat_from_scene",
+        "geofovea.pipeline.answers.evidence.area_m2",
+        "geofovea.pipeline.answers.evidence.write_text",
         "geofovea.pipeline.answers.picture.draw_answer",
-        "geofovea.pipeline.session.session.cautions",
+        "geofovea.pipeline.session.assembly.answer_warnings",
     ],
 )
 def test_the_shell_prints_the_answer_whatever_fails_after_it(
@@ -124,9 +124,9 @@ def test_the_shell_prints_the_answer_whatever_fails_after_it(
     "target",
     [
         "geofovea.tiling.geo.coordinates.polygon_lonlat",
-        "geofovea.pipeline.answers.answer.lonlat_from_scene",
+        "geofovea.pipeline.answers.evidence.lonlat_from_scene",
         "geofovea.pipeline.runs.batch.write_geoparquet",
-        "geofovea.pipeline.session.session.cautions",
+        "geofovea.pipeline.session.assembly.answer_warnings",
     ],
 )
 def test_a_batch_keeps_its_answers_whatever_fails_after_them(
@@ -145,7 +145,7 @@ def test_a_batch_keeps_its_answers_whatever_fails_after_them(
 
 
 def test_a_number_that_json_lacks_does_not_cost_the_row(scene_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("geofovea.pipeline.session.session.confidence_of", lambda _: float("nan"))
+    monkeypatch.setattr("geofovea.pipeline.session.assembly.confidence_of", lambda _: float("nan"))
     out = tmp_path / "out"
     batch = ["batch", str(scene_path), "--question", QUESTION, "--output", str(out), *SMALL]
     assert CliRunner().invoke(main, [*batch, "--jsonl-only"]).exit_code == 0

@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
 from geofovea.errors import MissingExtraError, OutputError
-from geofovea.pipeline.answers.answer import confidence_of
+from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.regionfocus.budget import Budget
 
 FEW = Budget(tiles=12, tokens=60)

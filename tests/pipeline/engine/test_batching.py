@@ -11,10 +11,12 @@ import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.engine.token_store_upkeep import tokens_folder
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.base import AnswersTogether, Prompt
+from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
-from geofovea.pipeline.session.request import Asked
+from geofovea.pipeline.session.request import AskRequest
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -51,7 +53,7 @@ def some_tokens(host):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_side_by_side_every_family_scores_as_alone(family):
     host = host_of(family)
-    assert isinstance(host, AnswersTogether)
+    assert isinstance(host, SupportsBatching)
     asked = list(zip(QUESTIONS, some_tokens(host), strict=True))
     for again in (False, True):
         together = host.scores_together(asked, again=again)
@@ -136,7 +138,7 @@ def same(found, alone):
     ids=str,
 )
 def test_a_session_answers_many_as_one_by_one(make_session, how):
-    asked = [Asked(question, FEW, **how) for question in QUESTIONS]
+    asked = [AskRequest(question, FEW, AnswerOptions(**how)) for question in QUESTIONS]
     one, many = make_session(), make_session()
     alone = [one.ask(question, budget=FEW, **how) for question in QUESTIONS]
     found = many.ask_many(asked)
@@ -151,20 +153,39 @@ def test_a_session_answers_many_as_one_by_one(make_session, how):
 def test_options_are_those_of_each_question(make_session):
     more = Budget(tiles=16, tokens=90)
     asked = [
-        Asked(QUESTIONS[0], FEW, choices=("red", "green", "blue")),
-        Asked(QUESTIONS[1], more, descent="geometric"),
-        Asked(QUESTIONS[2], FEW, focus="overview"),
-        Asked(QUESTIONS[3], Budget(tiles=12, tokens=60, seconds=600.0)),
+        AskRequest(QUESTIONS[0], FEW, choices=("red", "green", "blue")),
+        AskRequest(QUESTIONS[1], more, AnswerOptions(descent="geometric")),
+        AskRequest(QUESTIONS[2], FEW, AnswerOptions(focus="overview")),
+        AskRequest(QUESTIONS[3], Budget(tiles=12, tokens=60, seconds=600.0)),
     ]
     one = make_session()
     alone = [
-        one.ask(a.question, budget=a.budget, choices=a.choices, descent=a.descent, focus=a.focus)
+        one.ask(
+            a.question,
+            budget=a.budget,
+            choices=a.choices,
+            descent=a.options.descent,
+            focus=a.options.focus,
+        )
         for a in asked
     ]
     found = make_session().ask_many(asked)
     for each, other in zip(found, alone, strict=True):
         same(each, other)
     assert [c.letter for c in found[0].choices] == ["A", "B", "C"]
+
+
+def test_questions_that_read_other_things_of_a_tile_are_answered_as_alone(make_session):
+    reductions = ["focus_spread", "visionzip", "tome", "focus_spread", "holov"]
+    asked = [
+        AskRequest(question, FEW, AnswerOptions(reduction=name))
+        for question, name in zip(QUESTIONS * 2, reductions, strict=False)
+    ]
+    one = make_session()
+    alone = [one.ask(a.question, budget=FEW, reduction=a.options.reduction) for a in asked]
+    found = make_session().ask_many(asked)
+    for each, other in zip(found, alone, strict=True):
+        same(each, other)
 
 
 def test_a_tile_that_several_want_is_encoded_once_and_in_common_batches(make_session, tiny_host):
@@ -180,7 +201,7 @@ def test_a_tile_that_several_want_is_encoded_once_and_in_common_batches(make_ses
     )
     tiny_host.encode = encode
     try:
-        found = session.ask_many([Asked(q, FEW) for q in QUESTIONS])
+        found = session.ask_many([AskRequest(q, FEW) for q in QUESTIONS])
     finally:
         del tiny_host.encode
         hook.remove()
@@ -193,11 +214,11 @@ def test_a_tile_that_several_want_is_encoded_once_and_in_common_batches(make_ses
 
 def test_a_question_that_cannot_be_answered_spoils_no_other(make_session):
     asked = [
-        Asked(QUESTIONS[0], FEW),
-        Asked("  ", FEW),
-        Asked(QUESTIONS[1], FEW, focus="none such"),
-        Asked("What is " + "the color of " * 130 + "the plane?", FEW),
-        Asked(QUESTIONS[2], FEW),
+        AskRequest(QUESTIONS[0], FEW),
+        AskRequest("  ", FEW),
+        AskRequest(QUESTIONS[1], FEW, AnswerOptions(focus="none such")),
+        AskRequest("What is " + "the color of " * 130 + "the plane?", FEW),
+        AskRequest(QUESTIONS[2], FEW),
     ]
     session = make_session()
     found = session.ask_many(asked)
@@ -214,7 +235,9 @@ def test_a_prompt_too_long_for_the_context_fails_alone(scene_path):
     host = llava_host(random_llava(context=100))
     long = "What is the color of the plane at the airport" + " at the airport" * 30 + "?"
     session = gf.SceneSession(gf.open_scene(scene_path), host)
-    first, refused, last = session.ask_many([Asked(q, FEW) for q in (QUESTION, long, QUESTIONS[1])])
+    first, refused, last = session.ask_many(
+        [AskRequest(q, FEW) for q in (QUESTION, long, QUESTIONS[1])]
+    )
     assert isinstance(refused, ModelError)
     assert "ask in fewer words" in str(refused)
     alone = gf.SceneSession(gf.open_scene(scene_path), host)
@@ -234,7 +257,7 @@ def test_what_does_not_fit_the_device_together_is_halved(make_session, tiny_host
 
     hook = tiny_host.decoder.register_forward_pre_hook(limited, with_kwargs=True)
     try:
-        found = make_session().ask_many([Asked(q, FEW) for q in QUESTIONS])
+        found = make_session().ask_many([AskRequest(q, FEW) for q in QUESTIONS])
     finally:
         hook.remove()
     assert failures
@@ -249,7 +272,8 @@ def test_what_does_not_fit_the_device_alone_is_an_error_of_its_question(make_ses
 
     small, large = Budget(tiles=12, tokens=10), Budget(tiles=12, tokens=60)
     asked = [
-        Asked(q, b, focus="uniform") for q, b in zip(QUESTIONS, (small, large) * 2, strict=False)
+        AskRequest(q, b, AnswerOptions(focus="uniform"))
+        for q, b in zip(QUESTIONS, (small, large) * 2, strict=False)
     ]
     alone = make_session()
     expected = [alone.ask(a.question, budget=a.budget, focus="uniform") for a in asked]
@@ -267,7 +291,7 @@ def test_what_does_not_fit_the_device_alone_is_an_error_of_its_question(make_ses
 
 def test_costs_of_time_add_up_to_what_was_spent(make_session):
     session = make_session()
-    found = session.ask_many([Asked(q, FEW) for q in QUESTIONS])
+    found = session.ask_many([AskRequest(q, FEW) for q in QUESTIONS])
     for answer in found:
         seconds = dict(answer.cost.seconds)
         total = seconds.pop("total")
@@ -287,7 +311,7 @@ def test_many_answers_are_those_of_no_cache_whatever_its_state(
     scene = shutil.copy(scene_path, tmp_path / "scene.tif")
     alone = make_session(scene, cache_tokens=False)
     expected = [alone.ask(q, budget=FEW) for q in QUESTIONS]
-    asked = [Asked(q, FEW) for q in QUESTIONS]
+    asked = [AskRequest(q, FEW) for q in QUESTIONS]
     if state == "full":
         monkeypatch.setenv("GEOFOVEA_TOKENS_GB", "1e-4")
     if state != "cold":
@@ -328,8 +352,8 @@ def test_a_black_box_is_asked_one_by_one(make_session):
 
     session = make_session()
     plain = gf.SceneSession(session.scene, Plain(session.host))
-    assert not isinstance(plain.host, AnswersTogether)
-    found = plain.ask_many([Asked(q, FEW) for q in QUESTIONS[:2]])
+    assert not isinstance(plain.host, SupportsBatching)
+    found = plain.ask_many([AskRequest(q, FEW) for q in QUESTIONS[:2]])
     for each, question in zip(found, QUESTIONS, strict=False):
         same(each, session.ask(question, budget=FEW))
 

@@ -14,9 +14,8 @@ from pipeline_toys import QUESTION, llava_host, random_llava, texture
 import geofovea as gf
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.tile_tokens import Gathered
-from geofovea.pipeline.engine.token_store import TokenStore
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
 from geofovea.pipeline.engine.token_store_upkeep import (
     clear_tokens,
     list_tokens,
@@ -25,7 +24,6 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     tokens_folder,
 )
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.cache.ownership import MARK
 from geofovea.tiling.pyramid import Tile
@@ -63,8 +61,8 @@ def told(answer):
 
 
 def tokens_and_reads(session, tiles):
-    gathered = Gathered()
-    return session.tiles.of(tiles, StageClock(), gathered), gathered.tiles_read
+    usage = QuestionUsage()
+    return session.tiles.of(tiles, usage), usage.tiles_read
 
 
 def test_nothing_is_kept_on_disk_unless_asked_for(make_session, cache):

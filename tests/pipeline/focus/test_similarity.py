@@ -22,11 +22,10 @@ from transformers import (
 
 import geofovea as gf
 from geofovea.errors import ModelError
-from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
-from geofovea.pipeline.engine.question_tally import QuestionTally
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
-from geofovea.pipeline.focus.factory import FocusChoice
+from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.budget import Budget
@@ -57,17 +56,17 @@ def test_vectors_are_those_of_the_stock_model_and_processor(encoder_folder):
 
 
 def focus_of(session, folder, question=QUESTION):
-    choice, tally = FocusChoice(session.host, session.reader), QuestionTally()
+    choice, usage = FocusFactory(session.host, session.reader), QuestionUsage()
     calls = DirectCalls(session.host, session.tiles)
-    made = choice.make("similarity", question, calls, StageClock(), tally, focus_model=str(folder))
-    return made, tally
+    made = choice.make("similarity", question, calls, usage, focus_model=str(folder))
+    return made, usage
 
 
 def test_scores_are_a_softmax_over_crops_shared_by_their_tokens(make_session, encoder_folder):
     session = make_session()
     tiles = list(session.pyramid.tiles(session.pyramid.top_level - 1))
     tokens = session.tokens(tiles)
-    focus, tally = focus_of(session, encoder_folder)
+    focus, usage = focus_of(session, encoder_folder)
     scores = focus.score(tokens)
     encoder, half = load_dual_encoder(str(encoder_folder)), session.pyramid.tile_size // 2
     crops, boxes = [], []
@@ -89,9 +88,9 @@ def test_scores_are_a_softmax_over_crops_shared_by_their_tokens(make_session, en
         torch.testing.assert_close(scores[inside].sum(), share)
         assert float(scores[inside].max() - scores[inside].min()) == 0
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
-    assert tally.tiles_read == len(tiles)
+    assert usage.tiles_read == len(tiles)
     focus.score(tokens)
-    assert tally.tiles_read == len(tiles)
+    assert usage.tiles_read == len(tiles)
 
 
 def test_another_question_gives_other_scores(make_session, encoder_folder):

@@ -11,10 +11,10 @@ import geofovea as gf
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import BudgetError, ModelError
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.tile_tokens import Gathered
+from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.base import Capabilities, Generation
+from geofovea.pipeline.hosts.base import Capabilities
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import number_in
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import route_question
@@ -172,7 +172,7 @@ def test_a_count_over_tiles_counts_nothing_twice_at_a_seam(make_tiff):
     session = gf.SceneSession(gf.open_scene(make_tiff(bright_squares())), host)
     answer = session.ask(COUNT)
     native = {e.tile for e in answer.evidence if e.tile.level == 0}
-    tiles = [session.tiles.of([tile], StageClock(), Gathered()) for tile in sorted(native)]
+    tiles = [session.tiles.of([tile], QuestionUsage()) for tile in sorted(native)]
     naive = sum(int(host.generate(COUNT, tokens).text) for tokens in tiles)
     assert answer.route.is_count
     assert (answer.text, naive) == ("4", 11)

@@ -19,8 +19,8 @@ import geofovea as gf
 import gpu_floor
 import gpu_pipeline
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.opened_host import OpenedHost
-from geofovea.pipeline.session.request import Asked
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.session.request import AskRequest
 from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 from pretend_device import DEVICE, Far, PretendDevice, to_device
@@ -46,7 +46,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def host_there(family: str, monkeypatch: pytest.MonkeyPatch) -> OpenedHost:
+def host_there(family: str, monkeypatch: pytest.MonkeyPatch) -> LvlmHost:
     """A host as `family_toys.host_of` makes it, its model on the device."""
     model = to_device(copy.deepcopy(family_toys.model_of(family)))
     with monkeypatch.context() as patched:
@@ -73,7 +73,7 @@ def test_a_family_answers_there_as_here(
     for kind in kinds:
         assert told(there.ask(QUESTION, **kind)) == told(here.ask(QUESTION, **kind))
     words = [QUESTION, "how many planes are at the airport ?"]
-    questions = [Asked(question, budget=BUDGET) for question in words]
+    questions = [AskRequest(question, budget=BUDGET) for question in words]
     for one, other in zip(there.ask_many(questions), here.ask_many(questions), strict=True):
         assert told(one) == told(other)
     assert device.launches.total() > 0

@@ -11,6 +11,7 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.lookahead import Lookahead, with_lookahead
 from geofovea.pipeline.runs.workers import Workers
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.budget import Budget
 
@@ -66,7 +67,7 @@ def item(number, scene, question, boxes=()):
 def test_an_evaluation_asks_together_and_what_has_no_box_fails_alone(
     tiny_folder, scene_path, make_session, widths, focus
 ):
-    settings = AskSettings(str(tiny_folder), FEW, focus=focus)
+    settings = AskSettings(str(tiny_folder), FEW, AnswerOptions(focus=focus))
     boxes = [(100, 100, 180, 160), (900, 900, 960, 990), (), (400, 300, 420, 330)]
     items = [
         item(i, str(scene_path), q, [box] if box else [])

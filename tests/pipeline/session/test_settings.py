@@ -7,6 +7,7 @@ import pytest
 
 from geofovea.pipeline.evaluation.worker import configuration_of
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 
 
@@ -26,7 +27,12 @@ def names(tiny_folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("field", ["model", "focus_model", "rfm"])
 def test_a_model_is_the_same_under_any_name_of_its_folder(names, field):
-    assert len({AskSettings(**({"model": "embedded"} | {field: n})).hash for n in names}) == 1
+    def settings(name):
+        if field == "focus_model":
+            return AskSettings("embedded", options=AnswerOptions(focus_model=name))
+        return AskSettings(**({"model": "embedded"} | {field: name}))
+
+    assert len({settings(name).hash for name in names}) == 1
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "chat_template.jinja"])

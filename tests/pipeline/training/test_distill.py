@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from geofovea.errors import DataError, ModelError, TrainingError
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE, FOCUS_WEIGHTS_FILE, DistilledFocus
 from geofovea.pipeline.training import distill as distillation
 from geofovea.pipeline.training.distill import (
@@ -23,7 +23,6 @@ from geofovea.pipeline.training.distill import (
     write_module,
 )
 from geofovea.pipeline.training.distill_state import STATE_FILE, load_distillation
-from geofovea.pipeline.training.embedded_model import embedded_model_path
 from geofovea.pipeline.training.focus_samples import WorldLessons
 from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
 from geofovea.pipeline.training.report import draw_distillation

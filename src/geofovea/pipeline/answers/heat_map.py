@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from geofovea.tiling.arrays.georeference import grid_mapping_attrs
 from geofovea.tiling.geo.georeference import Georeference
 
 if TYPE_CHECKING:
-    from geofovea.pipeline.answers.answer import Answer, Look
+    from geofovea.pipeline.answers.evidence import Look
     from geofovea.tiling.scene import Scene
 
 __all__ = ["heat_map"]
@@ -22,15 +23,22 @@ MAX_PIXELS = 2**26
 _DEFAULT_SIDE = 2048
 
 
-def heat_map(answer: Answer, level: int | None = None) -> xr.DataArray:
-    """The focus scores of an answer, the finest look over the coarser ones.
+def heat_map(
+    scene: Scene,
+    looks: Sequence[Look],
+    level: int | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> xr.DataArray:
+    """The focus scores of some looks, the finest over the coarser ones.
 
     Scores of different levels cannot be compared, so each is divided by the highest of its level.
     The first look shows the whole scene without scoring it, and is left out if another follows.
 
     Args:
-        answer: What was looked at.
+        scene: What was looked at.
+        looks: Where, coarse to fine.
         level: Whose pixels the map has; by default the finest of at most 2048 a side.
+        labels: Further attributes of the map, such as the question.
 
     Returns:
         float32 ``(y, x)`` in [0, 1], NaN where nothing was looked at; with pixel-centre
@@ -40,7 +48,6 @@ def heat_map(answer: Answer, level: int | None = None) -> xr.DataArray:
     Raises:
         GeometryError: If the level is negative or has more than 64 million pixels.
     """
-    scene = answer.scene
     level = _default_level(scene) if level is None else level
     width, height = _size(scene, level)
     if level < 0 or width * height > MAX_PIXELS:
@@ -51,7 +58,7 @@ def heat_map(answer: Answer, level: int | None = None) -> xr.DataArray:
         )
     heat = np.full((height, width), np.nan, np.float32)
     look_level = np.full((height, width), -1, np.int16)
-    for look in answer.looks[1:] or answer.looks:
+    for look in looks[1:] or looks:
         layer = _painted(look, (height, width), 1 << level)
         is_seen = ~np.isnan(layer)
         heat[is_seen], look_level[is_seen] = layer[is_seen], look.level
@@ -59,8 +66,7 @@ def heat_map(answer: Answer, level: int | None = None) -> xr.DataArray:
     coords["look_level"] = (("y", "x"), look_level, {"long_name": "level that was looked at"})
     attrs = {
         "long_name": "attention relative to the strongest of its level",
-        "question": answer.question,
-        "answer": answer.text,
+        **(labels or {}),
         "level": level,
     }
     result = xr.DataArray(heat, coords, ("y", "x"), "focus", attrs)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from PIL import Image
 
-from geofovea.pipeline.answers.sureness import sureness
+from geofovea.pipeline.answers.confidence import confidence_text
+from geofovea.pipeline.answers.picture import Pictured, draw_answer
+from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
+from geofovea.tiling.reader import TileReader
 
-if TYPE_CHECKING:
-    from geofovea.pipeline.answers.answer import Answer
-
-__all__ = ["MAX_PNG_BYTES", "answer_html"]
+__all__ = ["MAX_PNG_BYTES", "NotebookAnswer", "answer_html"]
 
 MAX_PNG_BYTES = 2**20
 """A notebook keeps every picture, so one may not be larger than this."""
@@ -28,7 +28,21 @@ _MAX_WARNINGS = 12
 _MAX_TEXT = 2000
 
 
-def answer_html(answer: Answer) -> str:
+class NotebookAnswer(Pictured, Protocol):
+    """What a notebook shows of an answer."""
+
+    @property
+    def radiometry(self) -> Radiometry | None:
+        """How pixels became colours; chosen anew where it is not known."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful reader should know."""
+        ...
+
+
+def answer_html(answer: NotebookAnswer) -> str:
     """HTML of an answer, at most about 1.5 MB; the picture costs three reads of the scene."""
     cost, scene = answer.cost, answer.scene
     tiles = ", ".join(f"{n} on level {k}" for k, n in sorted(cost.tiles_by_level.items())[::-1])
@@ -49,7 +63,7 @@ def answer_html(answer: Answer) -> str:
     parts = [
         f"<p>{_safe(answer.question)}</p>",
         f"<p><strong>{_safe(answer.text) or '(no answer)'}</strong> "
-        f"({sureness(answer.confidence if answer.confidence_known else None)})</p>",
+        f"({confidence_text(answer.confidence if answer.confidence_known else None)})</p>",
         _picture(answer),
         f"<table>{cells}</table>",
         f"<p>Warnings</p><ul>{warnings}</ul>" if warnings else "",
@@ -62,17 +76,10 @@ def _safe(text: str) -> str:
     return escape(short, quote=True)
 
 
-def _picture(answer: Answer) -> str:
-    # here, because the picture needs what reads rasters and the module of answers loads this one
-    from geofovea.pipeline.answers.picture import draw_answer
-    from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
-    from geofovea.tiling.reader import TileReader
-
+def _picture(answer: NotebookAnswer) -> str:
     scene = answer.scene
     try:
-        shown = getattr(answer, "radiometry", None)
-        if not isinstance(shown, Radiometry):
-            shown = plan_radiometry(scene)
+        shown = answer.radiometry or plan_radiometry(scene)
         page = draw_answer(answer, TileReader(scene, scene.pyramid(256), shown))
         data = base64.b64encode(_png(page)).decode("ascii")
     except Exception as error:

@@ -6,18 +6,21 @@ import math
 import os
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from geofovea.pipeline.answers.answer import Answer, Look
-from geofovea.pipeline.answers.sureness import sureness
+from geofovea.pipeline.answers.confidence import confidence_text
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.evidence import Look
 from geofovea.pipeline.system.files import write_file
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
+from geofovea.tiling.scene import Scene
 
-__all__ = ["draw_answer", "save_picture"]
+__all__ = ["Pictured", "draw_answer", "save_picture"]
 
 _PANEL = 560
 _GAP = 16
@@ -39,7 +42,51 @@ _LEVEL_COLORS = (
 )
 
 
-def draw_answer(answer: Answer, reader: TileReader) -> Image.Image:
+class Pictured(Protocol):
+    """What a picture shows of an answer."""
+
+    @property
+    def question(self) -> str:
+        """As it was asked."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The answer."""
+        ...
+
+    @property
+    def confidence(self) -> float:
+        """How likely, in [0, 1]."""
+        ...
+
+    @property
+    def confidence_known(self) -> bool:
+        """Whether that is known."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Name of the host."""
+        ...
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that was asked about."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What was spent."""
+        ...
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Where the model looked, coarse to fine."""
+        ...
+
+
+def draw_answer(answer: Pictured, reader: TileReader) -> Image.Image:
     """Draw an answer; costs three reads, whatever the size of the scene.
 
     Args:
@@ -67,7 +114,7 @@ def draw_answer(answer: Answer, reader: TileReader) -> Image.Image:
     return page
 
 
-def save_picture(answer: Answer, reader: TileReader, path: str | os.PathLike[str]) -> None:
+def save_picture(answer: Pictured, reader: TileReader, path: str | os.PathLike[str]) -> None:
     """Draw an answer into a PNG file.
 
     Raises:
@@ -86,7 +133,7 @@ class _Panel:
     note: str
 
     def draw(
-        self, answer: Answer, reader: TileReader, following: Box | None, heat: Look | None
+        self, answer: Pictured, reader: TileReader, following: Box | None, heat: Look | None
     ) -> Image.Image:
         scale = _PANEL / max(self.box.width, self.box.height)
         size = max(1, round(self.box.width * scale)), max(1, round(self.box.height * scale))
@@ -141,7 +188,7 @@ class _Panel:
         pen.rectangle(outer, outline=_INK, width=4)
         pen.rectangle(outer, outline=_FRAME, width=2)
 
-    def _legend(self, pen: ImageDraw.ImageDraw, answer: Answer) -> None:
+    def _legend(self, pen: ImageDraw.ImageDraw, answer: Pictured) -> None:
         for line, look in enumerate(answer.looks[1:] or answer.looks):
             top = 6 + 17 * line
             pen.rectangle((4, top, 132, top + 16), fill=_PAPER)
@@ -151,7 +198,7 @@ class _Panel:
             pen.text((23, top + 1), f"level {look.level}: {count}", _INK, _font(12))
 
 
-def _crop(answer: Answer) -> Box:
+def _crop(answer: Pictured) -> Box:
     """The surroundings of the strongest tokens of the finest level."""
     look = answer.looks[-1]
     if not len(look.token_scores):
@@ -174,11 +221,11 @@ def _grown(box: Box, factor: float, limits: Box) -> Box:
     return Box(x - half, y - half, x + half, y + half).intersection(limits) or limits
 
 
-def _write_caption(page: Image.Image, answer: Answer) -> None:
+def _write_caption(page: Image.Image, answer: Pictured) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * _GAP
     pen.text((_GAP, 12), _fitted(answer.question, 24, room), _INK, _font(24))
-    sure = sureness(answer.confidence if answer.confidence_known else None)
+    sure = confidence_text(answer.confidence if answer.confidence_known else None)
     answered = f"{answer.text or '(no answer)'}   {sure}"
     pen.text((_GAP, 46), _fitted(answered, 24, room), _LEVEL_COLORS[0], _font(24))
     cost = answer.cost

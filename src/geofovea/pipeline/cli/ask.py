@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.answers.sureness import sureness
+from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
@@ -107,7 +107,7 @@ def _asked_alone(
 def _print_answer(answer: Answer) -> None:
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    sure = sureness(answer.confidence if answer.confidence_known else None)
+    sure = confidence_text(answer.confidence if answer.confidence_known else None)
     # a model may answer in paragraphs
     echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
     echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")

@@ -96,8 +96,7 @@ def distill(
 
 
 def _folder_of(model: str) -> Path:
-    from geofovea.pipeline.hosts.load import EMBEDDED
-    from geofovea.pipeline.training.embedded_model import embedded_model_path
+    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 
     return embedded_model_path() if model == EMBEDDED else Path(model)
 

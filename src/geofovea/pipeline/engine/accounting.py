@@ -1,12 +1,19 @@
-"""Wall time of one question, stage by stage."""
+"""What one question spends: wall time stage by stage, tiles, tokens."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-__all__ = ["STAGES", "StageClock"]
+from geofovea.pipeline.engine.token_store import TokenEntry
+from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.tiling.pyramid import Tile
+
+__all__ = ["STAGES", "QuestionUsage", "StageClock"]
 
 STAGES = ("open", "read", "encode", "focus", "answer")
 """The stages of the command line's contract; each is reported even if nothing was spent on it."""
@@ -15,17 +22,12 @@ STAGES = ("open", "read", "encode", "focus", "answer")
 class StageClock:
     """Adds up the time of stages, and of the whole since it was made."""
 
-    def __init__(self, now: Callable[[], float] = time.perf_counter, **earlier: float) -> None:
-        """Start.
-
-        Args:
-            now: A monotonic clock in seconds.
-            earlier: Seconds of stages that were over before.
-        """
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        """Start, by a monotonic clock in seconds."""
         self.now = now
         self.started = now()
-        self._earlier = sum(earlier.values())
-        self._seconds = dict.fromkeys(STAGES, 0.0) | earlier
+        self._earlier = 0.0
+        self._seconds = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -36,6 +38,11 @@ class StageClock:
         finally:
             self._seconds[name] += self.now() - begun
 
+    def add_earlier(self, name: str, seconds: float) -> None:
+        """Count time that a stage took before this was made."""
+        self._earlier += seconds
+        self._seconds[name] += seconds
+
     def charge(self, share: float, stages: Mapping[str, float]) -> None:
         """Count a share of what stages took elsewhere; ``now`` has to hold it, too."""
         for name in STAGES:
@@ -45,3 +52,49 @@ class StageClock:
         """Seconds by stage, and their ``total``, which holds what belongs to no stage too."""
         total = self.now() - self.started + self._earlier
         return self._seconds | {"total": total}
+
+
+@dataclass(eq=False)
+class QuestionUsage:
+    """What one question spends, counted while it is worked on.
+
+    Attributes:
+        encoding: How its tiles are encoded, and what is wanted beside their tokens.
+        clock: Its time.
+        tiles_read: Tiles read from the scene, those that the focus reads for itself included.
+        tiles_encoded: Tiles that went through the encoder, not those remembered.
+        entries: What is known of each tile that was looked at; it stays even if a cache is full.
+        tokens_scored: Tokens of each look that the host's attention scored.
+        warnings: What a careful reader of the answer should know.
+        endpoint_before: What was spent at the host's endpoint before the question.
+    """
+
+    encoding: EncodePlan = field(default_factory=EncodePlan)
+    clock: StageClock = field(default_factory=StageClock)
+    tiles_read: int = 0
+    tiles_encoded: int = 0
+    entries: dict[Tile, TokenEntry] = field(default_factory=dict)
+    tokens_scored: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    endpoint_before: EndpointUse | None = None
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Patches that entered the encoder, and that left it."""
+        entries = self.entries.values()
+        return sum(e.patches for e in entries), sum(e.patches_left for e in entries)
+
+    @classmethod
+    def of(cls, host: Host, encoding: EncodePlan, clock: StageClock) -> QuestionUsage:
+        """Begin to count what a question spends on a host."""
+        return cls(encoding, clock, endpoint_before=_endpoint_use(host))
+
+    def endpoint_use(self, host: Host) -> EndpointUse | None:
+        """What this thread has spent at the host's endpoint since it began; None without one."""
+        use = _endpoint_use(host)
+        before = self.endpoint_before
+        return use if use is None or before is None else use.since(before)
+
+
+def _endpoint_use(host: Host) -> EndpointUse | None:
+    return host.use_here if isinstance(host, SupportsImages) else None

@@ -16,15 +16,17 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.cooperative import meet
-from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
-from geofovea.pipeline.hosts.base import AnswersTogether, Generation, Prompt
+from geofovea.pipeline.engine.tile_tokens import TileTokens
+from geofovea.pipeline.hosts.base import SupportsBatching
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["CompanyCalls", "in_company"]
+__all__ = ["BatchedCalls", "answer_together"]
 
 End = TypeVar("End")
 
@@ -32,8 +34,7 @@ End = TypeVar("End")
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tiles:
     tiles: Sequence[Tile]
-    clock: StageClock
-    gathered: Gathered
+    usage: QuestionUsage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +55,8 @@ class _Served:
     seconds: float
 
 
-class CompanyCalls:
-    """Calls of one question in company; see ``HostCalls``."""
+class BatchedCalls:
+    """Calls of one question in company; see ``EngineCalls``."""
 
     def __init__(self, ask: Callable[[_Need], _Served]) -> None:
         """Take the function that waits until a need is met."""
@@ -66,18 +67,18 @@ class CompanyCalls:
         """A clock in seconds that stands still while others are served."""
         return time.perf_counter() - self._elsewhere
 
-    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
-        """See ``HostCalls``."""
-        tokens: TokenSet = self._served(_Tiles(tiles, clock, gathered))
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
+        """See ``EngineCalls``."""
+        tokens: TokenSet = self._served(_Tiles(tiles, usage))
         return tokens
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         scores: Tensor = self._served(_Look(question, tokens, again))
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:
-        """See ``HostCalls``."""
+        """See ``EngineCalls``."""
         generation: Generation = self._served(prompt)
         return generation
 
@@ -88,19 +89,19 @@ class CompanyCalls:
         return served.value
 
 
-def in_company(
-    host: AnswersTogether, tiles: TileTokens, works: Sequence[Callable[[CompanyCalls], End]]
+def answer_together(
+    host: SupportsBatching, tiles: TileTokens, works: Sequence[Callable[[BatchedCalls], End]]
 ) -> list[End | Exception]:
     """Run the works of several questions; what became of each, or the error that ended it."""
     table = _Table(host, tiles)
-    return meet([lambda ask, w=work: w(CompanyCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
+    return meet([lambda ask, w=work: w(BatchedCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
     """Where the needs of all questions are met."""
 
-    host: AnswersTogether
+    host: SupportsBatching
     tiles: TileTokens
 
     def serve(self, needs: list[_Need]) -> dict[int, _Served | Exception]:
@@ -131,14 +132,14 @@ class _Table:
 
     def _encoded(self, needs: list[_Tiles]) -> list[_Served | Exception]:
         clock = StageClock()
-        before = [need.gathered.tiles_read for need in needs]
-        known = self.tiles.of_each([(need.tiles, need.gathered) for need in needs], clock)
+        before = [need.usage.tiles_read for need in needs]
+        known = self.tiles.of_each([(need.tiles, need.usage) for need in needs], clock)
         took = clock.seconds()
-        read = [n.gathered.tiles_read - b for n, b in zip(needs, before, strict=True)]
+        read = [n.usage.tiles_read - b for n, b in zip(needs, before, strict=True)]
         given: list[_Served | Exception] = []
         for need, found, own in zip(needs, known, read, strict=True):
             share = own / max(1, sum(read))
-            need.clock.charge(share, took)
+            need.usage.clock.charge(share, took)
             try:
                 tokens = self.tiles.tokens_of(need.tiles, found)
                 given.append(_Served(tokens, share * took["total"]))

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.tile_tokens import Gathered, TileTokens
-from geofovea.pipeline.hosts.base import Generation, Host, Prompt, ReusesPrefix
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.tile_tokens import TileTokens
+from geofovea.pipeline.hosts.base import Host, SupportsPrefixCache
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["DirectCalls", "HostCalls"]
+__all__ = ["DirectCalls", "EngineCalls"]
 
 
-class HostCalls(Protocol):
+class EngineCalls(Protocol):
     """The calls that cost something."""
 
-    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+    def now(self) -> float:
+        """A monotonic clock in seconds that counts the time of this question."""
+        ...
+
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
         """See ``TileTokens.of``."""
         ...
 
@@ -40,19 +47,23 @@ class DirectCalls:
         self._host: Any = host
         self._tiles = tiles
 
-    def tokens(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
-        """See ``HostCalls``."""
-        return self._tiles.of(tiles, clock, gathered)
+    def now(self) -> float:
+        """See ``EngineCalls``."""
+        return time.perf_counter()
+
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
+        """See ``EngineCalls``."""
+        return self._tiles.of(tiles, usage)
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
-        """See ``HostCalls``."""
-        reuses = again and isinstance(self._host, ReusesPrefix)
+        """See ``EngineCalls``."""
+        reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores
         scores: Tensor = score(question, tokens)
         return scores
 
     def generate(self, prompt: Prompt) -> Generation:
-        """See ``HostCalls``; hosts without choices or reductions are not told of any."""
+        """See ``EngineCalls``; hosts without choices or reductions are not told of any."""
         wanted: dict[str, Any] = {"choices": prompt.choices} if prompt.choices else {}
         if prompt.reduction is not None:
             wanted["reduction"] = prompt.reduction

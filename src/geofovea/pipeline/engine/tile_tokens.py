@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError, SceneError
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.token_store import TokenStore
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
+from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan, PlannedEncoder
-from geofovea.pipeline.system.lru import TokenCache, TokenEntry
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
@@ -26,34 +27,11 @@ from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.read_ahead import ReadAhead
 from geofovea.tiling.reader import TilePixels, TileReader
 
-__all__ = ["Gathered", "TileTokens"]
+__all__ = ["TileTokens"]
 
 _CACHE_BYTES = 256 * 2**20
 # encoded together, while the next ones are read
 _TILES_AT_ONCE = 16
-
-
-@dataclass(eq=False)
-class Gathered:
-    """What one question has asked of the tiles so far.
-
-    Attributes:
-        plan: What is wanted beside tokens.
-        tiles_read: Tiles read from the scene.
-        tiles_encoded: Tiles that went through the encoder, not those remembered.
-        entries: What is known of each tile that was looked at; it stays even if the cache is full.
-    """
-
-    plan: EncodePlan = field(default_factory=EncodePlan)
-    tiles_read: int = 0
-    tiles_encoded: int = 0
-    entries: dict[Tile, TokenEntry] = field(default_factory=dict)
-
-    @property
-    def patches(self) -> tuple[int, int]:
-        """Patches that entered the encoder, and that left it."""
-        entries = self.entries.values()
-        return sum(e.patches for e in entries), sum(e.patches_left for e in entries)
 
 
 class TileTokens:
@@ -69,12 +47,12 @@ class TileTokens:
         self._reader = reader
         self._ahead = ReadAhead(reader)
         self._pyramid = reader.pyramid
-        self._cache = TokenCache(_CACHE_BYTES)
+        self._cache: ByteLru[TokenEntry] = ByteLru(_CACHE_BYTES, lambda entry: entry.nbytes)
         self._empty: set[Tile] = set()
         self._no_features: Tensor | None = None
         self._lock = ForkSafeLock()
 
-    def of(self, tiles: Sequence[Tile], clock: StageClock, gathered: Gathered) -> TokenSet:
+    def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
         """Tokens of some tiles: read and encoded, or remembered from an earlier question.
 
         A tile that shows nothing is read, remembered as empty, and never encoded.
@@ -83,18 +61,18 @@ class TileTokens:
             SceneError: If no tile so far shows anything.
             ModelError: If the host cannot encode as planned.
         """
-        (found,) = self.of_each([(tiles, gathered)], clock)
+        (found,) = self.of_each([(tiles, usage)], usage.clock)
         return self.tokens_of(tiles, found)
 
     def of_each(
-        self, wanted: Sequence[tuple[Sequence[Tile], Gathered]], clock: StageClock
+        self, wanted: Sequence[tuple[Sequence[Tile], QuestionUsage]], clock: StageClock
     ) -> list[dict[Tile, TokenEntry]]:
         """What is known of the tiles that several questions want; each is encoded once.
 
         The question that wants a tile first has it counted as its own.
 
         Args:
-            wanted: Tiles of each question, and what it has gathered; all with one plan.
+            wanted: Tiles of each question, and what it has spent.
             clock: Counts reading and encoding.
 
         Raises:
@@ -105,26 +83,29 @@ class TileTokens:
             return self._of_each(wanted, clock)
 
     def _of_each(
-        self, wanted: Sequence[tuple[Sequence[Tile], Gathered]], clock: StageClock
+        self, wanted: Sequence[tuple[Sequence[Tile], QuestionUsage]], clock: StageClock
     ) -> list[dict[Tile, TokenEntry]]:
         known: list[dict[Tile, TokenEntry]] = []
-        missing: dict[Tile, Gathered] = {}
-        for tiles, gathered in wanted:
+        missing: dict[EncodePlan, dict[Tile, QuestionUsage]] = {}
+        for tiles, usage in wanted:
             found: dict[Tile, TokenEntry] = {}
             for tile in tiles:
-                entry = self._known(tile, gathered.plan)
+                entry = self._known(tile, usage.encoding)
                 if entry is not None:
                     found |= entry
                 else:
-                    missing.setdefault(tile, gathered)
+                    missing.setdefault(usage.encoding, {}).setdefault(tile, usage)
             known.append(found)
-        fresh = self._encode(list(missing), clock, wanted[0][1].plan) if missing else {}
-        for tile, gathered in missing.items():
-            gathered.tiles_read += 1
-            gathered.tiles_encoded += tile in fresh
-        for found, (tiles, gathered) in zip(known, wanted, strict=True):
-            found |= {tile: fresh[tile] for tile in tiles if tile in fresh}
-            gathered.entries |= found
+        fresh: dict[EncodePlan, dict[Tile, TokenEntry]] = {}
+        for encoding, payers in missing.items():
+            fresh[encoding] = self._encode(list(payers), clock, encoding)
+            for tile, usage in payers.items():
+                usage.tiles_read += 1
+                usage.tiles_encoded += tile in fresh[encoding]
+        for found, (tiles, usage) in zip(known, wanted, strict=True):
+            encoded = fresh.get(usage.encoding, {})
+            found |= {tile: encoded[tile] for tile in tiles if tile in encoded}
+            usage.entries |= found
         return known
 
     def tokens_of(self, tiles: Sequence[Tile], found: Mapping[Tile, TokenEntry]) -> TokenSet:
@@ -148,12 +129,12 @@ class TileTokens:
         )
 
     def context(
-        self, tokens: TokenSet, scores: Tensor, gathered: Gathered, text_embeds: Tensor | None
+        self, tokens: TokenSet, scores: Tensor, usage: QuestionUsage, text_embeds: Tensor | None
     ) -> TokenContext:
         """What a reduction may know of tokens that were gathered for a question."""
-        if not gathered.plan.signals and text_embeds is None:
+        if not usage.encoding.signals and text_embeds is None:
             return TokenContext.of(tokens, scores)
-        signals = {tile: gathered.entries[tile].signals for tile in tokens.tiles}
+        signals = {tile: usage.entries[tile].signals for tile in tokens.tiles}
         cells = cells_in_tiles(tokens, self._host.grid, self._pyramid)
         return question_context(tokens, scores, signals, cells, text_embeds)
 
@@ -181,7 +162,7 @@ class TileTokens:
             self._empty.add(tile)
             return {}
         self._no_features = entry.features[:0].clone()
-        return {tile: self._cache.put((None, 1.0, tile), entry)}
+        return {tile: self._cache.put((None, 1.0, tile), entry.on_its_own())}
 
     def _keep(self, tile: Tile, features: Tensor, shown: Tensor) -> None:
         if self._store is not None:
@@ -237,7 +218,7 @@ class TileTokens:
                 encoded.patches,
                 encoded.patches_left[place],
             )
-            found[picture.tile] = self._cache.put(key, entry)
+            found[picture.tile] = self._cache.put(key, entry.on_its_own())
             if plan.reduction is None:
                 self._keep(picture.tile, entry.features, entry.shown)
         return found
@@ -250,7 +231,7 @@ class TileTokens:
             features = host.encode(pixels, tiles, self._pyramid)
             present = np.ones(features.shape[:2], np.bool_)
             return EncodedTiles(features, present, ({},) * len(tiles), 0, (0,) * len(tiles))
-        if not isinstance(host, PlannedEncoder):
+        if not isinstance(host, SupportsEncoderSignals):
             raise ModelError(
                 f"{host.name} shows nothing of its encoder; choose a reduction that reads features "
                 "and scores only, such as focus_spread or divprune"

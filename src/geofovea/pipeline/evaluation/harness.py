@@ -9,22 +9,26 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from geofovea.errors import QuestionError
+from geofovea.pipeline.focus.stopping import StopAt
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import LoadOptions
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.scene import open_scene
 
-__all__ = ["Answerer", "make_answerer"]
+__all__ = ["Answerer", "make_answerer", "only_image"]
 
 _LOG = logging.getLogger(__name__)
 _OPEN_SCENES = 4
+Number = TypeVar("Number", int, float)
 _LONGEST_ANSWER = 4096
 
 
@@ -52,40 +56,58 @@ def make_answerer(
     focus: str | None = None,
     reduction: str = DEFAULT_REDUCTION,
     descent: str = DEFAULT_DESCENT,
+    route: str = "auto",
+    stop: StopAt | None = None,
+    flatness: float | None = None,
+    confidence: float | None = None,
+    focus_model: str | None = None,
+    bands: tuple[int, ...] | None = None,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+    endpoint: EndpointSettings | str | None = None,
+    cache_tokens: bool | None = None,
     dtype: str | None = None,
     device_map: str | None = None,
     quantization: str | None = None,
     positions: str | None = None,
     answer_tokens: int | None = None,
+    threads: int | None = None,
 ) -> Answerer:
     """Load a model for a harness; numbers may come as text, as harnesses give them.
 
     A prompt is asked exactly as the harness writes it. Where ``answer_tokens`` is not given, an
-    answer may be as long as the harness allows.
+    answer may be as long as the harness allows. The other arguments are those of ``geofovea.ask``,
+    its budget as ``tiles``, ``tokens`` and ``seconds``; ``flatness`` and ``confidence`` are a
+    ``stop`` in numbers.
 
     Raises:
         ModelError: If the model cannot be loaded.
         BudgetError: If a limit is impossible.
     """
-    given: dict[str, Any] = {
-        "tiles": None if tiles is None else int(tiles),
-        "tokens": None if tokens is None else int(tokens),
-        "seconds": None if seconds is None else float(seconds),
+    limits = {
+        "tiles": _number(int, tiles),
+        "tokens": _number(int, tokens),
+        "seconds": _number(float, seconds),
     }
+    stop = stop or StopAt(_number(float, flatness), _number(float, confidence))
     settings = AskSettings(
         model,
-        {name: value for name, value in given.items() if value is not None},
-        focus=focus,
-        reduction=reduction,
-        descent=descent,
+        {name: limit for name, limit in limits.items() if limit is not None},
+        AnswerOptions(focus, reduction, descent, route, stop, focus_model),
+        bands=bands,
+        composite=composite,
+        band_map=band_map,
         load=LoadOptions(
             device,
             dtype,
             device_map,
             quantization,
             positions,
-            None if answer_tokens is None else int(answer_tokens),
+            _number(int, answer_tokens),
+            _number(int, threads),
         ),
+        endpoint=EndpointSettings(endpoint) if isinstance(endpoint, str) else endpoint,
+        cache_tokens=cache_tokens,
     )
     settings.budget()
     host = settings.load_host()
@@ -94,12 +116,12 @@ def make_answerer(
     told: set[str] = set()
 
     def answer(image: str, prompt: str, answer_tokens: int | None = None) -> str:
-        can_vary = given_tokens is None and isinstance(host, OpenedHost)
+        can_vary = given_tokens is None and isinstance(host, LvlmHost)
         most = min(answer_tokens, _LONGEST_ANSWER) if answer_tokens and can_vary else None
         key = image, most
         session = sessions.get(key)
         if session is None:
-            asked = host.answering(most) if most and isinstance(host, OpenedHost) else host
+            asked = host.answering(most) if most and isinstance(host, LvlmHost) else host
             session = settings.open_session(open_scene(image), asked)
         sessions[key] = session
         sessions.move_to_end(key)
@@ -114,6 +136,11 @@ def make_answerer(
         return found.text
 
     return answer
+
+
+def _number(kind: Callable[[Any], Number], given: object) -> Number | None:
+    """A number that a harness may have left as text."""
+    return None if given is None else kind(given)
 
 
 def only_image(images: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.world import World
 from geofovea.errors import BudgetError, DataError
-from geofovea.pipeline.engine.tile_tokens import Gathered
+from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.evaluation.answer_file import AnswerFile
 from geofovea.pipeline.evaluation.metrics import is_hit, token_share
 from geofovea.pipeline.evaluation.synthetic_bench import (
@@ -35,9 +35,10 @@ from geofovea.pipeline.evaluation.synthetic_bench import (
     bench_settings,
     measure,
 )
-from geofovea.pipeline.focus.visual_search import Found, Way
+from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.session.reducer import Reducer, plan_encoding
+from geofovea.pipeline.session.plan import plan_encoding
+from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
@@ -48,7 +49,7 @@ from geofovea.regionfocus.strategies import FIRST_PARTS
 
 __all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
 
-LOOKS = {"base": Way("overview"), "descent": Way("attention")}
+LOOKS = {"base": SearchOptions("overview"), "descent": SearchOptions("attention")}
 """Ways of looking."""
 
 SHARES = (0.05, 0.1, 0.25, 0.5)
@@ -204,16 +205,16 @@ def _ask_scene(
             shared = [c for item, c in items if item.key not in done and c.encoder is None]
             common = None
             if shared:
-                gathered = Gathered(plan_encoding(host, shared))
-                common = session.look(way, question.text, gathered, budget=budget), gathered
+                usage = QuestionUsage(plan_encoding(host, shared))
+                common = session.search(way, question.text, budget, usage), usage
             for item, chain in items:
                 if item.key in done:
                     yield done[item.key]
                     continue
                 seen = common
                 if chain.encoder is not None or seen is None:
-                    own = Gathered(plan_encoding(host, [chain]))
-                    seen = session.look(way, question.text, own, budget=budget), own
+                    own = QuestionUsage(plan_encoding(host, [chain]))
+                    seen = session.search(way, question.text, budget, own), own
                 yield _measure(item, chain, session, question, *seen)
 
 
@@ -243,19 +244,19 @@ def _measure(
     chain: Chain,
     session: SceneSession,
     question: Question,
-    found: Found,
-    gathered: Gathered,
+    found: SearchResult,
+    usage: QuestionUsage,
 ) -> ReductionItem:
     shown = sum(len(look.tokens) for look in found.shown.looks)
     # the budget of tokens is the share, which the chain holds
     budget = Budget(tokens=shown)
-    reducer = Reducer(session.host, chain, question.text, session.tiles, gathered)
+    reducer = Reducer(session.host, chain, question.text, session.tiles, usage)
     before = reset_peak_rss()
     try:
         reduced = reducer.answer(question.text, found, budget)
     except BudgetError as error:
         return replace(blank, refused=str(error), looked=shown)
-    said = reduced.said
+    said = reduced.reply
     return replace(
         blank,
         answer=said.generation.text,

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from geofovea.datasets.benchmarks.local_files import find_images
 from geofovea.datasets.records.sample import Sample
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.answers.sureness import sureness
+from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.evaluation.tables import Table
 from geofovea.tiling.pixels.radiometry import plan_radiometry
 from geofovea.tiling.pyramid import Box
@@ -97,7 +97,7 @@ def _failure(item: Mapping[str, Any], root: Path) -> dict[str, str]:
     """The words of a wrong answer, and a picture, or why there is none."""
     answer = item["answer"] or item.get("error") or "(no answer)"
     question = f"{item['question_id']} ({item['category']}): {item['question']}"
-    verdict = f"answered {answer!r}, {sureness(item.get('confidence'))}; right: "
+    verdict = f"answered {answer!r}, {confidence_text(item.get('confidence'))}; right: "
     verdict += ", ".join(item["truth"])
     words = {"question": question[:_MOST_CHARACTERS], "answer": verdict[:_MOST_CHARACTERS]}
     return {"picture": "", "note": ""} | words | _picture(item, root)

@@ -19,7 +19,7 @@ from geofovea.tiling.files.stamp import scene_identity
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.hosts.base import Host
-    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
@@ -93,13 +93,13 @@ class _Asker:
         self._settings = settings
         self._host = host
 
-    def asked(self, session: SceneSession, payload: Payload) -> Asked:  # noqa: ARG002
+    def asked(self, session: SceneSession, payload: Payload) -> AskRequest:  # noqa: ARG002
         boxes = _boxes(payload)
-        is_told = self._settings.focus == "oracle"
+        is_told = self._settings.options.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
         told = boxes if is_told else ()
-        return self._settings.asked(self._host, payload["prompt"], boxes=told, kind="prompt")
+        return self._settings.request(self._host, payload["prompt"], boxes=told, kind="prompt")
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)

@@ -3,53 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.calls import HostCalls
-from geofovea.pipeline.engine.question_tally import QuestionTally
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
-from geofovea.pipeline.hosts.published.host import HasRegionFocus
-from geofovea.pipeline.system.lru import TokenCache
+from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["FocusChoice"]
+__all__ = ["FocusFactory", "check_focus", "default_focus"]
 
 _EMBEDDING_BYTES = 32 * 2**20
 
 
-class FocusChoice:
+def default_focus(host: Host) -> str:
+    """The focus of a question that names none: the host's own means, as far as it has any."""
+    return "prompted" if isinstance(host, SupportsImages) else "attention"
+
+
+def check_focus(
+    host: Host, name: str, *, boxes: Sequence[Box] = (), focus_model: str | None = None
+) -> None:
+    """Refuse a focus that cannot be made; see ``FocusFactory.make``.
+
+    Raises:
+        ModelError: If there is no such focus, the host lacks what it needs, or no model for it is
+            named, or one for another.
+        GeometryError: If an oracle is given no box.
+    """
+    if focus_model is not None and name != "similarity":
+        raise ModelError(
+            f"a focus model is for the focus 'similarity' and not for {name!r}; leave it out"
+        )
+    if name == "oracle":
+        OracleFocus(boxes)
+    elif name == "attention":
+        _attention_host(host)
+    elif name == "rfm":
+        _region_focus_host(host)
+    elif name == "prompted":
+        _pictures_host(host)
+    elif name == "similarity":
+        _named_encoder(focus_model)
+    else:
+        raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+
+
+class FocusFactory:
     """Makes focuses; what a similarity focus embedded is kept for the next question."""
 
     def __init__(self, host: Host, reader: TileReader) -> None:
         """Keep the host and the reader of a session."""
         self._host = host
         self._reader = reader
-        self._embedded: dict[str, TokenCache] = {}
-
-    def default(self) -> str:
-        """The focus of a question that names none: the host's own means, as far as it has any."""
-        return "prompted" if isinstance(self._host, TakesPictures) else "attention"
+        self._embedded: dict[str, ByteLru[Tensor]] = {}
 
     def make(
         self,
         name: str,
         question: str,
-        calls: HostCalls,
-        clock: StageClock,
-        tally: QuestionTally,
+        calls: EngineCalls,
+        usage: QuestionUsage,
         *,
         boxes: Sequence[Box] = (),
         focus_model: str | None = None,
@@ -60,8 +86,8 @@ class FocusChoice:
             name: One of ``FOCUS_NAMES`` that scores tokens.
             question: What is asked.
             calls: How the host is asked for its attention.
-            clock: Counts the time of scoring as ``focus``.
-            tally: Counts what the focus reads and scores, and takes its warnings.
+            usage: Counts what the focus reads and scores, and the time of scoring as ``focus``;
+                takes its warnings.
             boxes: Where the evidence is, for ``oracle``.
             focus_model: Folder or hub id of the dual encoder of ``similarity``.
 
@@ -70,36 +96,24 @@ class FocusChoice:
                 is named.
             GeometryError: If an oracle is given no box.
         """
-        if focus_model is not None and name != "similarity":
-            raise ModelError(
-                f"a focus model is for the focus 'similarity' and not for {name!r}; leave it out"
-            )
+        check_focus(self._host, name, boxes=boxes, focus_model=focus_model)
         if name == "oracle":
             return OracleFocus(boxes)
         if name == "attention":
-            return AttentionFocus(_timed(self._attention(question, calls, tally), clock))
+            return AttentionFocus(_timed(self._attention(question, calls, usage), usage.clock))
         if name == "rfm":
-            return RegionFocus(_timed(self._region_module(question), clock))
+            return RegionFocus(
+                _timed(partial(_region_focus_host(self._host).region_scores, question), usage.clock)
+            )
         if name == "prompted":
-            return PromptedFocus(self._pictures_host(), question, clock, tally.warnings)
-        if name == "similarity":
-            return self._similarity(question, clock, tally, focus_model)
-        raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
+            return PromptedFocus(_pictures_host(self._host), question, usage.clock, usage.warnings)
+        return self._similarity(question, usage, _named_encoder(focus_model))
 
     def _attention(
-        self, question: str, calls: HostCalls, tally: QuestionTally
+        self, question: str, calls: EngineCalls, usage: QuestionUsage
     ) -> Callable[[TokenSet], Tensor]:
-        host = self._host
-        if not host.capabilities.attention:
-            own = "rfm, " if host.capabilities.region_focus else ""
-            own += "prompted, " if isinstance(host, TakesPictures) else ""
-            raise ModelError(
-                f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
-                "overview, uniform, full"
-            )
-
         def score(tokens: TokenSet) -> Tensor:
-            tally.tokens_scored.append(len(tokens))
+            usage.tokens_scored.append(len(tokens))
             # every descent begins with these tiles, whatever is asked
             base = self._reader.pyramid.base_level
             again = all(tile.level >= base for tile in tokens.tiles)
@@ -107,43 +121,21 @@ class FocusChoice:
 
         return score
 
-    def _region_module(self, question: str) -> Callable[[TokenSet], Tensor]:
-        host = self._host
-        if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
-            raise ModelError(
-                f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
-                "make one with geofovea distill, or name a published model with --model"
-            )
-        return lambda tokens: host.region_scores(question, tokens)
-
-    def _pictures_host(self) -> TakesPictures:
-        if not isinstance(self._host, TakesPictures):
-            raise ModelError(
-                f"focus='prompted' asks a model behind an endpoint, and {self._host.name} is none; "
-                "choose attention or similarity, or name one with --model openai:NAME"
-            )
-        return self._host
-
-    def _similarity(
-        self, question: str, clock: StageClock, tally: QuestionTally, focus_model: str | None
-    ) -> Focus:
-        if focus_model is None:
-            raise ModelError(
-                "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
-                "--focus-model openai/clip-vit-base-patch32"
-            )
+    def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 
         encoder = load_dual_encoder(focus_model)
-        cache = self._embedded.setdefault(focus_model, TokenCache(_EMBEDDING_BYTES))
+        cache = self._embedded.setdefault(
+            focus_model, ByteLru(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)
+        )
 
         def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:
-            if isinstance(self._host, TakesPictures):
+            if isinstance(self._host, SupportsImages):
                 return tiles_from_tokens(tokens, self._host.tile_size, self._host.grid)
-            tally.tiles_read += len(tokens.tiles)
+            usage.tiles_read += len(tokens.tiles)
             return [self._reader.read(tile).rgb for tile in tokens.tiles]
 
-        return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, clock)
+        return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:
@@ -152,3 +144,40 @@ def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[
             return score(tokens)
 
     return timed
+
+
+def _attention_host(host: Host) -> None:
+    if not host.capabilities.attention:
+        own = "rfm, " if host.capabilities.region_focus else ""
+        own += "prompted, " if isinstance(host, SupportsImages) else ""
+        raise ModelError(
+            f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
+            "overview, uniform, full"
+        )
+
+
+def _region_focus_host(host: Host) -> SupportsRegionFocus:
+    if not (host.capabilities.region_focus and isinstance(host, SupportsRegionFocus)):
+        raise ModelError(
+            f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
+            "make one with geofovea distill, or name a published model with --model"
+        )
+    return host
+
+
+def _pictures_host(host: Host) -> SupportsImages:
+    if not isinstance(host, SupportsImages):
+        raise ModelError(
+            f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
+            "choose attention or similarity, or name one with --model openai:NAME"
+        )
+    return host
+
+
+def _named_encoder(focus_model: str | None) -> str:
+    if focus_model is None:
+        raise ModelError(
+            "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
+            "--focus-model openai/clip-vit-base-patch32"
+        )
+    return focus_model

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.engine.calls import HostCalls
-from geofovea.pipeline.engine.question_tally import QuestionTally
-from geofovea.pipeline.focus.factory import FocusChoice
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.focus.factory import FocusFactory, check_focus
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.system.memory import MemoryStop
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.focus import Focus
@@ -25,9 +25,10 @@ from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, StopRule
 from geofovea.regionfocus.search.tile_budget import start_tiles
 from geofovea.regionfocus.selection.places import best_places, concentrate
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["Found", "Looker", "Way"]
+__all__ = ["SearchOptions", "SearchResult", "VisualSearch"]
 
 _PLACES_OF_AN_AREA = 4
 _BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
@@ -38,7 +39,7 @@ _BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class SearchOptions:
     """How to look.
 
     Attributes:
@@ -48,6 +49,11 @@ class Way:
         stop: What may end a descent early, beside the budget.
         concentrated: Whether fine tokens come from the best places alone.
         focus_model: Folder or hub id of the dual encoder for the focus ``similarity``.
+        boxes: Where the evidence is, for the focus ``oracle``.
+        region: What alone is looked at; None for the whole scene.
+
+    Raises:
+        ModelError: If there is no such descent.
     """
 
     focus: str = "attention"
@@ -56,10 +62,28 @@ class Way:
     stop: tuple[StopRule, ...] = ()
     concentrated: bool = True
     focus_model: str | None = None
+    boxes: Sequence[Box] = ()
+    region: Region | None = None
+
+    def __post_init__(self) -> None:
+        if self.descent not in DESCENTS:
+            raise ModelError(
+                f"unknown descent {self.descent!r}; choose one of {', '.join(DESCENT_NAMES)}"
+            )
+
+    def check(self, host: Host) -> None:
+        """Refuse what cannot be looked for with a host, before anything is looked at.
+
+        Raises:
+            ModelError: If there is no such focus, or the host lacks what it needs.
+            GeometryError: If an oracle is given no box.
+        """
+        if self.focus not in _BASELINES:
+            check_focus(host, self.focus, boxes=self.boxes, focus_model=self.focus_model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class SearchResult:
     """What was seen for a question, and what of it may reach the decoder.
 
     Attributes:
@@ -76,7 +100,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Looker:
+class VisualSearch:
     """Looks at one scene for one question.
 
     Attributes:
@@ -84,18 +108,16 @@ class Looker:
         calls: How the host is asked.
         pyramid: Of the scene.
         encode: Makes tokens of tiles.
-        clock: Takes the time of the focus.
-        tally: Counts what the focus does.
+        usage: Counts what the focus does.
     """
 
-    focuses: FocusChoice
-    calls: HostCalls
+    focuses: FocusFactory
+    calls: EngineCalls
     pyramid: Pyramid
     encode: Encode
-    clock: StageClock
-    tally: QuestionTally
+    usage: QuestionUsage
 
-    def look(self, way: Way, question: str, budget: Budget, boxes: Sequence[Box]) -> Found:
+    def run(self, options: SearchOptions, question: str, budget: Budget) -> SearchResult:
         """Look for what answers a question, under its budget of tiles.
 
         Raises:
@@ -103,30 +125,28 @@ class Looker:
             ModelError: If there is no such focus, descent or route, or the host lacks it.
             GeometryError: If the oracle is told no box.
         """
-        if way.descent not in DESCENTS:
-            raise ModelError(
-                f"unknown descent {way.descent!r}; choose one of {', '.join(DESCENT_NAMES)}"
-            )
-        if way.focus in _BASELINES:
-            descent = _BASELINES[way.focus](self.pyramid, budget.tiles, self.encode)
-            return Found(descent, descent)
-        focus = self._focus(way, question, boxes)
-        if way.focus == "oracle":
-            word = "several" if len(boxes) > 1 else "one"
+        if options.focus in _BASELINES:
+            descent = _BASELINES[options.focus](self.pyramid, budget.tiles, self.encode)
+            return SearchResult(descent, descent)
+        focus = self._focus(options, question)
+        if options.focus == "oracle":
+            word = "several" if len(options.boxes) > 1 else "one"
             route = Route(word, "the boxes were given")
         else:
             route = route_question(
-                question, wanted=way.route, peak=partial(self._peak, focus, budget)
+                question, wanted=options.route, peak=partial(self._peak, focus, budget)
             )
         if route.word == "none":
             descent = look_overview(self.pyramid, budget.tiles, self.encode)
-            return Found(descent, descent, route=route)
+            return SearchResult(descent, descent, route=route)
         if route.word == "several":
             # a model that is sure after one place has not seen the others
-            way = replace(way, stop=tuple(rule for rule in way.stop if isinstance(rule, FlatStop)))
-        go = partial(self._walk, way, budget)
+            options = replace(
+                options, stop=tuple(rule for rule in options.stop if isinstance(rule, FlatStop))
+            )
+        go = partial(self._walk, options, budget)
         if route.places:
-            foci = [self._focus(way, f"What is the {p}?", boxes) for p in route.places]
+            foci = [self._focus(options, f"What is the {p}?") for p in route.places]
             descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
             descent = merge_descents(descents)
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
@@ -134,33 +154,33 @@ class Looker:
         else:
             spread = DiscountedPlaces() if route.word == "several" else None
             descent = go(budget.tiles, self.encode, focus, diversity=spread)
-            several = max(_PLACES_OF_AN_AREA, len(boxes))
+            several = max(_PLACES_OF_AN_AREA, len(options.boxes))
             places = best_places(descent, several if route.word == "several" else 1)
-        if not way.concentrated:
-            return Found(descent, descent, route=route)
-        return Found(descent, concentrate(descent, places), places, route)
+        if not options.concentrated:
+            return SearchResult(descent, descent, route=route)
+        return SearchResult(descent, concentrate(descent, places), places, route)
 
     def _walk(
         self,
-        way: Way,
+        options: SearchOptions,
         budget: Budget,
         tiles: int,
         encode: Encode,
         focus: Focus,
         diversity: Diversity | None = None,
     ) -> Descent:
-        limit = None if budget.seconds is None else self.clock.started + budget.seconds
+        limit = None if budget.seconds is None else self.usage.clock.started + budget.seconds
         memory = MemoryStop(budget.host_ram_mb, budget.device_ram_mb)
         return walk(
-            way.descent,
+            options.descent,
             self.pyramid,
             tiles,
             encode,
             focus,
             diversity=diversity,
-            stop=FirstStop((memory, *way.stop)),
+            stop=FirstStop((memory, *options.stop)),
             deadline=limit,
-            clock=self.clock.now,
+            clock=self.usage.clock.now,
         )
 
     def _peak(self, focus: Focus, budget: Budget) -> float:
@@ -172,15 +192,14 @@ class Looker:
         scores = focus.score(tokens)
         return float(scores.max() / scores.mean().clamp(min=1e-30))
 
-    def _focus(self, way: Way, question: str, boxes: Sequence[Box]) -> Focus:
+    def _focus(self, options: SearchOptions, question: str) -> Focus:
         return self.focuses.make(
-            way.focus,
+            options.focus,
             question,
             self.calls,
-            self.clock,
-            self.tally,
-            boxes=boxes,
-            focus_model=way.focus_model,
+            self.usage,
+            boxes=options.boxes,
+            focus_model=options.focus_model,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.runs.runner import RunCounts
 
 __all__ = ["BatchSummary", "summarize"]

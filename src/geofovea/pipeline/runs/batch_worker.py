@@ -20,7 +20,7 @@ from geofovea.pipeline.session.settings import AskSettings
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.hosts.base import Host
-    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.tiling.geo.region import Region
 
@@ -66,12 +66,12 @@ class _Asker:
         # polygons may have a million vertices, and rows of one polygon follow one another
         self._placed: tuple[SceneSession, Any, Region] | None = None
 
-    def asked(self, session: SceneSession, payload: Payload) -> Asked:
+    def asked(self, session: SceneSession, payload: Payload) -> AskRequest:
         begun = time.perf_counter()
         region = self._region(session, payload)
         if region is not None:
             session.charge_region(time.perf_counter() - begun)
-        return self._work.settings.asked(
+        return self._work.settings.request(
             self._host, payload["question"], region=region, kind="listed"
         )
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofovea.pipeline.answers.answer import Answer
-from geofovea.pipeline.hosts.base import AnswersTogether
+from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.runs.outcome import OF_THE_RUN
 from geofovea.pipeline.runs.workers import COMPANY
-from geofovea.pipeline.session.question_lines import AskedLine, open_questions
+from geofovea.pipeline.session.question_lines import QuestionLine, open_questions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.failure import failure_of
@@ -69,7 +69,7 @@ class ManyQuestions:
                 spend limit. Those before were told.
         """
         most = self._company
-        given = [AskedLine(text) for text in words]
+        given = [QuestionLine(text) for text in words]
         for start in range(0, len(given), most):
             self._ask(given[start : start + most], tell, tally)
         for path in files:
@@ -78,7 +78,7 @@ class ManyQuestions:
 
     def _ask_groups(
         self,
-        groups: Iterable[Sequence[AskedLine]],
+        groups: Iterable[Sequence[QuestionLine]],
         tell: Callable[[str, Answer | Exception], None],
         tally: Tally,
     ) -> None:
@@ -89,12 +89,12 @@ class ManyQuestions:
     def _company(self) -> int:
         """How many gain by being asked together; none waits for others that it gains nothing by."""
         host = self.session.host
-        asked = self.settings.asked(host, "")
-        return COMPANY if isinstance(host, AnswersTogether) and asked.may_have_company else 1
+        asked = self.settings.request(host, "")
+        return COMPANY if isinstance(host, SupportsBatching) and asked.can_be_batched else 1
 
     def _ask(
         self,
-        group: Sequence[AskedLine],
+        group: Sequence[QuestionLine],
         tell: Callable[[str, Answer | Exception], None],
         tally: Tally,
     ) -> None:
@@ -108,10 +108,10 @@ class ManyQuestions:
                 tally.failed += isinstance(end, Exception)
                 tally.answered += not isinstance(end, Exception)
 
-    def _ends(self, group: Sequence[AskedLine]) -> Iterator[Answer | Exception]:
+    def _ends(self, group: Sequence[QuestionLine]) -> Iterator[Answer | Exception]:
         host = self.session.host
         asked = [
-            self.settings.asked(host, line.text, boxes=self.boxes, choices=self.choices)
+            self.settings.request(host, line.text, boxes=self.boxes, choices=self.choices)
             for line in group
             if line.error is None
         ]

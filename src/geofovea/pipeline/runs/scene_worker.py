@@ -18,7 +18,7 @@ from geofovea.tiling.files.stamp import scene_identity
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.hosts.base import Host
-    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
 
 __all__ = ["PLANNED", "SceneWorker", "loaded_host"]
@@ -44,10 +44,6 @@ def loaded_host(
         ModelError: If it cannot be loaded, or the settings contradict each other.
         RunError: If the model's files, or this package, are not those of the plan.
     """
-    from geofovea.pipeline.focus.stopping import StopAt
-
-    # refused for all items at once
-    StopAt(settings.flatness, settings.confidence)
     if threads is not None:
         from geofovea.pipeline.system.torch_threads import share_cores
 
@@ -113,22 +109,22 @@ class SceneWorker:
 
     def worker(
         self,
-        asked: Callable[[SceneSession, Payload], Asked],
+        asked: Callable[[SceneSession, Payload], AskRequest],
         record: Callable[[SceneSession, Payload, Answer], Record],
     ) -> Worker:
         """Answers items; those that follow along with one, if the model takes several at once."""
-        from geofovea.pipeline.hosts.base import AnswersTogether
+        from geofovea.pipeline.hosts.base import SupportsBatching
 
         return Lookahead(
             lambda path, payloads: self.records(path, payloads, asked, record),
-            together=isinstance(self._host, AnswersTogether),
+            together=isinstance(self._host, SupportsBatching),
         )
 
     def records(
         self,
         path: str,
         payloads: Sequence[Payload],
-        asked: Callable[[SceneSession, Payload], Asked],
+        asked: Callable[[SceneSession, Payload], AskRequest],
         record: Callable[[SceneSession, Payload, Answer], Record],
     ) -> list[Record | Exception]:
         """Answer questions about a scene together.

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
-from geofovea.pipeline.hosts.base import Host, LeavesWordsOut
+from geofovea.pipeline.hosts.base import Host, SupportsSpecialWords
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["cautions", "overruns"]
+__all__ = ["answer_warnings", "budget_warnings"]
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -23,7 +23,7 @@ _WHY_STOPPED = {
 }
 
 
-def cautions(
+def answer_warnings(
     scene: Scene,
     radiometry: Radiometry,
     host: Host,
@@ -59,7 +59,7 @@ def cautions(
                 "answer may be to another question; ask for example: "
                 + FORMS["object color"][1].format(thing="plane", site="airport")
             )
-    if isinstance(host, LeavesWordsOut):
+    if isinstance(host, SupportsSpecialWords):
         warnings += host.left_out(question)
     if scene.georef == "none":
         warnings.append("the scene has no georeference: evidence is in pixels only")
@@ -71,7 +71,7 @@ def cautions(
     return tuple(warnings)
 
 
-def overruns(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:
+def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple[str, ...]:
     """Sentences about limits that were not kept: they end a search, and never an answer.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.focus.stopping import StopAt
@@ -22,7 +22,7 @@ from geofovea.tiling.scene import Scene, open_scene
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["ask"]
+__all__ = ["ask", "host_of"]
 
 
 def ask(
@@ -94,25 +94,17 @@ def ask(
     Raises:
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
     """
-    if isinstance(endpoint, str):
-        endpoint = EndpointSettings(endpoint)
-    host: Host
-    if isinstance(model, str):
-        host = load_host(
-            model,
-            device,
-            endpoint,
-            dtype=dtype,
-            device_map=device_map,
-            quantization=quantization,
-            positions=positions,
-            answer_tokens=answer_tokens,
-            threads=threads,
-        )
-    else:
-        host = model
-        if threads is not None:
-            set_threads(host, threads)
+    host = host_of(
+        model,
+        endpoint,
+        device=device,
+        dtype=dtype,
+        device_map=device_map,
+        quantization=quantization,
+        positions=positions,
+        answer_tokens=answer_tokens,
+        threads=threads,
+    )
     started = time.perf_counter()
     opened = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(
@@ -136,3 +128,31 @@ def ask(
         choices=choices,
         focus_model=focus_model,
     )
+
+
+def host_of(
+    model: str | Host,
+    endpoint: EndpointSettings | str | None = None,
+    *,
+    threads: int | None = None,
+    **loading: Any,
+) -> Host:
+    """The model of a question: loaded by its name, or as it is.
+
+    Args:
+        model: A name, or a loaded host.
+        endpoint: Where ``openai:NAME`` is: an address or its settings.
+        threads: How many threads compute; None leaves those of a loaded host.
+        loading: How a model that is named is loaded; see ``load_host``.
+
+    Raises:
+        ModelError: If the model cannot be loaded in this way.
+        MissingExtraError: If a package is missing for that.
+    """
+    if isinstance(endpoint, str):
+        endpoint = EndpointSettings(endpoint)
+    if isinstance(model, str):
+        return load_host(model, endpoint=endpoint, threads=threads, **loading)
+    if threads is not None:
+        set_threads(model, threads)
+    return model

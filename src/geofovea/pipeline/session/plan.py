@@ -1,15 +1,119 @@
-"""A token budget that fits the context of a host beside the question."""
+"""How one question will be answered: settled, or refused, before a tile is read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Host, HostWithRoom
+from geofovea.pipeline.focus.factory import default_focus
+from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
+from geofovea.pipeline.focus.visual_search import SearchOptions
+from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
+from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.reductions.chain import Chain, make_chain
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
+from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
+from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, DEFAULT_REDUCTION
 
-__all__ = ["fitting_budget"]
+__all__ = ["AnswerPlan", "fitting_budget", "plan_answer", "plan_encoding"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerPlan:
+    """How one question will be answered.
+
+    Attributes:
+        request: What is asked.
+        question: In the words of the model.
+        choices: Answers to choose from.
+        budget: What may be spent.
+        decoder_budget: The same with no more tokens than fit the context of the host.
+        search: How to look, without what ends it early; see ``search_with``.
+        chain: What drops tokens.
+        encoding: How tiles have to be encoded for that.
+        warnings: What a careful reader of the answer should know of the plan.
+    """
+
+    request: AskRequest
+    question: str
+    choices: tuple[str, ...]
+    budget: Budget
+    decoder_budget: Budget
+    search: SearchOptions
+    chain: Chain
+    encoding: EncodePlan
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def stop(self) -> StopAt:
+        """When to end a descent before its tiles are spent."""
+        return self.request.options.stop or StopAt()
+
+    def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
+        """How to look, where ``probe`` may ask the model on the way."""
+        return replace(self.search, stop=self.stop.rules(probe))
+
+
+def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswerPlan:
+    """Settle how a question will be answered.
+
+    Raises:
+        QuestionError: If the question is empty or too long, or the choices cannot be meant.
+        ModelError: If a method does not exist, or does not fit the host or another method.
+        GeometryError: If an oracle is given no box.
+    """
+    question, choices = request.words(), checked_choices(request.choices)
+    budget = request.budget or host.default_budget
+    is_published = request.options.descent == "published"
+    if choices and (is_published or not host.capabilities.choices):
+        raise ModelError(
+            f"{host.name} cannot score choices in this descent: list them in the question"
+        )
+    if is_published:
+        return plan_published_answer(host, request, question, budget)
+    _check_for_pictures(host, request)
+    chain = make_chain(request.options.reduction)
+    encoding = plan_encoding(host, [chain])
+    fitting, warnings = fitting_budget(host, question, budget, choices)
+    search = _search_options(host, request)
+    search.check(host)
+    return AnswerPlan(
+        request, question, choices, budget, fitting, search, chain, encoding, warnings
+    )
+
+
+def _search_options(host: Host, request: AskRequest) -> SearchOptions:
+    options = request.options
+    return SearchOptions(
+        options.focus or default_focus(host),
+        options.descent,
+        options.route,
+        concentrated=request.concentrated,
+        focus_model=options.focus_model,
+        boxes=request.boxes,
+        region=request.region,
+    )
+
+
+def _check_for_pictures(host: Host, request: AskRequest) -> None:
+    """Refuse what needs single tokens, for a host that takes whole tiles."""
+    if not isinstance(host, SupportsImages):
+        return
+    reduction, stop = request.options.reduction, request.options.stop
+    if reduction != DEFAULT_REDUCTION:
+        raise ModelError(
+            f"{host.name} gets whole tiles as pictures, of which no token can be dropped by "
+            f"{reduction!r}; leave out --reduction"
+        )
+    if stop is not None and stop.confidence is not None:
+        raise ModelError(
+            f"{host.name} gets whole tiles as pictures and cannot be asked on the way; leave out "
+            "the confidence at which to stop"
+        )
 
 
 def fitting_budget(
@@ -22,7 +126,7 @@ def fitting_budget(
     Raises:
         ModelError: If the question and what belongs to it leave no room at all.
     """
-    if not isinstance(host, HostWithRoom):
+    if not isinstance(host, SupportsContextRoom):
         return budget, ()
     room = host.room(question, budget.tiles, choices)
     if room >= budget.tokens:
@@ -37,3 +141,55 @@ def fitting_budget(
         f"the token budget was cut from {budget.tokens} to {room}: more does not fit the context "
         f"of {host.name} ({context} tokens)",
     )
+
+
+def plan_encoding(host: Host, chains: Sequence[Chain]) -> EncodePlan:
+    """How tiles have to be encoded so that each of some chains can answer from them.
+
+    Raises:
+        ModelError: If the host does not show or cannot do what a chain needs, or the chains need
+            different encoders.
+    """
+    signals: frozenset[str] = frozenset()
+    for chain in chains:
+        _check_stages(host, chain)
+        wanted = chain.fields_wanted(host.capabilities.signals)
+        if chain.encoder is not None:
+            _check_blind(chain, wanted)
+            wanted = frozenset()
+        signals |= wanted & TILE_SIGNALS
+    encoders = {(chain.encoder, chain.encoder_share) for chain in chains if chain.encoder}
+    if len(encoders) > 1 or (encoders and any(chain.encoder is None for chain in chains)):
+        raise ModelError("tiles that were encoded in one way cannot answer for another; ask anew")
+    for encoder, share in encoders:
+        return EncodePlan(reduction=encoder, share=share)
+    return EncodePlan(signals)
+
+
+def _check_stages(host: Host, chain: Chain) -> None:
+    can = host.capabilities.stages
+    if chain.decoder is not None and "decoder_layer" not in can:
+        raise ModelError(
+            f"{host.name} cannot drop tokens inside its decoder, as {chain.decoder.name!r} and the "
+            f"others of {', '.join(DECODER_REDUCTION_NAMES)} do; choose a reduction on projected "
+            "tokens, such as focus_spread or divprune"
+        )
+    if chain.encoder is not None and "encoder_layer" not in can:
+        raise ModelError(
+            f"{host.name} cannot drop tokens inside its vision encoder, as the reductions "
+            f"{', '.join(ENCODER_LINKS)} do; choose one on projected tokens, such as "
+            "focus_spread or divprune"
+        )
+
+
+def _check_blind(chain: Chain, wanted: frozenset[str]) -> None:
+    """An encoder that drops patches shows nothing of them to the projected reduction."""
+    assert chain.encoder is not None  # noqa: S101 - only asked then
+    try:
+        chain.fields_wanted(wanted - TILE_SIGNALS)
+    except ModelError as error:
+        raise ModelError(
+            f"{chain.projected_name} reads {', '.join(sorted(wanted & TILE_SIGNALS))} of an "
+            f"encoder in which {chain.encoder.name} drops tokens; combine it with a reduction that "
+            "reads features and scores only, such as focus_spread, strided, divprune or m3"
+        ) from error

@@ -17,21 +17,18 @@ from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.answers.answer import (
-    Answer,
-    Cost,
-    Evidence,
-    EvidenceList,
-    Look,
-    confidence_of,
-)
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.confidence import confidence_of
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
 from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.hosts.base import Generation, Host
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass
-from geofovea.pipeline.session.answer_warnings import cautions
-from geofovea.pipeline.session.request import Asked
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.session.answer_warnings import answer_warnings
+from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.rfm.published_geometry import (
@@ -45,7 +42,14 @@ from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["PublishedAnswer", "answer_as_published", "ask_as_published", "check_budget"]
+__all__ = [
+    "PublishedAnswer",
+    "PublishedAnswerPlan",
+    "answer_as_published",
+    "ask_as_published",
+    "check_budget",
+    "plan_published_answer",
+]
 
 _GLOBAL_TOKENS = (2 * TOKENS_PER_SIDE) ** 2
 
@@ -73,17 +77,32 @@ class PublishedAnswer:
     tokens_llm: int
 
 
-def ask_as_published(
-    host: Host, reader: TileReader, asked: Asked, focus: str, budget: Budget, clock: StageClock
-) -> Answer:
-    """Answer a question as the published method does.
+@dataclass(frozen=True, slots=True, eq=False)
+class PublishedAnswerPlan:
+    """How the published method will answer a question.
+
+    Attributes:
+        host: The model.
+        question: In its words.
+        budget: What may be spent.
+    """
+
+    host: PublishedHost
+    question: str
+    budget: Budget
+
+
+def plan_published_answer(
+    host: Host, request: AskRequest, question: str, budget: Budget
+) -> PublishedAnswerPlan:
+    """Settle that the published method answers a request.
 
     Raises:
         ModelError: If the host is no published one, or something was asked for that the method
             does not have: a region, another focus or reduction.
-        GeoFoveaError: As `answer_as_published` does.
     """
-    if asked.region is not None:
+    focus, reduction = request.options.focus or "attention", request.options.reduction
+    if request.region is not None:
         raise ModelError(
             "descent='published' looks at whole images: within a region, choose another"
         )
@@ -92,21 +111,30 @@ def ask_as_published(
             f"descent='published' needs a published LRS-VQA model, and {host.name} is none: name "
             "one with --model, or use descent='geometric'"
         )
-    if focus != "rfm" or asked.reduction not in (DEFAULT_REDUCTION, "top_score"):
+    if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
         raise ModelError(
             "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "
-            f"focus={focus!r} and reduction={asked.reduction!r}"
+            f"focus={focus!r} and reduction={reduction!r}"
         )
-    scene, words = reader.scene, asked.words()
-    found = answer_as_published(host, reader, words, budget, clock)
+    return PublishedAnswerPlan(host, question, budget)
+
+
+def ask_as_published(plan: PublishedAnswerPlan, reader: TileReader, clock: StageClock) -> Answer:
+    """Answer a question as the published method does.
+
+    Raises:
+        GeoFoveaError: As `answer_as_published` does.
+    """
+    host, question, budget, scene = plan.host, plan.question, plan.budget, reader.scene
+    found = answer_as_published(host, reader, question, budget, clock)
     after = Afterwork()
     warned = after.done(
         "the list of warnings",
-        lambda: cautions(scene, reader.radiometry, host, words, "published"),
+        lambda: answer_warnings(scene, reader.radiometry, host, question, "published"),
         (),
     )
     return Answer(
-        question=words,
+        question=question,
         text=found.generation.text,
         confidence=confidence_of(found.generation.log_probabilities),
         model=host.name,

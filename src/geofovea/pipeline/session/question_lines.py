@@ -17,7 +17,7 @@ from typing import IO
 from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH
 
-__all__ = ["AskedLine", "open_questions"]
+__all__ = ["QuestionLine", "open_questions"]
 
 _READ_BYTES = 65536
 # a longer line is refused for its length, whatever the rest of it is
@@ -25,7 +25,7 @@ _MOST_BYTES = 8 * MAX_QUESTION_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
-class AskedLine:
+class QuestionLine:
     """A question, or why its line is none.
 
     Attributes:
@@ -38,7 +38,7 @@ class AskedLine:
 
 
 @contextmanager
-def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[AskedLine]]]:
+def open_questions(path: Path | None, most: int) -> Iterator[Iterator[Sequence[QuestionLine]]]:
     """The questions of a file, in groups of what is there already, at most ``most`` each.
 
     Blank lines are skipped. A stream that is slow is not waited for once there is a question, so
@@ -82,11 +82,11 @@ def _standard_input() -> int | IO[bytes]:
         return io.BytesIO() if sys.stdin is None else sys.stdin.buffer
 
 
-def _groups(source: int | IO[bytes], most: int, name: str) -> Iterator[Sequence[AskedLine]]:
+def _groups(source: int | IO[bytes], most: int, name: str) -> Iterator[Sequence[QuestionLine]]:
     lines = _Lines(source)
     number = 0
     while True:
-        group: list[AskedLine] = []
+        group: list[QuestionLine] = []
         while len(group) < most and (line := lines.next(wait=not group)) is not None:
             number += 1
             asked = _asked(line, name, number)
@@ -97,7 +97,7 @@ def _groups(source: int | IO[bytes], most: int, name: str) -> Iterator[Sequence[
         yield group
 
 
-def _asked(line: bytes, name: str, number: int) -> AskedLine | None:
+def _asked(line: bytes, name: str, number: int) -> QuestionLine | None:
     if number == 1:
         line = line.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -105,11 +105,11 @@ def _asked(line: bytes, name: str, number: int) -> AskedLine | None:
     except UnicodeDecodeError:
         shown = line[:MAX_QUESTION_LENGTH].decode(errors="replace").strip()
         if len(line) >= _MOST_BYTES:  # cut in the middle of a letter
-            return AskedLine(shown)
-        return AskedLine(
+            return QuestionLine(shown)
+        return QuestionLine(
             shown, QuestionError(f"line {number} of {name} is not UTF-8: save it as UTF-8")
         )
-    return AskedLine(text) if text else None
+    return QuestionLine(text) if text else None
 
 
 class _Lines:

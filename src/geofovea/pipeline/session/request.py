@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from geofovea.errors import QuestionError
-from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["MAX_QUESTION_LENGTH", "Asked"]
+__all__ = ["MAX_QUESTION_LENGTH", "MOST_CHOICES", "AskRequest", "checked_choices"]
 
 MAX_QUESTION_LENGTH = 2000
 """Of what a person types. What comes out of tables is bounded by the context of the model."""
+
+MOST_CHOICES = 26
+_LONGEST_CHOICE = 500
 
 _LONGEST = {"typed": MAX_QUESTION_LENGTH, "listed": 10**6, "prompt": 10**6}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """A question with the options of ``SceneSession.ask``, where they are explained.
+class AskRequest:
+    """A question with the arguments of ``SceneSession.ask``, where they are explained.
 
     Attributes:
+        options: How it is answered.
         kind: ``typed`` by a person, ``listed`` in a table of questions, or the finished ``prompt``
             of a benchmark or a harness, which is asked exactly as it is.
     """
 
     question: str
     budget: Budget | None = None
-    focus: str | None = None
-    reduction: str = DEFAULT_REDUCTION
-    descent: str = DEFAULT_DESCENT
-    route: str = "auto"
-    stop: StopAt | None = None
+    options: AnswerOptions = field(default_factory=AnswerOptions)
     boxes: Sequence[Box] = ()
     concentrated: bool = True
     region: Region | None = None
     choices: Sequence[str] = ()
-    focus_model: str | None = None
     kind: Literal["typed", "listed", "prompt"] = "typed"
 
     @property
-    def may_have_company(self) -> bool:
+    def can_be_batched(self) -> bool:
         """Whether it costs the same beside others: time and memory are limits of all together."""
         budget = self.budget or Budget()
         limits = (budget.seconds, budget.host_ram_mb, budget.device_ram_mb)
-        return self.descent != "published" and all(limit is None for limit in limits)
+        return self.options.descent != "published" and all(limit is None for limit in limits)
 
     def words(self) -> str:
         """The question without blanks around it; a finished prompt as it is.
@@ -67,3 +65,26 @@ class Asked:
                 "thing at a time"
             )
         return FinishedPrompt(self.question) if self.kind == "prompt" else words
+
+
+def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
+    """Choices as a model may see them; none stay none.
+
+    Raises:
+        QuestionError: If there is only one or too many, or one is empty, too long or repeated.
+    """
+    if isinstance(choices, str):
+        raise QuestionError(f"choices are a list of answers, got the one text {choices!r:.60}")
+    cleaned = tuple(" ".join(str(choice).split()) for choice in choices)
+    if not cleaned:
+        return ()
+    if not 2 <= len(cleaned) <= MOST_CHOICES:
+        raise QuestionError(f"give 2 to {MOST_CHOICES} choices, got {len(cleaned)}")
+    for choice in cleaned:
+        if not choice or len(choice) > _LONGEST_CHOICE:
+            raise QuestionError(
+                f"a choice has 1 to {_LONGEST_CHOICE} characters, got {choice!r:.60}"
+            )
+    if len(set(cleaned)) != len(cleaned):
+        raise QuestionError(f"each choice may stand once, got {', '.join(cleaned)}")
+    return cleaned

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geofovea import __version__
 from geofovea.pipeline.hosts.load_options import LoadOptions
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.pipeline.session.options import AnswerOptions
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-    from geofovea.pipeline.session.request import Asked
+    from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.geo.region import Region
@@ -41,38 +41,26 @@ class AskSettings:
     Attributes:
         model: Name of the model.
         limits: Limits of the budget that replace those of the model, by name.
-        focus: One of ``FOCUS_NAMES``; None is what the model does by default.
-        reduction: A chain of ``REDUCTION_NAMES``; see ``parse_chain``.
-        descent: One of ``DESCENT_NAMES``.
-        route: One of ``ROUTE_NAMES``.
-        flatness: See ``StopAt``.
-        confidence: See ``StopAt``.
+        options: How questions are answered.
         bands: See ``SceneSession``.
         composite: See ``SceneSession``.
         band_map: See ``SceneSession``.
         nodata: See ``open_scene``.
         load: How the model is loaded.
         endpoint: Where a model ``openai:NAME`` is.
-        focus_model: Folder or hub id of the dual encoder of the focus ``similarity``.
         rfm: Folder of a region focus module that replaces the model's own.
         cache_tokens: See ``SceneSession``.
     """
 
     model: str
     limits: Mapping[str, Any] = field(default_factory=dict)
-    focus: str | None = None
-    reduction: str = DEFAULT_REDUCTION
-    descent: str = DEFAULT_DESCENT
-    route: str = "auto"
-    flatness: float | None = None
-    confidence: float | None = None
+    options: AnswerOptions = field(default_factory=AnswerOptions)
     bands: tuple[int, ...] | None = None
     composite: str | None = None
     band_map: Mapping[str, int] | None = None
     nodata: float | Literal["auto"] | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     endpoint: EndpointSettings | None = None
-    focus_model: str | None = None
     rfm: str | None = None
     cache_tokens: bool | None = None
 
@@ -82,20 +70,22 @@ class AskSettings:
         How long, on which device and under which spend limit is left out: a run may go on with
         others. No secret is in it, for settings hold none.
         """
-        as_they_are = (
-            *("model", "limits", "reduction", "descent", "route", "flatness", "confidence"),
-            *("bands", "composite", "band_map", "nodata", "focus_model", "rfm"),
-        )
-        told: dict[str, Any] = {name: getattr(self, name) for name in as_they_are}
+        own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")
+        told: dict[str, Any] = {name: getattr(self, name) for name in own}
+        of_answers = ("reduction", "descent", "route", "focus_model")
+        told |= {name: getattr(self.options, name) for name in of_answers}
+        stop = self.options.stop
         told |= {
-            "focus": self.focus or ("attention" if self.endpoint is None else "prompted"),
+            "flatness": None if stop is None else stop.flatness,
+            "confidence": None if stop is None else stop.confidence,
+            "focus": self.options.focus or ("attention" if self.endpoint is None else "prompted"),
             "dtype": self._dtype(),
             "quantization": self.load.quantization,
             "positions": self.load.positions,
             "endpoint": None if self.endpoint is None else self.endpoint.described(),
             "geofovea": __version__,
             "model_digest": model_digest(self.model),
-            "focus_model_digest": model_digest(self.focus_model),
+            "focus_model_digest": model_digest(self.options.focus_model),
             "rfm_digest": model_digest(self.rfm),
         }
         if self.load.answer_tokens is not None:
@@ -106,9 +96,9 @@ class AskSettings:
 
     def within(self, folder: Path) -> AskSettings:
         """These settings for a run in a folder: all its workers spend from one purse."""
-        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_purse
+        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
 
-        return replace(self, endpoint=with_purse(self.endpoint, folder))
+        return replace(self, endpoint=with_shared_ledger(self.endpoint, folder))
 
     @property
     def hash(self) -> str:
@@ -132,7 +122,7 @@ class AskSettings:
 
         host = load_host(self.model, endpoint=self.endpoint, **asdict(self.load))
         if self.rfm:
-            from geofovea.pipeline.training.distillation_results import attach_focus
+            from geofovea.pipeline.hosts.region_focus import attach_focus
 
             attach_focus(Path(self.rfm), host)
         return host
@@ -172,12 +162,12 @@ class AskSettings:
         kind: Literal["typed", "listed", "prompt"] = "typed",
     ) -> Answer:
         """Ask one question in this way; see ``SceneSession.ask`` for what belongs to it alone."""
-        asked = self.asked(
+        request = self.request(
             session.host, question, boxes=boxes, region=region, choices=choices, kind=kind
         )
-        return session.answer(asked)
+        return session.answer(request)
 
-    def asked(
+    def request(
         self,
         host: Host,
         question: str,
@@ -186,23 +176,17 @@ class AskSettings:
         region: Region | None = None,
         choices: Sequence[str] = (),
         kind: Literal["typed", "listed", "prompt"] = "typed",
-    ) -> Asked:
-        """One question to be asked in this way, for ``SceneSession.ask_many``; see ``Asked``."""
-        from geofovea.pipeline.focus.stopping import StopAt
-        from geofovea.pipeline.session.request import Asked
+    ) -> AskRequest:
+        """One question to be asked in this way, for ``SceneSession.ask_many``."""
+        from geofovea.pipeline.session.request import AskRequest
 
-        return Asked(
+        return AskRequest(
             question,
-            budget=self.budget(host.default_budget),
-            focus=self.focus,
-            reduction=self.reduction,
-            descent=self.descent,
-            route=self.route,
-            stop=StopAt(self.flatness, self.confidence),
+            self.budget(host.default_budget),
+            self.options,
             boxes=boxes,
             region=region,
             choices=choices,
-            focus_model=self.focus_model,
             kind=kind,
         )
 
@@ -233,7 +217,7 @@ def model_digest(name: str | None) -> str:
         return ""
     folder = Path(name)
     if name == EMBEDDED:
-        from geofovea.pipeline.training.embedded_model import embedded_model_path
+        from geofovea.pipeline.hosts.load import embedded_model_path
 
         folder = embedded_model_path()
     if not folder.is_dir():

@@ -7,17 +7,19 @@ So it imports nothing heavy; the model comes with the first question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.pyramid import Box
@@ -60,33 +62,68 @@ class FoveaAccessor:
         budget: Budget | None = None,
         focus: str | None = None,
         reduction: str = DEFAULT_REDUCTION,
+        descent: str = DEFAULT_DESCENT,
+        route: str = "auto",
+        stop: StopAt | None = None,
         bands: tuple[int, ...] | None = None,
+        composite: str | None = None,
+        band_map: Mapping[str, int] | None = None,
         boxes: Sequence[Box] = (),
         choices: Sequence[str] = (),
         device: str = "cpu",
+        dtype: str | None = None,
+        device_map: str | None = None,
+        quantization: str | None = None,
+        positions: str | None = None,
+        answer_tokens: int | None = None,
+        threads: int | None = None,
+        endpoint: EndpointSettings | str | None = None,
+        focus_model: str | None = None,
+        cache_tokens: bool | None = None,
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
 
         Raises:
             GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
         """
-        from geofovea.pipeline.hosts.load import load_host
-        from geofovea.pipeline.session.session import SceneSession
+        from geofovea.pipeline.session.ask import host_of
 
-        host = load_host(model, device) if isinstance(model, str) else model
-        key = (id(host), bands)
-        session = self._sessions.get(key)
-        if session is None:
-            # the session holds the host, so its id stays its own
-            session = self._sessions[key] = SceneSession(self.scene, host, bands)
+        host = host_of(
+            model,
+            endpoint,
+            device=device,
+            dtype=dtype,
+            device_map=device_map,
+            quantization=quantization,
+            positions=positions,
+            answer_tokens=answer_tokens,
+            threads=threads,
+        )
+        session = self._session(
+            host, bands=bands, composite=composite, band_map=band_map, cache_tokens=cache_tokens
+        )
         return session.ask(
             question,
             budget=budget,
             focus=focus,
             reduction=reduction,
+            descent=descent,
+            route=route,
+            stop=stop,
             boxes=boxes,
             choices=choices,
+            focus_model=focus_model,
         )
+
+    def _session(self, host: Host, **shown: Any) -> SceneSession:
+        """What asks this host about the object, shown in this way."""
+        from geofovea.pipeline.session.session import SceneSession
+
+        key = (id(host), repr(shown))
+        if key not in self._sessions:
+            # the session holds the host, so its id stays its own
+            self._sessions[key] = SceneSession(self.scene, host, **shown)
+        return self._sessions[key]
 
 
 # xarray gives these three no types

@@ -19,15 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from geofovea.errors import DataError, ModelError, TrainingError
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder, depth_of, opened, weights_hash
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
+from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
     FOCUS_FILE,
     FOCUS_WEIGHTS_FILE,
     DistilledFocus,
     FocusCard,
+    decoder_depth,
     default_layers,
     load_focus,
     save_focus,
+    with_decoder_access,
 )
 from geofovea.pipeline.system.files import make_folder, write_file
 from geofovea.pipeline.training.curriculum import cosine_pace
@@ -116,7 +119,7 @@ def distill(
     `load_distillation` gives the module when the run is over, or as it stood at the last save.
 
     Args:
-        host: Any that exposes attention, see ``OpenDecoder``.
+        host: Any that exposes attention, see ``SupportsDecoderAccess``.
         lessons: What to learn from.
         recipe: How.
         folder: Where state and log are kept; made if missing.
@@ -131,7 +134,7 @@ def distill(
         TrainingError: If a loss is no number; the last state stays.
         OutputError: If the folder cannot be written.
     """
-    teacher = opened(host)
+    teacher = with_decoder_access(host)
     recipe = replace(recipe, layers=recipe.layers or default_layers(teacher))
     make_folder(folder)
     log = distillation_log(folder)
@@ -159,7 +162,9 @@ def distill(
             return
 
 
-def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -> dict[str, float]:
+def measured(
+    module: DistilledFocus, host: SupportsDecoderAccess, lessons: FocusLessons
+) -> dict[str, float]:
     """Attention mass in boxes and share of questions hit, on some lessons; empty without boxes."""
     ranks = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
     if not ranks:
@@ -174,15 +179,15 @@ def measured(module: DistilledFocus, host: OpenDecoder, lessons: FocusLessons) -
 
 
 def _begun(
-    host: OpenDecoder, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
+    host: SupportsDecoderAccess, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
 ) -> Distillation:
     module = DistilledFocus(host.decoder, recipe.layers)
     module.to(next(host.decoder.parameters()).device)
     card = FocusCard(
         base_model=str(getattr(host, "name", "unnamed")),
-        host_hash=weights_hash(host),
+        host_hash=weights_hash(host.weights()),
         layers=recipe.layers,
-        host_layers=depth_of(host),
+        host_layers=decoder_depth(host),
         host_focus_layer=host.focus_layer,
         steps=recipe.steps,
         recipe=asdict(recipe) | {"lessons": lessons.name},
@@ -196,7 +201,7 @@ def _begun(
 
 
 def _take_step(
-    host: OpenDecoder, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
+    host: SupportsDecoderAccess, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
 ) -> dict[str, float]:
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * recipe.pace_at(run.step)
@@ -215,7 +220,7 @@ def _take_step(
 
 
 def lesson_loss(
-    host: OpenDecoder,
+    host: SupportsDecoderAccess,
     module: DistilledFocus,
     lesson: FocusLesson,
     recipe: DistillationRecipe,
@@ -266,7 +271,7 @@ def install_focus(run: Path, model_folder: Path, host: object) -> None:
         ModelError: If there is no module, it belongs to another host, or no such model folder.
         OutputError: If a file cannot be written.
     """
-    load_focus(run, opened(host))
+    load_focus(run, with_decoder_access(host))
     if not (model_folder / "config.json").is_file():
         raise ModelError(
             f"{model_folder} is no model folder: a module can be installed beside the weights of a "

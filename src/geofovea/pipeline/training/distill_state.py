@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from geofovea.errors import DataError, ModelError
-from geofovea.pipeline.hosts.open_decoder import opened, weights_hash
-from geofovea.pipeline.hosts.region_focus import DistilledFocus, FocusCard
+from geofovea.pipeline.hosts.fingerprint import weights_hash
+from geofovea.pipeline.hosts.region_focus import DistilledFocus, FocusCard, with_decoder_access
 from geofovea.pipeline.system.files import write_file
 from geofovea.pipeline.training.checkpoint import load_moments, moments_of
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
@@ -116,7 +116,7 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         ModelError: If the host exposes no attention.
         DataError: If the folder holds no run of this host.
     """
-    teacher = opened(host)
+    teacher = with_decoder_access(host)
     path = folder / STATE_FILE
     if not path.exists():
         raise DataError(f"{folder} holds no distillation: run geofovea distill --output {folder}")
@@ -124,7 +124,7 @@ def load_distillation(host: object, folder: Path) -> Distillation:
         with safe_open(path, "pt") as state:
             described = json.loads((state.metadata() or {})["card"])
         card = FocusCard(**described | {"layers": tuple(described["layers"])})
-        if card.host_hash != weights_hash(teacher):
+        if card.host_hash != weights_hash(teacher.weights()):
             raise DataError(f"{folder} holds a distillation of another host, {card.base_model!r}")
         module = DistilledFocus(teacher.decoder, card.layers)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ModelError) as error:

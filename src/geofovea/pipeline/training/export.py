@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.training.checkpoint import load_student

@@ -13,7 +13,7 @@ from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.errors import QuestionError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
-from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, Asked
+from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
 
 LONG = " follow the road along the river and keep the halls on the left," * 9
 CHOICES = [f"({letter}) To the {way},{LONG}" for letter, way in zip("ABCDE", "NESWX", strict=True)]
@@ -100,17 +100,17 @@ def test_a_question_about_several_images_says_that_it_saw_one(server, tmp_path):
 def test_words_of_a_person_are_bounded_and_those_of_a_table_are_not():
     long = "why " * 2500
     with pytest.raises(QuestionError, match="at most 2000"):
-        Asked(long).words()
-    assert Asked(long, kind="listed").words() == long.strip()
-    assert Asked(f" {long}\n", kind="prompt").words() == f" {long}\n"
+        AskRequest(long).words()
+    assert AskRequest(long, kind="listed").words() == long.strip()
+    assert AskRequest(f" {long}\n", kind="prompt").words() == f" {long}\n"
     for kind in ("typed", "listed", "prompt"):
         with pytest.raises(QuestionError, match="empty"):
-            Asked(" \n", kind=kind).words()
-    assert Asked("Which?\n(A)  red\n(B) blue\n").words() == "Which?\n(A)  red\n(B) blue"
+            AskRequest(" \n", kind=kind).words()
+    assert AskRequest("Which?\n(A)  red\n(B) blue\n").words() == "Which?\n(A)  red\n(B) blue"
 
 
 def test_a_model_in_process_gets_a_finished_prompt_without_an_instruction(tiny_host):
-    words = tiny_host._words
+    words = tiny_host._prompts.words
     before, words._instruction = words._instruction, " the color"
     try:
         words._prompts.clear()
@@ -127,8 +127,8 @@ def test_a_model_in_process_gets_a_finished_prompt_without_an_instruction(tiny_h
 
 def test_line_ends_and_blanks_of_a_prompt_are_kept(tiny_host):
     text = " What?\n(A)  red \n\t(B) blue\n"
-    assert tiny_host._words.plain(FinishedPrompt(text)) == text
-    assert tiny_host._words.plain(text) == "What?\n(A) red\n(B) blue"
+    assert tiny_host._prompts.words.plain(FinishedPrompt(text)) == text
+    assert tiny_host._prompts.words.plain(text) == "What?\n(A) red\n(B) blue"
 
 
 def test_words_that_are_left_out_of_a_question_are_told(make_session):

@@ -14,6 +14,7 @@ from geofovea.pipeline.cli.options.endpoint import endpoint_options
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
 from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.strategies import (
@@ -27,15 +28,14 @@ from geofovea.regionfocus.strategies import (
 )
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
 __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
-_NAMES = (
-    *("focus", "focus_model", "reduction", "descent", "route", "flatness", "confidence"),
-    *("cache_tokens", "bands", "composite", "band_map", "nodata"),
-)
+_NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
+_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route")
 
 
 def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
@@ -105,12 +105,15 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         **values: Any,
     ) -> Any:
         how = {name: values.pop(name) for name in _NAMES}
+        stop = _stop(values.pop("flatness"), values.pop("confidence"))
+        options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
         limits = {name: values.pop(name) for name in _LIMITS}
         # an endpoint is told with each question, a model in this process when it is loaded
         tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(
             model=loading.pop("name"),
             limits={name: limit for name, limit in limits.items() if limit is not None},
+            options=options,
             load=LoadOptions(**loading, answer_tokens=tokens),
             endpoint=endpoint,
             rfm=None if rfm is None else str(rfm),
@@ -121,6 +124,15 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(settings=settings, **values)
 
     return run
+
+
+def _stop(flatness: float | None, confidence: float | None) -> StopAt | None:
+    if flatness is None and confidence is None:
+        return None
+    # brings torch, which the list of options does without
+    from geofovea.pipeline.focus.stopping import StopAt
+
+    return StopAt(flatness, confidence)
 
 
 def checked_chain(_: click.Context, param: click.Parameter, value: str) -> str:

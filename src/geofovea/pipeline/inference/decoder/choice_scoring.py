@@ -3,106 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from geofovea.errors import QuestionError
-from geofovea.pipeline.hosts.base import Generation
-from geofovea.regionfocus.tokens import TokenSet
-
 __all__ = [
-    "MOST_CHOICES",
-    "Choice",
-    "WithChoices",
-    "checked_choices",
     "choice_instruction",
     "letter_scores",
     "word_scores",
 ]
-
-MOST_CHOICES = 26
-_LONGEST_CHOICE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a model believes of one of the answers that it could choose from.
-
-    Attributes:
-        letter: ``A``, ``B``, … in the order that was given.
-        text: The answer.
-        log_probability: Natural logarithm of the probability that the model answers with it.
-        probability: Its share among the choices, which sum to 1.
-    """
-
-    letter: str
-    text: str
-    log_probability: float
-    probability: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of the command line."""
-        return {
-            "letter": self.letter,
-            "text": self.text,
-            "log_probability": self.log_probability,
-            "probability": self.probability,
-        }
-
-    @staticmethod
-    def of(texts: Sequence[str], log_probabilities: Sequence[float]) -> tuple[Choice, ...]:
-        """All choices of one question, in the order that was given."""
-        shares = torch.tensor(log_probabilities, dtype=torch.float64).softmax(0).tolist()
-        return tuple(
-            Choice(chr(ord("A") + i), text, value, share)
-            for i, (text, value, share) in enumerate(
-                zip(texts, log_probabilities, shares, strict=True)
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WithChoices:
-    """A host that answers whatever it is asked with one of some choices.
-
-    Attributes:
-        host: The model.
-        choices: The answers.
-    """
-
-    host: Any
-    choices: tuple[str, ...]
-
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
-        """The likeliest choice; see ``Host.generate``."""
-        answer: Generation = self.host.generate(question, tokens, choices=self.choices)
-        return answer
-
-
-def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:
-    """Choices as a model may see them; none stay none.
-
-    Raises:
-        QuestionError: If there is only one or too many, or one is empty, too long or repeated.
-    """
-    if isinstance(choices, str):
-        raise QuestionError(f"choices are a list of answers, got the one text {choices!r:.60}")
-    cleaned = tuple(" ".join(str(choice).split()) for choice in choices)
-    if not cleaned:
-        return ()
-    if not 2 <= len(cleaned) <= MOST_CHOICES:
-        raise QuestionError(f"give 2 to {MOST_CHOICES} choices, got {len(cleaned)}")
-    for choice in cleaned:
-        if not choice or len(choice) > _LONGEST_CHOICE:
-            raise QuestionError(
-                f"a choice has 1 to {_LONGEST_CHOICE} characters, got {choice!r:.60}"
-            )
-    if len(set(cleaned)) != len(cleaned):
-        raise QuestionError(f"each choice may stand once, got {', '.join(cleaned)}")
-    return cleaned
 
 
 def choice_instruction(choices: Sequence[str]) -> str:

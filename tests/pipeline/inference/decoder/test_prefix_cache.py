@@ -5,8 +5,8 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
-from geofovea.pipeline.hosts.base import ReusesPrefix
-from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory
+from geofovea.pipeline.hosts.base import SupportsPrefixCache
+from geofovea.pipeline.inference.decoder.prefix_cache import PrefixCache
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.regionfocus.budget import Budget
 
@@ -39,7 +39,7 @@ def counted(host):
 
 def test_scores_are_those_of_a_whole_run(session, tokens):
     host = session.host
-    assert isinstance(host, ReusesPrefix)
+    assert isinstance(host, SupportsPrefixCache)
     for question in (QUESTION, OTHER, QUESTION):
         whole, again = host.scores(question, tokens), host.scores_again(question, tokens)
         torch.testing.assert_close(again, whole, atol=1e-5, rtol=0)
@@ -77,19 +77,21 @@ def test_other_tokens_of_the_same_tiles_are_not_taken_for_them(session, tokens):
 
 def test_memory_is_bounded_and_a_small_one_still_scores(session, tokens):
     host = session.host
-    (whole,) = last_row_logits(host.decoder, 2, [host._prompt(QUESTION, tokens)])
-    one = PrefixMemory(host.decoder, 2)
-    one.logits([host._prompt(QUESTION, tokens)])
+    (whole,) = last_row_logits(host.decoder, 2, [host._prompts.sequence(QUESTION, tokens)])
+    one = PrefixCache(host.decoder, 2)
+    one.logits([host._prompts.sequence(QUESTION, tokens)])
     size = one.nbytes
     assert size > tokens.features.nbytes
     for limit, kept in ((size - 1, 0), (size, size), (int(1.5 * size), size)):
-        memory = PrefixMemory(host.decoder, 2, limit)
+        memory = PrefixCache(host.decoder, 2, limit)
         for some in (tokens, tokens.select(torch.arange(len(tokens)).flip(0)), tokens):
-            (logits,) = memory.logits([host._prompt(QUESTION, some.in_reading_order())])
+            (logits,) = memory.logits([host._prompts.sequence(QUESTION, some.in_reading_order())])
             assert memory.nbytes <= limit
         torch.testing.assert_close(
             logits,
-            *last_row_logits(host.decoder, 2, [host._prompt(QUESTION, tokens.in_reading_order())]),
+            *last_row_logits(
+                host.decoder, 2, [host._prompts.sequence(QUESTION, tokens.in_reading_order())]
+            ),
             atol=1e-5,
             rtol=0,
         )
@@ -113,14 +115,14 @@ def test_a_session_reuses_the_start_of_its_descent_and_answers_alike(make_sessio
     host = shared.host
     for question in (QUESTION, OTHER, QUESTION):
         reused = shared.ask(question, budget=FEW)
-        runs = host._prefixes.runs
+        runs = host._attention.prefixes.runs
         plain = make_session()
-        host.reuses_prefix, before = False, host.reuses_prefix
+        host._attention.reuses_prefix, before = False, host._attention.reuses_prefix
         try:
             whole = plain.ask(question, budget=FEW)
         finally:
-            host.reuses_prefix = before
+            host._attention.reuses_prefix = before
         assert reused.text == whole.text
         assert [e.tile for e in reused.evidence] == [e.tile for e in whole.evidence]
     shared.ask(OTHER, budget=FEW)
-    assert host._prefixes.runs == runs
+    assert host._attention.prefixes.runs == runs

@@ -6,9 +6,9 @@ from pipeline_toys import DECODERS, QUESTION, grouped_decoder, llava_host, rando
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput
 from geofovea.pipeline.hosts.region_focus import DistilledFocus
-from geofovea.pipeline.inference.attention.shared_prefix import (
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
+from geofovea.pipeline.inference.decoder.shared_prefix import (
     layer_rows,
     pack_prompts,
     with_linear_attention,

@@ -7,7 +7,6 @@ by number before it is used, so nothing has to be promised about where tokens ca
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,13 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_keys, rotated_queries
+from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.run import layer_input
-from geofovea.pipeline.inference.decoder.support import can_batch
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.system.lru import ByteLru
 
-__all__ = ["PrefixMemory", "can_reuse_prefix"]
+__all__ = ["PrefixCache", "can_reuse_prefix"]
 
 _KEPT_BYTES = 256 * 2**20
 
@@ -46,7 +46,7 @@ class _Prefix:
         return self.embedded.nbytes + self.keys.nbytes + pairs
 
 
-class PrefixMemory:
+class PrefixCache:
     """A least-recently-used memory of prefixes, bounded in bytes, for one decoder.
 
     It is for prompts with the vision tokens before the question, at 1-D positions from 0 on without
@@ -64,13 +64,13 @@ class PrefixMemory:
         self._decoder = decoder
         self._layer = layer
         self._limit = limit_bytes
-        self._prefixes: OrderedDict[tuple[Any, ...], _Prefix] = OrderedDict()
+        self._prefixes: ByteLru[_Prefix] = ByteLru(limit_bytes, lambda prefix: prefix.nbytes)
         self.runs = 0
 
     @property
     def nbytes(self) -> int:
         """Memory that it holds."""
-        return sum(prefix.nbytes for prefix in self._prefixes.values())
+        return self._prefixes.nbytes
 
     def logits(self, sequences: Sequence[PromptSequence]) -> list[Tensor]:
         """As ``last_row_logits`` has them, within rounding, float32 ``(heads, n)`` for each prompt.
@@ -107,7 +107,6 @@ class PrefixMemory:
         key = (length, *embedded[0, int(sequence.visual[0]), :4].tolist())
         kept = self._prefixes.get(key)
         if kept is not None and torch.equal(kept.embedded, embedded):
-            self._prefixes.move_to_end(key)
             return kept
         self.runs += 1
         cache = self._new_cache()
@@ -121,12 +120,10 @@ class PrefixMemory:
         return made
 
     def _keep(self, key: tuple[Any, ...], prefix: _Prefix) -> None:
-        self._prefixes.pop(key, None)
         if prefix.nbytes > self._limit:
-            return
-        self._prefixes[key] = prefix
-        while self.nbytes > self._limit:
-            self._prefixes.popitem(last=False)
+            self._prefixes.drop(key)
+        else:
+            self._prefixes.put(key, prefix)
 
     def _new_cache(self) -> Any:
         from transformers import DynamicCache

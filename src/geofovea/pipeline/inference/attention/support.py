@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["can_batch", "can_read_rows", "can_run_layers", "sight", "turns_by_length"]
+__all__ = ["attention_window", "can_batch", "can_read_rows", "can_run_layers", "has_dynamic_rope"]
 
 _RUN_BY_LAYER = frozenset(
     {
@@ -48,19 +48,19 @@ def can_batch(decoder: Any) -> bool:
     """
     from transformers.cache_utils import DynamicLayer
 
-    return not turns_by_length(decoder) and all(
+    return not has_dynamic_rope(decoder) and all(
         type(kept) is DynamicLayer for kept in _kept_by_layer(decoder)
     )
 
 
-def turns_by_length(decoder: Any) -> bool:
+def has_dynamic_rope(decoder: Any) -> bool:
     """Whether the angle of every position depends on the longest sequence that is run with it."""
     kinds = getattr(getattr(decoder, "rotary_emb", None), "rope_type", "default")
     # decoders with layers of several kinds have one for each
     return not _OF_ITS_LENGTH.isdisjoint(kinds.values() if isinstance(kinds, dict) else {kinds})
 
 
-def sight(decoder: Any, layer: int | None = None) -> int | None:
+def attention_window(decoder: Any, layer: int | None = None) -> int | None:
     """Tokens that a layer sees, itself included; None if all.
 
     Args:

@@ -9,17 +9,17 @@ from transformers import AutoConfig, AutoModel, CLIPVisionConfig, LlavaConfig
 from transformers import LlavaForConditionalGeneration as Llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Prompt
-from geofovea.pipeline.hosts.open_decoder import opened
-from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
-from geofovea.pipeline.inference.decoder.pruned import DecoderRun
-from geofovea.pipeline.inference.decoder.run import PlainRun, last_row_logits
-from geofovea.pipeline.inference.decoder.support import (
+from geofovea.pipeline.hosts.region_focus import with_decoder_access
+from geofovea.pipeline.inference.attention.support import (
+    attention_window,
     can_batch,
     can_read_rows,
     can_run_layers,
-    sight,
 )
+from geofovea.pipeline.inference.decoder.choice_scoring import word_scores
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.pruned import PrunedRun
+from geofovea.pipeline.inference.decoder.run import DecoderRun, last_row_logits
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.training.embedded_model import vocabulary
@@ -105,7 +105,7 @@ def test_a_row_of_attention_that_is_read_is_that_of_the_decoder_itself(kind):
         layer.self_attn.register_forward_hook(
             lambda module, args, output, number=number: caught.update({number: output[1]})
         )
-    PlainRun(decoder, PromptBatch.of([asked])).prefill()
+    DecoderRun(decoder, PromptBatch.of([asked])).prefill()
     for number in range(len(decoder.layers)):
         found = last_row_logits(decoder, number, [asked])[0].softmax(-1)
         row = caught[number][0, :, -1, asked.visual]
@@ -119,7 +119,7 @@ def test_a_row_of_attention_that_is_read_is_that_of_the_decoder_itself(kind):
 def test_layers_that_are_run_one_by_one_do_what_the_decoder_does(kind):
     decoder, asked = decoder_of(kind), prompt()
     assert can_run_layers(decoder)
-    run = DecoderRun(decoder)
+    run = PrunedRun(decoder)
     step = torch.randn(1, 1, 48, generator=torch.Generator().manual_seed(7))
     whole = decoder(inputs_embeds=torch.cat([asked.embedded, step], dim=1)).last_hidden_state[0]
     torch.testing.assert_close(run.advance(asked.embedded)[0], whole[-2], atol=1e-4, rtol=1e-4)
@@ -133,7 +133,7 @@ def test_a_decoder_that_does_more_than_its_layers_is_never_run_by_them(kind):
     with pytest.raises(ModelError, match=f"'{kind}' decoder cannot be run one by one"):
         host.generate(QUESTION, tokens, make_decoder_reduction("fastv"))
     with pytest.raises(ModelError, match="choose"):
-        opened(host)
+        with_decoder_access(host)
 
 
 @pytest.mark.parametrize("kind", NEITHER)
@@ -143,7 +143,7 @@ def test_a_decoder_whose_attention_is_not_known_answers_and_refuses_to_focus(kin
     assert not host.capabilities.attention
     with pytest.raises(ModelError, match=f"a '{kind}' decoder, cannot be read; choose"):
         host.scores(QUESTION, tokens)
-    sequence = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    sequence = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
     with torch.no_grad():
         logits = host._model(inputs_embeds=sequence.embedded).logits[0, -1]
     said = host.generate(QUESTION, tokens)
@@ -162,35 +162,37 @@ def test_words_to_choose_from_are_scored_beyond_the_window_of_a_decoder(kind):
     assert not can_batch(host._decoder)
     choices = ("red", "blue ship at the airport")
     found = host.generate(QUESTION, tokens, choices=choices).choices
-    sequence = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    sequence = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
 
     @torch.no_grad()
     def behind(ids):
-        embedded = torch.cat([sequence.embedded, host._embed(ids)[None]], dim=1)
+        embedded = torch.cat([sequence.embedded, host._embedding.of_ids(ids)[None]], dim=1)
         return host._model(inputs_embeds=embedded).logits[0, -len(ids) - 1 :].log_softmax(-1)
 
-    ids = [host._words.word_ids(choice) for choice in choices]
+    ids = [host._prompts.words.word_ids(choice) for choice in choices]
     first = behind([0])[0]
-    expected = word_scores(first, ids, host._stop_ids(), lambda some: behind(list(some))[1:])
+    expected = word_scores(first, ids, host._writer.stop, lambda some: behind(list(some))[1:])
     assert found == pytest.approx(expected.tolist(), abs=1e-3)
 
 
 def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
     host, tokens = host_of(windowed("mistral", 32))
-    assert sight(host._decoder, 1) == 32
+    assert attention_window(host._decoder, 1) == 32
     rows = []
     for number in (0, 1):
         alone = tokens.select(tokens.tile_index == number)
-        shown = host._layout.sequence(host._words.ids(QUESTION), alone)
-        assert len(shown) <= 32 < len(host._layout.sequence(host._words.ids(QUESTION), tokens))
+        ids = host._prompts.words.ids(QUESTION)
+        shown = host._prompts.layout.sequence(ids, alone)
+        assert len(shown) <= 32 < len(host._prompts.layout.sequence(ids, tokens))
         with torch.no_grad():
             rows += last_row_logits(host._decoder, 1, [shown])
     expected = torch.cat(rows, dim=1).softmax(-1).mean(0)
     torch.testing.assert_close(host.scores(QUESTION, tokens), expected, atol=1e-6, rtol=0)
     # gaps between positions are no places
-    host._layout = replace(host._layout, policy="original")
+    gaps = replace(host._prompts.layout, policy="original")
+    object.__setattr__(host._prompts, "layout", gaps)
     few = tokens.select(torch.tensor([0, 3, 15, 16, 30, 31]))
-    shown = host._layout.sequence(host._words.ids(QUESTION), few)
+    shown = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), few)
     with torch.no_grad():
         together = last_row_logits(host._decoder, 1, [shown])[0].softmax(-1).mean(0)
     assert len(shown) <= 32 < shown.next_position
@@ -203,7 +205,7 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
 def test_a_focus_layer_that_sees_all_scores_whatever_other_layers_see():
     text = windowed("qwen2", 9)
     host, tokens = host_of(text, focus_layer=0)
-    assert sight(host._decoder, 0) is None
+    assert attention_window(host._decoder, 0) is None
     assert float(host.scores(QUESTION, tokens).sum()) == pytest.approx(1, abs=1e-5)
 
 
@@ -220,7 +222,7 @@ def test_prompts_whose_length_turns_their_positions_do_not_change_each_other():
     }
     host, tokens = host_of(text_config("llama", rope_parameters=rope))
     few = tokens.select(torch.arange(24))
-    lengths = [len(host._prompt(QUESTION, some)) for some in (few, tokens)]
+    lengths = [len(host._prompts.sequence(QUESTION, some)) for some in (few, tokens)]
     assert 0.75 * lengths[1] < lengths[0] < 40 < lengths[1], "they must run side by side"
     prompts = [Prompt(QUESTION, tokens), Prompt(QUESTION, few), Prompt("plane ?", few)]
     assert host.generate_together(prompts) == [
@@ -230,4 +232,4 @@ def test_prompts_whose_length_turns_their_positions_do_not_change_each_other():
     for found, alone in zip(host.scores_together(asked), asked, strict=True):
         torch.testing.assert_close(found, host.scores(*alone))
         torch.testing.assert_close(host.scores_again(*alone), found)
-    assert not host.reuses_prefix
+    assert not host._attention.reuses_prefix

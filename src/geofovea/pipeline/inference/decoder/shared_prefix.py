@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_keys, rotated_queries
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.system.model_lock import lock_of
 
-__all__ = ["PromptPack", "layer_rows", "pack_prompts", "with_linear_attention"]
+__all__ = ["PromptPack", "SharedPrefix", "layer_rows", "pack_prompts", "with_linear_attention"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +111,7 @@ def layer_rows(
             scaling = layer.self_attn.scaling
             rows[index] = torch.cat([pair_logits(query, k, scaling) for k in keys], -1)[:, :, 0]
         if index < max(wanted):
-            memory = _PrefixMemory()
+            memory = SharedPrefix()
             shared = _through(layer, shared, rotary_shared, None, memory)
             asked = _through(layer, asked, rotary_asked, mask, memory)
     return rows
@@ -122,14 +122,14 @@ def _through(
     hidden: Tensor,
     rotary: tuple[Tensor, Tensor],
     mask: Tensor | None,
-    memory: _PrefixMemory,
+    memory: SharedPrefix,
 ) -> Tensor:
     output = forward(layer, hidden, attention_mask=mask, position_embeddings=rotary, cache=memory)
     through: Tensor = output[0] if isinstance(output, tuple) else output
     return through
 
 
-class _PrefixMemory:
+class SharedPrefix:
     """Stands where layers expect a cache: keeps the first keys and values, shows them to the next.
 
     A stock cache would hold the prefix once per question, and layers that were copied together
@@ -140,6 +140,7 @@ class _PrefixMemory:
         self._kept: tuple[Tensor, Tensor] | None = None
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Keep the first keys and values; later ones come behind those."""
         if self._kept is None:
             self._kept = keys, values
             return keys, values

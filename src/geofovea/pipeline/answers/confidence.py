@@ -1,0 +1,59 @@
+"""How sure an answer is: as a number, in words, and over the answers to choose from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Choice", "confidence_of", "confidence_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model believes of one of the answers that it could choose from.
+
+    Attributes:
+        letter: ``A``, ``B``, … in the order that was given.
+        text: The answer.
+        log_probability: Natural logarithm of the probability that the model answers with it.
+        probability: Its share among the choices, which sum to 1.
+    """
+
+    letter: str
+    text: str
+    log_probability: float
+    probability: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of the command line."""
+        return {
+            "letter": self.letter,
+            "text": self.text,
+            "log_probability": self.log_probability,
+            "probability": self.probability,
+        }
+
+    @staticmethod
+    def of(texts: Sequence[str], log_probabilities: Sequence[float]) -> tuple[Choice, ...]:
+        """All choices of one question, in the order that was given."""
+        import torch
+
+        shares = torch.tensor(log_probabilities, dtype=torch.float64).softmax(0).tolist()
+        return tuple(
+            Choice(chr(ord("A") + i), text, value, share)
+            for i, (text, value, share) in enumerate(
+                zip(texts, log_probabilities, shares, strict=True)
+            )
+        )
+
+
+def confidence_of(log_probabilities: Sequence[float]) -> float:
+    """Probability of a whole generated text; 0 for an empty one."""
+    return math.exp(sum(log_probabilities)) if log_probabilities else 0.0
+
+
+def confidence_text(confidence: float | None) -> str:
+    """For people; None where the model did not say, which is no confidence of 0."""
+    return "how sure is not known" if confidence is None else f"{confidence:.0%} sure"

@@ -1,0 +1,79 @@
+"""What an answer spent: tiles, tokens, time, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from geofovea.pipeline.hosts.flops import FlopCount
+from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.regionfocus.budget import Budget
+
+__all__ = ["Cost", "StageTokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageTokens:
+    """Tokens before and after one reduction.
+
+    Attributes:
+        name: The reduction.
+        stage: Where it acts; inside the encoder, tokens are the patches of all tiles looked at.
+        tokens_in: Before it.
+        tokens_out: After it.
+    """
+
+    name: str
+    stage: str
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer really spent.
+
+    Attributes:
+        tiles_read: Tiles read from the scene for this question.
+        tiles_encoded: Tiles whose tokens the question looked at; never above the budget.
+        tiles_by_level: Those, by level.
+        tokens_total: Vision tokens looked at.
+        tokens_llm: Vision tokens that reached the decoder; never above the budget.
+        seconds: Wall time by stage (open, read, encode, focus, answer, total).
+        peak_rss_mb: Peak resident memory of the process so far, in MB of 10⁶ bytes.
+        budget: What was allowed.
+        tokens_end: Vision tokens that the last layer of the decoder still saw.
+        reductions: What each reduction left, in the order in which tokens passed them.
+        endpoint: What was spent at the model's endpoint, if it is behind one.
+        flops: Operations, counted in two ways, where the shape of the host is known.
+    """
+
+    tiles_read: int
+    tiles_encoded: int
+    tiles_by_level: Mapping[int, int]
+    tokens_total: int
+    tokens_llm: int
+    seconds: Mapping[str, float]
+    peak_rss_mb: float
+    budget: Budget
+    tokens_end: int | None = None
+    reductions: tuple[StageTokens, ...] = ()
+    endpoint: EndpointUse | None = None
+    flops: FlopCount | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of the command line's contract, and more where more is known."""
+        known = {"endpoint": self.endpoint, "flops": self.flops}
+        return {name: value.to_json() for name, value in known.items() if value is not None} | {
+            "tiles_read": self.tiles_read,
+            "tiles_encoded": self.tiles_encoded,
+            "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},
+            "tokens_total": self.tokens_total,
+            "tokens_llm": self.tokens_llm,
+            "tokens_end": self.tokens_llm if self.tokens_end is None else self.tokens_end,
+            "reductions": [asdict(stage) for stage in self.reductions],
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "budget": self.budget.to_json(),
+        }

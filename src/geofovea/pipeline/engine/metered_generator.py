@@ -1,0 +1,48 @@
+"""Answers of one question, through one reduction inside the decoder, counted as they are given."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.hosts.flops import DecoderPass
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["MeteredGenerator"]
+
+
+@dataclass(slots=True, eq=False)
+class MeteredGenerator:
+    """Asks the host for the answers of one question, and counts what they take.
+
+    Attributes:
+        calls: How the host is asked.
+        reduction: What drops tokens between the layers of the decoder; None drops none.
+        choices: Answers to choose from, whatever is asked; empty for free answers.
+        tokens_end: Vision tokens that were left in the last layer, of all runs.
+        seconds: Time spent in the decoder.
+        runs: Of the decoder, in their order.
+    """
+
+    calls: EngineCalls
+    reduction: DecoderReduction | None = None
+    choices: tuple[str, ...] = ()
+    tokens_end: int = 0
+    seconds: float = 0.0
+    runs: list[DecoderPass] = field(default_factory=list)
+
+    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+        """See ``Host.generate``; with choices, the likeliest of them."""
+        started = time.perf_counter()
+        generation = self.calls.generate(Prompt(question, tokens, self.choices, self.reduction))
+        self.seconds += time.perf_counter() - started
+        shown = 0 if tokens is None else len(tokens)
+        by_layer = generation.tokens_by_layer
+        written = len(generation.log_probabilities)
+        self.runs.append(DecoderPass(shown, generation.text_tokens, written, by_layer))
+        self.tokens_end += by_layer[-1] if by_layer else shown
+        return generation

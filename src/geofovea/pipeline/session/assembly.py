@@ -1,0 +1,115 @@
+"""What is told of an answer: put together when it is there, and never at its expense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geofovea.pipeline.answers.afterwork import Afterwork
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.confidence import Choice, confidence_of
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.focus.visual_search import SearchResult
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
+from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
+from geofovea.pipeline.session.plan import AnswerPlan
+from geofovea.pipeline.session.reducer import ReducedAnswer
+from geofovea.pipeline.system.memory import peak_rss_mb
+from geofovea.tiling.reader import TileReader
+
+__all__ = ["assemble_answer"]
+
+
+def assemble_answer(
+    host: Host,
+    reader: TileReader,
+    plan: AnswerPlan,
+    result: SearchResult,
+    reduced: ReducedAnswer,
+    usage: QuestionUsage,
+    notes: Sequence[str] = (),
+) -> Answer:
+    """The answer with evidence, cost and warnings; what of that fails becomes a warning.
+
+    Args:
+        host: The model.
+        reader: Of the scene.
+        plan: How the question was to be answered.
+        result: What was looked at.
+        reduced: What was answered, and from what.
+        usage: What was spent; its time ends here.
+        notes: What a careful reader should know of the scene's tiles.
+    """
+    seconds, peak = usage.clock.seconds(), peak_rss_mb()
+    descent, reply = result.descent, reduced.reply
+    generation = reply.generation
+    after, scene, pyramid = Afterwork(), reader.scene, reader.pyramid
+    items = after.done("the evidence", lambda: evidence_of(descent, reply.kept, pyramid), ())
+    flops = after.done("the count of operations", lambda: _flops(host, plan, reduced, usage), None)
+    looks = after.done(
+        "the record of looks",
+        lambda: tuple(record_of(look, pyramid) for look in descent.looks),
+        (),
+    )
+    warned = after.done(
+        "the list of warnings",
+        lambda: answer_warnings(
+            scene, reader.radiometry, host, plan.question, descent.stopped, plan.choices
+        ),
+        (),
+    )
+    # tiles that show nothing were read and found empty, not encoded
+    encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
+    return Answer(
+        question=plan.request.question,
+        text=generation.text,
+        confidence=confidence_of(generation.log_probabilities),
+        confidence_known=bool(generation.log_probabilities),
+        model=host.name,
+        scene=scene,
+        levels=pyramid.top_level + 1,
+        evidence=EvidenceList(items, scene),
+        cost=Cost(
+            tiles_read=usage.tiles_read,
+            tiles_encoded=sum(encoded.values()),
+            tiles_by_level=encoded,
+            tokens_total=sum(len(look.tokens) for look in descent.looks),
+            tokens_llm=reply.tokens_llm,
+            seconds=seconds,
+            peak_rss_mb=peak,
+            budget=plan.budget,
+            tokens_end=reduced.tokens_end,
+            reductions=reduced.stages,
+            endpoint=usage.endpoint_use(host),
+            flops=flops,
+        ),
+        looks=looks,
+        warnings=(
+            *warned,
+            *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
+            *plan.warnings,
+            *budget_warnings(plan.budget, seconds["total"], peak),
+            *notes,
+            *after.warnings,
+        ),
+        stopped=descent.stopped,
+        route=result.route,
+        radiometry=reader.radiometry,
+        choices=Choice.of(plan.choices, generation.choices),
+    )
+
+
+def _flops(
+    host: Host, plan: AnswerPlan, reduced: ReducedAnswer, usage: QuestionUsage
+) -> FlopCount | None:
+    if plan.chain.encoder:
+        # what is dropped inside the encoder is not known to the count
+        return None
+    return answer_flops(
+        host,
+        tiles_encoded=usage.tiles_encoded,
+        scored=usage.tokens_scored,
+        runs=reduced.runs,
+    )

@@ -1,0 +1,37 @@
+"""How a question is answered: one value for every way in, from Python to the command line.
+
+Imports nothing heavy, for the command line lists its options without any model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.focus.stopping import StopAt
+
+__all__ = ["AnswerOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How a question is answered; what is impossible is refused with the question.
+
+    Attributes:
+        focus: One of ``FOCUS_NAMES``; None is what the model does by default.
+        reduction: A chain of ``REDUCTION_NAMES``; see ``parse_chain``.
+        descent: One of ``DESCENT_NAMES``.
+        route: One of ``ROUTE_NAMES``.
+        stop: When to end a descent before its tiles are spent; None never does.
+        focus_model: Folder or hub id of the dual encoder of the focus ``similarity``.
+    """
+
+    focus: str | None = None
+    reduction: str = DEFAULT_REDUCTION
+    descent: str = DEFAULT_DESCENT
+    route: str = "auto"
+    stop: StopAt | None = None
+    focus_model: str | None = None
