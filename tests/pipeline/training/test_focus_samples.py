@@ -6,7 +6,7 @@ import pytest
 import torch
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.benchmarks.lrs_vqa import read_records
+from geofovea.datasets.records.annotations import read_records
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
 from geofovea.pipeline.training.focus_quality import Found, found_places

@@ -42,9 +42,10 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
         OutputError: If the folder cannot be written.
         ModelError: If the embedded model is missing.
     """
-    from geofovea.datasets.benchmarks.lrs_vqa import write_records
+    from geofovea.datasets.records.annotations import write_records
+    from geofovea.datasets.synthetic.annotations import record_of
     from geofovea.datasets.synthetic.questions import ask_world
-    from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+    from geofovea.datasets.synthetic.scene_files import write_scene
     from geofovea.datasets.synthetic.world import make_world
     from geofovea.pipeline.answers.picture import save_picture
     from geofovea.pipeline.hosts.load import load_host

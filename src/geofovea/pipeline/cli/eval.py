@@ -18,8 +18,9 @@ from geofovea.pipeline.system.terminal import echo
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geofovea.datasets.benchmarks.benchmark import Benchmark
     from geofovea.datasets.benchmarks.scores import Scores
-    from geofovea.datasets.records.sample import Benchmark, Collection
+    from geofovea.datasets.records.sample import Collection
     from geofovea.datasets.scoring.wordnet import Synonyms
     from geofovea.pipeline.evaluation.blind import BlindScores
     from geofovea.pipeline.evaluation.contamination import Leaks

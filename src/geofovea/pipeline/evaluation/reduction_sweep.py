@@ -45,7 +45,7 @@ from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
-from geofovea.regionfocus.strategies import FIRST_PARTS
+from geofovea.regionfocus.reductions.registry import FIRST_PARTS
 
 __all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
 

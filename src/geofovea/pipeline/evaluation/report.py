@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.registry import load_benchmark
-from geofovea.datasets.records.sample import Benchmark
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.report_page import report_page
 from geofovea.pipeline.evaluation.tables import (

@@ -18,9 +18,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.local_files import Images, find_images
-from geofovea.datasets.benchmarks.scores import Judged, Scores, score
-from geofovea.datasets.records.sample import Benchmark, Collection
+from geofovea.datasets.benchmarks.scores import ScoredAnswer, Scores, score
+from geofovea.datasets.records.sample import Collection
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.evaluation.metrics import hit_rate
@@ -53,7 +54,7 @@ class FinishedRun:
     """
 
     scores: Scores
-    judged: Sequence[Judged]
+    judged: Sequence[ScoredAnswer]
     records: Mapping[str, Mapping[str, Any]]
     errors: Mapping[str, str]
     counts: RunCounts

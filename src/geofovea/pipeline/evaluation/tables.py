@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from geofovea.datasets.records.sample import MODES, Benchmark
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.scoring.verdict import MODES
 
 __all__ = ["Table", "figure_rows", "group_rows", "head_lines", "rule_rows"]
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.local_files import Images
-from geofovea.datasets.records.sample import Benchmark, Sample
+from geofovea.datasets.records.sample import Sample
 from geofovea.errors import QuestionError
 from geofovea.pipeline.evaluation.metrics import tile_share
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geofovea.datasets.benchmarks.lrs_vqa import Record, read_records
+from geofovea.datasets.records.annotations import Record, read_records
 from geofovea.datasets.synthetic.questions import Question, ask_about, ask_world
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES

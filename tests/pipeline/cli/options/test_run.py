@@ -9,9 +9,9 @@ from chat_server import chatting, dripping, says
 from click.testing import CliRunner
 from pipeline_toys import texture
 
-from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.records.annotations import write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.scene_files import record_of
 from geofovea.errors import BudgetError, ModelError, OutputError, SpendLimitError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit

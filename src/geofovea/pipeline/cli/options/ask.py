@@ -17,13 +17,12 @@ from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
-    DECODER_REDUCTION_NAMES,
     DEFAULT_DESCENT,
     DEFAULT_REDUCTION,
     DESCENT_NAMES,
     FOCUS_NAMES,
-    REDUCTION_NAMES,
     ROUTE_NAMES,
 )
 

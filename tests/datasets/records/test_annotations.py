@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.datasets.benchmarks.lrs_vqa import INSTRUCTION, Record, read_records, write_records
+from geofovea.datasets.records.annotations import INSTRUCTION, Record, read_records, write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.scene_files import record_of
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError

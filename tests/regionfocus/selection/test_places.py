@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
-from geofovea.regionfocus.selection.seams import Core, cores_of, groups_of, owned_boxes
+from geofovea.regionfocus.selection.places import Core, cores_of, groups_of, owned_boxes
 from geofovea.tiling.pyramid import Box, Tile
 
 LONGEST = 7
