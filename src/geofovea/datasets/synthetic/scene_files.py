@@ -41,11 +41,10 @@ def write_scene(
         OutputError: If the place cannot be written or lacks room.
     """
     import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
     from rasterio.shutil import copy
 
     from geofovea.tiling.files.verify import check_whole
+    from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
     target = Path(path)
     _check_room(target, world)
@@ -77,7 +76,7 @@ def write_scene(
             )
             check_whole(finished)
             finished.replace(target)
-    except (OSError, RasterioError, CPLE_BaseError, SceneError) as error:
+    except (OSError, SceneError, *GDAL_ERRORS) as error:
         raise OutputError(f"the scene {target} could not be written: {error}") from error
     on_progress(1.0)
 

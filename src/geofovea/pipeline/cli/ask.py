@@ -63,8 +63,8 @@ def ask(
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=scene)
+    from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box
-    from geofovea.tiling.scene import open_scene
 
     started = time.perf_counter()
     opened = open_scene(

@@ -52,7 +52,7 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.system.files import make_folder, write_text
     from geofovea.pipeline.system.progress import progress_bar
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     make_folder(folder)
     world = make_world(seed, side, side)

@@ -35,7 +35,7 @@ def inspect(
 ) -> None:
     """Show size, bands, georeference and levels of SCENE, and which reads are cheap."""
     from geofovea.tiling.inspection import inspect_scene
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     opened = open_scene(
         scene,

@@ -20,10 +20,10 @@ from geofovea.datasets.records.sample import Sample
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.evaluation.tables import Table
-from geofovea.tiling.pixels.radiometry import plan_radiometry
+from geofovea.tiling.opening import open_scene
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
-from geofovea.tiling.scene import open_scene
 
 __all__ = ["report_page"]
 

@@ -19,7 +19,7 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import model_digest
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 __all__ = ["BenchScene", "BenchScenes", "Measurement", "bench_settings", "measure"]
 

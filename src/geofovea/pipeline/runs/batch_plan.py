@@ -228,7 +228,7 @@ def _with_regions(
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
     """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
     from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     try:
         scene = open_scene(scene_name, **access)

@@ -152,7 +152,7 @@ class SceneWorker:
         ]
 
     def _open(self, path: str) -> SceneSession | SceneError:
-        from geofovea.tiling.scene import open_scene
+        from geofovea.tiling.opening import open_scene
 
         started = time.perf_counter()
         try:

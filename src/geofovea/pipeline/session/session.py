@@ -40,7 +40,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.overviews.deadline import builds_within
-from geofovea.tiling.pixels.radiometry import plan_radiometry
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene

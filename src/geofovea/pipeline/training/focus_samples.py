@@ -30,8 +30,8 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.samples import tiles_around
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
-from geofovea.tiling.scene import open_scene
 
 __all__ = ["FocusLesson", "FocusLessons", "RecordLessons", "WorldLessons"]
 

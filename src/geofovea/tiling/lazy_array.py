@@ -115,7 +115,9 @@ class BandLevels:
     def _read(
         self, shown: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
     ) -> tuple[Any, Any]:
-        files = self._scene.showing(shown).level_files
+        from geofovea.tiling.overviews.level_files import level_files_of
+
+        files = level_files_of(self._scene.showing(shown))
         held = [cast("Any", files).bands.index(band) + 1 for band in bands]
         if "out_shape" in options:
             options = options | {"out_shape": (len(held), *options["out_shape"])}
@@ -157,7 +159,7 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
 
     def _as_stored(self, values: Any, masks: Any) -> Any:
         """Averages that were made here, in the type of the pixels."""
-        from geofovea.tiling.pixels.marks import as_stored, rounded
+        from geofovea.tiling.marks import as_stored, rounded
 
         if self.dtype.kind not in "ui":
             return np.where(masks, values, np.nan).astype(self.dtype)
@@ -172,13 +174,14 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
-        from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+        from geofovea.tiling.files.gdal_settings import gdal_settings
+        from geofovea.tiling.files.handles import open_handle, read_errors
         from geofovea.tiling.pixels.validity import read_known
         from geofovea.tiling.plan import plan_tile
 
         scene, level = self._scene, self._level
         shape = (rows.stop - rows.start, cols.stop - cols.start)
-        image, kept = level.overview, cast("int | None", level.number)
+        image, level_file = level.overview, cast("int | None", level.number)
         window, resampling = Window.from_slices(rows, cols), Resampling.nearest
         is_whole = self._files is None or level.is_kept
         if not is_whole:
@@ -186,14 +189,14 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
             # taken from the same image, in the same way, as tiles of the file are.
             pyramid = scene.pyramid(max(level.width, level.height))
             plan = plan_tile(scene, pyramid, pyramid.overview)
-            image, kept = plan.overview_level, plan.level_file
+            image, level_file = plan.overview_level, plan.level_file
             window = _part_of(plan, scene, level.number, rows, cols)
             resampling = Resampling[plan.resampling]
-        if self._files is not None and kept is not None:
+        if self._files is not None and level_file is not None:
             options: dict[str, Any] = {"window": window}
             if not is_whole:
                 options |= {"out_shape": shape, "resampling": resampling}
-            return self._files.read(kept, bands, options)
+            return self._files.read(level_file, bands, options)
         with gdal_settings(), read_errors(scene.source):
             handle = open_handle(scene.source, None if image == -1 else image)
             return read_known(handle, scene, tuple(bands), window, shape, resampling)

@@ -8,7 +8,6 @@ read again and compared by its sums.
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,16 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.files.source import resolve_source
-from geofovea.tiling.overviews.checks import BlockChecks, nature_of
+from geofovea.tiling.overviews.checks import BlockChecks, nature_of, sum_of_block
 
-__all__ = ["Written"]
+__all__ = ["WriteCheck"]
 
 
 @dataclass(slots=True)
-class Written:
+class WriteCheck:
     """Sums of the windows of one file; 12 bytes or so for each, whatever their size.
 
     Attributes:
@@ -41,7 +41,9 @@ class Written:
         self, window: Window, values: NDArray[Any], valid: NDArray[np.bool_] | None = None
     ) -> None:
         """Remember values ``(bands, rows, cols)`` of a window, and a mask ``(rows, cols)``."""
-        self.sums.append((window, _sum(values), None if valid is None else _sum(valid > 0)))
+        self.sums.append(
+            (window, sum_of_block(values), None if valid is None else sum_of_block(valid > 0))
+        )
 
     def add_empty(self, window: Window) -> None:
         """Remember a window that nothing was written to."""
@@ -61,10 +63,10 @@ class Written:
             checks = BlockChecks(dataset)
             for window, values, valid in self.sums:
                 array, mask = dataset.read(window=window), None
-                same = _sum(array) == values
+                same = sum_of_block(array) == values
                 if same and valid is not None:
                     mask = dataset.read_masks(1, window=window) > 0
-                    same = _sum(mask) == valid
+                    same = sum_of_block(mask) == valid
                 checks.add(window, array, mask)
                 if not same:
                     raise SceneReadError(
@@ -75,7 +77,3 @@ class Written:
             for window in self.empty:
                 checks.add_empty(window, dataset)
             return checks.sums, nature_of(dataset)
-
-
-def _sum(array: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)

@@ -6,7 +6,7 @@ import rasterio
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.written import Written
+from geofovea.tiling.overviews.write_check import WriteCheck
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def written(tmp_path):
     values[:, :5] = np.nan
     valid = np.ones((64, 96), bool)
     valid[10:20, 30:40] = False
-    path, proof = tmp_path / "level.tif", Written()
+    path, proof = tmp_path / "level.tif", WriteCheck()
     profile = {"driver": "GTiff", "width": 96, "height": 64, "count": 2, "dtype": "float32"}
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geofovea.pipeline.cli.options.scene import _nodata
 from geofovea.tiling import TileReader, inspect_scene, open_scene, plan_radiometry
-from geofovea.tiling.pixels.marks import (
+from geofovea.tiling.marks import (
     as_stored,
     equals_nodata,
     join_bands,
