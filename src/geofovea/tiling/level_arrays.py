@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
+
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 if TYPE_CHECKING:
     # xarray imports the engine to list it; rasterio is needed to open something
@@ -78,7 +79,7 @@ class BandLevels:
     def __init__(self, scene: Scene) -> None:
         """Take a scene; builds nothing yet."""
         self._scene = scene
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._groups: dict[tuple[int, ...], SceneLevels] = {}
 
     def __reduce__(self) -> tuple[type[BandLevels], tuple[object, ...]]:

@@ -217,7 +217,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "rows.jsonl"
     if content:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"rows\.jsonl cannot be read as an annotation file"):
+    with pytest.raises(DataError, match=r"rows\.jsonl'? cannot be read"):
         list(read_records(path))
 
 

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -230,17 +231,23 @@ def test_shards_that_the_names_of_others_count_are_missed(tmp_path, there, lost)
     assert shards_of(first)[0] == first
 
 
+HEX = shapely.to_wkb(shapely.box(0, 0, 1, 1), hex=True)
 GEOMETRIES = {
-    "wkt": ("wkt", "POLYGON ((0 0, 1 0, 1 1, 0 0))"),
-    "wkt of any name": ("where", "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))"),
-    "ewkt": ("where", "SRID=4326;POLYGON((0 0, 1 0, 1 1, 0 0))"),
-    "hex": ("the_geom", "0103000000" + "00" * 30),
-    "geojson": ("where", '{"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}'),
+    "wkt": ("wkt", "POLYGON ((0 0, 1 0, 1 1, 0 0))", "has no CRS"),
+    "wkt of any name": ("where", "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))", "holds a place"),
+    "ewkt": ("where", "SRID=4326;POLYGON((0 0, 1 0, 1 1, 0 0))", "holds a place"),
+    "hex": ("the_geom", HEX, "has no CRS"),
+    "hex of any name": ("where", HEX, "holds a place"),
+    "geojson": (
+        "where",
+        '{"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}',
+        "holds a place",
+    ),
 }
 
 
-@pytest.mark.parametrize(("column", "value"), GEOMETRIES.values(), ids=GEOMETRIES)
-def test_geometries_that_are_not_read_are_refused(tmp_path, column, value):
+@pytest.mark.parametrize(("column", "value", "reason"), GEOMETRIES.values(), ids=GEOMETRIES)
+def test_geometries_that_are_not_read_are_refused(tmp_path, column, value, reason):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -250,8 +257,17 @@ def test_geometries_that_are_not_read_are_refused(tmp_path, column, value):
     (tmp_path / "m.jsonl").write_text(json.dumps(row | {column: inner}))
     parquet.write_table(pa.Table.from_pylist([row]), tmp_path / "m.parquet")
     for name in ("m.csv", "m.jsonl", "m.parquet"):
-        with pytest.raises(DataError, match=f"column '{column}': holds geometries"):
+        with pytest.raises(DataError, match=f"column '{column}': {reason}"):
             read_manifest(tmp_path / name)
+
+
+def test_a_geometry_of_any_kind_is_read_with_its_crs(tmp_path):
+    box = shapely.box(0, 0, 1, 1)
+    for text in (box.wkt, HEX, shapely.to_geojson(box)):
+        rows = [["scene", "geometry", "crs"], ["a.png", text, "EPSG:4326"]]
+        (tmp_path / "m.csv").write_text(table(rows, ";"))
+        (row,) = read_manifest(tmp_path / "m.csv")
+        assert (row.region.equals(box), row.region_crs) == (True, "EPSG:4326")
 
 
 def test_geometries_of_parquet_without_the_key_geo_are_refused(tmp_path):
@@ -260,15 +276,21 @@ def test_geometries_of_parquet_without_the_key_geo_are_refused(tmp_path):
 
     wkb = bytes.fromhex("0101000000" + "00" * 16)
     made_for_it = {b"ARROW:extension:name": b"geoarrow.wkb"}
+    reasons = {"geometry": ("has no CRS", "is empty"), "footprint": ("holds a place", None)}
     for name, more in (("geometry", {}), ("footprint", made_for_it)):
+        filled, empty = reasons[name]
         fields = [pa.field("scene", pa.string()), pa.field(name, pa.binary(), metadata=more)]
         held = pa.table([["a.png"], [wkb]], schema=pa.schema(fields))
         parquet.write_table(held, tmp_path / "m.parquet")
-        with pytest.raises(DataError, match=f"column '{name}': holds geometries"):
+        with pytest.raises(DataError, match=f"column '{name}': {filled}"):
             read_manifest(tmp_path / "m.parquet")
         none = pa.table([["a.png"], [None]], schema=pa.schema(fields))
         parquet.write_table(none, tmp_path / "m.parquet")
-        assert read_manifest(tmp_path / "m.parquet")[0].region is None
+        if empty is None:
+            assert read_manifest(tmp_path / "m.parquet")[0].region is None
+            continue
+        with pytest.raises(DataError, match=f"column '{name}': {empty}"):
+            read_manifest(tmp_path / "m.parquet")
 
 
 def test_a_spreadsheet_is_refused_with_the_way_out(tmp_path):

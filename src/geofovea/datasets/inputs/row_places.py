@@ -25,6 +25,10 @@ _WKT = re.compile(
     r"\s*(?:Z|M|ZM)?\s*(?:\(|EMPTY)",
     re.IGNORECASE,
 )
+_WKB_IN_HEX = re.compile(r"0[01][0-9A-F]{40,}", re.IGNORECASE)
+_GEOJSON = re.compile(r'\s*\{.{0,200}"(?:coordinates|geometries)"\s*:', re.DOTALL)
+# the order of bytes, and the kind of geometry in that order
+_WKB = re.compile(rb"\x00\x00\x00\x00[\x01-\x07]|\x01[\x01-\x07]\x00\x00[\x00\x20\x80\xa0]")
 _GEOJSON_TYPES = (
     *("Polygon", "MultiPolygon", "Point", "MultiPoint", "LineString", "MultiLineString"),
     *("GeometryCollection", "Feature"),
@@ -89,7 +93,9 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
 
 def _is_place(name: str, value: Any) -> bool:
     if isinstance(value, str):
-        return _WKT.match(value) is not None
+        return any(kind.match(value) for kind in (_WKT, _WKB_IN_HEX, _GEOJSON))
+    if isinstance(value, bytes):
+        return _WKB.match(value) is not None
     if isinstance(value, Mapping):
         return value.get("type") in _GEOJSON_TYPES and bool(
             {"coordinates", "geometry"} & set(value)
@@ -106,7 +112,7 @@ def _read(origin: str, column: str, value: Any) -> tuple[Any, str | None]:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None, _LONLAT
     try:
-        if isinstance(value, bytes):
+        if isinstance(value, bytes) or (isinstance(value, str) and _WKB_IN_HEX.match(value)):
             return shapely.from_wkb(value), None
         if isinstance(value, str) and value.lstrip().startswith("{"):
             return shapely.from_geojson(value), _LONLAT
