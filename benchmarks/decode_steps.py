@@ -45,13 +45,13 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
 
 def our_run(decoder: Any, embedded: Tensor, steps: int) -> Callable[[Tensor], Tensor]:
     """The same through the package."""
-    from geofovea.pipeline.inference.decoder.run import PlainRun
+    from geofovea.pipeline.inference.decoder.run import DecoderRun
     from geofovea.pipeline.inference.prompts.batch import PromptBatch
     from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
     ids = torch.arange(embedded.shape[1], device=embedded.device)
     prompt = PromptSequence(embedded, ids[None], ids, None, len(ids))
-    run = PlainRun(decoder, PromptBatch.of([prompt]), steps)
+    run = DecoderRun(decoder, PromptBatch.of([prompt]), steps)
     run.prefill()
     return run.advance
 

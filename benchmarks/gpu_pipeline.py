@@ -134,7 +134,7 @@ def build(shape: Shape, device: torch.device, dtype: torch.dtype) -> Any:
 def make_host(model: Any, shape: Shape, answer: int) -> tuple[Any, Any]:
     """The package's own host around the model, which never ends an answer early."""
     from geofovea.pipeline.hosts.families.llava import LlavaFamily
-    from geofovea.pipeline.hosts.opened_host import OpenedHost
+    from geofovea.pipeline.hosts.lvlm import LvlmHost
     from geofovea.pipeline.hosts.settings import HostSettings
     from geofovea.pipeline.training.embedded_model import build_tokenizer
 
@@ -147,7 +147,7 @@ def make_host(model: Any, shape: Shape, answer: int) -> tuple[Any, Any]:
         answer_tokens=answer,
     )
     family = LlavaFamily(model)
-    return OpenedHost("random", family, tokenizer, settings), family
+    return LvlmHost("random", family, tokenizer, settings), family
 
 
 def ask(session: Any, question: str, model: Any, budget: Any) -> Course:

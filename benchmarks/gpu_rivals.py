@@ -73,11 +73,11 @@ class _Rival:
 
     def answered(self, shown: Tensor, clock: Any) -> int:
         """Prefill and decode; the length of the prompt."""
-        from geofovea.pipeline.inference.decoder.run import PlainRun
+        from geofovea.pipeline.inference.decoder.run import DecoderRun
         from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
         sequence = self.sequence(shown)
-        run = PlainRun(self.model.model.language_model, PromptBatch.of([sequence]), self.answer)
+        run = DecoderRun(self.model.model.language_model, PromptBatch.of([sequence]), self.answer)
         table = self.model.get_input_embeddings()
         with clock.stage("prefill"):
             word = self.model.lm_head(run.prefill()).argmax(-1)

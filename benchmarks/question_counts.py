@@ -64,13 +64,13 @@ class Count:
 
 def watch(count: Count, host: Any) -> None:
     """Tell the parts of a host from each other."""
-    from geofovea.pipeline.inference.decoder.run import PlainRun
+    from geofovea.pipeline.inference.decoder.run import DecoderRun
 
     host.encode = count.within("encode", host.encode)
     for name in ("scores_together", "scores_again"):
         setattr(host, name, count.within("focus", getattr(host, name)))
     host.generate_together = count.within("decode", host.generate_together)
-    PlainRun.prefill = count.within("prefill", PlainRun.prefill)  # type: ignore[method-assign]
+    DecoderRun.prefill = count.within("prefill", DecoderRun.prefill)  # type: ignore[method-assign]
 
 
 def count_choice(device: PretendDevice, kept: int = 2376, tokens: int = 9216) -> str:

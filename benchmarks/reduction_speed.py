@@ -40,7 +40,7 @@ import torch
 
 from cost_report import Cost, draw, report
 from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.inference.decoder.pruned import DecoderRun, _Sequence, _View
+from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView
 from geofovea.pipeline.inference.vision.clip_pruning import run_layers
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 from geofovea.regionfocus.reductions.base import Kept
@@ -149,19 +149,16 @@ def decoder_work(
 
     @torch.inference_mode()
     def work() -> list[int]:
-        run: Any = DecoderRun(
-            decoder, reduction=reduction, first=0, count=len(features), carried=carried
-        )
-        run._layers = run._layers * LAYERS
-        sequence: Any = _Sequence(run, embedded)
+        sequence: Any = PrunedSequence(decoder, embedded, 0, len(features), carried, None)
+        sequence.layers = sequence.layers * LAYERS
         acting, watched = reduction.layers(LAYERS), reduction.watched(LAYERS)
         lengths = []
         for layer in range(LAYERS):
-            view = _View(sequence, layer, LAYERS)
+            view = PruningView(sequence, layer, LAYERS)
             if layer in acting and len(sequence.visual):
                 kept = reduction.reduce(view)
                 sequence.shorten(kept, contiguous=reduction.positions == "contiguous")
-                view = _View(sequence, layer, LAYERS)
+                view = PruningView(sequence, layer, LAYERS)
             if layer in watched:
                 for sublayer in ("attention", "feed_forward"):
                     reduction.watch(view, sublayer, sequence.hidden[0], sequence.hidden[0])

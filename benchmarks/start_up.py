@@ -23,9 +23,7 @@ from geofovea.datasets.synthetic.world import make_world
 
 QUESTION = "How many trucks are at the airport?"
 CLASSES = "import transformers as t; t.LlavaForConditionalGeneration; t.AutoTokenizer"
-LOAD = (
-    "from geofovea.pipeline.training.embedded_model import embedded_model_path as p; f = str(p()); "
-)
+LOAD = "from geofovea.pipeline.hosts.load import embedded_model_path as p; f = str(p()); "
 LOAD += "t.LlavaForConditionalGeneration.from_pretrained(f); t.AutoTokenizer.from_pretrained(f)"
 
 

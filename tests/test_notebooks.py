@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from geofovea.pipeline.training.embedded_model import embedded_model_path
+from geofovea.pipeline.hosts.load import embedded_model_path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -17,7 +17,7 @@ from rasterio.transform import Affine
 
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
-from geofovea.pipeline.training.embedded_model import embedded_model_path
+from geofovea.pipeline.hosts.load import embedded_model_path
 
 pytestmark = [
     pytest.mark.slow,

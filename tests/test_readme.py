@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.training.embedded_model import embedded_model_path
+from geofovea.pipeline.hosts.load import embedded_model_path
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

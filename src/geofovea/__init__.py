@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         SceneRefusedError,
         SpendLimitError,
         TrainingError,
+        WorkersError,
     )
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.hosts.load import load_host
@@ -77,6 +78,7 @@ __all__ = [
     "SpendLimitError",
     "Tile",
     "TrainingError",
+    "WorkersError",
     "__version__",
     "ask",
     "load_host",

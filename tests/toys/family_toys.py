@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
@@ -96,9 +96,7 @@ def _random(family: str, config: Any, seed: int) -> Any:
     return model
 
 
-def host_of(
-    family: str, shape: str = "narrow", chat: str | None = None, **given: Any
-) -> OpenedHost:
+def host_of(family: str, shape: str = "narrow", chat: str | None = None, **given: Any) -> LvlmHost:
     """A host of that model, one token a patch, focus in its second layer."""
     tile = SHAPES[shape].tile if "qwen" in family else None
     return _host(family, model_of(family, shape), tile, chat, **given)
@@ -111,7 +109,7 @@ def variant_of(
     tile: int | None = None,
     dtype: torch.dtype = torch.float32,
     **more: Any,
-) -> OpenedHost:
+) -> LvlmHost:
     """A host of a model of another build, at the positions of its stock prompts.
 
     Args:
@@ -141,7 +139,7 @@ def variant_of(
 
 def _host(
     family: str, model: Any, tile: int | None, chat: str | None = None, **given: Any
-) -> OpenedHost:
+) -> LvlmHost:
     settings = {
         "template": "what {image} {question} is",
         "instruction": "",
@@ -151,16 +149,16 @@ def _host(
         "image_std": STD,
     }
     driven = FAMILIES[family](model, tile)
-    return OpenedHost("random", driven, tokenizer(chat), HostSettings(**settings | given))
+    return LvlmHost("random", driven, tokenizer(chat), HostSettings(**settings | given))
 
 
-def row_of_tiles(host: OpenedHost, count: int) -> tuple[Pyramid, list[Tile]]:
+def row_of_tiles(host: LvlmHost, count: int) -> tuple[Pyramid, list[Tile]]:
     """A scene of ``count`` tiles side by side."""
     pyramid = Pyramid(host.tile_size * count, host.tile_size, host.tile_size)
     return pyramid, list(pyramid.tiles(0))
 
 
-def tokens_of(host: OpenedHost, count: int = 2, seed: int = 5) -> TokenSet:
+def tokens_of(host: LvlmHost, count: int = 2, seed: int = 5) -> TokenSet:
     """All tokens of ``count`` tiles of noise."""
     pyramid, tiles = row_of_tiles(host, count)
     features = host.encode(pixels(count, host.tile_size, seed), tiles, pyramid)
@@ -173,7 +171,7 @@ def question_ids(question: str = QUESTION) -> list[int]:
     return [WORDS.get(word, WORDS["<unk>"]) for word in spaced.split()]
 
 
-def stock_inputs(host: OpenedHost, family: str, count: int = 2, seed: int = 5) -> dict[str, Any]:
+def stock_inputs(host: LvlmHost, family: str, count: int = 2, seed: int = 5) -> dict[str, Any]:
     """Placeholders and pixels of ``count`` images as the family's stock processor lays them out."""
     tiles, n = pixels(count, host.tile_size, seed), host.grid[0] * host.grid[1]
     image = [WORDS["<image>"]] * n
@@ -195,7 +193,7 @@ def stock_inputs(host: OpenedHost, family: str, count: int = 2, seed: int = 5) -
 
 
 def _stock_pixels(
-    host: OpenedHost, family: str, ids: torch.Tensor, tiles: np.ndarray
+    host: LvlmHost, family: str, ids: torch.Tensor, tiles: np.ndarray
 ) -> dict[str, Any]:
     images, side, model = normalised(tiles), host.tile_size, host._model
     if family in ("idefics3", "smolvlm"):
@@ -225,7 +223,7 @@ def _stock_pixels(
 
 
 @torch.no_grad()
-def stock_decoder_inputs(host: OpenedHost, family: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def stock_decoder_inputs(host: LvlmHost, family: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """What the stock forward pass hands to its text model: embeddings, positions, DeepStack."""
     if family == "llava_next":
         return {"inputs_embeds": _next_embedded(host._model, inputs)}
@@ -255,7 +253,7 @@ def _next_embedded(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def stock_logits(host: OpenedHost, family: str, inputs: dict[str, Any]) -> torch.Tensor:
+def stock_logits(host: LvlmHost, family: str, inputs: dict[str, Any]) -> torch.Tensor:
     """Logits of the first word of the answer by the stock forward pass, (V,)."""
     if family == "llava_next":
         embedded = _next_embedded(host._model, inputs)
@@ -265,7 +263,7 @@ def stock_logits(host: OpenedHost, family: str, inputs: dict[str, Any]) -> torch
 
 
 @torch.no_grad()
-def stock_text(host: OpenedHost, family: str, inputs: dict[str, Any]) -> str:
+def stock_text(host: LvlmHost, family: str, inputs: dict[str, Any]) -> str:
     """The greedy answer of the stock ``generate``."""
     options = {"do_sample": False, "max_new_tokens": 16}
     if family == "llava_next":

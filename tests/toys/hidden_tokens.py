@@ -32,7 +32,7 @@ def full_positions(host, sequence, policy, visible, tokens):
         running = (visible.cumsum(0) - 1).clamp_min(0)
         return running[None] if axes == 1 else running.expand(3, 1, -1)
     if policy == "scene":
-        ids = host._words.ids(QUESTION)
-        return host._layout.sequence(ids, tokens).positions
+        ids = host._prompts.words.ids(QUESTION)
+        return host._prompts.layout.sequence(ids, tokens).positions
     stock = sequence.get("position_ids")
     return torch.arange(length)[None] if stock is None else stock[-3:]

@@ -23,7 +23,7 @@ from transformers import (
 from geofovea.pipeline.hosts import load as models
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.families.llava import LlavaFamily
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.training.embedded_model import ModelShape, build_tokenizer, vocabulary
 from geofovea.pipeline.training.student import Student
@@ -113,11 +113,11 @@ def random_llava(vision_feature_layer: int = -2, **text: int) -> LlavaForConditi
     return model.eval()
 
 
-def llava_host(model: LlavaForConditionalGeneration, **settings: object) -> OpenedHost:
+def llava_host(model: LlavaForConditionalGeneration, **settings: object) -> LvlmHost:
     """A host of a LLaVA, one token a patch and no instruction unless told otherwise."""
     chosen = {"template": "what {image} {question} is", "instruction": "", "pool": 1}
     chosen |= {"focus_layer": 1}
-    return OpenedHost(
+    return LvlmHost(
         "random", LlavaFamily(model), build_tokenizer(), HostSettings(**(chosen | settings))
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from geofovea.errors import GeometryError
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["TokenSet", "cells_in_tiles", "tokens_of_tiles"]
+__all__ = ["TokenSet", "cells_in_tiles", "cells_of_tokens", "token_cells", "tokens_of_tiles"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,11 +207,32 @@ def cells_in_tiles(tokens: TokenSet, grid: tuple[int, int], pyramid: Pyramid) ->
         grid: ``(rows, cols)`` of tokens in a tile.
         pyramid: The pyramid that their tiles belong to.
     """
+    rows, cols = token_cells(tokens, grid, pyramid.tile_size).unbind(1)
+    return rows * grid[1] + cols
+
+
+def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:
+    """Row and column of each token in the grid of its tile, int64 ``(n, 2)``."""
+    address = torch.tensor([(t.row, t.col, 1 << t.level) for t in tokens.tiles]).reshape(-1, 3)
+    row, col, step = address[tokens.tile_index].double().unbind(1)
     rows, cols = grid
-    address = torch.tensor([(t.col, t.row) for t in tokens.tiles], dtype=torch.float64)
-    step = torch.tensor([[1 << t.level] for t in tokens.tiles], dtype=torch.float64)
     # corners at the top left are never clipped
-    corners = tokens.boxes_scene[:, :2] / step.reshape(-1, 1)[tokens.tile_index]
-    within = corners / pyramid.tile_size - address.reshape(-1, 2)[tokens.tile_index]
-    places = (within * torch.tensor([cols, rows], dtype=torch.float64)).round().to(torch.int64)
-    return places[:, 1] * cols + places[:, 0]
+    y, x = tokens.boxes_scene[:, 1] / step, tokens.boxes_scene[:, 0] / step
+    cells = torch.stack([(y / tile_size - row) * rows, (x / tile_size - col) * cols], dim=1)
+    return cells.round().long()
+
+
+def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tuple[Tensor, Tensor]:
+    """Row and column, int64 (n,) each, of the cell of its tile that each token's centre lies in.
+
+    Args:
+        tokens: n tokens of any host.
+        tile_size: Side of a tile in level pixels.
+        cells_a_side: Cells along each side of a tile.
+    """
+    corners = torch.tensor([(t.col, t.row) for t in tokens.tiles], dtype=torch.float64)
+    sides = torch.tensor([[tile_size << t.level] for t in tokens.tiles], dtype=torch.float64)
+    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
+    places = centers / sides[tokens.tile_index] - corners[tokens.tile_index]
+    cells = (places * cells_a_side).floor().clamp(0, cells_a_side - 1).long()
+    return cells[:, 1], cells[:, 0]

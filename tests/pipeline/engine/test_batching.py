@@ -11,8 +11,9 @@ import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.engine.token_store_upkeep import tokens_folder
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.base import AnswersTogether, Prompt
+from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.request import AskRequest
@@ -52,7 +53,7 @@ def some_tokens(host):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_side_by_side_every_family_scores_as_alone(family):
     host = host_of(family)
-    assert isinstance(host, AnswersTogether)
+    assert isinstance(host, SupportsBatching)
     asked = list(zip(QUESTIONS, some_tokens(host), strict=True))
     for again in (False, True):
         together = host.scores_together(asked, again=again)
@@ -351,7 +352,7 @@ def test_a_black_box_is_asked_one_by_one(make_session):
 
     session = make_session()
     plain = gf.SceneSession(session.scene, Plain(session.host))
-    assert not isinstance(plain.host, AnswersTogether)
+    assert not isinstance(plain.host, SupportsBatching)
     found = plain.ask_many([AskRequest(q, FEW) for q in QUESTIONS[:2]])
     for each, question in zip(found, QUESTIONS, strict=False):
         same(each, session.ask(question, budget=FEW))

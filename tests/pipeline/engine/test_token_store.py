@@ -15,7 +15,7 @@ import geofovea as gf
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.engine.accounting import QuestionUsage
-from geofovea.pipeline.engine.token_store import TokenStore
+from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
 from geofovea.pipeline.engine.token_store_upkeep import (
     clear_tokens,
     list_tokens,
@@ -24,7 +24,6 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     tokens_folder,
 )
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.cache.ownership import MARK
 from geofovea.tiling.pyramid import Tile

@@ -13,7 +13,8 @@ from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.base import Capabilities, Generation
+from geofovea.pipeline.hosts.base import Capabilities
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import number_in
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.router import route_question

@@ -19,7 +19,7 @@ import geofovea as gf
 import gpu_floor
 import gpu_pipeline
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
@@ -46,7 +46,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def host_there(family: str, monkeypatch: pytest.MonkeyPatch) -> OpenedHost:
+def host_there(family: str, monkeypatch: pytest.MonkeyPatch) -> LvlmHost:
     """A host as `family_toys.host_of` makes it, its model on the device."""
     model = to_device(copy.deepcopy(family_toys.model_of(family)))
     with monkeypatch.context() as patched:

@@ -12,15 +12,10 @@ from transformers import LlavaConfig, Qwen2_5_VLConfig
 import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.stopping import StopAt
-from geofovea.pipeline.hosts.flops import (
-    DecoderRun,
-    DecoderShape,
-    EncoderShape,
-    HostShape,
-    count_flops,
-    published_tera,
-)
-from geofovea.pipeline.hosts.shapes import shape_from_config
+from geofovea.pipeline.hosts.families.llava import LlavaFamily
+from geofovea.pipeline.hosts.families.qwen_vl import Qwen2VLFamily
+from geofovea.pipeline.hosts.flops import DecoderPass, count_flops, published_tera
+from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape
 from geofovea.regionfocus.budget import Budget
 
 QWEN2_7B = DecoderShape(28, 3584, 28, 4, 128, 18944, 152_064)
@@ -69,7 +64,7 @@ def test_the_full_count_of_a_7b_host(tiles, scored, tokens, encode, prefill):
         HostShape(CLIP_L, QWEN2_7B, 4),
         tiles_encoded=tiles,
         scored=scored,
-        runs=[DecoderRun(tokens, 64, 1)],
+        runs=[DecoderPass(tokens, 64, 1)],
     ).full
     assert found.encode == pytest.approx(encode, rel=0.01)
     assert found.prefill == pytest.approx(prefill, rel=0.01)
@@ -138,11 +133,11 @@ def test_the_full_count_of_every_family_is_what_torch_counts(family, build):
 def test_tokens_dropped_between_layers_are_counted_where_they_ran():
     shape = HostShape(CLIP_L, QWEN2_7B, 4)
     by_layer = (21_312,) * 2 + (10_656,) * 26
-    run = DecoderRun(21_312, 64, 8, by_layer)
+    run = DecoderPass(21_312, 64, 8, by_layer)
     found = count_flops(shape, tiles_encoded=0, scored=[], runs=[run])
     assert found.published_tera == pytest.approx(109.21, abs=0.005)
     whole, half = (
-        count_flops(shape, tiles_encoded=0, scored=[], runs=[DecoderRun(n, 64, 8)]).full
+        count_flops(shape, tiles_encoded=0, scored=[], runs=[DecoderPass(n, 64, 8)]).full
         for n in (21_312, 10_656)
     )
     logits = [QWEN2_7B.logits(n) / 1e12 for n in (1, 7)]
@@ -196,13 +191,13 @@ def test_a_way_of_looking_without_attention_costs_no_focus(make_session):
 
 
 def test_a_shape_that_a_config_does_not_tell_is_unknown():
-    assert shape_from_config(object(), 1) is None
+    assert LlavaFamily.host_shape(object(), 1) is None
     # how many patches a tile has is not in it
-    assert shape_from_config(Qwen2_5_VLConfig(), 1) is None
+    assert Qwen2VLFamily.host_shape(Qwen2_5_VLConfig(), 1) is None
     # which experts run, and how many matrices other kinds have
     for kind in ("mixtral", "starcoder2"):
         config = LlavaConfig(text_config={"model_type": kind})
-        assert shape_from_config(config, 1) is None
+        assert LlavaFamily.host_shape(config, 1) is None
     with pytest.raises(ModelError, match="layers=0"):
         DecoderShape(0, 1, 1, 1, 1, 1, 1)
 

@@ -10,10 +10,9 @@ from safetensors.torch import load_file, save_file
 
 import geofovea as gf
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
-from geofovea.pipeline.training.embedded_model import embedded_model_path
 
 
 @pytest.fixture
@@ -224,7 +223,7 @@ def test_a_special_word_that_is_blank_is_not_looked_for_in_questions(folder, key
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {key: word}))
     # other words are taken out until none is left; this one would be found for ever
-    assert load_host(str(folder))._words.plain("<pad> how  many") == "how many"
+    assert load_host(str(folder))._prompts.words.plain("<pad> how  many") == "how many"
 
 
 def test_what_is_no_id_ends_no_answer(folder, tiny_folder):

@@ -198,9 +198,9 @@ def test_special_words_in_a_question_are_left_out(model):
 
 def test_the_words_of_a_question_are_made_once_and_looked_up_at_once(monkeypatch):
     host = llava_host(random_llava())
-    tokens, encode, made, looked_up = tokens_of(host, 2), host._words._encode, [], []
+    tokens, encode, made, looked_up = tokens_of(host, 2), host._prompts.words._encode, [], []
     monkeypatch.setattr(
-        host._words, "_encode", lambda text, **how: made.append(text) or encode(text, **how)
+        host._prompts.words, "_encode", lambda text, **how: made.append(text) or encode(text, **how)
     )
     hook = host._model.get_input_embeddings().register_forward_hook(
         lambda module, ids, found: looked_up.append(len(found))
@@ -211,5 +211,5 @@ def test_the_words_of_a_question_are_made_once_and_looked_up_at_once(monkeypatch
     assert len(made) == 1, "the whole text, once"
     assert len(looked_up) == 2, "once a prompt"
     for number in range(300):
-        host._words.ids(f"{number}?")
-    assert len(host._words._prompts) <= 64
+        host._prompts.words.ids(f"{number}?")
+    assert len(host._prompts.words._prompts) <= 64

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from small_tiles import tokens_of
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput, OpenDecoder, opened, weights_hash
-from geofovea.pipeline.hosts.published.host import HasRegionFocus
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess, SupportsRegionFocus
+from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
     FOCUS_FILE,
     FOCUS_WEIGHTS_FILE,
@@ -20,7 +20,9 @@ from geofovea.pipeline.hosts.region_focus import (
     default_layers,
     load_focus,
     save_focus,
+    with_decoder_access,
 )
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
 from geofovea.regionfocus.budget import Budget
@@ -34,7 +36,7 @@ def host():
 def card_of(host, layers=(0, 1), **changes):
     values = {
         "base_model": host.name,
-        "host_hash": weights_hash(host),
+        "host_hash": weights_hash(host.weights()),
         "layers": layers,
         "host_layers": 3,
         "host_focus_layer": host.focus_layer,
@@ -45,8 +47,8 @@ def card_of(host, layers=(0, 1), **changes):
 
 
 def test_a_copy_of_the_layers_up_to_the_focus_is_the_host_s_own_focus(host):
-    assert isinstance(host, OpenDecoder)
-    assert isinstance(host, HasRegionFocus)
+    assert isinstance(host, SupportsDecoderAccess)
+    assert isinstance(host, SupportsRegionFocus)
     module, tokens = DistilledFocus(host.decoder, (0, 1)), tokens_of(host, 3)
     (scores,) = module.scores([host.decoder_input(QUESTION, tokens)])
     torch.testing.assert_close(scores, host.scores(QUESTION, tokens), atol=1e-6, rtol=1e-4)
@@ -108,11 +110,12 @@ def test_a_host_with_other_weights_is_refused(host, tmp_path):
 
 
 def test_the_hash_is_that_of_the_weights_and_not_of_their_precision(host):
-    assert weights_hash(host) == weights_hash(llava_host(random_llava().to(torch.bfloat16)))
+    short = llava_host(random_llava().to(torch.bfloat16))
+    assert weights_hash(host.weights()) == weights_hash(short.weights())
     seeing = random_llava()
     with torch.no_grad():
         seeing.model.multi_modal_projector.linear_1.weight.view(-1)[-1] += 1
-    assert weights_hash(host) != weights_hash(llava_host(seeing))
+    assert weights_hash(host.weights()) != weights_hash(llava_host(seeing).weights())
 
 
 @pytest.mark.parametrize(
@@ -144,10 +147,10 @@ def _change(folder, **changes):
 def test_a_host_without_attention_cannot_teach(host):
     closed = llava_host(random_llava(), focus_layer=3)
     with pytest.raises(ModelError, match="random exposes no attention to learn from"):
-        opened(closed)
+        with_decoder_access(closed)
     with pytest.raises(ModelError, match="exposes no attention"):
-        opened(object())
-    assert default_layers(opened(host)) == (0, 1)
+        with_decoder_access(object())
+    assert default_layers(with_decoder_access(host)) == (0, 1)
 
 
 @pytest.fixture

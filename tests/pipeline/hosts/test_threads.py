@@ -14,16 +14,17 @@ from pipeline_toys import QUESTION, llava_host, random_llava
 from published_toys import write_published
 
 import geofovea as gf
+from geofovea.pipeline.engine.token_store import TokenEntry
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.hosts import load as models
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.region_focus import DistilledFocus
-from geofovea.pipeline.inference.attention.shared_prefix import pack_prompts
 from geofovea.pipeline.inference.decoder.run import last_row_logits
+from geofovea.pipeline.inference.decoder.shared_prefix import pack_prompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.system.lru import TokenCache, TokenEntry
+from geofovea.pipeline.system.lru import ByteLru
 from geofovea.pipeline.system.model_lock import models_at_rest
 from geofovea.pipeline.training.focus_quality import host_rows
 from geofovea.regionfocus.reductions.registry import (
@@ -98,7 +99,7 @@ def encodings(host):
     pyramid, tiles = row_of_tiles(host, 3)
     plans = (
         [EncodePlan()]
-        if host._vision is None
+        if host._tiles.clip is None
         else [
             EncodePlan(frozenset({"cls_attention", "received", "keys", "encoder_hidden"})),
             *(
@@ -119,7 +120,9 @@ def encodings(host):
         return exact(made.features), made.patches_left, told
 
     works = [partial(encode, seed) for seed in (1, 2)]
-    return works + ([] if host._vision is None else [partial(planned, 3, plan) for plan in plans])
+    return works + (
+        [] if host._tiles.clip is None else [partial(planned, 3, plan) for plan in plans]
+    )
 
 
 def looks_and_answers(host, reductions=()):
@@ -158,7 +161,7 @@ def test_threads_share_a_decoder_that_drops_in_every_way():
 
 def test_threads_share_what_is_kept_of_prompts_when_it_is_forgotten_meanwhile():
     host = llava_host(random_llava())
-    assert host.reuses_prefix
+    assert host._attention.reuses_prefix
     works = looks_and_answers(host)
     alone = [repr(work()) for work in works]
     found = in_threads([*works, host.forget_prefixes])
@@ -169,7 +172,7 @@ def test_threads_share_what_is_kept_of_prompts_when_it_is_forgotten_meanwhile():
 def test_a_hook_hears_the_thread_that_set_it_alone():
     # the functions below the host take no lock
     host = llava_host(random_llava())
-    sequences = [host._prompt(q, tokens_of(host, 2), answer=0) for q in QUESTIONS]
+    sequences = [host._prompts.sequence(q, tokens_of(host, 2), answer=0) for q in QUESTIONS]
 
     def look(sequence):
         with torch.inference_mode():
@@ -345,7 +348,7 @@ def test_threads_learn_at_once_what_an_endpoint_does_not_take(server):
 
 def test_a_cache_of_tokens_keeps_its_limit_among_threads():
     entry = TokenEntry(torch.zeros(8, 4), torch.ones(8, dtype=torch.bool))
-    cache = TokenCache(10 * entry.nbytes)
+    cache = ByteLru(10 * entry.nbytes, lambda each: each.nbytes)
 
     def use(first):
         for key in range(first, first + 200):
@@ -355,4 +358,4 @@ def test_a_cache_of_tokens_keeps_its_limit_among_threads():
 
     for made in in_threads([partial(use, first) for first in range(6)]):
         assert len(set(map(repr, made))) == 1
-    assert cache._bytes == sum(e.nbytes for e in cache._entries.values()) <= 10 * entry.nbytes
+    assert cache._bytes == sum(e.nbytes for e in cache._values.values()) <= 10 * entry.nbytes

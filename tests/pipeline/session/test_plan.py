@@ -24,11 +24,11 @@ def test_what_the_room_promises_fits_to_the_last_token(family):
     policy = "compact"
     wide = host_of(family, positions=policy)
     tokens = tokens_of(wide, 3)
-    words = len(wide._layout.sequence(wide._words.ids(QUESTION), None))
+    words = len(wide._prompts.layout.sequence(wide._prompts.words.ids(QUESTION), None))
     host = host_of(family, positions=policy)
     # as many places as leave exactly seven for tokens of three tiles
-    around = 3 * host._layout.around_tile() + host._layout.around_image()
-    object.__setattr__(host.capabilities, "context", words + around + 16 + 7)
+    around = 3 * host._prompts.layout.around_tile() + host._prompts.layout.around_image()
+    object.__setattr__(host._prompts, "context", words + around + 16 + 7)
     assert host.room(QUESTION, 3) == 7
     n = len(tokens) // 3
     spread = torch.tensor([0, 1, 2, n, n + 1, 2 * n, 2 * n + 1])
@@ -70,18 +70,17 @@ def test_tiles_that_do_not_fit_together_are_scored_in_groups_with_one_softmax(fa
     host = host_of(family, positions="compact")
     tokens = tokens_of(host, 4)
     whole = host.scores(QUESTION, tokens)
-    words = len(host._layout.sequence(host._words.ids(QUESTION), None))
+    words = len(host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), None))
     half = tokens.select(torch.arange(len(tokens) // 2))
     rest = tokens.select(torch.arange(len(tokens) // 2, len(tokens)))
-    fits = len(host._layout.sequence(host._words.ids(QUESTION), half))
+    fits = len(host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), half))
     assert words < fits
-    object.__setattr__(host.capabilities, "context", fits)
+    object.__setattr__(host._prompts, "context", fits)
     grouped = host.scores(QUESTION, tokens)
     assert float(grouped.sum()) == pytest.approx(1, abs=1e-5)
+    ids = host._prompts.words.ids(QUESTION)
     logits = [
-        last_row_logits(
-            host._decoder, 1, [host._layout.sequence(host._words.ids(QUESTION), group)]
-        )[0].detach()
+        last_row_logits(host._decoder, 1, [host._prompts.layout.sequence(ids, group)])[0].detach()
         for group in (half, rest)
     ]
     expected = torch.cat(logits, 1).softmax(-1).mean(0)

@@ -230,7 +230,7 @@ def tiles(host):
 
 
 def stock_attentions(host, tiles):
-    images = host._vision._images(tiles.numpy())
+    images = host._tiles.clip._images(tiles.numpy())
     with torch.inference_mode():
         tower = host._model.model.vision_tower
         return tower(images, output_attentions=True, output_hidden_states=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline_toys import QUESTION, llava_host, random_llava
 
 import geofovea as gf
-from geofovea.pipeline.inference.decoder.pruned import DecoderRun
+from geofovea.pipeline.inference.decoder.pruned import PrunedRun
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
@@ -60,7 +60,7 @@ def test_inside_the_decoder_a_token_is_left_and_no_more_than_the_share(
     levels, is_protected, after, seed = prompt
     n, generator = len(levels), torch.Generator().manual_seed(seed)
     protected = torch.tensor(is_protected[:n])
-    run = DecoderRun(
+    run = PrunedRun(
         decoder,
         reduction=make_decoder_reduction(name, share),
         first=2,

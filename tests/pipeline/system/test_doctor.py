@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from repository import ROOT
 
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.doctor import examine_here, loadable_families
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.system import doctor, installation
 from geofovea.pipeline.system.doctor import (
@@ -24,7 +25,6 @@ from geofovea.pipeline.system.doctor import (
     TOGETHER,
     Device,
     Missing,
-    examine,
     fits,
 )
 from geofovea.pipeline.system.installation import missing_packages
@@ -69,12 +69,17 @@ def test_a_model_fits_where_enough_is_free_and_not_where_enough_is_built_in():
         Device("cuda:0", "g", 80 * 10**9, 10 * 10**9),
         Device("cuda:1", "g", 24 * 10**9, 24 * 10**9),
     )
-    assert fits(model, devices).devices == {"bfloat16": ("cpu", "cuda:1"), "float32": ("cpu",)}
+    assert fits(model, devices, FAMILIES).devices == {
+        "bfloat16": ("cpu", "cuda:1"),
+        "float32": ("cpu",),
+    }
 
 
 def test_a_family_that_is_not_loaded_in_process_is_left_to_an_endpoint():
-    assert fits(BY_NAME["LLaVA-1.5 7B"], ()).in_process
-    assert {model.family for model in CATALOGUE if fits(model, ()).in_process} <= set(FAMILIES)
+    assert fits(BY_NAME["LLaVA-1.5 7B"], (), loadable_families()).in_process
+    assert {
+        model.family for model in CATALOGUE if fits(model, (), loadable_families()).in_process
+    } <= set(FAMILIES)
 
 
 def test_models_are_listed_once_from_small_to_large():
@@ -84,7 +89,7 @@ def test_models_are_listed_once_from_small_to_large():
 
 
 def test_this_machine_is_known():
-    found = examine()
+    found = examine_here()
     host = found.devices[0]
     assert 0 < host.free_bytes <= host.total_bytes
     assert found.cores >= 1
@@ -107,14 +112,14 @@ def with_versions(monkeypatch, **told):
 
 def test_what_is_missing_comes_with_the_command_that_installs_it(monkeypatch):
     with_versions(monkeypatch, geopandas=None, rasterio=None)
-    missing = examine().missing
+    missing = examine_here().missing
     assert Missing("geopandas", "geo", "pip install 'geofovea[geo]'") in missing
     assert Missing("rasterio", "", "pip install 'rasterio>=1.4.3'") in missing
 
 
 def test_what_is_too_old_comes_with_the_command_that_renews_it(monkeypatch):
     with_versions(monkeypatch, transformers="4.57.1", matplotlib="3.1", numpy="2.0.0rc1")
-    found = {missing.package: missing for missing in examine().missing}
+    found = {missing.package: missing for missing in examine_here().missing}
     old = found["transformers"]
     assert old.command == "pip install 'transformers>=5.2'"
     assert old.reason == "is 4.57.1, needed is >=5.2"
@@ -130,7 +135,7 @@ def test_what_is_installed_and_does_not_work_is_told(monkeypatch):
             raise OSError("libvips.so.42: cannot open\nshared object file")
 
     monkeypatch.setattr(installation, "import_module", broken)
-    found = {m.package: m for m in examine().missing if not m.extra}
+    found = {m.package: m for m in examine_here().missing if not m.extra}
     assert list(found) == ["pyvips"]
     assert found["pyvips"].command == "pip install --force-reinstall 'pyvips[binary]>=3.0'"
     assert "OSError: libvips.so.42: cannot open shared object file" in found["pyvips"].reason
@@ -171,6 +176,7 @@ def from_name(kind, name):
 sys.meta_path.insert(0, Gone())
 metadata.Distribution.from_name = classmethod(from_name)
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.cli.doctor import examine_here, loadable_families
 main(["doctor", *sys.argv[2:]])
 """
 
@@ -243,7 +249,7 @@ def test_what_a_container_allows_is_what_fits(monkeypatch):
     for where in (doctor, cores):
         monkeypatch.setattr(where, "container_limits", lambda: few)
     assert cores.usable_cores() == 1
-    found = examine()
+    found = examine_here()
     assert (found.devices[0].total_bytes, found.devices[0].free_bytes) == (10**9, 10**8)
     assert found.cores == 1
     assert not any("cpu" in names for fit in found.fits for names in fit.devices.values())
@@ -251,19 +257,23 @@ def test_what_a_container_allows_is_what_fits(monkeypatch):
 
 @pytest.mark.parametrize("name", ["SmolVLM2 500M", "Qwen2.5-VL 7B", "Qwen2.5-VL 72B"])
 def test_a_byte_decides_whether_a_model_fits(name):
-    needed = fits(BY_NAME[name], ()).needed_bytes["bfloat16"]
+    needed = fits(BY_NAME[name], (), FAMILIES).needed_bytes["bfloat16"]
+
+    def here(free):
+        return fits(BY_NAME[name], (Device("cpu", "c", free, free),), FAMILIES).devices["bfloat16"]
+
     for free, held in ((needed, ("cpu",)), (needed - 1, ())):
-        assert fits(BY_NAME[name], (Device("cpu", "c", free, free),)).devices["bfloat16"] == held
+        assert here(free) == held
 
 
 def test_a_model_that_fits_no_gpu_may_fit_several():
     model = BY_NAME["Qwen3-VL 32B"]
-    needed = fits(model, ()).needed_bytes["bfloat16"]
+    needed = fits(model, (), FAMILIES).needed_bytes["bfloat16"]
     host = Device("cpu", "c", 10**9, 10**9)
 
     def held(count, free):
         gpus = tuple(Device(f"cuda:{i}", "g", free, free) for i in range(count))
-        return fits(model, (host, *gpus)).devices["bfloat16"]
+        return fits(model, (host, *gpus), FAMILIES).devices["bfloat16"]
 
     enough = needed // 2 + 10**9
     assert held(1, enough) == ()
@@ -301,7 +311,7 @@ def make_cuda(monkeypatch):
     def make(*gpus, warning=""):
         monkeypatch.setattr(torch.version, "cuda", "12.8")
         monkeypatch.setattr(torch, "cuda", Cuda(gpus, warning))
-        return examine()
+        return examine_here()
 
     return make
 
@@ -324,7 +334,7 @@ def test_a_build_for_gpus_without_a_driver_says_what_it_lacks(make_cuda):
 def test_a_gpu_that_a_build_for_the_cpu_cannot_use_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(doctor, "_DRIVER", tmp_path)
-    (note,) = examine().notes
+    (note,) = examine_here().notes
     assert note.endswith("is built for the CPU alone: pip install --force-reinstall torch")
 
 

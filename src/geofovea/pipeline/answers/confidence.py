@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 __all__ = ["Choice", "confidence_of", "confidence_text"]
 
 
@@ -40,6 +38,8 @@ class Choice:
     @staticmethod
     def of(texts: Sequence[str], log_probabilities: Sequence[float]) -> tuple[Choice, ...]:
         """All choices of one question, in the order that was given."""
+        import torch
+
         shares = torch.tensor(log_probabilities, dtype=torch.float64).softmax(0).tolist()
         return tuple(
             Choice(chr(ord("A") + i), text, value, share)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse
 from geofovea.pipeline.hosts.flops import FlopCount
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.regionfocus.budget import Budget
 
 __all__ = ["Cost", "StageTokens"]

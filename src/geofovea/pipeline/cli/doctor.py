@@ -3,29 +3,55 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
     from geofovea.pipeline.system.doctor import Examination
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "examine_here", "loadable_families"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def doctor(as_json: bool) -> None:
     """Show hardware, versions, what is missing, and which models fit the memory at hand."""
-    from geofovea.pipeline.system.doctor import examine
-
-    found = examine()
+    found = examine_here()
     if as_json:
         echo(json.dumps(found.to_json()))
     else:
         _print(found)
+
+
+def examine_here() -> Examination:
+    """What this machine has, with the models of this package that it can load."""
+    from geofovea.pipeline.hosts.load import embedded_model_path
+    from geofovea.pipeline.system.doctor import examine
+
+    has_embedded = (embedded_model_path() / "config.json").exists()
+    return examine(loadable_families(), has_embedded=has_embedded)
+
+
+def loadable_families() -> Collection[str]:
+    """Families of models that can be loaded here; none where what loads them does not work."""
+    from geofovea.pipeline.system.installation import installed_version
+
+    if installed_version("transformers") is None:
+        return ()
+    try:
+        with warnings.catch_warnings():
+            # of what is missing, which is told among the rest
+            warnings.simplefilter("ignore")
+            from geofovea.pipeline.hosts.families.registry import FAMILIES
+    except Exception:  # whatever a torch that is not there, or does not fit this machine, raises
+        return ()
+    return FAMILIES
 
 
 def _print(found: Examination) -> None:

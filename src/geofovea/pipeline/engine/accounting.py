@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse
+from geofovea.pipeline.engine.token_store import TokenEntry
+from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.system.lru import TokenEntry
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["STAGES", "QuestionUsage", "StageClock"]
@@ -98,4 +97,4 @@ class QuestionUsage:
 
 
 def _endpoint_use(host: Host) -> EndpointUse | None:
-    return host.use_here if isinstance(host, TakesPictures) else None
+    return host.use_here if isinstance(host, SupportsImages) else None

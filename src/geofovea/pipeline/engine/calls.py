@@ -1,4 +1,4 @@
-"""What one question asks of a host and of the tiles of its scene: directly, or through company."""
+"""What one question asks of a host and of the tiles of its scene: directly, or in a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.hosts.base import Generation, Host, Prompt, ReusesPrefix
+from geofovea.pipeline.hosts.base import Host, SupportsPrefixCache
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
@@ -38,7 +40,7 @@ class EngineCalls(Protocol):
 
 
 class DirectCalls:
-    """Calls of a question that has no company."""
+    """Calls of a question that is asked alone."""
 
     def __init__(self, host: Host, tiles: TileTokens) -> None:
         """Keep what is called."""
@@ -55,7 +57,7 @@ class DirectCalls:
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:
         """See ``EngineCalls``."""
-        reuses = again and isinstance(self._host, ReusesPrefix)
+        reuses = again and isinstance(self._host, SupportsPrefixCache)
         score = self._host.scores_again if reuses else self._host.scores
         scores: Tensor = score(question, tokens)
         return scores

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from geofovea.pipeline.engine.calls import EngineCalls
-from geofovea.pipeline.hosts.base import Generation, Prompt
-from geofovea.pipeline.hosts.flops import DecoderRun
+from geofovea.pipeline.hosts.flops import DecoderPass
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -32,7 +33,7 @@ class MeteredGenerator:
     choices: tuple[str, ...] = ()
     tokens_end: int = 0
     seconds: float = 0.0
-    runs: list[DecoderRun] = field(default_factory=list)
+    runs: list[DecoderPass] = field(default_factory=list)
 
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """See ``Host.generate``; with choices, the likeliest of them."""
@@ -42,6 +43,6 @@ class MeteredGenerator:
         shown = 0 if tokens is None else len(tokens)
         by_layer = generation.tokens_by_layer
         written = len(generation.log_probabilities)
-        self.runs.append(DecoderRun(shown, generation.text_tokens, written, by_layer))
+        self.runs.append(DecoderPass(shown, generation.text_tokens, written, by_layer))
         self.tokens_end += by_layer[-1] if by_layer else shown
         return generation

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.token_store import TokenStore
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.engine.token_store import TokenEntry, TokenStore
+from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan, PlannedEncoder
-from geofovea.pipeline.system.lru import TokenCache, TokenEntry
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
@@ -46,7 +47,7 @@ class TileTokens:
         self._reader = reader
         self._ahead = ReadAhead(reader)
         self._pyramid = reader.pyramid
-        self._cache = TokenCache(_CACHE_BYTES)
+        self._cache: ByteLru[TokenEntry] = ByteLru(_CACHE_BYTES, lambda entry: entry.nbytes)
         self._empty: set[Tile] = set()
         self._no_features: Tensor | None = None
         self._lock = ForkSafeLock()
@@ -161,7 +162,7 @@ class TileTokens:
             self._empty.add(tile)
             return {}
         self._no_features = entry.features[:0].clone()
-        return {tile: self._cache.put((None, 1.0, tile), entry)}
+        return {tile: self._cache.put((None, 1.0, tile), entry.on_its_own())}
 
     def _keep(self, tile: Tile, features: Tensor, shown: Tensor) -> None:
         if self._store is not None:
@@ -217,7 +218,7 @@ class TileTokens:
                 encoded.patches,
                 encoded.patches_left[place],
             )
-            found[picture.tile] = self._cache.put(key, entry)
+            found[picture.tile] = self._cache.put(key, entry.on_its_own())
             if plan.reduction is None:
                 self._keep(picture.tile, entry.features, entry.shown)
         return found
@@ -230,7 +231,7 @@ class TileTokens:
             features = host.encode(pixels, tiles, self._pyramid)
             present = np.ones(features.shape[:2], np.bool_)
             return EncodedTiles(features, present, ({},) * len(tiles), 0, (0,) * len(tiles))
-        if not isinstance(host, PlannedEncoder):
+        if not isinstance(host, SupportsEncoderSignals):
             raise ModelError(
                 f"{host.name} shows nothing of its encoder; choose a reduction that reads features "
                 "and scores only, such as focus_spread or divprune"

@@ -12,7 +12,7 @@ import json
 import os
 import stat
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,17 +28,16 @@ from geofovea.pipeline.engine.token_store_upkeep import (
     record_of_tokens,
     tokens_limit_bytes,
 )
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.fingerprint import IdentifiedEncoder
+from geofovea.pipeline.hosts.base import Host, SupportsFingerprint
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
-from geofovea.pipeline.system.lru import TokenEntry
+from geofovea.regionfocus.reductions.tile_signals import TileSignals, signal_bytes
 from geofovea.tiling.cache.folder import remove_folder
 from geofovea.tiling.cache.ownership import is_believed
 from geofovea.tiling.overviews.level_files import level_files_of
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["TokenStore", "store_of_tokens"]
+__all__ = ["TokenEntry", "TokenStore", "store_of_tokens"]
 
 _FORMAT = 1  # counts up when the same tile gives another file
 _LARGEST_FILE = 256 * 2**20
@@ -152,7 +151,7 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
     scene, radiometry = reader.scene, reader.radiometry
     if scene.source.stamp is None or scene.driver == "VRT":
         return None
-    identity = host.encoder_identity() if isinstance(host, IdentifiedEncoder) else None
+    identity = host.encoder_identity() if isinstance(host, SupportsFingerprint) else None
     if identity is None:
         return None
     shown, level_files = asdict(radiometry), level_files_of(scene)
@@ -174,3 +173,31 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
         identity.device,
         tokens_limit_bytes(),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenEntry:
+    """What is kept of a tile.
+
+    Attributes:
+        features: Its vision tokens (n, d).
+        shown: bool (n,), which of them show data.
+        signals: What else the encoder showed of it.
+        patches: Patches that entered the encoder, where it dropped some.
+        patches_left: Those that left it.
+    """
+
+    features: Tensor
+    shown: Tensor
+    signals: TileSignals = field(default_factory=dict)
+    patches: int = 0
+    patches_left: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        return self.features.nbytes + signal_bytes(self.signals)
+
+    def on_its_own(self) -> TokenEntry:
+        """The same, without the batch of which its features are a slice."""
+        return replace(self, features=self.features.clone())

@@ -22,8 +22,6 @@ from geofovea.datasets.scoring.verdict import Scorer
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["BlindScores", "measure_blind"]
 
@@ -61,31 +59,6 @@ class BlindScores:
             "neighbours": {name: {"mean": m, "sd": s} for name, (m, s) in self.neighbours.items()},
             "runs": list(self.runs),
         }
-
-    def print(self) -> None:
-        """For a person."""
-
-        def spread(pair: tuple[float, float]) -> str:
-            return f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
-
-        echo(
-            f"{self.benchmark} without looking, official rule, percent. The constant is fitted on "
-            f"the questions that it answers; the others learn from the other half of the images "
-            f"({self.runs[0]} and {self.runs[1]} divisions, mean ± standard deviation)."
-        )
-        rows = [
-            [
-                name,
-                f"{100 * fitted.value:.2f}",
-                spread(self.crossed[name]),
-                spread(self.neighbours[name]),
-            ]
-            for name, fitted in self.fitted.items()
-        ]
-        print_table(
-            ("figure", "best constant", "constant, crossed", "15 neighbours, crossed"), rows
-        )
-        print_table(("group", "constant"), [list(item) for item in self.constants.items()])
 
 
 def measure_blind(

@@ -17,14 +17,14 @@ from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import LoadOptions
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.opening import open_scene
 
-__all__ = ["Answerer", "make_answerer"]
+__all__ = ["Answerer", "make_answerer", "only_image"]
 
 _LOG = logging.getLogger(__name__)
 _OPEN_SCENES = 4
@@ -116,12 +116,12 @@ def make_answerer(
     told: set[str] = set()
 
     def answer(image: str, prompt: str, answer_tokens: int | None = None) -> str:
-        can_vary = given_tokens is None and isinstance(host, OpenedHost)
+        can_vary = given_tokens is None and isinstance(host, LvlmHost)
         most = min(answer_tokens, _LONGEST_ANSWER) if answer_tokens and can_vary else None
         key = image, most
         session = sessions.get(key)
         if session is None:
-            asked = host.answering(most) if most and isinstance(host, OpenedHost) else host
+            asked = host.answering(most) if most and isinstance(host, LvlmHost) else host
             session = settings.open_session(open_scene(image), asked)
         sessions[key] = session
         sessions.move_to_end(key)

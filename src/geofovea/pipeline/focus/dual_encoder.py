@@ -20,7 +20,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.checkpoint import check_files, check_size, companion, read_json
+from geofovea.pipeline.hosts.checkpoint import (
+    check_complete,
+    check_files,
+    check_size,
+    companion,
+    read_json,
+)
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.pipeline.system.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 
@@ -28,8 +35,6 @@ __all__ = ["DualEncoder", "load_dual_encoder"]
 
 _KINDS = ("clip", "siglip")
 _PICTURES_AT_ONCE = 32
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -132,7 +137,7 @@ def _load(name: str) -> DualEncoder:
 def _loaded(name: str) -> DualEncoder:
     from transformers import AutoConfig, AutoModel
 
-    from geofovea.pipeline.hosts.library_reports import quiet_transformers
+    from geofovea.pipeline.hosts.checkpoint import quiet_transformers
 
     if Path(name).exists() and not Path(name).is_dir():
         raise ModelError(f"the focus model {name!r} is a file; name its folder")
@@ -166,11 +171,7 @@ def _loaded(name: str) -> DualEncoder:
             f"the focus model {name!r} could not be loaded ({reason}); name a folder or hub id of "
             "a CLIP or SigLIP in safetensors with --focus-model"
         ) from error
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"the focus model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; "
-            "copy or download it again"
-        )
+    check_complete(f"the focus model {name!r}", report)
     return DualEncoder(name, model.eval(), tokenizer, mean, std)
 
 
@@ -186,16 +187,9 @@ def _tokenizer(name: str) -> Any:
 
 def _normalisation(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation of ``preprocessor_config.json``; the family's own without it."""
-    found = (_CLIP_MEAN, _CLIP_STD) if kind == "clip" else (_HALF, _HALF)
-    path = Path(name) / "preprocessor_config.json"
-    if not Path(name).is_dir():
-        from transformers.utils import cached_file
-
-        cached = cached_file(name, path.name, _raise_exceptions_for_missing_entries=False)
-        if cached is None:
-            return found
-        path = Path(cached)
-    if not path.exists():
+    found = (CLIP_MEAN, CLIP_STD) if kind == "clip" else (_HALF, _HALF)
+    path = companion(name, "preprocessor_config.json", may_be_out_of_reach=False)
+    if path is None:
         return found
     given = read_json(path)
     mean, std = given.get("image_mean", found[0]), given.get("image_std", found[1])

@@ -14,11 +14,9 @@ from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
-from geofovea.pipeline.hosts.published.host import HasRegionFocus
-from geofovea.pipeline.system.lru import TokenCache
+from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet
@@ -32,7 +30,7 @@ _EMBEDDING_BYTES = 32 * 2**20
 
 def default_focus(host: Host) -> str:
     """The focus of a question that names none: the host's own means, as far as it has any."""
-    return "prompted" if isinstance(host, TakesPictures) else "attention"
+    return "prompted" if isinstance(host, SupportsImages) else "attention"
 
 
 def check_focus(
@@ -70,7 +68,7 @@ class FocusFactory:
         """Keep the host and the reader of a session."""
         self._host = host
         self._reader = reader
-        self._embedded: dict[str, TokenCache] = {}
+        self._embedded: dict[str, ByteLru[Tensor]] = {}
 
     def make(
         self,
@@ -127,10 +125,12 @@ class FocusFactory:
         from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 
         encoder = load_dual_encoder(focus_model)
-        cache = self._embedded.setdefault(focus_model, TokenCache(_EMBEDDING_BYTES))
+        cache = self._embedded.setdefault(
+            focus_model, ByteLru(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)
+        )
 
         def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:
-            if isinstance(self._host, TakesPictures):
+            if isinstance(self._host, SupportsImages):
                 return tiles_from_tokens(tokens, self._host.tile_size, self._host.grid)
             usage.tiles_read += len(tokens.tiles)
             return [self._reader.read(tile).rgb for tile in tokens.tiles]
@@ -149,15 +149,15 @@ def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[
 def _attention_host(host: Host) -> None:
     if not host.capabilities.attention:
         own = "rfm, " if host.capabilities.region_focus else ""
-        own += "prompted, " if isinstance(host, TakesPictures) else ""
+        own += "prompted, " if isinstance(host, SupportsImages) else ""
         raise ModelError(
             f"{host.name} exposes no attention to focus with; choose one of {own}similarity, "
             "overview, uniform, full"
         )
 
 
-def _region_focus_host(host: Host) -> HasRegionFocus:
-    if not (host.capabilities.region_focus and isinstance(host, HasRegionFocus)):
+def _region_focus_host(host: Host) -> SupportsRegionFocus:
+    if not (host.capabilities.region_focus and isinstance(host, SupportsRegionFocus)):
         raise ModelError(
             f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
             "make one with geofovea distill, or name a published model with --model"
@@ -165,8 +165,8 @@ def _region_focus_host(host: Host) -> HasRegionFocus:
     return host
 
 
-def _pictures_host(host: Host) -> TakesPictures:
-    if not isinstance(host, TakesPictures):
+def _pictures_host(host: Host) -> SupportsImages:
+    if not isinstance(host, SupportsImages):
         raise ModelError(
             f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
             "choose attention or similarity, or name one with --model openai:NAME"

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.focus.numbered_grid import NumberedGrid, parse_cells
-from geofovea.pipeline.hosts.endpoint.images import cells_of_tokens, tiles_from_tokens
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
+from geofovea.regionfocus.tokens import TokenSet, cells_of_tokens
 
 if TYPE_CHECKING:
-    from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+    from geofovea.pipeline.hosts.base import SupportsImages
 
 __all__ = ["PromptedFocus"]
 
@@ -40,7 +40,7 @@ class PromptedFocus:
     name = "prompted"
 
     def __init__(
-        self, host: TakesPictures, question: str, clock: StageClock, warnings: list[str]
+        self, host: SupportsImages, question: str, clock: StageClock, warnings: list[str]
     ) -> None:
         """Keep what is asked of whom; ``warnings`` takes what goes wrong."""
         self._host = host

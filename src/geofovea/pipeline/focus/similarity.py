@@ -11,9 +11,8 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.focus.dual_encoder import DualEncoder
-from geofovea.pipeline.hosts.endpoint.images import cells_of_tokens
-from geofovea.pipeline.system.lru import TokenCache, TokenEntry
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.pipeline.system.lru import ByteLru
+from geofovea.regionfocus.tokens import TokenSet, cells_of_tokens
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["SimilarityFocus"]
@@ -37,7 +36,7 @@ class SimilarityFocus:
         question: str,
         pixels: Callable[[TokenSet], list[NDArray[np.uint8]]],
         tile_size: int,
-        cache: TokenCache,
+        cache: ByteLru[Tensor],
         clock: StageClock,
     ) -> None:
         """Keep the parts.
@@ -79,8 +78,8 @@ class SimilarityFocus:
         """Of the crops of each tile, float32 (tiles, crops, d), remembered where possible."""
         found: dict[Tile, Tensor] = {}
         for tile in tokens.tiles:
-            if entry := self._cache.get(tile):
-                found[tile] = entry.features
+            if (vectors := self._cache.get(tile)) is not None:
+                found[tile] = vectors
         is_new = torch.tensor([tile not in found for tile in tokens.tiles])
         if bool(is_new.any()):
             fresh = tokens.select(is_new[tokens.tile_index])
@@ -89,7 +88,7 @@ class SimilarityFocus:
             embedded = flat.view(len(fresh.tiles), _CROPS_A_SIDE**2, -1)
             for tile, vectors in zip(fresh.tiles, embedded, strict=True):
                 found[tile] = vectors
-                self._cache.put(tile, TokenEntry(vectors, torch.ones(len(vectors)).bool()))
+                self._cache.put(tile, vectors.clone())
         return torch.stack([found[tile] for tile in tokens.tiles])
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError
 from geofovea.pipeline.answers.confidence import confidence_of
-from geofovea.pipeline.hosts.base import Generation, Speaker
+from geofovea.pipeline.hosts.base import Speaker
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent, LevelLook

@@ -1,30 +1,47 @@
-"""What the pipeline asks of an LVLM: encode tiles, score tokens, answer. One small protocol."""
+"""What the pipeline asks of an LVLM: encode tiles, score tokens, answer. One small protocol.
+
+What a host may do beyond that are the protocols whose names begin with ``Supports``. None has to be
+there: whoever uses one asks for it with ``isinstance``, and says what to do where it is missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
+from geofovea.pipeline.hosts.shapes import HostShape
+from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.scene import Scene
 
 __all__ = [
-    "AnswersTogether",
     "Capabilities",
-    "Generation",
     "Host",
-    "HostWithRoom",
-    "LeavesWordsOut",
-    "Prompt",
-    "ReusesPrefix",
     "Speaker",
+    "SupportsBatching",
+    "SupportsContextRoom",
+    "SupportsDecoderAccess",
+    "SupportsEncoderSignals",
+    "SupportsFingerprint",
+    "SupportsFlopCount",
+    "SupportsFocusModules",
+    "SupportsImages",
+    "SupportsPrefixCache",
+    "SupportsRegionFocus",
+    "SupportsSpecialWords",
 ]
 
 
@@ -39,7 +56,6 @@ class Capabilities:
         region_focus: It brings a region focus module, so ``focus="rfm"`` works.
         signals: Fields of a `TokenContext` that it can give beyond its tokens.
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
-        class_token: Its vision tower has a class token, whose attention some reductions read.
         positions: The policy of its position ids; see `inference.prompts.position_ids`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
     """
@@ -50,32 +66,8 @@ class Capabilities:
     region_focus: bool = False
     signals: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
-    class_token: bool = False
     positions: str = "compact"
     choices: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A generated answer.
-
-    Attributes:
-        text: Decoded, without special tokens.
-        log_probabilities: Of each generated token of the text, natural logarithm; for a choice, of
-            that choice among all; none where they are not known.
-        tokens_by_layer: Vision tokens that ran through each layer of the decoder, where some were
-            dropped on the way; else empty. Answers are equal whatever it says.
-        choices: Log-probability of each answer that it could choose from, in their order.
-        text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
-        warnings: What a careful reader of the answer should know.
-    """
-
-    text: str
-    log_probabilities: tuple[float, ...]
-    tokens_by_layer: tuple[int, ...] = field(default=(), compare=False)
-    choices: tuple[float, ...] = ()
-    text_tokens: int = 0
-    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -120,36 +112,14 @@ class Host(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
-    """What a host that answers several questions at once is given for one of them.
-
-    Attributes:
-        question: What is asked.
-        tokens: What is shown; None shows no picture.
-        choices: Answers to choose from.
-        reduction: What drops tokens between the layers of the decoder; None drops none.
-    """
-
-    question: str
-    tokens: TokenSet | None
-    choices: tuple[str, ...] = ()
-    reduction: DecoderReduction | None = None
-
-    @property
-    def drops_tokens(self) -> bool:
-        """Whether some of its tokens do not reach the end of the decoder."""
-        return self.reduction is not None and self.tokens is not None and len(self.tokens) > 0
-
-
 @runtime_checkable
-class AnswersTogether(Protocol):
+class SupportsBatching(Protocol):
     """A host in this process that takes questions side by side, each as if it were alone."""
 
     def scores_together(
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool
     ) -> list[Tensor]:
-        """As ``Host.scores`` for each; ``again`` as ``ReusesPrefix.scores_again``."""
+        """As ``Host.scores`` for each; ``again`` as ``SupportsPrefixCache.scores_again``."""
         ...
 
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
@@ -158,7 +128,7 @@ class AnswersTogether(Protocol):
 
 
 @runtime_checkable
-class HostWithRoom(Protocol):
+class SupportsContextRoom(Protocol):
     """A host that knows how much of its context a question leaves."""
 
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
@@ -167,7 +137,7 @@ class HostWithRoom(Protocol):
 
 
 @runtime_checkable
-class ReusesPrefix(Protocol):
+class SupportsPrefixCache(Protocol):
     """A host that need not run the same vision tokens again for each question."""
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
@@ -176,7 +146,7 @@ class ReusesPrefix(Protocol):
 
 
 @runtime_checkable
-class LeavesWordsOut(Protocol):
+class SupportsSpecialWords(Protocol):
     """A host whose tokenizer knows special words, which are left out of questions."""
 
     def left_out(self, question: str) -> tuple[str, ...]:
@@ -189,4 +159,113 @@ class Speaker(Protocol):
 
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """See ``Host.generate``."""
+        ...
+
+
+@runtime_checkable
+class SupportsEncoderSignals(Protocol):
+    """A host that shows how it encodes, or lets tokens be dropped on the way."""
+
+    def encode_planned(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
+    ) -> EncodedTiles:
+        """Tiles uint8 (k, T, T, 3), encoded as planned."""
+        ...
+
+    def question_embeds(self, question: str) -> Tensor:
+        """Embeddings (t, d) of the words of a question, as the decoder would get them."""
+        ...
+
+
+@runtime_checkable
+class SupportsFingerprint(Protocol):
+    """A host whose tokens may outlive its process, because it can be told from any other."""
+
+    def encoder_identity(self) -> EncoderIdentity | None:
+        """What it is now; None where its weights cannot be read, as when they are not loaded."""
+        ...
+
+
+@runtime_checkable
+class SupportsDecoderAccess(Protocol):
+    """A host with a decoder of stock layers, see `inference.attention.support` for which.
+
+    Attributes:
+        decoder: The text model: ``layers``, ``rotary_emb`` and ``config``.
+        focus_layer: The layer whose last-prompt-token attention is the host's own focus.
+    """
+
+    @property
+    def decoder(self) -> Any:
+        """See above."""
+        ...
+
+    @property
+    def focus_layer(self) -> int:
+        """See above."""
+        ...
+
+    def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
+        """The embedded prompt; positions are 0 … s − 1."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All that was learnt, by name: what makes two hosts the same."""
+        ...
+
+
+@runtime_checkable
+class SupportsFlopCount(Protocol):
+    """A host whose operations can be counted.
+
+    Attributes:
+        shape: What is known of it.
+    """
+
+    shape: HostShape | None
+
+
+@runtime_checkable
+class SupportsImages(Protocol):
+    """A host that gets whole tiles as pictures, each at a declared price.
+
+    Attributes:
+        image_tokens: Vision tokens that one tile costs.
+        tile_size: Side of a tile in pixels.
+        grid: ``(rows, columns)`` of the pieces that stand for its tokens.
+    """
+
+    image_tokens: int
+    tile_size: int
+    grid: tuple[int, int]
+
+    def for_scene(self, scene: Scene) -> Host:
+        """The same host, told where its pictures will come from."""
+        ...
+
+    def ask_picture(self, rgb: NDArray[np.uint8], instruction: str) -> str:
+        """What the model says about one picture uint8 (rows, columns, 3)."""
+        ...
+
+    @property
+    def use_here(self) -> EndpointUse:
+        """What the calling thread spent so far."""
+        ...
+
+
+@runtime_checkable
+class SupportsFocusModules(Protocol):
+    """A host that takes a region focus module which was made from it."""
+
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the module in a folder; it is loaded when it is first asked for."""
+        ...
+
+
+@runtime_checkable
+class SupportsRegionFocus(Protocol):
+    """A host that can bring a region focus module; its capabilities say whether it does."""
+
+    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """What the module gives each of n tokens, float32 ``(n,)``, sum 1."""
         ...

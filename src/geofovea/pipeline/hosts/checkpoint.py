@@ -9,7 +9,9 @@ installed; and memory is taken for sizes that the weights do not have.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +21,16 @@ from safetensors import SafetensorError, safe_open
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 
-__all__ = ["WeightCount", "check_depth", "check_files", "check_size", "companion", "read_json"]
+__all__ = [
+    "WeightCount",
+    "check_complete",
+    "check_depth",
+    "check_files",
+    "check_size",
+    "companion",
+    "quiet_transformers",
+    "read_json",
+]
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _INDEX_ENDING = ".safetensors.index.json"
@@ -131,8 +142,34 @@ def check_size(name: str, make: Any, config: Any, held: WeightCount) -> None:
         )
 
 
-def companion(name: str, file: str) -> Path | None:
-    """A file beside the weights of a model, from the hub where need be; None if there is none."""
+def check_complete(what: str, report: Mapping[str, Any]) -> None:
+    """Refuse a model some of whose weights are not there.
+
+    Args:
+        what: The model, as it is called in a message.
+        report: What ``from_pretrained`` says of loading it.
+
+    Raises:
+        ModelError: If ``transformers`` would go on with random numbers in their place.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{what} lacks {len(missing)} weights, the first is {missing[0]}; copy or download it "
+            "again"
+        )
+
+
+def companion(name: str, file: str, *, may_be_out_of_reach: bool = True) -> Path | None:
+    """A file beside the weights of a model, from the hub where need be; None if there is none.
+
+    Args:
+        name: A local folder or a hub id.
+        file: Its name.
+        may_be_out_of_reach: A hub that cannot be reached has no such file.
+
+    Raises:
+        OSError: If the hub cannot be reached, and that is not how it may be.
+    """
     folder = Path(name)
     if folder.is_dir():
         return folder / file if (folder / file).exists() else None
@@ -142,7 +179,7 @@ def companion(name: str, file: str) -> Path | None:
         name,
         file,
         _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_connection_errors=not may_be_out_of_reach,
     )
     return None if found is None else Path(found)
 
@@ -253,3 +290,24 @@ def _count(files: list[Path]) -> WeightCount:
         tensors += len(shapes)
         numbers += sum(math.prod(shape) for shape in shapes)
     return WeightCount(tensors, numbers)
+
+
+@contextmanager
+def quiet_transformers(*, shows_bars: bool = True) -> Iterator[None]:
+    """Keep its reports off standard error, and its progress bars too unless someone watches.
+
+    Args:
+        shows_bars: Whether who watches a terminal sees them.
+    """
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if had_bars and not (shows_bars and sys.stderr.isatty()):
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

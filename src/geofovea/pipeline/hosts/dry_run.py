@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from geofovea.errors import GeoFoveaError, ModelError
-from geofovea.pipeline.hosts.opened_host import OpenedHost
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
-from geofovea.pipeline.inference.decoder.support import sight
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.inference.attention.support import attention_window
+from geofovea.pipeline.inference.decoder.outputs import check_finite
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 
@@ -25,7 +25,7 @@ __all__ = ["parts_that_fit", "try_model"]
 _QUESTION = "What is here?"
 
 
-def try_model(host: OpenedHost) -> None:
+def try_model(host: LvlmHost) -> None:
     """Show a host a tile.
 
     Only the layers below its focus layer run; where that cannot be read, the whole decoder once.
@@ -42,7 +42,7 @@ def try_model(host: OpenedHost) -> None:
         check_finite(features, host.name, host.decoder)
         # one token is enough to see whether the parts fit
         token = tokens_of_tiles(features, host.grid, tiles, pyramid).select(torch.tensor([0]))
-        sees_all = sight(host.decoder, host.focus_layer) is None
+        sees_all = attention_window(host.decoder, host.focus_layer) is None
         if host.capabilities.attention and sees_all:
             host.scores(_QUESTION, token)
         else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.families.base import Family
     from geofovea.pipeline.hosts.settings import HostSettings
 
-__all__ = ["EncoderIdentity", "IdentifiedEncoder", "encoder_digest", "encoder_settings"]
+__all__ = ["EncoderIdentity", "encoder_digest", "encoder_settings", "weights_hash"]
 
 _VERSIONS_OF = ("torch", "transformers")
 
@@ -34,15 +34,6 @@ class EncoderIdentity:
 
     digest: str
     device: torch.device
-
-
-@runtime_checkable
-class IdentifiedEncoder(Protocol):
-    """A host whose tokens may outlive its process, because it can be told from any other."""
-
-    def encoder_identity(self) -> EncoderIdentity | None:
-        """What it is now; None where its weights cannot be read, as when they are not loaded."""
-        ...
 
 
 def encoder_settings(
@@ -88,4 +79,28 @@ def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> s
         digest.update(f"{name} {tuple(value.shape)} {value.dtype};".encode())
         raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(raw.numpy().data)
+    return digest.hexdigest()
+
+
+_MOST_VALUES = 1 << 26
+"""Above this, a hash reads as many values, spread evenly over each weight."""
+
+
+def weights_hash(weights: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 over names, shapes and values of the weights of a host, hexadecimal.
+
+    Values count as bfloat16, so that a host keeps its hash whatever precision it is loaded in. Of
+    hosts above 67 M weights that many values are read, spread evenly.
+
+    Args:
+        weights: All of them, by name; see ``SupportsDecoderAccess``.
+    """
+    digest = hashlib.sha256()
+    # earlier releases of transformers have one more part in the names of a CLIP tower
+    named = sorted((n.replace(".vision_model.", "."), value) for n, value in weights)
+    step = -(-sum(value.numel() for _, value in named) // _MOST_VALUES)
+    for name, value in named:
+        digest.update(f"{name} {tuple(value.shape)};".encode())
+        some = value.detach().reshape(-1)[:: max(1, step)].to("cpu", torch.bfloat16)
+        digest.update(some.contiguous().view(torch.int16).numpy().tobytes())
     return digest.hexdigest()

@@ -12,149 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
+from geofovea.pipeline.hosts.shapes import HostShape
 
-__all__ = [
-    "DecoderRun",
-    "DecoderShape",
-    "EncoderShape",
-    "FlopCount",
-    "FullFlops",
-    "HasShape",
-    "HostShape",
-    "answer_flops",
-    "count_flops",
-    "published_tera",
-]
+__all__ = ["DecoderPass", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
 
 _TERA = 1e12
-
-
-@dataclass(frozen=True, slots=True)
-class DecoderShape:
-    """A decoder of gated layers.
-
-    Attributes:
-        layers: Their number.
-        width: ``d``.
-        heads: Query heads.
-        kv_heads: Key and value heads.
-        head_width: Of one head.
-        intermediate: ``m``, between the two halves of the MLP.
-        vocabulary: Rows of the output matrix.
-
-    Raises:
-        ModelError: If a number is not positive.
-    """
-
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_width: int
-    intermediate: int
-    vocabulary: int
-
-    def __post_init__(self) -> None:
-        _check_positive(self)
-
-    @property
-    def macs_a_token(self) -> int:
-        """Multiply-accumulates of the matrices of one layer for one token."""
-        attention = 2 * self.width * self.head_width * (self.heads + self.kv_heads)
-        return attention + 3 * self.width * self.intermediate
-
-    def prefill(self, tokens: int, layers: int | None = None) -> float:
-        """Operations of ``tokens`` through some layers (all by default), causally."""
-        count = self.layers if layers is None else layers
-        # of n × n pairs a causal mask leaves n (n + 1) / 2, each for scores and for values
-        pairs = tokens * (tokens + 1) / 2
-        attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * count * (tokens * self.macs_a_token + attention)
-
-    def decode(self, context: int, answer: int) -> float:
-        """Operations of ``answer`` further tokens after ``context``, their logits included."""
-        return self.layers * self.decode_layer(context, answer) + self.logits(answer)
-
-    def decode_layer(self, context: int, answer: int) -> float:
-        """Operations of one layer on ``answer`` further tokens, of whose context it keeps some."""
-        pairs = answer * context + answer * (answer + 1) / 2
-        attention = 2 * pairs * self.heads * self.head_width
-        return 2.0 * (answer * self.macs_a_token + attention)
-
-    def logits(self, rows: int) -> float:
-        """Operations of the output matrix for some tokens."""
-        return 2.0 * rows * self.width * self.vocabulary
-
-    def keys(self, tokens: int) -> float:
-        """Operations of one row of attention: the keys of all tokens, and one query."""
-        key_width = self.kv_heads * self.head_width
-        query_width = self.heads * self.head_width
-        one_row = self.width * query_width + tokens * query_width
-        return 2.0 * (tokens * self.width * key_width + one_row)
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderShape:
-    """A vision transformer and the projector behind it.
-
-    Attributes:
-        layers: Layers that are run.
-        width: Of its tokens.
-        intermediate: Of its MLPs.
-        patches: Patches of one tile.
-        patch_pixels: Numbers of one patch, channels included.
-        extra_tokens: Tokens besides patches: 1 for a class token.
-        matrices: Of each MLP: 2, or 3 with a gate.
-        pairs: Tokens that attend to each other, ordered, in all layers; None where all do.
-        projector: Multiply-accumulates of what is behind the layers, for one tile; None is that of
-            two matrices, to the decoder's width and on.
-
-    Raises:
-        ModelError: If a number is not positive.
-    """
-
-    layers: int
-    width: int
-    intermediate: int
-    patches: int
-    patch_pixels: int
-    extra_tokens: int = 0
-    matrices: int = 2
-    pairs: int | None = None
-    projector: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_positive(self, but=("extra_tokens",))
-
-    def tiles(self, count: int, projected_width: int) -> float:
-        """Operations of some tiles, one after the other, projected to the decoder's width."""
-        n, d = self.patches + self.extra_tokens, self.width
-        layer = n * (4 * d * d + self.matrices * d * self.intermediate)
-        attention = 2 * d * (self.layers * n * n if self.pairs is None else self.pairs)
-        embedding = self.patches * d * self.patch_pixels
-        projector = self.projector
-        if projector is None:
-            projector = self.patches * projected_width * (d + projected_width)
-        return 2.0 * count * (self.layers * layer + attention + embedding + projector)
-
-
-@dataclass(frozen=True, slots=True)
-class HostShape:
-    """What must be known of a host to count its operations.
-
-    Attributes:
-        encoder: Its vision side.
-        decoder: Its language side.
-        focus_layer: Decoder layers that run before the one whose attention is the focus.
-    """
-
-    encoder: EncoderShape
-    decoder: DecoderShape
-    focus_layer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +66,7 @@ class FlopCount:
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderRun:
+class DecoderPass:
     """One time that the decoder answered.
 
     Attributes:
@@ -218,17 +83,6 @@ class DecoderRun:
     tokens_by_layer: tuple[int, ...] = ()
 
 
-@runtime_checkable
-class HasShape(Protocol):
-    """A host whose operations can be counted.
-
-    Attributes:
-        shape: What is known of it.
-    """
-
-    shape: HostShape | None
-
-
 def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> float:
     """``T(n, L)`` of the published convention, in 10¹².
 
@@ -243,7 +97,7 @@ def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> f
 
 
 def count_flops(
-    shape: HostShape, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderRun]
+    shape: HostShape, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
 ) -> FlopCount:
     """Count one answer in both ways.
 
@@ -276,15 +130,9 @@ def count_flops(
 
 
 def answer_flops(
-    host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderRun]
+    host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
 ) -> FlopCount | None:
     """Both counts of what was done for a question; None where the host's shape is not known."""
-    if not isinstance(host, HasShape) or host.shape is None:
+    if not isinstance(host, SupportsFlopCount) or host.shape is None:
         return None
     return count_flops(host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs)
-
-
-def _check_positive(shape: DecoderShape | EncoderShape, but: Sequence[str] = ()) -> None:
-    for name, value in asdict(shape).items():
-        if value is not None and value < (0 if name in but else 1):
-            raise ModelError(f"a model cannot have {name}={value}")

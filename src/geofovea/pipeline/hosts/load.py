@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["EMBEDDED", "load_host"]
+__all__ = ["EMBEDDED", "embedded_model_path", "load_host"]
 
 EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
@@ -107,8 +107,6 @@ def _loaded(name: str, options: LoadOptions) -> Host:
 
     _check_device(options.device)
     if name == EMBEDDED:
-        from geofovea.pipeline.training.embedded_model import embedded_model_path
-
         folder = embedded_model_path()
         # it was trained in float32 and is small
         exact = replace(options, dtype=options.dtype or "float32")
@@ -172,3 +170,8 @@ def _check_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"the device {device!r} cannot be used: {reason}") from error
+
+
+def embedded_model_path() -> Path:
+    """The folder of the weights that travel with the package."""
+    return Path(__file__).parents[1] / "embedded_model"

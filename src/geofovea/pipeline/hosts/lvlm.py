@@ -8,8 +8,10 @@ hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,22 +20,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation, Prompt
+from geofovea.pipeline.hosts.attention_scorer import AttentionScorer
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.fingerprint import EncoderIdentity, encoder_digest, encoder_settings
-from geofovea.pipeline.hosts.scene_positions import token_places
+from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
+from geofovea.pipeline.hosts.prompt_builder import PromptBuilder, WordEmbedding
+from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.hosts.tile_encoder import TileEncoder
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.attention.prefix_cache import PrefixMemory, can_reuse_prefix
+from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
-from geofovea.pipeline.inference.decoder.generate import AnswerWriter
-from geofovea.pipeline.inference.decoder.run import last_row_logits
-from geofovea.pipeline.inference.decoder.support import can_read_rows, sight, turns_by_length
-from geofovea.pipeline.inference.prompts.batch import run_side_by_side
-from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
-from geofovea.pipeline.inference.prompts.template import PromptWords
-from geofovea.pipeline.system.device_memory import ShrinkingBatch, enough_memory
+from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.regionfocus.budget import Budget
@@ -41,15 +48,18 @@ from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["SCENE_POSITION_FILE", "LvlmHost"]
+__all__ = ["LvlmHost"]
 
-SCENE_POSITION_FILE = "scene_position.safetensors"
-_TILES_AT_ONCE = 16
 _WHAT_HELPS = "set a smaller token budget, load it with another dtype, or use a larger device"
 
 
 class LvlmHost:
-    """A loaded LVLM; see the ``Host`` protocol for its methods. Threads may share it."""
+    """A loaded LVLM; see the ``Host`` protocol for its methods. Threads may share it.
+
+    It holds the lock of its model and what is known of it; the work is done by its parts: tiles
+    become tokens in a `TileEncoder`, questions become prompts in a `PromptBuilder`, attention is
+    read by an `AttentionScorer`, and answers are written by an `AnswerGenerator`.
+    """
 
     def __init__(
         self,
@@ -71,82 +81,65 @@ class LvlmHost:
         Raises:
             ModelError: If the settings do not fit the model.
         """
-        text = family.decoder.config
-        rows, cols = family.grid
-        if not getattr(text, "max_position_embeddings", None):
-            raise ModelError(
-                f"the config.json of {name} says no max_position_embeddings of its text model, so "
-                "it is not known what fits; add it"
-            )
-        pool, policy = settings.pool, settings.positions or family.policies[0]
-        if rows % pool or cols % pool:
-            raise ModelError(
-                f"a pool of {pool} does not divide the {rows} tokens along a side of a tile; set "
-                f"another in {SETTINGS_FILE}"
-            )
-        if policy not in family.policies:
-            raise ModelError(
-                f"a {family.model_type} has no positions {policy!r}; choose one of "
-                + ", ".join(family.policies)
-            )
-        if scene_position is not None and scene_position.shape != (text.hidden_size, 3):
-            raise ModelError(
-                f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
-                f"the model needs {(text.hidden_size, 3)}"
-            )
+        _check(name, family, settings, scene_position)
+        policy = family.policy(settings)
         self.name = name
         self.tile_size = family.tile_size
-        self.grid = (rows // pool, cols // pool)
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
-        self.capabilities = Capabilities(
-            attention=can_read_rows(family.decoder)
-            and settings.focus_layer < text.num_hidden_layers,
-            domain=settings.domain,
-            context=text.max_position_embeddings,
-            class_token=family.has_class_token,
-            positions=policy,
-            choices=True,
-        )
-        self._sees = sight(family.decoder, settings.focus_layer) or self.capabilities.context
+        self.focus_layer: int = settings.focus_layer
+        self.shape = family.host_shape(family.config, settings.focus_layer, family.tile_size)
         self.model_lock = lock_of(family.decoder)
         self.threads: int | None = threads_for(family.model)
         self._family, self._model, self._decoder = family, family.model, family.decoder
-        self._tokenizer = tokenizer
-        self._settings = settings
-        self._scene_position = scene_position
-        self._words = PromptWords(
-            tokenizer, family, settings.template, settings.instruction, policy
+        self._tokenizer, self._settings = tokenizer, settings
+        self._embedding = WordEmbedding(family.model)
+        self._tiles = TileEncoder(name, family, settings, self._embedding.dtype, scene_position)
+        self.grid = self._tiles.grid
+        self._prompts = PromptBuilder.of(
+            name, family, tokenizer, settings, self.grid, self._embedding
         )
-        self._layout = PromptLayout(
-            policy,
-            family.axes,
-            self.grid,
-            self.tile_size,
-            text.hidden_size,
-            self._words.marks,
-            family.newline,
-            self._embed,
+        self._attention = AttentionScorer(
+            family.decoder,
+            settings.focus_layer,
+            self._prompts,
+            reuses_prefix=_can_reuse_prefix(family, self._prompts, settings.focus_layer),
+            what_helps=_WHAT_HELPS,
         )
-        self._batch = ShrinkingBatch(_TILES_AT_ONCE)
-        self._dtype = self._model.get_input_embeddings().weight.dtype
-        self._writer = AnswerWriter(
+        self._writer = AnswerGenerator(
             name,
-            self._decoder,
-            self._model.lm_head,
-            self._embedded,
+            family.decoder,
+            family.model.lm_head,
+            self._embedding,
             tokenizer,
-            self._words,
-            self._stop_ids(),
+            self._prompts.words,
+            _stop_ids(family.model, tokenizer),
             settings.answer_tokens,
         )
-        # with any other prompt, what stands before the question depends on it, or on what follows
-        self.reuses_prefix = (
-            (family.axes, family.deep, policy) == (1, 0, "compact")
-            and self._words.shows_first
-            and can_reuse_prefix(self._decoder, settings.focus_layer)
+        self.capabilities = Capabilities(
+            attention=self._attention.can_read,
+            domain=settings.domain,
+            context=self._prompts.context,
+            signals=_signals(family),
+            stages=_stages(family, policy),
+            positions=policy,
+            choices=True,
         )
-        self.forget_prefixes()
-        self._encoder: tuple[Any, str | None, torch.device] | None = None
+        self._focus_folder: Path | None = None
+        self._region_focus: DistilledFocus | None = None
+
+    def answering(self, tokens: int) -> LvlmHost:
+        """The same model, loaded once, whose answers may be at least so long.
+
+        Raises:
+            ModelError: If no answer can be so long.
+        """
+        if tokens <= self._settings.answer_tokens:
+            return self
+        other = copy(self)
+        other._settings = replace(self._settings, answer_tokens=tokens)
+        other._prompts = replace(self._prompts, answer_tokens=tokens)
+        other._writer = replace(self._writer, most=tokens)
+        return other
 
     @one_at_a_time
     @torch.inference_mode()
@@ -157,64 +150,33 @@ class LvlmHost:
         Raises:
             ModelError: If not even one tile fits into the memory of the device.
         """
-        tokens = self._batch.run(
-            len(pixels),
-            lambda some: self._encode_some(pixels[some]),
-            "not even one tile can be encoded; load it with another dtype or use a larger device",
-        )
-        return self._placed(tokens, tiles, pyramid)
+        return self._tiles.encode(pixels, tiles, pyramid)
 
-    def _placed(self, tokens: Tensor, tiles: Sequence[Tile], pyramid: Pyramid) -> Tensor:
-        """Tokens (k, g², d) with their places in the scene added, where the model knows of any."""
-        if self._scene_position is None:
-            return tokens
-        places = np.stack([token_places(pyramid, tile, self.grid[0]) for tile in tiles])
-        placed = torch.from_numpy(places).to(tokens.device) @ self._scene_position.T
-        return tokens + placed.to(tokens.dtype)
+    @one_at_a_time
+    @torch.inference_mode()
+    @unplanned_attention()
+    def encode_planned(
+        self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], pyramid: Pyramid, plan: EncodePlan
+    ) -> EncodedTiles:
+        """See ``SupportsEncoderSignals``.
 
-    def _encode_some(self, pixels: NDArray[np.uint8]) -> Tensor:
-        mean, std = self._mean_and_std()
-        images = torch.from_numpy(pixels).to(mean.device).float()
-        images = ((images - mean) / std).permute(0, 3, 1, 2).to(self._dtype)
-        tokens = self._family.encode(images)
-        (rows, cols), pool = self.grid, self._settings.pool
-        expected = (rows * cols * pool**2, self._layout.width * (1 + self._family.deep))
-        if tokens.shape[1:] != expected:
-            raise ModelError(
-                f"the encoder of {self.name} makes tokens {tuple(tokens.shape[1:])} of a tile, its "
-                f"config.json says {expected}; copy or download it again"
-            )
-        pooled = tokens.view(len(tokens), rows, pool, cols, pool, -1).mean((2, 4))
-        return pooled.flatten(1, 2)
+        Raises:
+            ModelError: If the vision tower is no CLIP, cannot be run layer by layer, or does not
+                fit the memory of the device.
+        """
+        return self._tiles.encode_planned(pixels, tiles, pyramid, plan)
 
-    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
-        """Of red, green and blue in [0, 255], float32 (3,), where images have to be."""
-        device = next(self._family.vision.parameters()).device
-        both = (self._settings.image_mean, self._settings.image_std)
-        mean, std = (torch.tensor(v, device=device, dtype=torch.float32) * 255 for v in both)
-        return mean, std
+    @one_at_a_time
+    @torch.inference_mode()
+    def question_embeds(self, question: str) -> Tensor:
+        """Of the question alone, without template and instruction."""
+        words = self._prompts.words
+        return self._embedding.of_ids(words.word_ids(words.plain(question)))
 
     @one_at_a_time
     def encoder_identity(self) -> EncoderIdentity | None:
-        """See ``IdentifiedEncoder``; weights are read anew where one was changed in place."""
-        model, settings = self._model, self._settings
-        own = {id(p) for part in (self._decoder, model.lm_head) for p in part.parameters()}
-        named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        weights = {name: value for name, value in named.items() if id(value) not in own}
-        if self._scene_position is not None:
-            weights[SCENE_POSITION_FILE] = self._scene_position
-        state = tuple(
-            (name, value.data_ptr(), 0 if value.is_inference() else value._version)
-            for name, value in weights.items()
-            if not value.is_meta
-        )
-        if self._encoder is None or self._encoder[0] != state:
-            device = next(self._family.vision.parameters()).device
-            about = encoder_settings(self._family, settings, self.grid)
-            about |= {"dtype": str(self._dtype), "device": str(device)}
-            self._encoder = state, encoder_digest(weights, about), device
-        _, digest, device = self._encoder
-        return None if digest is None else EncoderIdentity(digest, device)
+        """See ``SupportsFingerprint``; weights are read anew where one was changed in place."""
+        return self._tiles.identity()
 
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
         """Softmax of the last prompt token's attention over the tokens, mean of heads, (n,).
@@ -230,7 +192,7 @@ class LvlmHost:
         return self.scores_together([(question, tokens)])[0]
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
-        """See ``ReusesPrefix``; where a prefix cannot be reused, `scores`."""
+        """See ``SupportsPrefixCache``; where a prefix cannot be reused, `scores`."""
         return self.scores_together([(question, tokens)], again=True)[0]
 
     @one_at_a_time
@@ -238,54 +200,13 @@ class LvlmHost:
     def scores_together(
         self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
     ) -> list[Tensor]:
-        """See ``AnswersTogether``."""
-        sees = self._sight()
-        groups = [(i, q, g) for i, (q, tokens) in enumerate(asked) for g in self._groups(q, tokens)]
-        sequences = [self._prompt(question, group, answer=0) for _, question, group in groups]
-        lengths = [len(each) for each in sequences]
-        if (longest := max(lengths, default=0)) > sees:
-            raise ModelError(
-                f"layer {self._settings.focus_layer} of {self.name} sees {sees} tokens back, and a "
-                f"question with a tile takes {longest}: set focus_layer in its {SETTINGS_FILE} to "
-                "a layer that sees all, or choose focus='similarity'"
-            )
-        row: Callable[[list[PromptSequence]], list[Tensor]] = (
-            self._prefixes.logits
-            if again and self.reuses_prefix
-            else partial(last_row_logits, self._decoder, self._settings.focus_layer)
-        )
-        with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
-            logits = run_side_by_side(
-                lengths,
-                lambda some: row([sequences[i] for i in some]),
-                together=not turns_by_length(self._decoder),
-            )
-        of_each: list[list[Tensor]] = [[] for _ in asked]
-        for (i, _, _), found in zip(groups, logits, strict=True):
-            of_each[i].append(found)
-        scores = [torch.cat(parts, dim=1).softmax(-1).mean(0).cpu() for parts in of_each]
-        for each in scores:
-            check_finite(each, self.name, self._decoder)
-        return scores
-
-    def _sight(self) -> int:
-        """Tokens that the last one sees in the focus layer.
-
-        Raises:
-            ModelError: If its attention cannot be read.
-        """
-        if not self.capabilities.attention:
-            raise ModelError(
-                f"the attention of layer {self._settings.focus_layer} of {self.name}, a "
-                f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
-                "focus='similarity', or another model"
-            )
-        return self._sees
+        """See ``SupportsBatching``."""
+        return self._attention.scores(asked, again=again)
 
     @one_at_a_time
     def forget_prefixes(self) -> None:
         """Drop what is kept for further questions."""
-        self._prefixes = PrefixMemory(self._decoder, self._settings.focus_layer)
+        self._attention.forget_prefixes()
 
     def generate(
         self,
@@ -312,8 +233,10 @@ class LvlmHost:
     @one_at_a_time
     @torch.inference_mode()
     def generate_together(self, prompts: Sequence[Prompt]) -> list[Generation]:
-        """See ``AnswersTogether``."""
-        sequences = [self._prompt(p.question, p.tokens, self._instruction(p)) for p in prompts]
+        """See ``SupportsBatching``."""
+        sequences = [
+            self._prompts.sequence(p.question, p.tokens, self._instruction(p)) for p in prompts
+        ]
         for prompt, sequence in zip(prompts, sequences, strict=True):
             if prompt.drops_tokens:
                 self._check_positions(sequence)
@@ -325,15 +248,70 @@ class LvlmHost:
     def room(self, question: str, tiles: int, choices: Sequence[str] = ()) -> int:
         """Vision tokens of so many tiles that fit the context beside a question; maybe negative."""
         instruction = self._instruction(Prompt(question, None, tuple(choices)))
-        ids = self._words.ids(question, instruction)
-        words = len(ids.before) + len(ids.after) + self._layout.around_image()
-        words += self._settings.answer_tokens
-        return self.capabilities.context - words - tiles * self._layout.around_tile()
+        return self._prompts.room(question, tiles, instruction)
 
     @one_at_a_time
     def unknown_words(self, question: str) -> list[str]:
         """Words that the tokenizer can only map to its unknown token."""
-        return self._words.unknown_words(question)
+        return self._prompts.words.unknown_words(question)
+
+    def left_out(self, question: str) -> tuple[str, ...]:
+        """See ``SupportsSpecialWords``."""
+        return self._prompts.words.left_out(question)
+
+    @property
+    def decoder(self) -> Any:
+        """The text model; see ``SupportsDecoderAccess``."""
+        return self._decoder
+
+    @one_at_a_time
+    @torch.no_grad()
+    def decoder_input(self, question: str, tokens: TokenSet) -> DecoderInput:
+        """The embedded prompt; see ``SupportsDecoderAccess``.
+
+        Raises:
+            ModelError: If the vision tokens do not stand one after the other, as behind compact
+                positions without words between tiles.
+        """
+        sequence = self._prompts.sequence(question, tokens, answer=0)
+        visual, length = sequence.visual, len(sequence)
+        first, count = int(visual[0]), len(visual)
+        in_a_row = int(visual[-1]) - first + 1 == count
+        # M-RoPE has three rows of them
+        plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
+        if not in_a_row or not plain or sequence.deep is not None:
+            raise ModelError(
+                f"a region focus module reads vision tokens that stand in a row at positions of "
+                f"one axis, and those of {self.name} do not; choose focus='attention'"
+            )
+        # a clone of what inference mode made may be learnt from
+        return DecoderInput(sequence.embedded.clone(), first, count)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters and the map of places; see ``SupportsDecoderAccess``."""
+        yield from self._model.named_parameters()
+        if self._tiles.scene_position is not None:
+            yield SCENE_POSITION_FILE, self._tiles.scene_position
+
+    @one_at_a_time
+    def use_region_focus(self, folder: Path) -> None:
+        """Take the region focus module in a folder; it is loaded when it is first asked for."""
+        self._focus_folder, self._region_focus = folder, None
+        self.capabilities = replace(self.capabilities, region_focus=True)
+
+    @one_at_a_time
+    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
+        """What its region focus module gives each of n tokens, float32 (n,), sum 1.
+
+        Raises:
+            ModelError: If it has none, or one that was made from other weights.
+        """
+        if self._focus_folder is None:
+            raise ModelError(f"{self.name} brings no region focus module: run geofovea distill")
+        if self._region_focus is None:
+            module, _ = load_focus(self._focus_folder, self)
+            self._region_focus = module.to(next(self._decoder.parameters()).device)
+        return self._region_focus.scores([self.decoder_input(question, tokens)])[0]
 
     def _instruction(self, prompt: Prompt) -> str | None:
         has_letters = bool(self._writer.letters(prompt.choices))
@@ -341,59 +319,70 @@ class LvlmHost:
 
     def _check_positions(self, sequence: PromptSequence) -> None:
         """Positions that a run with a reduction inside the decoder understands."""
-        if self._family.axes != 1 or sequence.deep is not None or self._layout.policy != "compact":
+        policy, axes = self.capabilities.positions, self._family.axes
+        if axes != 1 or sequence.deep is not None or policy != "compact":
             raise ModelError(
                 f"a reduction inside the decoder needs compact positions of one axis; "
-                f"{self.name} has {self._layout.policy} ones of {self._family.axes}: choose a "
-                "reduction that acts before the decoder"
+                f"{self.name} has {policy} ones of {axes}: choose a reduction that acts before "
+                "the decoder"
             )
 
-    def _prompt(
-        self,
-        question: str,
-        tokens: TokenSet | None,
-        instruction: str | None = None,
-        answer: int | None = None,
-    ) -> PromptSequence:
-        """The prompt with the tokens in place, if it fits the context."""
-        ids = self._words.ids(question, instruction)
-        sequence = self._layout.sequence(ids, tokens)
-        answered = self._settings.answer_tokens if answer is None else answer
-        length = max(len(sequence), sequence.next_position) + answered
-        if length > self.capabilities.context:
-            what = "set a smaller token budget"
-            if sequence.next_position > len(sequence):
-                what += " or compact positions"
-            raise ModelError(
-                f"the prompt needs {length} places, {self.name} takes "
-                f"{self.capabilities.context}: {what}"
-            )
-        return sequence
 
-    def _groups(self, question: str, tokens: TokenSet) -> list[TokenSet]:
-        """Tokens in groups of whole tiles that the last word can see, all in one if it can."""
-        ids = self._words.ids(question)
-        words = len(ids.before) + len(ids.after)
-        _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
-        fits = self._layout.reach(counts) + words <= self.capabilities.context
-        # a window counts places, whatever positions stand there
-        if (fits and self._layout.places(counts) + words <= self._sees) or len(counts) < 2:
-            return [tokens]
-        edge = int(counts[: len(counts) // 2].sum())
-        halves = (torch.arange(edge), torch.arange(edge, len(tokens)))
-        return [g for part in halves for g in self._groups(question, tokens.select(part))]
+def _check(
+    name: str, family: Family, settings: HostSettings, scene_position: Tensor | None
+) -> None:
+    """Refuse settings that do not fit a model."""
+    text, (rows, cols) = family.decoder.config, family.grid
+    if not getattr(text, "max_position_embeddings", None):
+        raise ModelError(
+            f"the config.json of {name} says no max_position_embeddings of its text model, so "
+            "it is not known what fits; add it"
+        )
+    if rows % settings.pool or cols % settings.pool:
+        raise ModelError(
+            f"a pool of {settings.pool} does not divide the {rows} tokens along a side of a tile; "
+            f"set another in {SETTINGS_FILE}"
+        )
+    if settings.positions not in (None, *family.policies):
+        raise ModelError(
+            f"a {family.model_type} has no positions {settings.positions!r}; choose one of "
+            + ", ".join(family.policies)
+        )
+    if scene_position is not None and scene_position.shape != (text.hidden_size, 3):
+        raise ModelError(
+            f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
+            f"the model needs {(text.hidden_size, 3)}"
+        )
 
-    def _embed(self, ids: Sequence[int]) -> Tensor:
-        return self._embedded(torch.tensor(ids, dtype=torch.int64))
 
-    def _embedded(self, ids: Tensor) -> Tensor:
-        """Vectors (count, d) of ids (count,), wherever these are."""
-        table = self._model.get_input_embeddings()
-        embedded: Tensor = table(ids.to(table.weight.device))
-        return embedded.to(self._dtype)
+def _can_reuse_prefix(family: Family, prompts: PromptBuilder, focus_layer: int) -> bool:
+    """With any other prompt, what stands before the question depends on it, or on what follows."""
+    return (
+        (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
+        and prompts.words.shows_first
+        and can_reuse_prefix(family.decoder, focus_layer)
+    )
 
-    def _stop_ids(self) -> set[int]:
-        stop = getattr(self._model.generation_config, "eos_token_id", None)
-        given = [*(stop if isinstance(stop, list) else [stop]), self._tokenizer.eos_token_id]
-        # what is no id is never spoken, so it ends nothing
-        return {i for i in given if isinstance(i, int)}
+
+def _signals(family: Family) -> frozenset[str]:
+    """Fields of a `TokenContext` that a model of a family can give beyond its tokens."""
+    # tokens with deep features are wider than the embeddings of words
+    of_text = set() if family.deep else {"text_embeds", "text_similarity"}
+    return frozenset({"entropy"} | of_text | (CLIP_SIGNALS if family.is_clip else set()))
+
+
+def _stages(family: Family, policy: str) -> frozenset[str]:
+    """Where inside a model of a family tokens can be dropped."""
+    # a run with a reduction has compact positions of one axis
+    is_plain = family.axes == 1 and not family.deep and policy == "compact"
+    stages = {"encoder_layer"} if family.is_clip else set()
+    if is_plain and can_run_layers(family.decoder):
+        stages |= {"decoder_layer"}
+    return frozenset(stages)
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    stop = getattr(model.generation_config, "eos_token_id", None)
+    ends = [*(stop if isinstance(stop, list) else [stop]), tokenizer.eos_token_id]
+    # what is no id is never spoken, so it ends nothing
+    return {i for i in ends if isinstance(i, int)}

@@ -5,30 +5,25 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import (
     WeightCount,
+    check_complete,
     check_files,
     check_size,
     companion,
+    quiet_transformers,
     read_json,
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.library_reports import quiet_transformers
 from geofovea.pipeline.hosts.load_options import LoadOptions
-from geofovea.pipeline.hosts.lvlm import SCENE_POSITION_FILE
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE
+from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_scene_position
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
@@ -39,7 +34,7 @@ _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 
 def load_lvlm(
     name: str, config: dict[str, Any], options: LoadOptions, called: str | None = None
-) -> OpenedHost:
+) -> LvlmHost:
     """Load a model of any family, from safetensors only, without code of its own.
 
     Args:
@@ -61,13 +56,13 @@ def load_lvlm(
     if not options.places:
         model = model.to(options.device)
     device = model.get_input_embeddings().weight.device
-    position = _read_scene_position(companion(name, SCENE_POSITION_FILE), device)
+    position = read_scene_position(companion(name, SCENE_POSITION_FILE), device)
     with parts_that_fit(name):
         family = kind(model.eval(), settings.tile_size)
         if any(side % settings.pool for side in family.grid):
             # tokens that the family's pool does not divide stay single, unless told otherwise
             settings = _settings(name, replace(kind.defaults, pool=1), options)
-        host = OpenedHost(called or name, family, tokenizer, settings, position)
+        host = LvlmHost(called or name, family, tokenizer, settings, position)
     try_model(host)
     if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
@@ -159,13 +154,8 @@ def _load(
             "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
             "smaller model"
         ) from error
-    # transformers would go on with random numbers in their place
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"the model {name!r} lacks {len(missing)} weights, the first is {missing[0]}; copy or "
-            "download it again"
-        )
-    # and without layers that the config.json does not count
+    check_complete(f"the model {name!r}", report)
+    # transformers would go on without layers that the config.json does not count
     if spare := sorted(key for key in report["unexpected_keys"] if _WEIGHT_OF_LAYER.search(key)):
         raise ModelError(
             f"the model {name!r} has {len(spare)} weights of layers that its config.json does not "
@@ -183,13 +173,3 @@ def could_not_load(name: str, error: Exception) -> ModelError:
         f"the model {name!r} could not be loaded ({said or type(error).__name__}); name a "
         "folder or hub id of a supported model in safetensors, or use --model embedded"
     )
-
-
-def _read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:
-    if path is None:
-        return None
-    try:
-        weight: Tensor = load_file(path)["weight"]
-    except (OSError, KeyError, SafetensorError) as error:
-        raise ModelError(f"{path} does not hold scene positions: {error}") from error
-    return weight.float().to(device)

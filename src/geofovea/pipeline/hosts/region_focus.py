@@ -24,8 +24,11 @@ from torch import Tensor, nn
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.open_decoder import DecoderInput, OpenDecoder, depth_of, weights_hash
-from geofovea.pipeline.inference.attention.shared_prefix import PromptPack, layer_rows, pack_prompts
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess, SupportsFocusModules
+from geofovea.pipeline.hosts.fingerprint import weights_hash
+from geofovea.pipeline.inference.attention.support import can_run_layers
+from geofovea.pipeline.inference.decoder.inputs import DecoderInput
+from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack, layer_rows, pack_prompts
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 
 __all__ = [
@@ -33,9 +36,13 @@ __all__ = [
     "FOCUS_WEIGHTS_FILE",
     "DistilledFocus",
     "FocusCard",
+    "attach_focus",
+    "decoder_depth",
     "default_layers",
     "load_focus",
+    "read_card",
     "save_focus",
+    "with_decoder_access",
 ]
 
 FOCUS_FILE = "region_focus.json"
@@ -97,7 +104,7 @@ def _are_layers(layers: object, depth: object) -> bool:
     return list(layers) == sorted(set(layers)) and layers[0] >= 0 and layers[-1] < depth
 
 
-def default_layers(host: OpenDecoder) -> tuple[int, ...]:
+def default_layers(host: SupportsDecoderAccess) -> tuple[int, ...]:
     """The layers to copy unless told otherwise: the first, and the one that the host focuses by."""
     return tuple(sorted({0, host.focus_layer}))
 
@@ -185,7 +192,7 @@ def read_card(folder: Path) -> FocusCard:
         raise ModelError(f"{path} does not describe a region focus module: {error!r}") from error
 
 
-def load_focus(folder: Path, host: OpenDecoder) -> tuple[DistilledFocus, FocusCard]:
+def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocus, FocusCard]:
     """Load the module in a folder for the host that it was made from.
 
     Raises:
@@ -193,17 +200,17 @@ def load_focus(folder: Path, host: OpenDecoder) -> tuple[DistilledFocus, FocusCa
     """
     card = read_card(folder)
     name = getattr(host, "name", "this host")
-    found = weights_hash(host)
+    found = weights_hash(host.weights())
     if found != card.host_hash:
         raise ModelError(
             f"the region focus module in {folder} was distilled from {card.base_model!r} with "
             f"weights {card.host_hash[:12]}, and {name!r} has weights {found[:12]}: distil one for "
             f"it with geofovea distill --model {name}"
         )
-    if card.host_layers != depth_of(host):
+    if card.host_layers != decoder_depth(host):
         raise ModelError(
             f"{folder / FOCUS_FILE} speaks of {card.host_layers} layers, {name!r} has "
-            f"{depth_of(host)}: distil it again"
+            f"{decoder_depth(host)}: distil it again"
         )
     module = DistilledFocus(host.decoder, card.layers)
     try:
@@ -215,3 +222,40 @@ def load_focus(folder: Path, host: OpenDecoder) -> tuple[DistilledFocus, FocusCa
             f"({reason}): distil it again"
         ) from error
     return module.requires_grad_(False), card
+
+
+def with_decoder_access(host: object) -> SupportsDecoderAccess:
+    """The host, if a region focus module can be made from it.
+
+    Raises:
+        ModelError: If it exposes no attention, or layers that do more than those of a LLaMA.
+    """
+    capabilities = getattr(host, "capabilities", None)
+    if not isinstance(host, SupportsDecoderAccess) or not getattr(capabilities, "attention", False):
+        raise ModelError(
+            f"{getattr(host, 'name', host)} exposes no attention to learn from; choose a host that "
+            "does, such as a LLaVA folder or 'embedded'"
+        )
+    if not can_run_layers(host.decoder):
+        raise ModelError(
+            f"the layers of a {host.decoder.config.model_type!r} decoder cannot be run one by one, "
+            "as a region focus module does; choose another host, or focus='attention'"
+        )
+    return host
+
+
+def decoder_depth(host: SupportsDecoderAccess) -> int:
+    """Number of decoder layers."""
+    return len(host.decoder.layers)
+
+
+def attach_focus(folder: Path, host: object) -> None:
+    """Let a loaded host focus by the module in a folder, wherever that is.
+
+    Raises:
+        ModelError: If there is no module, it belongs to another host, or the host takes none.
+    """
+    load_focus(folder, with_decoder_access(host))
+    if not isinstance(host, SupportsFocusModules):
+        raise ModelError(f"{getattr(host, 'name', host)} takes no region focus module of another")
+    host.use_region_focus(folder)

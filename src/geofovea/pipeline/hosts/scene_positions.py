@@ -1,13 +1,22 @@
-"""Where the vision tokens of a tile are in the scene, as numbers that a model can add to them."""
+"""Where the vision tokens of a tile are in the scene, and the map by which a model adds that."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from geofovea.errors import ModelError
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["token_places"]
+__all__ = ["SCENE_POSITION_FILE", "read_scene_position", "token_places"]
+
+SCENE_POSITION_FILE = "scene_position.safetensors"
 
 
 def token_places(pyramid: Pyramid, tile: Tile, grid: int) -> NDArray[np.float32]:
@@ -23,3 +32,18 @@ def token_places(pyramid: Pyramid, tile: Tile, grid: int) -> NDArray[np.float32]
     places = np.empty((grid, grid, 3), np.float32)
     places[..., 0], places[..., 1], places[..., 2] = x, y[:, None], tile.level / 8
     return places.reshape(-1, 3)
+
+
+def read_scene_position(path: Path | None, device: torch.device) -> Tensor | None:
+    """The map (d, 3) of a token's place in a file, float32; None where there is no file.
+
+    Raises:
+        ModelError: If the file holds no such map.
+    """
+    if path is None:
+        return None
+    try:
+        weight: Tensor = load_file(path)["weight"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{path} does not hold scene positions: {error}") from error
+    return weight.float().to(device)

@@ -9,6 +9,7 @@ from typing import Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
 
 __all__ = ["SETTINGS_FILE", "HostSettings"]
 
@@ -44,8 +45,8 @@ class HostSettings:
     pool: int = 2
     focus_layer: int = 3
     domain: str = "general"
-    image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    image_mean: Colours = CLIP_MEAN
+    image_std: Colours = CLIP_STD
     tiles: int = 64
     tokens: int = 2376
     positions: str | None = None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofovea.pipeline.answers.answer import Answer
-from geofovea.pipeline.cli.options.run import COMPANY
-from geofovea.pipeline.hosts.base import AnswersTogether
-from geofovea.pipeline.runs.item import OF_THE_RUN
+from geofovea.pipeline.hosts.base import SupportsBatching
+from geofovea.pipeline.runs.outcome import OF_THE_RUN
+from geofovea.pipeline.runs.workers import COMPANY
 from geofovea.pipeline.session.question_lines import QuestionLine, open_questions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
@@ -90,7 +90,7 @@ class ManyQuestions:
         """How many gain by being asked together; none waits for others that it gains nothing by."""
         host = self.session.host
         asked = self.settings.request(host, "")
-        return COMPANY if isinstance(host, AnswersTogether) and asked.can_be_batched else 1
+        return COMPANY if isinstance(host, SupportsBatching) and asked.can_be_batched else 1
 
     def _ask(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
-from geofovea.pipeline.hosts.base import Host, LeavesWordsOut
+from geofovea.pipeline.hosts.base import Host, SupportsSpecialWords
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
@@ -59,7 +59,7 @@ def answer_warnings(
                 "answer may be to another question; ask for example: "
                 + FORMS["object color"][1].format(thing="plane", site="airport")
             )
-    if isinstance(host, LeavesWordsOut):
+    if isinstance(host, SupportsSpecialWords):
         warnings += host.left_out(question)
     if scene.georef == "none":
         warnings.append("the scene has no georeference: evidence is in pixels only")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.focus.stopping import ConfidentStop
 from geofovea.pipeline.focus.visual_search import SearchResult
-from geofovea.pipeline.hosts.base import Generation
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import count_by_groups
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 from geofovea.pipeline.answers.confidence import confidence_of
-from geofovea.pipeline.hosts.base import Generation, Speaker
+from geofovea.pipeline.hosts.base import Speaker
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.selection.allocation import even_shares

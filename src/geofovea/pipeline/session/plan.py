@@ -9,8 +9,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.focus.factory import default_focus
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
-from geofovea.pipeline.hosts.base import Host, HostWithRoom
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
 from geofovea.pipeline.session.request import AskRequest, checked_choices
@@ -103,7 +102,7 @@ def _search_options(host: Host, request: AskRequest) -> SearchOptions:
 
 def _check_for_pictures(host: Host, request: AskRequest) -> None:
     """Refuse what needs single tokens, for a host that takes whole tiles."""
-    if not isinstance(host, TakesPictures):
+    if not isinstance(host, SupportsImages):
         return
     reduction, stop = request.options.reduction, request.options.stop
     if reduction != DEFAULT_REDUCTION:
@@ -128,7 +127,7 @@ def fitting_budget(
     Raises:
         ModelError: If the question and what belongs to it leave no room at all.
     """
-    if not isinstance(host, HostWithRoom):
+    if not isinstance(host, SupportsContextRoom):
         return budget, ()
     room = host.room(question, budget.tiles, choices)
     if room >= budget.tokens:

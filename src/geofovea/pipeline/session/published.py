@@ -22,10 +22,11 @@ from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
 from geofovea.pipeline.engine.accounting import StageClock
-from geofovea.pipeline.hosts.base import Generation, Host
+from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
 from geofovea.pipeline.hosts.published.model import PublishedLook, PublishedPass
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.answer_warnings import answer_warnings
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.system.memory import peak_rss_mb

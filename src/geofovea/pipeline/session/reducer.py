@@ -14,10 +14,8 @@ from geofovea.pipeline.engine.metered_generator import MeteredGenerator
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchResult
-from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
-from geofovea.pipeline.hosts.flops import DecoderRun
-from geofovea.pipeline.inference.vision.inputs import PlannedEncoder
+from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals, SupportsImages
+from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.session.answering import Reply, answer_from
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain
@@ -44,7 +42,7 @@ class ReducedAnswer:
     reply: Reply
     stages: tuple[StageTokens, ...]
     tokens_end: int
-    runs: tuple[DecoderRun, ...]
+    runs: tuple[DecoderPass, ...]
 
 
 class Reducer:
@@ -73,14 +71,14 @@ class Reducer:
         self._chain, self._usage = chain, usage
         self._wanted = chain.fields_wanted(host.capabilities.signals)
         embeds: list[Tensor] = []
-        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, PlannedEncoder)
+        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, SupportsEncoderSignals)
 
         def context_of(look: LevelLook) -> TokenContext:
             if reads_text and not embeds:
                 embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
             return tiles.context(look.tokens, look.scores, usage, embeds[0] if embeds else None)
 
-        self._image_tokens = host.image_tokens if isinstance(host, TakesPictures) else None
+        self._image_tokens = host.image_tokens if isinstance(host, SupportsImages) else None
         self._name = host.name
         self.generator = MeteredGenerator(calls or DirectCalls(host, tiles), chain.decoder, choices)
         self.informed = Informed(chain.projected, context_of)

@@ -22,8 +22,7 @@ from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
-from geofovea.pipeline.hosts.base import AnswersTogether, Host
-from geofovea.pipeline.hosts.endpoint.host import TakesPictures
+from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import plan_answer
@@ -86,7 +85,7 @@ class SceneSession:
         """
         started = time.perf_counter()
         self.scene = scene
-        self.host = host.for_scene(scene) if isinstance(host, TakesPictures) else host
+        self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
@@ -166,10 +165,10 @@ class SceneSession:
         """
         asked = [AskRequest(q) if isinstance(q, str) else q for q in questions]
         host, found = self.host, dict[int, Answer | Exception]()
-        company = [i for i, each in enumerate(asked) if each.can_be_batched]
-        if isinstance(host, AnswersTogether) and len(company) > 1:
-            works = [partial(self.answer, asked[i]) for i in company]
-            found |= zip(company, answer_together(host, self.tiles, works), strict=True)
+        batch = [i for i, each in enumerate(asked) if each.can_be_batched]
+        if isinstance(host, SupportsBatching) and len(batch) > 1:
+            works = [partial(self.answer, asked[i]) for i in batch]
+            found |= zip(batch, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(asked):
             if i not in found:
                 try:
@@ -178,11 +177,11 @@ class SceneSession:
                     found[i] = failure_of(error)
         return [found[i] for i in range(len(asked))]
 
-    def answer(self, request: AskRequest, company: BatchedCalls | None = None) -> Answer:
-        """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+    def answer(self, request: AskRequest, calls: BatchedCalls | None = None) -> Answer:
+        """Answer a question as `ask` does; with ``calls``, in a batch with others."""
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
-            return self._answer(request, company or DirectCalls(self.host, self.tiles))
+            return self._answer(request, calls or DirectCalls(self.host, self.tiles))
 
     def _answer(self, request: AskRequest, calls: EngineCalls) -> Answer:
         # what is remembered of a file that is no longer there answers nothing

@@ -96,9 +96,9 @@ class AskSettings:
 
     def within(self, folder: Path) -> AskSettings:
         """These settings for a run in a folder: all its workers spend from one purse."""
-        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_purse
+        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
 
-        return replace(self, endpoint=with_purse(self.endpoint, folder))
+        return replace(self, endpoint=with_shared_ledger(self.endpoint, folder))
 
     @property
     def hash(self) -> str:
@@ -122,7 +122,7 @@ class AskSettings:
 
         host = load_host(self.model, endpoint=self.endpoint, **asdict(self.load))
         if self.rfm:
-            from geofovea.pipeline.training.distillation_results import attach_focus
+            from geofovea.pipeline.hosts.region_focus import attach_focus
 
             attach_focus(Path(self.rfm), host)
         return host
@@ -217,7 +217,7 @@ def model_digest(name: str | None) -> str:
         return ""
     folder = Path(name)
     if name == EMBEDDED:
-        from geofovea.pipeline.training.embedded_model import embedded_model_path
+        from geofovea.pipeline.hosts.load import embedded_model_path
 
         folder = embedded_model_path()
     if not folder.is_dir():

@@ -105,13 +105,15 @@ class Examination:
         return asdict(self)
 
 
-def examine() -> Examination:
-    """Look at this machine; no model is loaded."""
-    from geofovea.pipeline.training.embedded_model import embedded_model_path
+def examine(families: Collection[str], *, has_embedded: bool) -> Examination:
+    """Look at this machine; no model is loaded.
 
+    Args:
+        families: Those that can be loaded here, by ``model_type``.
+        has_embedded: Whether the embedded model's weights are there.
+    """
     accelerators, notes = _accelerators()
     devices = (_host(), *accelerators)
-    families = _families()
     return Examination(
         system=f"{platform.system()} {platform.release()} ({platform.machine()})",
         python=platform.python_version(),
@@ -122,19 +124,17 @@ def examine() -> Examination:
         missing=missing_packages(),
         notes=notes,
         fits=tuple(fits(model, devices, families) for model in CATALOGUE),
-        has_embedded=(embedded_model_path() / "config.json").exists(),
+        has_embedded=has_embedded,
     )
 
 
-def fits(
-    model: KnownModel, devices: tuple[Device, ...], families: Collection[str] | None = None
-) -> Fit:
+def fits(model: KnownModel, devices: tuple[Device, ...], families: Collection[str]) -> Fit:
     """Where a model fits, by what is free now.
 
     Args:
         model: What it needs.
         devices: What there is.
-        families: Those that can be loaded here, by ``model_type``; looked up if None.
+        families: Those that can be loaded here, by ``model_type``.
     """
     needed = {
         name: round(bytes_needed(model, size, QUESTION_TOKENS)) for name, size in PRECISIONS.items()
@@ -144,7 +144,7 @@ def fits(
         model.hub_id,
         needed,
         {name: _holding(size, devices) for name, size in needed.items()},
-        model.family in (_families() if families is None else families),
+        model.family in families,
     )
 
 
@@ -157,16 +157,6 @@ def _holding(size: int, devices: tuple[Device, ...]) -> tuple[str, ...]:
     if len(accelerators) > 1 and alone in ((), ("cpu",)) and together >= size + workspaces:
         return (*alone, TOGETHER)
     return alone
-
-
-def _families() -> Collection[str]:
-    if installed_version("transformers") is None:
-        return ()
-    try:
-        from geofovea.pipeline.hosts.families.registry import FAMILIES
-    except Exception:  # whatever a torch that is not there, or does not fit this machine, raises
-        return ()
-    return FAMILIES
 
 
 def _host() -> Device:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 __all__ = ["Missing", "installed_version", "missing_packages"]
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)")
+_NAME = re.compile(r"([A-Za-z0-9._-]+)")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([A-Za-z0-9._-]+)['\"]")
 # what brings libraries of its own, so that it may be installed and yet not work
 _WITH_LIBRARIES = ("numpy", "torch", "transformers", "rasterio", "pyvips", "shapely")
@@ -48,72 +52,84 @@ def missing_packages() -> tuple[Missing, ...]:
         requirements = distribution("geofovea").requires or []
     except PackageNotFoundError:
         return (Missing("geofovea", "", "pip install geofovea"),)
-    found, needed = [], []
-    for requirement in requirements:
-        wanted, _, condition = (part.strip() for part in requirement.partition(";"))
-        name, extra = _REQUIREMENT.match(wanted), _EXTRA.search(condition)
-        if name is None or not _is_for_here(condition):
-            continue
-        reason = _wrong(name[1], wanted)
-        if extra is None:
-            needed.append((name[1], wanted))
-        if reason:
-            what = f"geofovea[{extra[1]}]" if extra else wanted
-            command = f"pip install '{what}'"
-            found.append(Missing(name[1], extra[1] if extra else "", command, reason))
+    needed = [each for text in requirements if (each := _requirement(text))]
+    found = []
+    for each in needed:
+        if reason := _wrong(each):
+            what = f"geofovea[{each.extra}]" if each.extra else each.wanted
+            found.append(Missing(each.name, each.extra, f"pip install '{what}'", reason))
     if any(not missing.extra for missing in found):
         # what is there cannot be blamed for what is not
         return tuple(found)
-    return (*_broken(needed), *found)
+    return (*_broken(each for each in needed if not each.extra), *found)
 
 
-def _broken(needed: Sequence[tuple[str, str]]) -> Iterator[Missing]:
+def _broken(needed: Iterable[_Requirement]) -> Iterator[Missing]:
     """What is installed and does not work."""
-    for name, wanted in needed:
-        if name not in _WITH_LIBRARIES:
+    for each in needed:
+        if each.name not in _WITH_LIBRARIES:
             continue
         try:
-            import_module(name)
+            import_module(each.name)
         except Exception as error:  # whatever a library that does not fit this machine raises
             said = f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
-            again = f"pip install --force-reinstall '{wanted}'"
-            yield Missing(name, "", again, f"cannot be imported: {said}")
+            again = f"pip install --force-reinstall '{each.wanted}'"
+            yield Missing(each.name, "", again, f"cannot be imported: {said}")
 
 
-def _is_for_here(condition: str) -> bool:
-    """Whether a requirement is for this Python and system, as far as that can be told."""
-    rest = re.sub(r"^(and|or)\s+|\s+(and|or)$", "", _EXTRA.sub("", condition).strip(" ()"))
-    if not rest:
-        return True
-    try:
-        from packaging.markers import InvalidMarker, Marker
-    except ImportError:
-        return True
-    try:
-        return Marker(rest).evaluate()
-    except InvalidMarker:
-        return True
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    """One requirement of the package, as far as it can be read.
+
+    Attributes:
+        name: Of what is required.
+        wanted: The same with its versions, as pip takes it.
+        extra: The extra that brings it; empty for a requirement of the package itself.
+        versions: Which ones will do; None where that cannot be told.
+    """
+
+    name: str
+    wanted: str
+    extra: str
+    versions: SpecifierSet | None = None
 
 
-def _wrong(name: str, wanted: str) -> str:
-    """What is wrong with a package by its version; empty if nothing is."""
-    found = installed_version(name)
-    if found is None:
-        return "not installed"
-    if not _is_in(found, wanted):
-        return f"is {found}, needed is {wanted.removeprefix(name)}"
-    return ""
-
-
-def _is_in(found: str, wanted: str) -> bool:
-    """Whether a version is one of those wanted, as far as that can be told."""
+def _requirement(text: str) -> _Requirement | None:
+    """A line of the metadata; None for one that is for another Python or system."""
+    wanted, _, condition = (part.strip() for part in text.partition(";"))
+    name, extra = _NAME.match(wanted), _EXTRA.search(condition)
+    if name is None:
+        return None
+    plain = _Requirement(name[1], wanted, extra[1] if extra else "")
     try:
         from packaging.requirements import InvalidRequirement, Requirement
-        from packaging.version import InvalidVersion
     except ImportError:
-        # it comes with what compares versions too; that is missing then, and named
-        return True
+        # it is a requirement too: missing then, and named by this
+        return plain
     try:
-        return Requirement(wanted).specifier.contains(found, prereleases=True)
-    except (InvalidRequirement, InvalidVersion):
+        read = Requirement(text)
+    except InvalidRequirement:
+        return plain
+    if read.marker is not None and not read.marker.evaluate({"extra": plain.extra}):
+        return None
+    return replace(plain, versions=read.specifier)
+
+
+def _wrong(needed: _Requirement) -> str:
+    """What is wrong with a package by its version; empty if nothing is."""
+    version_here = installed_version(needed.name)
+    if version_here is None:
+        return "not installed"
+    if needed.versions is None or _will_do(version_here, needed.versions):
+        return ""
+    return f"is {version_here}, needed is {needed.wanted.removeprefix(needed.name)}"
+
+
+def _will_do(version_here: str, versions: SpecifierSet) -> bool:
+    """Whether a version is one of those that will, as far as that can be told."""
+    from packaging.version import InvalidVersion
+
+    try:
+        return versions.contains(version_here, prereleases=True)
+    except InvalidVersion:
         return True

@@ -1,78 +1,75 @@
-"""Tokens of the tiles used last, for the next question about the same scene."""
+"""What was used last, up to a number of bytes."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
-from torch import Tensor
-
-from geofovea.regionfocus.reductions.tile_signals import TileSignals, signal_bytes
 from geofovea.tiling.machine.forks import ForkSafeLock
 
-__all__ = ["TokenCache", "TokenEntry"]
+__all__ = ["ByteLru"]
+
+Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenEntry:
-    """What is kept of a tile.
+class ByteLru(Generic[Value]):
+    """A least-recently-used cache, bounded in bytes. Threads may share it.
 
-    Attributes:
-        features: Its vision tokens (n, d).
-        shown: bool (n,), which of them show data.
-        signals: What else the encoder showed of it.
-        patches: Patches that entered the encoder, where it dropped some.
-        patches_left: Those that left it.
+    A tensor that is a slice keeps alive all that it is a slice of: whoever puts one in copies it.
     """
 
-    features: Tensor
-    shown: Tensor
-    signals: TileSignals = field(default_factory=dict)
-    patches: int = 0
-    patches_left: int = 0
+    def __init__(self, limit_bytes: int, size: Callable[[Value], int]) -> None:
+        """Start empty.
 
-    @property
-    def nbytes(self) -> int:
-        """Memory that it holds."""
-        return self.features.nbytes + signal_bytes(self.signals)
-
-
-class TokenCache:
-    """A least-recently-used cache, bounded in bytes. Threads may share it."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        """Start empty."""
+        Args:
+            limit_bytes: Most that is kept; the newest value is kept whatever it takes.
+            size: Bytes of a value.
+        """
         self._limit = limit_bytes
+        self._size = size
         self._forget()
         self._lock = ForkSafeLock(self._forget)
 
     def _forget(self) -> None:
         self._bytes = 0
-        self._entries: OrderedDict[Hashable, TokenEntry] = OrderedDict()
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
 
-    def get(self, key: Hashable) -> TokenEntry | None:
-        """What is kept of a tile, or None."""
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its values take."""
+        return self._bytes
+
+    def get(self, key: Hashable) -> Value | None:
+        """What is kept under a key, or None."""
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-            return entry
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
 
-    def put(self, key: Hashable, entry: TokenEntry) -> TokenEntry:
-        """Keep a tile, in place of what was kept of it, and forget the oldest beyond the limit.
+    def put(self, key: Hashable, value: Value) -> Value:
+        """Keep a value, in place of what was kept there, and forget the oldest beyond the limit.
 
         Returns:
-            The entry as it is kept.
+            The value.
         """
-        # a slice of a batch would keep the whole batch alive
-        own = replace(entry, features=entry.features.clone())
         with self._lock:
-            if (older := self._entries.pop(key, None)) is not None:
-                self._bytes -= older.nbytes
-            self._entries[key] = own
-            self._bytes += own.nbytes
-            while self._bytes > self._limit and len(self._entries) > 1:
-                _, oldest = self._entries.popitem(last=False)
-                self._bytes -= oldest.nbytes
-        return own
+            self._drop(key)
+            self._values[key] = value
+            self._bytes += self._size(value)
+            while self._bytes > self._limit and len(self._values) > 1:
+                self._drop(next(iter(self._values)))
+        return value
+
+    def drop(self, key: Hashable) -> None:
+        """Keep nothing under a key."""
+        with self._lock:
+            self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        if (value := self._values.pop(key, None)) is not None:
+            self._bytes -= self._size(value)

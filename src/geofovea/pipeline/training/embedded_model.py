@@ -12,7 +12,6 @@ stated in ``geofovea.json`` beside its weights, which any other model folder may
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geofovea.datasets.synthetic.vocabulary import (
@@ -29,7 +28,7 @@ from geofovea.datasets.synthetic.vocabulary import (
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-__all__ = ["ModelShape", "build_model", "build_tokenizer", "embedded_model_path"]
+__all__ = ["ModelShape", "build_model", "build_tokenizer"]
 
 _SPECIAL_WORDS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
 _QUESTION_WORDS = (
@@ -65,11 +64,6 @@ class ModelShape:
     def grid(self) -> int:
         """Vision tokens of a tile along one side."""
         return self.tile_size // self.patch_size // self.pool
-
-
-def embedded_model_path() -> Path:
-    """The folder of the weights that travel with the package."""
-    return Path(__file__).parents[1] / "embedded_model"
 
 
 def vocabulary() -> list[str]:

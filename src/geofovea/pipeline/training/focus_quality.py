@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.region_focus import DistilledFocus
-from geofovea.pipeline.inference.attention.shared_prefix import (
+from geofovea.pipeline.inference.decoder.shared_prefix import (
     PromptPack,
     layer_rows,
     pack_prompts,
@@ -65,21 +65,25 @@ def found_places(score: Scorer, lessons: FocusLessons, count: int) -> Iterator[F
                 )
 
 
-def lesson_packs(host: OpenDecoder, lesson: FocusLesson, dtype: torch.dtype) -> list[PromptPack]:
+def lesson_packs(
+    host: SupportsDecoderAccess, lesson: FocusLesson, dtype: torch.dtype
+) -> list[PromptPack]:
     """A lesson's questions with its tokens, as a decoder takes them."""
     inputs = [host.decoder_input(question, lesson.tokens) for question in lesson.questions]
     return pack_prompts(inputs, dtype)
 
 
 @torch.no_grad()
-def host_rows(host: OpenDecoder, pack: PromptPack, layers: tuple[int, ...]) -> dict[int, Tensor]:
+def host_rows(
+    host: SupportsDecoderAccess, pack: PromptPack, layers: tuple[int, ...]
+) -> dict[int, Tensor]:
     """The host's own rows in some layers, see ``layer_rows``."""
     decoder: Any = host.decoder
     with with_linear_attention(decoder, pack.prefix.shape[1] + pack.tails.shape[1]):
         return layer_rows(decoder.layers, decoder.rotary_emb, pack, layers)
 
 
-def host_scorer(host: OpenDecoder) -> Scorer:
+def host_scorer(host: SupportsDecoderAccess) -> Scorer:
     """The host's own focus, many questions at a time."""
 
     def score(lesson: FocusLesson) -> Tensor:
@@ -93,7 +97,7 @@ def host_scorer(host: OpenDecoder) -> Scorer:
     return score
 
 
-def scorer(module: DistilledFocus, host: OpenDecoder) -> Scorer:
+def scorer(module: DistilledFocus, host: SupportsDecoderAccess) -> Scorer:
     """A region focus module, many questions at a time."""
 
     def score(lesson: FocusLesson) -> Tensor:

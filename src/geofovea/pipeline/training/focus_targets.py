@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.hosts.open_decoder import OpenDecoder
-from geofovea.pipeline.inference.attention.shared_prefix import PromptPack
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
+from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack
 from geofovea.pipeline.training.focus_quality import host_rows, lesson_packs
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
 from geofovea.regionfocus.rfm.attention_debiasing import (
@@ -39,7 +39,7 @@ class RowTargets:
 
 
 def row_targets(
-    host: OpenDecoder,
+    host: SupportsDecoderAccess,
     lesson: FocusLesson,
     layers: Sequence[int],
     *,
@@ -70,7 +70,9 @@ def row_targets(
     return raw
 
 
-def observed_trend(host: OpenDecoder, lessons: FocusLessons, layer: int, count: int) -> PlaceTrend:
+def observed_trend(
+    host: SupportsDecoderAccess, lessons: FocusLessons, layer: int, count: int
+) -> PlaceTrend:
     """How the host's attention in a layer depends on place alone, over base levels.
 
     Only there is every place of the scene equally likely to be asked about.
@@ -92,7 +94,9 @@ def observed_trend(host: OpenDecoder, lessons: FocusLessons, layer: int, count: 
     return trend
 
 
-def _raw_targets(host: OpenDecoder, lesson: FocusLesson, layers: Sequence[int]) -> list[RowTargets]:
+def _raw_targets(
+    host: SupportsDecoderAccess, lesson: FocusLesson, layers: Sequence[int]
+) -> list[RowTargets]:
     dtype, done, parts = next(host.decoder.parameters()).dtype, 0, []
     for pack in lesson_packs(host, lesson, dtype):
         rows = host_rows(host, pack, tuple(layers))

@@ -15,7 +15,7 @@ from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.errors import BudgetError, ModelError, OutputError, SpendLimitError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, Purse, new_purse, spent
+from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, SharedLedger, new_purse, spent
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
@@ -177,7 +177,7 @@ def test_another_module_in_the_folder_is_another_configuration(tmp_path):
 def test_one_purse_holds_for_all_who_spend_from_it(tmp_path):
     new_purse(tmp_path)
     limit = SpendLimit(calls=25, tokens=10**6)
-    purses = [Purse(limit, tmp_path / PURSE) for _ in range(4)]
+    purses = [SharedLedger(limit, tmp_path / PURSE) for _ in range(4)]
 
     refusals = []
 
@@ -204,10 +204,10 @@ def test_one_purse_holds_for_all_who_spend_from_it(tmp_path):
 def test_what_a_lost_worker_had_begun_to_spend_stays_spent(tmp_path):
     new_purse(tmp_path)
     limit = SpendLimit(calls=9, tokens=150)
-    Purse(limit, tmp_path / PURSE).reserve(90, 10, 1, is_repeat=False)
+    SharedLedger(limit, tmp_path / PURSE).reserve(90, 10, 1, is_repeat=False)
     # as a new run does
     new_purse(tmp_path)
-    later = Purse(limit, tmp_path / PURSE)
+    later = SharedLedger(limit, tmp_path / PURSE)
     with pytest.raises(SpendLimitError, match="100 of at most 150 are spent"):
         later.reserve(90, 10, 1, is_repeat=False)
     later.reserve(40, 10, 1, is_repeat=False)
@@ -216,10 +216,10 @@ def test_what_a_lost_worker_had_begun_to_spend_stays_spent(tmp_path):
 
 def test_a_purse_that_is_not_there_or_no_purse_is_told(tmp_path):
     with pytest.raises(OutputError, match="is not on this machine"):
-        Purse(SpendLimit(), tmp_path / PURSE)
+        SharedLedger(SpendLimit(), tmp_path / PURSE)
     (tmp_path / PURSE).write_bytes(b"something else" * 99)
     with pytest.raises(OutputError, match="cannot be counted in"):
-        Purse(SpendLimit(), tmp_path / PURSE).reserve(1, 1, 1, is_repeat=False)
+        SharedLedger(SpendLimit(), tmp_path / PURSE).reserve(1, 1, 1, is_repeat=False)
     assert spent(tmp_path / "nowhere") is None
 
 

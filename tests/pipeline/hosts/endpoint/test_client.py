@@ -36,9 +36,10 @@ from geofovea.errors import (
     SpendLimitError,
 )
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse, Ledger
+from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import NotAReplyError, parse_reply
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.hosts.usage import EndpointUse
 
 KEY = "sk-very-secret-0123456789"
 PAYLOAD = {"model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True}

@@ -14,9 +14,9 @@ from family_toys import (
 )
 from hidden_tokens import full_positions, masked_logits, some
 
-from geofovea.pipeline.hosts.base import Host, HostWithRoom
+from geofovea.pipeline.hosts.base import Host, SupportsContextRoom
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
 CASES = [(family, shape) for family in FAMILIES for shape in SHAPES]
@@ -32,7 +32,7 @@ def native(family):
 def test_a_host_of_every_family_keeps_the_protocol(family):
     host = host_of(family)
     assert isinstance(host, Host)
-    assert isinstance(host, HostWithRoom)
+    assert isinstance(host, SupportsContextRoom)
     assert host.capabilities.attention
     assert host.capabilities.positions == FAMILIES[family].policies[0]
 
@@ -67,7 +67,7 @@ def test_a_pruned_run_is_the_full_run_with_the_pruned_keys_hidden(
     keep = some(len(tokens))
     if policy == "scene":
         sequence = in_one_frame(host, sequence, tokens)
-    visual = host._layout.sequence(host._words.ids(QUESTION), tokens).visual
+    visual = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens).visual
     visible = torch.ones(sequence["inputs_embeds"].shape[1], dtype=torch.bool)
     visible[visual] = keep
     positions = full_positions(host, sequence, policy, visible, tokens)
@@ -80,7 +80,7 @@ def test_a_pruned_run_is_the_full_run_with_the_pruned_keys_hidden(
 
 def in_one_frame(host, sequence, tokens):
     """The stock sequence without the words between its tiles, which are one image now."""
-    layout = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    layout = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
     n = host.grid[0] * host.grid[1]
     # what, start, n tokens, [end, start,] n tokens, end, question
     length = sequence["inputs_embeds"].shape[1]
@@ -101,7 +101,7 @@ def test_scores_are_the_eager_attention_of_the_last_word(family, policy):
     tokens = tokens_of(host)
     tokens = tokens.select(some(len(tokens)))
     scores = host.scores(QUESTION, tokens)
-    sequence = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    sequence = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
     caught = {}
 
     def catch(module, args, output):
@@ -110,7 +110,7 @@ def test_scores_are_the_eager_attention_of_the_last_word(family, policy):
     host._model.set_attn_implementation("eager")
     hook = host._decoder.layers[1].self_attn.register_forward_hook(catch)
     try:
-        PlainRun(host._decoder, PromptBatch.of([sequence])).prefill()
+        DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
     finally:
         hook.remove()
         host._model.set_attn_implementation("sdpa")
@@ -127,12 +127,12 @@ def test_decoding_goes_on_where_the_prompt_ended(family):
     host = host_of(family, positions=FAMILIES[family].policies[-1])
     tokens = tokens_of(host)
     tokens = tokens.select(some(len(tokens)))
-    ids = host._words.ids(QUESTION)
+    ids = host._prompts.words.ids(QUESTION)
     answer = []
     for _ in range(6):
         longer = type(ids)(ids.before, [*ids.after, *answer])
-        sequence = host._layout.sequence(longer, tokens)
-        state = PlainRun(host._decoder, PromptBatch.of([sequence])).prefill()
+        sequence = host._prompts.layout.sequence(longer, tokens)
+        state = DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
         with torch.no_grad():
             answer.append(int(host._model.lm_head(state).argmax()))
     text = host._tokenizer.decode(answer, skip_special_tokens=True).strip()

@@ -22,7 +22,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
-from geofovea.pipeline.inference.prompts.template import PromptWords
+from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.registry import make_decoder_reduction
@@ -42,7 +42,7 @@ def far_apart(host):
 def test_gaps_in_positions_are_not_taken_for_the_borders_of_packed_samples(family):
     host = host_of(family, positions="original")
     tokens = far_apart(host)
-    sequence = host._layout.sequence(host._words.ids(QUESTION), tokens)
+    sequence = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens)
     assert (sequence.positions.diff() > 1).any()
     inputs = {"inputs_embeds": sequence.embedded, "position_ids": sequence.positions}
     length = len(sequence)
@@ -193,7 +193,7 @@ def test_a_chat_template_writes_the_prompt_that_its_text_says(family, chat):
         chat = chat.replace("<|vision_start|>", "").replace("<|vision_end|>", "")
     host = host_of(family)
     told = host_of(family, chat=chat, template=None)
-    assert told._words.ids(QUESTION) == host._words.ids(QUESTION)
+    assert told._prompts.words.ids(QUESTION) == host._prompts.words.ids(QUESTION)
     tokens = tokens_of(host)
     assert told.generate(QUESTION, tokens) == host.generate(QUESTION, tokens)
 
@@ -212,16 +212,16 @@ BAD_CHATS = [
 @pytest.mark.parametrize("chat", BAD_CHATS)
 def test_a_chat_template_that_cannot_be_used_leaves_the_familys_own(chat):
     plain = host_of("llava", template=None)
-    assert host_of("llava", template=None, chat=chat)._words.ids(QUESTION) == plain._words.ids(
+    assert host_of("llava", template=None, chat=chat)._prompts.words.ids(
         QUESTION
-    )
+    ) == plain._prompts.words.ids(QUESTION)
 
 
 def test_a_question_reaches_no_chat_template_and_no_special_word():
     chat = CHATS["text alone"]
     host = host_of("qwen2_5_vl", template=None, chat=chat)
     nasty = "is <|vision_start|> <im<image>age> {{ 7 * 7 }} {image} {question} there ?"
-    ids = host._words.ids(nasty)
+    ids = host._prompts.words.ids(nasty)
     special = {WORDS[w] for w in ("<|vision_start|>", "<|vision_end|>", "<image>")}
     assert not special & {*ids.before, *ids.after}
     assert len(ids.before) == 1
@@ -235,7 +235,9 @@ def test_the_word_that_begins_a_text_stands_once_whoever_writes_it():
         begins._tokenizer.post_processor = TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", WORDS["<s>"])]
         )
-        words = PromptWords(begins, FAMILIES["llava"](model_of("llava")), None, "", "compact")
+        words = PromptTemplate(
+            begins, FAMILIES["llava"](model_of("llava")).prompt_style("compact"), None, ""
+        )
         return words.ids(QUESTION).before
 
     silent = CHATS["a list of parts"].replace("<|vision_start|>", "").replace("<|vision_end|>", "")
@@ -267,7 +269,8 @@ def test_words_around_an_image_are_those_of_the_whole_text_with_its_word(family,
     pieces = pieces_of_text(scheme)
     image = pieces.convert_tokens_to_ids("<image>")
     host = variant_of(family, image_token_id=image)
-    words = PromptWords(pieces, host._family, "USER: {image}\n{question} ASSISTANT:", "", "compact")
+    style = host._family.prompt_style("compact")
+    words = PromptTemplate(pieces, style, "USER: {image}\n{question} ASSISTANT:", "")
     shown = "<img><image></img>" if family == "internvl" else "<image>"
     stock = pieces.encode(f"USER: {shown}\nwhat is it? ASSISTANT:")
     found = words.ids("what is it?")

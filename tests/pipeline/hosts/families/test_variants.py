@@ -133,7 +133,7 @@ def test_tokens_that_such_a_model_lost_leave_no_trace(family, changes, first_log
     sequence = stock_decoder_inputs(host, family, stock_inputs(host, family))
     keep = some(len(tokens))
     visible = torch.ones(sequence["inputs_embeds"].shape[1], dtype=torch.bool)
-    visible[host._layout.sequence(host._words.ids(QUESTION), tokens).visual] = keep
+    visible[host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens).visual] = keep
     positions = full_positions(host, sequence, host.capabilities.positions, visible, tokens)
     expected = masked_logits(host, sequence, visible, positions)
     found = first_logits(host, QUESTION, tokens.select(keep))

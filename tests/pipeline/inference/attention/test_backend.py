@@ -12,7 +12,7 @@ import torch
 from pipeline_toys import QUESTION, llava_host, random_llava
 from published_toys import drawn, write_published
 
-from geofovea.pipeline.hosts.opened_host import OpenedHost
+from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.published.image import PublishedImage
 from geofovea.pipeline.hosts.published.model import load_published_model
 from geofovea.pipeline.inference.attention import backend as attention_kernels
@@ -43,7 +43,7 @@ def witness(model: torch.nn.Module) -> list[tuple[str, bool]]:
     return seen
 
 
-def host_and_tokens() -> tuple[OpenedHost, TokenSet, list[tuple[str, bool]]]:
+def host_and_tokens() -> tuple[LvlmHost, TokenSet, list[tuple[str, bool]]]:
     model = random_llava()
     seen = witness(model)
     host = llava_host(model, focus_layer=1)

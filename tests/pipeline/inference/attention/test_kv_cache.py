@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import Qwen2Config
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from geofovea.pipeline.inference.attention.kv_cache import RoomyLayer, roomy_cache
+from geofovea.pipeline.inference.attention.kv_cache import PreallocatedLayer, preallocated_cache
 
 
 def states(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,7 +23,7 @@ def states(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("room", [9, 6, 1])
 def test_a_layer_with_room_gives_what_the_stock_one_gives_also_beyond_its_room(room: int) -> None:
-    roomy, stock = RoomyLayer(room), DynamicLayer()
+    roomy, stock = PreallocatedLayer(room), DynamicLayer()
     # earlier releases of transformers 5 take the places of the queries, later ones their number
     takes_places = "cache_position" in inspect.signature(stock.get_mask_sizes).parameters
     two = torch.arange(2) if takes_places else 2
@@ -40,14 +40,14 @@ def test_a_layer_with_room_gives_what_the_stock_one_gives_also_beyond_its_room(r
 
 
 def test_a_step_within_the_room_moves_no_key() -> None:
-    layer = RoomyLayer(8)
+    layer = PreallocatedLayer(8)
     keys, _ = layer.update(*states(5, 0))
     longer, _ = layer.update(*states(1, 1))
     assert longer.data_ptr() == keys.data_ptr()
 
 
 def test_a_repeated_or_copied_layer_goes_on_as_the_stock_one_does() -> None:
-    roomy, stock = RoomyLayer(8), DynamicLayer()
+    roomy, stock = PreallocatedLayer(8), DynamicLayer()
     for layer in (roomy, stock):
         layer.update(*states(5, 0))
     kept = copy.deepcopy(roomy)
@@ -65,8 +65,8 @@ def test_layers_of_another_kind_stay_as_they_are() -> None:
         sliding_window=4,
         layer_types=["full_attention", "sliding_attention"],
     )
-    kinds = [type(layer) for layer in roomy_cache(config, 8).layers]
-    assert kinds == [RoomyLayer, DynamicSlidingWindowLayer]
+    kinds = [type(layer) for layer in preallocated_cache(config, 8).layers]
+    assert kinds == [PreallocatedLayer, DynamicSlidingWindowLayer]
 
 
 class _Reads(TorchFunctionMode):

@@ -11,7 +11,7 @@ import geofovea as gf
 from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.answers.confidence import Choice
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
-from geofovea.pipeline.inference.decoder.run import PlainRun
+from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.session.request import checked_choices
 from geofovea.pipeline.training.embedded_model import build_tokenizer
@@ -24,7 +24,7 @@ COLORS = ("red", "green", "blue")
 
 def believed(host, sequence):
     with torch.no_grad():
-        return host._model.lm_head(PlainRun(host._decoder, PromptBatch.of([sequence])).prefill())[
+        return host._model.lm_head(DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill())[
             0
         ].log_softmax(-1)
 
@@ -34,8 +34,8 @@ def test_letters_are_scored_behind_the_prompt_that_lists_them(family):
     host = host_of(family)
     tokens = tokens_of(host)
     found = host.generate(QUESTION, tokens, choices=COLORS)
-    ids = host._words.ids(QUESTION, choice_instruction(COLORS))
-    expected = believed(host, host._layout.sequence(ids, tokens))
+    ids = host._prompts.words.ids(QUESTION, choice_instruction(COLORS))
+    expected = believed(host, host._prompts.layout.sequence(ids, tokens))
     scores = [float(expected[WORDS[letter]]) for letter in "ABC"]
     assert found.choices == pytest.approx(scores, abs=1e-5)
     assert found.text == COLORS[scores.index(max(scores))]
@@ -69,11 +69,11 @@ def test_without_letters_whole_answers_are_scored_with_their_end():
     tokenizer = build_tokenizer()
     for choice, score in zip(choices, found.choices, strict=True):
         answer = tokenizer.encode(choice, add_special_tokens=False)
-        ids = host._words.ids(QUESTION)
+        ids = host._prompts.words.ids(QUESTION)
         expected = 0.0
         for i, token in enumerate([*answer, tokenizer.eos_token_id]):
             longer = type(ids)(ids.before, [*ids.after, *answer[:i]])
-            expected += float(believed(host, host._layout.sequence(longer, tokens))[token])
+            expected += float(believed(host, host._prompts.layout.sequence(longer, tokens))[token])
         assert score == pytest.approx(expected, abs=1e-4)
     assert found.text == choices[max(range(4), key=lambda i: found.choices[i])]
 

@@ -8,7 +8,7 @@ from decoder_models import DEPTH, FAMILIES, WIDTH, make_model
 from pipeline_toys import llava_host, random_llava
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.decoder.pruned import DecoderRun
+from geofovea.pipeline.inference.decoder.pruned import PrunedRun
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage
 from geofovea.regionfocus.reductions.decoder.fastv import FastV
@@ -38,7 +38,7 @@ def prompt():
 
 def start(model, reduction=None, **options):
     span = {"first": BEFORE, "count": SHOWN} | options
-    return DecoderRun(model.model, reduction=reduction, **span)
+    return PrunedRun(model.model, reduction=reduction, **span)
 
 
 @torch.no_grad()

@@ -110,7 +110,7 @@ def test_words_of_a_person_are_bounded_and_those_of_a_table_are_not():
 
 
 def test_a_model_in_process_gets_a_finished_prompt_without_an_instruction(tiny_host):
-    words = tiny_host._words
+    words = tiny_host._prompts.words
     before, words._instruction = words._instruction, " the color"
     try:
         words._prompts.clear()
@@ -127,8 +127,8 @@ def test_a_model_in_process_gets_a_finished_prompt_without_an_instruction(tiny_h
 
 def test_line_ends_and_blanks_of_a_prompt_are_kept(tiny_host):
     text = " What?\n(A)  red \n\t(B) blue\n"
-    assert tiny_host._words.plain(FinishedPrompt(text)) == text
-    assert tiny_host._words.plain(text) == "What?\n(A) red\n(B) blue"
+    assert tiny_host._prompts.words.plain(FinishedPrompt(text)) == text
+    assert tiny_host._prompts.words.plain(text) == "What?\n(A) red\n(B) blue"
 
 
 def test_words_that_are_left_out_of_a_question_are_told(make_session):

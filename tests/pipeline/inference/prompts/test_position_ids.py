@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from geofovea.pipeline.inference.prompts.position_ids import SCENE_SIDE, PositionWriter, token_cells
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
-from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.pipeline.inference.prompts.position_ids import SCENE_SIDE, PositionWriter, TileSpans
+from geofovea.regionfocus.tokens import TokenSet, token_cells, tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
 GRID = (2, 3)
@@ -17,7 +16,7 @@ def written(policy, axes):
     """Two words, two tiles with a word between them, one word; and what comes next."""
     writer = PositionWriter(policy, axes, GRID)
     writer.words(2)
-    runs = TileRuns.of(torch.tensor([2, 1]), opening=0, closing=1)
+    runs = TileSpans.of(torch.tensor([2, 1]), opening=0, closing=1)
     writer.tiles(torch.cat([CELLS, CELLS[:1]]), runs)
     return writer.written().tolist(), writer.next
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation, Host
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.images import (
     ScenePlace,
@@ -25,23 +25,20 @@ from geofovea.pipeline.hosts.endpoint.images import (
     pictures_from_tokens,
     tokens_from_pixels,
 )
-from geofovea.pipeline.hosts.endpoint.ledger import EndpointUse, Ledger
+from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import ChatReply
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.endpoint.shared_ledger import Purse
+from geofovea.pipeline.hosts.endpoint.shared_ledger import SharedLedger
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = [
-    "ENDPOINT_PREFIX",
-    "EndpointHost",
-    "TakesPictures",
-    "endpoint_host",
-]
+__all__ = ["ENDPOINT_PREFIX", "EndpointHost", "endpoint_host"]
 
 ENDPOINT_PREFIX = "openai:"
 """Begins the name of a model that is behind an endpoint."""
@@ -58,34 +55,6 @@ _PICKING_TOKENS = 64
 _LONGEST_NAME = 200
 # not sent: the size of a picture, on its way to the estimate of what it costs
 _SIZE = "size"
-
-
-@runtime_checkable
-class TakesPictures(Protocol):
-    """A host that gets whole tiles as pictures, each at a declared price.
-
-    Attributes:
-        image_tokens: Vision tokens that one tile costs.
-        tile_size: Side of a tile in pixels.
-        grid: ``(rows, columns)`` of the pieces that stand for its tokens.
-    """
-
-    image_tokens: int
-    tile_size: int
-    grid: tuple[int, int]
-
-    def for_scene(self, scene: Scene) -> Host:
-        """The same host, told where its pictures will come from."""
-        ...
-
-    def ask_picture(self, rgb: NDArray[np.uint8], instruction: str) -> str:
-        """What the model says about one picture uint8 (rows, columns, 3)."""
-        ...
-
-    @property
-    def use_here(self) -> EndpointUse:
-        """What the calling thread spent so far."""
-        ...
 
 
 class EndpointHost:
@@ -132,7 +101,7 @@ class EndpointHost:
         tiles: Sequence[Tile],  # noqa: ARG002
         pyramid: Pyramid,  # noqa: ARG002
     ) -> Tensor:
-        """Pieces of the pictures, uint8 (k, rows · columns, d): see `tile_pictures`."""
+        """Pieces of the pictures, uint8 (k, rows · columns, d): see `hosts.endpoint.images`."""
         return tokens_from_pixels(pixels, self.grid)
 
     def scores(self, question: str, tokens: TokenSet) -> Tensor:  # noqa: ARG002
@@ -256,7 +225,7 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
         )
     settings.key()
     limit, purse = settings.limit, settings.purse
-    ledger = Ledger(limit) if purse is None else Purse(limit, purse)
+    ledger = Ledger(limit) if purse is None else SharedLedger(limit, purse)
     return EndpointHost(model, EndpointClient(settings, ledger))
 
 

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.regionfocus.tokens import TokenSet, token_cells
 from geofovea.tiling.pyramid import Box, Tile
 
 __all__ = [
     "ScenePlace",
     "TilePicture",
-    "cells_of_tokens",
     "data_url",
     "framed",
     "pictures_from_tokens",
@@ -103,13 +102,9 @@ def tiles_from_tokens(
     """
     height, width = tile_size // grid[0], tile_size // grid[1]
     canvases = np.full((len(tokens.tiles), tile_size, tile_size, 3), _GREY, np.uint8)
-    corners = np.array([(t.col, t.row) for t in tokens.tiles], float).reshape(-1, 2) * tile_size
-    steps = np.array([1 << t.level for t in tokens.tiles], float)
-    of_tile = tokens.tile_index.numpy()
-    starts = tokens.boxes_scene[:, :2].numpy() / steps[of_tile, None] - corners[of_tile]
-    cells = np.rint(starts / (width, height)).astype(int) * (width, height)
+    corners = token_cells(tokens, grid, tile_size).numpy() * (height, width)
     pieces = tokens.features.cpu().numpy().reshape(-1, height, width, 3)
-    for place, (x, y), piece in zip(of_tile, cells, pieces, strict=True):
+    for place, (y, x), piece in zip(tokens.tile_index.numpy(), corners, pieces, strict=True):
         canvases[place, y : y + height, x : x + width] = piece
     return list(canvases)
 
@@ -136,22 +131,6 @@ def pictures_from_tokens(
         box = Box(*(float(v) for v in (*low, *high)))
         pictures.append(TilePicture(tile, canvas[y0:y1, x0:x1], box))
     return sorted(pictures, key=lambda p: (-p.tile.level, p.tile.row, p.tile.col))
-
-
-def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tuple[Tensor, Tensor]:
-    """Row and column, int64 (n,) each, of the cell of its tile that each token's centre lies in.
-
-    Args:
-        tokens: n tokens of any host.
-        tile_size: Side of a tile in level pixels.
-        cells_a_side: Cells along each side of a tile.
-    """
-    corners = torch.tensor([(t.col, t.row) for t in tokens.tiles], dtype=torch.float64)
-    sides = torch.tensor([[tile_size << t.level] for t in tokens.tiles], dtype=torch.float64)
-    centers = (tokens.boxes_scene[:, :2] + tokens.boxes_scene[:, 2:]) / 2
-    places = centers / sides[tokens.tile_index] - corners[tokens.tile_index]
-    cells = (places * cells_a_side).floor().clamp(0, cells_a_side - 1).long()
-    return cells[:, 1], cells[:, 0]
 
 
 def framed(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

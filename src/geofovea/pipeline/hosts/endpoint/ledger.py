@@ -5,66 +5,18 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 from geofovea.errors import SpendLimitError
 from geofovea.pipeline.hosts.endpoint.settings import SpendLimit
+from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.tiling.machine.forks import ForkSafeLock
 
-__all__ = ["Dearness", "EndpointUse", "Ledger", "Reserved"]
+__all__ = ["CostRatio", "Ledger", "Reservation"]
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointUse:
-    """What was spent.
-
-    Attributes:
-        calls: Requests sent, repeated ones included.
-        repeated: How many of them repeated a failed one.
-        images: Pictures sent.
-        prompt_tokens: As the endpoint counted them; estimated where it did not say.
-        answer_tokens: Likewise.
-        estimated_calls: Requests whose tokens are an estimate.
-    """
-
-    calls: int = 0
-    repeated: int = 0
-    images: int = 0
-    prompt_tokens: int = 0
-    answer_tokens: int = 0
-    estimated_calls: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """All tokens."""
-        return self.prompt_tokens + self.answer_tokens
-
-    def since(self, earlier: EndpointUse) -> EndpointUse:
-        """What was spent after ``earlier``."""
-        before = asdict(earlier)
-        return EndpointUse(**{k: v - before[k] for k, v in asdict(self).items()})
-
-    def plus(self, more: EndpointUse) -> EndpointUse:
-        """Both together."""
-        counts = asdict(more)
-        return EndpointUse(**{k: v + counts[k] for k, v in asdict(self).items()})
-
-    def settled(self, estimated: tuple[int, int], counted: tuple[int, int]) -> EndpointUse:
-        """With what a request really took (prompt, answer tokens) instead of its estimate."""
-        return replace(
-            self,
-            prompt_tokens=self.prompt_tokens - estimated[0] + counted[0],
-            answer_tokens=self.answer_tokens - estimated[1] + counted[1],
-            estimated_calls=self.estimated_calls - 1,
-        )
-
-    def to_json(self) -> dict[str, int]:
-        """The counts by name."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reservation:
     """What a request was counted at before it was sent.
 
     Attributes:
@@ -77,7 +29,7 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
-class Dearness:
+class CostRatio:
     """How many times its estimate a request has taken at most, at least 1.
 
     Attributes:
@@ -88,19 +40,19 @@ class Dearness:
     prompt: float = 1.0
     answer: float = 1.0
 
-    def applied(self, prompt_tokens: int, answer_tokens: int) -> Reserved:
+    def applied(self, prompt_tokens: int, answer_tokens: int) -> Reservation:
         """What to count for a request of this estimate."""
         estimate = (prompt_tokens, answer_tokens)
         scaled = zip(estimate, (self.prompt, self.answer), strict=True)
         prompt, answer = (math.ceil(tokens * times) for tokens, times in scaled)
-        return Reserved(estimate, (prompt, answer))
+        return Reservation(estimate, (prompt, answer))
 
-    def seen(self, reserved: Reserved, counted: tuple[int, int]) -> Dearness:
+    def seen(self, reserved: Reservation, counted: tuple[int, int]) -> CostRatio:
         """After a request that took ``counted``."""
         shares = [
             took / max(1, told) for took, told in zip(counted, reserved.estimate, strict=True)
         ]
-        return Dearness(max(self.prompt, shares[0]), max(self.answer, shares[1]))
+        return CostRatio(max(self.prompt, shares[0]), max(self.answer, shares[1]))
 
 
 class _Here(threading.local):
@@ -120,7 +72,7 @@ class Ledger:
         self.limit = limit
         self._use = EndpointUse()
         self._here = _Here()
-        self._dearness = Dearness()
+        self._dearness = CostRatio()
         self._lock = ForkSafeLock()
 
     @property
@@ -135,7 +87,7 @@ class Ledger:
 
     def reserve(
         self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
-    ) -> Reserved:
+    ) -> Reservation:
         """Count a request at its estimate, before it is sent.
 
         An endpoint that counted more than was estimated is believed: later estimates are larger
@@ -154,7 +106,7 @@ class Ledger:
             self._note(lambda use: use.plus(asked))
             return reserved
 
-    def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
+    def settle(self, reserved: Reservation, counted: tuple[int, int]) -> None:
         """Replace the estimate of a request by what it really took (prompt, answer tokens)."""
         with self._lock:
             self._note(lambda use: use.settled(reserved.tokens, counted))

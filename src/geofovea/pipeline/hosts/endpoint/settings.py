@@ -74,7 +74,7 @@ class EndpointSettings:
             time allows, with longer and longer pauses, while the endpoint is not ready or asks to
             be left alone.
         pause_seconds: First pause before a repetition; each further one is twice as long.
-        purse: File that makes the limit one for all processes that name it; see ``Purse``.
+        purse: File that makes the limit one for all processes that name it; see ``SharedLedger``.
 
     Raises:
         ModelError: If a value cannot be meant.

@@ -16,20 +16,21 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.hosts.endpoint.ledger import Dearness, EndpointUse, Ledger, Reserved
+from geofovea.pipeline.hosts.endpoint.ledger import CostRatio, Ledger, Reservation
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
+from geofovea.pipeline.hosts.usage import EndpointUse
 
-__all__ = ["PURSE", "Purse", "new_purse", "spent", "with_purse"]
+__all__ = ["PURSE", "SharedLedger", "new_purse", "spent", "with_shared_ledger"]
 
 PURSE = "spending.sqlite"
 _BUSY_SECONDS = 30
 # kept beside the counts, in thousandths
 _DEARNESS, _PARTS = "dearness_", 1000
-_DEAR_NAMES = tuple(field.name for field in fields(Dearness))
+_DEAR_NAMES = tuple(field.name for field in fields(CostRatio))
 _NAMES = tuple(field.name for field in fields(EndpointUse))
 
 
-class Purse(Ledger):
+class SharedLedger(Ledger):
     """A ledger whose limit holds for all that use its file; ``use`` is what this one spent."""
 
     def __init__(self, limit: SpendLimit, path: str | os.PathLike[str]) -> None:
@@ -49,7 +50,7 @@ class Purse(Ledger):
 
     def reserve(
         self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
-    ) -> Reserved:
+    ) -> Reservation:
         """See ``Ledger``; what others spent counts too, and what they found it to cost."""
         with self._lock, _changing(self._path) as together:
             reserved = together.dearness.applied(prompt_tokens, answer_tokens)
@@ -59,7 +60,7 @@ class Purse(Ledger):
             self._note(lambda use: use.plus(asked))
             return reserved
 
-    def settle(self, reserved: Reserved, counted: tuple[int, int]) -> None:
+    def settle(self, reserved: Reservation, counted: tuple[int, int]) -> None:
         """See ``Ledger``."""
         with self._lock, _changing(self._path) as together:
             together.use = together.use.settled(reserved.tokens, counted)
@@ -70,7 +71,7 @@ class Purse(Ledger):
 class _Together:
     """What all have spent and found it to cost, while nobody else may change it."""
 
-    def __init__(self, use: EndpointUse, dearness: Dearness) -> None:
+    def __init__(self, use: EndpointUse, dearness: CostRatio) -> None:
         self.use, self.dearness = use, dearness
 
 
@@ -86,7 +87,7 @@ def new_purse(folder: Path) -> None:
         base.executemany("INSERT OR IGNORE INTO spent VALUES (?, 0)", [(n,) for n in _NAMES])
 
 
-def with_purse(settings: EndpointSettings | None, folder: Path) -> EndpointSettings | None:
+def with_shared_ledger(settings: EndpointSettings | None, folder: Path) -> EndpointSettings | None:
     """The same settings, whose limit holds for all that use the purse in this folder together."""
     if settings is None:
         return None
@@ -122,11 +123,11 @@ def _read(base: sqlite3.Connection) -> EndpointUse:
     return EndpointUse(**{name: int(counts[name]) for name in _NAMES})
 
 
-def _read_dearness(base: sqlite3.Connection) -> Dearness:
+def _read_dearness(base: sqlite3.Connection) -> CostRatio:
     asked = [_DEARNESS + name for name in _DEAR_NAMES]
     found = base.execute("SELECT name, count FROM spent WHERE name IN (?, ?)", asked).fetchall()
     # a purse of an earlier version has none
-    return Dearness(**{name.removeprefix(_DEARNESS): count / _PARTS for name, count in found})
+    return CostRatio(**{name.removeprefix(_DEARNESS): count / _PARTS for name, count in found})
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""InternVL, Idefics3 and SmolVLM: towers whose tokens are merged by pixel shuffle."""
+"""Idefics3 and SmolVLM: a SigLIP tower whose tokens are merged by pixel shuffle."""
 
 from __future__ import annotations
 
@@ -7,60 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import CHAT_ML, Family, Marks
+from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.hosts.shapes import EncoderShape
+from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
-__all__ = ["Idefics3Family", "InternVLFamily", "SmolVLMFamily"]
-
-
-class InternVLFamily(Family):
-    """InternVL 2.5, 3 and 3.5 in the format of ``transformers`` (``-hf``)."""
-
-    model_type = "internvl"
-    model_class = "InternVLForConditionalGeneration"
-    defaults = HostSettings(
-        pool=1, image_mean=(0.485, 0.456, 0.406), image_std=(0.229, 0.224, 0.225)
-    )
-    # the tiles of one image follow each other without a word between them
-    words = Marks(before="<img>", after="</img>")
-    template = CHAT_ML
-
-    def __init__(self, model: Any, tile_size: int | None = None) -> None:
-        super().__init__(model, tile_size)
-        self.decoder = model.model.language_model
-        self.vision = model.model.vision_tower
-        self.has_class_token = True
-        vision = self.config.vision_config
-        self.tile_size = self._only_tile_size(tile_size, vision.image_size[0])
-        if vision.image_size[0] != vision.image_size[1]:
-            raise ModelError(f"only square tiles are supported, this model has {vision.image_size}")
-        self.grid = self._grid(
-            self.tile_size // vision.patch_size[0], self._merge(self.config.downsample_ratio)
-        )
-        strategy = self.config.vision_feature_select_strategy
-        if len(self._feature_layers(vision.num_hidden_layers)) != 1 or strategy != "default":
-            raise ModelError(
-                f"an internvl takes one vision_feature_layer and drops the class token, this one "
-                f"has {self.config.vision_feature_layer} and the strategy {strategy!r}; correct "
-                "its config.json, or download the model again"
-            )
-
-    def _merge(self, ratio: float) -> int:
-        """Patches along a side that become one token."""
-        merge = round(1 / ratio) if ratio > 0 else 0
-        if not merge or abs(merge * ratio - 1) > 1e-6:
-            raise ModelError(
-                f"the downsample_ratio {ratio} of this internvl is not one over a whole number; "
-                "correct its config.json, or download the model again"
-            )
-        return merge
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Tokens of the projector, after pixel shuffle."""
-        output = self.model.model.get_image_features(pixel_values=images, return_dict=True)
-        tokens: Tensor = output.pooler_output
-        return tokens
+__all__ = ["Idefics3Family", "SmolVLMFamily"]
 
 
 class Idefics3Family(Family):
@@ -69,7 +21,9 @@ class Idefics3Family(Family):
     model_type = "idefics3"
     model_class = "Idefics3ForConditionalGeneration"
     defaults = HostSettings(pool=1, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
-    words = Marks(open="<fake_token_around_image><global-img>", close="<fake_token_around_image>")
+    words = ImageMarkers(
+        open="<fake_token_around_image><global-img>", close="<fake_token_around_image>"
+    )
     template = "<|im_start|>User:{image}{question}<end_of_utterance>\nAssistant:"
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
@@ -90,6 +44,21 @@ class Idefics3Family(Family):
         output = self.vision(pixel_values=images, patch_attention_mask=shown)
         tokens: Tensor = self.model.model.connector(output.last_hidden_state)
         return tokens
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
+        """See `Family`."""
+        vision, out = config.vision_config, config.text_config.hidden_size
+        patches = (vision.image_size // vision.patch_size) ** 2
+        return EncoderShape(
+            layers=vision.num_hidden_layers,
+            width=vision.hidden_size,
+            intermediate=vision.intermediate_size,
+            patches=patches,
+            patch_pixels=3 * vision.patch_size**2,
+            # one matrix, from as many patches as are merged
+            projector=patches * vision.hidden_size * out,
+        )
 
 
 class SmolVLMFamily(Idefics3Family):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import CHAT_ML, Family
+from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.hosts.shapes import EncoderShape
+from geofovea.pipeline.inference.prompts.markers import CHAT_ML
+from geofovea.pipeline.inference.vision.features import tower_features
 
 __all__ = ["LlavaFamily", "LlavaNextFamily", "LlavaOnevisionFamily"]
 
@@ -57,15 +59,35 @@ class LlavaFamily(Family):
 
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the projector, without the class token."""
-        # a CLIP tower's last hidden state has no final norm: it is also the last hidden_states
-        is_last = self._layers == (-1,) and self.has_class_token
-        output = self.vision(images, output_hidden_states=not is_last)
-        states = (output.last_hidden_state,) if is_last else output.hidden_states
-        features = torch.cat([states[number] for number in self._layers], dim=-1)
-        if self.has_class_token:
-            features = features[:, 1:]
+        features = tower_features(
+            self.vision, images, self._layers, has_class_token=self.has_class_token
+        )
         tokens: Tensor = self.model.model.multi_modal_projector(features)
         return tokens
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:  # noqa: ARG003
+        """See `Family`."""
+        vision, out = config.vision_config, config.text_config.hidden_size
+        width, patches = vision.hidden_size, (vision.image_size // vision.patch_size) ** 2
+        layer = config.vision_feature_layer
+        joined = width * (1 if isinstance(layer, int) else len(layer))
+        pool = 0
+        if getattr(vision, "vision_use_head", False) and vision.model_type == "siglip_vision_model":
+            # the stock tower pools its patches into one vector, which nothing here reads
+            pool = 2 * patches * width * (width + 1) + 2 * width * (
+                width + vision.intermediate_size
+            )
+        return EncoderShape(
+            # the stock tower runs to its end, whichever layer the features are taken from
+            layers=vision.num_hidden_layers,
+            width=width,
+            intermediate=vision.intermediate_size,
+            patches=patches,
+            patch_pixels=3 * vision.patch_size**2,
+            extra_tokens=int(vision.model_type == "clip_vision_model"),
+            projector=patches * out * (joined + out) + pool,
+        )
 
 
 class LlavaNextFamily(LlavaFamily):

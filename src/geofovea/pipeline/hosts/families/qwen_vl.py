@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import Family, Marks
+from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.hosts.shapes import EncoderShape
+from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
 __all__ = ["Qwen2VLFamily", "Qwen3VLFamily"]
 
@@ -30,8 +32,8 @@ class Qwen2VLFamily(Family):
     policies = ("original", "scene", "compact")
     axes = 3
     # in one frame the tiles are one image, elsewhere each is one
-    words = Marks(open="<|vision_start|>", close="<|vision_end|>")
-    words_scene = Marks(before="<|vision_start|>", after="<|vision_end|>")
+    words = ImageMarkers(open="<|vision_start|>", close="<|vision_end|>")
+    words_scene = ImageMarkers(before="<|vision_start|>", after="<|vision_end|>")
     template = _SYSTEM + _USER
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
@@ -74,6 +76,28 @@ class Qwen2VLFamily(Family):
         parts = parts.expand(*parts.shape[:6], vision.temporal_patch_size, patch, patch)
         return parts.reshape(-1, 3 * vision.temporal_patch_size * patch * patch)
 
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:
+        """See `Family`."""
+        vision = config.vision_config
+        if tile_size is None:
+            raise ModelError("the patches of a tile of any size are not known; give its tile_size")
+        deep = len(getattr(vision, "deepstack_visual_indexes", ()))
+        side, merged = tile_size // vision.patch_size, vision.spatial_merge_size**2
+        joined = merged * vision.hidden_size
+        is_windowed = hasattr(vision, "fullatt_block_indexes")
+        return EncoderShape(
+            layers=vision.depth,
+            width=vision.hidden_size,
+            intermediate=vision.intermediate_size,
+            patches=side**2,
+            patch_pixels=3 * vision.temporal_patch_size * vision.patch_size**2,
+            matrices=3 if is_windowed else 2,
+            pairs=_window_pairs(vision, side) if is_windowed else None,
+            # every deep layer has a merger of its own
+            projector=(1 + deep) * side**2 // merged * joined * (joined + vision.out_hidden_size),
+        )
+
 
 class Qwen3VLFamily(Qwen2VLFamily):
     """Qwen3-VL: tiles of 384 pixels, 144 tokens, features for the first decoder layers as well."""
@@ -95,3 +119,12 @@ class Qwen3VLFamily(Qwen2VLFamily):
             for features in (output.pooler_output, *output.deepstack_features)
         ]
         return torch.cat([f.reshape(len(images), -1, f.shape[-1]) for f in every], dim=-1)
+
+
+def _window_pairs(vision: Any, side: int) -> int:
+    """Pairs of patches that attend to each other in all layers, of a tile of side × side."""
+    window = vision.window_size // vision.patch_size // vision.spatial_merge_size
+    window *= vision.spatial_merge_size
+    along = side // window * window**2 + (side % window) ** 2
+    whole = len({*vision.fullatt_block_indexes} & {*range(vision.depth)})
+    return int(whole * side**4 + (vision.depth - whole) * along**2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.families.idefics import Idefics3Family, InternVLFamily, SmolVLMFamily
+from geofovea.pipeline.hosts.families.idefics import Idefics3Family, SmolVLMFamily
+from geofovea.pipeline.hosts.families.internvl import InternVLFamily
 from geofovea.pipeline.hosts.families.llava import (
     LlavaFamily,
     LlavaNextFamily,

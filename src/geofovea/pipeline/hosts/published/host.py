@@ -7,7 +7,6 @@ every other descent, its RFM giving the scores (``focus="rfm"``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,25 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Capabilities, Generation
+from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.published.image import normalized
 from geofovea.pipeline.hosts.published.model import PublishedModel, load_published_model
+from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.system.model_lock import one_at_a_time
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, TOKENS_PER_SIDE
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["HasRegionFocus", "PublishedHost", "load_published"]
-
-
-@runtime_checkable
-class HasRegionFocus(Protocol):
-    """A host that can bring a region focus module; its capabilities say whether it does."""
-
-    def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
-        """What the module gives each of n tokens, float32 ``(n,)``, sum 1."""
-        ...
+__all__ = ["PublishedHost", "load_published"]
 
 
 class PublishedHost:

@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.regionfocus.rfm.published_geometry import TILE_SIDE, PublishedPlan, plan_published
 
 __all__ = ["MOST_PIXELS", "PublishedImage", "normalized", "read_whole", "refuse_huge"]
 
 MOST_PIXELS = 2**30
 """The largest image that is read whole: 3 GiB of pixels, and 4 GiB more while a level is made."""
-
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class PublishedImage:
@@ -66,7 +64,7 @@ class PublishedImage:
     def _resized(self, resized: tuple[int, int], padded: tuple[int, int]) -> Tensor:
         """``(3, height, width)``: the picture at the top left, zeros (mean colour) elsewhere."""
         result = torch.zeros(3, *padded)
-        for channel, (mean, std) in enumerate(zip(_MEAN, _STD, strict=True)):
+        for channel, (mean, std) in enumerate(zip(CLIP_MEAN, CLIP_STD, strict=True)):
             plane = torch.from_numpy(np.ascontiguousarray(self.pixels[:, :, channel]))
             # before resizing, as the released code does: rounding depends on the order
             plane = plane.float().div_(255).sub_(mean).div_(std)
@@ -78,7 +76,7 @@ class PublishedImage:
 def normalized(pixels: NDArray[np.uint8]) -> Tensor:
     """Pictures uint8 ``(n, height, width, 3)`` as a CLIP tower takes them: ``(n, 3, ...)``."""
     given = torch.from_numpy(pixels).float().div_(255)
-    return ((given - torch.tensor(_MEAN)) / torch.tensor(_STD)).permute(0, 3, 1, 2)
+    return ((given - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)).permute(0, 3, 1, 2)
 
 
 def read_whole(path: str | Path) -> NDArray[np.uint8]:

@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.base import Generation
 from geofovea.pipeline.hosts.published.image import PublishedImage
 from geofovea.pipeline.hosts.published.weights import PublishedParts, load_parts
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE, tower_features
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.regionfocus.rfm.published_geometry import TOKENS_PER_SIDE, PublishedPlan
@@ -52,7 +53,6 @@ __all__ = [
 IMAGE_ID = -200
 """Stands for the image among the ids of a prompt."""
 
-_TILES_AT_ONCE = 16
 _MOST_ANSWER_TOKENS = 16
 _TEMPLATES = {
     "qwen2": (
@@ -233,10 +233,10 @@ class PublishedModel:
     def features(self, pixels: Tensor) -> Tensor:
         """What the tower makes of tiles (m, 3, 336, 336): ``(m, 576, dv)``, no class token."""
         parts = []
-        for start in range(0, len(pixels), _TILES_AT_ONCE):
-            given = pixels[start : start + _TILES_AT_ONCE].to(self._device, self._dtype)
-            output = self.parts.tower(given, output_hidden_states=True)
-            parts.append(output.hidden_states[self.parts.feature_layer][:, 1:])
+        for start in range(0, len(pixels), TILES_AT_ONCE):
+            given = pixels[start : start + TILES_AT_ONCE].to(self._device, self._dtype)
+            layers = (self.parts.feature_layer,)
+            parts.append(tower_features(self.parts.tower, given, layers, has_class_token=True))
         return torch.cat(parts)
 
     @one_at_a_time
@@ -253,8 +253,8 @@ class PublishedModel:
         side = TOKENS_PER_SIDE
         parts = []
         # not of all tiles at once: before pooling there are four times as many tokens
-        for start in range(0, len(pixels), _TILES_AT_ONCE):
-            whole = self.encode(pixels[start : start + _TILES_AT_ONCE])
+        for start in range(0, len(pixels), TILES_AT_ONCE):
+            whole = self.encode(pixels[start : start + TILES_AT_ONCE])
             parts.append(whole.view(len(whole), side, 2, side, 2, -1).mean((2, 4)).flatten(1, 2))
         return torch.cat(parts)
 

@@ -27,10 +27,12 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.checkpoint import (
     WeightCount,
+    check_complete,
     check_depth,
     check_files,
     check_size,
     companion,
+    quiet_transformers,
     read_json,
 )
 from geofovea.regionfocus.rfm.module import RegionFocusModule, RegionFocusSettings
@@ -279,25 +281,12 @@ def _loaded(
     name: str, make: Any, config: Any, weights: dict[str, Tensor], dtype: torch.dtype
 ) -> Any:
     """A stock model with these weights, none of them missing."""
-    from transformers.utils import logging
-
     check_size(name, make, config, _count(weights))
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
+    with quiet_transformers(shows_bars=False):
         model, report = make.from_pretrained(
             None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
         )
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()
-    # transformers would go on with random numbers in their place
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"the published model {name!r} lacks {len(missing)} weights, the first is {missing[0]}"
-        )
+    check_complete(f"the published model {name!r}", report)
     return model
 
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["RoomyLayer", "roomy_cache"]
+__all__ = ["PreallocatedLayer", "preallocated_cache"]
 
 
-def roomy_cache(config: Any, room: int) -> DynamicCache:
+def preallocated_cache(config: Any, room: int) -> DynamicCache:
     """An empty cache for a decoder whose layers have room for ``room`` tokens, and grow beyond.
 
     Layers of another kind (sliding windows) stay as ``transformers`` makes them.
@@ -27,12 +27,12 @@ def roomy_cache(config: Any, room: int) -> DynamicCache:
     cache = DynamicCache(config=config)
     # a subclass may keep other numbers than all keys and values
     cache.layers = [
-        RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+        PreallocatedLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
     ]
     return cache
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     """A ``DynamicLayer`` whose ``keys`` and ``values`` are the filled part of larger tensors."""
 
     def __init__(self, room: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
-from geofovea.pipeline.hosts.base import Generation
+from geofovea.pipeline.inference.decoder.outputs import Generation
 
 __all__ = ["CUT", "cut_warning", "decoded_answer"]
 

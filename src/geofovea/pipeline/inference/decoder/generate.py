@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError, QuestionError
-from geofovea.pipeline.hosts.base import Generation, Prompt
+from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, word_scores
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
-from geofovea.pipeline.inference.decoder.finite_numbers import check_finite
-from geofovea.pipeline.inference.decoder.pruned_prompt import pruned_run, vision_lengths
-from geofovea.pipeline.inference.decoder.run import PlainRun
-from geofovea.pipeline.inference.decoder.support import can_batch
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
+from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
+from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
-from geofovea.pipeline.inference.prompts.template import PromptWords
+from geofovea.pipeline.inference.prompts.template import PromptTemplate
 
-__all__ = ["AnswerWriter"]
+__all__ = ["AnswerGenerator"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnswerWriter:
+class AnswerGenerator:
     """Answers prompts with a decoder and the head of its model.
 
     Attributes:
@@ -45,7 +45,7 @@ class AnswerWriter:
     head: Callable[[Tensor], Tensor]
     embed: Callable[[Tensor], Tensor]
     tokenizer: Any
-    words: PromptWords
+    words: PromptTemplate
     stop: Collection[int]
     most: int
 
@@ -93,7 +93,7 @@ class AnswerWriter:
     ) -> list[Generation]:
         if kind is _Kind.ALONE:
             return [self._alone(*one) for one in zip(prompts, sequences, strict=True)]
-        run = PlainRun(self.decoder, PromptBatch.of(sequences), self.most)
+        run = DecoderRun(self.decoder, PromptBatch.of(sequences), self.most)
         states = run.prefill()
         if kind is _Kind.GREEDY:
             return self.greedy(states, run.advance)
@@ -102,8 +102,8 @@ class AnswerWriter:
     def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
         spelt = bool(prompt.choices) and not self.letters(prompt.choices)
         if prompt.tokens is None or prompt.reduction is None or not prompt.drops_tokens:
-            plain = PlainRun(self.decoder, PromptBatch.of([sequence]), self.most)
-            return self.wording(plain.prefill()[0], prompt.choices, plain.try_out)
+            plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), self.most)
+            return self.wording(plain.prefill()[0], prompt.choices, plain.peek)
         if spelt:
             raise ModelError(
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
@@ -159,14 +159,14 @@ class AnswerWriter:
         return self._likeliest(choices, letter_scores(believed, self.letters(choices)))
 
     def wording(
-        self, state: Tensor, choices: Sequence[str], try_out: Callable[[Tensor], Tensor]
+        self, state: Tensor, choices: Sequence[str], peek: Callable[[Tensor], Tensor]
     ) -> Generation:
         """The choice whose words are likeliest.
 
         Args:
             state: Of the last token of the prompt, ``(d,)``.
             choices: Answers.
-            try_out: States ``(m, d)`` of tokens ``(1, m, d)`` behind the prompt.
+            peek: States ``(m, d)`` of tokens ``(1, m, d)`` behind the prompt.
 
         Raises:
             QuestionError: If a choice says nothing.
@@ -176,7 +176,7 @@ class AnswerWriter:
             raise QuestionError(f"a choice among {', '.join(choices)} has no words; reword it")
 
         def follow(some: Sequence[int]) -> Tensor:
-            return self._believed(try_out(self.embed(torch.tensor(some))[None]))
+            return self._believed(peek(self.embed(torch.tensor(some))[None]))
 
         return self._likeliest(
             choices, word_scores(self._believed(state[None])[0], ids, self.stop, follow)

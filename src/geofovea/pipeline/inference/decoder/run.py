@@ -15,17 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.attention.kv_cache import roomy_cache
+from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
 from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.system.model_lock import ThisThread
 
-__all__ = ["PlainRun", "last_row_logits", "layer_input"]
+__all__ = ["DecoderRun", "last_row_logits", "layer_input"]
 
 
-class PlainRun:
+class DecoderRun:
     """Some prompts on their way through a decoder that drops nothing."""
 
     def __init__(self, decoder: Any, prompts: PromptBatch, answer: int = 16) -> None:
@@ -38,7 +38,7 @@ class PlainRun:
         """
         self._decoder = decoder
         self._prompts = prompts
-        self._cache = roomy_cache(decoder.config, max(prompts.lengths) + answer)
+        self._cache = preallocated_cache(decoder.config, max(prompts.lengths) + answer)
         self._next = prompts.next_positions[:, None]
 
     def prefill(self) -> Tensor:
@@ -50,7 +50,7 @@ class PlainRun:
         """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
         return self._run(embedded)[:, -1]
 
-    def try_out(self, embedded: Tensor) -> Tensor:
+    def peek(self, embedded: Tensor) -> Tensor:
         """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
         # a layer that sees a window cannot be cropped, but no layer changes what it held in place
         held, before = [copy(layer) for layer in self._cache.layers], self._next

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, token_cells
-from geofovea.pipeline.inference.prompts.template import MarkIds, PromptIds
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
-from geofovea.regionfocus.tokens import TokenSet
+from geofovea.pipeline.inference.prompts.markers import MarkerIds
+from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, TileSpans
+from geofovea.pipeline.inference.prompts.template import PromptIds
+from geofovea.regionfocus.tokens import TokenSet, token_cells
 
 __all__ = ["PromptLayout", "PromptSequence"]
 
@@ -72,7 +72,7 @@ class PromptLayout:
     grid: tuple[int, int]
     tile_size: int
     width: int
-    marks: MarkIds
+    marks: MarkerIds
     newline: Tensor | None
     embed: Callable[[list[int]], Tensor]
 
@@ -112,7 +112,7 @@ class PromptLayout:
             if self.newline is not None:
                 closing = torch.cat([closing, self.newline.to(closing)[None]])
             _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
-            runs = TileRuns.of(counts, len(opening), len(closing))
+            runs = TileSpans.of(counts, len(opening), len(closing))
             own = _interleaved(features[:, : self.width], opening, closing, runs)
             shown = torch.cat([before, own, after])
             visual = runs.tokens + len(first) + len(before)
@@ -123,7 +123,7 @@ class PromptLayout:
         whole = torch.cat([first, shown, last])[None]
         return PromptSequence(whole, writer.written().to(whole.device), visual, deep, writer.next)
 
-    def _place(self, tokens: TokenSet, runs: TileRuns, writer: PositionWriter) -> None:
+    def _place(self, tokens: TokenSet, runs: TileSpans, writer: PositionWriter) -> None:
         """Write the positions of the vision tokens and of what stands around them."""
         writer.words(len(self.marks.before))
         if self.policy == "scene":
@@ -133,7 +133,7 @@ class PromptLayout:
         writer.words(len(self.marks.after))
 
 
-def _interleaved(features: Tensor, opening: Tensor, closing: Tensor, runs: TileRuns) -> Tensor:
+def _interleaved(features: Tensor, opening: Tensor, closing: Tensor, runs: TileSpans) -> Tensor:
     """Vision tokens ``(n, d)`` with words before and behind each tile."""
     if len(runs) == len(features):
         return features

@@ -20,23 +20,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geofovea.pipeline.inference.prompts.tile_runs import TileRuns
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["SCENE_SIDE", "PositionWriter", "token_cells"]
+__all__ = ["SCENE_SIDE", "PositionWriter", "TileSpans"]
 
 SCENE_SIDE = 200
 """Rows and columns of the largest frame; images of the training of Qwen-VL had about as many."""
-
-
-def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tensor:
-    """Row and column of each token in the grid of its tile, int64 ``(n, 2)``."""
-    address = torch.tensor([(t.row, t.col, 1 << t.level) for t in tokens.tiles]).reshape(-1, 3)
-    row, col, step = address[tokens.tile_index].double().unbind(1)
-    rows, cols = grid
-    y, x = tokens.boxes_scene[:, 1] / step, tokens.boxes_scene[:, 0] / step
-    cells = torch.stack([(y / tile_size - row) * rows, (x / tile_size - col) * cols], dim=1)
-    return cells.round().long()
 
 
 @dataclass(eq=False)
@@ -61,7 +50,7 @@ class PositionWriter:
         self._parts.append(torch.arange(self.next, self.next + count).expand(self.axes, -1))
         self.next += count
 
-    def tiles(self, cells: Tensor, runs: TileRuns) -> None:
+    def tiles(self, cells: Tensor, runs: TileSpans) -> None:
         """What is left of some tiles, one after the other, and the words around each.
 
         Args:
@@ -109,3 +98,38 @@ class PositionWriter:
         start = torch.full((len(places),), self.next)
         self._parts.append(torch.stack([start, self.next + places[:, 0], self.next + places[:, 1]]))
         self.next += side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileSpans:
+    """Places counted from the first tile on, as int64 tensors on the host.
+
+    Attributes:
+        tile: ``(n,)``, the number of each token's tile.
+        tokens: ``(n,)``, where each token stands.
+        opening: ``(k, o)``, where the words before each of k tiles stand.
+        closing: ``(k, c)``, where those behind each of them stand.
+    """
+
+    tile: Tensor
+    tokens: Tensor
+    opening: Tensor
+    closing: Tensor
+
+    @staticmethod
+    def of(counts: Tensor, opening: int, closing: int) -> TileSpans:
+        """Runs of ``counts`` tokens ``(k,)`` with so many words before and behind each."""
+        numbers = torch.arange(len(counts))
+        tile = numbers.repeat_interleave(counts)
+        ends = counts.cumsum(0) + numbers * (opening + closing) + opening
+        starts = ends - counts
+        return TileSpans(
+            tile,
+            torch.arange(len(tile)) + tile * (opening + closing) + opening,
+            (starts - opening)[:, None] + torch.arange(opening),
+            ends[:, None] + torch.arange(closing),
+        )
+
+    def __len__(self) -> int:
+        """All places."""
+        return len(self.tokens) + self.opening.numel() + self.closing.numel()

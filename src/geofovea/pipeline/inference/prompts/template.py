@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.families.base import Family, Marks
 from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
+from geofovea.pipeline.inference.prompts.markers import ImageMarkers, MarkerIds, PromptStyle
 
-__all__ = ["PromptIds", "PromptWords"]
+__all__ = ["PromptIds", "PromptTemplate"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
@@ -33,17 +33,7 @@ class PromptIds:
     after: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class MarkIds:
-    """`Marks` as token ids."""
-
-    before: list[int]
-    open: list[int]
-    close: list[int]
-    after: list[int]
-
-
-class PromptWords:
+class PromptTemplate:
     """Writes the prompts of one model.
 
     Attributes:
@@ -51,36 +41,36 @@ class PromptWords:
     """
 
     def __init__(
-        self, tokenizer: Any, family: Family, template: str | None, instruction: str, policy: str
+        self, tokenizer: Any, style: PromptStyle, template: str | None, instruction: str
     ) -> None:
         """Choose the template.
 
         Args:
             tokenizer: The model's.
-            family: The model's.
+            style: What is known of the model's stock prompts.
             template: From the settings; None takes the chat template, or else the family's.
             instruction: Added to every question.
-            policy: Of positions; the marks depend on it.
 
         Raises:
             ModelError: If the tokenizer lacks a special word of the family's prompts.
         """
         self._tokenizer = tokenizer
-        self._known = family.model.get_input_embeddings().num_embeddings
+        self._known = style.vocabulary
         self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
-        marks = self._marks = family.marks(policy)
-        self._image = _image_word(tokenizer, family)
-        self._image_id: int = -1 if self._image is None else family.config.image_token_id
+        marks = self._marks = style.markers
+        self._image = _image_word(tokenizer, style.image_id)
+        # where no word stands for an image, none of the ids does
+        self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
         chat = None if template else _from_chat(tokenizer, self._image, marks)
-        self._template = template or chat or family.template
+        self._template = template or chat or style.template
         # some chat templates write the word that begins a text by themselves
         begin = str(tokenizer.bos_token or "")
         self._adds_special = not (chat and begin and chat.startswith(begin))
         # blanks among them would be looked for in every text, and found for ever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
-        self.marks = MarkIds(
+        self.marks = MarkerIds(
             *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
         )
 
@@ -212,16 +202,15 @@ def _special_words(tokenizer: Any) -> set[str]:
     return special | {str(word) for word in tokenizer.all_special_tokens}
 
 
-def _image_word(tokenizer: Any, family: Family) -> str | None:
+def _image_word(tokenizer: Any, number: int | None) -> str | None:
     """The word that stands for an image in a family's stock prompts, if the tokenizer has it."""
-    number = getattr(family.config, "image_token_id", None)
-    if not isinstance(number, int) or not 0 <= number < len(tokenizer):
+    if number is None or not 0 <= number < len(tokenizer):
         return None
     word: object = tokenizer.convert_ids_to_tokens(number)
     return word if isinstance(word, str) else None
 
 
-def _from_chat(tokenizer: Any, image: str | None, marks: Marks) -> str | None:
+def _from_chat(tokenizer: Any, image: str | None, marks: ImageMarkers) -> str | None:
     """A tokenizer's chat template as one of ours, with ``{image}`` and ``{question}``; or None."""
     if image is None or not getattr(tokenizer, "chat_template", None):
         return None

@@ -11,32 +11,32 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
-from geofovea.pipeline.inference.vision.clip_signals import Listener, listening, pooled_mean
-from geofovea.pipeline.inference.vision.inputs import EncodedTiles, EncodePlan
+from geofovea.pipeline.inference.vision.clip_signals import SignalRecorder, pooled_mean, recording
+from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE, tower_features
+from geofovea.pipeline.inference.vision.inputs import EncodePlan
+from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.inference.vision.pixels import Normalization
 from geofovea.regionfocus.reductions.primitives.outputs import group_means
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
-__all__ = ["VisionPart"]
-
-_TILES_AT_ONCE = 16
+__all__ = ["ClipEncoder"]
 
 
-class VisionPart:
+class ClipEncoder:
     """Vision tower and projector of a ``LlavaForConditionalGeneration``."""
 
-    def __init__(self, model: Any, side: int, pool: int, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, model: Any, side: int, pool: int, colours: Normalization) -> None:
         """Borrow the parts of a model in evaluation mode.
 
         Args:
             model: The model.
             side: Tokens along a side of a tile.
             pool: Projected tokens are averaged ``pool × pool``.
-            mean: Of red, green and blue, on the model's device.
-            std: Likewise.
+            colours: What the tower expects of them.
         """
         self._model = model
         self._side, self._pool = side, pool
-        self._mean, self._std = mean, std
+        self._colours = colours
         self._layer: int = model.config.vision_feature_layer
 
     def encode_planned(self, pixels: NDArray[np.uint8], plan: EncodePlan) -> EncodedTiles:
@@ -52,8 +52,8 @@ class VisionPart:
         tower = self._model.model.vision_tower
         features, signals = [], []
         for some in _batches(pixels):
-            listener = Listener(plan.signals, self._side, self._pool, self._layers_run() - 1)
-            with listening(tower, listener):
+            listener = SignalRecorder(plan.signals, self._side, self._pool, self._layers_run() - 1)
+            with recording(tower, listener):
                 patches = self._run(some)
             listener.show_hidden(patches)
             features.append(self._project(patches))
@@ -83,22 +83,16 @@ class VisionPart:
 
     def _run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Patches (b, patches, d) of the feature layer, without the class token."""
-        images = self._images(pixels)
-        tower, layer = self._model.model.vision_tower, self._layer
-        output = tower(images, output_hidden_states=layer != -1)
-        # without its final norm, the last hidden state is also the last element of hidden_states
-        features = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
-        patches: Tensor = features[:, 1:]
-        return patches
+        tower = self._model.model.vision_tower
+        return tower_features(tower, self._images(pixels), (self._layer,), has_class_token=True)
 
     def _project(self, patches: Tensor) -> Tensor:
         tokens: Tensor = self._model.model.multi_modal_projector(patches)
         return pooled_mean(tokens, self._side, self._pool)
 
     def _images(self, pixels: NDArray[np.uint8]) -> Tensor:
-        images = torch.from_numpy(pixels).to(self._mean.device).float()
-        images = (images - self._mean) / self._std
-        return images.permute(0, 3, 1, 2).to(self._model.dtype)
+        device = next(self._model.model.vision_tower.parameters()).device
+        return self._colours.images(pixels, device, self._model.dtype)
 
     def _layers_run(self) -> int:
         """Encoder layers up to the feature layer."""
@@ -113,4 +107,4 @@ class VisionPart:
 
 
 def _batches(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [pixels[i : i + _TILES_AT_ONCE] for i in range(0, len(pixels), _TILES_AT_ONCE)]
+    return [pixels[i : i + TILES_AT_ONCE] for i in range(0, len(pixels), TILES_AT_ONCE)]

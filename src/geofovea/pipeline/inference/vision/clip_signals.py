@@ -22,7 +22,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.system.model_lock import ThisThread
 from geofovea.regionfocus.reductions.tile_signals import TileSignals
 
-__all__ = ["CLIP_SIGNALS", "Listener", "grey_entropy", "listening", "pooled_mean"]
+__all__ = ["CLIP_SIGNALS", "SignalRecorder", "grey_entropy", "pooled_mean", "recording"]
 
 CLIP_SIGNALS = frozenset({"cls_attention", "received", "attention", "keys", "encoder_hidden"})
 """What an encoder with a class token shows."""
@@ -32,7 +32,7 @@ _MOST_PATCHES = 8192
 
 
 @dataclass(eq=False)
-class Listener:
+class SignalRecorder:
     """Collects signals of one batch of tiles.
 
     Attributes:
@@ -116,7 +116,7 @@ class Listener:
 
 
 @contextmanager
-def listening(tower: Any, listener: Listener) -> Iterator[None]:
+def recording(tower: Any, listener: SignalRecorder) -> Iterator[None]:
     """Let a listener hear a ``CLIPVisionModel`` that this thread runs, up to its last layer."""
     layers = getattr(tower, "vision_model", tower).encoder.layers
     thread = ThisThread()

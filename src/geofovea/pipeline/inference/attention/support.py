@@ -1,0 +1,83 @@
+"""What can be done with a stock decoder beyond running it whole.
+
+Any decoder of ``transformers`` that takes ``inputs_embeds`` can answer. To read a row of its
+attention, or to run its layers one by one, more has to be known of it: some normalise keys after
+they are turned, some turn them in some layers only, some scale what enters their first layer. Such
+a decoder would give wrong numbers without a word, so only kinds that were compared with the stock
+forward pass are entered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["attention_window", "can_batch", "can_read_rows", "can_run_layers", "has_dynamic_rope"]
+
+_RUN_BY_LAYER = frozenset(
+    {
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen2",
+        "qwen2_5_vl_text",
+        "qwen2_moe",
+        "qwen3",
+        "qwen3_moe",
+        "qwen3_vl_text",
+    }
+)
+# these scale what enters the first layer (Gemma in earlier releases), or have layers of two kinds
+_READ_ONLY = frozenset({"gemma", "gpt_oss", "granite", "ministral"})
+_OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
+
+
+def can_read_rows(decoder: Any) -> bool:
+    """Whether `attention.rows` finds in its layers what their own attention would have."""
+    return decoder.config.model_type in _RUN_BY_LAYER | _READ_ONLY
+
+
+def can_run_layers(decoder: Any) -> bool:
+    """Whether its layers, run one after the other, and its last norm are all that it does."""
+    return decoder.config.model_type in _RUN_BY_LAYER
+
+
+def can_batch(decoder: Any) -> bool:
+    """Whether prompts of unlike lengths may be answered side by side.
+
+    Layers that see a window count tokens back over padding, too.
+    """
+    from transformers.cache_utils import DynamicLayer
+
+    return not has_dynamic_rope(decoder) and all(
+        type(kept) is DynamicLayer for kept in _kept_by_layer(decoder)
+    )
+
+
+def has_dynamic_rope(decoder: Any) -> bool:
+    """Whether the angle of every position depends on the longest sequence that is run with it."""
+    kinds = getattr(getattr(decoder, "rotary_emb", None), "rope_type", "default")
+    # decoders with layers of several kinds have one for each
+    return not _OF_ITS_LENGTH.isdisjoint(kinds.values() if isinstance(kinds, dict) else {kinds})
+
+
+def attention_window(decoder: Any, layer: int | None = None) -> int | None:
+    """Tokens that a layer sees, itself included; None if all.
+
+    Args:
+        decoder: The text model.
+        layer: Number of the layer; None takes the one that sees least.
+    """
+    kept = _kept_by_layer(decoder)
+    windows = [
+        int(each.sliding_window)
+        for each in (kept if layer is None else kept[layer : layer + 1])
+        if getattr(each, "is_sliding", False)
+    ]
+    return min(windows, default=None)
+
+
+def _kept_by_layer(decoder: Any) -> list[Any]:
+    from transformers import DynamicCache
+
+    layers: list[Any] = DynamicCache(config=decoder.config).layers
+    return layers

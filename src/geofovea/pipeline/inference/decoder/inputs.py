@@ -1,0 +1,61 @@
+"""What a decoder is given: a question with its tokens, or the same as embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["DecoderInput", "Prompt"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """What a host that answers several questions at once is given for one of them.
+
+    Attributes:
+        question: What is asked.
+        tokens: What is shown; None shows no picture.
+        choices: Answers to choose from.
+        reduction: What drops tokens between the layers of the decoder; None drops none.
+    """
+
+    question: str
+    tokens: TokenSet | None
+    choices: tuple[str, ...] = ()
+    reduction: DecoderReduction | None = None
+
+    @property
+    def drops_tokens(self) -> bool:
+        """Whether some of its tokens do not reach the end of the decoder."""
+        return self.reduction is not None and self.tokens is not None and len(self.tokens) > 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecoderInput:
+    """A question and its vision tokens as a decoder takes them.
+
+    Attributes:
+        embeds: ``(1, s, d)``, the whole prompt; its last token is the one that asks.
+        first: Place of the first vision token.
+        count: Vision tokens, one after the other.
+
+    Raises:
+        ModelError: If the vision tokens do not lie before the last token.
+    """
+
+    embeds: Tensor
+    first: int
+    count: int
+
+    def __post_init__(self) -> None:
+        length = self.embeds.shape[1]
+        if self.count < 1 or self.first < 0 or self.first + self.count >= length:
+            raise ModelError(
+                f"{self.count} vision tokens from place {self.first} on must end before the last "
+                f"of the prompt's {length} tokens"
+            )

@@ -1,0 +1,142 @@
+"""What the focus layers made of a prompt's beginning, for the next question about the same tiles.
+
+Vision tokens stand before the question and attention is causal, so keys and values of all that
+stands before the question do not depend on it. What is kept is compared with the new prompt number
+by number before it is used, so nothing has to be promised about where tokens came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_keys, rotated_queries
+from geofovea.pipeline.inference.attention.support import can_batch
+from geofovea.pipeline.inference.decoder.run import layer_input
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.system.lru import ByteLru
+
+__all__ = ["PrefixCache", "can_reuse_prefix"]
+
+_KEPT_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prefix:
+    """A prompt up to its last vision token, as the focus layers leave it.
+
+    Attributes:
+        embedded: ``(1, p, d)``, what it was made from.
+        layers: Keys and values ``(1, key heads, p, head_dim)`` of each layer below the focus layer.
+        keys: Of the vision tokens in the focus layer, ``(1, key heads, n, head_dim)``.
+    """
+
+    embedded: Tensor
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    keys: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        pairs = sum(key.nbytes + value.nbytes for key, value in self.layers)
+        return self.embedded.nbytes + self.keys.nbytes + pairs
+
+
+class PrefixCache:
+    """A least-recently-used memory of prefixes, bounded in bytes, for one decoder.
+
+    It is for prompts with the vision tokens before the question, at 1-D positions from 0 on without
+    gaps, and for decoders whose layers all attend to everything before.
+    """
+
+    def __init__(self, decoder: Any, layer: int, limit_bytes: int = _KEPT_BYTES) -> None:
+        """Start empty.
+
+        Args:
+            decoder: The text model.
+            layer: Its focus layer, at least 1.
+            limit_bytes: Most that is kept; a prefix above it is used once and forgotten.
+        """
+        self._decoder = decoder
+        self._layer = layer
+        self._limit = limit_bytes
+        self._prefixes: ByteLru[_Prefix] = ByteLru(limit_bytes, lambda prefix: prefix.nbytes)
+        self.runs = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        return self._prefixes.nbytes
+
+    def logits(self, sequences: Sequence[PromptSequence]) -> list[Tensor]:
+        """As ``last_row_logits`` has them, within rounding, float32 ``(heads, n)`` for each prompt.
+
+        Prompts that begin alike have their ends run side by side behind one beginning.
+        """
+        prefixes: list[_Prefix] = []
+        for each in sequences:
+            begins = each.embedded[:, : int(each.visual[-1]) + 1]
+            # one that is too large to be kept serves the prompts beside it all the same
+            at_hand = (prefix for prefix in prefixes if torch.equal(prefix.embedded, begins))
+            prefixes.append(next(at_hand, None) or self._prefix(each, begins))
+        found: dict[int, Tensor] = {}
+        for prefix in {id(prefix): prefix for prefix in prefixes}.values():
+            alike = [i for i, other in enumerate(prefixes) if other is prefix]
+            found |= zip(alike, self._behind(prefix, [sequences[i] for i in alike]), strict=True)
+        return [found[i] for i in range(len(sequences))]
+
+    def _behind(self, prefix: _Prefix, sequences: Sequence[PromptSequence]) -> Tensor:
+        """Logits ``(b, heads, n)`` of prompts that begin with a prefix."""
+        tails = PromptBatch.of([each.behind(prefix.embedded.shape[1]) for each in sequences])
+        cache = self._new_cache()
+        for index, (keys, values) in enumerate(prefix.layers):
+            shape = (len(tails), -1, -1, -1)
+            cache.update(keys.expand(shape), values.expand(shape), index)
+        hidden, rotary = self._run(tails, cache)
+        layer = self._decoder.layers[self._layer]
+        queries = rotated_queries(layer, hidden, rotary, tails.last.to(hidden.device))
+        return pair_logits(queries, prefix.keys, layer.self_attn.scaling)[:, :, 0]
+
+    def _prefix(self, sequence: PromptSequence, embedded: Tensor) -> _Prefix:
+        length = embedded.shape[1]
+        # tells scenes apart as a rule; where it does not, the comparison does
+        key = (length, *embedded[0, int(sequence.visual[0]), :4].tolist())
+        kept = self._prefixes.get(key)
+        if kept is not None and torch.equal(kept.embedded, embedded):
+            return kept
+        self.runs += 1
+        cache = self._new_cache()
+        hidden, rotary = self._run(PromptBatch.of([sequence.until(length)]), cache)
+        visual = sequence.visual.to(hidden.device)
+        layer = self._decoder.layers[self._layer]
+        keys = rotated_keys(layer, hidden, rotary, 0, length)[:, :, visual]
+        below = cache.layers[: self._layer]
+        made = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
+        self._keep(key, made)
+        return made
+
+    def _keep(self, key: tuple[Any, ...], prefix: _Prefix) -> None:
+        if prefix.nbytes > self._limit:
+            self._prefixes.drop(key)
+        else:
+            self._prefixes.put(key, prefix)
+
+    def _new_cache(self) -> Any:
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self._decoder.config)
+
+    def _run(self, prompts: PromptBatch, cache: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        inputs = prompts.inputs()
+        mask, seen = inputs["attention_mask"], cache.get_seq_length()
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
+        return layer_input(self._decoder, self._layer, inputs, cache)
+
+
+def can_reuse_prefix(decoder: Any, layer: int) -> bool:
+    """Whether all layers of a decoder keep keys of everything before, and some lie below."""
+    return 0 < layer < len(decoder.layers) and can_batch(decoder)

@@ -1,0 +1,54 @@
+"""What stands around an image in the stock prompts of a family of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle"]
+
+CHAT_ML = "<|im_start|>user\n{image}\n{question}<|im_end|>\n<|im_start|>assistant\n"
+"""The prompt of many decoders of Qwen's kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMarkers:
+    """Special words that a family's stock prompts put around vision tokens.
+
+    Attributes:
+        before: In front of the first tile.
+        open: In front of each tile.
+        close: Behind each tile.
+        after: Behind the last tile.
+    """
+
+    before: str = ""
+    open: str = ""
+    close: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerIds:
+    """`ImageMarkers` as token ids."""
+
+    before: list[int]
+    open: list[int]
+    close: list[int]
+    after: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStyle:
+    """What the prompts of a model are by its family and its configuration.
+
+    Attributes:
+        markers: What stands around the vision tokens.
+        template: The prompt, where neither settings nor tokenizer bring one.
+        vocabulary: How many ids the model has vectors for.
+        image_id: What stands for an image in its stock prompts; None where that is not known.
+    """
+
+    markers: ImageMarkers
+    template: str
+    vocabulary: int
+    image_id: int | None = None
