@@ -188,7 +188,7 @@ class SupportsFingerprint(Protocol):
 
 @runtime_checkable
 class SupportsDecoderAccess(Protocol):
-    """A host with a decoder of stock layers, see ``row_attention`` for which.
+    """A host with a decoder of stock layers, see `inference.attention.support` for which.
 
     Attributes:
         decoder: The text model: ``layers``, ``rotary_emb`` and ``config``.

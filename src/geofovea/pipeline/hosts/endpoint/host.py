@@ -105,7 +105,7 @@ class EndpointHost:
         tiles: Sequence[Tile],  # noqa: ARG002
         pyramid: Pyramid,  # noqa: ARG002
     ) -> Tensor:
-        """Pieces of the pictures, uint8 (k, rows · columns, d): see `tile_pictures`."""
+        """Pieces of the pictures, uint8 (k, rows · columns, d): see `hosts.endpoint.images`."""
         return tokens_from_pixels(pixels, self.grid)
 
     def scores(self, question: str, tokens: TokenSet) -> Tensor:  # noqa: ARG002

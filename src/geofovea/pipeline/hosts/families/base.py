@@ -24,7 +24,7 @@ class Family:
     Attributes:
         model_type: As in ``config.json``.
         model_class: Name of the class in ``transformers``.
-        policies: Position policies that it can have, the default first; see `positions`.
+        policies: Position policies that it can have, the default first; see `position_ids`.
         axes: Rows of its position ids: 1, or 3 for M-RoPE.
         defaults: How it is used where ``geofovea.json`` does not say.
         words: What stands around its vision tokens.

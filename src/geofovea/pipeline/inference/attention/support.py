@@ -32,7 +32,7 @@ _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 
 def can_read_rows(decoder: Any) -> bool:
-    """Whether ``row_attention`` finds in its layers what their own attention would have."""
+    """Whether `attention.rows` finds in its layers what their own attention would have."""
     return decoder.config.model_type in _RUN_BY_LAYER | _READ_ONLY
 
 

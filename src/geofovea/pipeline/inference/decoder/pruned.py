@@ -1,7 +1,7 @@
 """Prefill that drops vision tokens between layers, and decoding from what it leaves.
 
 Any stock decoder of LLaMA's or Qwen2's kind (``layers``, ``norm``, ``rotary_emb`` with positions of
-one dimension; see ``row_attention``), unpatched, one sequence at a time. The layers are run one by
+one dimension; see `attention.support`), unpatched, one sequence at a time. Layers are run one by
 one; before those that a reduction asked for, it chooses among the vision tokens, and the sequence
 really gets shorter: every layer's cache holds only the tokens that ran through it. Attention is
 causal over what is left, so no mask is needed, and no full attention matrix is ever made (but by

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    # the doctor lists families where numpy is missing
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "Colours", "Normalization"]
 
