@@ -79,7 +79,7 @@ def test_what_is_no_exception_is_a_failure_like_any_other(tmp_path, executor_of,
 
 
 def test_a_panic_in_company_is_the_failure_of_its_question_alone():
-    from geofovea.pipeline.engine.cooperative import meet
+    from geofovea.pipeline.engine.cooperative import run_together
 
     class Panic(BaseException):
         pass
@@ -87,7 +87,7 @@ def test_a_panic_in_company_is_the_failure_of_its_question_alone():
     def panics(ask):
         raise Panic("never mind")
 
-    found = meet(
+    found = run_together(
         [lambda ask: ask(1), panics, lambda ask: ask(2)], lambda needs: dict(enumerate(needs))
     )
     assert found[0] == 1

@@ -13,7 +13,11 @@ from safetensors.torch import save_file
 
 from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.hosts.fingerprint import weights_hash
-from geofovea.pipeline.hosts.region_focus import DistilledFocus, FocusCard, with_decoder_access
+from geofovea.pipeline.hosts.region_focus import (
+    DistilledFocus,
+    FocusCard,
+    with_decoder_access,
+)
 from geofovea.pipeline.system.files import write_file
 from geofovea.pipeline.training.checkpoint import load_moments, moments_of
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
