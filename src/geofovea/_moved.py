@@ -34,7 +34,7 @@ _HOMES = {
     ),
     "pipeline.batch_plan": ("pipeline.runs.batch_plan",),
     "pipeline.decoding": ("pipeline.inference.decoder.run",),
-    "pipeline.embedded": ("pipeline.training.embedded_model",),
+    "pipeline.embedded": ("pipeline.training.embedded_model", "pipeline.hosts.load"),
     "pipeline.harness": ("pipeline.evaluation.harness",),
     "pipeline.lmms_eval_manifest": ("pipeline.evaluation.lmms_eval_plugin",),
     "pipeline.models": ("pipeline.hosts.load",),
@@ -49,6 +49,8 @@ _HOMES = {
     "tiling.region": ("tiling.geo.region",),
     "tiling.source": ("tiling.files.source",),
 }
+# names within a module that are called otherwise now
+_NAMES = {"pipeline.decoding": {"PlainRun": "DecoderRun"}}
 
 
 class _OldName(Loader):
@@ -65,6 +67,8 @@ class _OldName(Loader):
         )
         for home in reversed(homes):
             module.__dict__.update({k: v for k, v in vars(home).items() if not k.startswith("__")})
+        for name, new in _NAMES.get(old, {}).items():
+            setattr(module, name, getattr(module, new))
         return module
 
     def exec_module(self, module: ModuleType) -> None:

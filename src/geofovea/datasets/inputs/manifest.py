@@ -15,6 +15,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.inputs.region_files import read_regions
 from geofovea.datasets.inputs.row_places import GEOMETRY_COLUMNS, check_places, place_of
 from geofovea.datasets.records.rows import cell_text
 from geofovea.datasets.tables.delimited import delimited_rows
@@ -242,8 +243,6 @@ def _parquet_rows(
     wanted = [name for name in table.columns if not table.is_geo or name in _COLUMNS]
     regions: Iterable[dict[str, Any]] = repeat({}, table.row_count)
     if table.is_geo:
-        from geofovea.datasets.inputs.region_files import read_regions
-
         regions = ({"region": r.geometry, "region_crs": r.crs} for r in read_regions(file))
     rows = zip(table.rows(wanted, _BATCH_ROWS), regions, strict=True)
     for number, (fields, region) in enumerate(rows, 1):

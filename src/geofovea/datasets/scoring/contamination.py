@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from geofovea.datasets.records.rows import read_rows
 from geofovea.errors import DataError, SceneError
+from geofovea.tiling.files.source import resolve_source
 
 __all__ = ["ImageHash", "Match", "find_leaks", "hash_folder", "hash_image", "read_hashes"]
 
@@ -95,7 +96,6 @@ def _thumbnail(path: Path) -> NDArray[np.float64] | None:
 
     from geofovea.tiling.files.gdal_settings import gdal_settings
     from geofovea.tiling.files.georeference_warnings import without_georeference_warning
-    from geofovea.tiling.files.source import resolve_source
 
     try:
         # a file may not lead to other files or to the network

@@ -16,6 +16,7 @@ from geofovea.pipeline.runs.lookahead import Payload
 from geofovea.pipeline.runs.scene_worker import PLANNED, SceneWorker, loaded_host
 from geofovea.pipeline.session.settings import AskSettings, described_hash
 from geofovea.tiling.files.stamp import scene_identity
+from geofovea.tiling.pyramid import Box
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -124,6 +125,4 @@ def _about_images(count: int) -> list[str]:
 
 
 def _boxes(payload: Payload) -> list[Box]:
-    from geofovea.tiling.pyramid import Box
-
     return [Box(*corners) for corners in payload["boxes"]]

@@ -25,6 +25,7 @@ from geofovea.pipeline.hosts.checkpoint import (
     check_files,
     check_size,
     companion,
+    quiet_transformers,
     read_json,
 )
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
@@ -136,8 +137,6 @@ def _load(name: str) -> DualEncoder:
 
 def _loaded(name: str) -> DualEncoder:
     from transformers import AutoConfig, AutoModel
-
-    from geofovea.pipeline.hosts.checkpoint import quiet_transformers
 
     if Path(name).exists() and not Path(name).is_dir():
         raise ModelError(f"the focus model {name!r} is a file; name its folder")

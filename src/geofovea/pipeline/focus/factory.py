@@ -12,6 +12,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
 from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
@@ -122,8 +123,6 @@ class FocusFactory:
         return score
 
     def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
-        from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
-
         encoder = load_dual_encoder(focus_model)
         cache = self._embedded.setdefault(
             focus_model, ByteLru(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)

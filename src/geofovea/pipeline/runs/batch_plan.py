@@ -13,6 +13,7 @@ from geofovea.errors import DataError, GeometryError, SceneError
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.scene_worker import PLANNED
 from geofovea.tiling.files.stamp import scene_identity
+from geofovea.tiling.geo.region import AmbiguousRegionError, OutsideSceneError, region_from_crs
 from geofovea.tiling.remote.names import doubtful_secrets, is_remote_name
 
 __all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
@@ -227,11 +228,6 @@ def _with_regions(
 
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
     """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
-    from geofovea.tiling.geo.region import (
-        AmbiguousRegionError,
-        OutsideSceneError,
-        region_from_crs,
-    )
     from geofovea.tiling.opening import open_scene
 
     try:

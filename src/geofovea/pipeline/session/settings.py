@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from geofovea import __version__
+from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
+from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.regionfocus.budget import Budget
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -96,8 +99,6 @@ class AskSettings:
 
     def within(self, folder: Path) -> AskSettings:
         """These settings for a run in a folder: all its workers spend from one purse."""
-        from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
-
         return replace(self, endpoint=with_shared_ledger(self.endpoint, folder))
 
     @property
@@ -106,8 +107,6 @@ class AskSettings:
         return described_hash(self.described())
 
     def _dtype(self) -> str:
-        from geofovea.pipeline.hosts.load import EMBEDDED
-
         # as `load_host` has it, wherever the embedded model runs
         return (self.load.dtype or "float32") if self.model == EMBEDDED else self.load.numbers
 
@@ -118,8 +117,6 @@ class AskSettings:
             ModelError: If it cannot be loaded.
             MissingExtraError: If a package is missing for that.
         """
-        from geofovea.pipeline.hosts.load import load_host
-
         host = load_host(self.model, endpoint=self.endpoint, **asdict(self.load))
         if self.rfm:
             from geofovea.pipeline.hosts.region_focus import attach_focus
@@ -133,8 +130,6 @@ class AskSettings:
         Raises:
             BudgetError: If a limit is impossible.
         """
-        from geofovea.regionfocus.budget import Budget
-
         return replace(default or Budget(), **self.limits)
 
     def open_session(self, scene: Scene, host: Host, open_seconds: float = 0.0) -> SceneSession:
@@ -211,14 +206,10 @@ def model_digest(name: str | None) -> str:
 
     Large files enter by their size, beginning and end, which differ between any two trainings.
     """
-    from geofovea.pipeline.hosts.load import EMBEDDED
-
     if name is None:
         return ""
     folder = Path(name)
     if name == EMBEDDED:
-        from geofovea.pipeline.hosts.load import embedded_model_path
-
         folder = embedded_model_path()
     if not folder.is_dir():
         return ""

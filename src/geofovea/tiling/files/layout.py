@@ -13,6 +13,7 @@ from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.marks import out_of_type
+from geofovea.tiling.remote.sidecars import read_world_file
 
 __all__ = [
     "MaskKind",
@@ -41,9 +42,6 @@ def placed(dataset: Any, source: Source) -> Georeference:
     georeference = Georeference.from_dataset(dataset)
     if source.remote is None or georeference.kind != "none":
         return georeference
-    # GDAL finds world files on disks alone
-    from geofovea.tiling.remote.sidecars import read_world_file
-
     transform = read_world_file(source.remote)
     return replace(georeference, kind="affine", transform=transform) if transform else georeference
 

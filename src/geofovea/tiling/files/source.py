@@ -32,6 +32,8 @@ from geofovea.tiling.files.stamp import (
 )
 from geofovea.tiling.remote.names import is_remote_name, redacted, without_secrets
 from geofovea.tiling.remote.policy import RemoteObject, host_of, remote_object
+from geofovea.tiling.remote.ranges import probe
+from geofovea.tiling.remote.sidecars import find_sides
 
 __all__ = ["Source", "SourcePolicy", "resolve_source", "split_page"]
 
@@ -209,10 +211,6 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
             f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command "
             "line; or download the file and give its path"
         )
-    # imported here: local files need no network client
-    from geofovea.tiling.remote.ranges import probe
-    from geofovea.tiling.remote.sidecars import find_sides
-
     remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.shown, head, SourcePolicy())
     _check_end(remote.shown, driver, tail)
