@@ -68,7 +68,7 @@ newest:  ## Quick tests with the newest release of every dependency, in an envir
 
 ray: setup  ## Tests on a local Ray, which the others leave out for its size
 	$(UV) pip install -c constraints.txt --build-constraints constraints.txt -e '.[ray]'
-	$(PYTEST) -q tests/pipeline/runs/test_ray_executor.py
+	$(PYTEST) -q tests/pipeline/runs/executors/test_ray.py
 
 cases: setup  ## Faults that people met, with the programs that judge them
 	@if test -x $(SHARED)/cases/run; \

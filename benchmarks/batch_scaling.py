@@ -28,10 +28,11 @@ from typing import Any
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.runs.batch_worker import SceneWork
-from geofovea.pipeline.runs.executor import Crew, InProcessCrew
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.item import Item, ItemKey, Work, Worker
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessCrew
 from geofovea.pipeline.runs.runner import RunCounts, run_items
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.tables import markdown_table
@@ -79,15 +80,15 @@ def asking(folder: Path, scenes: int, each: int) -> tuple[list[Item], SceneWork]
     return items, SceneWork(settings, "c", ACCESS, threads=1)
 
 
-def crew_of(executor: str, workers: int, work: Work) -> Crew:
-    """A crew by name."""
+def executor_of(executor: str, workers: int, work: Work) -> Executor:
+    """An executor by name."""
     if executor == "inline":
-        return InProcessCrew(work)
+        return InProcessExecutor(work)
     if executor == "processes":
-        return ProcessCrew(workers, work)
-    from geofovea.pipeline.runs.ray_executor import RayCrew
+        return ProcessExecutor(workers, work)
+    from geofovea.pipeline.runs.executors.ray import RayExecutor
 
-    return RayCrew(workers, work)
+    return RayExecutor(workers, work)
 
 
 def seconds_of(executor: str, workers: int, work: Work, items: list[Item]) -> float:
@@ -101,7 +102,7 @@ def seconds_of(executor: str, workers: int, work: Work, items: list[Item]) -> fl
         tempfile.TemporaryDirectory() as folder,
         Journal(Path(folder) / "journal.sqlite") as journal,
     ):
-        counts = run_items(items, journal, crew_of(executor, workers, work), report=report)
+        counts = run_items(items, journal, executor_of(executor, workers, work), report=report)
     if counts.failed:
         raise SystemExit(f"{counts.failed} items failed; the figures would mean nothing")
     # half of the items: by then every worker is at work

@@ -26,7 +26,8 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import markdown_table
-from geofovea.pipeline.training.distill import DistillationRecipe, distill, load_distillation
+from geofovea.pipeline.training.distill import DistillationRecipe, distill
+from geofovea.pipeline.training.distill_state import load_distillation
 from geofovea.pipeline.training.focus_quality import Found, found_places, host_scorer, scorer
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons, WorldLessons
 from geofovea.regionfocus.tokens import TokenSet

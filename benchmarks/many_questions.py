@@ -29,7 +29,7 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 ASKED = ("What is the color of the plane at the {}?", "How many boats are at the {}?")
 ONE_PROCESS = """

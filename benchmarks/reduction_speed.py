@@ -45,16 +45,16 @@ from geofovea.pipeline.inference.vision.clip_pruning import run_layers
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.encoder.base import EncoderReduction, LayerView
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.tile_maps import TileMaps
-from geofovea.regionfocus.strategies import (
+from geofovea.regionfocus.reductions.registry import (
     DECODER_REDUCTION_NAMES,
     ENCODER_REDUCTION_NAMES,
     REDUCTION_NAMES,
+    make_decoder_reduction,
+    make_encoder_reduction,
+    make_reduction,
 )
+from geofovea.regionfocus.reductions.tile_maps import TileMaps
 from real_layers import (
     ENCODER_LAYERS,
     LAYERS,

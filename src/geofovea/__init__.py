@@ -38,14 +38,16 @@ if TYPE_CHECKING:
         SceneRefusedError,
         SpendLimitError,
         TrainingError,
+        WorkersError,
     )
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
-    from geofovea.tiling.scene import Scene, open_scene
+    from geofovea.tiling.scene import Scene
 
 __all__ = [
     "Answer",
@@ -75,6 +77,7 @@ __all__ = [
     "SpendLimitError",
     "Tile",
     "TrainingError",
+    "WorkersError",
     "__version__",
     "ask",
     "load_host",
@@ -97,7 +100,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
     "Tile": "geofovea.tiling.pyramid",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",
-    "open_scene": "geofovea.tiling.scene",
+    "open_scene": "geofovea.tiling.opening",
 }
 
 # before anything imports torch

@@ -19,6 +19,7 @@
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
     ├── RunError                a run of many items cannot begin or go on
+    │   └── WorkersError            what is said of its workers contradicts itself
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was given, what is allowed, and what to do next.
@@ -47,6 +48,7 @@ __all__ = [
     "SceneRefusedError",
     "SpendLimitError",
     "TrainingError",
+    "WorkersError",
 ]
 
 
@@ -127,6 +129,15 @@ class DataError(GeoFoveaError):
 
 class RunError(GeoFoveaError):
     """A run of many items cannot begin or go on; what it has answered is kept."""
+
+
+class WorkersError(RunError):
+    """What is said about the workers of a run contradicts itself."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """Name the value that does not go with the others, and say why."""
+        super().__init__(message)
+        self.field = field
 
 
 class MissingExtraError(GeoFoveaError):

@@ -3,7 +3,7 @@
 import pytest
 from repository import SHARED
 
-from geofovea.datasets.benchmarks.lrs_vqa import read_records
+from geofovea.datasets.records.annotations import read_records
 
 
 @pytest.fixture(scope="session")

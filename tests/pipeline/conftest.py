@@ -25,7 +25,7 @@ from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.export import write_model
 from geofovea.pipeline.training.student import Student
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 
 @pytest.fixture

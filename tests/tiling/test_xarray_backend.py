@@ -165,7 +165,7 @@ def test_opening_reads_no_pixels_and_leaves_no_file_open(cog, monkeypatch):
     def refuse(*args, **options):
         raise AssertionError("no pixel may be read")
 
-    monkeypatch.setattr("geofovea.tiling.level_arrays.LevelArray._read", refuse)
+    monkeypatch.setattr("geofovea.tiling.lazy_array.LevelArray._read", refuse)
     tree = tree_of(cog, chunks={})
     repr(tree)
     tree["0"].to_dataset().isel(x=slice(0, 10))

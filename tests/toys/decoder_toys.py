@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import Schedule, summed
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.primitives.sums import summed
+from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
 
 def worked_attention(n: int, *, causal: bool) -> Tensor:

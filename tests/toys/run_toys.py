@@ -15,7 +15,7 @@ from typing import Any
 
 from geofovea.errors import DiskSpaceError, SceneReadError
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
-from geofovea.pipeline.runs.lookahead import AnswersAhead
+from geofovea.pipeline.runs.lookahead import Lookahead
 
 
 class PanicException(BaseException):
@@ -114,7 +114,7 @@ class Choir(Squares):
 
     def open(self):
         super().open()
-        return AnswersAhead(self.together).answer
+        return Lookahead(self.together).answer
 
     def together(self, group, payloads):
         with self.notes.with_name("companies").open("a") as file:

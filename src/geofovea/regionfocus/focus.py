@@ -32,15 +32,14 @@ class Focus(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionFocus:
-    """The attention that the last prompt token pays to the vision tokens.
+class _ScorerFocus:
+    """A focus that is a function of the tokens.
 
     Attributes:
-        scorer: A host's function of the tokens; the softmax over them is the host's affair.
+        scorer: The function.
     """
 
     scorer: Callable[[TokenSet], Tensor]
-    name: str = field(default="attention", init=False)
 
     def score(self, tokens: TokenSet) -> Tensor:
         """See `Focus`."""
@@ -48,19 +47,20 @@ class AttentionFocus:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionFocus:
-    """What a region focus module gives the vision tokens.
+class AttentionFocus(_ScorerFocus):
+    """The attention that the last prompt token pays to the vision tokens.
 
-    Attributes:
-        scorer: A function of the tokens.
+    The softmax over them is the affair of the host, whose function it is.
     """
 
-    scorer: Callable[[TokenSet], Tensor]
-    name: str = field(default="rfm", init=False)
+    name: str = field(default="attention", init=False)
 
-    def score(self, tokens: TokenSet) -> Tensor:
-        """See `Focus`."""
-        return self.scorer(tokens)
+
+@dataclass(frozen=True, slots=True)
+class RegionFocus(_ScorerFocus):
+    """What a region focus module gives the vision tokens."""
+
+    name: str = field(default="rfm", init=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,14 +108,14 @@ class TokenSet:
         if not sets:
             raise GeometryError("concat needs at least one token set, got none")
         place = {tile: i for i, tile in enumerate(dict.fromkeys(t for s in sets for t in s.tiles))}
-        told = [tokens.importance for tokens in sets if len(tokens)]
-        known = [importance for importance in told if importance is not None]
+        importances = [tokens.importance for tokens in sets if len(tokens)]
+        known = [importance for importance in importances if importance is not None]
         return TokenSet(
             torch.cat([tokens.features for tokens in sets]),
             tuple(place),
             torch.cat([tokens._of_tiles([place[t] for t in tokens.tiles]) for tokens in sets]),
             torch.cat([tokens.boxes_scene for tokens in sets]),
-            torch.cat(known) if known and len(known) == len(told) else None,
+            torch.cat(known) if known and len(known) == len(importances) else None,
         )
 
     def reading_order(self) -> Tensor:

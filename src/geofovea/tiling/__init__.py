@@ -18,13 +18,15 @@ if TYPE_CHECKING:
         scene_from_crs,
     )
     from geofovea.tiling.inspection import Inspection, inspect_scene
+    from geofovea.tiling.opening import open_scene
     from geofovea.tiling.overviews.cache import prepare
     from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, way_in
-    from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
+    from geofovea.tiling.pixels.radiometry import Radiometry
+    from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
     from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
     from geofovea.tiling.reader import TilePixels, TileReader
-    from geofovea.tiling.scene import Scene, open_scene
+    from geofovea.tiling.scene import Scene
 
 __all__ = [
     "Box",
@@ -77,11 +79,11 @@ _HOMES = {
     "Pyramid": "geofovea.tiling.pyramid",
     "Tile": "geofovea.tiling.pyramid",
     "Radiometry": "geofovea.tiling.pixels.radiometry",
-    "plan_radiometry": "geofovea.tiling.pixels.radiometry",
+    "plan_radiometry": "geofovea.tiling.pixels.radiometry_plan",
     "TilePixels": "geofovea.tiling.reader",
     "TileReader": "geofovea.tiling.reader",
     "Scene": "geofovea.tiling.scene",
-    "open_scene": "geofovea.tiling.scene",
+    "open_scene": "geofovea.tiling.opening",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -13,9 +13,9 @@ from geofovea.tiling.arrays.source import ARRAY_DRIVER
 from geofovea.tiling.cache.folder import levels_folder
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
-from geofovea.tiling.overviews.level_files import LevelBuilder, WayIn, way_in
+from geofovea.tiling.overviews.level_files import LevelBuilder, WayIn, level_files_of, way_in
 from geofovea.tiling.pixels.bands import choose_bands
-from geofovea.tiling.pixels.radiometry import describe_radiometry
+from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
 from geofovea.tiling.scene import Scene
@@ -171,7 +171,7 @@ def inspect_scene(
 
 
 def _inspect_level_files(scene: Scene) -> LevelFilesInspection | None:
-    files = scene.level_files
+    files = level_files_of(scene)
     if files is None:
         return None
     return LevelFilesInspection(

@@ -13,29 +13,17 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.features import rasterize, shapes
 
 from geofovea.errors import SceneError
-from geofovea.tiling.cache.findings import found_once
-from geofovea.tiling.files.handles import open_handle
-from geofovea.tiling.files.source import Source
-from geofovea.tiling.pixels.marks import Number, equals_nodata, is_missing_part, out_of_type
+from geofovea.tiling.marks import Number, equals_nodata
 
-__all__ = ["DeclaredNodata", "Missing", "declare_missing"]
+__all__ = ["DeclaredMissing", "DeclaredNodata"]
 
 DeclaredNodata = Number | Literal["auto"]
 
-_COARSE_SIDE = 256
-# the least share of the scene's outline that a border colour takes, so that a lake does not count
-_LEAST_OUTLINE = 0.1
-# how far the pixels of a constant border stray after lossy compression, in eight-bit steps
-_LOSSY_TOLERANCE = 8.0
-_LOSSY = ("JPEG", "YCBCR", "WEBP", "LERC")
-
 
 @dataclass(frozen=True)
-class Missing:
+class DeclaredMissing:
     """What counts as missing besides the masks of the file.
 
     Attributes:
@@ -83,7 +71,7 @@ class Missing:
         }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Missing:
+    def from_json(cls, plain: Mapping[str, Any]) -> DeclaredMissing:
         """The same again from what ``to_json`` gave."""
         rows, cols = plain["outline_shape"]
         return cls(
@@ -139,134 +127,3 @@ class Missing:
     def _outline_picture(self) -> NDArray[np.bool_]:
         bits = np.unpackbits(np.frombuffer(self.outline, np.uint8))
         return bits[: math.prod(self.outline_shape)].reshape(self.outline_shape).astype(bool)
-
-
-def declare_missing(
-    source: Source, dataset: Any, nodata: DeclaredNodata, overviews: int
-) -> Missing:
-    """Turn a caller's word about missing pixels into a value.
-
-    Args:
-        source: The raster.
-        dataset: The same, open.
-        nodata: A number (NaN is possible), or ``"auto"``: the constant colour, if there is one,
-            that is connected to the border. That reads a coarse picture of the scene, and without
-            overviews, for that, the whole file once; what it finds is kept for the next opening.
-        overviews: How many overviews, from the finest, may be read.
-
-    Raises:
-        SceneError: If it is neither.
-    """
-    if nodata != "auto":
-        number = _number(nodata)
-        values = (number,) * dataset.count
-        whole = not is_missing_part(number, dataset.dtypes[0])
-        return Missing(values, all_bands=whole, warnings=_declared_warnings(dataset, number))
-    pixels = dataset.width * dataset.height
-    found = found_once(
-        source, pixels, "border", lambda: _find_border(source, dataset, overviews).to_json()
-    )
-    return Missing.from_json(found)
-
-
-def _number(nodata: Any) -> Number:
-    """A declared value; whole numbers of 64 bits keep all their digits."""
-    if isinstance(nodata, (int, np.integer)):
-        return int(nodata)
-    try:
-        return float(nodata)
-    except (TypeError, ValueError) as error:
-        raise SceneError(
-            f"nodata={nodata!r} is neither a number nor 'auto'; give the value that marks "
-            "missing pixels"
-        ) from error
-
-
-def _declared_warnings(dataset: Any, number: Number) -> tuple[str, ...]:
-    # complex_int16 is the one type that numpy does not know
-    dtypes = {np.dtype(name) for name in dataset.dtypes if not name.startswith("complex")}
-    reasons = {out_of_type(number, dtype) for dtype in dtypes} if dtypes else {""}
-    if "" in reasons:
-        return _overview_warning(dataset)
-    return tuple(sorted(reasons))
-
-
-def _overview_warning(dataset: Any) -> tuple[str, ...]:
-    if not dataset.overviews(1):
-        return ()
-    return (
-        "the overviews in the file were made without knowing the nodata given here: around missing "
-        "areas they may hold a rim of mixed pixels",
-    )
-
-
-def _find_border(source: Source, dataset: Any, overviews: int) -> Missing:
-    bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"]
-    picture = _coarse_picture(source, dataset, bands, overviews)
-    is_complex = np.iscomplexobj(picture)
-    if is_complex:
-        picture = np.abs(picture)
-    ring = np.concatenate(
-        [picture[:, 0], picture[:, -1], picture[:, :, 0], picture[:, :, -1]], axis=1
-    )
-    colors, counts = np.unique(ring, axis=1, return_counts=True)
-    color, share = colors[:, counts.argmax()], counts.max() / ring.shape[1]
-    kind = str(dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", dataset.driver)).upper()
-    is_lossy = any(name in kind for name in _LOSSY) and dataset.dtypes[0] == "uint8"
-    tolerance = _LOSSY_TOLERANCE if is_lossy else 0.0
-    matches = (np.abs(picture.astype(np.float64) - color[:, None, None]) <= tolerance).all(axis=0)
-    # of radar only what has no power is missing: a magnitude says nothing of the phase
-    if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
-        return Missing(
-            (), warnings=("nodata='auto' found no constant colour at the border of the scene",)
-        )
-    outline = _touching_the_border(matches)
-    named = ", ".join(f"{value:g}" for value in color)
-    warning = (
-        f"nodata='auto' is a guess: the colour ({named}) where it is connected to the border, "
-        f"{outline.mean():.0%} of the scene, counts as missing"
-    )
-    values = np.full(dataset.count, np.nan)
-    values[np.array(bands) - 1] = color
-    return Missing(
-        tuple(values.tolist()),
-        tolerance,
-        outline=np.packbits(_widened(outline)).tobytes(),
-        outline_shape=(outline.shape[0], outline.shape[1]),
-        warnings=(warning, *_overview_warning(dataset)),
-    )
-
-
-def _coarse_picture(
-    source: Source, dataset: Any, bands: list[int], overviews: int
-) -> NDArray[np.generic]:
-    """Stored pixels on a coarse grid, at most 256 a side, from the smallest overview that does."""
-    scale = min(1.0, _COARSE_SIDE / max(dataset.width, dataset.height))
-    rows, cols = (max(1, round(side * scale)) for side in (dataset.height, dataset.width))
-    usable = enumerate(dataset.overviews(1)[:overviews])
-    factors = [(f, k) for k, f in usable if dataset.width // f >= cols]
-    handle = open_handle(source, max(factors)[1] if factors else None)
-    picture: NDArray[np.generic] = handle.read(
-        bands, out_shape=(len(bands), rows, cols), resampling=Resampling.nearest
-    )
-    return picture
-
-
-def _touching_the_border(matches: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    rows, cols = matches.shape
-    touching = []
-    for geometry, _ in shapes(matches.astype(np.uint8), mask=matches):
-        x, y = np.array(geometry["coordinates"][0]).T
-        if x.min() == 0 or y.min() == 0 or x.max() == cols or y.max() == rows:
-            touching.append(geometry)
-    if not touching:
-        return np.zeros_like(matches)
-    return np.asarray(rasterize(touching, out_shape=matches.shape), dtype=bool)
-
-
-def _widened(picture: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """One pixel more on all sides: the true edge lies somewhere between two coarse pixels."""
-    padded = np.pad(picture, 1)
-    rows, cols = picture.shape
-    moved = [padded[i : i + rows, j : j + cols] for i in range(3) for j in range(3)]
-    return np.asarray(np.any(moved, axis=0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.overviews.level_files import level_files_of
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
@@ -131,7 +132,7 @@ def _coarsest_image(scene: Scene, step_x: float, step_y: float) -> _Image:
 
 def _images(scene: Scene) -> list[_Image]:
     """All images that may be read, the native one first; level files need not be built yet."""
-    files = scene.level_files
+    files = level_files_of(scene)
     native = _Image(None, scene.width, scene.height, scene.block_shape)
     overviews = [
         _Image(index, *size, block)

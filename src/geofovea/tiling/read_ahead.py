@@ -81,10 +81,10 @@ class ReadAhead:
             GeoFoveaError: What ``TileReader.read`` raises for a tile, when its turn has come; no
                 later tile is given then.
         """
-        left = iter(tiles)
-        first = list(islice(left, 2))
+        remaining = iter(tiles)
+        first = list(islice(remaining, 2))
         if len(first) < 2 or self.depth == 1:
-            yield from map(self._reader.read, (*first, *left))
+            yield from map(self._reader.read, (*first, *remaining))
             return
         lanes = _Lanes(self._started(), len(tiles) if isinstance(tiles, Sized) else None)
         waiting: deque[Future[TilePixels]] = deque()
@@ -93,7 +93,7 @@ class ReadAhead:
                 waiting.append(self._begin(lanes.of(tile), tile))
             while waiting:
                 # the tile that is taken next counts until it is
-                for tile in islice(left, self.depth - len(waiting)):
+                for tile in islice(remaining, self.depth - len(waiting)):
                     waiting.append(self._begin(lanes.of(tile), tile))
                 yield waiting.popleft().result()
         finally:

@@ -17,13 +17,14 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.cache.blocks import BlockCache, read_in_blocks
+from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, open_handle, read_errors
+from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
 from geofovea.tiling.files.limits import check_read
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.overviews.cache import Progress
-from geofovea.tiling.overviews.level_files import LevelLimits, way_in
+from geofovea.tiling.overviews.level_files import LevelLimits, level_files_of, way_in
 from geofovea.tiling.overviews.scene_levels import SceneLevels
 from geofovea.tiling.pixels.radiometry import FILL, Radiometry
 from geofovea.tiling.pixels.validity import (
@@ -190,7 +191,7 @@ class TileReader:
         return self._levels.read(plan.level_file, lambda handle: self._read_level(plan, handle))
 
     def _read_level(self, plan: ReadPlan, handle: Any) -> tuple[RGB, Mask]:
-        files = self.scene.level_files
+        files = level_files_of(self.scene)
         if files is None:
             raise GeometryError(f"{self.scene.path!r} has no level files to read from")
         bands = self.radiometry.bands

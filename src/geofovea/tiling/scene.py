@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TypeVar
 
 from rasterio.crs import CRS
 
-from geofovea.errors import GeometryError, SceneError, SceneRefusedError
-from geofovea.tiling.arrays.source import ArraySource
-from geofovea.tiling.files.handles import (
-    gdal_settings,
-    open_bytes,
-    open_dataset,
-    open_handle,
-    read_errors,
-)
-from geofovea.tiling.files.jpeg2000 import check_tiles
-from geofovea.tiling.files.layout import (
-    MaskKind,
-    bytes_pixel,
-    checked_block,
-    color_names,
-    gap_warnings,
-    mask_kind,
-    nodata_by_band,
-    nodata_warnings,
-    placed,
-    structure,
-)
-from geofovea.tiling.files.limits import (
-    check_directories,
-    check_held_whole,
-    check_sequential,
-)
-from geofovea.tiling.files.pages import choose_page
-from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
-from geofovea.tiling.files.stamp import side_names
+from geofovea.errors import GeometryError
+from geofovea.tiling.files.layout import MaskKind
+from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference, GeorefKind
-from geofovea.tiling.nodata import DeclaredNodata, Missing, declare_missing
-from geofovea.tiling.overviews.consistency import usable_overviews
-from geofovea.tiling.overviews.level_files import LevelFiles, level_files_of
-from geofovea.tiling.pixels.marks import Number
+from geofovea.tiling.marks import Number
+from geofovea.tiling.nodata import DeclaredMissing
 from geofovea.tiling.pyramid import Box, Pyramid
 
-if TYPE_CHECKING:
-    import xarray
+__all__ = ["MaskKind", "Scene", "once_per_scene"]
 
-__all__ = ["MaskKind", "Scene", "open_scene"]
-
-_MAX_OVERVIEWS = 32
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,7 +70,7 @@ class Scene:
     mask_kind: MaskKind
     georeference: Georeference
     description: str = ""
-    missing: Missing | None = None
+    missing: DeclaredMissing | None = None
     compression: str = ""
     interleave: str = "pixel"
     nodata_bands: tuple[Number | None, ...] = field(default=(), compare=False)
@@ -189,45 +157,9 @@ class Scene:
             return (self.nodata,) * len(bands)
         return tuple(self.nodata_bands[band - 1] for band in bands)
 
-    @cached_property
-    def opaque_alpha(self) -> float:
-        """Which number of the alpha band means opaque; reads a bounded sample of it.
-
-        Raises:
-            SceneReadError: If that fails.
-        """
-        from geofovea.tiling.pixels.alpha import opaque_alpha
-
-        return opaque_alpha(self)
-
-    @cached_property
-    def is_masked_by_gdal(self) -> bool:
-        """Whether GDAL leaves out all that is missing when it averages stored numbers.
-
-        It does not where a float may be NaN, where alpha is one mark among others or counts to an
-        unusual number, where nodata has more digits than a double, and where the caller declared
-        it. Missing pixels are then found among stored numbers, before anything is averaged.
-
-        Raises:
-            SceneReadError: If the alpha band cannot be read.
-        """
-        if isinstance(self.source, ArraySource):
-            return True  # its handles do the same by themselves
-        if self.missing is not None or self.dtype.startswith("float"):
-            return False
-        if self.alpha:
-            usual = {"uint8": 255.0, "uint16": 65535.0}.get(self.dtype)
-            return self.mask_kind == "alpha" and self.opaque_alpha == usual
-        return not (self.mask_kind == "nodata" and self.dtype in ("int64", "uint64"))
-
     def showing(self, bands: tuple[int, ...]) -> Scene:
         """The same scene with level files for some bands alone, counted from 1."""
         return self if self.shown == bands else replace(self, shown=bands)
-
-    @cached_property
-    def level_files(self) -> LevelFiles | None:
-        """The level files that its coarse tiles are read from; None where they need none."""
-        return level_files_of(self)
 
     def pyramid(self, tile_size: int, base_side: int = 0) -> Pyramid:
         """The pyramid over this scene.
@@ -242,120 +174,20 @@ class Scene:
         return Pyramid(self.width, self.height, tile_size, base_side)
 
 
-def open_scene(
-    path: str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
-    *,
-    allow_vrt: bool = False,
-    allow_remote: bool = False,
-    allowed_hosts: tuple[str, ...] = (),
-    nodata: DeclaredNodata | None = None,
-) -> Scene:
-    """Look at a raster without reading pixels.
+def once_per_scene(compute: Callable[[Scene], T]) -> Callable[[Scene], T]:
+    """Compute something of a scene once, as a cached property does, in a module that knows more.
 
     Args:
-        path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, a page of a TIFF by GDAL's name for it
-            (``GTIFF_DIR:2:scene.tif``), or an xarray object (see ``open_array``).
-        allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
-        allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
-        allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
-            none by default.
-        nodata: The value that marks missing pixels, where the file does not say it or says it
-            wrongly; it replaces the file's. ``"auto"`` takes the constant colour, if there is one,
-            that is connected to the border; it is a guess, comes with a warning, and does read
-            pixels: a coarse overview, or the whole file once if it has none.
-
-    Returns:
-        The scene.
-
-    Raises:
-        SceneNotFoundError: If there is no such file.
-        SceneRefusedError: If the name, the host, the format or the size of a block is not allowed.
-        SceneReadError: If GDAL cannot open the file, or its server does not serve it well.
-        SceneError: If ``nodata`` is neither a number nor ``"auto"``, or an xarray object is not an
-            image.
+        compute: Takes a scene, and returns the same whenever it is called with it.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        # here, because xarray takes longer to import than a file to open
-        from geofovea.tiling.arrays.scene import open_array
+    name = compute.__name__
 
-        if nodata is not None:
-            raise SceneError(
-                f"nodata={nodata!r} is for files; set attrs['_FillValue'] of the array instead"
-            )
-        return open_array(path)
-    source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))
-    with gdal_settings(), read_errors(source):
-        _check_structure(source)
-    source, page_warnings = choose_page(source)
-    with gdal_settings(), read_errors(source), open_dataset(source) as dataset:
-        if dataset.count == 0:
-            raise SceneRefusedError(f"{source.path!r} holds no raster band; give one image")
-        # GDAL takes the name of a file with overviews from the metadata inside a TIFF.
-        if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS") and not allow_vrt:
-            raise SceneRefusedError(
-                f"{source.path!r} names another file as its overviews; pass allow_vrt=True if you "
-                "trust it, or copy it with gdal_translate -co COPY_SRC_OVERVIEWS=NO"
-            )
-        size = (dataset.width, dataset.height)
-        check_sequential(source.path, source.driver, *size, bytes_pixel(dataset))
-        if source.driver == "JP2OpenJPEG":
-            with open_bytes(source) as file:
-                check_tiles(source.path, file, source.size_bytes)
-        block_shape = checked_block(dataset, source)
-        overviews, sizes, blocks = [], [], []
-        for index, factor in enumerate(dataset.overviews(1)[:_MAX_OVERVIEWS]):
-            overview = open_handle(source, index)
-            overviews.append(int(factor))
-            sizes.append((overview.width, overview.height))
-            blocks.append(checked_block(overview, source))
-        colors, warnings = color_names(dataset)
-        scene = Scene(
-            path=os.fspath(path) if source.remote is None else source.path,
-            source=source,
-            width=dataset.width,
-            height=dataset.height,
-            count=dataset.count,
-            dtype=dataset.dtypes[0],
-            nodata=next((float(value) for value in dataset.nodatavals if value is not None), None),
-            colorinterp=colors,
-            block_shape=block_shape,
-            overviews=tuple(overviews),
-            overview_sizes=tuple(sizes),
-            overview_blocks=tuple(blocks),
-            mask_kind=mask_kind(dataset, is_declared=nodata is not None),
-            georeference=placed(dataset, source),
-            description=dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""),
-            compression=structure(dataset, "COMPRESSION").lower(),
-            # a file of one band names no interleave that matters
-            interleave=structure(dataset, "INTERLEAVE").lower() or "pixel",
-            nodata_bands=nodata_by_band(dataset),
-            is_min_white=structure(dataset, "MINISWHITE") == "YES",
-            warnings=(
-                *(*page_warnings, *warnings),
-                *(*nodata_warnings(dataset), *gap_warnings(dataset, source)),
-            ),
-        )
-        usable, overview_warnings = usable_overviews(source, dataset, sizes)
-        missing = None if nodata is None else declare_missing(source, dataset, nodata, usable)
-        return replace(
-            scene,
-            overviews=scene.overviews[:usable],
-            overview_sizes=scene.overview_sizes[:usable],
-            overview_blocks=scene.overview_blocks[:usable],
-            missing=missing,
-            warnings=(*overview_warnings, *scene.warnings),
-        )
+    @wraps(compute)
+    def known(scene: Scene) -> T:
+        values = vars(scene)
+        if name not in values:
+            values[name] = compute(scene)
+        value: T = values[name]
+        return value
 
-
-def _check_structure(source: Source) -> None:
-    """Look at what a file claims before GDAL, or libvips, makes room for it."""
-    if source.driver not in ("GTiff", "PNG", "JPEG"):
-        return
-    with open_bytes(source) as file:
-        check_held_whole(source.path, source.driver, file)
-        if source.driver == "GTiff":
-            check_directories(source.path, file, is_remote=source.remote is not None)
-    if source.remote is None:
-        for side in filter(os.path.isfile, side_names(source.path)):
-            with open(side, "rb") as file:  # noqa: PTH123  (a path as text)
-                check_directories(side, file)
+    return known

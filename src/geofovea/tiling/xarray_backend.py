@@ -17,7 +17,7 @@ from xarray.backends import BackendEntrypoint
 from xarray.core import indexing
 
 from geofovea.errors import GeometryError, SceneError
-from geofovea.tiling.level_arrays import BandLevels, Level, LevelArray, LevelMask
+from geofovea.tiling.lazy_array import BandLevels, Level, LevelArray, LevelMask
 
 if TYPE_CHECKING:
     # xarray imports this module to list its engines; rasterio is needed to open something
@@ -151,9 +151,9 @@ def _check_options(unknown: Mapping[str, Any], *more: str) -> None:
     """Refuse what people pass to other engines, in words."""
     if unknown:
         names = [*more, "drop_variables", "allow_vrt", "allow_remote", "allowed_hosts", "nodata"]
-        given = ", ".join(map(repr, sorted(unknown)))
+        options = ", ".join(map(repr, sorted(unknown)))
         raise SceneError(
-            f"the engine 'geofovea' has no option {given}; allowed are {', '.join(names)}, and "
+            f"the engine 'geofovea' has no option {options}; allowed are {', '.join(names)}, and "
             "those of xarray itself, such as chunks: leave the others out"
         )
 
@@ -165,7 +165,7 @@ def _open(
     allowed_hosts: Iterable[str],
     nodata: DeclaredNodata | None,
 ) -> Scene:
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     hosts = (allowed_hosts,) if isinstance(allowed_hosts, str) else tuple(allowed_hosts)
     return open_scene(
@@ -180,14 +180,16 @@ def _listed(names: str | Iterable[str] | None) -> list[str]:
 def _levels(scene: Scene) -> list[Level]:
     """Native first. Numbers that must not be averaged have the overviews of the file alone."""
     overviews = {size: k for k, size in reversed(list(enumerate(scene.overview_sizes)))}
+    from geofovea.tiling.overviews.level_files import level_files_of
+
     is_averaged = "palette" not in scene.colorinterp and not scene.dtype.startswith("complex")
-    files = scene.level_files
-    kept = {image.level: image for image in files.images} if files is not None else {}
+    files = level_files_of(scene)
+    level_images = {image.level: image for image in files.images} if files is not None else {}
     levels = [Level(0, scene.width, scene.height, -1, False, scene.block_shape)]
     while max(levels[-1].width, levels[-1].height) > _SMALLEST_LEVEL and len(levels) < 32:
         number = len(levels)
         size = -(-scene.width >> number), -(-scene.height >> number)
-        overview, image = overviews.get(size), kept.get(number)
+        overview, image = overviews.get(size), level_images.get(number)
         block = levels[-1].block_shape
         if overview is not None:
             block = scene.overview_blocks[overview]
@@ -217,6 +219,7 @@ def _multiscales(levels: list[Level]) -> dict[str, Any]:
 def _dataset(scene: Scene, level: Level) -> xr.Dataset:
     from geofovea.tiling.arrays.georeference import grid_mapping_attrs
     from geofovea.tiling.arrays.scene import MASK_COORD
+    from geofovea.tiling.pixels.alpha import is_masked_by_gdal
 
     transform = level.transform(scene)
     files = BandLevels(scene) if level.overview is None else None
@@ -251,7 +254,7 @@ def _dataset(scene: Scene, level: Level) -> xr.Dataset:
         coords["x"] = ("x", c + a * (np.arange(level.width) + 0.5), _axis_attrs(scene, "x"))
         coords["y"] = ("y", f + e * (np.arange(level.height) + 0.5), _axis_attrs(scene, "y"))
     # what a value and a band of alpha do not say
-    is_marked = not scene.is_masked_by_gdal and pixels.dtype.kind in "ui"
+    is_marked = not is_masked_by_gdal(scene) and pixels.dtype.kind in "ui"
     if scene.mask_kind == "internal" or is_marked or scene.missing is not None:
         plane = LevelMask(scene, level, files)
         dims = ("band", "y", "x") if plane.is_by_band else ("y", "x")
@@ -291,17 +294,18 @@ def _palette(scene: Scene) -> list[int]:
     """RGBA of each index, one after the other: attributes of files are flat."""
     if scene.colorinterp[0] != "palette":
         return []
-    from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
+    from geofovea.tiling.files.gdal_settings import gdal_settings
+    from geofovea.tiling.files.handles import open_handle, read_errors
+    from geofovea.tiling.files.layout import palette_of
 
     with gdal_settings(), read_errors(scene.source):
-        entries = open_handle(scene.source).colormap(1)
-    rgba = (entries.get(i, (0, 0, 0, 0)) for i in range(max(entries) + 1))
-    return [int(value) for entry in rgba for value in entry]
+        palette = palette_of(open_handle(scene.source), 1)
+    return [int(value) for rgba in palette for value in rgba]
 
 
 def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
     """The value in the type of the pixels, or as it was given where they cannot have it."""
-    from geofovea.tiling.pixels.marks import as_stored
+    from geofovea.tiling.marks import as_stored
 
     stored = as_stored(nodata, dtype)
     return nodata if stored is None else stored

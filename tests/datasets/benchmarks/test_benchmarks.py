@@ -23,7 +23,8 @@ from geofovea.datasets.benchmarks.local_files import find_images, read_benchmark
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES, load_benchmark
 from geofovea.datasets.benchmarks.rsvqa import class_of
 from geofovea.datasets.benchmarks.scores import score
-from geofovea.datasets.records.sample import MODES, Sample
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.verdict import MODES
 from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.errors import DataError
 
@@ -39,7 +40,7 @@ def first(name, root):
 
 
 def official(name, sample, answer):
-    verdict = load_benchmark(name).judges(synonyms("table"))["official"](sample, answer)
+    verdict = load_benchmark(name).scorers(synonyms("table"))["official"](sample, answer)
     return verdict.taken if sample.choices else verdict.correct
 
 
@@ -47,13 +48,13 @@ def official(name, sample, answer):
 def test_the_truth_is_right_in_every_mode_and_another_answer_in_none(folders, name):
     benchmark = load_benchmark(name)
     samples = read_benchmark(benchmark, folders / name).samples
-    judges = benchmark.judges(synonyms("table"))
-    assert set(judges) == set(MODES)
+    scorers = benchmark.scorers(synonyms("table"))
+    assert set(scorers) == set(MODES)
     for sample in samples:
         truth = " ".join(sample.answers) if sample.choices else sample.answers[0].lower()
         for mode in MODES:
-            assert judges[mode](sample, truth).correct, mode
-            assert not judges[mode](sample, "zebra?").correct, mode
+            assert scorers[mode](sample, truth).correct, mode
+            assert not scorers[mode](sample, "zebra?").correct, mode
 
 
 @pytest.mark.parametrize("name", BENCHMARK_NAMES)
@@ -62,7 +63,7 @@ def test_every_figure_is_measured_and_every_published_one_exists(folders, name):
     samples = read_benchmark(benchmark, folders / name).samples
     answers = {s.id: s.answers[0] for s in samples}
     scores, _ = score(benchmark, samples, answers, synonyms("none"))
-    names = {figure.name for figure in benchmark.figures}
+    names = {figure.name for figure in benchmark.metrics}
     assert set(scores.figures["official"]) <= names
     assert {published.figure for published in benchmark.published} <= names
     json.dumps(scores.to_json(), allow_nan=False)
@@ -168,8 +169,8 @@ def test_mme_realworld_never_matches_a_truth_of_two_letters(tmp_path):
     json_lines(tmp_path / "MME_RealWorld.jsonl", MME | {"Ground truth": ["B", "D"]})
     benchmark = load_benchmark("mme-realworld-rs")
     (sample,) = read_benchmark(benchmark, tmp_path).samples
-    judge = benchmark.judges(None)["official"]
-    assert not any(judge(sample, answer).correct for answer in ("B", "D", "BD", "B, D"))
+    scorer = benchmark.scorers(None)["official"]
+    assert not any(scorer(sample, answer).correct for answer in ("B", "D", "BD", "B, D"))
 
 
 def test_mme_realworld_keeps_remote_sensing_only_and_asks_as_published(folders):
@@ -348,16 +349,16 @@ LENIENT = (
 
 @pytest.mark.parametrize(("answer", "letters"), LENIENT)
 def test_lenient_finds_what_a_reader_would_and_does_not_guess(answer, letters):
-    judge = load_benchmark("vstar").judges(None)["lenient"]
-    assert judge(CHOICES, answer).taken == letters
+    scorer = load_benchmark("vstar").scorers(None)["lenient"]
+    assert scorer(CHOICES, answer).taken == letters
 
 
 @pytest.mark.parametrize(
     ("answer", "letters"), [("B", "B"), ("(B)", "B"), ("B.", "B"), ("B blue", ""), ("b", "")]
 )
 def test_strict_wants_the_letter_alone(answer, letters):
-    judge = load_benchmark("vstar").judges(None)["strict"]
-    assert judge(CHOICES, answer).taken == letters
+    scorer = load_benchmark("vstar").scorers(None)["strict"]
+    assert scorer(CHOICES, answer).taken == letters
 
 
 @pytest.mark.parametrize("name", ["xlrs-bench", "vstar", "hr-bench", "lrs-gro"])

@@ -8,11 +8,11 @@ from geofovea.datasets.scoring.blind import (
     halves,
     neighbour_answers,
 )
-from geofovea.datasets.scoring.metrics import Resampling
+from geofovea.datasets.scoring.metrics import Bootstrap
 from geofovea.datasets.scoring.wordnet import synonyms
 from geofovea.pipeline.evaluation.blind import measure_blind
 
-JUDGE = BENCHMARK.judges(synonyms("table"))["official"]
+SCORER = BENCHMARK.scorers(synonyms("table"))["official"]
 
 
 def row(number, answer, question="what?", image=None, category="color"):
@@ -20,16 +20,16 @@ def row(number, answer, question="what?", image=None, category="color"):
 
 
 def test_the_constant_is_what_the_judge_accepts_most_often():
-    # white is said most often, but the judge takes grey for gray
+    # white is said most often, but the scorer takes grey for gray
     samples = [row(i, a) for i, a in enumerate(["white"] * 3 + ["grey"] * 2 + ["gray"] * 2)]
-    assert constant_answers(samples, JUDGE) == {("S", "color"): "gray"}
-    exact = BENCHMARK.judges(synonyms("none"))["official"]
+    assert constant_answers(samples, SCORER) == {("S", "color"): "gray"}
+    exact = BENCHMARK.scorers(synonyms("none"))["official"]
     assert constant_answers(samples, exact) == {("S", "color"): "white"}
 
 
 def test_a_group_that_was_not_learnt_gets_no_answer():
     known, asked = [row(0, "white")], [row(1, "white", category="shape")]
-    assert constants_for(known, asked, JUDGE) == {"1": ""}
+    assert constants_for(known, asked, SCORER) == {"1": ""}
     assert neighbour_answers(known, asked) == {"1": ""}
 
 
@@ -51,10 +51,10 @@ def test_neighbours_answer_what_is_worded_alike():
 
 def test_the_best_constants_of_the_published_file_have_their_known_scores(published_file):
     samples = read(published_file, published_file.parent).samples
-    answers = constants_for(samples, samples, JUDGE)
-    right = [JUDGE(s, answers[s.id]).correct for s in samples]
-    draws = Resampling(samples, draws=0)
-    found = {f.name: round(100 * draws.measure(f, right).value, 2) for f in BENCHMARK.figures}
+    answers = constants_for(samples, samples, SCORER)
+    right = [SCORER(s, answers[s.id]).correct for s in samples]
+    draws = Bootstrap(samples, draws=0)
+    found = {f.name: round(100 * draws.measure(f, right).value, 2) for f in BENCHMARK.metrics}
     expected = {"FAIR AA": 33.82, "Bridge AA": 29.88, "STAR AA": 30.14, "mean AA": 31.28}
     assert {name: found[name] for name in expected} == expected
 

@@ -124,9 +124,9 @@ def test_no_scorer_reads_thoughts(name, pair):
     sample, right, wrong = (
         (CHOICES, "C", "(A) is too few, (D)") if name in CHOOSING else (COLOUR, "white", "grey")
     )
-    judges = load_benchmark(name).judges(synonyms("table"))
-    for mode, judge in judges.items():
-        assert judge(sample, f"{pair[0]}It may be {wrong}.{pair[1]}\n{right}").correct, mode
+    scorers = load_benchmark(name).scorers(synonyms("table"))
+    for mode, scorer in scorers.items():
+        assert scorer(sample, f"{pair[0]}It may be {wrong}.{pair[1]}\n{right}").correct, mode
         # the truth in the thoughts is no right answer
-        assert not judge(sample, f"{pair[0]}It may be {right}.{pair[1]}").correct, mode
-        assert not judge(sample, f"{pair[0]}It may be {right}").correct, mode
+        assert not scorer(sample, f"{pair[0]}It may be {right}.{pair[1]}").correct, mode
+        assert not scorer(sample, f"{pair[0]}It may be {right}").correct, mode

@@ -4,16 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geofovea.datasets.benchmarks.lrs_vqa import BENCHMARK
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.scoring.word_scorers import number_of, word_judges
+from geofovea.datasets.scoring.word_scorers import number_of
 from geofovea.datasets.scoring.wordnet import synonyms
 
-JUDGES = word_judges(synonyms("table"))
+SCORERS = BENCHMARK.scorers(synonyms("table"))
 
 
 def verdicts(truth, answer, category="object status"):
     sample = Sample("1", ("a.tif",), "what?", (truth,), category)
-    return [JUDGES[mode](sample, answer) for mode in ("official", "strict", "lenient")]
+    return [SCORERS[mode](sample, answer) for mode in ("official", "strict", "lenient")]
 
 
 # truth, answer, category, then the rule that accepts it in each mode, "-" where none does
@@ -44,10 +45,10 @@ def test_each_mode_accepts_what_it_should_and_names_the_rule(truth, answer, cate
 
 
 def test_without_a_dictionary_only_equal_words_are_right():
-    judges = word_judges(synonyms("none"))
+    scorers = BENCHMARK.scorers(synonyms("none"))
     sample = Sample("1", ("a.tif",), "what?", ("grey",), "object color")
-    assert not judges["official"](sample, "gray").correct
-    assert judges["official"](sample, "GREY").correct
+    assert not scorers["official"](sample, "gray").correct
+    assert scorers["official"](sample, "GREY").correct
 
 
 @given(st.integers(-(10**15), 10**15))

@@ -6,7 +6,8 @@ import rasterio
 
 from geofovea.datasets.synthetic import scene_files
 from geofovea.datasets.synthetic.rendering import render_window
-from geofovea.datasets.synthetic.scene_files import SYNTHETIC_MARK, write_scene
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import OutputError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry

@@ -9,10 +9,10 @@ import geopandas
 import pytest
 import shapely
 
-from geofovea.datasets.benchmarks.lrs_vqa import read_records
 from geofovea.datasets.inputs.manifest import read_manifest
 from geofovea.datasets.inputs.region_files import read_regions
 from geofovea.datasets.inputs.scene_lists import list_scenes
+from geofovea.datasets.records.annotations import read_records
 from geofovea.datasets.records.predictions import read_predictions
 from geofovea.datasets.tables import list_files
 from geofovea.errors import DataError

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from geofovea.pipeline.engine.cooperative import meet
+from geofovea.pipeline.engine.cooperative import run_together
 
 
 def adder(numbers):
@@ -23,7 +23,7 @@ def test_each_piece_gets_its_own_answers_and_needs_are_met_together():
         rounds.append(list(needs))
         return {i: 2 * need for i, need in enumerate(needs)}
 
-    assert meet([adder([1, 2, 3]), adder([10]), adder([])], serve) == [12, 20, 0]
+    assert run_together([adder([1, 2, 3]), adder([10]), adder([])], serve) == [12, 20, 0]
     assert rounds == [[1, 10], [2], [3]]
 
 
@@ -35,7 +35,7 @@ def test_those_that_are_not_served_wait_for_company():
         rounds.append([needs[i] for i in even or range(len(needs))])
         return {i: needs[i] for i in even or range(len(needs))}
 
-    assert meet([adder([2, 4, 1]), adder([3]), adder([6, 5])], even_first) == [7, 3, 11]
+    assert run_together([adder([2, 4, 1]), adder([3]), adder([6, 5])], even_first) == [7, 3, 11]
     assert rounds == [[2, 6], [4], [1, 3, 5]]
 
 
@@ -49,7 +49,7 @@ def test_only_one_piece_runs_at_any_time():
             running.pop()
             ask(0)
 
-    meet([work] * 8, lambda needs: dict.fromkeys(range(len(needs)), 0))
+    run_together([work] * 8, lambda needs: dict.fromkeys(range(len(needs)), 0))
     assert max(most) == 1
     assert len(most) == 160
 
@@ -68,7 +68,7 @@ def test_an_error_ends_the_piece_that_raised_it_and_no_other():
     def serve(needs):
         return {i: LookupError("none") if n < 0 else n for i, n in enumerate(needs)}
 
-    ends = meet([bad, caught, adder([-1]), adder([4])], serve)
+    ends = run_together([bad, caught, adder([-1]), adder([4])], serve)
     assert [str(end) for end in ends] == ["spoilt", "told: none", "none", "4"]
     assert isinstance(ends[0], ValueError)
     assert isinstance(ends[2], LookupError)
@@ -88,7 +88,7 @@ def test_a_failure_of_what_serves_ends_all_pieces(failure):
         raise failure("served no more")
 
     with pytest.raises(failure, match="served no more"):
-        meet([work] * 5, serve)
+        run_together([work] * 5, serve)
     assert len(unwound) == 5
     assert threading.active_count() == before
 
@@ -101,5 +101,7 @@ def test_an_interrupt_inside_a_piece_ends_the_meeting():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        meet([adder([1] * 9), interrupted], lambda needs: dict.fromkeys(range(len(needs)), 1))
+        run_together(
+            [adder([1] * 9), interrupted], lambda needs: dict.fromkeys(range(len(needs)), 1)
+        )
     assert threading.active_count() == before

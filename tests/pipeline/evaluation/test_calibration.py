@@ -13,15 +13,15 @@ from PIL import Image
 
 from geofovea.errors import DataError
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.evaluation.calibration import Judged, calibrate, read_judged
+from geofovea.pipeline.evaluation.calibration import SureAnswer, calibrate, read_judged
 
 
 def test_a_small_table_by_hand():
     judged = [
-        Judged((1, 1), 0.95, True),
-        Judged((1, 1), 0.85, True),
-        Judged((1, 2), 0.85, False),
-        Judged((1, 2), 0.15, False),
+        SureAnswer((1, 1), 0.95, True),
+        SureAnswer((1, 1), 0.85, True),
+        SureAnswer((1, 2), 0.85, False),
+        SureAnswer((1, 2), 0.15, False),
     ]
     found = calibrate(judged)
     # bins: [.1, .2) off by .15, [.8, .9) off by .35 with two answers, [.9, 1] off by .05
@@ -32,13 +32,13 @@ def test_a_small_table_by_hand():
 
 
 def test_one_bin_is_the_difference_of_the_means():
-    judged = [Judged((1, i), c, c > 0.5) for i, c in enumerate((0.2, 0.6, 0.9))]
+    judged = [SureAnswer((1, i), c, c > 0.5) for i, c in enumerate((0.2, 0.6, 0.9))]
     found = calibrate(judged, bins=1)
     assert found.ece == pytest.approx(abs(found.confidence - found.accuracy))
 
 
 def test_the_ends_of_the_scale_have_a_bin():
-    found = calibrate([Judged((1, 1), 0.0, False), Judged((1, 1), 1.0, True)])
+    found = calibrate([SureAnswer((1, 1), 0.0, False), SureAnswer((1, 1), 1.0, True)])
     assert found.ece == 0
     assert [b.low for b in found.bins] == [0, 0.9]
 
@@ -48,8 +48,9 @@ def test_answers_that_keep_their_word_have_little_error_and_boasts_have_much():
     sure = rng.random(20_000)
     right = rng.random(20_000) < sure
     scenes = rng.integers(50, size=20_000)
-    honest = [Judged((1, s), c, r) for s, c, r in zip(scenes.tolist(), sure, right, strict=True)]
-    boast = [Judged(j.scene, min(1.0, j.confidence + 0.3), j.is_right) for j in honest]
+    seeds = scenes.tolist()
+    honest = [SureAnswer((1, s), c, r) for s, c, r in zip(seeds, sure, right, strict=True)]
+    boast = [SureAnswer(j.scene, min(1.0, j.confidence + 0.3), j.is_right) for j in honest]
     honest_found, boast_found = calibrate(honest), calibrate(boast)
     assert honest_found.ece < 0.02
     assert 0.2 < boast_found.ece < 0.31
@@ -64,7 +65,7 @@ def test_answers_that_keep_their_word_have_little_error_and_boasts_have_much():
     st.integers(1, 20),
 )
 def test_every_answer_is_in_one_bin_and_the_error_is_a_share(answers, bins):
-    found = calibrate([Judged((1, scene), c, r) for c, r, scene in answers], bins)
+    found = calibrate([SureAnswer((1, scene), c, r) for c, r, scene in answers], bins)
     assert sum(b.count for b in found.bins) == len(answers)
     assert 0 <= found.ece <= 1
     assert found.ece >= abs(found.confidence - found.accuracy) - 1e-9
@@ -90,8 +91,8 @@ def write(tmp_path):
 def test_only_the_answers_of_one_method_are_read(write):
     path = write(item(), item(method="oracle"), "", item(answer="blue"))
     assert read_judged(path, "attention") == [
-        Judged((4096, 7), 0.75, True),
-        Judged((4096, 7), 0.75, False),
+        SureAnswer((4096, 7), 0.75, True),
+        SureAnswer((4096, 7), 0.75, False),
     ]
 
 

@@ -11,9 +11,9 @@ from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.descent_comparison import (
     POLICIES,
     PolicyItem,
-    difference_interval,
     run_policies,
 )
+from geofovea.pipeline.evaluation.metrics import difference_interval
 from geofovea.regionfocus.budget import Budget
 
 
@@ -32,8 +32,9 @@ def test_a_difference_is_paired_by_scene():
         for policy, gain in (("old", 0), ("new", 1))
         for q in range(10)
     ]
-    assert difference_interval(items, "new", "old") == pytest.approx((0.1, 0.1, 0.1))
-    assert difference_interval(items, "old", "new") == pytest.approx((-0.1, -0.1, -0.1))
+    old, new = ([i for i in items if i.policy == policy] for policy in ("old", "new"))
+    assert difference_interval(new, old) == pytest.approx((0.1, 0.1, 0.1))
+    assert difference_interval(old, new) == pytest.approx((-0.1, -0.1, -0.1))
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.records.annotations import write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.scene_files import record_of
 from geofovea.pipeline.cli import main
 
 
@@ -171,8 +171,8 @@ def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
         (("--blind", "--runs", "0"), 1, "--runs must be at least 1"),
         (("--output", "run", "--limit", "0"), 2, "a limit is at least 1"),
         (("--output", "run", "--tiles", "0"), 1, "a budget needs tiles"),
-        (("--predictions", "no.jsonl"), 1, "no.jsonl cannot be read"),
-        (("--annotations", "no.jsonl", "--blind"), 1, "no.jsonl cannot be read"),
+        (("--predictions", "no.jsonl"), 1, "'no.jsonl' cannot be read"),
+        (("--annotations", "no.jsonl", "--blind"), 1, "'no.jsonl' cannot be read"),
     ],
 )
 def test_wrong_use_says_what_is_wrong(benchmark, arguments, code, message):

@@ -8,12 +8,8 @@ import pytest
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
-from geofovea.pipeline.evaluation.synthetic_accuracy import (
-    METHODS,
-    Item,
-    bootstrap_interval,
-    run_bench,
-)
+from geofovea.pipeline.evaluation.metrics import bootstrap_interval
+from geofovea.pipeline.evaluation.synthetic_accuracy import METHODS, Item, run_bench
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box
 

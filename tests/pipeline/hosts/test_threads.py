@@ -27,9 +27,12 @@ from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.system.lru import ByteLru
 from geofovea.pipeline.system.model_lock import models_at_rest
 from geofovea.pipeline.training.focus_quality import host_rows
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, ENCODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import (
+    DECODER_REDUCTION_NAMES,
+    ENCODER_REDUCTION_NAMES,
+    make_decoder_reduction,
+    make_encoder_reduction,
+)
 
 FEW = gf.Budget(tiles=8, tokens=40)
 QUESTIONS = (

@@ -20,9 +20,9 @@ from rasterio.errors import NotGeoreferencedWarning
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.runs.batch_worker import scene_identity
 from geofovea.pipeline.runs.journal import Journal
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.tiling.files.stamp import scene_identity
 
 FEW = ("--tiles", "6", "--tokens", "20")
 OTHER = "How many trucks are at the quarry?"

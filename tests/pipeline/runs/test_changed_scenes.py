@@ -16,9 +16,9 @@ from geofovea.pipeline.runs.batch import BatchFolder, run_batch
 from geofovea.pipeline.runs.batch_plan import plan_batch
 from geofovea.pipeline.runs.batch_results import result_rows
 from geofovea.pipeline.runs.batch_worker import SceneWork
-from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessCrew
 from geofovea.pipeline.runs.scene_worker import PLANNED
 from geofovea.pipeline.session.settings import AskSettings
 
@@ -51,10 +51,10 @@ class Planned:
         rows = [ManifestRow(str(self.path), str(self.path), None)]
         return plan_batch(rows, QUESTIONS, [], self.settings.hash, {})
 
-    def run(self, plan, crew_of=InProcessCrew):
-        crew = crew_of(SceneWork(self.settings, self.settings.hash, {}))
+    def run(self, plan, executor_of=InProcessExecutor):
+        executor = executor_of(SceneWork(self.settings, self.settings.hash, {}))
         folder = BatchFolder(self.output, geoparquet=False)
-        run_batch(plan, self.settings, folder, crew)
+        run_batch(plan, self.settings, folder, executor)
         with Journal(self.output / "journal.sqlite") as journal:
             return result_rows(plan.rows, journal.entries(self.settings.hash))
 
@@ -83,20 +83,23 @@ def back(path, kept):
 
 
 @pytest.mark.parametrize(
-    "crew_of",
-    [InProcessCrew, pytest.param(lambda work: ProcessCrew(1, work), marks=pytest.mark.slow)],
+    "executor_of",
+    [
+        InProcessExecutor,
+        pytest.param(lambda work: ProcessExecutor(1, work), marks=pytest.mark.slow),
+    ],
     ids=["inline", "processes"],
 )
 @pytest.mark.parametrize("change", [by_copy, by_link, by_overviews, by_going])
 def test_a_changed_scene_fails_in_words_and_is_asked_when_the_old_file_is_back(
-    two, settings_of, tmp_path, change, crew_of
+    two, settings_of, tmp_path, change, executor_of
 ):
     path = tmp_path / "scene.tif"
     shutil.copy2(two[0], path)
     batch = Planned(settings_of, tmp_path / "out", path)
     plan = batch.plan()
     change(path, two[1])
-    failed = batch.run(plan, crew_of)
+    failed = batch.run(plan, executor_of)
     assert {row["status"] for row in failed} == {"failed"}
     assert all("is not the file that it was when the run was planned" in r["error"] for r in failed)
     back(path, two[0])
@@ -144,7 +147,7 @@ def test_items_of_evaluations_name_the_scene_that_was_planned(two, tmp_path):
     from geofovea.datasets.benchmarks.registry import load_benchmark
     from geofovea.datasets.records.sample import Sample
     from geofovea.pipeline.evaluation.worker import make_items
-    from geofovea.pipeline.runs.batch_worker import scene_identity
+    from geofovea.tiling.files.stamp import scene_identity
 
     sample = Sample(id="a", question="Why?", answers=("x",), images=("1.tif",), category="c")
     images = Images({"1.tif": two[0]}, ())
@@ -175,7 +178,7 @@ def test_a_model_that_changes_between_planning_and_loading_ends_the_run(
 
 
 def test_a_file_that_is_dressed_up_as_before_is_planned_as_that(two, tmp_path):
-    from geofovea.pipeline.runs.batch_worker import scene_identity
+    from geofovea.tiling.files.stamp import scene_identity
 
     path = tmp_path / "scene.tif"
     shutil.copy2(two[0], path)

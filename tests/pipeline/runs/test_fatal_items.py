@@ -9,9 +9,9 @@ import pytest
 from repository import TOYS
 from run_toys import Squares, items
 
-from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessCrew
 from geofovea.pipeline.runs.runner import run_items
 
 RUN = """
@@ -19,14 +19,14 @@ RUN = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from run_toys import Choir, Squares, items
-    from geofovea.pipeline.runs.executor import InProcessCrew
+    from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
     from geofovea.pipeline.runs.journal import Journal
     from geofovea.pipeline.runs.runner import run_items
     folder, end, kind = Path(sys.argv[1]), sys.argv[3], {"alone": Squares, "together": Choir}
     work = kind[sys.argv[4]](folder / "notes", {3: end})
     if __name__ == "__main__":
         with Journal(folder / "journal.sqlite") as journal:
-            run_items(items(8, groups=2), journal, InProcessCrew(work), company=4)
+            run_items(items(8, groups=2), journal, InProcessExecutor(work), company=4)
         (folder / "results").write_text("written")
 """
 
@@ -66,12 +66,12 @@ def test_the_run_after_one_that_died_answers_all_others_and_gives_the_item_up(tm
     assert found[3].error.startswith("RunError: the worker died over it 3 times")
 
 
-@pytest.mark.parametrize("crew_of", [InProcessCrew, lambda work: ProcessCrew(1, work)])
+@pytest.mark.parametrize("executor_of", [InProcessExecutor, lambda work: ProcessExecutor(1, work)])
 @pytest.mark.parametrize(("end", "words"), [("panics", "never mind"), ("quits", "SystemExit: 5")])
-def test_what_is_no_exception_is_a_failure_like_any_other(tmp_path, crew_of, end, words):
+def test_what_is_no_exception_is_a_failure_like_any_other(tmp_path, executor_of, end, words):
     with Journal(tmp_path / "journal.sqlite") as journal:
         work = Squares(tmp_path / "notes", {2: end})
-        counts = run_items(items(5), journal, crew_of(work))
+        counts = run_items(items(5), journal, executor_of(work))
     assert (counts.answered, counts.failed, counts.deaths) == (4, 1, 0)
     found = ends(tmp_path / "journal.sqlite")[2]
     assert found.error.startswith("ModelError: a library gave up: ")
@@ -79,7 +79,7 @@ def test_what_is_no_exception_is_a_failure_like_any_other(tmp_path, crew_of, end
 
 
 def test_a_panic_in_company_is_the_failure_of_its_question_alone():
-    from geofovea.pipeline.engine.cooperative import meet
+    from geofovea.pipeline.engine.cooperative import run_together
 
     class Panic(BaseException):
         pass
@@ -87,7 +87,7 @@ def test_a_panic_in_company_is_the_failure_of_its_question_alone():
     def panics(ask):
         raise Panic("never mind")
 
-    found = meet(
+    found = run_together(
         [lambda ask: ask(1), panics, lambda ask: ask(2)], lambda needs: dict(enumerate(needs))
     )
     assert found[0] == 1
@@ -99,7 +99,7 @@ def test_a_group_that_only_ends_workers_is_given_up_and_others_are_answered(tmp_
     trouble = dict.fromkeys(range(12), "left")
     with Journal(tmp_path / "journal.sqlite") as journal:
         work = Squares(tmp_path / "notes", trouble)
-        counts = run_items(items(15, groups=1)[:12], journal, ProcessCrew(1, work), max_tries=2)
+        counts = run_items(items(15, groups=1)[:12], journal, ProcessExecutor(1, work), max_tries=2)
     assert (counts.failed, counts.deaths) == (12, 4)
     errors = {e.error for e in ends(tmp_path / "journal.sqlite").values()}
     assert "RunError: not tried: workers died 4 times over others about the same" in errors
@@ -109,7 +109,7 @@ def test_what_a_stopped_run_had_in_hand_is_no_suspect(tmp_path):
     path = tmp_path / "journal.sqlite"
     work = Squares(tmp_path / "notes", {0: "bad", 5: "hangs"})
     with Journal(path) as journal:
-        counts = run_items(items(10, groups=2), journal, ProcessCrew(2, work), max_failures=1)
+        counts = run_items(items(10, groups=2), journal, ProcessExecutor(2, work), max_failures=1)
         assert counts.stopped
         states = {e.state for e in journal.entries("c").values()}
     assert "begun" not in states
@@ -118,6 +118,6 @@ def test_what_a_stopped_run_had_in_hand_is_no_suspect(tmp_path):
 def test_a_full_disk_leaves_no_suspect_either(tmp_path):
     with Journal(tmp_path / "journal.sqlite") as journal:
         with pytest.raises(Exception, match="no room for levels"):
-            run_items(items(4), journal, InProcessCrew(Squares(trouble={1: "full"})))
+            run_items(items(4), journal, InProcessExecutor(Squares(trouble={1: "full"})))
         assert {e.state for e in journal.entries("c").values()} == {"answered"}
         assert json.loads(next(iter(journal.entries("c").values())).record)["square"] == 0

@@ -11,9 +11,10 @@ from contextlib import suppress
 import pytest
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.records.annotations import write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.runs.journal import Journal
 

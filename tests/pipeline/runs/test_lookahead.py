@@ -7,10 +7,10 @@ import pytest
 from run_toys import Choir, items
 
 from geofovea.errors import RunError
-from geofovea.pipeline.runs.executor import InProcessCrew
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.lookahead import AnswersAhead, with_ahead
-from geofovea.pipeline.runs.process_executor import ProcessCrew
+from geofovea.pipeline.runs.lookahead import Lookahead, with_lookahead
 from geofovea.pipeline.runs.runner import run_items
 
 
@@ -25,14 +25,14 @@ def squares(journal):
     return {int(k.question[:-1]): json.loads(e.record)["square"] for k, e in rows if e.record}
 
 
-def crews(work):
-    return [InProcessCrew(work), ProcessCrew(2, work)]
+def executors(work):
+    return [InProcessExecutor(work), ProcessExecutor(2, work)]
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_items_of_a_group_are_worked_on_in_companies_and_all_answered(journal, tmp_path, which):
     work = Choir(tmp_path / "notes")
-    counts = run_items(items(20, groups=2), journal, crews(work)[which], company=4)
+    counts = run_items(items(20, groups=2), journal, executors(work)[which], company=4)
     assert counts.answered == 20
     assert squares(journal) == {n: n * n for n in range(20)}
     assert max(map(len, work.companies())) == 4
@@ -44,15 +44,15 @@ def test_items_of_a_group_are_worked_on_in_companies_and_all_answered(journal, t
 
 def test_alone_is_what_a_run_does_unless_told(journal, tmp_path):
     work = Choir(tmp_path / "notes")
-    run_items(items(5), journal, InProcessCrew(work))
+    run_items(items(5), journal, InProcessExecutor(work))
     assert {len(some) for some in work.companies()} == {1}
     with pytest.raises(RunError, match="company=0"):
-        run_items(items(5), journal, InProcessCrew(work), company=0)
+        run_items(items(5), journal, InProcessExecutor(work), company=0)
 
 
 def test_an_item_that_fails_in_company_fails_alone(journal, tmp_path):
     work = Choir(tmp_path / "notes", {2: "bad", 5: "strange", 6: "nan"})
-    counts = run_items(items(8), journal, InProcessCrew(work), company=8)
+    counts = run_items(items(8), journal, InProcessExecutor(work), company=8)
     assert (counts.answered, counts.failed) == (5, 3)
     assert work.companies() == [list(range(8))]
     errors = {e.error.split(":")[0] for e in journal.entries("c").values() if e.error}
@@ -62,16 +62,16 @@ def test_an_item_that_fails_in_company_fails_alone(journal, tmp_path):
 def test_a_full_disk_in_company_halts_the_run_and_keeps_what_was_handed_over(journal, tmp_path):
     work = Choir(tmp_path / "notes", {3: "full"})
     with pytest.raises(RunError, match="no room for levels"):
-        run_items(items(8), journal, InProcessCrew(work), company=8)
+        run_items(items(8), journal, InProcessExecutor(work), company=8)
     assert sorted(squares(journal)) == [0, 1, 2]
     again = Choir(tmp_path / "again")
-    run_items(items(8), journal, InProcessCrew(again), company=8)
+    run_items(items(8), journal, InProcessExecutor(again), company=8)
     assert squares(journal) == {n: n * n for n in range(8)}
 
 
 def test_a_group_over_which_a_worker_died_goes_on_one_by_one(journal, tmp_path):
     work = Choir(tmp_path / "notes", {3: "killed"})
-    counts = run_items(items(12, groups=2), journal, ProcessCrew(1, work), company=6)
+    counts = run_items(items(12, groups=2), journal, ProcessExecutor(1, work), company=6)
     assert (counts.answered, counts.failed) == (11, 1)
     assert squares(journal) == {n: n * n for n in range(12) if n != 3}
     first, *rest = [some for some in work.companies() if some[0] < 6]
@@ -89,13 +89,13 @@ def test_what_was_answered_for_another_question_or_scene_is_not_handed_over():
         asked.append([p["number"] for p in payloads])
         return [{"group": group, "number": p["number"]} for p in payloads]
 
-    worker = AnswersAhead(answer_all)
+    worker = Lookahead(answer_all)
     first, second, third = items(3)
-    worker.answer("a", with_ahead(first, [second, third]).payload)
+    worker.answer("a", with_lookahead(first, [second, third]).payload)
     assert worker.answer("b", second.payload) == {"group": "b", "number": 1}
     assert worker.answer("a", third.payload) == {"group": "a", "number": 2}
     assert asked == [[0, 1, 2], [1], [2]]
-    worker.answer("a", with_ahead(first, [second, third]).payload)
+    worker.answer("a", with_lookahead(first, [second, third]).payload)
     assert worker.answer("a", third.payload)["number"] == 2
     assert worker.answer("a", second.payload)["number"] == 1
     assert len(asked) == 4

@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.cli.options.run import Workers
 from geofovea.pipeline.evaluation.worker import EvalWork
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.runs.item import Item, ItemKey
-from geofovea.pipeline.runs.lookahead import AnswersAhead, with_ahead
+from geofovea.pipeline.runs.lookahead import Lookahead, with_lookahead
+from geofovea.pipeline.runs.workers import Workers
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.budget import Budget
@@ -75,7 +75,7 @@ def test_an_evaluation_asks_together_and_what_has_no_box_fails_alone(
     ]
     worker = EvalWork(settings).open()
     first, *others = items
-    records = [worker(first.group, with_ahead(first, others).payload)]
+    records = [worker(first.group, with_lookahead(first, others).payload)]
     runs = len(widths)
     assert max(widths) >= 3
     for other in others:
@@ -101,8 +101,8 @@ def test_where_several_gain_nothing_they_go_one_by_one():
         return [{"n": 1}] * len(payloads)
 
     first, second = item(0, "s", "?"), item(1, "s", "!")
-    AnswersAhead(answer_all, together=False).answer("s", with_ahead(first, [second]).payload)
-    AnswersAhead(answer_all).answer("s", with_ahead(first, [second]).payload)
+    Lookahead(answer_all, together=False).answer("s", with_lookahead(first, [second]).payload)
+    Lookahead(answer_all).answer("s", with_lookahead(first, [second]).payload)
     assert asked == [1, 2]
     assert Workers().company == 8
     assert Workers("processes", 2, item_seconds=5.0).company == 1

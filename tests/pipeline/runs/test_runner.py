@@ -19,10 +19,10 @@ from repository import TOYS
 from run_toys import Squares, items
 
 from geofovea.errors import DataError, OutputError, RunError
-from geofovea.pipeline.runs.executor import InProcessCrew
-from geofovea.pipeline.runs.item_queue import WorkQueue
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.executors.processes import ProcessExecutor
+from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Journal
-from geofovea.pipeline.runs.process_executor import ProcessCrew
 from geofovea.pipeline.runs.runner import run_items
 
 
@@ -33,14 +33,14 @@ def journal(tmp_path):
 
 
 def in_process(work):
-    return InProcessCrew(work)
+    return InProcessExecutor(work)
 
 
 def in_two_processes(work):
-    return ProcessCrew(2, work)
+    return ProcessExecutor(2, work)
 
 
-BOTH = pytest.mark.parametrize("crew_of", [in_process, in_two_processes])
+BOTH = pytest.mark.parametrize("executor_of", [in_process, in_two_processes])
 
 
 def answers(journal):
@@ -58,25 +58,27 @@ def squares(count):
 
 
 @BOTH
-def test_every_item_is_answered_once(journal, tmp_path, crew_of):
+def test_every_item_is_answered_once(journal, tmp_path, executor_of):
     work = Squares(tmp_path / "notes")
-    counts = run_items(items(20, groups=4), journal, crew_of(work))
+    counts = run_items(items(20, groups=4), journal, executor_of(work))
     assert (counts.planned, counts.answered, counts.failed, counts.left) == (20, 20, 0, 0)
     assert answers(journal) == squares(20)
     assert sorted(work.worked_on()) == list(range(20))
 
 
 @BOTH
-def test_a_second_run_does_nothing_and_starts_nobody(journal, tmp_path, crew_of):
-    run_items(items(6), journal, crew_of(Squares()))
-    counts = run_items(items(6), journal, crew_of(Squares(open_error="nobody should be started")))
+def test_a_second_run_does_nothing_and_starts_nobody(journal, tmp_path, executor_of):
+    run_items(items(6), journal, executor_of(Squares()))
+    counts = run_items(
+        items(6), journal, executor_of(Squares(open_error="nobody should be started"))
+    )
     assert (counts.kept, counts.answered, counts.left) == (6, 0, 0)
 
 
 @BOTH
-def test_a_failed_item_is_a_row_and_the_others_are_answered(journal, crew_of):
+def test_a_failed_item_is_a_row_and_the_others_are_answered(journal, executor_of):
     trouble = {2: "bad", 5: "strange", 7: "nan"}
-    counts = run_items(items(10), journal, crew_of(Squares(trouble=trouble)))
+    counts = run_items(items(10), journal, executor_of(Squares(trouble=trouble)))
     assert (counts.answered, counts.failed, counts.stopped) == (7, 3, False)
     errors = {k.question: e.error for k, e in journal.entries("c").items() if e.state == "failed"}
     assert errors["2?"] == "SceneReadError: number 2 is damaged"
@@ -87,11 +89,11 @@ def test_a_failed_item_is_a_row_and_the_others_are_answered(journal, crew_of):
 
 def test_failed_items_are_left_alone_until_they_are_asked_for_again(journal, tmp_path):
     broken = Squares(tmp_path / "broken", {2: "bad"})
-    run_items(items(4), journal, InProcessCrew(broken))
+    run_items(items(4), journal, InProcessExecutor(broken))
     mended = Squares(tmp_path / "mended")
-    assert run_items(items(4), journal, InProcessCrew(mended)).kept == 4
+    assert run_items(items(4), journal, InProcessExecutor(mended)).kept == 4
     assert mended.worked_on() == []
-    counts = run_items(items(4), journal, InProcessCrew(mended), retry_failed=True)
+    counts = run_items(items(4), journal, InProcessExecutor(mended), retry_failed=True)
     assert (counts.kept, counts.answered) == (3, 1)
     assert mended.worked_on() == [2]
     assert answers(journal) == squares(4)
@@ -100,31 +102,31 @@ def test_failed_items_are_left_alone_until_they_are_asked_for_again(journal, tmp
 
 def test_a_run_stops_at_so_many_failures_and_goes_on_from_there(journal, tmp_path):
     work = Squares(tmp_path / "notes", dict.fromkeys(range(2, 9), "bad"))
-    counts = run_items(items(10), journal, InProcessCrew(work), max_failures=3)
+    counts = run_items(items(10), journal, InProcessExecutor(work), max_failures=3)
     assert (counts.answered, counts.failed, counts.stopped, counts.left) == (2, 3, True, 5)
     assert work.worked_on() == [0, 1, 2, 3, 4]
-    assert run_items(items(10), journal, InProcessCrew(work)).left == 0
+    assert run_items(items(10), journal, InProcessExecutor(work)).left == 0
 
 
 def test_items_of_one_key_are_worked_on_once(journal, tmp_path):
     work = Squares(tmp_path / "notes")
-    counts = run_items(items(3) + items(3), journal, InProcessCrew(work))
+    counts = run_items(items(3) + items(3), journal, InProcessExecutor(work))
     assert counts.planned == 3
     assert work.worked_on() == [0, 1, 2]
 
 
 @BOTH
-def test_a_full_disk_halts_the_run_and_spoils_no_item(journal, tmp_path, crew_of):
+def test_a_full_disk_halts_the_run_and_spoils_no_item(journal, tmp_path, executor_of):
     with pytest.raises(RunError, match="no room for levels"):
-        run_items(items(6), journal, crew_of(Squares(trouble={3: "full"})))
+        run_items(items(6), journal, executor_of(Squares(trouble={3: "full"})))
     assert "failed" not in {entry.state for entry in journal.entries("c").values()}
-    run_items(items(6), journal, crew_of(Squares()))
+    run_items(items(6), journal, executor_of(Squares()))
     assert answers(journal) == squares(6)
 
 
 def test_a_worker_that_dies_is_replaced_and_its_item_done_again(journal, tmp_path):
     work = Squares(tmp_path / "notes", {1: "killed once", 6: "killed once"})
-    counts = run_items(items(8, groups=2), journal, ProcessCrew(2, work))
+    counts = run_items(items(8, groups=2), journal, ProcessExecutor(2, work))
     assert (counts.answered, counts.failed, counts.deaths) == (8, 0, 2)
     assert answers(journal) == squares(8)
     assert Counter(work.worked_on()) == Counter([*range(8), 1, 6])
@@ -133,7 +135,7 @@ def test_a_worker_that_dies_is_replaced_and_its_item_done_again(journal, tmp_pat
 
 def test_an_item_that_kills_every_worker_is_given_up(journal, tmp_path):
     work = Squares(tmp_path / "notes", {3: "killed"})
-    counts = run_items(items(6), journal, ProcessCrew(1, work), max_tries=2)
+    counts = run_items(items(6), journal, ProcessExecutor(1, work), max_tries=2)
     assert (counts.answered, counts.failed, counts.deaths) == (5, 1, 2)
     failed = [e for e in journal.entries("c").values() if e.state == "failed"]
     assert failed[0].error == "RunError: the worker died over it 2 times (killed by SIGKILL)"
@@ -144,8 +146,8 @@ def test_an_item_that_kills_every_worker_is_given_up(journal, tmp_path):
 
 def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(journal, tmp_path):
     work = Squares(tmp_path / "notes", {1: "hangs", 7: "hangs"})
-    crew = ProcessCrew(2, work, item_seconds=3.0)
-    counts = run_items(items(10, groups=2), journal, crew)
+    executor = ProcessExecutor(2, work, item_seconds=3.0)
+    counts = run_items(items(10, groups=2), journal, executor)
     assert (counts.answered, counts.failed, counts.deaths, counts.overdue) == (8, 2, 0, 2)
     assert answers(journal) == {n: n**2 for n in range(10) if n not in (1, 7)}
     ended = [e for e in journal.entries("c").values() if e.state == "failed"]
@@ -158,21 +160,21 @@ def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(jou
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     mended = Squares(tmp_path / "mended")
     again = items(10, groups=2)
-    assert run_items(again, journal, InProcessCrew(mended)).kept == 10
-    assert run_items(again, journal, InProcessCrew(mended), retry_failed=True).answered == 2
+    assert run_items(again, journal, InProcessExecutor(mended)).kept == 10
+    assert run_items(again, journal, InProcessExecutor(mended), retry_failed=True).answered == 2
     assert answers(journal) == squares(10)
 
 
 def test_time_to_open_the_work_is_not_that_of_an_item(journal):
     # a process takes longer to begin than this limit lets an item take
-    crew = ProcessCrew(1, Squares(opening_seconds=3.5), item_seconds=3.0)
-    assert run_items(items(3), journal, crew).answered == 3
+    executor = ProcessExecutor(1, Squares(opening_seconds=3.5), item_seconds=3.0)
+    assert run_items(items(3), journal, executor).answered == 3
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
 def test_an_item_needs_some_time(seconds):
     with pytest.raises(RunError, match="leave --item-seconds out for no limit"):
-        ProcessCrew(1, Squares(), item_seconds=seconds)
+        ProcessExecutor(1, Squares(), item_seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -180,15 +182,15 @@ def test_an_item_needs_some_time(seconds):
 )
 def test_workers_that_cannot_begin_end_the_run(journal, error, words):
     with pytest.raises(RunError, match=words):
-        run_items(items(6), journal, ProcessCrew(2, Squares(open_error=error)))
+        run_items(items(6), journal, ProcessExecutor(2, Squares(open_error=error)))
     assert answers(journal) == {}
-    assert run_items(items(6), journal, InProcessCrew(Squares())).answered == 6
+    assert run_items(items(6), journal, InProcessExecutor(Squares())).answered == 6
 
 
 def test_no_worker_outlives_the_run(journal):
-    crew = ProcessCrew(2, Squares())
-    with crew:
-        pids = crew.pids
+    executor = ProcessExecutor(2, Squares())
+    with executor:
+        pids = executor.pids
         assert len(pids) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
@@ -198,7 +200,7 @@ def test_what_a_dead_run_had_in_hand_comes_last(tmp_path):
     with Journal(path) as journal:
         journal.begin(items(4)[1].key)
     with Journal(path) as journal:
-        run_items(items(4), journal, InProcessCrew(work))
+        run_items(items(4), journal, InProcessExecutor(work))
         assert work.worked_on() == [0, 2, 3, 1]
         assert [e.tries for e in journal.entries("c").values()] == [2, 1, 1, 1]
 
@@ -241,13 +243,13 @@ def test_another_configuration_in_the_way_is_refused_unless_told(tmp_path):
     path = tmp_path / "journal.sqlite"
     with Journal(path) as journal:
         journal.adopt("c", {"model": "embedded", "tiles": 48})
-        run_items(items(2), journal, InProcessCrew(Squares()))
+        run_items(items(2), journal, InProcessExecutor(Squares()))
     with Journal(path) as journal:
         journal.adopt("c", {"model": "embedded", "tiles": 48})
         with pytest.raises(RunError, match="tiles: 48 there, 24 now"):
             journal.adopt("d", {"model": "embedded", "tiles": 24})
         journal.adopt("d", {"model": "embedded", "tiles": 24}, beside_others=True)
-        counts = run_items(items(2, configuration="d"), journal, InProcessCrew(Squares()))
+        counts = run_items(items(2, configuration="d"), journal, InProcessExecutor(Squares()))
         assert counts.answered == 2
         assert len(journal.entries("c")) == 2
     with Journal(path) as journal:
@@ -271,7 +273,7 @@ def test_a_journal_that_cannot_be_made_is_an_output_error(tmp_path):
 
 
 def test_a_queue_keeps_groups_together_and_shares_the_last_one_out():
-    queue = WorkQueue(items(8, groups=2))
+    queue = ItemQueue(items(8, groups=2))
     first = [queue.take(0).payload["number"] for _ in range(2)]
     second = [queue.take(1).payload["number"] for _ in range(4)]
     assert (first, second) == ([0, 1], [4, 5, 6, 7])
@@ -287,7 +289,7 @@ def test_a_queue_keeps_groups_together_and_shares_the_last_one_out():
 @settings(deadline=None)
 def test_a_queue_hands_everything_out_once_whoever_asks(sizes, turns):
     made = [item for g, size in enumerate(sizes) for item in items(size, configuration=str(g))]
-    queue = WorkQueue(made[1:], last=made[:1])
+    queue = ItemQueue(made[1:], last=made[:1])
     taken = [queue.take(worker) for worker in turns]
     while (item := queue.take(0)) is not None:
         taken.append(item)
@@ -299,15 +301,15 @@ RUN = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
-    from geofovea.pipeline.runs.executor import InProcessCrew
-    from geofovea.pipeline.runs.process_executor import ProcessCrew
+    from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+    from geofovea.pipeline.runs.executors.processes import ProcessExecutor
     from geofovea.pipeline.runs.journal import Journal
     from geofovea.pipeline.runs.runner import run_items
     folder, workers, count = Path(sys.argv[1]), int(sys.argv[3]), int(sys.argv[4])
     work = Squares(folder / "notes", seconds=0.004)
-    crew = ProcessCrew(workers, work) if workers else InProcessCrew(work)
+    executor = ProcessExecutor(workers, work) if workers else InProcessExecutor(work)
     with Journal(folder / "journal.sqlite", wait=True) as journal:
-        run_items(items(count, groups=5), journal, crew)
+        run_items(items(count, groups=5), journal, executor)
 """
 
 
@@ -389,12 +391,12 @@ def test_workers_end_with_a_run_that_is_killed_even_in_an_endless_item(tmp_path)
     sys.path.insert(0, sys.argv[2])
     from run_toys import Squares, items
     from geofovea.pipeline.runs.journal import Journal
-    from geofovea.pipeline.runs.process_executor import ProcessCrew
+    from geofovea.pipeline.runs.executors.processes import ProcessExecutor
     from geofovea.pipeline.runs.runner import run_items
     folder = Path(sys.argv[1])
     work = Squares(folder / "notes", {0: "hangs"})
     with Journal(folder / "journal.sqlite") as journal:
-        run_items(items(1), journal, ProcessCrew(1, work))
+        run_items(items(1), journal, ProcessExecutor(1, work))
     """
     run = started(code, tmp_path, TOYS)
     deadline = time.monotonic() + 60

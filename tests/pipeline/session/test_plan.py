@@ -14,7 +14,7 @@ from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.device_memory import ShrinkingBatch
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 LONG = "What is the color of the plane at the airport" + " at the airport" * 20 + "?"
 

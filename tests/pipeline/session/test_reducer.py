@@ -14,9 +14,13 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, ENCODER_LINKS
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
+from geofovea.regionfocus.reductions.registry import (
+    DECODER_REDUCTION_NAMES,
+    FIRST_PARTS,
+    REDUCTION_NAMES,
+    make_encoder_reduction,
+)
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, FIRST_PARTS, REDUCTION_NAMES
 
 FEW = gf.Budget(tiles=8, tokens=40)
 AT_MOST = ("m3", "pooled")

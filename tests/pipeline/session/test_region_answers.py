@@ -8,7 +8,7 @@ from rasterio.warp import transform
 from geofovea.errors import GeometryError, ModelError
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region, region_from_crs
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 FEW = Budget(tiles=14, tokens=60)
 TRIANGLE = shapely.Polygon([(1100, 300), (1500, 900), (900, 800)])

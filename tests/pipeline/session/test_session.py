@@ -13,8 +13,7 @@ from geofovea.errors import BudgetError, GeometryError, ModelError, QuestionErro
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.session.session import MAX_QUESTION_LENGTH
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import REDUCTION_NAMES, make_reduction
 from geofovea.tiling.pyramid import Box
 
 FEW = Budget(tiles=12, tokens=60)

@@ -14,16 +14,16 @@ from geofovea.pipeline.inference.decoder.pruned import PrunedRun
 from geofovea.pipeline.inference.vision.clip_pruning import encode_pruned
 from geofovea.regionfocus.reductions.chain import make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
-from geofovea.regionfocus.strategies import (
+from geofovea.regionfocus.reductions.registry import (
     DECODER_REDUCTION_NAMES,
     ENCODER_REDUCTION_NAMES,
     FIRST_PARTS,
     REDUCTION_NAMES,
+    make_decoder_reduction,
+    make_encoder_reduction,
+    make_reduction,
 )
+from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
 
 SHARES = (1e-9, 0.001, 0.01, 0.05, 0.25, 0.5, 0.9)
 MAY_DROP_ALL = "todre_drop_all"

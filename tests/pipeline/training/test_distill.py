@@ -18,17 +18,15 @@ from geofovea.pipeline.training import distill as distillation
 from geofovea.pipeline.training.distill import (
     DistillationRecipe,
     distill,
-    lesson_loss,
-    load_distillation,
-    read_distillation_log,
-)
-from geofovea.pipeline.training.distillation_results import (
-    draw_distillation,
     install_focus,
+    lesson_loss,
     write_module,
 )
+from geofovea.pipeline.training.distill_state import STATE_FILE, load_distillation
 from geofovea.pipeline.training.focus_samples import WorldLessons
 from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
+from geofovea.pipeline.training.report import draw_distillation
+from geofovea.pipeline.training.run_log import distillation_log
 
 RECIPE = DistillationRecipe(
     steps=6, layers=(0, 1), warmup=2, rows_weight=1.0, sinks=True, trend=True, trend_lessons=2
@@ -65,13 +63,13 @@ def run(tiny_host, lessons, tmp_path_factory):
 
 
 def weights(folder):
-    return load_file(folder / distillation.STATE_FILE)
+    return load_file(folder / STATE_FILE)
 
 
 def without_times(folder):
     return [
         {k: v for k, v in record.items() if k != "seconds_per_step"}
-        for record in read_distillation_log(folder)
+        for record in distillation_log(folder).read()
     ]
 
 
@@ -96,7 +94,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights_and_log(
     monkeypatch.setattr(distillation, "lesson_loss", killing)
     with pytest.raises(_Killed):
         list(distill(tiny_host, lessons, RECIPE, tmp_path, **OFTEN))
-    with (tmp_path / distillation.LOG_FILE).open("a") as log:
+    with distillation_log(tmp_path).path.open("a") as log:
         log.write('{"step": 5, "steps"')  # half a line, as a killed process leaves it
     monkeypatch.undo()
     list(distill(tiny_host, lessons, RECIPE, tmp_path, **OFTEN))
@@ -116,7 +114,7 @@ def test_a_run_that_is_stopped_after_every_step_ends_the_same(tiny_host, lessons
 
 
 def test_the_log_is_one_json_object_a_line_and_becomes_a_curve(run, tmp_path):
-    records = read_distillation_log(run)
+    records = distillation_log(run).read()
     losses = [r for r in records if "loss" in r]
     assert [r["step"] for r in losses] == [2, 4, 6]
     assert {"row", "image", "logits", "boxes", "seconds_per_step"} <= set(losses[0])
@@ -160,7 +158,7 @@ def test_a_module_of_fewer_layers_comes_nearer_to_its_host(tiny_host, lessons, t
 def test_boxes_teach_where_to_look(tiny_host, lessons, tmp_path):
     recipe = replace(RECIPE, steps=80, rows_weight=0.0, trend=False, learning_rate=3e-3)
     list(distill(tiny_host, lessons, recipe, tmp_path, measure_every=1000))
-    mass = read_distillation_log(tmp_path)[-1]["held_out"]["mass"]
+    mass = distillation_log(tmp_path).read()[-1]["held_out"]["mass"]
     untaught = distillation.measured(
         DistilledFocus(tiny_host.decoder, (0, 1)), tiny_host, lessons.held_out()
     )
@@ -207,7 +205,7 @@ def test_a_run_of_another_host_is_refused(lessons, run):
 
 @pytest.mark.parametrize("content", [b"", b"x" * 99])
 def test_a_damaged_state_is_refused(tiny_host, lessons, run, tmp_path, content):
-    (tmp_path / distillation.STATE_FILE).write_bytes(content)
+    (tmp_path / STATE_FILE).write_bytes(content)
     with pytest.raises(DataError, match="is no state of a distillation"):
         list(distill(tiny_host, lessons, RECIPE, tmp_path))
     with pytest.raises(DataError, match="is no state of a distillation"):
@@ -294,7 +292,7 @@ def test_the_command_distils_installs_and_goes_on(tiny_folder, tmp_path):
     second = CliRunner().invoke(main, [*command, "--install", "--json"])
     assert second.exit_code == 0, second.output
     assert json.loads(second.stdout)["folder"] == str(tmp_path / "run")
-    steps = [r["step"] for r in read_distillation_log(tmp_path / "run") if "loss" in r]
+    steps = [r["step"] for r in distillation_log(tmp_path / "run").read() if "loss" in r]
     assert steps == [1, 2]
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert {FOCUS_FILE, FOCUS_WEIGHTS_FILE, "distillation_curve.png"} <= made

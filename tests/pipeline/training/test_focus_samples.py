@@ -6,7 +6,7 @@ import pytest
 import torch
 from pipeline_toys import QUESTION
 
-from geofovea.datasets.benchmarks.lrs_vqa import read_records
+from geofovea.datasets.records.annotations import read_records
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
 from geofovea.pipeline.training.focus_quality import Found, found_places
@@ -72,20 +72,20 @@ def test_held_out_worlds_are_base_levels_of_other_worlds(worlds):
 
 
 def test_lessons_from_files_ask_what_the_file_asks(tiny_host, data_set):
-    lessons = RecordLessons(tiny_host, data_set, seed=1, questions=20, finer=0.6)
+    lessons = RecordLessons.read(tiny_host, data_set, seed=1, questions=20, finer=0.6)
     texts = {record.question for record in read_records(data_set)}
     met = [lessons.lesson(index) for index in range(12)]
     assert {question for lesson in met for question in lesson.questions} <= texts
     assert {lesson.is_base for lesson in met} == {True, False}
     assert {lesson.size for lesson in met} == {(1024, 1024)}
     assert same(
-        met[5], RecordLessons(tiny_host, data_set, seed=1, questions=20, finer=0.6).lesson(5)
+        met[5], RecordLessons.read(tiny_host, data_set, seed=1, questions=20, finer=0.6).lesson(5)
     )
     assert all(lesson.right.any(1).all() for lesson in met if lesson.is_base)
 
 
 def test_every_fifth_scene_of_a_file_is_held_out(tiny_host, data_set):
-    lessons = RecordLessons(tiny_host, data_set, questions=20)
+    lessons = RecordLessons.read(tiny_host, data_set, questions=20)
     spared = lessons.held_out()
     assert spared.name != lessons.name
     asked = {question for index in range(4) for question in lessons.lesson(index).questions}
@@ -103,7 +103,7 @@ def test_rows_without_boxes_are_shown_at_the_base_level(tiny_host, data_set, tmp
         row.pop("places", None)
     path = tmp_path / "annotations.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    lesson = RecordLessons(tiny_host, path, finer=1.0).lesson(0)
+    lesson = RecordLessons.read(tiny_host, path, finer=1.0).lesson(0)
     assert lesson.is_base
     assert not lesson.right.any()
     assert not list(found_places(lambda lesson: torch.zeros(9), _Only(lesson), 0))
@@ -127,9 +127,9 @@ class _Only:
 def test_files_that_ask_nothing_are_refused(tiny_host, data_set, tmp_path):
     (tmp_path / "none.jsonl").write_text("\n")
     with pytest.raises(DataError, match="holds no question"):
-        RecordLessons(tiny_host, tmp_path / "none.jsonl")
+        RecordLessons.read(tiny_host, tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="at least one question"):
-        RecordLessons(tiny_host, data_set, questions=0)
+        RecordLessons.read(tiny_host, data_set, questions=0)
     with pytest.raises(DataError, match="at least one question"):
         WorldLessons(tiny_host, questions=0)
 
@@ -140,7 +140,7 @@ def test_places_that_are_no_boxes_are_refused(tiny_host, data_set, tmp_path, pla
     (tmp_path / "image").symlink_to(data_set.parent / "image")
     (tmp_path / "bad.jsonl").write_text(json.dumps(row))
     with pytest.raises(DataError, match="places of SYNTH_0"):
-        RecordLessons(tiny_host, tmp_path / "bad.jsonl").lesson(0)
+        RecordLessons.read(tiny_host, tmp_path / "bad.jsonl").lesson(0)
 
 
 def test_a_lesson_needs_questions_and_tokens(worlds):

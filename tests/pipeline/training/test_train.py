@@ -8,22 +8,20 @@ import pytest
 import torch
 from pipeline_toys import QUESTION, TINY
 from safetensors.torch import load_file
+from training_toys import PLAN, RECIPE, TURN
 
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training import train as training
-from geofovea.pipeline.training.curriculum import Phase, Recipe, Turn, default_recipe
-from geofovea.pipeline.training.export import draw_curve, export_model, read_log, write_card
-from geofovea.pipeline.training.samples import LessonPlan
-from geofovea.pipeline.training.train import load_student, train
+from geofovea.pipeline.training.checkpoint import PROGRESS_FILE, STATE_FILE, load_student
+from geofovea.pipeline.training.curriculum import Phase, Turn
+from geofovea.pipeline.training.export import export_model
+from geofovea.pipeline.training.report import draw_curve, write_card
+from geofovea.pipeline.training.run_log import training_log
+from geofovea.pipeline.training.train import train
 from geofovea.regionfocus.budget import Budget
 
-PLAN = LessonPlan(
-    coarse_levels=1, coarse_tiles=1, native_tiles=2, questions=3, scene_sides=(2048,), dropped=0.2
-)
-TURN = Turn(2, PLAN)
-RECIPE = Recipe(seed=4, shape=TINY, phases=(Phase(3, (TURN,)), Phase(1, (TURN,))), warmup=2)
 PLAIN = {"workers": 0, "compiled": False, "log_every": 2, "measure_every": 100}
 
 
@@ -54,7 +52,7 @@ def run(tmp_path_factory):
 
 
 def weights(folder):
-    return load_file(folder / training.STATE_FILE)
+    return load_file(folder / STATE_FILE)
 
 
 def test_a_batch_is_a_function_of_seed_and_index():
@@ -79,7 +77,7 @@ def test_held_out_lessons_are_none_of_those_trained_on():
 def test_a_run_that_was_interrupted_ends_with_the_very_same_weights(run, tmp_path):
     for _ in range(3):  # each time, one step is taken
         list(train(RECIPE, tmp_path, stop_after=0, **PLAIN))
-    assert json.loads((tmp_path / training.PROGRESS_FILE).read_text())["step"] == 3
+    assert json.loads((tmp_path / PROGRESS_FILE).read_text())["step"] == 3
     list(train(RECIPE, tmp_path, **PLAIN))
     ours, theirs = weights(tmp_path), weights(run)
     assert ours.keys() == theirs.keys()
@@ -128,9 +126,9 @@ def test_the_student_of_a_run_comes_back_with_its_recipe(run):
 
 
 def test_the_log_is_one_json_object_a_line(run):
-    lines = (run / training.LOG_FILE).read_text(encoding="utf-8").splitlines()
+    lines = training_log(run).path.read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    assert records == read_log(run)
+    assert records == training_log(run).read()
     losses = [r for r in records if "answer" in r]
     assert [r["step"] for r in losses] == [2, 4]
     for record in losses:
@@ -141,35 +139,12 @@ def test_the_log_is_one_json_object_a_line(run):
     assert all(0 <= mass <= 1 for turn in measured["focus_mass"] for mass in turn)
 
 
-@pytest.mark.parametrize(
-    ("step", "pace"),
-    [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.51), (110, 0.02), (999, 0.02)],
-)
-def test_the_learning_rate_climbs_and_falls_as_stated(step, pace):
-    recipe = Recipe(phases=(Phase(110, (Turn(1, PLAN),)),), warmup=10)
-    assert recipe.pace_at(step) == pytest.approx(pace)
-
-
-def test_phases_follow_each_other_and_the_last_goes_on():
-    first, second = RECIPE.phases
-    found = [RECIPE.phase_at(step) for step in (0, 2, 3, 99)]
-    assert found == [first, first, second, second]
-    assert RECIPE.steps == 4
-
-
 def test_a_phase_takes_turns_by_the_number_of_the_step():
     other = Turn(1, replace(PLAN, questions=5))
     recipe = replace(RECIPE, phases=(Phase(3, (TURN,)), Phase(4, (TURN, other))))
     assert [recipe.turn_at(step) for step in range(7)] == [TURN] * 3 + [other, TURN] * 2
     shapes = [training._Batches(recipe)[step]["words"].shape for step in (4, 5)]
     assert shapes == [(2, 3, 16), (1, 5, 16)]
-
-
-def test_the_default_recipe_scales_its_steps_and_keeps_its_phases():
-    whole, tenth = default_recipe(), default_recipe(0.1)
-    assert len(whole.phases) == len(tenth.phases)
-    assert tenth.steps == pytest.approx(whole.steps / 10, abs=2)
-    assert default_recipe(1e-9).steps == len(whole.phases)
 
 
 def test_a_run_becomes_a_model_that_answers_with_card_and_curve(run, tmp_path, make_session):

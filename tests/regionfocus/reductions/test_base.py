@@ -10,16 +10,13 @@ from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.projected.baselines import TopScore
-from geofovea.regionfocus.reductions.projected.random_keep import RandomKeep
-from geofovea.regionfocus.reductions.projected.strided import Strided
+from geofovea.regionfocus.reductions.projected.baselines import RandomKeep, Strided, TopScore
 from geofovea.regionfocus.reductions.projected.vflowopt import VFlowOpt
-from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.registry import REDUCTION_NAMES, make_reduction
 from geofovea.regionfocus.search.baselines import look_full
 from geofovea.regionfocus.search.descent import descend
-from geofovea.regionfocus.selection.allocation import allot, keep_tokens
-from geofovea.regionfocus.selection.informed import Informed
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
+from geofovea.regionfocus.selection.allocation import allot
+from geofovea.regionfocus.selection.kept_tokens import Informed, keep_tokens
 from geofovea.regionfocus.uniform_sampling import even_positions
 from geofovea.tiling.pyramid import Pyramid
 

@@ -9,12 +9,11 @@ from torch.utils._pytree import tree_leaves
 
 from geofovea.errors import BudgetError
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.decoder.base import summed_by
 from geofovea.regionfocus.reductions.primitives.similarity import MOST_TOKENS
+from geofovea.regionfocus.reductions.primitives.sums import summed_by
 from geofovea.regionfocus.reductions.projected.divprune import divprune_order
-from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.reductions.registry import REDUCTION_NAMES, make_reduction
 from geofovea.regionfocus.reductions.tile_maps import TileMaps
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
 TILE, TILES = 144, 60
 N = TILE * TILES

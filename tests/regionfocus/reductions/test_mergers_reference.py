@@ -3,15 +3,11 @@
 import pytest
 import torch
 from reduction_vectors import close, read, vector_files
+from released_mergers import crossget_importance, crossget_merge, dymu_merge, merge_once
 
 from geofovea.regionfocus.reductions.decoder.virtual_unmerging import virtual_scores
-from geofovea.regionfocus.reductions.encoder.crossget import (
-    crossget_importance,
-    crossget_match,
-    crossget_merge,
-)
-from geofovea.regionfocus.reductions.encoder.dymu import batch_threshold, dymu_merge
-from geofovea.regionfocus.reductions.encoder.tome import merge_once
+from geofovea.regionfocus.reductions.encoder.crossget import crossget_match
+from geofovea.regionfocus.reductions.encoder.dymu import batch_threshold
 
 
 def adjacency(groups, count):

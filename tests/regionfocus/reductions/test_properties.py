@@ -18,8 +18,7 @@ from geofovea.regionfocus.reductions.primitives.similarity import cosine_matrix
 from geofovea.regionfocus.reductions.projected.fopru import FoPru
 from geofovea.regionfocus.reductions.projected.holov import HoloV
 from geofovea.regionfocus.reductions.projected.vflowopt import VFlowOpt
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import REDUCTION_NAMES, make_reduction
 from geofovea.regionfocus.uniform_sampling import even_positions
 
 EVERY = pytest.mark.parametrize("name", REDUCTION_NAMES)

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from regionfocus_toys import ToyEncoder, point_focus, pyramids, random_focus
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.chains import chain_masses
 from geofovea.regionfocus.focus import AttentionFocus
 from geofovea.regionfocus.reductions.registry import make_reduction
+from geofovea.regionfocus.scoring import chain_masses
 from geofovea.regionfocus.search.best_first import descend_best_first
 from geofovea.regionfocus.search.descent import descend
 from geofovea.regionfocus.search.diversity import BestOnly, DiscountedPlaces
 from geofovea.regionfocus.search.registry import DESCENTS, walk
 from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, NeverStop
 from geofovea.regionfocus.search.tile_budget import AllToBestSplit, GeometricSplit, start_tiles
-from geofovea.regionfocus.selection.allocation import even_shares, keep_tokens
+from geofovea.regionfocus.selection.allocation import even_shares
+from geofovea.regionfocus.selection.kept_tokens import keep_tokens
 from geofovea.regionfocus.selection.places import best_places, clusters, concentrate
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile

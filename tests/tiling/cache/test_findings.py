@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling import nodata as missing_module
 from geofovea.tiling import open_scene, plan_radiometry
 from geofovea.tiling.cache import findings as findings_module
 from geofovea.tiling.cache.findings import (
     clear_findings,
     count_findings,
     findings_folder,
-    found_once,
+    measured_once,
 )
-from geofovea.tiling.pixels import radiometry as radiometry_module
+from geofovea.tiling.pixels import border as border_module
+from geofovea.tiling.pixels import radiometry_plan as plan_module
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def few_pixels_count_as_many(monkeypatch):
 def looks(monkeypatch):
     """The names of what was looked for among pixels, in order."""
     seen = []
-    for module, name in ((radiometry_module, "_measure_stretch"), (missing_module, "_find_border")):
+    for module, name in ((plan_module, "measure_stretch"), (border_module, "_find_border")):
         real = getattr(module, name)
 
         def look(*args, real=real, name=name):
@@ -63,7 +63,7 @@ def test_a_kept_finding_equals_a_fresh_one(make_raster, texture, looks, name, pr
     path = make_raster(with_collar(deep(texture)), name, **profile)
     fresh = open_scene(path, nodata=nodata)
     stretch = plan_radiometry(fresh)
-    assert looks == ["_find_border"] * (nodata == "auto") + ["_measure_stretch"]
+    assert looks == ["_find_border"] * (nodata == "auto") + ["measure_stretch"]
     looks.clear()
     kept = open_scene(path, nodata=nodata)
     assert plan_radiometry(kept) == stretch
@@ -100,7 +100,7 @@ def test_another_choice_is_another_finding(make_raster, texture, looks):
             for nodata in (None, 0)
         }
         assert len(stretches) == 8
-    assert looks == ["_measure_stretch"] * 8
+    assert looks == ["measure_stretch"] * 8
 
 
 def test_a_scene_without_valid_pixels_warns_again(make_raster):
@@ -211,10 +211,10 @@ def test_findings_are_few_and_the_oldest_go_first(make_raster, texture, monkeypa
     monkeypatch.setattr(findings_module, "_MOST_FILES", 10)
     source = open_scene(make_raster(deep(texture))).source
     for number in range(30):
-        assert found_once(source, 10_000, f"number {number}", lambda n=number: n) == number
+        assert measured_once(source, 10_000, f"number {number}", lambda n=number: n) == number
         assert count_findings()[0] <= 10
         # the first is wanted all the time, so it stays
-        assert found_once(source, 10_000, "number 0", lambda: "forgotten") == 0
+        assert measured_once(source, 10_000, "number 0", lambda: "forgotten") == 0
         for age, path in enumerate(sorted(findings_folder().iterdir(), key=os.path.getmtime)):
             os.utime(path, (1e9 + age, 1e9 + age))
 

@@ -72,7 +72,7 @@ def test_what_others_put_beside_ours_stays(kept, cache_folder, monkeypatch, remo
         assert clear_findings()[0] == 1
     else:
         monkeypatch.setattr(findings, "_MOST_FILES", 1)
-        findings.found_once(kept.source, 10_000, "another", lambda: 1)
+        findings.measured_once(kept.source, 10_000, "another", lambda: 1)
         assert len(make_room(1, keep=place)) == 1
     for name in STRANGERS:
         assert (place / name).read_text() == content_of(name), name

@@ -21,9 +21,11 @@ from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling import Radiometry, Tile, TileReader, open_scene, plan_radiometry, prepare
 from geofovea.tiling.files import handles
 from geofovea.tiling.files.faults import is_damage
-from geofovea.tiling.files.handles import gdal_settings, open_handle
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle
 from geofovea.tiling.files.png import damage_in_png
 from geofovea.tiling.overviews import vips_worker
+from geofovea.tiling.overviews.level_files import level_files_of
 
 END_OF_JPEG = b"\xff\xd9"
 
@@ -191,7 +193,7 @@ def test_a_png_is_checked_before_its_pixels_are_used_and_not_to_open_it(
     path = make_raster(texture(200, 200), "scene.png", driver="PNG")
     path.write_bytes(png_of(png_chunks(path.read_bytes()), wrong=(b"IDAT",)))
     scene = open_scene(path)
-    assert scene.level_files is not None
+    assert level_files_of(scene) is not None
     reader = TileReader(scene, scene.pyramid(64), plan_radiometry(scene))
     for _ in range(2):
         with pytest.raises(SceneReadError, match=r"checksum|CRC"):

@@ -5,65 +5,16 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import rasterio
-from rasterio.env import get_gdal_config
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
-from geofovea.tiling.files.handles import (
-    GDAL_CACHE_BYTES,
-    MAX_HANDLES_PER_THREAD,
-    gdal_settings,
-    open_handle,
-    read_errors,
-)
-
-
-def test_reads_hold_a_cache_of_bytes_not_megabytes_on_every_thread():
-    seen = []
-
-    def look():
-        with gdal_settings(), gdal_settings():
-            seen.append(get_gdal_config("GDAL_CACHEMAX"))
-            seen.append(get_gdal_config("GDAL_PAM_ENABLED", normalize=False))
-
-    for thread in [threading.Thread(target=look) for _ in range(3)]:
-        thread.start()
-        thread.join()
-    assert seen == [GDAL_CACHE_BYTES, "NO"] * 3
-    assert GDAL_CACHE_BYTES == 134_217_728
-
-
-def test_settings_hold_until_the_last_thread_is_done_and_are_then_as_before():
-    before = get_gdal_config("GDAL_CACHEMAX"), get_gdal_config("GDAL_PAM_ENABLED")
-    entered, leave = threading.Event(), threading.Event()
-
-    def hold():
-        with gdal_settings():
-            entered.set()
-            leave.wait()
-
-    thread = threading.Thread(target=hold)
-    with gdal_settings():
-        thread.start()
-        entered.wait()
-    assert get_gdal_config("GDAL_CACHEMAX") == GDAL_CACHE_BYTES
-    leave.set()
-    thread.join()
-    assert (get_gdal_config("GDAL_CACHEMAX"), get_gdal_config("GDAL_PAM_ENABLED")) == before
-
-
-def test_an_env_of_the_caller_is_restored_after_a_read(make_tiled, texture, reader_of):
-    path = make_tiled(texture(64, 64))
-    with rasterio.Env(GDAL_CACHEMAX=64 * 2**20, GDAL_PAM_ENABLED=True):
-        reader_of(path).read(Tile(0, 0, 0))
-        assert get_gdal_config("GDAL_CACHEMAX") == 64 * 2**20
-        assert get_gdal_config("GDAL_PAM_ENABLED") is True
+from geofovea.tiling import TileReader, open_scene, plan_radiometry
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import MAX_HANDLES_PER_THREAD, open_handle, read_errors
 
 
 def test_a_thread_keeps_one_handle_per_image_and_a_bounded_number(make_tiled, texture):
@@ -116,7 +67,8 @@ def test_eight_threads_read_the_tiles_that_one_thread_reads(make_tiled, texture,
 FORK_SCRIPT = """
     import os, sys, warnings
     from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
-    from geofovea.tiling.files.handles import gdal_settings, open_handle
+    from geofovea.tiling.files.gdal_settings import gdal_settings
+    from geofovea.tiling.files.handles import open_handle
     scene = open_scene(sys.argv[1])
     pyramid = scene.pyramid(64)
     reader = TileReader(scene, pyramid, plan_radiometry(scene))

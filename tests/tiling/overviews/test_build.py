@@ -15,6 +15,7 @@ from geofovea.tiling.overviews import build as level_building
 from geofovea.tiling.overviews import level_files
 from geofovea.tiling.overviews import strips as level_strips
 from geofovea.tiling.overviews.build import build_level_files
+from geofovea.tiling.overviews.level_files import level_files_of
 
 pytestmark = pytest.mark.usefixtures("small_counts_as_large")
 
@@ -30,8 +31,8 @@ def noise(height, width, bands, dtype):
 
 def build(scene, folder, monkeypatch=None):
     folder.mkdir(exist_ok=True)
-    built = build_level_files(scene, scene.level_files, folder, lambda share: None)
-    assert [b.level for b in built] == [image.level for image in scene.level_files.images]
+    built = build_level_files(scene, level_files_of(scene), folder, lambda share: None)
+    assert [b.level for b in built] == [image.level for image in level_files_of(scene).images]
     return [(folder / b.name, b.overview) for b in built]
 
 
@@ -101,7 +102,7 @@ def test_strips_over_two_odd_sides_change_nothing_but_last_bits_of_doubles(
 def test_a_pyramid_goes_on_where_the_overviews_of_a_file_end(make_tiled, tmp_path):
     array = noise(1000, 1200, 3, "uint8")
     scene = open_scene(make_tiled(array, overviews=(2,)))
-    assert scene.level_files.base_overview == 0
+    assert level_files_of(scene).base_overview == 0
     built = build(scene, tmp_path / "levels")
     truth = gdal_levels(make_tiled, array, (2, 4, 8))
     assert [np.array_equal(pixels(p), t) for p, t in zip(built, truth[1:], strict=True)] == [
@@ -134,7 +135,7 @@ def test_missing_pixels_are_never_averaged_in(make_tiled, reader_of, tmp_path, k
             options["colorinterp"] = (*rgb, ColorInterp.alpha)
     reader = reader_of(make_tiled(image, **options))
     scene, pyramid = reader.scene, reader.pyramid
-    assert scene.level_files.builder == "streamed"
+    assert level_files_of(scene).builder == "streamed"
     with rasterio.open(build(scene, tmp_path / "levels")[-1][0]) as coarsest:
         colour = coarsest.read(1)[coarsest.read_masks(1) >= 128]
     assert (colour[np.isfinite(colour)] == 200).all()
@@ -160,7 +161,7 @@ def test_palette_colours_are_averaged_and_indexes_are_not(make_tiled, reader_of)
             indexes[None].astype("uint8"), f"{len(layout)}.tif", colormap=colormap, **layout
         )
         reader = reader_of(path)
-        assert reader.scene.level_files.is_expanded
+        assert level_files_of(reader.scene).is_expanded
         native = reader.read(next(reader.pyramid.tiles(0))).rgb
         assert set(map(tuple, native.reshape(-1, 3))) == {(250, 0, 0), (0, 0, 250)}
         for level in range(1, reader.pyramid.top_level + 1):
@@ -208,7 +209,7 @@ def test_both_builders_give_the_same_pixels(
     make_raster, texture, tmp_path, monkeypatch, name, options, bands, dtype
 ):
     scene = open_scene(make_raster(texture(333, 401, bands, dtype), name, **options))
-    assert scene.level_files.builder == "pyvips"
+    assert level_files_of(scene).builder == "pyvips"
     was_copied = []
     real = level_building.copy_with_vips
 
@@ -249,7 +250,7 @@ def test_libvips_averages_as_far_as_it_does_so_like_gdal(
 def test_a_jpeg_is_copied_with_the_differences_that_decoders_have(make_raster, texture, tmp_path):
     path = make_raster(texture(400, 600), "scene.jpg", driver="JPEG", quality=90)
     scene = open_scene(path)
-    assert scene.level_files.builder == "pyvips"
+    assert level_files_of(scene).builder == "pyvips"
     copy = pixels(build(scene, tmp_path / "levels")[0]).astype(int)
     assert np.abs(copy - pixels(path)).mean() < 4
 
@@ -267,7 +268,7 @@ def test_a_picture_is_read_as_it_is_stored_however_its_camera_was_held(
         assert turned.getexif()[0x0112] == 6
         truth = np.moveaxis(dataset.read(window=Window(64, 128, 64, 64)), 0, -1)
     reader = reader_of(path)
-    assert reader.scene.level_files.builder == "pyvips"
+    assert level_files_of(reader.scene).builder == "pyvips"
     # two decoders of JPEG differ by little, a picture that was turned by much
     assert np.abs(reader.read(Tile(0, 2, 1)).rgb.astype(int) - truth).mean() < 4
     monkeypatch.setattr(level_files, "DECODE_ONCE_PIXELS", 2**24)
@@ -279,7 +280,7 @@ def test_four_bands_without_a_mask_stay_without_one(make_raster, texture, tmp_pa
     array = texture(300, 400, 4)
     array[3] = 0  # taken for alpha, it would hide everything
     scene = open_scene(make_raster(array, photometric="rgb", alpha="no", colorinterp=interp))
-    assert (scene.mask_kind, scene.level_files.builder) == ("none", "pyvips")
+    assert (scene.mask_kind, level_files_of(scene).builder) == ("none", "pyvips")
     for path, overview in build(scene, tmp_path / "levels"):
         level = "NONE" if overview is None else f"{overview}only"
         with rasterio.open(path, OVERVIEW_LEVEL=level) as dataset:
@@ -291,7 +292,7 @@ def test_a_copy_that_shows_other_pixels_than_gdal_is_not_taken(make_raster, text
     array = texture(300, 400, 1)
     # libvips inverts it; what the layout tells of that is kept from it
     scene = replace(open_scene(make_raster(array, photometric="miniswhite")), is_min_white=False)
-    assert scene.level_files.builder == "pyvips"
+    assert level_files_of(scene).builder == "pyvips"
     assert np.array_equal(pixels(build(scene, tmp_path / "levels")[0]), array)
 
 
@@ -322,8 +323,8 @@ def test_tiles_from_level_files_equal_those_of_a_file_with_overviews(
     striped = reader_of(
         make_tiled(array, "striped.tif", tiled=False, blockxsize=1202, blockysize=16)
     )
-    assert with_overviews.scene.level_files is None
-    assert striped.scene.level_files.copies_native
+    assert level_files_of(with_overviews.scene) is None
+    assert level_files_of(striped.scene).copies_native
     for level in range(4):
         for tile in without.pyramid.tiles(level):
             truth = with_overviews.read(tile).rgb
@@ -345,7 +346,7 @@ def test_every_reference_raster_agrees_with_its_plain_averages(
     if shared_raster.suffix == ".vrt" or shared_raster.name.startswith("corrupt"):
         pytest.skip("not built from: a virtual raster, or damaged on purpose")
     scene = open_scene(shared_raster)
-    files = scene.level_files
+    files = level_files_of(scene)
     if files is None or scene.width * scene.height > 4_000_000:
         pytest.skip("has enough overviews of its own, or is too large for a quick test")
     pyramid = scene.pyramid(224)
@@ -371,7 +372,7 @@ def test_what_the_caller_declares_missing_is_in_no_average_of_a_level_file(make_
     array = np.full((3, 512, 512), 200, "uint8")
     array[:, :, :101] = 0  # a collar whose edge lies inside a pixel of every level
     scene = open_scene(make_tiled(array), nodata=0)
-    assert scene.level_files.copies_native
+    assert level_files_of(scene).copies_native
     reader = TileReader(scene, scene.pyramid(64), plan_radiometry(scene))
     for level in range(reader.pyramid.top_level + 1):
         for tile in reader.pyramid.tiles(level):

@@ -318,7 +318,7 @@ LIMITED = """
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
     try:
         prepare(scene)
-        print("built", scene.level_files.builder)
+        print("built", level_files.level_files_of(scene).builder)
     except OutputError as error:
         print("OutputError", error)
 """

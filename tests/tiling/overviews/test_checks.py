@@ -97,7 +97,7 @@ def test_changed_bytes_are_noticed_and_the_files_built_again(
     path = make_raster(noise, **LAYOUTS[layout])
     truth = all_pixels(reader_of(path))
     # as another process would find them
-    monkeypatch.setattr(level_checks, "_found", OrderedDict())
+    monkeypatch.setattr(level_checks, "_images", OrderedDict())
     for file in cache_folder.glob("*/*.npy" if part == "sums" else "*/*.tif"):
         size = file.stat().st_size
         first = {"start": 0, "middle": size // 2, "end": size - 20, "sums": size - 5}[part]

@@ -11,7 +11,12 @@ from geofovea.errors import GeometryError
 from geofovea.tiling import Scene, Tile, inspect_scene, open_scene, plan_tile, way_in
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference
-from geofovea.tiling.overviews.level_files import LevelFiles, LevelImage, LevelLimits
+from geofovea.tiling.overviews.level_files import (
+    LevelFiles,
+    LevelImage,
+    LevelLimits,
+    level_files_of,
+)
 
 GIGAPIXEL = (32768, 32768)
 TILED, STRIPED = (512, 512), (1, 32768)
@@ -73,7 +78,7 @@ REMOTE = Source("https://example.com/scene.tif", "GTiff")
 )
 def test_the_way_in_is_that_of_the_table(scene, way, builder, levels):
     assert way_in(scene) == way
-    files = scene.level_files
+    files = level_files_of(scene)
     assert (files and files.builder) == builder
     assert (files and [image.level for image in files.images]) == (levels and list(levels))
 
@@ -106,23 +111,23 @@ def test_the_way_in_is_that_of_the_table(scene, way, builder, levels):
 def test_pyvips_copies_only_what_it_decodes_as_gdal_does(change, builder):
     scene = scene_of(block=STRIPED, **change)
     scene.__dict__["opaque_alpha"] = 255.0  # there is no file to look into
-    files = scene.level_files
+    files = level_files_of(scene)
     assert files.builder == builder
     assert files.copies_native
 
 
 def test_levels_start_from_the_coarsest_overview_that_is_one():
-    assert scene_of(factors=(2, 4)).level_files.base_overview == 1
-    assert scene_of(factors=(2, 3)).level_files.base_overview == 0
-    assert scene_of().level_files.base_overview is None
+    assert level_files_of(scene_of(factors=(2, 4))).base_overview == 1
+    assert level_files_of(scene_of(factors=(2, 3))).base_overview == 0
+    assert level_files_of(scene_of()).base_overview is None
 
 
 def test_what_must_not_be_averaged_is_kept_as_it_shows():
-    palette = scene_of(count=1, colorinterp=("palette",)).level_files
+    palette = level_files_of(scene_of(count=1, colorinterp=("palette",)))
     assert (palette.is_expanded, palette.count, palette.dtype) == (True, 3, "uint8")
-    radar = scene_of(count=2, colorinterp=("gray",) * 2, dtype="complex64").level_files
+    radar = level_files_of(scene_of(count=2, colorinterp=("gray",) * 2, dtype="complex64"))
     assert (radar.is_expanded, radar.count, radar.dtype) == (True, 2, "float32")
-    assert not scene_of().level_files.is_expanded
+    assert not level_files_of(scene_of()).is_expanded
 
 
 def test_a_plan_names_the_level_file_of_its_level_and_reads_it_one_to_one():
@@ -158,7 +163,7 @@ def test_overviews_that_are_there_go_before_level_files():
 )
 def test_level_files_follow_one_another_down_to_one_small_image(width, height, factors, striped):
     block = (1, width) if striped else TILED
-    files = scene_of((width, height), block, factors).level_files
+    files = level_files_of(scene_of((width, height), block, factors))
     if files is None:
         return
     for finer, coarser in zip(files.images, files.images[1:], strict=False):
@@ -176,14 +181,14 @@ def test_impossible_level_files_are_refused():
     with pytest.raises(GeometryError, match="positive"):
         LevelLimits(seconds=0)
     with pytest.raises(GeometryError, match="no level file 9"):
-        scene_of().level_files.image(9)
+        level_files_of(scene_of()).image(9)
 
 
 def test_a_scene_with_level_files_survives_pickling():
     scene = scene_of()
-    again = pickle.loads(pickle.dumps((scene, scene.level_files)))
-    assert again == (scene, scene.level_files)
-    assert replace(scene, width=100, height=100).level_files is None
+    again = pickle.loads(pickle.dumps((scene, level_files_of(scene))))
+    assert again == (scene, level_files_of(scene))
+    assert level_files_of(replace(scene, width=100, height=100)) is None
 
 
 @pytest.mark.usefixtures("small_counts_as_large")
@@ -208,17 +213,17 @@ def test_an_inspection_tells_beforehand_what_will_be_built(make_raster, texture,
 
 def test_level_files_hold_the_bands_that_are_shown_and_alpha():
     many = scene_of(count=90, colorinterp=("gray",) + ("undefined",) * 89, interleave="band")
-    files = many.showing((5, 3, 60)).level_files
+    files = level_files_of(many.showing((5, 3, 60)))
     assert (files.bands, files.count) == ((3, 5, 60), 3)
-    assert files.most_bytes * 30 == many.level_files.most_bytes
+    assert files.most_bytes * 30 == level_files_of(many).most_bytes
     colors = ("red", "green", "blue", "alpha")
     scene = scene_of(count=4, colorinterp=colors, mask_kind="alpha")
     shown = scene.showing((1, 2, 3))
     shown.__dict__["opaque_alpha"] = 255.0  # there is no file to look into
-    assert (shown.level_files.bands, shown.level_files.is_marked) == ((1, 2, 3, 4), False)
+    assert (level_files_of(shown).bands, level_files_of(shown).is_marked) == ((1, 2, 3, 4), False)
     odd = scene.showing((1, 2, 3))
     odd.__dict__["opaque_alpha"] = 1.0
-    assert (odd.level_files.bands, odd.level_files.is_marked) == ((1, 2, 3), True)
+    assert (level_files_of(odd).bands, level_files_of(odd).is_marked) == ((1, 2, 3), True)
 
 
 @pytest.mark.parametrize("others", [("alpha",), ("undefined",), ("undefined", "undefined")])
@@ -227,5 +232,5 @@ def test_a_palette_beside_other_bands_is_expanded_too(others):
     colors = ("palette", *others)
     scene = scene_of(count=len(colors), colorinterp=colors, mask_kind=kind).showing((1,))
     scene.__dict__["opaque_alpha"] = 255.0
-    files = scene.level_files
+    files = level_files_of(scene)
     assert (files.is_palette, files.count, files.bands) == (True, 3, (1,))

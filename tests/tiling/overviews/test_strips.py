@@ -12,7 +12,7 @@ from rasterio.windows import Window
 from geofovea.tiling import open_scene
 from geofovea.tiling.files.tiff_directories import stored_blocks
 from geofovea.tiling.overviews.build import build_level_files
-from geofovea.tiling.overviews.level_files import LevelImage
+from geofovea.tiling.overviews.level_files import LevelImage, level_files_of
 from geofovea.tiling.overviews.strips import pieces_to_copy, pieces_to_halve
 
 MIB = 2**20
@@ -105,7 +105,7 @@ def test_levels_of_a_sparse_file_equal_gdals(tmp_path, size, interleave, dtype, 
     path = written(tmp_path / "s.tif", array, stored, nodata=nodata, interleave=interleave)
     scene = open_scene(path)
     (tmp_path / "levels").mkdir()
-    built = build_level_files(scene, scene.level_files, tmp_path / "levels", lambda share: None)
+    built = build_level_files(scene, level_files_of(scene), tmp_path / "levels", lambda share: None)
     oracle = written(tmp_path / "o.tif", array, stored, nodata=nodata, interleave=interleave)
     with rasterio.open(oracle, "r+") as dataset:
         dataset.build_overviews([2**b.level for b in built], rasterio.enums.Resampling.average)
@@ -124,7 +124,7 @@ def test_an_empty_file_costs_next_to_nothing(tmp_path):
     path = written(tmp_path / "s.tif", nothing, np.zeros((40, 40), bool), block=512)
     scene = open_scene(path)
     (tmp_path / "levels").mkdir()
-    build_level_files(scene, scene.level_files, tmp_path / "levels", lambda share: None)
+    build_level_files(scene, level_files_of(scene), tmp_path / "levels", lambda share: None)
     assert sum(p.stat().st_size for p in (tmp_path / "levels").glob("*.tif")) < 200_000
 
 

@@ -6,7 +6,8 @@ from rasterio.enums import ColorInterp as Color
 
 from geofovea.errors import SceneError
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
-from geofovea.tiling.nodata import Missing, is_missing_part
+from geofovea.tiling.marks import is_missing_part
+from geofovea.tiling.nodata import DeclaredMissing
 from geofovea.tiling.pixels.radiometry import FILL
 
 
@@ -183,7 +184,7 @@ def test_what_is_neither_a_number_nor_auto_is_refused(make_tiled, texture):
         with pytest.raises(SceneError, match="neither a number nor 'auto'"):
             open_scene(path, nodata=wrong)
     with pytest.raises(SceneError, match="as many bits"):
-        Missing((0.0,), outline=b"\0", outline_shape=(100, 100))
+        DeclaredMissing((0.0,), outline=b"\0", outline_shape=(100, 100))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from rasterio.enums import Resampling
 
 from geofovea.errors import SceneError
 from geofovea.tiling import Radiometry, Tile, TileReader, open_scene, plan_radiometry
-from geofovea.tiling.pixels.radiometry import FILL, describe_radiometry
+from geofovea.tiling.pixels.radiometry import FILL
+from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 
 RGB = (Color.red, Color.green, Color.blue)
 
@@ -203,7 +204,7 @@ def test_the_reason_is_the_same_before_a_pixel_is_read(shared_raster):
 
 def test_a_description_reads_no_pixel(make_tiled, texture, monkeypatch):
     scene = open_scene(make_tiled(texture(64, 64, 3, "uint16")))
-    monkeypatch.setattr("geofovea.tiling.pixels.radiometry._measure_stretch", None)
+    monkeypatch.setattr("geofovea.tiling.pixels.radiometry_plan.measure_stretch", None)
     assert "percentile 2 to 98" in describe_radiometry(scene)[0]
 
 

@@ -19,6 +19,7 @@ from rasterio.enums import ColorInterp
 
 from geofovea.tiling import TileReader, open_scene, plan_radiometry
 from geofovea.tiling.overviews import level_files
+from geofovea.tiling.overviews.level_files import level_files_of
 
 SIDE, MISSING, FINE, COARSE = 512, 192, 512, 64
 RANDOM = np.random.default_rng(7)
@@ -280,7 +281,7 @@ def ways_in(path, monkeypatch):
         url = f"{address}/{path.name}"
         yield "far away", pictures(url, allow_remote=True, allowed_hosts=("127.0.0.1",))
     monkeypatch.setattr(level_files, "DECODE_ONCE_PIXELS", 10_000)
-    assert open_scene(path).level_files is not None
+    assert level_files_of(open_scene(path)) is not None
     yield "level files", pictures(path)
     yield "level files of the engine", pictures(xr.open_datatree(path, engine="geofovea"))
 

@@ -1,9 +1,14 @@
 """The name of a far-away file: without any secret, one for one file, another for another."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from range_server import answer_status, descend, open_far
 
+from geofovea.errors import SceneReadError, SceneRefusedError
+from geofovea.tiling import inspect_scene
 from geofovea.tiling.remote.names import (
     doubtful_secrets,
     redacted,
@@ -142,3 +147,36 @@ def test_the_identity_of_a_far_file_is_without_its_signature():
     assert first.identity == second.identity
     assert "SECRET" not in first.identity + repr(first)
     assert first.url != second.url
+
+
+def test_passwords_and_signatures_are_used_but_never_shown(served):
+    url = served.url.replace("://", "://mallory:pass%20word@") + "?signature=hidden#part"
+    scene = open_far(served, url)
+    assert served.headers[0]["Authorization"] == "Basic bWFsbG9yeTpwYXNzIHdvcmQ="
+    assert served.requests[0][0] == "/scene.tif?signature=hidden"
+    assert scene.path == served.url + "?..."
+    inspection = inspect_scene(scene, scene.pyramid(64))
+    served.answer = answer_status(500)
+    with pytest.raises(SceneReadError) as failed:
+        descend(scene)
+    with pytest.raises(SceneRefusedError) as refused:
+        open_far(served, url, ("example.org",))
+    shown = [repr(scene), scene.identity, json.dumps(inspection.to_json())]
+    for text in (*shown, str(failed.value), str(refused.value)):
+        found = [
+            secret for secret in ("pass%20", "pass word", "hidden", "mallory") if secret in text
+        ]
+        assert not found, text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("https://u:p@h.org/a.tif?sig=1#x", "https://h.org/a.tif?..."),
+        ("/vsicurl/https://u:p@h.org/a.tif", "/vsicurl/https://h.org/a.tif"),
+        ("https://u:p/w@h.org/a.tif", "https://..."),
+        ("https://h.org/a@b.tif", "https://h.org/a@b.tif"),
+    ],
+)
+def test_a_name_is_shown_without_its_secrets(name, shown):
+    assert redacted(name) == shown

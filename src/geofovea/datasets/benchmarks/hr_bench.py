@@ -11,17 +11,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from geofovea.datasets.records.choices import image_names, letters_of
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
+from geofovea.datasets.records.choices import letters_of
+from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
-from geofovea.datasets.scoring.choice_scorers import choice_judges
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.choice_scorers import choice_scorers
+from geofovea.datasets.scoring.metrics import Metric
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -87,11 +83,11 @@ BENCHMARK = Benchmark(
     annotations=("hr_bench_4k.tsv", "hr_bench_8k.tsv", "*.tsv", "*.parquet"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(_lone_letter),
-    figures=(
-        Figure("mean over cycles", (_cycle_of,)),
-        Figure("single", (_cycle_of,), lambda s: s.category == "single"),
-        Figure("cross", (_cycle_of,), lambda s: s.category == "cross"),
+    scorers=choice_scorers(_lone_letter),
+    metrics=(
+        Metric("mean over cycles", (_cycle_of,)),
+        Metric("single", (_cycle_of,), lambda s: s.category == "single"),
+        Metric("cross", (_cycle_of,), lambda s: s.category == "cross"),
     ),
     instructions=(
         "download DreamMr/HR-Bench from the Hugging Face hub, so that the folder holds "

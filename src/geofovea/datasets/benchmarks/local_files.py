@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from geofovea.datasets.records.sample import Benchmark, Collection, Sample
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.records.sample import Collection, Sample
 from geofovea.datasets.tables.table_parts import missing_shards
 from geofovea.errors import DataError
 

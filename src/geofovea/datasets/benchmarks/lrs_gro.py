@@ -8,22 +8,15 @@ questions is part of every report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    Judge,
-    PublishedScore,
-    Sample,
-    Verdict,
-    checked_collection,
-)
-from geofovea.datasets.scoring.judging import judges_of
-from geofovea.datasets.scoring.word_scorers import lenient_judge, strict_judge
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.metrics import Metric
+from geofovea.datasets.scoring.verdict import Scorer, Verdict
+from geofovea.datasets.scoring.word_scorers import word_scorers
 from geofovea.datasets.scoring.wordnet import Synonyms
 
 __all__ = ["BENCHMARK", "prompt", "read"]
@@ -69,23 +62,19 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
     return checked_collection(samples(), notes)
 
 
-def _official(synonyms: Synonyms) -> Judge:
+def _official(synonyms: Synonyms) -> Scorer:
     """Equal, or a common synset after both became nouns in the singular."""
 
-    def judge(sample: Sample, answer: str) -> Verdict:
-        truth, said = sample.answers[0].lower(), answer.lower().strip()
-        if truth == said:
-            return Verdict(True, "equal", said)
-        one, two = synonyms.singular(truth), synonyms.singular(said)
+    def scorer(sample: Sample, answer: str) -> Verdict:
+        truth, text = sample.answers[0].lower(), answer.lower().strip()
+        if truth == text:
+            return Verdict(True, "equal", text)
+        one, two = synonyms.singular(truth), synonyms.singular(text)
         if synonyms.meanings(one) & synonyms.meanings(two):
             return Verdict(True, "synonym", two)
-        return Verdict(False, "different", said)
+        return Verdict(False, "different", text)
 
-    return judge
-
-
-def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    return judges_of(_official(synonyms), strict_judge, lenient_judge(synonyms))
+    return scorer
 
 
 def _of(kind: str) -> Callable[[Sample], bool]:
@@ -111,8 +100,8 @@ BENCHMARK = Benchmark(
     annotations=("LRS-GRO.jsonl", "test.jsonl"),
     read=read,
     prompt=prompt,
-    judges=_judges,
-    figures=(Figure("OA"), *(Figure(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
+    scorers=word_scorers(_official),
+    metrics=(Metric("OA"), *(Metric(f"{kind} OA", (), _of(kind)) for kind in _TYPES)),
     instructions=(
         "download HappyBug/LRS-GRO from the Hugging Face hub, so that the folder holds "
         "LRS-GRO.jsonl and the images that it names"

@@ -1,175 +1,23 @@
-"""LRS-VQA: its annotation format (one JSON object a line), its prompt, its scorers.
+"""LRS-VQA: free answers about large scenes, with its prompt and its scorers.
 
-Source: VisionXLab/LRS-VQA (ICCV 2025). Boxes are in pixel space; count rows have no boxes; the
-text carries an instruction on the form of the answer behind the question. The leaderboard has the
-mean over categories for each source; its "average" also counts MME-RealWorld-RS, ours does not.
+Source: VisionXLab/LRS-VQA (ICCV 2025). The leaderboard has the mean over categories for each
+source; its "average" also counts MME-RealWorld-RS, ours does not.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from geofovea.datasets.records.rows import cell_text, clipped_box
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
-from geofovea.datasets.scoring.metrics import category_of, source_of
-from geofovea.datasets.scoring.word_scorers import word_judges
-from geofovea.datasets.tables.list_files import check_regular
-from geofovea.datasets.tables.text_files import open_text
-from geofovea.errors import DataError, GeometryError, OutputError
-from geofovea.tiling.pyramid import Box
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
+from geofovea.datasets.records.annotations import INSTRUCTION, Record, read_records
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.metrics import Metric, category_of, source_of
+from geofovea.datasets.scoring.verdict import Scorer, Verdict
+from geofovea.datasets.scoring.word_scorers import word_scorers
+from geofovea.datasets.scoring.wordnet import Synonyms
 
-__all__ = ["BENCHMARK", "INSTRUCTION", "Record", "prompt", "read", "read_records", "write_records"]
-
-INSTRUCTION = "\n Answer the question using a single word or phrase."
-_REQUIRED = ("question_id", "image", "category", "text", "ground_truth")
-
-
-@dataclass(frozen=True)
-class Record:
-    """One annotated question.
-
-    Attributes:
-        question_id: ``SOURCE_number``.
-        image: Path of the scene, relative to the data set's root.
-        category: One of the eight.
-        question: The text without its instruction.
-        answer: The ground truth.
-        box: The annotated object in scene pixels, clipped to the image where its size is given;
-            None for count rows.
-        image_size: ``(width, height)``, or None where not given.
-        more: All other fields, as read; among them ``text``, where it is not the question with
-            the usual instruction.
-        sticks_out: Whether the box as read reached over the edge of its image.
-    """
-
-    question_id: str
-    image: str
-    category: str
-    question: str
-    answer: str
-    box: Box | None = None
-    image_size: tuple[int, int] | None = None
-    more: dict[str, Any] = field(default_factory=dict)
-    sticks_out: bool = field(default=False, compare=False)
-
-    @property
-    def source(self) -> str:
-        """The collection that the image came from, such as ``FAIR``."""
-        return self.question_id.split("_", 1)[0]
-
-    def to_json(self) -> dict[str, Any]:
-        """The record with the benchmark's field names; a box gives ``hbox`` and ``rbox``."""
-        row: dict[str, Any] = {
-            "question_id": self.question_id,
-            "image": self.image,
-            "category": self.category,
-            "text": self.question + INSTRUCTION,
-            "ground_truth": self.answer,
-        }
-        if self.box:
-            x0, y0, x1, y1 = self.box.as_tuple()
-            row["hbox"] = [round(c) for c in (x0, y0, x1, y1)]
-            row["rbox"] = [float(c) for c in (x0, y0, x1, y0, x1, y1, x0, y1)]
-        if self.image_size:
-            row["image_size"] = list(self.image_size)
-        return row | self.more
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Record:
-        """Adapt one row.
-
-        Raises:
-            DataError: If a field is missing or a box is not four numbers.
-        """
-        missing = [name for name in _REQUIRED if name not in row]
-        if missing:
-            raise DataError(f"the fields {missing} are missing; a row needs {list(_REQUIRED)}")
-        size = tuple(row["image_size"]) if "image_size" in row else None
-        known = {*_REQUIRED, "hbox", "rbox", "image_size"}
-        annotated = _box(row["hbox"]) if row.get("hbox") else None
-        box = clipped_box(annotated, size)
-        text = str(row["text"])
-        question = text.split("\n", 1)[0].strip()
-        more = {k: v for k, v in row.items() if k not in known}
-        if text != question + INSTRUCTION:
-            # what was published is asked, blanks included
-            more["text"] = text
-        return cls(
-            question_id=cell_text(row["question_id"]) or "",
-            image=str(row["image"]),
-            category=cell_text(row["category"]) or "",
-            question=question,
-            answer=cell_text(row["ground_truth"]) or "",
-            box=box,
-            image_size=size,
-            more=more,
-            sticks_out=box != annotated,
-        )
-
-
-def _box(corners: Any) -> Box:
-    if not isinstance(corners, list) or len(corners) != 4:
-        raise DataError(f"hbox must be [x0, y0, x1, y1], got {corners!r}")
-    return Box(*(float(c) for c in corners))
-
-
-def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
-    """Read an annotation file lazily.
-
-    Raises:
-        DataError: If a line is not a valid row; the message names the line.
-    """
-    check_regular(path)
-    try:
-        with open_text(Path(path)) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _parse(line, path, number)
-    except (OSError, UnicodeError) as error:
-        raise DataError(f"{path} cannot be read as an annotation file: {error}") from error
-
-
-def _parse(line: str, path: str | os.PathLike[str], number: int) -> Record:
-    try:
-        return Record.from_json(json.loads(line))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path}, line {number}: not a JSON object ({error})") from error
-    except (DataError, GeometryError) as error:
-        raise DataError(f"{path}, line {number}: {error}") from error
-
-
-def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> int:
-    """Write an annotation file, aside first and then into place; returns the number of rows.
-
-    Raises:
-        OutputError: If the file cannot be written; an older one then stays.
-    """
-    target = Path(path)
-    aside = target.with_name(target.name + ".part")
-    count = 0
-    try:
-        with aside.open("w", encoding="utf-8") as out:
-            for record in records:
-                out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
-                count += 1
-        aside.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} could not be written: {error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
-    return count
+__all__ = ["BENCHMARK", "prompt", "read"]
 
 
 def prompt(sample: Sample) -> str:
@@ -217,6 +65,24 @@ def _of(source: str) -> Callable[[Sample], bool]:
     return lambda sample: sample.source == source
 
 
+def _official(synonyms: Synonyms) -> Scorer:
+    """The published rule, with its faults: lower case, then equal words or a common synset.
+
+    A path similarity above 0.8 is a distance of 0, which is one and the same synset. Nothing is
+    stripped: ``"urban."`` is wrong.
+    """
+
+    def scorer(sample: Sample, answer: str) -> Verdict:
+        truth, text = sample.answers[0].lower(), answer.lower()
+        if truth == text:
+            return Verdict(True, "equal", text)
+        if synonyms.meanings(truth) & synonyms.meanings(text):
+            return Verdict(True, "synonym", text)
+        return Verdict(False, "different", text)
+
+    return scorer
+
+
 _SOURCES = {"FAIR": "FAIR", "Bridge": "GLH-Bridge", "STAR": "STAR"}
 _OTHERS = (
     ("Qwen2-VL-7B (to 3333²)", 23.80, 38.12, 27.87, 29.93),
@@ -236,13 +102,13 @@ BENCHMARK = Benchmark(
     annotations=("LRS_VQA_merged.jsonl", "LRS_VQA/LRS_VQA_merged.jsonl"),
     read=read,
     prompt=prompt,
-    judges=word_judges,
-    figures=(
-        Figure("mean AA", (source_of, category_of)),
-        *(Figure(f"{name} AA", (category_of,), _of(of)) for name, of in _SOURCES.items()),
-        *(Figure(f"{name} OA", (), _of(of)) for name, of in _SOURCES.items()),
-        Figure("pooled AA", (category_of,)),
-        Figure("OA"),
+    scorers=word_scorers(_official),
+    metrics=(
+        Metric("mean AA", (source_of, category_of)),
+        *(Metric(f"{name} AA", (category_of,), _of(of)) for name, of in _SOURCES.items()),
+        *(Metric(f"{name} OA", (), _of(of)) for name, of in _SOURCES.items()),
+        Metric("pooled AA", (category_of,)),
+        Metric("OA"),
     ),
     instructions=(
         "download ll-13/LRS-VQA from the Hugging Face hub and unpack it, so that the folder holds "

@@ -6,21 +6,17 @@ subset are lists of letters, which the published rule can never match; they stay
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from geofovea.datasets.records.choices import image_names, labelled, letters_of, unlabelled
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
+from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
+from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
-from geofovea.datasets.scoring.choice_scorers import choice_judges, mme_letters
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.choice_scorers import choice_scorers, without_prefixes
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -77,14 +73,31 @@ _OTHERS = (
     ("GPT-4o-mini", 6.69, "MME-RealWorld paper", "often answers E, not visible"),
 )
 
+
+def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:
+    """MME-RealWorld's own script: the first upper-case A to E, wherever it stands.
+
+    An empty answer is part of the first choice, so it counts as A.
+    """
+    text = without_prefixes(answer)
+    if len(text.split()) > 10 and not re.search("[ABCDE]", text):
+        return "", "none"
+    if found := re.search("[ABCDE]", text):
+        return found[0], "first letter"
+    for letter, choice in zip(sample.letters, sample.choices, strict=True):
+        if text.lower() in f"({letter}) {choice}".lower():
+            return letter, "choice text"
+    return "", "none"
+
+
 BENCHMARK = Benchmark(
     name="mme-realworld-rs",
     title="MME-RealWorld (remote sensing)",
     annotations=("MME_RealWorld.json", "MME_RealWorld.jsonl", "remote_sensing.json"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(mme_letters),
-    figures=(Figure("accuracy"), Figure("mean over categories", (category_of,))),
+    scorers=choice_scorers(_official_letters),
+    metrics=(Metric("accuracy"), Metric("mean over categories", (category_of,))),
     instructions=(
         "download yifanzhang114/MME-RealWorld from the Hugging Face hub and unpack it, so that the "
         "folder holds MME_RealWorld.json and the images where it names them"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from geofovea.datasets.records.sample import Benchmark
 from geofovea.errors import DataError
+
+if TYPE_CHECKING:
+    from geofovea.datasets.benchmarks.benchmark import Benchmark
 
 __all__ = ["BENCHMARK_NAMES", "load_benchmark"]
 

@@ -10,18 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from geofovea.datasets.records.choices import image_names, labelled, letters_of, unlabelled
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
+from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
+from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
-from geofovea.datasets.scoring.choice_scorers import choice_judges, lenient_letters
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.choice_scorers import choice_scorers, lenient_letters
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -47,13 +42,15 @@ def read(path: Path, root: Path) -> Collection:
         DataError: If a row is malformed or an id occurs twice.
     """
     rows = list(enumerate(read_shards(path)))
-    asked = [(number, row) for number, row in rows if row.values.get("options")]
+    with_choices = [(number, row) for number, row in rows if row.values.get("options")]
     notes = []
-    if left := len(rows) - len(asked):
-        notes.append(f"{left} row(s) without options are not scored: they have no published rule")
+    if captions := len(rows) - len(with_choices):
+        notes.append(
+            f"{captions} row(s) without options are not scored: they have no published rule"
+        )
 
     def samples() -> Iterator[Sample]:
-        for number, row in asked:
+        for number, row in with_choices:
             choices = unlabelled(row, "options")
             answers = letters_of(row, "answer", len(choices))
             task = _first(row, _TASKS) or "all"
@@ -76,8 +73,8 @@ def _first(row: Row, columns: tuple[str, ...]) -> str | None:
 
 
 def _ability(row: Row, task: str) -> str:
-    told = f"{_first(row, ('ability', 'level')) or ''} {task}".lower()
-    return "reasoning" if "reason" in told else "perception" if "percep" in told else "unknown"
+    label = f"{_first(row, ('ability', 'level')) or ''} {task}".lower()
+    return "reasoning" if "reason" in label else "perception" if "percep" in label else "unknown"
 
 
 def _of(ability: str) -> Callable[[Sample], bool]:
@@ -102,10 +99,10 @@ BENCHMARK = Benchmark(
     annotations=("dataset.json", "dataset.jsonl"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(lenient_letters),
-    figures=(
-        *(Figure(f"{a} mean", (category_of,), _of(a)) for a in _ABILITIES),
-        Figure("OA"),
+    scorers=choice_scorers(lenient_letters),
+    metrics=(
+        *(Metric(f"{a} mean", (category_of,), _of(a)) for a in _ABILITIES),
+        Metric("OA"),
     ),
     instructions=(
         "download RL-MIND/XHRBench from the Hugging Face hub, so that the folder holds "

@@ -13,19 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.records.rows import cell_text
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    Judge,
-    Sample,
-    Verdict,
-    checked_collection,
-)
-from geofovea.datasets.scoring.judging import judges_of
-from geofovea.datasets.scoring.metrics import category_of
-from geofovea.datasets.scoring.word_scorers import bare, lenient_judge, strict_judge
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.metrics import Metric, category_of
+from geofovea.datasets.scoring.verdict import Scorer, Verdict, scorers_by_mode
+from geofovea.datasets.scoring.word_scorers import bare, lenient_scorer, strict_scorer
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.datasets.tables.list_files import check_regular
 from geofovea.datasets.tables.text_files import json_of
@@ -108,10 +101,10 @@ def class_of(answer: str, category: str) -> str:
     return f"between {low}{unit} and {max(10, 10 * low)}{unit}"
 
 
-def _official(classes_of: str) -> Judge:
+def _official(classes_of: str) -> Scorer:
     """Equal words, or the same class for counts (low resolution) or areas (high resolution)."""
 
-    def judge(sample: Sample, answer: str) -> Verdict:
+    def scorer(sample: Sample, answer: str) -> Verdict:
         truth, said = sample.answers[0].lower().strip(), answer.lower().strip()
         if truth == said:
             return Verdict(True, "equal", said)
@@ -120,22 +113,22 @@ def _official(classes_of: str) -> Judge:
             return Verdict(one == two, "class" if one == two else "different", two)
         return Verdict(False, "different", said)
 
-    return judge
+    return scorer
 
 
-def _judges(classes_of: str) -> Callable[[Synonyms], Mapping[str, Judge]]:
+def _scorers(classes_of: str) -> Callable[[Synonyms], Mapping[str, Scorer]]:
     official = _official(classes_of)
 
-    def judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-        lenient = lenient_judge(synonyms)
+    def scorers(synonyms: Synonyms) -> Mapping[str, Scorer]:
+        lenient = lenient_scorer(synonyms)
 
         def either(sample: Sample, answer: str) -> Verdict:
             verdict = official(sample, bare(answer))
             return verdict if verdict.correct else lenient(sample, answer)
 
-        return judges_of(official, strict_judge, either)
+        return scorers_by_mode(official, strict_scorer, either)
 
-    return judges
+    return scorers
 
 
 def _benchmark(name: str, title: str, classes_of: str, files: str, record: str) -> Benchmark:
@@ -145,11 +138,11 @@ def _benchmark(name: str, title: str, classes_of: str, files: str, record: str) 
         annotations=(f"{files}_split_test_{_QUESTIONS}", f"*test*{_QUESTIONS}"),
         read=read,
         prompt=prompt,
-        judges=_judges(classes_of),
-        figures=(
-            Figure("AA", (category_of,)),
-            Figure("OA"),
-            Figure("presence and comparison", (category_of,), lambda s: s.category in _USUAL),
+        scorers=_scorers(classes_of),
+        metrics=(
+            Metric("AA", (category_of,)),
+            Metric("OA"),
+            Metric("presence and comparison", (category_of,), lambda s: s.category in _USUAL),
         ),
         instructions=(
             f"download {record} from Zenodo, so that the folder holds the files of questions and "

@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.records.sample import MODES, Benchmark, Sample, Verdict
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.blind import constants_for
-from geofovea.datasets.scoring.judging import NO_ANSWER
-from geofovea.datasets.scoring.metrics import Measured, Resampling, category_of, source_of
+from geofovea.datasets.scoring.metrics import Bootstrap, Estimate, category_of, source_of
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.verdict import MODES, NO_ANSWER, Verdict
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 
-__all__ = ["Judged", "Scores", "judge_all", "score"]
+__all__ = ["ScoredAnswer", "Scores", "score", "score_answers"]
 
 _MEGAPIXELS = (4, 16, 64, 256)
 _OBJECT_SIDES = (32, 96, 512)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredAnswer:
     """One answer with what every mode says of it."""
 
     sample: Sample
@@ -75,11 +76,11 @@ class Scores:
     asked: int
     answered: int
     unknown: int
-    figures: Mapping[str, Mapping[str, Measured]]
+    figures: Mapping[str, Mapping[str, Estimate]]
     rules: Mapping[str, Mapping[str, int]]
-    groups: Mapping[str, Mapping[str, Mapping[str, Measured]]]
-    blind: Mapping[str, Measured]
-    gain: Mapping[str, Measured]
+    groups: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    blind: Mapping[str, Estimate]
+    gain: Mapping[str, Estimate]
     constants: Mapping[str, str]
     letters: Mapping[str, int]
     notes: tuple[str, ...]
@@ -88,7 +89,7 @@ class Scores:
         """Plain values; numbers in [0, 1]."""
 
         def plain(value: Any) -> Any:
-            if isinstance(value, Measured):
+            if isinstance(value, Estimate):
                 return value.to_json()
             return {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
@@ -97,26 +98,26 @@ class Scores:
         }
 
 
-def judge_all(
+def score_answers(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     answers: Mapping[str, str],
     synonyms: Synonyms,
-) -> list[Judged]:
-    """Judge the answers that there are, in the order of the samples.
+) -> list[ScoredAnswer]:
+    """Scorer the answers that there are, in the order of the samples.
 
     An empty answer is none: it is wrong in all modes and goes through no rule, for some published
     rules take it for the first choice.
     """
-    judges = benchmark.judges(synonyms)
+    scorers = benchmark.scorers(synonyms)
 
     def verdicts(sample: Sample) -> dict[str, Verdict]:
         answer = answers[sample.id]
         if not answer.strip():
             return dict.fromkeys(MODES, NO_ANSWER)
-        return {mode: judges[mode](sample, answer) for mode in MODES}
+        return {mode: scorers[mode](sample, answer) for mode in MODES}
 
-    return [Judged(s, answers[s.id], verdicts(s)) for s in samples if s.id in answers]
+    return [ScoredAnswer(s, answers[s.id], verdicts(s)) for s in samples if s.id in answers]
 
 
 def score(
@@ -125,7 +126,7 @@ def score(
     answers: Mapping[str, str],
     synonyms: Synonyms,
     notes: Sequence[str] = (),
-) -> tuple[Scores, list[Judged]]:
+) -> tuple[Scores, list[ScoredAnswer]]:
     """Score an answers file.
 
     Figures are over the questions that have an answer, as the published scripts do it; how many
@@ -134,20 +135,20 @@ def score(
     Raises:
         DataError: If no answer belongs to a question of the benchmark.
     """
-    judged = judge_all(benchmark, samples, answers, synonyms)
-    if not judged:
+    scored = score_answers(benchmark, samples, answers, synonyms)
+    if not scored:
         raise DataError(
             f"none of the {len(answers)} answers has an id of {benchmark.title}; its ids look like "
             f"{', '.join(s.id for s in samples[:3])}"
         )
-    known = [item.sample for item in judged]
-    draws = Resampling(known)
-    correct = {mode: _correct(judged, mode) for mode in MODES}
-    official = benchmark.judges(synonyms)["official"]
+    known = [item.sample for item in scored]
+    draws = Bootstrap(known)
+    correct = {mode: _correct(scored, mode) for mode in MODES}
+    official = benchmark.scorers(synonyms)["official"]
     constants = constants_for(known, known, official)
     blind = np.array([official(sample, constants[sample.id]).correct for sample in known])
-    shown = [figure for figure in benchmark.figures if any(map(figure.only, known))]
-    figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in shown} for mode in MODES}
+    metrics = [figure for figure in benchmark.metrics if any(map(figure.only, known))]
+    figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in metrics} for mode in MODES}
     keys = {
         "category": category_of,
         "source": lambda s: source_of(s) or None,
@@ -163,36 +164,36 @@ def score(
         version=benchmark.version,
         synonyms=synonyms.name,
         asked=len(samples),
-        answered=len(judged),
+        answered=len(scored),
         unknown=len(set(answers) - {s.id for s in samples}),
         figures=figures,
-        rules={mode: _rules(judged, mode) for mode in MODES},
+        rules={mode: _rules(scored, mode) for mode in MODES},
         groups={
             kind: {name: {mode: found[mode][name] for mode in MODES} for name in found["official"]}
             for kind, found in by_mode.items()
         },
-        blind={f.name: draws.measure(f, blind) for f in shown},
-        gain={f.name: draws.difference(f, correct["official"], blind) for f in shown},
+        blind={f.name: draws.measure(f, blind) for f in metrics},
+        gain={f.name: draws.difference(f, correct["official"], blind) for f in metrics},
         constants={
             " / ".join(filter(None, (s.source, s.category))): constants[s.id] for s in known
         },
-        letters=_letters(judged),
-        notes=(*notes, *_notes(judged)),
+        letters=_letters(scored),
+        notes=(*notes, *_notes(scored)),
     )
-    return scores, judged
+    return scores, scored
 
 
-def _notes(judged: Sequence[Judged]) -> list[str]:
+def _notes(scored: Sequence[ScoredAnswer]) -> list[str]:
     """What was taken out of answers before they were judged."""
-    meant = [spoken_answer(item.answer) for item in judged]
+    spoken = [spoken_answer(item.answer) for item in scored]
     notes = []
-    if thoughts := sum(each.thought_aloud for each in meant):
-        endless = sum(each.thought_aloud and not each.text for each in meant)
+    if thoughts := sum(each.thought_aloud for each in spoken):
+        endless = sum(each.thought_aloud and not each.text for each in spoken)
         notes.append(
             f"{thoughts} answer(s) think aloud: the thoughts are out before they are judged, in "
             f"all modes; {endless} of them come to no answer and are wrong"
         )
-    if marks := [each.mark for each in meant if each.mark]:
+    if marks := [each.mark for each in spoken if each.mark]:
         notes.append(
             f"{len(marks)} answer(s) hold marks that are not known, such as {marks[0]!r}: parts of "
             "them may be thoughts"
@@ -200,18 +201,18 @@ def _notes(judged: Sequence[Judged]) -> list[str]:
     return notes
 
 
-def _correct(judged: Sequence[Judged], mode: str) -> NDArray[np.bool_]:
-    return np.array([item.verdicts[mode].correct for item in judged])
+def _correct(scored: Sequence[ScoredAnswer], mode: str) -> NDArray[np.bool_]:
+    return np.array([item.verdicts[mode].correct for item in scored])
 
 
-def _rules(judged: Sequence[Judged], mode: str) -> dict[str, int]:
-    verdicts = (item.verdicts[mode] for item in judged)
+def _rules(scored: Sequence[ScoredAnswer], mode: str) -> dict[str, int]:
+    verdicts = (item.verdicts[mode] for item in scored)
     counts = Counter(f"{'right' if v.correct else 'wrong'}: {v.rule}" for v in verdicts)
     return dict(counts.most_common())
 
 
-def _letters(judged: Sequence[Judged]) -> dict[str, int]:
-    taken = (j.verdicts["official"].taken or "none" for j in judged if j.sample.choices)
+def _letters(scored: Sequence[ScoredAnswer]) -> dict[str, int]:
+    taken = (j.verdicts["official"].taken or "none" for j in scored if j.sample.choices)
     return dict(sorted(Counter(taken).items()))
 
 

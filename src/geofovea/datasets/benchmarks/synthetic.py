@@ -5,14 +5,12 @@ Its answers are single words in lower case, so ``official`` is an exact match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.lrs_vqa import read
-from geofovea.datasets.records.sample import Benchmark, Figure, Judge, Sample, Verdict
-from geofovea.datasets.scoring.judging import judges_of
-from geofovea.datasets.scoring.metrics import category_of
-from geofovea.datasets.scoring.word_scorers import lenient_judge, strict_judge
-from geofovea.datasets.scoring.wordnet import Synonyms
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.metrics import Metric, category_of
+from geofovea.datasets.scoring.verdict import Verdict
+from geofovea.datasets.scoring.word_scorers import word_scorers
 
 __all__ = ["BENCHMARK", "prompt"]
 
@@ -27,18 +25,14 @@ def _exact(sample: Sample, answer: str) -> Verdict:
     return Verdict(equal, "equal" if equal else "different", answer)
 
 
-def _judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    return judges_of(_exact, strict_judge, lenient_judge(synonyms))
-
-
 BENCHMARK = Benchmark(
     name="synthetic",
     title="the synthetic world",
     annotations=("annotations.jsonl",),
     read=read,
     prompt=prompt,
-    judges=_judges,
-    figures=(Figure("OA"), Figure("AA", (category_of,))),
+    scorers=word_scorers(lambda _synonyms: _exact),
+    metrics=(Metric("OA"), Metric("AA", (category_of,))),
     instructions="make it with: geofovea synth --output FOLDER --scenes 4",
     licence="made here",
 )

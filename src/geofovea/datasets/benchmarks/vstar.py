@@ -12,19 +12,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from geofovea.datasets.records.choices import image_names, labelled, letters_of
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
+from geofovea.datasets.records.choices import labelled, letters_of
+from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import Row, read_shards
-from geofovea.datasets.records.sample import (
-    LETTERS,
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
-from geofovea.datasets.scoring.choice_scorers import choice_judges, vstar_letters
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.records.sample import LETTERS, Collection, Sample, checked_collection
+from geofovea.datasets.scoring.choice_scorers import choice_scorers
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -84,8 +78,25 @@ def _shuffled(row: Row, root: Path) -> Sample:
     )
 
 
-def _samples_of(category: str) -> Iterator[Figure]:
-    yield Figure(category, (), lambda sample: sample.category == category)
+def _samples_of(category: str) -> Iterator[Metric]:
+    yield Metric(category, (), lambda sample: sample.category == category)
+
+
+def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
+    """V* in lmms-eval: the answer in upper case, so that any word may begin with a letter."""
+    text = answer.strip().upper()
+    patterns = {
+        "first letter": r"^([A-D])",
+        "answer is": r"(?:ANSWER|CHOICE|OPTION)(?:\s+IS)?[\s:]+([A-D])",
+        "letters in parentheses": r"\(([A-D])\)",
+        "letter with a mark": r"([A-D])\s*[.)\]]",
+        "letter alone": r"(?:^|\s)([A-D])(?:\s|$)",
+    }
+    for rule, pattern in patterns.items():
+        if found := re.search(pattern, text):
+            return found[1], rule
+    letters = re.findall("[A-D]", text)
+    return (letters[0], "only letter") if len(letters) == 1 else ("", "none")
 
 
 BENCHMARK = Benchmark(
@@ -94,12 +105,12 @@ BENCHMARK = Benchmark(
     annotations=("test_questions.jsonl", "*.jsonl", "*.parquet"),
     read=read,
     prompt=prompt,
-    judges=choice_judges(vstar_letters),
-    figures=(
-        Figure("accuracy"),
+    scorers=choice_scorers(_official_letters),
+    metrics=(
+        Metric("accuracy"),
         *_samples_of("direct_attributes"),
         *_samples_of("relative_position"),
-        Figure("mean over categories", (category_of,)),
+        Metric("mean over categories", (category_of,)),
     ),
     instructions=(
         "download craigwu/vstar_bench from the Hugging Face hub, so that the folder holds "

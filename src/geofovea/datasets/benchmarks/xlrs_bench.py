@@ -7,21 +7,17 @@ answer with the letter alone. Captioning and grounding have no published scorer 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from geofovea.datasets.records.choices import image_names, labelled, letters_of, unlabelled
+from geofovea.datasets.benchmarks.benchmark import Benchmark, PublishedScore
+from geofovea.datasets.records.choices import labelled, letters_of, unlabelled
+from geofovea.datasets.records.row_images import image_names
 from geofovea.datasets.records.rows import read_shards
-from geofovea.datasets.records.sample import (
-    Benchmark,
-    Collection,
-    Figure,
-    PublishedScore,
-    Sample,
-    checked_collection,
-)
-from geofovea.datasets.scoring.choice_scorers import choice_judges, xlrs_letters
-from geofovea.datasets.scoring.metrics import category_of
+from geofovea.datasets.records.sample import Collection, Sample, checked_collection
+from geofovea.datasets.scoring.choice_scorers import choice_scorers, without_prefixes
+from geofovea.datasets.scoring.metrics import Metric, category_of
 
 __all__ = ["BENCHMARK", "prompt", "read"]
 
@@ -85,6 +81,21 @@ _OTHERS = (
     ("GeoChat", 22.9, "DualComp paper", ""),
 )
 
+
+def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
+    """XLRS-Bench in lmms-eval: all letters in parentheses, else every a to e of the text.
+
+    Without any upper-case A to E there is no answer at all.
+    """
+    text = without_prefixes(answer)
+    if not re.search("[ABCDE]", text):
+        return "", "none"
+    in_parentheses = re.findall(r"\(([a-eA-E])\)", text)
+    found = in_parentheses or re.findall("[a-eA-E]", text)
+    rule = "letters in parentheses" if in_parentheses else "all letters"
+    return "".join(sorted({letter.upper() for letter in found})), rule
+
+
 BENCHMARK = Benchmark(
     name="xlrs-bench",
     title="XLRS-Bench (VQA, also -lite)",
@@ -97,11 +108,11 @@ BENCHMARK = Benchmark(
     ),
     read=read,
     prompt=prompt,
-    judges=choice_judges(xlrs_letters),
-    figures=(
-        Figure("macro", (category_of,), groups=_SUBTASKS),
-        Figure("micro"),
-        Figure("mean over tasks", (_task_of,)),
+    scorers=choice_scorers(_official_letters),
+    metrics=(
+        Metric("macro", (category_of,), groups=_SUBTASKS),
+        Metric("micro"),
+        Metric("mean over tasks", (_task_of,)),
     ),
     instructions=(
         "download initiacms/XLRS-Bench-lite (or XLRS-Bench) from the Hugging Face hub, so that the "

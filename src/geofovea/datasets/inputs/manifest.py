@@ -7,20 +7,23 @@ JSON lines, Parquet, folders of parts of these, and GeoParquet.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.inputs.row_places import GEOMETRY_COLUMNS, check_places, place_of
 from geofovea.datasets.records.rows import cell_text
-from geofovea.datasets.tables.delimited import BadLineError, delimited_rows
+from geofovea.datasets.tables.delimited import delimited_rows
+from geofovea.datasets.tables.json_lines import json_lines
 from geofovea.datasets.tables.list_files import check_regular, open_lines
+from geofovea.datasets.tables.parquet import ParquetTable
 from geofovea.datasets.tables.table_parts import table_parts
-from geofovea.errors import DataError, MissingExtraError
+from geofovea.datasets.tables.text_files import BadLineError
+from geofovea.errors import DataError
 from geofovea.tiling.files.source import split_page
 from geofovea.tiling.remote.names import is_remote_name, remote_name
 
@@ -34,6 +37,7 @@ __all__ = [
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
 MOST_ROWS = 5_000_000
+_BATCH_ROWS = 4096
 _COLUMNS = ("id", "scene", "question")
 
 
@@ -214,47 +218,33 @@ def _json_rows(
     file: Path, more: Mapping[str, str | None]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with closing(open_lines(file)) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            origin = f"{file}, row {number}"
-            try:
-                fields = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{origin}: is no JSON: {error}") from error
-            if not isinstance(fields, dict):
-                raise DataError(f"{origin}: {line.strip()[:60]!r} is no JSON object")
-            if "scene" not in fields and "scene" not in more:
-                raise DataError(f"{origin}, column 'scene': is not there; name a file")
-            check_places(file, list(map(str, fields)))
-            yield origin, fields
+        try:
+            for number, fields in json_lines(lines):
+                origin = f"{file}, row {number}"
+                if not isinstance(fields, dict):
+                    raise DataError(f"{origin}: {fields!r:.60} is no JSON object")
+                if "scene" not in fields and "scene" not in more:
+                    raise DataError(f"{origin}, column 'scene': is not there; name a file")
+                check_places(file, list(map(str, fields)))
+                yield origin, fields
+        except BadLineError as error:
+            raise DataError(f"{file}, row {error.number}: is no JSON: {error}") from error
 
 
 def _parquet_rows(
     file: Path, more: Mapping[str, str | None]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "geo", "reading a Parquet manifest") from error
-    try:
-        opened = ParquetFile(file)
-        schema = opened.schema_arrow
-        _check_columns(file, [*schema.names, *more])
-        if opened.metadata.num_rows > MOST_ROWS:
-            raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
-        has_geometry = b"geo" in (schema.metadata or {})
-        # beside a geometry of its own a file may keep the boxes of its rows
-        wanted = [name for name in schema.names if not has_geometry or name in _COLUMNS]
-        table = opened.read(columns=wanted).to_pylist()
-    except ArrowException as error:
-        raise DataError(f"{file} is no Parquet file, or a damaged one: {error}") from error
-    regions: list[dict[str, Any]] = [{} for _ in table]
-    if has_geometry:
+    table = ParquetTable(file)
+    _check_columns(file, [*table.columns, *more])
+    if table.row_count > MOST_ROWS:
+        raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
+    # beside a geometry of its own a file may keep the boxes of its rows
+    wanted = [name for name in table.columns if not table.is_geo or name in _COLUMNS]
+    regions: Iterable[dict[str, Any]] = repeat({}, table.row_count)
+    if table.is_geo:
         from geofovea.datasets.inputs.region_files import read_regions
 
-        named = read_regions(file)
-        regions = [{"region": r.geometry, "region_crs": r.crs} for r in named]
-    for number, (fields, region) in enumerate(zip(table, regions, strict=True), 1):
+        regions = ({"region": r.geometry, "region_crs": r.crs} for r in read_regions(file))
+    rows = zip(table.rows(wanted, _BATCH_ROWS), regions, strict=True)
+    for number, (fields, region) in enumerate(rows, 1):
         yield f"{file}, row {number}", fields | region

@@ -72,10 +72,10 @@ def read_regions(
     if name_column is not None and name_column not in frame.columns:
         columns = ", ".join(repr(c) for c in frame.columns if c != frame.geometry.name)
         raise DataError(f"{file} has no column {name_column!r}, only {columns or 'none'}")
-    said = crs or _crs_of(frame, file)
+    crs_of_rows = crs or _crs_of(frame, file)
     names = frame[name_column] if name_column else range(1, len(frame) + 1)
     return [
-        NamedRegion(str(name), geometry, said, f"{file}, row {number}")
+        NamedRegion(str(name), geometry, crs_of_rows, f"{file}, row {number}")
         for number, (name, geometry) in enumerate(zip(names, frame.geometry, strict=True), 1)
     ]
 

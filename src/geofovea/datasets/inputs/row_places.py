@@ -79,9 +79,9 @@ def place_of(origin: str, fields: Mapping[str, Any]) -> tuple[Any, str | None]:
     if column is None:
         return None, None
     geometry, crs = _read(origin, column, fields[column])
-    given = next((fields[by_name[name]] for name in _CRS if name in by_name), None)
-    if given not in (None, ""):
-        crs = str(given).strip()
+    crs_cell = next((fields[by_name[name]] for name in _CRS if name in by_name), None)
+    if crs_cell not in (None, ""):
+        crs = str(crs_cell).strip()
         crs = f"EPSG:{crs}" if crs.isdigit() else crs
     if crs is None:
         raise DataError(

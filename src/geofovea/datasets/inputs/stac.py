@@ -104,20 +104,20 @@ def _joined(base: str, href: str) -> str:
 def _href(origin: str, assets: Mapping[str, Any], wanted: str | None) -> str:
     rasters = [key for key, value in assets.items() if _is_raster_asset(value)]
     if wanted is not None:
-        chosen = [wanted] if wanted in assets else []
+        names = [wanted] if wanted in assets else []
     else:
-        chosen = [key for key in _PREFERRED if key in rasters][:1] or rasters
-    if len(chosen) != 1:
+        names = [key for key in _PREFERRED if key in rasters][:1] or rasters
+    if len(names) != 1:
         raise DataError(
             f"{origin}, field 'assets': there is "
-            + (f"no {wanted!r}" if wanted else f"not one raster but {len(chosen)}")
+            + (f"no {wanted!r}" if wanted else f"not one raster but {len(names)}")
             + f" among {', '.join(map(repr, assets)) or 'none'}; choose with --asset"
         )
-    given = assets[chosen[0]]
-    href = given.get("href") if isinstance(given, dict) else None
+    entry = assets[names[0]]
+    href = entry.get("href") if isinstance(entry, dict) else None
     if not isinstance(href, str) or not href or "\0" in href:
-        shown = without_secrets(repr(href))
-        raise DataError(f"{origin}, field 'assets.{chosen[0]}.href': {shown:.60} is no path")
+        reference = without_secrets(repr(href))
+        raise DataError(f"{origin}, field 'assets.{names[0]}.href': {reference:.60} is no path")
     return href
 
 

@@ -142,6 +142,6 @@ def _is_of_texts(rows: Sequence[Row], name: str) -> bool:
 
 
 def _is_truth(sample: Sample, answer: str) -> bool:
-    said = answer.strip().casefold().strip("().")
+    text = answer.strip().casefold().strip("().")
     letters = "".join(sample.answers).casefold()
-    return said in {a.strip().casefold().strip("().") for a in sample.answers} | {letters}
+    return text in {a.strip().casefold().strip("().") for a in sample.answers} | {letters}

@@ -24,10 +24,10 @@ def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
     Raises:
         DataError: If the place is no whole number, or the question there is another one.
     """
-    said = cell_text(row.values[HARNESS_ID])
-    if said is None or not said.isdecimal():
+    text = cell_text(row.values[HARNESS_ID])
+    if text is None or not text.isdecimal():
         raise row.wrong(HARNESS_ID, "the place of a question in its order, from 0")
-    place = int(said)
+    place = int(text)
     if place >= len(samples):
         return f"{HARNESS_ID} {place}"
     sample = samples[place]
@@ -44,18 +44,18 @@ def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
 def _agrees(row: Row, sample: Sample) -> bool:
     doc = row.values.get("doc")
     inner = doc if isinstance(doc, dict) else {}
-    asked = [_plain(source.get(n)) for source in (row.values, inner) for n in _ASKED]
-    if any(asked):
+    questions = [_plain(source.get(n)) for source in (row.values, inner) for n in _ASKED]
+    if any(questions):
         question = _plain(sample.question)
         # the shorter may be inside the longer: some inputs are templates around the question
-        return any(question in text or text in question for text in asked if text)
+        return any(question in text or text in question for text in questions if text)
     target = row.values.get("target")
     targets = target if isinstance(target, list) else [target]
-    said = {text for text in map(_plain, targets) if text}
+    target_texts = {text for text in map(_plain, targets) if text}
     letters = {letter: _plain(c) for letter, c in zip(sample.letters, sample.choices, strict=True)}
     right = {_plain(a) for a in sample.answers} | {letters.get(a, "") for a in sample.answers}
     together = _plain("".join(sample.answers))
-    return not said or bool(said & (right - {""})) or together in said
+    return not target_texts or bool(target_texts & (right - {""})) or together in target_texts
 
 
 def _plain(value: Any) -> str:

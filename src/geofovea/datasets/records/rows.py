@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.records.sample import Sample
-from geofovea.datasets.tables.delimited import BadLineError, delimited_rows
+from geofovea.datasets.tables.delimited import delimited_rows
+from geofovea.datasets.tables.json_lines import json_lines
 from geofovea.datasets.tables.list_files import check_regular
+from geofovea.datasets.tables.parquet import ParquetTable
 from geofovea.datasets.tables.table_parts import shards_of, table_parts
-from geofovea.datasets.tables.text_files import json_of, open_text
-from geofovea.errors import DataError, GeometryError, MissingExtraError
+from geofovea.datasets.tables.text_files import BadLineError, json_of, open_text
+from geofovea.errors import DataError, GeometryError
 from geofovea.tiling.pyramid import Box
 
 __all__ = ["Row", "cell_text", "clipped_box", "read_rows", "read_shards"]
@@ -196,14 +198,11 @@ def read_shards(path: Path) -> Iterator[Row]:
 
 def _json_lines(file: Path) -> Iterator[Row]:
     with open_text(file) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                place = f"{file}, line {number}"
-                try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise DataError(f"{place}: not JSON ({error})") from error
-                yield _row(place, value)
+        try:
+            for number, value in json_lines(lines):
+                yield _row(f"{file}, line {number}", value)
+        except BadLineError as error:
+            raise DataError(f"{file}, line {error.line}: not JSON ({error})") from error
 
 
 def _json_list(file: Path) -> Iterator[Row]:
@@ -262,18 +261,5 @@ def _checked(file: Path, header: list[str]) -> list[str]:
 
 
 def _parquet(file: Path) -> Iterator[Row]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "geo", "reading Parquet") from error
-    try:
-        table = pa.parquet.ParquetFile(file)
-        batches = table.iter_batches(batch_size=16)
-        number = 0
-        for batch in batches:
-            for values in batch.to_pylist():
-                yield Row(f"{file}, row {number}", values)
-                number += 1
-    except pa.ArrowException as error:
-        raise DataError(f"{file} cannot be read as Parquet: {error}") from error
+    for number, values in enumerate(ParquetTable(file).rows()):
+        yield Row(f"{file}, row {number}", values)

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.records.sample import Judge, Sample
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.verdict import Scorer
 
 __all__ = ["constant_answers", "constants_for", "halves", "neighbour_answers"]
 
@@ -40,8 +41,8 @@ def _truth(sample: Sample) -> str:
     return " ".join(sample.answers) if sample.choices else sample.answers[0].lower()
 
 
-def constant_answers(samples: Sequence[Sample], judge: Judge) -> dict[Group, str]:
-    """The answer that is right most often in each source and category, as the judge sees it.
+def constant_answers(samples: Sequence[Sample], scorer: Scorer) -> dict[Group, str]:
+    """The answer that is right most often in each source and category, as the scorer sees it.
 
     Of equally good answers the more frequent wins, then the first in the alphabet.
     """
@@ -52,16 +53,16 @@ def constant_answers(samples: Sequence[Sample], judge: Judge) -> dict[Group, str
     for group, rows in groups.items():
         order = sorted(rows, key=lambda text: (-len(rows[text]), text))[:_CANDIDATES]
         hits = [
-            sum(len(same) for same in rows.values() if judge(same[0], text).correct)
+            sum(len(same) for same in rows.values() if scorer(same[0], text).correct)
             for text in order
         ]
         best[group] = order[hits.index(max(hits))]
     return best
 
 
-def constants_for(known: Sequence[Sample], asked: Sequence[Sample], judge: Judge) -> Answers:
+def constants_for(known: Sequence[Sample], asked: Sequence[Sample], scorer: Scorer) -> Answers:
     """The constants of known questions for others; a group that is not known gets no answer."""
-    best = constant_answers(known, judge)
+    best = constant_answers(known, scorer)
     return {sample.id: best.get(_group(sample), "") for sample in asked}
 
 

@@ -10,18 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from geofovea.datasets.records.sample import Judge, Sample, Verdict
-from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.spoken_answer import spoken_answer
+from geofovea.datasets.scoring.verdict import Scorer, Verdict, scorers_by_mode
 
-__all__ = [
-    "choice_judges",
-    "lenient_letters",
-    "mme_letters",
-    "strict_letters",
-    "vstar_letters",
-    "xlrs_letters",
-]
+__all__ = ["choice_scorers", "lenient_letters", "strict_letters", "without_prefixes"]
 
 Extraction = Callable[[Sample, str], tuple[str, str]]
 """Letters that an answer chooses, and the rule that found them."""
@@ -37,58 +30,12 @@ _BROKEN_PREFIXES = (
 """As the published scripts have them: two commas are missing, so the last four became two."""
 
 
-def _without_prefixes(text: str) -> str:
+def without_prefixes(text: str) -> str:
+    """An answer without the phrases that the published scripts take out of it."""
     text = text.strip()
     for prefix in _BROKEN_PREFIXES:
         text = text.replace(prefix, "")
     return text
-
-
-def mme_letters(sample: Sample, answer: str) -> tuple[str, str]:
-    """MME-RealWorld's own script: the first upper-case A to E, wherever it stands.
-
-    An empty answer is part of the first choice, so it counts as A.
-    """
-    text = _without_prefixes(answer)
-    if len(text.split()) > 10 and not re.search("[ABCDE]", text):
-        return "", "none"
-    if found := re.search("[ABCDE]", text):
-        return found[0], "first letter"
-    for letter, choice in zip(sample.letters, sample.choices, strict=True):
-        if text.lower() in f"({letter}) {choice}".lower():
-            return letter, "choice text"
-    return "", "none"
-
-
-def xlrs_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
-    """XLRS-Bench in lmms-eval: all letters in parentheses, else every a to e of the text.
-
-    Without any upper-case A to E there is no answer at all.
-    """
-    text = _without_prefixes(answer)
-    if not re.search("[ABCDE]", text):
-        return "", "none"
-    in_parentheses = re.findall(r"\(([a-eA-E])\)", text)
-    found = in_parentheses or re.findall("[a-eA-E]", text)
-    rule = "letters in parentheses" if in_parentheses else "all letters"
-    return "".join(sorted({letter.upper() for letter in found})), rule
-
-
-def vstar_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: ARG001
-    """V* in lmms-eval: the answer in upper case, so that any word may begin with a letter."""
-    text = answer.strip().upper()
-    patterns = {
-        "first letter": r"^([A-D])",
-        "answer is": r"(?:ANSWER|CHOICE|OPTION)(?:\s+IS)?[\s:]+([A-D])",
-        "letters in parentheses": r"\(([A-D])\)",
-        "letter with a mark": r"([A-D])\s*[.)\]]",
-        "letter alone": r"(?:^|\s)([A-D])(?:\s|$)",
-    }
-    for rule, pattern in patterns.items():
-        if found := re.search(pattern, text):
-            return found[1], rule
-    letters = re.findall("[A-D]", text)
-    return (letters[0], "only letter") if len(letters) == 1 else ("", "none")
 
 
 def strict_letters(sample: Sample, answer: str) -> tuple[str, str]:
@@ -132,13 +79,13 @@ def lenient_letters(sample: Sample, answer: str) -> tuple[str, str]:
 
 def _by_text(sample: Sample, text: str) -> tuple[str, str]:
     """The only choice whose words stand in the text, or that the text is."""
-    said = text.lower().rstrip(" .")
+    words = text.lower().rstrip(" .")
     pairs = list(zip(sample.letters, (c.lower().rstrip(" .") for c in sample.choices), strict=True))
-    same = [letter for letter, choice in pairs if choice == said]
+    same = [letter for letter, choice in pairs if choice == words]
     inside = [
         letter
         for letter, choice in pairs
-        if choice and re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", said)
+        if choice and re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", words)
     ]
     for rule, found in (("choice text", same), ("choice inside", inside)):
         if len(found) == 1:
@@ -146,19 +93,19 @@ def _by_text(sample: Sample, text: str) -> tuple[str, str]:
     return "", "none"
 
 
-def _judge(extract: Extraction) -> Judge:
-    def judge(sample: Sample, answer: str) -> Verdict:
+def _scorer(extract: Extraction) -> Scorer:
+    def scorer(sample: Sample, answer: str) -> Verdict:
         letters, rule = extract(sample, answer)
         return Verdict(bool(letters) and set(letters) == set(sample.answers), rule, letters)
 
-    return judge
+    return scorer
 
 
-def choice_judges(official: Extraction) -> Callable[[object], Mapping[str, Judge]]:
-    """All three judges from the extraction of the published script.
+def choice_scorers(official: Extraction) -> Callable[[object], Mapping[str, Scorer]]:
+    """All three scorers from the extraction of the published script.
 
     Args:
         official: How the published script finds the letters.
     """
-    judges = judges_of(_judge(official), _judge(strict_letters), _judge(lenient_letters))
-    return lambda _synonyms: judges
+    scorers = scorers_by_mode(_scorer(official), _scorer(strict_letters), _scorer(lenient_letters))
+    return lambda _synonyms: scorers

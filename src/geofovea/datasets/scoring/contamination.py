@@ -93,8 +93,8 @@ def _thumbnail(path: Path) -> NDArray[np.float64] | None:
     from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
 
+    from geofovea.tiling.files.gdal_settings import gdal_settings
     from geofovea.tiling.files.georeference_warnings import without_georeference_warning
-    from geofovea.tiling.files.handles import gdal_settings
     from geofovea.tiling.files.source import resolve_source
 
     try:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geofovea.datasets.records.sample import Figure, Sample
+from geofovea.datasets.records.sample import Sample
 
-__all__ = ["Measured", "Resampling", "category_of", "source_of"]
+__all__ = ["Bootstrap", "Estimate", "Metric", "category_of", "source_of"]
 
 RESAMPLES = 2000
 _SHARE = (0.025, 0.975)
@@ -23,17 +23,36 @@ Floats = NDArray[np.float64]
 
 
 def category_of(sample: Sample) -> str:
-    """Key of figures that are means over categories."""
+    """Key of metrics that are means over categories."""
     return sample.category
 
 
 def source_of(sample: Sample) -> str:
-    """Key of figures that are means over sources."""
+    """Key of metrics that are means over sources."""
     return sample.source
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Metric:
+    """One number of a benchmark: accuracies of groups, averaged group by group.
+
+    Attributes:
+        name: As the benchmark calls it.
+        keys: Groups from the outside in; ``()`` is plain accuracy, one key the mean over its
+            groups, two keys the mean over the outer groups of the mean over their inner ones.
+        only: Which samples count.
+        groups: How many groups the outermost mean is divided by, where that is fixed: a group
+            without answers then counts as 0.
+    """
+
+    name: str
+    keys: tuple[Callable[[Sample], Hashable], ...] = ()
+    only: Callable[[Sample], bool] = lambda _: True
+    groups: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
     """One number with its 95 % interval.
 
     Attributes:
@@ -58,7 +77,7 @@ class Measured:
         }
 
 
-class Resampling:
+class Bootstrap:
     """Draws of images with replacement, the same for every number of one report.
 
     Args:
@@ -77,48 +96,48 @@ class Resampling:
         # the first row is the data as they are
         self._times = np.vstack([np.ones(self._images), drawn]).astype(np.float64)
 
-    def measure(self, figure: Figure, correct: ArrayLike) -> Measured:
-        """A figure of all questions.
+    def measure(self, metric: Metric, correct: ArrayLike) -> Estimate:
+        """A metric of all questions.
 
         Args:
-            figure: What to measure.
+            metric: What to measure.
             correct: One truth value or share for each sample.
         """
-        values, count = self._values(figure, correct)
+        values, count = self._values(metric, correct)
         return _with_interval(values, count)
 
-    def difference(self, figure: Figure, correct: ArrayLike, other: ArrayLike) -> Measured:
-        """How much higher a figure is for ``correct`` than for ``other``, in the same draws."""
-        values, count = self._values(figure, correct)
-        others, _ = self._values(figure, other)
+    def difference(self, metric: Metric, correct: ArrayLike, other: ArrayLike) -> Estimate:
+        """How much higher a metric is for ``correct`` than for ``other``, in the same draws."""
+        values, count = self._values(metric, correct)
+        others, _ = self._values(metric, other)
         return _with_interval(values - others, count)
 
     def groups(
         self, key: Callable[[Sample], str | None], correct: ArrayLike
-    ) -> dict[str, Measured]:
+    ) -> dict[str, Estimate]:
         """Plain accuracy of each group; samples whose key is None are in none."""
         names = sorted({name for name in map(key, self.samples) if name is not None})
         return {
-            name: self.measure(Figure(name, only=lambda s, name=name: key(s) == name), correct)  # type: ignore[misc]
+            name: self.measure(Metric(name, only=lambda s, name=name: key(s) == name), correct)  # type: ignore[misc]
             for name in names
         }
 
-    def _values(self, figure: Figure, correct: ArrayLike) -> tuple[Floats, int]:
-        """The figure in the data as they are and in every draw."""
+    def _values(self, metric: Metric, correct: ArrayLike) -> tuple[Floats, int]:
+        """The metric in the data as they are and in every draw."""
         right = np.asarray(correct, float)
-        kept = np.array([i for i, s in enumerate(self.samples) if figure.only(s)], int)
-        if not len(kept):
+        members = np.array([i for i, s in enumerate(self.samples) if metric.only(s)], int)
+        if not len(members):
             return np.full(len(self._times), np.nan), 0
-        paths = [tuple(key(self.samples[i]) for key in figure.keys) for i in kept]
+        paths = [tuple(key(self.samples[i]) for key in metric.keys) for i in members]
         leaves: dict[tuple[Any, ...], int] = {}
         leaf = np.array([leaves.setdefault(path, len(leaves)) for path in paths])
-        where = (self._image[kept], leaf)
-        asked_of, right_of = (np.zeros((self._images, len(leaves))) for _ in range(2))
-        np.add.at(asked_of, where, 1)
-        np.add.at(right_of, where, right[kept])
-        asked, hits = self._times @ asked_of, self._times @ right_of
-        accuracy = np.divide(hits, asked, out=np.full_like(hits, np.nan), where=asked > 0)
-        return _nested_mean(accuracy, list(leaves), figure.groups), len(kept)
+        where = (self._image[members], leaf)
+        counts_by_image, hits_by_image = (np.zeros((self._images, len(leaves))) for _ in range(2))
+        np.add.at(counts_by_image, where, 1)
+        np.add.at(hits_by_image, where, right[members])
+        counts, hits = self._times @ counts_by_image, self._times @ hits_by_image
+        accuracy = np.divide(hits, counts, out=np.full_like(hits, np.nan), where=counts > 0)
+        return _nested_mean(accuracy, list(leaves), metric.groups), len(members)
 
 
 def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | None) -> Floats:
@@ -142,8 +161,8 @@ def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | N
     return accuracy[:, 0]
 
 
-def _with_interval(values: Floats, count: int) -> Measured:
+def _with_interval(values: Floats, count: int) -> Estimate:
     drawn = values[1:] if len(values) > 1 else values
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, _SHARE) if len(drawn) else (np.nan, np.nan)
-    return Measured(float(values[0]), float(low), float(high), count)
+    return Estimate(float(values[0]), float(low), float(high), count)

@@ -94,17 +94,19 @@ class SpokenAnswer:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What a careful reader should know about it."""
-        told = []
+        messages = []
         if self.is_endless:
-            told.append("the model thought aloud and never came to an answer: the answer is empty")
+            messages.append(
+                "the model thought aloud and never came to an answer: the answer is empty"
+            )
         elif self.thought_aloud and not self.text:
-            told.append("the model thought aloud and answered nothing: the answer is empty")
+            messages.append("the model thought aloud and answered nothing: the answer is empty")
         if self.mark:
-            told.append(
+            messages.append(
                 f"the answer holds {self.mark!r}, a mark that is not known: parts of it may be "
                 "thoughts"
             )
-        return tuple(told)
+        return tuple(messages)
 
 
 def spoken_answer(raw: str) -> SpokenAnswer:
@@ -124,22 +126,22 @@ def _without_thoughts(raw: str) -> tuple[str, bool, bool]:
     text, has_channels, is_endless = _final_channel(raw)
     if is_endless:
         return "", True, True
-    kept: list[str] = []
+    parts: list[str] = []
     place, thought = 0, has_channels
     while opened := _OPEN.search(text, place):
         close = _BARE_CLOSE if _BARE_OPEN.fullmatch(opened[0]) else _CLOSE
         closed = close.search(text, opened.end())
-        said = text[place : opened.start()]
-        if closed is None and said.strip() and not thought and not said.endswith("\n"):
+        between = text[place : opened.start()]
+        if closed is None and between.strip() and not thought and not between.endswith("\n"):
             # in the middle of a sentence it is one of its words
             break
-        kept.append(said)
+        parts.append(between)
         thought = True
         if closed is None:
-            before = "".join(kept)
+            before = "".join(parts)
             return before, True, not before.strip()
         place = closed.end()
-    text = "".join((*kept, text[place:]))
+    text = "".join((*parts, text[place:]))
     # the prompt may have opened the thoughts
     behind = 0
     for closed in _CLOSE.finditer(text):

@@ -1,20 +1,19 @@
 """How free answers of a word or a phrase are judged.
 
-``official`` is the rule of LRS-VQA: lower case, then equal words or a common synset of WordNet
-(a path similarity above 0.8 is a distance of 0, which is one and the same synset). Nothing is
-stripped: ``"urban."`` is wrong. ``lenient`` is the rule of ZoomSearch, which gives higher numbers.
+Each benchmark brings its own ``official`` rule; ``strict`` and ``lenient`` are the same for all.
+``lenient`` is the rule of ZoomSearch, which gives higher numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from geofovea.datasets.records.sample import Judge, Sample, Verdict
-from geofovea.datasets.scoring.judging import judges_of
+from geofovea.datasets.records.sample import Sample
+from geofovea.datasets.scoring.verdict import Scorer, Verdict, scorers_by_mode
 from geofovea.datasets.scoring.wordnet import Synonyms
 
-__all__ = ["bare", "lenient_judge", "number_of", "official_judge", "strict_judge", "word_judges"]
+__all__ = ["bare", "lenient_scorer", "number_of", "strict_scorer", "word_scorers"]
 
 _UNITS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -54,48 +53,40 @@ def number_of(text: str) -> int | None:
     return total if words else None
 
 
-def official_judge(synonyms: Synonyms) -> Judge:
-    """The published rule of LRS-VQA, with its faults."""
-
-    def judge(sample: Sample, answer: str) -> Verdict:
-        truth, said = sample.answers[0].lower(), answer.lower()
-        if truth == said:
-            return Verdict(True, "equal", said)
-        if synonyms.meanings(truth) & synonyms.meanings(said):
-            return Verdict(True, "synonym", said)
-        return Verdict(False, "different", said)
-
-    return judge
-
-
-def strict_judge(sample: Sample, answer: str) -> Verdict:
+def strict_scorer(sample: Sample, answer: str) -> Verdict:
     """The exact words, apart from case, blanks around and punctuation behind."""
-    said = bare(answer)
-    equal = said == bare(sample.answers[0])
-    return Verdict(equal, "equal" if equal else "different", said)
+    text = bare(answer)
+    equal = text == bare(sample.answers[0])
+    return Verdict(equal, "equal" if equal else "different", text)
 
 
-def lenient_judge(synonyms: Synonyms) -> Judge:
+def lenient_scorer(synonyms: Synonyms) -> Scorer:
     """Numbers in words for counts, synonyms, and words that are derived from each other."""
 
-    def judge(sample: Sample, answer: str) -> Verdict:
-        truth, said = bare(sample.answers[0]), bare(answer)
-        if truth == said:
-            return Verdict(True, "equal", said)
+    def scorer(sample: Sample, answer: str) -> Verdict:
+        truth, text = bare(sample.answers[0]), bare(answer)
+        if truth == text:
+            return Verdict(True, "equal", text)
         if "count" in sample.category.lower():
             number = number_of(truth)
-            if number is not None and number == number_of(said):
-                return Verdict(True, "number", said)
-        if synonyms.meanings(truth) & synonyms.meanings(said):
-            return Verdict(True, "synonym", said)
-        related, to_said = synonyms.derived(truth), synonyms.derived(said)
-        if said in related or truth in to_said or related & to_said:
-            return Verdict(True, "derived", said)
-        return Verdict(False, "different", said)
+            if number is not None and number == number_of(text):
+                return Verdict(True, "number", text)
+        if synonyms.meanings(truth) & synonyms.meanings(text):
+            return Verdict(True, "synonym", text)
+        related, to_text = synonyms.derived(truth), synonyms.derived(text)
+        if text in related or truth in to_text or related & to_text:
+            return Verdict(True, "derived", text)
+        return Verdict(False, "different", text)
 
-    return judge
+    return scorer
 
 
-def word_judges(synonyms: Synonyms) -> Mapping[str, Judge]:
-    """All three, as LRS-VQA has them."""
-    return judges_of(official_judge(synonyms), strict_judge, lenient_judge(synonyms))
+def word_scorers(
+    official: Callable[[Synonyms], Scorer],
+) -> Callable[[Synonyms], Mapping[str, Scorer]]:
+    """What makes all three scorers from a dictionary of synonyms.
+
+    Args:
+        official: What makes the scorer of the published script.
+    """
+    return lambda words: scorers_by_mode(official(words), strict_scorer, lenient_scorer(words))

@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.benchmarks.lrs_vqa import Record
-from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.world import GSD_M, World
 from geofovea.errors import OutputError, SceneError
-from geofovea.tiling.pyramid import Box
 
-__all__ = ["SYNTHETIC_MARK", "record_of", "write_scene"]
+__all__ = ["write_scene"]
 
 _BLOCK = 512
 _STRIP = 2048
@@ -44,11 +41,10 @@ def write_scene(
         OutputError: If the place cannot be written or lacks room.
     """
     import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
     from rasterio.shutil import copy
 
     from geofovea.tiling.files.verify import check_whole
+    from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
     target = Path(path)
     _check_room(target, world)
@@ -80,33 +76,9 @@ def write_scene(
             )
             check_whole(finished)
             finished.replace(target)
-    except (OSError, RasterioError, CPLE_BaseError, SceneError) as error:
+    except (OSError, SceneError, *GDAL_ERRORS) as error:
         raise OutputError(f"the scene {target} could not be written: {error}") from error
     on_progress(1.0)
-
-
-def record_of(question: Question, number: int, image: str, world: World) -> Record:
-    """A question as a row of the LRS-VQA format."""
-    more: dict[str, Any] = {}
-    if question.box:
-        area = question.box.area / (world.width * world.height)
-        more = {"abs_size": _size_name(question.box), "size_bin": "256x256", "box_share": area}
-    return Record(
-        question_id=f"SYNTH_{number}",
-        image=image,
-        category=question.category,
-        question=question.text,
-        answer=question.answer,
-        box=question.box,
-        image_size=(world.width, world.height),
-        more=more | {"places": [list(box.as_tuple()) for box in question.places]},
-    )
-
-
-def _size_name(box: Box) -> str:
-    """The four size words of LRS-VQA, by the longer side in pixels."""
-    side = max(box.width, box.height)
-    return "small" if side < 32 else "medium" if side < 96 else "large" if side < 512 else "giant"
 
 
 def _description(world: World) -> str:

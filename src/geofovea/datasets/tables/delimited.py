@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofovea.datasets.tables.text_files import open_text
+from geofovea.datasets.tables.text_files import BadLineError, open_text
 
-__all__ = ["BadLineError", "DelimitedRow", "delimited_rows"]
+__all__ = ["DelimitedRow", "delimited_rows"]
 
 _FIELD_LIMIT = 2**30
 """Longest cell: images of HR-Bench stand in cells."""
@@ -25,21 +25,6 @@ _SEPARATORS = (",", "\t", ";", "|")
 _SAYS_SEPARATOR = re.compile(r'"?sep=(.)"?[,;\s]*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-
-
-class BadLineError(Exception):
-    """A line is none of a table.
-
-    Attributes:
-        line: Its number, from 1.
-        number: Of its row, from 1; 0 is the header.
-    """
-
-    def __init__(self, line: int, number: int, reason: str) -> None:
-        """Say what is wrong."""
-        super().__init__(reason)
-        self.line = line
-        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +132,16 @@ def _separator(lines: _Lines, known: Collection[str], usual: str) -> str:
         first = next(lines)
     except StopIteration:
         return usual
-    said = _SAYS_SEPARATOR.fullmatch(first.rstrip("\r\n"))
-    if said:
-        return said[1]
+    declared = _SAYS_SEPARATOR.fullmatch(first.rstrip("\r\n"))
+    if declared:
+        return declared[1]
     lines.give_back(first)
-    found = {}
+    fits = {}
     for separator in dict.fromkeys((usual, *_SEPARATORS)):
         names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
-        found[separator] = (sum(name in known for name in names), len(names) > 1)
+        fits[separator] = (sum(name in known for name in names), len(names) > 1)
     # of equals the first, which is the usual one
-    return max(found, key=lambda separator: found[separator])
+    return max(fits, key=lambda separator: fits[separator])
 
 
 def _check_swallowed(

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["encoding_of", "json_of", "open_text"]
+__all__ = ["BadLineError", "encoding_of", "json_of", "open_text"]
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -22,6 +22,21 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _LOOKED_AT = 1024
+
+
+class BadLineError(Exception):
+    """A line is none of a table.
+
+    Attributes:
+        line: Its number, from 1.
+        number: Of its row, from 1; 0 is the header.
+    """
+
+    def __init__(self, line: int, number: int, reason: str) -> None:
+        """Say what is wrong."""
+        super().__init__(reason)
+        self.line = line
+        self.number = number
 
 
 def open_text(path: Path) -> TextIO:

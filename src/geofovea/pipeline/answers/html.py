@@ -15,7 +15,8 @@ from PIL import Image
 
 from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.picture import Pictured, draw_answer
-from geofovea.tiling.pixels.radiometry import Radiometry, plan_radiometry
+from geofovea.tiling.pixels.radiometry import Radiometry
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
 
 __all__ = ["MAX_PNG_BYTES", "NotebookAnswer", "answer_html"]

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from geofovea.errors import RunError
-from geofovea.pipeline.cli.options.access_options import access_options
 from geofovea.pipeline.cli.options.ask import ask_options
-from geofovea.pipeline.cli.options.run import Workers, run_options
+from geofovea.pipeline.cli.options.run import run_options
+from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.runs.batch_summary import BatchSummary
+    from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
 
 __all__ = ["batch"]
+
+_MOST_KINDS = 5
 
 
 @click.command()
@@ -70,7 +74,6 @@ def batch(
     from geofovea.datasets.inputs.scene_lists import list_scenes
     from geofovea.pipeline.runs.batch import BatchFolder, run_batch
     from geofovea.pipeline.runs.batch_plan import plan_batch
-    from geofovea.pipeline.runs.batch_summary import print_summary
     from geofovea.pipeline.runs.batch_worker import SceneWork
 
     access = {
@@ -96,7 +99,7 @@ def batch(
         plan,
         settings,
         BatchFolder(output, geoparquet=not jsonl_only, replace=replace, wait=wait),
-        workers.crew(work),
+        workers.executor_of(work),
         retry_failed=retry_failed,
         max_failures=max_failures,
         company=workers.company,
@@ -104,9 +107,41 @@ def batch(
     if as_json:
         echo(json.dumps(summary.to_json()))
     else:
-        print_summary(summary)
+        _print(summary)
     if summary.stopped:
         raise RunError(
             f"stopped because {summary.stopped}; {summary.left} rows are left: run the same "
             "command again to go on"
         )
+
+
+def _print(summary: BatchSummary) -> None:
+    """Print it in a few lines; what went wrong goes to standard error."""
+    s = summary
+    echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
+    rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
+    echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
+    each = max(1, s.answered)
+    echo(
+        f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
+        f"tokens an answer, over {s.scenes} scene(s)"
+    )
+    if s.deaths or s.overdue:
+        echo(f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end")
+    if s.endpoint is not None:
+        use = s.endpoint
+        echo(
+            f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
+            "folder, lost answers included"
+        )
+    for path in s.files:
+        echo(f"  wrote      {path}")
+    for kind in s.errors[:_MOST_KINDS]:
+        more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
+        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
+    for warning in s.warnings[:_MOST_KINDS]:
+        echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+    for note in s.mended:
+        echo(f"  journal    {note}", err=True)
+    for note in s.notes[:_MOST_KINDS]:
+        echo(f"  left out   {note}", err=True)

@@ -1,38 +1,101 @@
-"""``geofovea bench reductions``: which method keeps the answer with how few tokens."""
+"""``geofovea bench``: quality of answers, of descents, of token reductions, of confidences."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.pipeline.cli.options.ask import checked_chain
 from geofovea.pipeline.cli.options.model import model_options, unusual
-from geofovea.pipeline.cli.options.reduction_option import checked_chain
+from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES
 
-__all__ = ["reductions"]
+if TYPE_CHECKING:
+    from geofovea.regionfocus.budget import Budget
+
+__all__ = ["bench"]
 
 
-def _numbers(kind: type) -> Any:
-    """A callback that reads numbers separated by commas."""
+@click.command("synthetic")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
+@click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
+@click.option("--per-category", default=3, show_default=True, help="Questions of each category.")
+@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@model_options
+@click.option("--tiles", type=int, help="Budget of tiles.")
+@click.option("--tokens", type=int, help="Budget of tokens.")
+def synthetic(
+    output: Path,
+    sides: str,
+    scenes: int,
+    per_category: int,
+    seed: int,
+    loading: dict[str, Any],
+    tiles: int | None,
+    tokens: int | None,
+) -> None:
+    """Accuracy with intervals and cost: blind, overview, uniform, the descent, the oracle."""
+    from geofovea.pipeline.evaluation.synthetic_accuracy import run_bench
+    from geofovea.pipeline.hosts.load import load_host
 
-    def read(_: click.Context, param: click.Parameter, value: str) -> tuple[Any, ...]:
-        try:
-            return tuple(kind(part) for part in value.split(","))
-        except ValueError as error:
-            raise click.BadParameter(
-                f"{value!r} is not a list of numbers such as 4096,16384", param=param
-            ) from error
+    host = load_host(**loading)
+    budget = _checked_budget({"tiles": tiles, "tokens": tokens}, host.default_budget)
+    table = run_bench(
+        output, list(comma_separated(sides, int)), scenes, per_category, seed, host, budget
+    )
+    echo(table, lines=True)
 
-    return read
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option("--side", "sides", type=int, multiple=True, help="Side in pixels; repeatable.")
+@click.option("--scenes", default=2, show_default=True, help="Scenes of each side.")
+@click.option("--per-category", default=4, show_default=True, help="Questions of each category.")
+@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@model_options
+@click.option("--tiles", type=int, help="Budget of tiles.")
+@click.option("--tokens", type=int, help="Budget of tokens.")
+def policies(
+    output: Path,
+    sides: tuple[int, ...],
+    scenes: int,
+    per_category: int,
+    seed: int,
+    loading: dict[str, Any],
+    tiles: int | None,
+    tokens: int | None,
+) -> None:
+    """Hit rate and accuracy of every descent at one budget; goes on with a stopped run."""
+    from dataclasses import replace
+
+    from geofovea.pipeline.evaluation.descent_comparison import run_policies
+    from geofovea.pipeline.hosts.load import load_host
+
+    host = load_host(**loading)
+    default = host.default_budget
+    budget = replace(default, tiles=tiles or default.tiles, tokens=tokens or default.tokens)
+    chosen = list(sides) or [4096, 16384, 32768]
+    table = run_policies(output, chosen, scenes, per_category, seed, host, budget, unusual(loading))
+    echo(table, lines=True)
 
 
 def _chains(context: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     if value == "all":
         return CHAIN_NAMES
     return tuple(checked_chain(context, param, chain) for chain in value.split(","))
+
+
+def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
+    """A callback of options: the numbers that they give."""
+    return lambda _context, param, value: comma_separated(
+        value, kind, example="4096,16384", param=param
+    )
 
 
 @click.command()
@@ -94,3 +157,55 @@ def reductions(
         unusual(loading),
     )
     echo(write_report(output, items, host.name), lines=True)
+
+
+@click.command()
+@click.argument("items", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.option("--method", default="attention", show_default=True, help="Whose answers.")
+@click.option("--bins", type=click.IntRange(1, 100), default=10, show_default=True)
+@json_option
+def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool) -> None:
+    """Reliability curve and calibration error of ITEMS, the items.jsonl of bench synthetic."""
+    from geofovea.pipeline.evaluation.calibration import calibrate, draw_reliability, read_judged
+    from geofovea.pipeline.system.files import make_folder, write_text
+    from geofovea.pipeline.system.tables import print_table
+
+    result = calibrate(read_judged(items, method), bins)
+    folder = make_folder(output)
+    write_text(folder / "calibration.json", json.dumps(result.to_json(), indent=1))
+    draw_reliability(result, f"{method}: {result.answers} answers", folder / "calibration.png")
+    if as_json:
+        echo(json.dumps(result.to_json()))
+        return
+    rows = [
+        [f"{b.low:.2f}-{b.high:.2f}", str(b.count), f"{b.confidence:.3f}", f"{b.accuracy:.3f}"]
+        for b in result.bins
+    ]
+    print_table(("confidence", "answers", "mean confidence", "accuracy"), rows)
+    low, high = result.ece_interval
+    echo(
+        f"{result.answers} answers about {result.scenes} scenes: accuracy {result.accuracy:.3f}, "
+        f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} [{low:.3f}, {high:.3f}], "
+        f"Brier {result.brier:.3f}"
+    )
+    echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
+
+
+def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Budget:
+    """The default budget with the limits that were given; refused before anything is loaded."""
+    from dataclasses import replace
+
+    from geofovea.regionfocus.budget import Budget
+
+    changes = {name: value for name, value in limits.items() if value is not None}
+    return replace(default or Budget(), **changes)
+
+
+@click.group()
+def bench() -> None:
+    """Measure quality."""
+
+
+for _measurement in (calibration, policies, reductions, synthetic):
+    bench.add_command(_measurement)

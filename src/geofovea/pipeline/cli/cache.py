@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
@@ -26,17 +27,15 @@ _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([mhdw])")
 _MOST_NAMES = 5
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
-
-def _seconds(_ctx: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | None:
     """A time span such as ``30d``, in seconds."""
-    if given is None:
+    if text is None:
         return None
-    match = _AGE.fullmatch(given)
+    match = _AGE.fullmatch(text)
     if match is None:
         raise click.BadParameter(
-            f"{given!r} is no age; give a number with m, h, d or w, such as 30d"
+            f"{text!r} is no age; give a number with m, h, d or w, such as 30d"
         )
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -47,7 +46,7 @@ def cache() -> None:
 
 
 @cache.command("list")
-@_json
+@json_option
 def list_command(as_json: bool) -> None:
     """Show what is kept of which scene, largest first."""
     from geofovea.pipeline.engine.token_store_upkeep import list_tokens, tokens_limit_bytes
@@ -125,7 +124,7 @@ def _day(seconds: float) -> str:
     help="Only what was not used for this time: 45m, 12h, 30d, 2w.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
+@json_option
 def clear_command(
     scenes: tuple[str, ...], kinds: tuple[str, ...], age: float | None, yes: bool, as_json: bool
 ) -> None:

@@ -1,34 +1,59 @@
-"""The demonstration: a gigapixel scene from a seed, a question of each kind, answers with proof."""
+"""``geofovea demo``: a gigapixel scene from a seed, a question of each kind, proofs of answers."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geofovea.datasets.benchmarks.lrs_vqa import write_records
-from geofovea.datasets.synthetic.questions import Question, ask_world
-from geofovea.datasets.synthetic.scene_files import record_of, write_scene
-from geofovea.datasets.synthetic.world import World, make_world
-from geofovea.pipeline.answers.answer import Answer
-from geofovea.pipeline.answers.picture import save_picture
-from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.system.files import make_folder, write_text
-from geofovea.pipeline.system.progress import progress_bar
-from geofovea.pipeline.system.tables import print_table
+import click
+
+from geofovea.pipeline.cli.options.model import threads_option
 from geofovea.pipeline.system.terminal import echo
-from geofovea.tiling.scene import open_scene
 
-__all__ = ["run_demo"]
+if TYPE_CHECKING:
+    from geofovea.datasets.synthetic.questions import Question
+    from geofovea.datasets.synthetic.world import World
+    from geofovea.pipeline.answers.answer import Answer
+
+__all__ = ["demo"]
 
 
-def run_demo(folder: Path, side: int, seed: int, threads: int | None = None) -> None:
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for the scene, the pictures and the evidence.",
+)
+@click.option("--side", default=32768, show_default=True, help="Side of the scene in pixels.")
+@click.option("--seed", default=2026, show_default=True, help="Seed of the scene.")
+@threads_option
+def demo(output: Path, side: int, seed: int, threads: int | None) -> None:
+    """Write a gigapixel scene and ask it one question of each kind."""
+    _run(output, side, seed, threads)
+
+
+def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None:
     """Write the scene (kept for the next time), ask, and leave pictures and evidence.
 
     Raises:
         OutputError: If the folder cannot be written.
         ModelError: If the embedded model is missing.
     """
+    from geofovea.datasets.records.annotations import write_records
+    from geofovea.datasets.synthetic.annotations import record_of
+    from geofovea.datasets.synthetic.questions import ask_world
+    from geofovea.datasets.synthetic.scene_files import write_scene
+    from geofovea.datasets.synthetic.world import make_world
+    from geofovea.pipeline.answers.picture import save_picture
+    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.system.files import make_folder, write_text
+    from geofovea.pipeline.system.progress import progress_bar
+    from geofovea.tiling.opening import open_scene
+
     make_folder(folder)
     world = make_world(seed, side, side)
     path = folder / f"scene_{side}_{seed}.tif"
@@ -53,6 +78,8 @@ def run_demo(folder: Path, side: int, seed: int, threads: int | None = None) -> 
 
 
 def _print(world: World, questions: list[Question], answers: list[Answer], folder: Path) -> None:
+    from geofovea.pipeline.system.tables import print_table
+
     rows = []
     for question, answer in zip(questions, answers, strict=True):
         cost = answer.cost

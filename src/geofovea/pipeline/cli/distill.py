@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["distill"]
@@ -38,7 +39,7 @@ __all__ = ["distill"]
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--minutes", type=float, help="Stop with a state after this time.")
 @click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def distill(
     output: Path,
     model: str,
@@ -58,14 +59,14 @@ def distill(
     as_json: bool,
 ) -> None:
     """Distil a region focus module; the same command goes on with a stopped run."""
-    chosen = _layers(layers)
+    chosen = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
     import torch
 
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.system.progress import progress_bar
     from geofovea.pipeline.training import distill as distillation
-    from geofovea.pipeline.training import distillation_results
     from geofovea.pipeline.training.focus_samples import FocusLessons, RecordLessons, WorldLessons
+    from geofovea.pipeline.training.report import draw_distillation
 
     recipe = distillation.DistillationRecipe(
         steps=steps,
@@ -81,24 +82,17 @@ def distill(
     host = load_host(model, device)
     lessons: FocusLessons = WorldLessons(host, seed=seed, questions=questions)
     if data is not None:
-        lessons = RecordLessons(host, data, seed=seed, questions=questions)
+        lessons = RecordLessons.read(host, data, seed=seed, questions=questions)
     stop_after = math.inf if minutes is None else 60 * minutes
     with progress_bar(f"distilling from {model}") as advance:
         for record in distillation.distill(host, lessons, recipe, output, stop_after=stop_after):
             echo(json.dumps(record), err=True)
             advance(record["step"] / steps)
-    card = distillation_results.write_module(output, host)
-    distillation_results.draw_distillation(output, output / "distillation_curve.png")
+    card = distillation.write_module(output, host)
+    draw_distillation(output, output / "distillation_curve.png")
     if install:
-        distillation_results.install_focus(output, _folder_of(model), host)
+        distillation.install_focus(output, _folder_of(model), host)
     _report(output, card.cost, record=_last_measured(output), as_json=as_json)
-
-
-def _layers(text: str | None) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not a list of layers such as 0,2") from error
 
 
 def _folder_of(model: str) -> Path:
@@ -108,9 +102,9 @@ def _folder_of(model: str) -> Path:
 
 
 def _last_measured(run: Path) -> dict[str, Any]:
-    from geofovea.pipeline.training.distill import read_distillation_log
+    from geofovea.pipeline.training.run_log import distillation_log
 
-    found = [r["held_out"] for r in read_distillation_log(run) if "held_out" in r]
+    found = [r["held_out"] for r in distillation_log(run).read() if "held_out" in r]
     return found[-1] if found else {}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["doctor", "examine_here", "loadable_families"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def doctor(as_json: bool) -> None:
     """Show hardware, versions, what is missing, and which models fit the memory at hand."""
     found = examine_here()

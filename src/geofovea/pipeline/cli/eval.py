@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
 from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
-from geofovea.pipeline.cli.options.run import Workers, run_options
+from geofovea.pipeline.cli.options.run import run_options
+from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from geofovea.datasets.benchmarks.scores import Scores
-    from geofovea.datasets.records.sample import Benchmark, Collection
+    from geofovea.datasets.records.sample import Collection
     from geofovea.datasets.scoring.wordnet import Synonyms
+    from geofovea.pipeline.evaluation.blind import BlindScores
+    from geofovea.pipeline.evaluation.contamination import Leaks
+    from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
 
 __all__ = ["eval_command"]
@@ -42,7 +49,7 @@ _path = click.Path(path_type=Path)
 @ask_options()
 @click.option("--limit", type=int, help="Ask the first so many questions only.")
 @run_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def eval_command(
     benchmark: str,
     root: Path,
@@ -139,11 +146,11 @@ def _measure_blind(
 ) -> None:
     from geofovea.pipeline.evaluation.blind import measure_blind
 
-    found = measure_blind(chosen, collection.samples, dictionary, runs)
+    scores = measure_blind(chosen, collection.samples, dictionary, runs)
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(scores.to_json()))
     else:
-        found.print()
+        _print_blind(scores)
 
 
 def _look_for_leaks(
@@ -151,11 +158,11 @@ def _look_for_leaks(
 ) -> None:
     from geofovea.pipeline.evaluation.contamination import look_for_leaks
 
-    found = look_for_leaks(root, collection.samples, trained_on)
+    leaks = look_for_leaks(root, collection.samples, trained_on)
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(leaks.to_json()))
     else:
-        found.print()
+        _print_leaks(leaks)
 
 
 def _score_file(
@@ -200,6 +207,56 @@ def _show(chosen: Benchmark, scores: Scores, as_json: bool) -> None:
     if as_json:
         echo(json.dumps(scores.to_json()))
     else:
-        from geofovea.pipeline.evaluation.tables import print_scores
+        _print_scores(chosen, scores.to_json())
 
-        print_scores(chosen, scores.to_json())
+
+def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
+    from geofovea.pipeline.evaluation.tables import figure_rows, group_rows, head_lines, rule_rows
+    from geofovea.pipeline.system.tables import print_table
+
+    for line in head_lines(benchmark, scores):
+        echo(line)
+    print_table(*figure_rows(scores))
+    print_table(*group_rows(scores), numbers_from=2)
+    print_table(*rule_rows(scores), numbers_from=2)
+
+
+def _print_blind(scores: BlindScores) -> None:
+    from geofovea.pipeline.system.tables import print_table
+
+    def spread(pair: tuple[float, float]) -> str:
+        return f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
+
+    echo(
+        f"{scores.benchmark} without looking, official rule, percent. The constant is fitted on "
+        f"the questions that it answers; the others learn from the other half of the images "
+        f"({scores.runs[0]} and {scores.runs[1]} divisions, mean ± standard deviation)."
+    )
+    rows = [
+        [
+            name,
+            f"{100 * fitted.value:.2f}",
+            spread(scores.crossed[name]),
+            spread(scores.neighbours[name]),
+        ]
+        for name, fitted in scores.fitted.items()
+    ]
+    print_table(("figure", "best constant", "constant, crossed", "15 neighbours, crossed"), rows)
+    print_table(("group", "constant"), [list(item) for item in scores.constants.items()])
+
+
+def _print_leaks(leaks: Leaks) -> None:
+    from geofovea.pipeline.system.tables import print_table
+
+    if leaks.matches:
+        rows = [
+            [m.image, m.other, "the same file" if m.bits is None else f"{m.bits} of 64 bits"]
+            for m in leaks.matches
+        ]
+        print_table(("benchmark image", "training image", "difference"), rows)
+    echo(
+        f"{len(leaks.matches)} of {leaks.images} benchmark images ({leaks.questions} questions) "
+        f"are among {leaks.others} training images; {leaks.missing} benchmark image(s) are not "
+        f"here, {leaks.undecoded} image(s) were compared as files only. Tiles and crops of a "
+        "scene are not found."
+    )

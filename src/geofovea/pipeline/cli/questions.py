@@ -73,19 +73,19 @@ def questions_of(words: tuple[str, ...], file: str | None) -> GivenQuestions:
     Raises:
         UsageError: If there is no question, or one that was not put in quotes.
     """
-    given = tuple(word for word in words if word != _STANDARD_INPUT)
-    named = [_STANDARD_INPUT] * (len(given) < len(words)) + ([] if file is None else [file])
-    files = tuple(None if name == _STANDARD_INPUT else Path(name) for name in dict.fromkeys(named))
-    if not given and not files:
+    questions = tuple(word for word in words if word != _STANDARD_INPUT)
+    names = [_STANDARD_INPUT] * (len(questions) < len(words)) + ([] if file is None else [file])
+    files = tuple(None if name == _STANDARD_INPUT else Path(name) for name in dict.fromkeys(names))
+    if not questions and not files:
         raise click.UsageError("Missing argument 'QUESTION', or --questions FILE.")
     # one question without quotes comes in words; several of one word each end like questions
-    is_torn = len(given) > 1 and not any(" " in word.strip() for word in given)
-    if is_torn and not all(word.endswith("?") for word in given):
+    is_torn = len(questions) > 1 and not any(" " in word.strip() for word in questions)
+    if is_torn and not all(word.endswith("?") for word in questions):
         raise click.UsageError(
-            f"each question is one argument, got {len(given)} of one word each: put a question in "
-            f'quotes, such as "{printable(" ".join(given), _SHOWN)}"'
+            f"each question is one argument, got {len(questions)} of one word each: put a question "
+            f'in quotes, such as "{printable(" ".join(questions), _SHOWN)}"'
         )
-    return GivenQuestions(given, files)
+    return GivenQuestions(questions, files)
 
 
 def tell_all(
@@ -130,6 +130,6 @@ def _record(question: str, end: Answer | Exception) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    from geofovea.pipeline.runs.item import in_one_line
+    from geofovea.pipeline.runs.outcome import in_one_line
 
     return in_one_line(error)

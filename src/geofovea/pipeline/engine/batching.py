@@ -1,9 +1,9 @@
-"""Questions about one scene in company: what they need of the host at a time is done at once.
+"""Questions about one scene in a batch: what they need of the host at a time is done at once.
 
-Every question goes its own way, by the code that it would run alone; see ``rendezvous``. Tiles that
-several want are read and encoded once, in common batches. Looks are scored together, and answers
-written together, when no question needs anything that comes before. A tile is counted, with its
-time, by the question that asked for it first; the time of all else is shared evenly.
+Every question goes its own way, by the code that it would run alone; see ``cooperative``. Tiles
+that several want are read and encoded once, in common batches. Looks are scored together, and
+answers written together, when no question needs anything that comes before. A tile is counted, with
+its time, by the question that asked for it first; the time of all else is shared evenly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.cooperative import meet
+from geofovea.pipeline.engine.cooperative import run_together
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.inference.decoder.inputs import Prompt
@@ -56,7 +56,7 @@ class _Served:
 
 
 class BatchedCalls:
-    """Calls of one question in company; see ``EngineCalls``."""
+    """Calls of one question of a batch; see ``EngineCalls``."""
 
     def __init__(self, ask: Callable[[_Need], _Served]) -> None:
         """Take the function that waits until a need is met."""
@@ -94,7 +94,7 @@ def answer_together(
 ) -> list[End | Exception]:
     """Run the works of several questions; what became of each, or the error that ended it."""
     table = _Table(host, tiles)
-    return meet([lambda ask, w=work: w(BatchedCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
+    return run_together([lambda ask, w=work: w(BatchedCalls(ask)) for work in works], table.serve)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +105,7 @@ class _Table:
     tiles: TileTokens
 
     def serve(self, needs: list[_Need]) -> dict[int, _Served | Exception]:
-        """Meet the needs of the earliest kind that is there; the others wait for company."""
+        """Meet the needs of the earliest kind that is there; the others wait for more."""
         kinds = ((_Tiles, self._encoded), (_Look, self._scored), (Prompt, self._answered))
         for kind, meet_some in kinds:
             which = [i for i, need in enumerate(needs) if isinstance(need, kind)]

@@ -1,4 +1,4 @@
-"""What one question asks of a host and of the tiles of its scene: directly, or through company."""
+"""What one question asks of a host and of the tiles of its scene: directly, or in a batch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EngineCalls(Protocol):
 
 
 class DirectCalls:
-    """Calls of a question that has no company."""
+    """Calls of a question that is asked alone."""
 
     def __init__(self, host: Host, tiles: TileTokens) -> None:
         """Keep what is called."""

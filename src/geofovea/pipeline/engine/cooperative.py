@@ -1,8 +1,8 @@
-"""Pieces of work that meet: each runs until it needs something, then all needs are met together.
+"""Cooperative pieces of work: each runs until it needs something, then all needs are met at once.
 
 A piece is ordinary code that calls a function for what it needs and gets it as the return value, so
-the same code runs alone and in company. Each has a thread of its own, but only one of them runs at
-any time, in a fixed order: nothing in them has to be safe for threads, and a run is repeatable.
+the same code runs alone and beside others. Each has a thread of its own, but only one of them runs
+at any time, in a fixed order: nothing in them has to be safe for threads, and a run is repeatable.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Generic, TypeVar
 
 from geofovea.pipeline.system.failure import failure_of
 
-__all__ = ["meet"]
+__all__ = ["run_together"]
 
 Need = TypeVar("Need")
 Given = TypeVar("Given")
 End = TypeVar("End")
 
 
-def meet(
+def run_together(
     works: Sequence[Callable[[Callable[[Need], Given]], End]],
     serve: Callable[[list[Need]], Mapping[int, Given | Exception]],
 ) -> list[End | Exception]:
@@ -51,8 +51,8 @@ def meet(
     return [member.end for member in members]
 
 
-class _Left(BaseException):
-    """Unwinds a piece of work whose meeting is over."""
+class _RunIsOver(BaseException):
+    """Unwinds a piece of work that is waited for no more."""
 
 
 class _Member(Generic[Need, Given, End]):
@@ -80,7 +80,7 @@ class _Member(Generic[Need, Given, End]):
     def leave(self) -> None:
         """End it where it waits."""
         if self._thread.is_alive():
-            self._given.put(_Left())
+            self._given.put(_RunIsOver())
             self._thread.join()
 
     def _wait(self) -> None:
@@ -93,7 +93,7 @@ class _Member(Generic[Need, Given, End]):
         failure: BaseException | None = None
         try:
             self.end = work(self._ask)
-        except _Left:
+        except _RunIsOver:
             return
         except BaseException as error:
             try:

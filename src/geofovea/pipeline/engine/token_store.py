@@ -33,6 +33,7 @@ from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, signal_bytes
 from geofovea.tiling.cache.folder import remove_folder
 from geofovea.tiling.cache.ownership import is_believed
+from geofovea.tiling.overviews.level_files import level_files_of
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.reader import TileReader
 
@@ -153,14 +154,14 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
     identity = host.encoder_identity() if isinstance(host, SupportsFingerprint) else None
     if identity is None:
         return None
-    shown = asdict(radiometry)
+    shown, level_files = asdict(radiometry), level_files_of(scene)
     parts = {
         "format": _FORMAT,
         "encoder": identity.digest,
         "scene": scene.identity,
         "mask": scene.mask_kind,
         "nodata": repr(scene.nodata),
-        "level_files": scene.level_files and asdict(scene.level_files),
+        "level_files": level_files and asdict(level_files),
         "tile_size": reader.pyramid.tile_size,
         "radiometry": {k: shown[k] for k in shown if k not in ("reason", "warnings", "composite")},
     }

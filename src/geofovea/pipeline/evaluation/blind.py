@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from geofovea.datasets.records.sample import Benchmark, Judge, Sample
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.scoring.blind import (
     constant_answers,
     constants_for,
     halves,
     neighbour_answers,
 )
-from geofovea.datasets.scoring.metrics import Measured, Resampling
+from geofovea.datasets.scoring.metrics import Bootstrap, Estimate
+from geofovea.datasets.scoring.verdict import Scorer
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["BlindScores", "measure_blind"]
 
@@ -44,7 +44,7 @@ class BlindScores:
 
     benchmark: str
     constants: Mapping[str, str]
-    fitted: Mapping[str, Measured]
+    fitted: Mapping[str, Estimate]
     crossed: Mapping[str, tuple[float, float]]
     neighbours: Mapping[str, tuple[float, float]]
     runs: tuple[int, int]
@@ -60,31 +60,6 @@ class BlindScores:
             "runs": list(self.runs),
         }
 
-    def print(self) -> None:
-        """For a person."""
-
-        def spread(pair: tuple[float, float]) -> str:
-            return f"{100 * pair[0]:.2f} ± {100 * pair[1]:.2f}"
-
-        echo(
-            f"{self.benchmark} without looking, official rule, percent. The constant is fitted on "
-            f"the questions that it answers; the others learn from the other half of the images "
-            f"({self.runs[0]} and {self.runs[1]} divisions, mean ± standard deviation)."
-        )
-        rows = [
-            [
-                name,
-                f"{100 * fitted.value:.2f}",
-                spread(self.crossed[name]),
-                spread(self.neighbours[name]),
-            ]
-            for name, fitted in self.fitted.items()
-        ]
-        print_table(
-            ("figure", "best constant", "constant, crossed", "15 neighbours, crossed"), rows
-        )
-        print_table(("group", "constant"), [list(item) for item in self.constants.items()])
-
 
 def measure_blind(
     benchmark: Benchmark, samples: Sequence[Sample], synonyms: Synonyms, runs: int = 40
@@ -98,40 +73,40 @@ def measure_blind(
         raise DataError(f"--runs must be at least 1, got {runs}")
     if len({sample.images for sample in samples}) < 2:
         raise DataError("learning from other images needs questions about at least two images")
-    judge = benchmark.judges(synonyms)["official"]
-    constants = constant_answers(samples, judge)
-    draws = Resampling(samples)
-    right = _judged(samples, constants_for(samples, samples, judge), judge)
+    scorer = benchmark.scorers(synonyms)["official"]
+    constants = constant_answers(samples, scorer)
+    draws = Bootstrap(samples)
+    right = _judged(samples, constants_for(samples, samples, scorer), scorer)
     crossed: list[dict[str, float]] = []
     neighbours: list[dict[str, float]] = []
     with progress_bar("answering blindly") as advance:
         for seed in range(runs):
             known, asked = halves(samples, seed)
-            crossed.append(_figures(benchmark, asked, constants_for(known, asked, judge), judge))
+            crossed.append(_figures(benchmark, asked, constants_for(known, asked, scorer), scorer))
             if seed < _NEIGHBOUR_RUNS:
                 found = neighbour_answers(known, asked)
-                neighbours.append(_figures(benchmark, asked, found, judge))
+                neighbours.append(_figures(benchmark, asked, found, scorer))
             advance((seed + 1) / runs)
     return BlindScores(
         benchmark=benchmark.title,
         constants={" / ".join(filter(None, group)): a for group, a in constants.items()},
-        fitted={f.name: draws.measure(f, right) for f in benchmark.figures},
+        fitted={f.name: draws.measure(f, right) for f in benchmark.metrics},
         crossed=_spread(crossed),
         neighbours=_spread(neighbours),
         runs=(len(crossed), len(neighbours)),
     )
 
 
-def _judged(samples: Sequence[Sample], answers: Mapping[str, str], judge: Judge) -> list[bool]:
-    return [judge(sample, answers[sample.id]).correct for sample in samples]
+def _judged(samples: Sequence[Sample], answers: Mapping[str, str], scorer: Scorer) -> list[bool]:
+    return [scorer(sample, answers[sample.id]).correct for sample in samples]
 
 
 def _figures(
-    benchmark: Benchmark, samples: Sequence[Sample], answers: Mapping[str, str], judge: Judge
+    benchmark: Benchmark, samples: Sequence[Sample], answers: Mapping[str, str], scorer: Scorer
 ) -> dict[str, float]:
-    draws = Resampling(samples, draws=0)
-    right = np.array(_judged(samples, answers, judge))
-    return {f.name: draws.measure(f, right).value for f in benchmark.figures}
+    draws = Bootstrap(samples, draws=0)
+    right = np.array(_judged(samples, answers, scorer))
+    return {f.name: draws.measure(f, right).value for f in benchmark.metrics}
 
 
 def _spread(runs: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:

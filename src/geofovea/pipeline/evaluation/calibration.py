@@ -18,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.errors import DataError
+from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
 
-__all__ = ["Bin", "Calibration", "Judged", "calibrate", "draw_reliability", "read_judged"]
-
-_RESAMPLES = 2000
+__all__ = ["Bin", "Calibration", "SureAnswer", "calibrate", "draw_reliability", "read_judged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SureAnswer:
     """One answer, how sure it was, and whether it was right.
 
     Attributes:
@@ -89,13 +88,13 @@ class Calibration:
         return asdict(self)
 
 
-def read_judged(path: Path, method: str) -> list[Judged]:
+def read_judged(path: Path, method: str) -> list[SureAnswer]:
     """The answers of one method out of the ``items.jsonl`` of a bench.
 
     Raises:
         DataError: If the file is none, or holds no answer of the method.
     """
-    found, methods = [], set()
+    answers, methods = [], set()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -107,7 +106,7 @@ def read_judged(path: Path, method: str) -> list[Judged]:
             item = json.loads(line)
             methods.add(str(item["method"]))
             scene = int(item["side"]), int(item["scene"])
-            judged = Judged(scene, float(item["confidence"]), item["answer"] == item["truth"])
+            judged = SureAnswer(scene, float(item["confidence"]), item["answer"] == item["truth"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no item of a bench") from error
         if not 0 <= judged.confidence <= 1:
@@ -115,14 +114,14 @@ def read_judged(path: Path, method: str) -> list[Judged]:
                 f"line {number} of {path} has a confidence of {judged.confidence}, not in [0, 1]"
             )
         if item["method"] == method:
-            found.append(judged)
-    if not found:
+            answers.append(judged)
+    if not answers:
         there = ", ".join(sorted(methods)) or "none"
         raise DataError(f"{path} holds no answer by {method!r}; the methods in it are: {there}")
-    return found
+    return answers
 
 
-def calibrate(judged: Sequence[Judged], bins: int = 10, seed: int = 0) -> Calibration:
+def calibrate(judged: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> Calibration:
     """Compare confidence with accuracy.
 
     Args:
@@ -152,8 +151,7 @@ def calibrate(judged: Sequence[Judged], bins: int = 10, seed: int = 0) -> Calibr
         ],
         axis=1,
     )
-    draws = np.random.default_rng(seed).integers(len(scenes), size=(_RESAMPLES, len(scenes)))
-    errors = [_error(table[draw].sum(0)) for draw in draws]
+    errors = [_error(table[draw].sum(0)) for draw in resampled_scenes(len(scenes), seed)]
     low, high = np.quantile(errors, (0.025, 0.975))
     counts, sums, hits = table.sum(0)
     return Calibration(

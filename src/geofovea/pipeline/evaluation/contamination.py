@@ -19,8 +19,6 @@ from geofovea.datasets.scoring.contamination import (
 )
 from geofovea.errors import DataError
 from geofovea.pipeline.system.progress import progress_bar
-from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["Leaks", "look_for_leaks"]
 
@@ -49,21 +47,6 @@ class Leaks:
         """Plain values."""
         return asdict(self)
 
-    def print(self) -> None:
-        """For a person."""
-        if self.matches:
-            rows = [
-                [m.image, m.other, "the same file" if m.bits is None else f"{m.bits} of 64 bits"]
-                for m in self.matches
-            ]
-            print_table(("benchmark image", "training image", "difference"), rows)
-        echo(
-            f"{len(self.matches)} of {self.images} benchmark images ({self.questions} questions) "
-            f"are among {self.others} training images; {self.missing} benchmark image(s) are not "
-            f"here, {self.undecoded} image(s) were compared as files only. Tiles and crops of a "
-            "scene are not found."
-        )
-
 
 def look_for_leaks(root: Path, samples: Sequence[Sample], trained_on: Sequence[Path]) -> Leaks:
     """Compare the benchmark's images with training images.
@@ -76,20 +59,20 @@ def look_for_leaks(root: Path, samples: Sequence[Sample], trained_on: Sequence[P
     Raises:
         DataError: If no benchmark image is here, or a path is neither.
     """
-    found = find_images(root, samples)
-    if not found.found:
-        raise DataError(f"nothing to compare: {found.describe_missing()}")
+    images = find_images(root, samples)
+    if not images.found:
+        raise DataError(f"nothing to compare: {images.describe_missing()}")
     with progress_bar("hashing benchmark images") as advance:
         hashes = []
-        for done, (name, path) in enumerate(found.found.items(), 1):
+        for done, (name, path) in enumerate(images.found.items(), 1):
             hashes.append(hash_image(path, name))
-            advance(done / len(found.found))
+            advance(done / len(images.found))
     others = list(_training_hashes(trained_on))
     matches = tuple(find_leaks(hashes, others))
     leaked = {match.image for match in matches}
     return Leaks(
         images=len(hashes),
-        missing=len(found.missing),
+        missing=len(images.missing),
         others=len(others),
         undecoded=sum(image.near is None for image in (*hashes, *others)),
         matches=matches,

@@ -7,30 +7,39 @@ answer is written down as soon as it is there, and a stopped run goes on where i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from geofovea.datasets.synthetic.questions import Question, ask_world
-from geofovea.datasets.synthetic.scene_files import write_scene
-from geofovea.datasets.synthetic.world import World, make_world
-from geofovea.errors import DataError, OutputError
-from geofovea.pipeline.evaluation.hits import covered_share, hit_rate, is_hit, tile_share
-from geofovea.pipeline.evaluation.synthetic_accuracy import accuracy_text
+from geofovea.datasets.synthetic.questions import Question
+from geofovea.datasets.synthetic.world import World
+from geofovea.errors import DataError
+from geofovea.pipeline.evaluation.answer_file import AnswerFile
+from geofovea.pipeline.evaluation.metrics import (
+    accuracy_text,
+    covered_share,
+    difference_interval,
+    hit_rate,
+    is_hit,
+    tile_share,
+)
+from geofovea.pipeline.evaluation.synthetic_bench import (
+    BenchScene,
+    BenchScenes,
+    bench_settings,
+    measure,
+)
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.session.settings import described_hash, model_digest
+from geofovea.pipeline.session.settings import described_hash
 from geofovea.pipeline.system.files import make_folder, write_text
-from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.scene import open_scene
 
-__all__ = ["POLICIES", "PolicyItem", "difference_interval", "run_policies"]
+__all__ = ["POLICIES", "PolicyItem", "run_policies"]
 
 POLICIES: dict[str, dict[str, Any]] = {
     "geometric, all places": {"descent": "geometric", "route": "one", "concentrated": False},
@@ -42,8 +51,6 @@ POLICIES: dict[str, dict[str, Any]] = {
     "oracle": {"descent": "best_first", "focus": "oracle"},
 }
 """Arguments of ``SceneSession.ask``; the first is what the others are compared with."""
-
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class PolicyItem:
         question: Its text.
         answer: What was answered.
         truth: What is right.
-        hit: Whether native tiles covered at least half of the box (`hits`); None without
+        hit: Whether native tiles covered at least half of the box (`metrics`); None without
             a box.
         shown: The same of the tiles whose tokens reached the decoder.
         tiles: Tiles looked at.
@@ -107,28 +114,11 @@ def run_policies(
         DataError: If there is nothing to ask, or the folder holds a run with other settings.
         OutputError: If the folder cannot be written.
     """
-    if scenes < 1 or per_category < 1 or not sides:
-        raise DataError("a bench needs at least one side, one scene and one question a category")
+    places = BenchScenes(folder, sides, scenes, per_category, seed, sides_in_turn=True)
     make_folder(folder)
-    settings: dict[str, Any] = {"model": host.name, "model_digest": model_digest(host.name)}
-    settings |= {"budget": budget.to_json()}
-    _check_settings(folder / "run.json", settings | ({"loading": dict(loading)} if loading else {}))
-    path = folder / "items.jsonl"
-    done = {item.key: item for item in _read_items(path)}
-    todo = [(side, seed + index) for index in range(scenes) for side in sides]
-    items: list[PolicyItem] = []
-    with progress_bar("asking") as advance:
-        for count, (side, scene) in enumerate(todo):
-            world = make_world(scene, side, side)
-            file = folder / f"scene_{side}_{scene}.tif"
-            if not file.exists():
-                write_scene(world, file)
-            items += _ask_scene(file, world, ask_world(world, per_category), host, budget, done)
-            # one scene at a time: complete, or as it was before
-            kept = {item.key: item for item in [*done.values(), *items]}
-            lines = (json.dumps(asdict(item)) for item in kept.values())
-            write_text(path, "\n".join(lines))
-            advance((count + 1) / len(todo))
+    _check_settings(folder / "run.json", bench_settings(host, loading, budget=budget.to_json()))
+    file = AnswerFile(folder / "items.jsonl", PolicyItem)
+    items = measure(places, partial(_ask_scene, host, budget), file)
     table = _report(items, host, budget)
     write_text(folder / "table.md", table)
     return table
@@ -149,34 +139,15 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(settings))
 
 
-def _read_items(path: Path) -> list[PolicyItem]:
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [PolicyItem(**json.loads(line)) for line in lines]
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read: {error}") from error
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path} holds no answers of this bench ({error}); remove it") from error
-
-
 def _ask_scene(
-    path: Path,
-    world: World,
-    questions: Sequence[Question],
-    host: Host,
-    budget: Budget,
-    done: Mapping[tuple[int, int, str, str], PolicyItem],
-) -> list[PolicyItem]:
+    host: Host, budget: Budget, scene: BenchScene, done: Mapping[Hashable, PolicyItem]
+) -> Iterator[PolicyItem]:
     # one session for all: no time is measured here, and a tile is encoded once
-    session = SceneSession(open_scene(path), host)
-    items = []
-    for question in questions:
+    session, world = scene.session(host), scene.world
+    for question in scene.questions:
         for policy in POLICIES:
             key = (world.width, world.seed, policy, question.text)
-            items.append(done.get(key) or _ask_once(session, world, question, policy, budget))
-    return items
+            yield done.get(key) or _ask_once(session, world, question, policy, budget)
 
 
 def _ask_once(
@@ -203,27 +174,6 @@ def _ask_once(
     )
 
 
-def difference_interval(
-    items: Sequence[PolicyItem], policy: str, base: str, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean difference of accuracy of two policies on the same questions, and its 95 % interval.
-
-    Scenes are resampled with replacement, both policies together.
-    """
-    gains: dict[tuple[int, int], float] = {}
-    asked: dict[tuple[int, int], int] = {}
-    for item in items:
-        scene = (item.side, item.scene)
-        sign = (item.policy == policy) - (item.policy == base)
-        gains[scene] = gains.get(scene, 0.0) + sign * item.correct
-        asked[scene] = asked.get(scene, 0) + (item.policy == base)
-    gain = np.array([gains[scene] for scene in asked])
-    count = np.array([asked[scene] for scene in asked], float)
-    draws = np.random.default_rng(seed).integers(len(gain), size=(_RESAMPLES, len(gain)))
-    low, high = np.quantile(gain[draws].sum(1) / count[draws].sum(1), (0.025, 0.975))
-    return float(gain.sum() / count.sum()), float(low), float(high)
-
-
 def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
     base = next(iter(POLICIES))
     parts = [
@@ -246,7 +196,8 @@ def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
 
 def _row(items: Sequence[PolicyItem], policy: str, base: str) -> list[str]:
     mine = [item for item in items if item.policy == policy]
-    mean, low, high = difference_interval(items, policy, base)
+    others = [item for item in items if item.policy == base]
+    mean, low, high = difference_interval(mine, others)
     rate = hit_rate(item.hit for item in mine)
     shown = [item.shown for item in mine if item.shown is not None]
     return [

@@ -22,7 +22,7 @@ from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
-from geofovea.tiling.scene import open_scene
+from geofovea.tiling.opening import open_scene
 
 __all__ = ["Answerer", "make_answerer", "only_image"]
 

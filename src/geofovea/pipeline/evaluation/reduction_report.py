@@ -10,9 +10,8 @@ from pathlib import Path
 from statistics import fmean, median
 
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.pipeline.evaluation.hits import hit_rate
+from geofovea.pipeline.evaluation.metrics import bootstrap_interval, hit_rate
 from geofovea.pipeline.evaluation.reduction_sweep import ALL_TOKENS, LOOKS, ReductionItem
-from geofovea.pipeline.evaluation.synthetic_accuracy import bootstrap_interval
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file, write_text
 from geofovea.pipeline.system.tables import markdown_table

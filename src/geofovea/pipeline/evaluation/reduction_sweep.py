@@ -17,33 +17,35 @@ Answers are written down one by one; a bench that was stopped goes on where it w
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from geofovea.datasets.synthetic.questions import Question, ask_world
-from geofovea.datasets.synthetic.scene_files import write_scene
-from geofovea.datasets.synthetic.world import World, make_world
-from geofovea.errors import BudgetError, DataError, OutputError
+from geofovea.datasets.synthetic.questions import Question
+from geofovea.datasets.synthetic.world import World
+from geofovea.errors import BudgetError, DataError
 from geofovea.pipeline.engine.accounting import QuestionUsage
-from geofovea.pipeline.evaluation.hits import is_hit, token_share
+from geofovea.pipeline.evaluation.answer_file import AnswerFile
+from geofovea.pipeline.evaluation.metrics import is_hit, token_share
+from geofovea.pipeline.evaluation.synthetic_bench import (
+    BenchScene,
+    BenchScenes,
+    bench_settings,
+    measure,
+)
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.plan import plan_encoding
 from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.session.settings import described_hash, model_digest
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
-from geofovea.pipeline.system.progress import progress_bar
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES, Link, parse_chain
-from geofovea.regionfocus.strategies import FIRST_PARTS
-from geofovea.tiling.scene import open_scene
+from geofovea.regionfocus.reductions.registry import FIRST_PARTS
 
 __all__ = ["LOOKS", "SHARES", "ReductionItem", "measure_reductions", "methods_at"]
 
@@ -74,7 +76,7 @@ class ReductionItem:
         category: Of the question.
         answer: What was answered.
         truth: What is right.
-        hit: Whether native tokens that entered the decoder cover half of the box (`hits`); None
+        hit: Whether native tokens that entered the decoder cover half of the box (`metrics`); None
             without one.
         looked: Tokens that the look would show.
         entered: Tokens that entered the decoder.
@@ -146,34 +148,15 @@ def measure_reductions(
         ModelError: If a method does not exist or fit the host.
         OutputError: If the folder cannot be written.
     """
-    if scenes < 1 or per_category < 1 or not sides or not methods or not shares:
-        raise DataError(
-            "a bench needs at least one side, one scene, one question a category, one method and "
-            "one share"
-        )
-    settings: dict[str, object] = {"model": host.name, "model_digest": model_digest(host.name)}
-    settings |= {"seed": seed, "tiles": budget.tiles, "questions": per_category}
-    settings |= {"loading": dict(loading)} if loading else {}
-    plan = [(m, s) for m in methods for s in shares_of(m, shares)]
-    journal = _Journal(make_folder(folder) / "reductions.jsonl", settings)
-    with progress_bar("asking") as advance:
-        places = [(side, index) for side in sides for index in range(scenes)]
-        for done, (side, index) in enumerate(places):
-            world = make_world(seed + index, side, side)
-            path = folder / f"scene_{side}_{world.seed}.tif"
-            if not path.exists():
-                write_scene(world, path)
-            ask = partial(_ask_scene, path, world, ask_world(world, per_category), host, budget)
-            for item in ask(plan, journal):
-                journal.add(item)
-            advance((done + 1) / len(places))
-    wanted = {(m, s) for m, s in plan} | {(ALL_TOKENS, 1.0)}
-    seeds = range(seed, seed + scenes)
-    return [
-        item
-        for item in journal.items
-        if (item.method, item.share) in wanted and item.side in sides and item.scene in seeds
-    ]
+    if not methods or not shares:
+        raise DataError("a bench needs at least one method and one share")
+    places = BenchScenes(folder, sides, scenes, per_category, seed)
+    plan = [(ALL_TOKENS, 1.0), *((m, s) for m in methods for s in shares_of(m, shares))]
+    # without a reduction first: what comes first also warms up
+    chains = [(method, share, methods_at(method, share)) for method, share in plan]
+    settings = bench_settings(host, loading, seed=seed, tiles=budget.tiles, questions=per_category)
+    file = AnswerFile(make_folder(folder) / "reductions.jsonl", ReductionItem, settings)
+    return measure(places, partial(_ask_scene, host, budget, chains), file)
 
 
 def shares_of(method: str, shares: Sequence[float]) -> tuple[float, ...]:
@@ -208,36 +191,31 @@ def _word(link: Link) -> str:
 
 
 def _ask_scene(
-    path: Path,
-    world: World,
-    questions: Sequence[Question],
     host: Host,
     budget: Budget,
-    plan: Sequence[tuple[str, float]],
-    journal: _Journal,
+    chains: Sequence[tuple[str, float, Chain]],
+    scene: BenchScene,
+    done: Mapping[Hashable, ReductionItem],
 ) -> Iterator[ReductionItem]:
-    # without a reduction first: what comes first also warms up
-    chains = [(m, s, methods_at(m, s)) for m, s in ((ALL_TOKENS, 1.0), *plan)]
-    session = SceneSession(open_scene(path), host)
-    for number, question in enumerate(questions):
+    session = scene.session(host)
+    for number, question in enumerate(scene.questions):
         for look, way in LOOKS.items():
-            item = _blank(world, number, question, look)
-            todo = [
-                (replace(item, method=method, share=share), chain)
-                for method, share, chain in chains
-                if (*item.key[:4], method, share) not in journal
-            ]
-            shared = [chain for _, chain in todo if chain.encoder is None]
+            blank = _blank(scene.world, number, question, look)
+            items = [(replace(blank, method=m, share=s), chain) for m, s, chain in chains]
+            shared = [c for item, c in items if item.key not in done and c.encoder is None]
             common = None
             if shared:
                 usage = QuestionUsage(plan_encoding(host, shared))
                 common = session.search(way, question.text, budget, usage), usage
-            for blank, chain in todo:
+            for item, chain in items:
+                if item.key in done:
+                    yield done[item.key]
+                    continue
                 seen = common
                 if chain.encoder is not None or seen is None:
                     own = QuestionUsage(plan_encoding(host, [chain]))
                     seen = session.search(way, question.text, budget, own), own
-                yield _measure(blank, chain, session, question, *seen)
+                yield _measure(item, chain, session, question, *seen)
 
 
 def _blank(world: World, number: int, question: Question, look: str) -> ReductionItem:
@@ -290,46 +268,3 @@ def _measure(
         decoder_seconds=reducer.decoder_seconds,
         peak_mb=peak_rss_since(before),
     )
-
-
-class _Journal:
-    """Items in a file that grows line by line, so that a stopped bench loses one at most."""
-
-    def __init__(self, path: Path, settings: dict[str, object]) -> None:
-        self._path = path
-        self.items: list[ReductionItem] = []
-        self._keys: set[tuple[object, ...]] = set()
-        if not path.exists():
-            self._append(settings)
-            return
-        lines = path.read_text(encoding="utf-8").split("\n")
-        # what follows the last line break was cut off in the middle
-        whole = [json.loads(line) for line in lines[:-1]]
-        if not whole or described_hash(whole[0]) != described_hash(settings):
-            raise DataError(
-                f"{path} is of another bench ({whole[0] if whole else 'empty'}), this one has "
-                f"{settings}; name another folder, or remove the file"
-            )
-        path.write_text("".join(f"{line}\n" for line in lines[:-1]), encoding="utf-8")
-        names = {field.name for field in fields(ReductionItem)}
-        for row in whole[1:]:
-            self._remember(ReductionItem(**{name: row[name] for name in names & row.keys()}))
-
-    def __contains__(self, key: tuple[object, ...]) -> bool:
-        return key in self._keys
-
-    def add(self, item: ReductionItem) -> None:
-        """Write an item down."""
-        self._append(asdict(item))
-        self._remember(item)
-
-    def _remember(self, item: ReductionItem) -> None:
-        self.items.append(item)
-        self._keys.add(item.key)
-
-    def _append(self, row: dict[str, object]) -> None:
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise OutputError(f"{self._path} cannot be written: {error}") from error

@@ -18,19 +18,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.local_files import Images, find_images
-from geofovea.datasets.benchmarks.scores import Judged, Scores, score
-from geofovea.datasets.records.sample import Benchmark, Collection
+from geofovea.datasets.benchmarks.scores import ScoredAnswer, Scores, score
+from geofovea.datasets.records.sample import Collection
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError, GeoFoveaError
-from geofovea.pipeline.cli.options.run import Workers
-from geofovea.pipeline.evaluation.hits import hit_rate
+from geofovea.pipeline.evaluation.metrics import hit_rate
 from geofovea.pipeline.evaluation.worker import EvalWork, configuration_of, make_items
 from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
 from geofovea.pipeline.runs.item import ItemKey
-from geofovea.pipeline.runs.journal import Entry, Journal
+from geofovea.pipeline.runs.journal import JOURNAL, Entry, Journal
 from geofovea.pipeline.runs.runner import RunCounts, run_items
+from geofovea.pipeline.runs.workers import Workers
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.interruption import interruptible, shielded
@@ -38,8 +39,6 @@ from geofovea.pipeline.system.progress import progress_bar
 from geofovea.tiling.remote.names import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
-
-JOURNAL = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,14 @@ class FinishedRun:
     """
 
     scores: Scores
-    judged: Sequence[Judged]
+    judged: Sequence[ScoredAnswer]
     records: Mapping[str, Mapping[str, Any]]
     errors: Mapping[str, str]
     counts: RunCounts
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of annotated questions whose object was looked at in native pixels (`hits`)."""
+        """Share of annotated questions whose object was looked at in native pixels (`metrics`)."""
         return hit_rate(record.get("hit") for record in self.records.values())
 
 
@@ -112,7 +111,9 @@ def run_eval(
     configuration, described = configuration_of(benchmark, settings)
     items = make_items(benchmark, collection.samples, images, configuration)
     workers = workers or Workers()
-    crew = workers.crew(EvalWork(settings.within(folder), workers.threads, settings.hash))
+    executor = workers.executor_of(
+        EvalWork(settings.within(folder), workers.threads, settings.hash)
+    )
     counts = RunCounts(len(items), 0)
 
     def tell(now: RunCounts) -> None:
@@ -137,7 +138,7 @@ def run_eval(
                 counts = run_items(
                     list(items.values()),
                     journal,
-                    crew,
+                    executor,
                     retry_failed=retry_failed,
                     max_failures=max_failures,
                     company=workers.company,

@@ -1,46 +1,30 @@
-"""``geofovea bench synthetic``: accuracy with intervals, and cost, of every way of looking.
-
-Scenes are files on disk from held-out seeds; every answer goes the whole way from path to text.
-"""
+"""``geofovea bench synthetic``: accuracy with intervals, and cost, of every way of looking."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
-from typing import Protocol
 
-import numpy as np
-
-from geofovea.datasets.synthetic.questions import Question, ask_world
-from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.datasets.synthetic.world import World, make_world
-from geofovea.errors import DataError
-from geofovea.pipeline.evaluation.hits import hit_rate, is_hit, tile_share
+from geofovea.datasets.synthetic.world import World
+from geofovea.pipeline.evaluation.metrics import accuracy_text, hit_rate, is_hit, tile_share
+from geofovea.pipeline.evaluation.synthetic_bench import BenchScene, BenchScenes, measure
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
-from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.scene import open_scene
 
-__all__ = [
-    "Item",
-    "Judged",
-    "accuracy_text",
-    "bootstrap_interval",
-    "run_bench",
-]
+__all__ = ["METHODS", "Item", "run_bench"]
 
 METHODS = ("blind", "overview", "uniform", "attention", "rfm", "oracle")
 """Blind answers from no vision token at all; the others are words for ``focus``. A host without a
 region focus module is not asked by ``rfm``."""
-
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,7 @@ class Item:
         answer: What was answered.
         truth: What is right.
         confidence: As answered.
-        hit: Whether native tiles covered at least half of the box (`hits`); None without a box.
+        hit: Whether native tiles covered at least half of the box (`metrics`); None without a box.
         tiles: Tiles looked at.
         tokens: Vision tokens that reached the decoder.
         seconds: Wall time of the question.
@@ -82,6 +66,11 @@ class Item:
         """Exact match; answers of the synthetic world are single words in lower case."""
         return self.answer == self.truth
 
+    @property
+    def key(self) -> tuple[int, int, str, str]:
+        """What it answers, and how."""
+        return self.side, self.scene, self.method, self.question
+
 
 def run_bench(
     folder: Path,
@@ -100,18 +89,9 @@ def run_bench(
         DataError: If there is nothing to ask.
         OutputError: If the folder cannot be written.
     """
-    if scenes < 1 or per_category < 1 or not sides:
-        raise DataError("a bench needs at least one side, one scene and one question a category")
+    places = BenchScenes(folder, sides, scenes, per_category, seed)
     make_folder(folder)
-    items: list[Item] = []
-    with progress_bar("asking") as advance:
-        for done, (side, index) in enumerate((s, i) for s in sides for i in range(scenes)):
-            world = make_world(seed + index, side, side)
-            path = folder / f"scene_{side}_{world.seed}.tif"
-            if not path.exists():
-                write_scene(world, path)
-            items += _ask_scene(path, world, ask_world(world, per_category), host, budget)
-            advance((done + 1) / (len(sides) * scenes))
+    items = measure(places, partial(_ask_scene, host, budget))
     write_text(folder / "items.jsonl", "\n".join(json.dumps(asdict(item)) for item in items))
     table = _report(items, host, budget)
     write_text(folder / "table.md", table)
@@ -119,15 +99,15 @@ def run_bench(
 
 
 def _ask_scene(
-    path: Path, world: World, questions: list[Question], host: Host, budget: Budget
+    host: Host, budget: Budget, scene: BenchScene, _: Mapping[Hashable, Item]
 ) -> Iterator[Item]:
     for method in METHODS:
         if method == "rfm" and not host.capabilities.region_focus:
             continue
         # a fresh session for each method: none profits from tiles that another has read
-        session = SceneSession(open_scene(path), host)
-        for question in questions:
-            yield _ask_once(session, world, question, method, budget)
+        session = scene.session(host)
+        for question in scene.questions:
+            yield _ask_once(session, scene.world, question, method, budget)
 
 
 def _ask_once(
@@ -166,38 +146,6 @@ def _ask_once(
     )
 
 
-class Judged(Protocol):
-    """An answer that is right or wrong, from a scene."""
-
-    @property
-    def side(self) -> int:
-        """Side of the scene in pixels."""
-        ...
-
-    @property
-    def scene(self) -> int:
-        """Seed of the scene."""
-        ...
-
-    @property
-    def correct(self) -> bool:
-        """Whether it is right."""
-        ...
-
-
-def bootstrap_interval(items: Iterable[Judged], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean accuracy, scenes resampled with replacement."""
-    by_scene: dict[tuple[int, int], list[bool]] = {}
-    for item in items:
-        by_scene.setdefault((item.side, item.scene), []).append(item.correct)
-    right = np.array([sum(answers) for answers in by_scene.values()], float)
-    asked = np.array([len(answers) for answers in by_scene.values()], float)
-    draws = np.random.default_rng(seed).integers(len(asked), size=(_RESAMPLES, len(asked)))
-    means = right[draws].sum(1) / asked[draws].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
-
-
 def _report(items: list[Item], host: Host, budget: Budget) -> str:
     parts = [
         f"Model {host.name}, at most {budget.tiles} tiles and {budget.tokens} tokens a question; "
@@ -227,14 +175,6 @@ def _table(items: list[Item]) -> tuple[list[str], list[list[str]]]:
     rows.append(["seconds, median", *(f"{median(i.seconds for i in c):.2f}" for c in of_method)])
     names = {"attention": "descent", "rfm": "descent by rfm", "overview": "overview only"}
     return ["category", *(names.get(m, m) for m in methods)], rows
-
-
-def accuracy_text(items: Sequence[Judged]) -> str:
-    """Accuracy with its interval; a dash where nothing was asked."""
-    if not items:
-        return "–"
-    low, high = bootstrap_interval(items)
-    return f"{fmean(i.correct for i in items):.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _hit_rate(items: list[Item]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from geofovea.datasets.benchmarks.lrs_vqa import Record, write_records
+from geofovea.datasets.records.annotations import Record, write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.scene_files import record_of, write_scene
+from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import check_writable, make_folder

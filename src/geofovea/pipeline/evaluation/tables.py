@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from geofovea.datasets.records.sample import MODES, Benchmark
-from geofovea.pipeline.system.tables import print_table
-from geofovea.pipeline.system.terminal import echo
+from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.scoring.verdict import MODES
 
-__all__ = ["Table", "figure_rows", "group_rows", "head_lines", "print_scores", "rule_rows"]
+__all__ = ["Table", "figure_rows", "group_rows", "head_lines", "rule_rows"]
 
 Table = tuple[tuple[str, ...], list[list[str]]]
 """Header and rows."""
@@ -67,12 +66,3 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
         yield f"note: {scores['unknown']} answer(s) have ids that the benchmark does not have"
     for note in scores["notes"]:
         yield f"note: {note}"
-
-
-def print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
-    """Print the scores for a person."""
-    for line in head_lines(benchmark, scores):
-        echo(line)
-    print_table(*figure_rows(scores))
-    print_table(*group_rows(scores), numbers_from=2)
-    print_table(*rule_rows(scores), numbers_from=2)

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.local_files import Images
-from geofovea.datasets.records.sample import Benchmark, Sample
+from geofovea.datasets.records.sample import Sample
 from geofovea.errors import QuestionError
-from geofovea.pipeline.evaluation.hits import tile_share
-from geofovea.pipeline.runs.batch_worker import scene_identity
+from geofovea.pipeline.evaluation.metrics import tile_share
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
 from geofovea.pipeline.runs.lookahead import Payload
-from geofovea.pipeline.runs.scene_worker import PLANNED, KeptScene, loaded_host
+from geofovea.pipeline.runs.scene_worker import PLANNED, SceneWorker, loaded_host
 from geofovea.pipeline.session.settings import AskSettings, described_hash
+from geofovea.tiling.files.stamp import scene_identity
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -85,7 +86,7 @@ class EvalWork:
         """Load the model."""
         host = loaded_host(self.settings, self.threads, self.planned)
         asker = _Asker(self.settings, host)
-        return KeptScene(self.settings, host).worker(asker.asked, asker.record)
+        return SceneWorker(self.settings, host).worker(asker.asked, asker.record)
 
 
 class _Asker:

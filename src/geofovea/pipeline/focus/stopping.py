@@ -15,7 +15,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.stopping import FlatStop, StopRule
-from geofovea.regionfocus.selection.allocation import keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import keep_tokens
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["ConfidentStop", "StopAt"]

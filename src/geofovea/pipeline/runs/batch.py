@@ -20,8 +20,8 @@ from geofovea.pipeline.runs.batch_results import (
     write_jsonl,
 )
 from geofovea.pipeline.runs.batch_summary import BatchSummary, summarize
-from geofovea.pipeline.runs.executor import Crew
-from geofovea.pipeline.runs.journal import Journal
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.journal import JOURNAL, Journal
 from geofovea.pipeline.runs.journal_salvage import has_content
 from geofovea.pipeline.runs.runner import RunCounts, run_items
 from geofovea.pipeline.session.settings import AskSettings
@@ -29,9 +29,8 @@ from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.system.interruption import interruptible, shielded
 from geofovea.pipeline.system.progress import counting_bar
 
-__all__ = ["JOURNAL", "BatchFolder", "run_batch"]
+__all__ = ["BatchFolder", "run_batch"]
 
-JOURNAL = "journal.sqlite"
 _JSONL = "answers.jsonl"
 _GEOPARQUET = "answers.parquet"
 
@@ -83,7 +82,7 @@ def run_batch(
     plan: BatchPlan,
     settings: AskSettings,
     folder: BatchFolder,
-    crew: Crew,
+    executor: Executor,
     *,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -97,7 +96,7 @@ def run_batch(
         plan: Whose items name the hash of the settings.
         settings: For the journal, which refuses those of another configuration.
         folder: Where results go.
-        crew: Who asks.
+        executor: Who asks.
         retry_failed: Ask again what failed before.
         max_failures: Stop when so many items have failed in this run.
         company: How many questions about a scene may be answered together.
@@ -119,7 +118,7 @@ def run_batch(
                 counts = run_items(
                     plan.items,
                     journal,
-                    crew,
+                    executor,
                     retry_failed=retry_failed,
                     max_failures=max_failures,
                     company=company,

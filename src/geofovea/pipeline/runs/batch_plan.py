@@ -10,9 +10,9 @@ from typing import Any
 from geofovea.datasets.inputs.manifest import ManifestRow, check_ids
 from geofovea.datasets.inputs.region_files import NamedRegion
 from geofovea.errors import DataError, GeometryError, SceneError
-from geofovea.pipeline.runs.batch_worker import scene_identity
 from geofovea.pipeline.runs.item import Item, ItemKey
 from geofovea.pipeline.runs.scene_worker import PLANNED
+from geofovea.tiling.files.stamp import scene_identity
 from geofovea.tiling.remote.names import doubtful_secrets, is_remote_name
 
 __all__ = ["BatchPlan", "PlannedRow", "plan_batch"]
@@ -228,7 +228,7 @@ def _with_regions(
 def _shows(scene_name: str, access: Mapping[str, Any]) -> Callable[[NamedRegion], bool]:
     """Whether a scene shows a polygon; one that cannot be opened is asked, and fails as a row."""
     from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
-    from geofovea.tiling.scene import open_scene
+    from geofovea.tiling.opening import open_scene
 
     try:
         scene = open_scene(scene_name, **access)

@@ -9,11 +9,8 @@ from typing import Any
 
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.runs.runner import RunCounts
-from geofovea.pipeline.system.terminal import echo
 
-__all__ = ["BatchSummary", "print_summary", "summarize"]
-
-_MOST_KINDS = 5
+__all__ = ["BatchSummary", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,35 +117,3 @@ def summarize(
         endpoint=endpoint,
         mended=tuple(mended),
     )
-
-
-def print_summary(summary: BatchSummary) -> None:
-    """Print it in a few lines; what went wrong goes to standard error."""
-    s = summary
-    echo(f"{s.answered} of {s.rows} rows answered, {s.failed} failed, {s.left} left")
-    rate = f", {s.per_minute:.1f} a minute" if s.answered_now else ""
-    echo(f"  this run   {s.answered_now} items in {s.seconds:.1f} s{rate}; {s.kept} kept")
-    each = max(1, s.answered)
-    echo(
-        f"  cost       {s.tiles_encoded / each:.1f} tiles and {s.tokens_llm / each:.0f} vision "
-        f"tokens an answer, over {s.scenes} scene(s)"
-    )
-    if s.deaths or s.overdue:
-        echo(f"  workers    {s.deaths} died, {s.overdue} were ended over items without an end")
-    if s.endpoint is not None:
-        use = s.endpoint
-        echo(
-            f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens in this "
-            "folder, lost answers included"
-        )
-    for path in s.files:
-        echo(f"  wrote      {path}")
-    for kind in s.errors[:_MOST_KINDS]:
-        more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
-        echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
-    for warning in s.warnings[:_MOST_KINDS]:
-        echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
-    for note in s.mended:
-        echo(f"  journal    {note}", err=True)
-    for note in s.notes[:_MOST_KINDS]:
-        echo(f"  left out   {note}", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from geofovea import __version__
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.runs.item import Record, Worker
 from geofovea.pipeline.runs.lookahead import Payload
-from geofovea.pipeline.runs.scene_worker import KeptScene, loaded_host
+from geofovea.pipeline.runs.scene_worker import SceneWorker, loaded_host
 from geofovea.pipeline.session.settings import AskSettings
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.tiling.geo.region import Region
 
-__all__ = ["SceneWork", "scene_identity"]
+__all__ = ["SceneWork"]
 
 _VERSIONS_OF = ("torch", "transformers", "rasterio")
 
@@ -57,7 +56,7 @@ class SceneWork:
         """
         host = loaded_host(self.settings, self.threads, self.configuration)
         asker = _Asker(self, host)
-        return KeptScene(self.settings, host, self.access).worker(asker.asked, asker.record)
+        return SceneWorker(self.settings, host, self.access).worker(asker.asked, asker.record)
 
 
 class _Asker:
@@ -166,22 +165,3 @@ def _finite(record: Record) -> Record:
 @functools.cache
 def _versions() -> dict[str, str]:
     return {"geofovea": __version__} | {name: version(name) for name in _VERSIONS_OF}
-
-
-def scene_identity(name: str) -> str:
-    """What tells the present content of a scene from another, without opening it.
-
-    It is the path with size and time of the file and of what GDAL reads along with it. The numbers
-    of inodes and devices, which ``Scene.identity`` has too, change when a disk is mounted again,
-    and a journal outlives that. Far-away scenes are told apart by name alone, that is without
-    passwords and signatures, which change while the scene does not.
-    """
-    from geofovea.tiling.files.stamp import aux_names, side_names, stamp_of
-    from geofovea.tiling.remote.names import is_remote_name, remote_name
-
-    if is_remote_name(name):
-        return remote_name(name)
-    path = os.path.abspath(name)  # noqa: PTH100  (as written: links may point elsewhere tomorrow)
-    stamps = [stamp_of(each) for each in (path, *side_names(path), *aux_names(path))]
-    parts = [f"{stamp.size_bytes},{stamp.mtime_ns}" if stamp else "" for stamp in stamps]
-    return "|".join((path, *parts)).rstrip("|")

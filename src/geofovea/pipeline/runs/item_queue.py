@@ -8,10 +8,10 @@ from itertools import islice
 
 from geofovea.pipeline.runs.item import Item
 
-__all__ = ["WorkQueue"]
+__all__ = ["ItemQueue"]
 
 
-class WorkQueue:
+class ItemQueue:
     """Items in groups, handed out one by one.
 
     A worker keeps to its group, because what it has read for one item serves the next. When no

@@ -26,7 +26,10 @@ from geofovea.pipeline.runs.journal_entry import COLUMNS, Entry, digest_of, is_s
 from geofovea.pipeline.runs.journal_salvage import is_damaged, keep_rows, rows_of_log, salvage
 from geofovea.pipeline.runs.journal_tables import FORMAT, TABLES, differences, renewed
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["JOURNAL", "Entry", "Journal"]
+
+JOURNAL = "journal.sqlite"
+"""Its name in the folder of a run."""
 
 _BUSY_SECONDS = 30
 _BEGIN = (

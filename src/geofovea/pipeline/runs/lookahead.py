@@ -12,20 +12,20 @@ from typing import Any
 
 from geofovea.pipeline.runs.item import Item, Record
 
-__all__ = ["AnswersAhead", "Payload", "with_ahead"]
+__all__ = ["Lookahead", "Payload", "with_lookahead"]
 
 Payload = Mapping[str, Any]
 _AHEAD = "ahead"
 
 
-def with_ahead(item: Item, following: Sequence[Item]) -> Item:
+def with_lookahead(item: Item, following: Sequence[Item]) -> Item:
     """An item whose payload holds those of items of its group that may follow."""
     if not following:
         return item
     return Item(item.key, item.group, {**item.payload, _AHEAD: [i.payload for i in following]})
 
 
-class AnswersAhead:
+class Lookahead:
     """A worker that answers an item together with what comes along with it."""
 
     def __init__(
@@ -56,14 +56,14 @@ class AnswersAhead:
     def answer(self, group: str, payload: Payload) -> Record:
         """The record of an item; see ``Worker``."""
         own = _own(payload)
-        found = self._remembered(group, own)
-        if found is None:
+        result = self._remembered(group, own)
+        if result is None:
             together: list[Payload] = [own, *(payload.get(_AHEAD, ()) if self._together else ())]
-            found, *others = self._answer_all(group, together)
+            result, *others = self._answer_all(group, together)
             self._known = [(group, p, o) for p, o in zip(together[1:], others, strict=True)]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _remembered(self, group: str, payload: Payload) -> Record | Exception | None:
         for index, (known_group, known, found) in enumerate(self._known):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofovea.pipeline.answers.answer import Answer
-from geofovea.pipeline.cli.options.run import COMPANY
 from geofovea.pipeline.hosts.base import SupportsBatching
-from geofovea.pipeline.runs.item import OF_THE_RUN
+from geofovea.pipeline.runs.outcome import OF_THE_RUN
+from geofovea.pipeline.runs.workers import COMPANY
 from geofovea.pipeline.session.question_lines import QuestionLine, open_questions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings

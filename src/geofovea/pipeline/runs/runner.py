@@ -1,4 +1,4 @@
-"""Runs many items through a crew, with a journal, so that nothing is lost and nothing done twice.
+"""Runs many items, with a journal, so that nothing is lost and nothing is done twice.
 
 Batches and evaluation runs are the same here: items that have a key, a group and a payload.
 """
@@ -11,20 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from geofovea.errors import GeoFoveaError, OutputError, RunError, SceneChangedError
-from geofovea.pipeline.runs.executor import Crew, InProcessCrew
-from geofovea.pipeline.runs.item import (
-    Died,
-    Done,
-    Failed,
-    Halted,
-    Item,
-    ItemKey,
-    Result,
-    TookTooLong,
-)
-from geofovea.pipeline.runs.item_queue import WorkQueue
+from geofovea.pipeline.runs.executors.base import Executor
+from geofovea.pipeline.runs.executors.in_process import InProcessExecutor
+from geofovea.pipeline.runs.item import Item, ItemKey
+from geofovea.pipeline.runs.item_queue import ItemQueue
 from geofovea.pipeline.runs.journal import Entry, Journal
-from geofovea.pipeline.runs.lookahead import with_ahead
+from geofovea.pipeline.runs.lookahead import with_lookahead
+from geofovea.pipeline.runs.outcome import Answered, Failed, Halted, Result, TimedOut, WorkerDied
 from geofovea.pipeline.system.interruption import shielded
 
 __all__ = ["MAX_TRIES", "RunCounts", "run_items"]
@@ -68,7 +61,7 @@ class RunCounts:
 def run_items(
     items: Sequence[Item],
     journal: Journal,
-    crew: Crew,
+    executor: Executor,
     *,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -79,8 +72,8 @@ def run_items(
     """Answer every item that the journal does not know the end of.
 
     Each end is on disk, in the journal, before that worker is given its next item. Items that
-    were in hand when an earlier run died come last, and no crew in this process works on them: one
-    that dies over an item could neither give it up nor write results.
+    were in hand when an earlier run died come last, and this process does not work on them itself:
+    if it died over an item it could neither give it up nor write results.
 
     An interrupt ends the run at once. What was answered is in the journal then, and what was in
     hand is as if it had never been begun.
@@ -89,11 +82,11 @@ def run_items(
         items: Those of one group stand together or not, as they like. Their keys name the
             configuration that the journal has adopted.
         journal: Held by this process.
-        crew: Not entered yet; where nothing is left to do, no worker is started.
+        executor: Not entered yet; where nothing is left to do, no worker is started.
         retry_failed: Work on items again that failed before.
         max_failures: Stop when this many items have failed in this run; None never stops.
         max_tries: How many workers may die over one item.
-        company: How many items of a group a worker may answer together; see ``AnswersAhead``. A
+        company: How many items of a group a worker may answer together; see ``Lookahead``. A
             group over which a worker died goes on one by one.
         report: Called with the counts at the beginning and after each item.
 
@@ -117,11 +110,13 @@ def run_items(
     begun = {key for key, entry in known.items() if entry.state == "begun"}
     fresh = [item for item in todo if item.key not in begun]
     suspect = [item for item in todo if item.key in begun]
-    if suspect and isinstance(crew, InProcessCrew):
-        crew = crew.apart()
-    run = _Run(journal, crew, max_failures, max_tries, len(distinct), len(todo), company, report)
+    if suspect and isinstance(executor, InProcessExecutor):
+        executor = executor.apart()
+    run = _Run(
+        journal, executor, max_failures, max_tries, len(distinct), len(todo), company, report
+    )
     if todo:
-        run.work_off(WorkQueue(fresh, last=suspect))
+        run.work_off(ItemQueue(fresh, last=suspect))
     return run.counts
 
 
@@ -137,7 +132,7 @@ class _Run:
     def __init__(
         self,
         journal: Journal,
-        crew: Crew,
+        executor: Executor,
         max_failures: int | None,
         max_tries: int,
         planned: int,
@@ -146,7 +141,7 @@ class _Run:
         report: Callable[[RunCounts], None] | None,
     ) -> None:
         self._journal = journal
-        self._crew = crew
+        self._executor = executor
         self._max_failures = max_failures
         self._max_tries = max_tries
         self._planned = planned
@@ -178,16 +173,16 @@ class _Run:
     def _is_stopped(self) -> bool:
         return self._max_failures is not None and self._ends["failed"] >= self._max_failures
 
-    def work_off(self, queue: WorkQueue) -> None:
+    def work_off(self, queue: ItemQueue) -> None:
         in_hand: dict[int, Item] = {}
-        with self._crew as crew:
+        with self._executor as executor:
             try:
-                self._work_off(crew, queue, in_hand)
+                self._work_off(executor, queue, in_hand)
             finally:
                 with shielded(), suppress(GeoFoveaError):
-                    self._wind_up(crew, queue, in_hand)
+                    self._wind_up(executor, queue, in_hand)
 
-    def _work_off(self, crew: Crew, queue: WorkQueue, in_hand: dict[int, Item]) -> None:
+    def _work_off(self, executor: Executor, queue: ItemQueue, in_hand: dict[int, Item]) -> None:
         results: list[tuple[int, Result]] = []
         gone: set[int] = set()
         while True:
@@ -197,7 +192,7 @@ class _Run:
                     for worker, result in results:
                         if self._settle(in_hand.pop(worker), result, queue):
                             gone.add(worker)
-                    given = self._handed_out(crew, queue, in_hand)
+                    handed_out = self._handed_out(executor, queue, in_hand)
                 if results:
                     self._tell()
                 if self._halted and not in_hand:
@@ -205,26 +200,26 @@ class _Run:
                 if not in_hand or self._is_stopped:
                     return
                 # not before there is something to do for it: loading a model takes long
-                for worker in gone & given.keys():
-                    crew.replace(worker)
-                gone -= given.keys()
-                for worker, item in given.items():
-                    crew.give(worker, self._in_company(worker, item, queue))
-            results = list(crew.results())
+                for worker in gone & handed_out.keys():
+                    executor.replace(worker)
+                gone -= handed_out.keys()
+                for worker, item in handed_out.items():
+                    executor.give(worker, self._in_company(worker, item, queue))
+            results = list(executor.results())
 
     def _handed_out(
-        self, crew: Crew, queue: WorkQueue, in_hand: dict[int, Item]
+        self, executor: Executor, queue: ItemQueue, in_hand: dict[int, Item]
     ) -> Mapping[int, Item]:
         """Note who works on what next."""
-        given: dict[int, Item] = {}
+        handed_out: dict[int, Item] = {}
         is_over = self._is_stopped or bool(self._halted)
-        for worker in range(0 if is_over else crew.size):
+        for worker in range(0 if is_over else executor.size):
             if worker not in in_hand and (item := self._next(worker, queue)) is not None:
                 self._journal.begin(item.key)
-                in_hand[worker] = given[worker] = item
-        return given
+                in_hand[worker] = handed_out[worker] = item
+        return handed_out
 
-    def _next(self, worker: int, queue: WorkQueue) -> Item | None:
+    def _next(self, worker: int, queue: ItemQueue) -> Item | None:
         """The next item for a worker; those of a group that only ends workers are given up."""
         while (item := queue.take(worker)) is not None:
             deaths = self._deaths_over[item.group]
@@ -236,32 +231,32 @@ class _Run:
             )
         return None
 
-    def _wind_up(self, crew: Crew, queue: WorkQueue, in_hand: Mapping[int, Item]) -> None:
+    def _wind_up(self, executor: Executor, queue: ItemQueue, in_hand: Mapping[int, Item]) -> None:
         """Keep what is there at an early end, and put back what nobody works on any more."""
         with self._journal.together():
             for worker, item in in_hand.items():
-                result = crew.known(worker, item)
-                if isinstance(result, Done | Failed):
+                result = executor.known(worker, item)
+                if isinstance(result, Answered | Failed):
                     self._settle(item, result, queue)
                 else:
                     self._journal.put_back(item.key)
             for worker in in_hand:
                 for item in queue.ahead(worker, self._company):
-                    if isinstance(result := crew.known(worker, item), Done | Failed):
+                    if isinstance(result := executor.known(worker, item), Answered | Failed):
                         self._journal.begin(item.key)
                         self._settle(item, result, queue)
         if in_hand:
             self._tell()
 
-    def _in_company(self, worker: int, item: Item, queue: WorkQueue) -> Item:
+    def _in_company(self, worker: int, item: Item, queue: ItemQueue) -> Item:
         # what killed a worker may have been one of those that came along
         few = 0 if item.group in self._perilous else self._company - 1
-        return with_ahead(item, queue.ahead(worker, few))
+        return with_lookahead(item, queue.ahead(worker, few))
 
-    def _settle(self, item: Item, result: Result, queue: WorkQueue) -> bool:
+    def _settle(self, item: Item, result: Result, queue: ItemQueue) -> bool:
         """Write down what became of an item; whether its worker is gone."""
         match result:
-            case Done(record):
+            case Answered(record):
                 self._journal.answer(item.key, record)
                 self._ends["answered"] += 1
                 self._fruitful.add(item.group)
@@ -272,13 +267,13 @@ class _Run:
                 self._halted = error
                 with suppress(OutputError):
                     self._journal.put_back(item.key)
-            case TookTooLong(seconds):
+            case TimedOut(seconds):
                 # not tried again by itself: it would take as long, and keep a worker from others
                 why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
                 self._fail(item, f"RunError: {why}")
                 self._ends["overdue"] += 1
                 return True
-            case Died(how, was_ready):
+            case WorkerDied(how, was_ready):
                 self._perilous.add(item.group)
                 self._mourn(item, how, was_ready, queue)
                 return True
@@ -288,7 +283,7 @@ class _Run:
         self._journal.fail(item.key, error)
         self._ends["failed"] += 1
 
-    def _mourn(self, item: Item, how: str, was_ready: bool, queue: WorkQueue) -> None:
+    def _mourn(self, item: Item, how: str, was_ready: bool, queue: ItemQueue) -> None:
         self._ends["deaths"] += 1
         if not was_ready:
             self._deaths_before_ready += 1

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from geofovea.errors import RunError, SceneChangedError, SceneError
 from geofovea.pipeline.runs.item import Record, Worker
-from geofovea.pipeline.runs.lookahead import AnswersAhead, Payload
+from geofovea.pipeline.runs.lookahead import Lookahead, Payload
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.failure import failure_of
+from geofovea.tiling.files.stamp import scene_identity
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
 
-__all__ = ["PLANNED", "KeptScene", "loaded_host"]
+__all__ = ["PLANNED", "SceneWorker", "loaded_host"]
 
 PLANNED = "planned scene"
 """Under this the payload of an item holds the identity of its scene when the run was planned."""
@@ -56,7 +57,7 @@ def loaded_host(
     return host
 
 
-class KeptScene:
+class SceneWorker:
     """Opens scenes; the last one stays open, because work comes scene by scene."""
 
     def __init__(
@@ -93,8 +94,6 @@ class KeptScene:
     def _check_planned(
         self, path: str, planned: str | None, session: SceneSession | SceneError
     ) -> None:
-        from geofovea.pipeline.runs.batch_worker import scene_identity
-
         if planned is None:
             return
         is_planned = scene_identity(path) == planned
@@ -116,7 +115,7 @@ class KeptScene:
         """Answers items; those that follow along with one, if the model takes several at once."""
         from geofovea.pipeline.hosts.base import SupportsBatching
 
-        return AnswersAhead(
+        return Lookahead(
             lambda path, payloads: self.records(path, payloads, asked, record),
             together=isinstance(self._host, SupportsBatching),
         )
@@ -146,14 +145,14 @@ class KeptScene:
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
         questions = [_tried(partial(asked, session, payload)) for payload in payloads]
         answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
-        found = [q if isinstance(q, Exception) else next(answers) for q in questions]
+        results = [q if isinstance(q, Exception) else next(answers) for q in questions]
         return [
             f if isinstance(f, Exception) else _tried(partial(record, session, payload, f))
-            for payload, f in zip(payloads, found, strict=True)
+            for payload, f in zip(payloads, results, strict=True)
         ]
 
     def _open(self, path: str) -> SceneSession | SceneError:
-        from geofovea.tiling.scene import open_scene
+        from geofovea.tiling.opening import open_scene
 
         started = time.perf_counter()
         try:

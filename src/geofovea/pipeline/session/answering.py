@@ -11,7 +11,7 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import count_by_groups
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
-from geofovea.regionfocus.selection.allocation import keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import keep_tokens
 from geofovea.regionfocus.selection.whole_tiles import keep_tiles
 from geofovea.regionfocus.tokens import TokenSet
 

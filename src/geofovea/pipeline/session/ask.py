@@ -16,8 +16,9 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pyramid import Box
-from geofovea.tiling.scene import Scene, open_scene
+from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
     import xarray

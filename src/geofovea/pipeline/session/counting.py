@@ -11,9 +11,9 @@ from geofovea.pipeline.hosts.base import Speaker
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent
-from geofovea.regionfocus.selection.allocation import even_shares, reduce_look
-from geofovea.regionfocus.selection.places import look_at
-from geofovea.regionfocus.selection.seams import groups_of
+from geofovea.regionfocus.selection.allocation import even_shares
+from geofovea.regionfocus.selection.kept_tokens import reduce_look
+from geofovea.regionfocus.selection.places import groups_of, look_at
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["Counted", "count_by_groups", "number_in"]

@@ -16,8 +16,9 @@ from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
 from geofovea.regionfocus.reductions.tile_signals import TILE_SIGNALS
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
 __all__ = ["AnswerPlan", "fitting_budget", "plan_answer", "plan_encoding"]
 

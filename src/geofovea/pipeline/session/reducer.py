@@ -21,7 +21,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.search.looks import LevelLook
-from geofovea.regionfocus.selection.informed import Informed
+from geofovea.regionfocus.selection.kept_tokens import Informed
 
 __all__ = ["ReducedAnswer", "Reducer"]
 

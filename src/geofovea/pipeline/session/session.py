@@ -40,7 +40,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.overviews.deadline import builds_within
-from geofovea.tiling.pixels.radiometry import plan_radiometry
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
@@ -165,10 +165,10 @@ class SceneSession:
         """
         asked = [AskRequest(q) if isinstance(q, str) else q for q in questions]
         host, found = self.host, dict[int, Answer | Exception]()
-        company = [i for i, each in enumerate(asked) if each.can_be_batched]
-        if isinstance(host, SupportsBatching) and len(company) > 1:
-            works = [partial(self.answer, asked[i]) for i in company]
-            found |= zip(company, answer_together(host, self.tiles, works), strict=True)
+        batch = [i for i, each in enumerate(asked) if each.can_be_batched]
+        if isinstance(host, SupportsBatching) and len(batch) > 1:
+            works = [partial(self.answer, asked[i]) for i in batch]
+            found |= zip(batch, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(asked):
             if i not in found:
                 try:
@@ -177,11 +177,11 @@ class SceneSession:
                     found[i] = failure_of(error)
         return [found[i] for i in range(len(asked))]
 
-    def answer(self, request: AskRequest, company: BatchedCalls | None = None) -> Answer:
-        """Answer a question as `ask` does; in ``company``, where others are asked beside it."""
+    def answer(self, request: AskRequest, calls: BatchedCalls | None = None) -> Answer:
+        """Answer a question as `ask` does; with ``calls``, in a batch with others."""
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
-            return self._answer(request, company or DirectCalls(self.host, self.tiles))
+            return self._answer(request, calls or DirectCalls(self.host, self.tiles))
 
     def _answer(self, request: AskRequest, calls: EngineCalls) -> Answer:
         # what is remembered of a file that is no longer there answers nothing

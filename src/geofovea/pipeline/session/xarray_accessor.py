@@ -49,7 +49,7 @@ class FoveaAccessor:
             SceneError: If it is not an image.
         """
         if self._scene is None:
-            from geofovea.tiling.scene import open_scene
+            from geofovea.tiling.opening import open_scene
 
             self._scene = open_scene(self._obj)
         return self._scene

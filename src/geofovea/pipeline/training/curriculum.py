@@ -9,7 +9,7 @@ from typing import Any
 from geofovea.pipeline.training.embedded_model import ModelShape
 from geofovea.pipeline.training.samples import LessonPlan
 
-__all__ = ["Phase", "Recipe", "Turn", "default_recipe", "recipe_from_json"]
+__all__ = ["Phase", "Recipe", "Turn", "cosine_pace", "default_recipe", "recipe_from_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,21 @@ class Recipe:
         Measured: to start it again with the words raises the accuracy of an oracle, and loses the
         attention to the names of sites that the descent follows.
         """
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
+        return cosine_pace(step, self.warmup, self.steps)
+
+
+def cosine_pace(step: int, warmup: int, steps: int) -> float:
+    """Factor of a learning rate: it warms up linearly and falls along a cosine to 2 %.
+
+    Args:
+        step: Steps taken.
+        warmup: Steps of the warm-up.
+        steps: Steps of the run; later ones stay at 2 %.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
 def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:

@@ -1,53 +1,55 @@
 """Distillation of a region focus module from a host: reproducible, and resumable at any step.
 
-Step ``i`` is a function of the weights before it and of lesson ``i``. State is one safetensors file
-that is moved into place; a run that was killed goes on from the last one, and what it had logged
-beyond that is logged again.
+Step ``i`` is a function of the weights before it and of lesson ``i``. A run that was killed goes on
+from its last state, and what it had logged beyond that is logged again.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geofovea.errors import DataError, ModelError, TrainingError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.region_focus import (
+    FOCUS_FILE,
+    FOCUS_WEIGHTS_FILE,
     DistilledFocus,
     FocusCard,
     decoder_depth,
     default_layers,
+    load_focus,
+    save_focus,
     with_decoder_access,
 )
-from geofovea.pipeline.system.files import make_folder, write_file, write_text
+from geofovea.pipeline.system.files import make_folder, write_file
+from geofovea.pipeline.training.curriculum import cosine_pace
+from geofovea.pipeline.training.distill_state import (
+    STATE_FILE,
+    Distillation,
+    load_distillation,
+    resumed,
+    save,
+)
 from geofovea.pipeline.training.focus_quality import found_places, scorer
 from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
 from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
+from geofovea.pipeline.training.run_log import distillation_log
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
 from geofovea.regionfocus.rfm.distillation_losses import box_loss, row_losses
 
-__all__ = [
-    "Distillation",
-    "DistillationRecipe",
-    "distill",
-    "load_distillation",
-    "read_distillation_log",
-]
+__all__ = ["DistillationRecipe", "distill", "install_focus", "write_module"]
 
-STATE_FILE = "distillation_state.safetensors"
-LOG_FILE = "distillation_log.jsonl"
 _HELD_OUT_LESSONS = 12
 
 
@@ -98,33 +100,7 @@ class DistillationRecipe:
 
     def pace_at(self, step: int) -> float:
         """Factor of the learning rate."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, share))) / 2
-
-
-@dataclass(slots=True, eq=False)
-class Distillation:
-    """A run as it stands.
-
-    Attributes:
-        module: What learns.
-        card: What it is made from.
-        trend: What is subtracted, if the recipe says so.
-        step: Steps taken.
-        optimizer: Its moments.
-    """
-
-    module: DistilledFocus
-    card: FocusCard
-    trend: PlaceTrend | None
-    step: int = 0
-    optimizer: torch.optim.AdamW = field(init=False)
-
-    def __post_init__(self) -> None:
-        parameters = list(self.module.parameters())
-        self.optimizer = torch.optim.AdamW(parameters, lr=1.0, betas=(0.9, 0.95), weight_decay=0.01)
+        return cosine_pace(step, self.warmup, self.steps)
 
 
 def distill(
@@ -161,8 +137,9 @@ def distill(
     teacher = with_decoder_access(host)
     recipe = replace(recipe, layers=recipe.layers or default_layers(teacher))
     make_folder(folder)
+    log = distillation_log(folder)
     run = _begun(teacher, lessons, recipe, folder)
-    _forget_log_beyond(folder, run.step)
+    log.forget_beyond(run.step)
     started = last_time = time.monotonic()
     last_step = run.step
     while run.step < recipe.steps:
@@ -174,13 +151,13 @@ def distill(
             seconds = (now - last_time) / max(1, run.step - last_step)
             last_time, last_step = now, run.step
             record = {"step": run.step, "steps": recipe.steps, **losses}
-            yield _log(folder, record | {"seconds_per_step": round(seconds, 3)})
+            yield log.append(record | {"seconds_per_step": round(seconds, 3)})
         if (run.step % measure_every == 0 or ends) and (spared := lessons.held_out()):
             found = measured(run.module, teacher, spared)
             if found:
-                yield _log(folder, {"step": run.step, "held_out": found})
+                yield log.append({"step": run.step, "held_out": found})
         if run.step % save_every == 0 or ends:
-            _save(run, folder)
+            save(run, folder)
         if out_of_time:
             return
 
@@ -189,15 +166,15 @@ def measured(
     module: DistilledFocus, host: SupportsDecoderAccess, lessons: FocusLessons
 ) -> dict[str, float]:
     """Attention mass in boxes and share of questions hit, on some lessons; empty without boxes."""
-    found = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
-    if not found:
+    ranks = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
+    if not ranks:
         return {}
     return {
-        "questions": len(found),
-        "mass": round(fmean(f.mass for f in found), 4),
-        "hit_1": round(fmean(f.rank < 1 for f in found), 4),
-        "hit_4": round(fmean(f.rank < 4 for f in found), 4),
-        "chance": round(fmean(f.chance for f in found), 4),
+        "questions": len(ranks),
+        "mass": round(fmean(f.mass for f in ranks), 4),
+        "hit_1": round(fmean(f.rank < 1 for f in ranks), 4),
+        "hit_4": round(fmean(f.rank < 4 for f in ranks), 4),
+        "chance": round(fmean(f.chance for f in ranks), 4),
     }
 
 
@@ -216,7 +193,7 @@ def _begun(
         recipe=asdict(recipe) | {"lessons": lessons.name},
     )
     if (folder / STATE_FILE).exists():
-        return _resumed(module, card, folder)
+        return resumed(module, card, folder)
     trend = None
     if recipe.trend:
         trend = observed_trend(host, lessons, recipe.layers[-1], recipe.trend_lessons)
@@ -273,115 +250,32 @@ def lesson_loss(
     return recipe.rows_weight * rows + recipe.boxes_weight * sums["boxes"], sums
 
 
-def _save(run: Distillation, folder: Path) -> None:
-    """One file, so that nothing can part weights, moments and step."""
-    tensors = {f"module.{name}": value for name, value in run.module.state_dict().items()}
-    for index, moments in run.optimizer.state_dict()["state"].items():
-        for name, value in moments.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    if run.trend is not None:
-        tensors |= {"trend.moments": run.trend.moments, "trend.products": run.trend.products}
-    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = {"step": str(run.step), "card": json.dumps(asdict(run.card))}
-    write_file(folder / STATE_FILE, lambda aside: save_file(stored, aside, metadata=about))
-
-
-def _resumed(module: DistilledFocus, card: FocusCard, folder: Path) -> Distillation:
-    path = folder / STATE_FILE
-    try:
-        with safe_open(path, "pt") as state:
-            about = state.metadata() or {}
-            tensors = {name: state.get_tensor(name) for name in state.keys()}  # noqa: SIM118
-        theirs, step = json.loads(about["card"]), int(about["step"])
-        _check_same_run(theirs, json.loads(json.dumps(asdict(card))), folder)
-        trend = None
-        if "trend.moments" in tensors:
-            trend = PlaceTrend(tensors["trend.products"].shape[1])
-            trend.moments, trend.products = tensors["trend.moments"], tensors["trend.products"]
-        run = Distillation(module, card, trend, step)
-        module.load_state_dict(_under("module.", tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under("optimizer.", tensors).items():
-            index, kind = name.split(".")
-            moments.setdefault(int(index), {})[kind] = value
-        groups = run.optimizer.state_dict()["param_groups"]
-        run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"{path} is no state of a distillation ({error!r}): name another folder, or remove "
-            "that file to start again"
-        ) from error
-    return run
-
-
-def _check_same_run(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
-    # a model may have moved to another folder
-    differs = [k for k in ours if k != "base_model" and theirs.get(k) != ours[k]]
-    if not differs:
-        return
-    name = differs[0]
-    given = {key: value for key, value in ours.items() if key == name}
-    if name == "recipe":
-        held = theirs.get("recipe") or {}
-        given = {k: v for k, v in ours["recipe"].items() if held.get(k) != v}
-    raise DataError(
-        f"{folder} holds another run: its {name} differs, here it is {given}; name another folder, "
-        "or remove that one"
-    )
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def load_distillation(host: object, folder: Path) -> Distillation:
-    """The run in a folder as it stood at its last state.
+def write_module(run: Path, host: object) -> FocusCard:
+    """Write the module of a run, as it stands, into the run's folder.
 
     Raises:
-        ModelError: If the host exposes no attention.
         DataError: If the folder holds no run of this host.
+        OutputError: If it cannot be written.
     """
-    teacher = with_decoder_access(host)
-    path = folder / STATE_FILE
-    if not path.exists():
-        raise DataError(f"{folder} holds no distillation: run geofovea distill --output {folder}")
-    try:
-        with safe_open(path, "pt") as state:
-            given = json.loads((state.metadata() or {})["card"])
-        card = FocusCard(**given | {"layers": tuple(given["layers"])})
-        if card.host_hash != weights_hash(teacher.weights()):
-            raise DataError(f"{folder} holds a distillation of another host, {card.base_model!r}")
-        module = DistilledFocus(teacher.decoder, card.layers)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ModelError) as error:
-        raise DataError(f"{path} is no state of a distillation ({error!r})") from error
-    return _resumed(module, card, folder)
+    state = load_distillation(host, run)
+    save_focus(state.module, state.card, run)
+    return state.card
 
 
-def read_distillation_log(folder: Path) -> list[dict[str, Any]]:
-    """All records of a run, oldest first; none if it has none yet."""
-    path = folder / LOG_FILE
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.strip()]
+def install_focus(run: Path, model_folder: Path, host: object) -> None:
+    """Copy a module beside the weights of the model that it was made from.
 
+    The description is moved into place last: without it, there is no module.
 
-def _log(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(record) + "\n")
-    return record
-
-
-def _forget_log_beyond(folder: Path, step: int) -> None:
-    """A killed run has logged steps that are taken again; its last line may be half a line."""
-    path = folder / LOG_FILE
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            continue
-    write_text(path, "\n".join(kept))
+    Raises:
+        ModelError: If there is no module, it belongs to another host, or no such model folder.
+        OutputError: If a file cannot be written.
+    """
+    load_focus(run, with_decoder_access(host))
+    if not (model_folder / "config.json").is_file():
+        raise ModelError(
+            f"{model_folder} is no model folder: a module can be installed beside the weights of a "
+            "local model, or of 'embedded'"
+        )
+    for name in (FOCUS_WEIGHTS_FILE, FOCUS_FILE):
+        write_file(model_folder / name, lambda aside, name=name: shutil.copyfile(run / name, aside))  # type: ignore[misc]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geofovea.datasets.benchmarks.lrs_vqa import Record, read_records
+from geofovea.datasets.records.annotations import Record, read_records
 from geofovea.datasets.synthetic.questions import Question, ask_about, ask_world
 from geofovea.datasets.synthetic.rendering import render_window
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
@@ -30,8 +30,8 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.training.samples import tiles_around
 from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
+from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
-from geofovea.tiling.scene import open_scene
 
 __all__ = ["FocusLesson", "FocusLessons", "RecordLessons", "WorldLessons"]
 
@@ -176,32 +176,64 @@ class WorldLessons:
         return tokens_of_tiles(features, self.host.grid, tiles, pyramid)
 
 
+@dataclass(frozen=True)
 class RecordLessons:
-    """Lessons about scene files, with questions in the LRS-VQA format."""
+    """Lessons about scene files, with questions in the LRS-VQA format.
 
-    def __init__(
-        self,
+    Attributes:
+        host: What encodes the tiles.
+        root: Folder that images are relative to; scenes are opened when their turn comes.
+        by_image: The rows about each image.
+        images: Those that lessons show.
+        spared: Those that none shows; lessons about them measure.
+        seed: Of the order.
+        questions: Most questions of a lesson.
+        finer: Share of lessons about levels below the base level, where rows have boxes.
+        name: What tells these lessons from others.
+
+    Raises:
+        DataError: If there are no questions.
+    """
+
+    host: Host
+    root: Path
+    by_image: Mapping[str, Sequence[Record]]
+    images: tuple[str, ...]
+    spared: tuple[str, ...]
+    seed: int
+    questions: int
+    finer: float
+    name: str
+    _sessions: OrderedDict[str, SceneSession] = field(
+        init=False, repr=False, compare=False, default_factory=OrderedDict
+    )
+
+    def __post_init__(self) -> None:
+        if self.questions < 1:
+            raise DataError(f"a lesson needs at least one question, got {self.questions}")
+
+    @classmethod
+    def read(
+        cls,
         host: Host,
         annotations: Path,
         *,
         seed: int = 0,
         questions: int = 24,
         finer: float = 0.4,
-    ) -> None:
-        """Read the annotations; scenes are opened when their turn comes.
+    ) -> RecordLessons:
+        """Lessons about the images of a file of annotations, some of them spared for measuring.
 
         Args:
             host: What encodes the tiles.
             annotations: A file of JSON lines; images are relative to its folder.
             seed: Of the order.
             questions: Most questions of a lesson.
-            finer: Share of lessons about levels below the base level, where rows have boxes.
+            finer: Share of lessons about levels below the base level.
 
         Raises:
             DataError: If the file holds no question, or a row is damaged.
         """
-        if questions < 1:
-            raise DataError(f"a lesson needs at least one question, got {questions}")
         by_image: dict[str, list[Record]] = {}
         for record in read_records(annotations):
             by_image.setdefault(record.image, []).append(record)
@@ -209,25 +241,30 @@ class RecordLessons:
             raise DataError(f"{annotations} holds no question; name a file with at least one")
         images = sorted(by_image)
         spared = images[::_HELD_OUT_SCENES] if len(images) >= _HELD_OUT_SCENES else []
-        self._by_image, self._spared = by_image, spared
-        self._images = [image for image in images if image not in spared]
-        self._host, self._root = host, annotations.parent
-        self._seed, self._questions, self._finer = seed, questions, finer
-        self._sessions: OrderedDict[str, SceneSession] = OrderedDict()
         digest = hashlib.sha256(annotations.read_bytes()).hexdigest()[:16]
-        self.name = f"records {digest}, order {seed}, {questions} questions, {finer} finer"
+        return cls(
+            host=host,
+            root=annotations.parent,
+            by_image=by_image,
+            images=tuple(image for image in images if image not in spared),
+            spared=tuple(spared),
+            seed=seed,
+            questions=questions,
+            finer=finer,
+            name=f"records {digest}, order {seed}, {questions} questions, {finer} finer",
+        )
 
     def lesson(self, index: int) -> FocusLesson:
         """See `FocusLessons`; each pass over the scenes has an order of its own."""
-        turn, place = divmod(index, len(self._images))
-        order = random.Random(f"geofovea-scenes-{self._seed}-{turn}")
-        image = order.sample(self._images, len(self._images))[place]
-        rng = random.Random(f"geofovea-records-{self._seed}-{index}")
-        session, records = self._session(image), self._by_image[image]
-        asked = rng.sample(records, min(self._questions, len(records)))
+        turn, place = divmod(index, len(self.images))
+        order = random.Random(f"geofovea-scenes-{self.seed}-{turn}")
+        image = order.sample(self.images, len(self.images))[place]
+        rng = random.Random(f"geofovea-records-{self.seed}-{index}")
+        session, records = self._session(image), self.by_image[image]
+        asked = rng.sample(records, min(self.questions, len(records)))
         pyramid = session.pyramid
         boxes = [places for record in asked if (places := _places(record))]
-        is_base = not boxes or not pyramid.base_level or rng.random() >= self._finer
+        is_base = not boxes or not pyramid.base_level or rng.random() >= self.finer
         tiles = _base_of(pyramid)
         if not is_base:
             level = rng.randrange(pyramid.base_level)
@@ -244,21 +281,14 @@ class RecordLessons:
 
     def held_out(self) -> RecordLessons | None:
         """See `FocusLessons`; every fifth scene, where there are five."""
-        if not self._spared:
+        if not self.spared:
             return None
-        other = object.__new__(RecordLessons)
-        other.__dict__ |= self.__dict__ | {
-            "_images": self._spared,
-            "_spared": [],
-            "_finer": 0.0,
-            "_sessions": OrderedDict(),
-            "name": f"{self.name}, held out",
-        }
-        return other
+        name = f"{self.name}, held out"
+        return replace(self, images=self.spared, spared=(), finer=0.0, name=name)
 
     def _session(self, image: str) -> SceneSession:
         if image not in self._sessions:
-            self._sessions[image] = SceneSession(open_scene(self._root / image), self._host)
+            self._sessions[image] = SceneSession(open_scene(self.root / image), self.host)
         self._sessions.move_to_end(image)
         while len(self._sessions) > _OPEN_SCENES:
             self._sessions.popitem(last=False)

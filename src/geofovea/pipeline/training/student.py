@@ -1,4 +1,4 @@
-"""The embedded model while it learns: stock classes, plus the heads and losses that teach it.
+"""The embedded model while it learns: stock classes, plus the heads that teach it.
 
 Three signals, each with a reason:
 
@@ -12,8 +12,6 @@ Three signals, each with a reason:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,36 +19,20 @@ from torch import Tensor, nn
 from geofovea.pipeline.inference.attention.rows import row_logits
 from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.training.embedded_model import ModelShape, build_model
+from geofovea.pipeline.training.losses import (
+    Losses,
+    answer_position,
+    focus_loss,
+    heard_loss,
+    only_dense,
+)
 from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
 
-__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Losses", "Student"]
+__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student"]
 
 IMAGE_MEAN = (0.48, 0.46, 0.41)
 IMAGE_STD = (0.27, 0.26, 0.28)
-_MOST_GROUPS = 5
 _WEIGHT_OF_NOTHING = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What one batch says: three losses (scalars) and what was answered.
-
-    Attributes:
-        answer: Cross entropy of answers and ends.
-        dense: Mean cross entropy of the dense labels.
-        focus: Mean of −log(attention mass on the right tokens).
-        heard: Mean of −log(probability of a word of the question), told from what the last word
-            of the question has gathered below the focus layer.
-        correct: bool (b, q), whether the answer word was the most likely one.
-        mass: float (b, q, groups), attention mass on the right tokens; NaN where undefined.
-    """
-
-    answer: Tensor
-    dense: Tensor
-    focus: Tensor
-    heard: Tensor
-    correct: Tensor
-    mass: Tensor
 
 
 class Student(nn.Module):
@@ -80,20 +62,20 @@ class Student(nn.Module):
         tokens = self._encode(batch["tiles"])
         dense = self._dense_loss(tokens, batch["dense"])
         if not batch["words"].shape[1]:
-            return _only_dense(dense, batch)
+            return only_dense(dense, batch)
         # the tokens of crowded tiles come last, and nobody is asked about them
         tokens = tokens[:, : batch["places"].shape[1]]
         placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
         logits, attention_logits, gathered = self._decode(placed, batch)
-        heard = _heard_loss(self.heard_head(gathered).float(), batch)
+        heard = heard_loss(self.heard_head(gathered).float(), batch)
         targets, answered = batch["targets"], batch["answered"]
         wanted = targets.masked_fill(~answered[..., None], IGNORED)
         losses = F.cross_entropy(
             logits.flatten(0, 2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
         )
         answer = losses / (wanted != IGNORED).sum().clamp_min(1)
-        focus, mass = _focus_loss(attention_logits, batch)
-        asked = _answer_position(targets)[..., None]
+        focus, mass = focus_loss(attention_logits, batch)
+        asked = answer_position(targets)[..., None]
         predicted = logits.argmax(-1).gather(2, asked)
         correct = (predicted == targets.gather(2, asked))[..., 0]
         return Losses(answer, dense, focus, heard, correct, mass)
@@ -160,15 +142,6 @@ class Student(nn.Module):
         return logits.view(batch_size, questions, length, -1), attention_logits, gathered
 
 
-def _only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
-    """The losses of lessons without questions."""
-    none = dense.new_zeros(())
-    asked = batch["words"].shape[:2]
-    return Losses(
-        none, dense, none, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS))
-    )
-
-
 def _packed_positions(seen: Tensor, questions: int, length: int) -> Tensor:
     """Positions (b, s) of the prefix, then of questions that each go on behind what is seen of it.
 
@@ -179,42 +152,8 @@ def _packed_positions(seen: Tensor, questions: int, length: int) -> Tensor:
     return torch.cat([seen.cumsum(1) - 1, count + within], 1)
 
 
-def _answer_position(targets: Tensor) -> Tensor:
-    """Index of the last prompt word of each question, (b, q)."""
-    return (targets != IGNORED).int().argmax(-1)
-
-
 def _packed_rows(targets: Tensor) -> Tensor:
     """The last prompt words as indices into the packed questions, (b, q)."""
     questions, length = targets.shape[1:]
     first = torch.arange(questions, device=targets.device) * length
-    return _answer_position(targets) + first
-
-
-def _heard_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-    """Mean of −log(probability) of the words of each question, logits (b, q, V).
-
-    Until the name of a site has come to where the focus is computed, nothing tells which site the
-    attention should fall on, and the attention cannot teach the name to come. Measured: without
-    this loss it stays on any site at all.
-    """
-    words, last = batch["words"], _answer_position(batch["targets"])[..., None]
-    is_asked = torch.arange(words.shape[2], device=words.device) <= last
-    wanted = -logits.log_softmax(-1).gather(2, words)
-    return (wanted * is_asked).sum() / is_asked.sum().clamp_min(1)
-
-
-def _focus_loss(logits: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Per level: softmax over its visible tokens, mean of heads, −log of the mass that is right."""
-    total, count, masses = logits.new_zeros(()), logits.new_zeros(()), []
-    for group in range(_MOST_GROUPS):
-        shown = ((batch["group"] == group) & batch["visible"])[:, None]  # (b, 1, n)
-        right = batch["focus"] & shown
-        # a level where everything or nothing is right teaches nothing
-        defined = right.any(-1) & (shown & ~batch["focus"]).any(-1)
-        scores = logits.masked_fill(~shown[:, None], -1e4).softmax(-1).mean(1)
-        mass = (scores * right).sum(-1)
-        total = total + (-(mass.clamp_min(1e-5).log()) * defined).sum()
-        count = count + defined.sum()
-        masses.append(mass.detach().masked_fill(~defined, float("nan")))
-    return total / count.clamp_min(1), torch.stack(masses, -1)
+    return answer_position(targets) + first

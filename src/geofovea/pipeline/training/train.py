@@ -1,40 +1,36 @@
 """Training of the embedded model from nothing on the synthetic world: reproducible and resumable.
 
 Batch ``i`` is a function of the recipe's seed and of ``i`` alone, so a run that was stopped goes on
-as if it had not been. State is kept as safetensors and JSON, written aside and moved into place.
+as if it had not been.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.errors import DataError
 from geofovea.pipeline.system.files import make_folder
-from geofovea.pipeline.training.curriculum import Phase, Recipe, recipe_from_json
+from geofovea.pipeline.training.checkpoint import resume, save_state
+from geofovea.pipeline.training.curriculum import Phase, Recipe
 from geofovea.pipeline.training.embedded_model import vocabulary
+from geofovea.pipeline.training.losses import Losses
+from geofovea.pipeline.training.run_log import RunLog, training_log
 from geofovea.pipeline.training.samples import lessons
-from geofovea.pipeline.training.student import Losses, Student
+from geofovea.pipeline.training.student import Student
 
-__all__ = ["load_student", "train"]
+__all__ = ["train"]
 
-STATE_FILE = "training_state.safetensors"
-PROGRESS_FILE = "training_state.json"
-LOG_FILE = "training_log.jsonl"
-_STEP = "step"
 _HELD_OUT = 10**9
 """Batches from this number on are for measuring; training never gets there."""
 
@@ -90,13 +86,14 @@ def train(
         OutputError: If the folder cannot be made.
     """
     make_folder(folder)
+    log = training_log(folder)
     # must come before the first parallel region, for its threads inherit the setting: attention
     # that has learnt to ignore most tokens is full of numbers too small for a CPU's fast path
     torch.set_flush_denormal(True)
     torch.manual_seed(recipe.seed)
     student = Student(recipe.shape).to(device)
     optimizers = _optimizers(student, recipe)
-    step = _resume(student, optimizers, recipe, folder)
+    step = resume(student, optimizers, recipe, folder)
     forward = torch.compile(student, dynamic=False) if compiled else student
     loader = DataLoader(
         _Batches(recipe),
@@ -122,12 +119,12 @@ def train(
             record["seconds"] = round(now - last_time, 2)
             record["steps_per_second"] = round((step - last_step) / (now - last_time), 3)
             last_time, last_step = now, step
-            yield _log(folder, record)
+            yield _logged(log, record)
         if step % measure_every == 0 or ends:
             if any(turn.plan.questions for turn in recipe.phase_at(step - 1).turns):
                 held_out = measure(student, recipe, step, device)
-                yield _log(folder, {"step": step, "held_out": held_out})
-            _save_state(student, optimizers, recipe, step, folder)
+                yield _logged(log, {"step": step, "held_out": held_out})
+            save_state(student, optimizers, recipe, step, folder)
         if out_of_time:
             return
 
@@ -245,83 +242,5 @@ def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
     }
 
 
-def _log(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    record = {"time": round(time.time(), 1), **record}
-    with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(record) + "\n")
-    return record
-
-
-def _save_state(
-    student: Student,
-    optimizers: tuple[torch.optim.Optimizer, ...],
-    recipe: Recipe,
-    step: int,
-    folder: Path,
-) -> None:
-    tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
-    # in one file with the weights, or a crash between two files would part them
-    tensors[_STEP] = torch.tensor(step)
-    # two names of one tensor cannot both be written; loading ties them again
-    tensors.pop("model.llava.lm_head.weight", None)
-    for which, optimizer in enumerate(optimizers):
-        for index, moments in optimizer.state_dict()["state"].items():
-            for name, value in moments.items():
-                tensors[f"optimizer.{which}.{index}.{name}"] = torch.as_tensor(value)
-    aside = folder / (STATE_FILE + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
-    aside.replace(folder / STATE_FILE)
-    aside = folder / (PROGRESS_FILE + ".part")
-    aside.write_text(json.dumps({"step": step, "recipe": asdict(recipe)}, indent=1))
-    aside.replace(folder / PROGRESS_FILE)
-
-
-def load_student(folder: Path) -> tuple[Student, Recipe]:
-    """The student of a run as it stands, on the CPU, and the recipe it is made by.
-
-    Raises:
-        DataError: If the folder holds no training state.
-    """
-    if not (folder / PROGRESS_FILE).exists():
-        raise DataError(f"{folder} holds no training state: run geofovea train --output {folder}")
-    recipe = recipe_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
-    student = Student(recipe.shape)
-    _load_weights(student, load_file(folder / STATE_FILE))
-    return student.eval(), recipe
-
-
-def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
-    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    missing, unexpected = student.load_state_dict(weights, strict=False)
-    # the tied output matrix was not written
-    if unexpected or set(missing) - {"llava.lm_head.weight"}:
-        raise DataError(f"the training state does not fit: {missing=}, {unexpected=}")
-
-
-def _resume(
-    student: Student,
-    optimizers: tuple[torch.optim.Optimizer, ...],
-    recipe: Recipe,
-    folder: Path,
-) -> int:
-    """Load the state in a folder, if there is one, and return the step to go on from."""
-    if not (folder / PROGRESS_FILE).exists():
-        return 0
-    progress = json.loads((folder / PROGRESS_FILE).read_text())
-    for key, ours in (("seed", recipe.seed), ("shape", asdict(recipe.shape))):
-        if progress["recipe"][key] != ours:
-            raise DataError(
-                f"{folder} holds a run with {key} {progress['recipe'][key]}, not {ours}: "
-                "name another folder, or remove that one"
-            )
-    tensors = load_file(folder / STATE_FILE)
-    _load_weights(student, tensors)
-    for which, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith(f"optimizer.{which}."):
-                _, _, index, name = key.split(".", 3)
-                state.setdefault(int(index), {})[name] = value
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return int(tensors[_STEP])
+def _logged(log: RunLog, record: dict[str, Any]) -> dict[str, Any]:
+    return log.append({"time": round(time.time(), 1), **record})

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
+from geofovea.regionfocus.scoring import clean_scores, top_indices
+from geofovea.regionfocus.uniform_sampling import even_positions
 
-__all__ = ["Kept", "Reduction", "Selector", "Stage"]
+__all__ = ["Kept", "Reduction", "Selector", "Stage", "keep_best"]
 
 Stage = Literal["tile", "encoder_layer", "encoder_output", "projected", "decoder_layer", "cache"]
 """Where a reduction acts, in the order in which tokens pass."""
@@ -131,3 +133,14 @@ class Selector(ABC):
         if kept.sizes is not None:
             sizes = torch.cat([kept.sizes, kept.sizes.new_ones(len(always))])[order]
         return Kept(index[order], features, groups, sizes, kept.info)
+
+
+def keep_best(scores: Tensor, k: int) -> Kept:
+    """The ``k`` best of scores ``(n,)``, equal ones in order of index.
+
+    NaN and -inf lose. Without a finite score, even positions are kept and ``info`` says so.
+    """
+    scores, is_replaced = clean_scores(scores)
+    if is_replaced:
+        return Kept(torch.tensor(even_positions(len(scores), k)), info={"fallback": "uniform"})
+    return Kept(top_indices(scores, k).sort().values)

@@ -10,11 +10,15 @@ from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION, FIRST_PARTS, REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import (
+    FIRST_PARTS,
+    REDUCTION_NAMES,
+    make_decoder_reduction,
+    make_encoder_reduction,
+    make_reduction,
+)
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
 __all__ = ["ALWAYS_KNOWN", "ENCODER_SHARE", "Chain", "fields_wanted", "make_chain"]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.strategies import (
+from geofovea.regionfocus.reductions.registry import (
     DECODER_REDUCTION_NAMES,
     ENCODER_REDUCTION_NAMES,
     REDUCTION_NAMES,
 )
 
-__all__ = ["CHAIN_NAMES", "ENCODER_LINKS", "ChainText", "Link", "LinkStage", "parse_chain"]
+__all__ = ["CHAIN_NAMES", "ENCODER_LINKS", "ChainSpec", "Link", "LinkStage", "parse_chain"]
 
 LinkStage = Literal["encoder_layer", "projected", "decoder_layer"]
 """Where a link of a chain acts, in the order in which tokens pass."""
@@ -79,7 +79,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class ChainText:
+class ChainSpec:
     """The links of a chain, at most one for each stage.
 
     Raises:
@@ -101,7 +101,7 @@ class ChainText:
         return next((link for link in self.links if link.stage == stage), None)
 
 
-def parse_chain(text: str) -> ChainText:
+def parse_chain(text: str) -> ChainSpec:
     """Read a chain such as ``divprune+fastv`` or ``top_score:0.25``.
 
     The order of the words does not matter: tokens pass encoder, projector and decoder in this order
@@ -121,4 +121,4 @@ def parse_chain(text: str) -> ChainText:
                 "the tokens"
             ) from error
         links.append(Link(name, share))
-    return ChainText(tuple(links))
+    return ChainSpec(tuple(links))

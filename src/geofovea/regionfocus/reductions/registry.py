@@ -1,21 +1,33 @@
-"""Reductions by name; a method's file is imported when it is first chosen."""
+"""Reductions by name, one table a stage; a method's file is imported when it is first chosen."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Reduction
-from geofovea.regionfocus.strategies import REDUCTION_NAMES
 
-__all__ = ["make_reduction"]
+if TYPE_CHECKING:
+    from geofovea.regionfocus.reductions.base import Reduction
+    from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
+    from geofovea.regionfocus.reductions.encoder.base import EncoderReduction
 
-_HOMES = {
+__all__ = [
+    "DECODER_REDUCTION_NAMES",
+    "ENCODER_REDUCTION_NAMES",
+    "FIRST_PARTS",
+    "REDUCTION_NAMES",
+    "make_decoder_reduction",
+    "make_encoder_reduction",
+    "make_reduction",
+]
+
+_REDUCTIONS = {
     "focus_spread": "projected.focus_spread:FocusSpread",
     "top_score": "projected.baselines:TopScore",
-    "strided": "projected.strided:Strided",
-    "random": "projected.random_keep:RandomKeep",
+    "strided": "projected.baselines:Strided",
+    "random": "projected.baselines:RandomKeep",
     # mergers, and what encoders prune by
     "tome": "encoder.tome:ToMe",
     "dymu": "encoder.dymu:DyMU",
@@ -42,17 +54,91 @@ _HOMES = {
     "m3": "projected.pooled:M3",
     "pooled": "projected.pooled:Pooled",
 }
-"""Module of this folder and class, for each of ``REDUCTION_NAMES``."""
+"""Ways of choosing which tokens reach the decoder: module of this folder and class, by name."""
+
+_ENCODER_REDUCTIONS = {
+    "tome": "encoder.tome:ToMeEncoder",
+    "dymu": "encoder.dymu:DyMUEncoder",
+    "crossget": "encoder.crossget:CrossGETEncoder",
+    "evit": "encoder.evit:EViTEncoder",
+    "stvit": "encoder.stvit:STViTEncoder",
+    "flowcut": "encoder.flowcut:FlowCutEncoder",
+    "zero_tprune": "encoder.zero_tprune:ZeroTPruneEncoder",
+}
+"""Ways of dropping or merging tokens between the layers of the vision encoder, likewise."""
+
+_DECODER_REDUCTIONS = {
+    "fastv": "decoder.fastv:FastV",
+    "pyramiddrop": "decoder.pyramiddrop:PyramidDrop",
+    "sparsevlm": "decoder.sparsevlm:SparseVlm",
+    "transprune": "decoder.transprune:TransPrune",
+    "visiondrop": "decoder.visiondrop:VisionDrop",
+    "catp_decoder": "decoder.catp:CatpDecoder",
+    "vflowopt_decoder": "decoder.vflowopt:VFlowOptDecoder",
+    "flowcut_decoder": "decoder.flowcut:FlowCutDecoder",
+    "spatten": "decoder.spatten:SpAtten",
+    "todre_drop_all": "decoder.todre:TodreDropAll",
+}
+"""Ways of dropping vision tokens between the layers of the decoder, likewise."""
+
+REDUCTION_NAMES = tuple(_REDUCTIONS)
+ENCODER_REDUCTION_NAMES = tuple(_ENCODER_REDUCTIONS)
+DECODER_REDUCTION_NAMES = tuple(_DECODER_REDUCTIONS)
+
+FIRST_PARTS = {"vflowopt_decoder": "vflowopt"}
+"""What must act on projected tokens before a reduction inside the decoder that goes on from it."""
 
 
 def make_reduction(name: str) -> Reduction:
     """The reduction of that name with its default settings.
 
+    Args:
+        name: One of ``REDUCTION_NAMES``.
+
     Raises:
         ModelError: If there is none; the message lists those there are.
     """
-    if name not in _HOMES:
-        raise ModelError(f"unknown reduction {name!r}; choose one of {', '.join(REDUCTION_NAMES)}")
-    module, made = _HOMES[name].split(":")
-    found = getattr(import_module(f"geofovea.regionfocus.reductions.{module}"), made)
-    return cast(Reduction, found())
+    return cast("Reduction", _class_of(name, _REDUCTIONS, "reduction")())
+
+
+def make_encoder_reduction(name: str) -> EncoderReduction:
+    """The encoder reduction of that name with its default settings.
+
+    Args:
+        name: One of ``ENCODER_REDUCTION_NAMES``.
+
+    Raises:
+        ModelError: If there is none; the message lists those there are.
+    """
+    return cast("EncoderReduction", _class_of(name, _ENCODER_REDUCTIONS, "encoder reduction")())
+
+
+def make_decoder_reduction(name: str, share: float | None = None) -> DecoderReduction:
+    """The decoder reduction of that name.
+
+    Args:
+        name: One of ``DECODER_REDUCTION_NAMES``.
+        share: Of the vision tokens that the last step leaves; None for the published schedule.
+
+    Raises:
+        ModelError: If there is no such reduction, or it has no schedule that could be bent.
+        BudgetError: If the share is not between 0 and 1.
+    """
+    method = _class_of(name, _DECODER_REDUCTIONS, "decoder reduction")
+    if share is None:
+        return cast("DecoderReduction", method())
+    if "schedule" not in method.__dataclass_fields__:
+        raise ModelError(f"{name} drops all vision tokens or none, so it cannot keep {share}")
+    return cast("DecoderReduction", method(schedule=method().schedule.to_final(share)))
+
+
+def _class_of(name: str, table: Mapping[str, str], kind: str) -> Any:
+    """The class of a method.
+
+    Raises:
+        ModelError: If the table has no such name.
+    """
+    if name not in table:
+        raise ModelError(f"unknown {kind} {name!r}; choose one of {', '.join(table)}")
+    module, attribute = table[name].split(":")
+    return getattr(import_module(f"geofovea.regionfocus.reductions.{module}"), attribute)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.chains import chain_masses
 from geofovea.regionfocus.focus import Focus
-from geofovea.regionfocus.scoring import as_masses, mass_collector
+from geofovea.regionfocus.scoring import as_masses, chain_masses, mass_collector
 from geofovea.regionfocus.search.diversity import BestOnly, Diversity
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.stopping import NeverStop, StopRule

@@ -40,7 +40,7 @@ def restrict(
             inside = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
         tokens = encode([tile for tile, is_in in zip(tiles, inside, strict=True) if is_in])
         with counted():
-            shown = region.overlap_mask(tokens.boxes_scene.numpy())
-        return tokens.select(torch.from_numpy(shown))
+            is_inside = region.overlap_mask(tokens.boxes_scene.numpy())
+        return tokens.select(torch.from_numpy(is_inside))
 
     return restricted

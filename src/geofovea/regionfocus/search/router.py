@@ -121,9 +121,9 @@ def route_question(
     """
     if wanted not in ROUTE_NAMES:
         raise ModelError(f"unknown route {wanted!r}; choose one of {', '.join(ROUTE_NAMES)}")
-    asked = " ".join(question.lower().replace("?", " ?").split()).replace(" ?", "?")
-    places = _compared(asked)
-    is_count = bool(re.search(rf"\b{COUNTS}\b", asked))
+    text = " ".join(question.lower().replace("?", " ?").split()).replace(" ?", "?")
+    places = _compared(text)
+    is_count = bool(re.search(rf"\b{COUNTS}\b", text))
     if wanted != "auto":
         several = wanted == "several"
         return Route(
@@ -131,36 +131,36 @@ def route_question(
         )
     if not can_focus:
         return Route("none", "the model cannot say where to look closer")
-    return _by_words(asked, places, is_count) or _by_scores(peak)
+    return _by_words(text, places, is_count) or _by_scores(peak)
 
 
-def _by_words(asked: str, places: tuple[str, ...], is_count: bool) -> Route | None:
+def _by_words(text: str, places: tuple[str, ...], is_count: bool) -> Route | None:
     for phrase in GLOBAL_PHRASES:
-        if found := re.search(rf"\b{phrase}", asked):
-            if _names_one_place(asked):
-                return Route("one", f"{found[0].strip()!r} is asked of one place")
-            return Route("none", f"{found[0].strip()!r} is seen from above")
+        if match := re.search(rf"\b{phrase}", text):
+            if _names_one_place(text):
+                return Route("one", f"{match[0].strip()!r} is asked of one place")
+            return Route("none", f"{match[0].strip()!r} is seen from above")
     if places:
         return Route("several", f"it compares {places[0]!r} and {places[1]!r}", places)
     if is_count:
         large = "|".join(word for word in _split_names(LARGE_THINGS))
-        if found := re.search(rf"\b{COUNTS} ({large})\b", asked):
-            return Route("none", f"{found[2]!r} can be counted from above")
-        if re.search(rf"\b{WHOLE_SCENE}\b", asked) or not re.search(AT_A_PLACE, asked):
+        if match := re.search(rf"\b{COUNTS} ({large})\b", text):
+            return Route("none", f"{match[2]!r} can be counted from above")
+        if re.search(rf"\b{WHOLE_SCENE}\b", text) or not re.search(AT_A_PLACE, text):
             return Route("several", "it counts over an area", is_count=True)
         return Route("one", "it counts at one place")
-    if found := re.search(rf"\b{ALL_OVER}", asked):
-        return Route("several", f"{found[0].strip()!r} speaks of several places")
-    if found := re.search(AT_A_PLACE, asked):
+    if match := re.search(rf"\b{ALL_OVER}", text):
+        return Route("several", f"{match[0].strip()!r} speaks of several places")
+    if match := re.search(AT_A_PLACE, text):
         return Route("one", "it names one place")
     return None
 
 
-def _names_one_place(asked: str) -> bool:
+def _names_one_place(text: str) -> bool:
     """Whether something is asked of one place or thing, and not of the scene around it."""
-    if re.search(THE_ONE, asked):
+    if re.search(THE_ONE, text):
         return True
-    return bool(re.search(AT_A_PLACE, asked)) and not re.search(rf"\b{WHOLE_SCENE}\b", asked)
+    return bool(re.search(AT_A_PLACE, text)) and not re.search(rf"\b{WHOLE_SCENE}\b", text)
 
 
 def _by_scores(peak: Callable[[], float] | None) -> Route:
@@ -169,11 +169,11 @@ def _by_scores(peak: Callable[[], float] | None) -> Route:
     return Route("one", "no word speaks of the whole scene or of several places")
 
 
-def _compared(asked: str) -> tuple[str, ...]:
+def _compared(text: str) -> tuple[str, ...]:
     """How the two places of a comparison are called; nothing where none is compared."""
     for pattern in COMPARISONS:
-        if found := re.search(pattern, asked):
-            one, two = found["one"].strip(), found["two"].strip()
+        if match := re.search(pattern, text):
+            one, two = match["one"].strip(), match["two"].strip()
             if not re.search(rf"\b{SUPERLATIVE}$", one):
                 return one, two
     return ()

@@ -4,19 +4,43 @@ A descent keeps several places open until it has seen them from near. A decoder 
 them answers about any of them. So the finest tokens are taken from the best place alone, a cluster
 of neighbouring tiles, or from the best few where a question is about several; what was seen from
 afar stays as the map around it.
+
+A count over several places may not count an object twice at a seam. Two ways, by what a model can
+tell:
+
+* It gives boxes. Each tile is shown with a halo of its neighbours' ground, and a box counts for the
+  tile whose core, half open, contains its centre. Cores partition the plane, so every object has
+  exactly one owner. The halo must be at least half of the longest object: then its owner sees it
+  whole, and what a neighbour sees of it, cut off at that neighbour's halo, has its centre outside
+  of the neighbour's core.
+* It gives a number alone. A number has no place, so no rule can tell which of its objects another
+  number holds too. It must be asked about ground whose edges cut no object: `groups_of` makes
+  groups of tiles that touch, one question each, and no two groups share a seam.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
-from geofovea.errors import BudgetError
+from geofovea.errors import BudgetError, GeometryError
 from geofovea.regionfocus.search.looks import Descent, LevelLook
-from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.pyramid import Box, Tile
 
-__all__ = ["best_places", "clusters", "concentrate", "look_at"]
+__all__ = [
+    "Core",
+    "best_places",
+    "clusters",
+    "concentrate",
+    "cores_of",
+    "groups_of",
+    "look_at",
+    "owned_boxes",
+]
 
 
 def clusters(scores: Mapping[Tile, float], reach: int = 1) -> list[tuple[Tile, ...]]:
@@ -88,6 +112,74 @@ def look_at(look: LevelLook, tiles: Iterable[Tile]) -> LevelLook:
     return LevelLook(look.level, chosen, look.tokens.select(keep), look.scores[keep])
 
 
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The ground that one tile answers for, and the ground that is shown with it.
+
+    Attributes:
+        core: Half open; the cores of an area partition it.
+        view: The core and a halo around it, clipped to the area.
+
+    Raises:
+        GeometryError: If the view does not hold the core.
+    """
+
+    core: Box
+    view: Box
+
+    def __post_init__(self) -> None:
+        if self.core.share_inside(self.view) < 1:
+            raise GeometryError(f"a view must hold its core, got {self}")
+
+    def owns(self, box: Box) -> bool:
+        """Whether the centre of a box in scene pixels lies in the core."""
+        x, y = box.center
+        return self.core.x0 <= x < self.core.x1 and self.core.y0 <= y < self.core.y1
+
+
+def cores_of(area: Box, side: float, halo: float) -> list[Core]:
+    """Cut an area into cores of at most ``side``, each seen with a halo, in reading order.
+
+    Args:
+        area: In scene pixels.
+        side: Longest side of a core in scene pixels.
+        halo: Ground around a core in scene pixels; at least half of the longest object.
+
+    Raises:
+        GeometryError: If the side is not positive or the halo negative.
+    """
+    if not 0 < side < math.inf or not 0 <= halo < math.inf:
+        raise GeometryError(f"cores need side > 0 and halo >= 0, got {side} and {halo}")
+    xs, ys = _edges(area.x0, area.x1, side), _edges(area.y0, area.y1, side)
+    cores = [Box(x0, y0, x1, y1) for y0, y1 in pairwise(ys) for x0, x1 in pairwise(xs)]
+    return [Core(core, _grown(core, halo, area)) for core in cores]
+
+
+def owned_boxes(cores: Sequence[Core], found: Sequence[Iterable[Box]]) -> list[Box]:
+    """The boxes found in each view that its core owns: every object once.
+
+    Args:
+        cores: Of one area.
+        found: For each core, the boxes that a model found in its view, in scene pixels.
+
+    Raises:
+        GeometryError: If there is not one collection of boxes for each core.
+    """
+    if len(cores) != len(found):
+        raise GeometryError(f"{len(cores)} cores need as many findings, got {len(found)}")
+    pairs = zip(cores, found, strict=True)
+    return [box for core, boxes in pairs for box in boxes if core.owns(box)]
+
+
+def groups_of(tiles: Iterable[Tile]) -> list[tuple[Tile, ...]]:
+    """Groups of tiles of one level that touch, by side or corner; no two groups share a seam.
+
+    Returns:
+        The tiles of each group in reading order, groups in the order of their first tile.
+    """
+    return sorted(clusters(dict.fromkeys(tiles, 0.0), reach=1 << 62))
+
+
 def _touching(tile: Tile, among: Mapping[Tile, float]) -> list[Tile]:
     return [
         Tile(tile.level, row, col)
@@ -99,3 +191,18 @@ def _touching(tile: Tile, among: Mapping[Tile, float]) -> list[Tile]:
 
 def _distance(one: Tile, two: Tile) -> int:
     return max(abs(one.row - two.row), abs(one.col - two.col))
+
+
+def _edges(start: float, end: float, side: float) -> list[float]:
+    """Edges of equal parts of at most ``side``; the last is the end itself, to the bit."""
+    parts = math.ceil((end - start) / side)
+    return [start + (end - start) * i / parts for i in range(parts)] + [end]
+
+
+def _grown(core: Box, halo: float, area: Box) -> Box:
+    return Box(
+        max(area.x0, core.x0 - halo),
+        max(area.y0, core.y0 - halo),
+        min(area.x1, core.x1 + halo),
+        min(area.y1, core.y1 + halo),
+    )

@@ -39,9 +39,9 @@ def keep_tiles(descent: Descent, budget_tokens: int, tokens_per_tile: int) -> To
             f"one picture costs {tokens_per_tile} vision tokens, the budget is {budget_tokens}; "
             "raise it with --tokens"
         )
-    shown = {look.level: look.tokens.tiles for look in descent.looks}
+    tiles_by_level = {look.level: look.tokens.tiles for look in descent.looks}
     overview = descent.looks[0].level
-    shares = allot({level: len(tiles) for level, tiles in shown.items()}, count, overview)
+    shares = allot({level: len(tiles) for level, tiles in tiles_by_level.items()}, count, overview)
     parts = [_best(look, shares[look.level]) for look in descent.looks]
     return TokenSet.concat(parts).in_reading_order()
 

@@ -77,20 +77,20 @@ class Axis:
 
 def unit_of(axis: Axis) -> tuple[Literal["length", "angle", "none", "unknown"], float]:
     """What the numbers of an axis measure, and the metres or radians in one of its units."""
-    given = str(axis.attrs.get("units") or "").strip()
-    if not given and (implied := _IMPLIED.get(str(axis.attrs.get("standard_name") or ""))):
+    units = str(axis.attrs.get("units") or "").strip()
+    if not units and (implied := _IMPLIED.get(str(axis.attrs.get("standard_name") or ""))):
         return "angle", implied
-    number, text = 1.0, given
-    if factor := _FACTOR.match(given):
+    number, text = 1.0, units
+    if factor := _FACTOR.match(units):
         number = _number(factor.group(1))
-        text = given[factor.end() :]
+        text = units[factor.end() :]
     plain = re.sub(r"[\s_().-]", "", text).lower().replace("degrees", "degree")
     for name in (plain, plain.removesuffix("s")):
         if name in _METRES:
             return "length", number * _METRES[name]
         if name in _RADIANS:
             return "angle", number * float(_RADIANS[name])
-        if name in _NONE and text == given:
+        if name in _NONE and text == units:
             return "none", 1.0
     return "unknown", 1.0
 
@@ -162,15 +162,15 @@ def is_lonlat(x: Axis | None, y: Axis | None, *, strict: bool = False) -> bool:
     """
     if x is None or y is None:
         return False
-    said = []
+    signs = []
     for axis, name, unit in ((x, "longitude", _LON), (y, "latitude", _LAT)):
         units = str(axis.attrs.get("units") or "").strip()
         if standard := str(axis.attrs.get("standard_name") or ""):
-            said.append(standard == name)
+            signs.append(standard == name)
             continue
         is_named = axis.dim.lower() in (name, name[:3]) and units.lower().startswith("degree")
-        said.append(bool(unit.fullmatch(units)) or (is_named and not strict))
-    return all(said)
+        signs.append(bool(unit.fullmatch(units)) or (is_named and not strict))
+    return all(signs)
 
 
 def _axis_of(name: str, values: Any) -> tuple[float, float] | None:

@@ -67,11 +67,11 @@ def read_georeference(
     crs, notes = _crs(name, x, y, mapping, attrs)
     mapping = mapping or {}
     crs_wkt = None if crs is None else place_wkt(crs) or None
-    given = _geotransform(name, mapping) or _affine(attrs)
-    transform = given
+    declared = _geotransform(name, mapping) or _affine(attrs)
+    transform = declared
     if x is not None and y is not None:
         x, y = in_unit_of(x, crs), in_unit_of(y, crs)
-        transform = _from_axes(x, y, size, given)
+        transform = _from_axes(x, y, size, declared)
         is_counted = transform is not None and transform[0::4] == (1.0, 1.0)
         if crs_wkt is None and is_counted and transform is not None:
             # pixels counted from 0, or their centres: no place on any ground
@@ -160,13 +160,13 @@ def _crs(
 def _geotransform(name: str, attrs: Mapping[str, Any]) -> Transform | None:
     if "GeoTransform" not in attrs:
         return None
-    given = attrs["GeoTransform"]
+    text = attrs["GeoTransform"]
     try:
-        numbers = given.split() if isinstance(given, str) else list(given)
+        numbers = text.split() if isinstance(text, str) else list(text)
         c, a, b, f, d, e = (float(number) for number in numbers)
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"{name} has the GeoTransform {given!r}; allowed are six numbers in GDAL's order: x of "
+            f"{name} has the GeoTransform {text!r}; allowed are six numbers in GDAL's order: x of "
             "the corner, width of a pixel, row rotation, y, column rotation, height of a pixel"
         ) from error
     return a, b, c, d, e, f
@@ -186,17 +186,18 @@ def _affine(attrs: Mapping[str, Any]) -> Transform | None:
 
 
 def _from_axes(
-    x: Axis, y: Axis, size: tuple[int, int], given: Transform | None
+    x: Axis, y: Axis, size: tuple[int, int], declared: Transform | None
 ) -> Transform | None:
     col, row = _first_counted(x), _first_counted(y)
-    if given is not None and col is not None and row is not None:
-        a, b, c, d, e, f = given
+    if declared is not None and col is not None and row is not None:
+        a, b, c, d, e, f = declared
         if (abs(a), abs(e)) != (1.0, 1.0) and a * e - b * d:
             # the axes count pixels of the grid that the transform places
             return a, b, c + a * col + b * row, d, e, f + d * col + e * row
-    is_straight = given is not None and not given[1] and not given[3]
-    grid_x = (given[2], given[0]) if given is not None and is_straight and given[0] else None
-    grid_y = (given[5], given[4]) if given is not None and is_straight and given[4] else None
+    grid_x = grid_y = None
+    if declared is not None and not declared[1] and not declared[3]:
+        grid_x = (declared[2], declared[0]) if declared[0] else None
+        grid_y = (declared[5], declared[4]) if declared[4] else None
     x_axis, y_axis = edge_of(x, grid_x), edge_of(y, grid_y)
     if grid_x is None or grid_y is None:
         # a single row has the pixels of the columns, up to the sign; a single pixel has no size
@@ -208,10 +209,10 @@ def _from_axes(
         step_x, step_y = grid_x[1], grid_y[1]
     x0, a = x_axis or (_edge_of_one(x, grid_x, step_x), step_x)
     y0, e = y_axis or (_edge_of_one(y, grid_y, step_y), step_y)
-    found = (a, 0.0, x0, 0.0, e, y0)
-    if given is not None and _is_same(found, given, size):
-        return given
-    return found
+    of_labels = (a, 0.0, x0, 0.0, e, y0)
+    if declared is not None and _is_same(of_labels, declared, size):
+        return declared
+    return of_labels
 
 
 def _edge_of_one(axis: Axis, grid: tuple[float, float] | None, step: float) -> float:
@@ -229,20 +230,20 @@ def _first_counted(axis: Axis) -> int | None:
     return int(first) if is_count and labels[0] - first in (0.0, 0.5) else None
 
 
-def _is_same(found: Transform, given: Transform, size: tuple[int, int]) -> bool:
+def _is_same(first: Transform, second: Transform, size: tuple[int, int]) -> bool:
     """Whether two affines put all corners of an image at one place, within part of a pixel."""
     corners: NDArray[np.float64] = np.array([(0, 0), (size[0], 0), (0, size[1])], np.float64)
-    both = [Georeference("affine", None, t).crs_from_scene(corners) for t in (found, given)]
+    both = [Georeference("affine", None, t).crs_from_scene(corners) for t in (first, second)]
     if both[0] is None or both[1] is None:
         return False
-    pixel = np.array([abs(found[0]), abs(found[4])])
+    pixel = np.array([abs(first[0]), abs(first[4])])
     return bool((np.abs(both[0] - both[1]) <= _SAME_WITHIN * pixel).all())
 
 
-def _gcps(name: str, given: Any) -> tuple[tuple[float, float, float, float, float], ...]:
+def _gcps(name: str, text: Any) -> tuple[tuple[float, float, float, float, float], ...]:
     try:
         points = []
-        for feature in json.loads(given)["features"]:
+        for feature in json.loads(text)["features"]:
             x, y, *z = feature["geometry"]["coordinates"]
             place = feature["properties"]
             height = float(z[0]) if z and z[0] is not None else 0.0
@@ -255,9 +256,9 @@ def _gcps(name: str, given: Any) -> tuple[tuple[float, float, float, float, floa
     return tuple(points)
 
 
-def _rpcs(name: str, given: Any) -> dict[str, Any]:
+def _rpcs(name: str, text: Any) -> dict[str, Any]:
     try:
-        items = json.loads(given)
+        items = json.loads(text)
     except (TypeError, ValueError) as error:
         raise SceneError(f"{name} has RPCs that cannot be read: {error}") from error
     if not isinstance(items, dict):

@@ -90,11 +90,11 @@ def _image_of_array(array: xr.DataArray) -> ArrayImage:
 
 def _band_names(array: xr.DataArray, bands: ArrayBands) -> tuple[str, ...]:
     dim = bands.band_dim
-    found: list[Any] = [array.attrs.get("long_name")]
+    candidates: list[Any] = [array.attrs.get("long_name")]
     if dim is not None:
-        found = [array.coords[c].to_numpy() for c in ("colorinterp", dim) if c in array.coords]
-        found.append(array.attrs.get("long_name"))
-    for names in found:
+        candidates = [array.coords[c].to_numpy() for c in ("colorinterp", dim) if c in array.coords]
+        candidates.append(array.attrs.get("long_name"))
+    for names in candidates:
         is_list = isinstance(names, (tuple, list, np.ndarray)) and len(names) == bands.count
         if is_list and not isinstance(names[0], (int, float, np.number)):
             return tuple(str(name) for name in names)
@@ -143,19 +143,19 @@ def _renaming(dims: list[str]) -> str:
 
 
 def _image_of_dataset(dataset: xr.Dataset, name: str) -> ArrayImage:
-    found: dict[tuple[str, str], list[str]] = {}
+    names_by_dims: dict[tuple[str, str], list[str]] = {}
     dataset = _with_mappings(dataset)
     for key, variable in _pixels_of(dataset).items():
         if variable.ndim >= 2:
             dims = _spatial_dims(variable.sizes, f"{name}, {key!r},")
-            found.setdefault(dims, []).append(key)
-    if len(found) != 1:
+            names_by_dims.setdefault(dims, []).append(key)
+    if len(names_by_dims) != 1:
         raise SceneError(
             f"{name} has the variables {list(map(str, dataset.data_vars))}, which are not the "
             f"bands of one image; allowed are {ALLOWED}: pick them, for example with "
             f"dataset[{list(dataset.data_vars)[:1]!r}]"
         )
-    ((dims, names),) = found.items()
+    ((dims, names),) = names_by_dims.items()
     bounds = {dim: dataset[key].variable for dim, key in _bounds_of(dataset).items()}
     if len(names) == 1:
         return replace(_image_of_array(dataset[names[0]]), bounds=bounds)
@@ -203,6 +203,6 @@ def _with_mappings(dataset: xr.Dataset) -> xr.Dataset:
     """Grid mappings as coordinates: a variable that is taken out keeps those, and no others."""
     named = {"spatial_ref", "crs"}
     for variable in dataset.data_vars.values():
-        given = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping") or ""
-        named |= {word.rstrip(":") for word in str(given).split()}
+        mapping = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping") or ""
+        named |= {word.rstrip(":") for word in str(mapping).split()}
     return dataset.set_coords([n for n in named if n in dataset.data_vars and not dataset[n].ndim])

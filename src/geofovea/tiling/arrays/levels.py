@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from geofovea.tiling.arrays.bands import ArrayBands, Pixels
 from geofovea.tiling.machine.forks import ForkSafeLock
-from geofovea.tiling.pixels.marks import (
+from geofovea.tiling.marks import (
     Number,
     are_finite,
     are_opaque,
@@ -31,7 +31,7 @@ from geofovea.tiling.pixels.marks import (
 )
 from geofovea.tiling.pixels.sample import sample_windows
 
-__all__ = ["ArrayLevels", "Missing", "Patch", "halve"]
+__all__ = ["ArrayLevels", "ArrayMask", "Patch", "halve"]
 
 READ_AT_ONCE = 8 * 2**20
 KEPT_BYTES = 64 * 2**20
@@ -48,7 +48,7 @@ class Patch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Missing:
+class ArrayMask:
     """What marks the missing pixels of an array; all of it counts together.
 
     Attributes:
@@ -86,7 +86,7 @@ class ArrayLevels:
     Safe to share between threads, and to pickle if the arrays are.
     """
 
-    def __init__(self, own: Mapping[int, ArrayBands], missing: Missing) -> None:
+    def __init__(self, own: Mapping[int, ArrayBands], missing: ArrayMask) -> None:
         """Join the images of the levels that have one; level 0 must be among them."""
         self.own = dict(sorted(own.items()))
         self.missing = missing
@@ -130,14 +130,14 @@ class ArrayLevels:
         if start == level:
             return self._read_own(indexes, level, rows, cols)
         pixels = (rows.stop - rows.start) * (cols.stop - cols.start) << 2 * (level - start)
-        kept = self._kept_level(indexes, start)
-        if pixels <= READ_AT_ONCE or level < kept:
+        level_kept = self._kept_level(indexes, start)
+        if pixels <= READ_AT_ONCE or level < level_kept:
             return self._average(indexes, start, level, rows, cols)
-        copy = self._copy(indexes, start, kept)
-        step = 1 << (level - kept)
+        copy = self._copy(indexes, start, level_kept)
+        step = 1 << (level - level_kept)
         fine_rows, fine_cols = (slice(p.start * step, p.stop * step) for p in (rows, cols))
         inside = Patch(*(plane[:, fine_rows, fine_cols] for plane in copy))
-        return _halved(inside, level - kept)
+        return _halved(inside, level - level_kept)
 
     def _read_own(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
         bands, missing = self.own[level], self.missing

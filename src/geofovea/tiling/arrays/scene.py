@@ -16,11 +16,11 @@ from geofovea.tiling.arrays.axes import Axis
 from geofovea.tiling.arrays.bands import ArrayBands
 from geofovea.tiling.arrays.georeference import read_georeference
 from geofovea.tiling.arrays.images import ArrayImage, find_images
-from geofovea.tiling.arrays.levels import ArrayLevels, Missing
+from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.geo.georeference import Georeference
-from geofovea.tiling.pixels.marks import Number, out_of_type
+from geofovea.tiling.marks import Number, out_of_type
 from geofovea.tiling.scene import MaskKind, Scene
 
 __all__ = ["MASK_COORD", "open_array"]
@@ -61,8 +61,8 @@ def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
 
 
 def _name_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
-    given = getattr(obj, "name", None)
-    return f"xarray:{given or type(obj).__name__}"
+    name = getattr(obj, "name", None)
+    return f"xarray:{name or type(obj).__name__}"
 
 
 def _scene(
@@ -130,10 +130,10 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
         held = image.coord(code)
         if held is not None and held.ndim == 0 and held.dtype.kind in "uiUO":
             attrs.setdefault(code, held.to_numpy().item())
-    given = obj.encoding.get("grid_mapping") or obj.attrs.get("grid_mapping")
+    mapping_name = obj.encoding.get("grid_mapping") or obj.attrs.get("grid_mapping")
     mapping = None
-    if given:
-        attrs["grid_mapping"] = name = _mapping_of(str(given), x_dim)
+    if mapping_name:
+        attrs["grid_mapping"] = name = _mapping_of(str(mapping_name), x_dim)
         mapping = image.coord(name)
     for usual in ("spatial_ref", "crs"):
         mapping = image.coord(usual) if mapping is None else mapping
@@ -142,9 +142,9 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
     return read_georeference(image.bands.name, x, y, image.size, of_mapping, attrs)
 
 
-def _mapping_of(given: str, x_dim: str) -> str:
+def _mapping_of(attribute: str, x_dim: str) -> str:
     """The grid mapping of an axis: CF allows ``"name"`` and ``"name: x y other: lat lon"``."""
-    names = given.split()
+    names = attribute.split()
     chosen = current = names[0].rstrip(":")
     for word in names:
         if word.endswith(":"):
@@ -155,15 +155,15 @@ def _mapping_of(given: str, x_dim: str) -> str:
 
 
 def _axis(image: ArrayImage, dim: str, called: str) -> Axis | None:
-    found = image.coord(dim)
-    if found is None:
+    labels = image.coord(dim)
+    if labels is None:
         return None
     bounds = image.bounds.get(dim)
     return Axis(
         name=f"{image.bands.name}, {called},",
         dim=dim,
-        labels=found.to_numpy(),
-        attrs=found.attrs,
+        labels=labels.to_numpy(),
+        attrs=labels.attrs,
         bounds=None if bounds is None else bounds.to_numpy(),
     )
 
@@ -182,12 +182,12 @@ def _palette(attrs: Mapping[Any, Any]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(v) for v in rgba) for rgba in flat.reshape(-1, 4))
 
 
-def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missing:
+def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> ArrayMask:
     """All that marks missing pixels: nodata of each band, alpha, and planes beside the bands."""
     planes = {level: _mask_plane(image) for level, image in images.items()}
     has_alpha = "alpha" in colors and len(colors) > 1
     nodata = {level: _nodata_of(image) for level, image in images.items()}
-    return Missing(
+    return ArrayMask(
         nodata[0],
         colors.index("alpha") + 1 if has_alpha else 0,
         {n: plane for n, plane in planes.items() if plane} if all(planes.values()) else None,
@@ -195,7 +195,7 @@ def _missing(images: Mapping[int, ArrayImage], colors: tuple[str, ...]) -> Missi
     )
 
 
-def _mask_kind(missing: Missing, dtype: np.dtype[Any]) -> MaskKind:
+def _mask_kind(missing: ArrayMask, dtype: np.dtype[Any]) -> MaskKind:
     """The mark that decides how bands are joined; others count besides."""
     has_nodata = bool(missing.nodata or missing.own_nodata)
     if has_nodata or (dtype.kind == "f" and missing.planes is None and not missing.alpha):
@@ -219,10 +219,10 @@ def _mask_plane(image: ArrayImage) -> ArrayBands | None:
 
 def _nodata_of(image: ArrayImage) -> tuple[Number | None, ...]:
     """The declared value of each band, where pixels can have it; empty where no band has one."""
-    given = [_given_nodata(image, band) for band in range(image.bands.count)]
+    declared = [_given_nodata(image, band) for band in range(image.bands.count)]
     nodata = tuple(
         None if value is None or out_of_type(value, np.dtype(image.band_obj(band).dtype)) else value
-        for band, value in enumerate(given)
+        for band, value in enumerate(declared)
     )
     return nodata if any(value is not None for value in nodata) else ()
 
@@ -247,9 +247,9 @@ def _given_nodata(image: ArrayImage, band: int) -> Number | None:
     places = [obj.attrs] + ([obj.encoding] if dtype.kind in "ui" else [])
     for key in _NODATA_KEYS:
         for place in places:
-            given = np.asarray(place[key]).ravel() if key in place else np.empty(0)
-            if len(given) and given.dtype.kind in "uif":
+            values = np.asarray(place[key]).ravel() if key in place else np.empty(0)
+            if len(values) and values.dtype.kind in "uif":
                 # one for each band, as rasterio's nodatavals
-                value: Number = given[band if len(given) == image.bands.count else 0].item()
+                value: Number = values[band if len(values) == image.bands.count else 0].item()
                 return value
     return None

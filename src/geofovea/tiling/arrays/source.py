@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class ArraySource(Source):
         palette: Colours of the indexes of a palette image.
         names: What the bands are called; empty where nobody says.
     """
+
+    has_exact_masks: ClassVar[bool] = True
 
     levels: ArrayLevels = field(kw_only=True, compare=False, repr=False)
     overview_levels: tuple[int, ...] = field(kw_only=True, default=())

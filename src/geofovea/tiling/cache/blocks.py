@@ -7,7 +7,6 @@ each dataset, and each thread has its own; and it forgets them when other scenes
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -18,6 +17,7 @@ from rasterio.windows import Window
 
 from geofovea.errors import GeometryError
 from geofovea.tiling.machine.forks import renew_after_fork
+from geofovea.tiling.machine.lru import LruCache
 
 __all__ = ["BLOCK_CACHE_BYTES", "BlockCache", "read_in_blocks"]
 
@@ -48,10 +48,13 @@ class BlockCache:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        # least recently used first
-        self._blocks: OrderedDict[object, Pixels] = OrderedDict()
+        self._blocks = LruCache[object, Pixels](self._budget_bytes, _bytes_of)
         self._decoding: dict[object, Future[Pixels]] = {}
-        self.bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the blocks that are kept."""
+        return self._blocks.nbytes
 
     def get(self, key: object, decode: Callable[[], Pixels]) -> Pixels:
         """A block, decoded if it is not there; two threads never decode the same one.
@@ -65,9 +68,9 @@ class BlockCache:
             The pixels, which must not be changed.
         """
         with self._lock:
-            if key in self._blocks:
-                self._blocks.move_to_end(key)
-                return self._blocks[key]
+            block_kept = self._blocks.get(key)
+            if block_kept is not None:
+                return block_kept
             theirs = self._decoding.get(key)
             if theirs is None:
                 ours: Future[Pixels] = Future()
@@ -83,17 +86,13 @@ class BlockCache:
             raise
         with self._lock:
             del self._decoding[key]
-            self._keep(key, block)
+            self._blocks.put(key, block)
         ours.set_result(block)
         return block
 
-    def _keep(self, key: object, block: Pixels) -> None:
-        if block.nbytes > self._budget_bytes:
-            return
-        self._blocks[key] = block
-        self.bytes += block.nbytes
-        while self.bytes > self._budget_bytes:
-            self.bytes -= self._blocks.popitem(last=False)[1].nbytes
+
+def _bytes_of(block: Pixels) -> int:
+    return block.nbytes
 
 
 def read_in_blocks(

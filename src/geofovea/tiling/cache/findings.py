@@ -1,4 +1,4 @@
-"""What a look at the pixels of a scene found, kept so that opening it again needs no look.
+"""Measurements of the pixels of a scene, kept so that opening it again needs none.
 
 A stretch and a border are found among native pixels, which for a PNG means to decode most of the
 file. Each finding is a small file in the cache, named by a hash of all that it depends on. One that
@@ -31,7 +31,7 @@ __all__ = [
     "clear_findings",
     "count_findings",
     "findings_folder",
-    "found_once",
+    "measured_once",
     "strangers_among_findings",
 ]
 
@@ -58,29 +58,29 @@ def findings_folder() -> Path:
     return kept_folder("findings")
 
 
-def found_once(
+def measured_once(
     source: Source,
     pixels: int,
     name: str,
-    look: Callable[[], Any],
+    measure: Callable[[], Any],
     depends_on: Mapping[str, Any] | None = None,
 ) -> Any:
-    """What a look found, now or when the same file was looked at before.
+    """What a measurement says of a file, made now or kept from when the same file was measured.
 
     Args:
-        source: What is looked at. Nothing is kept of what is far away, virtual or in memory, which
+        source: What is measured. Nothing is kept of what is far away, virtual or in memory, which
             cannot tell whether its pixels changed.
         pixels: How many it has; nothing is kept of few.
-        name: What is found.
-        look: Finds it, as plain lists, dicts, strings, numbers, booleans and None.
-        depends_on: What else the finding depends on, as such things.
+        name: What is measured.
+        measure: Does it; returns plain lists, dicts, strings, numbers, booleans and None.
+        depends_on: What else the value depends on, as such things.
 
     Returns:
-        The same as ``look`` returns. What it raises is raised, and not kept.
+        The same as ``measure`` returns. What it raises is raised, and not kept.
     """
     is_file = source.stamp is not None and source.remote is None and source.driver in _DRIVERS
     if not is_file or pixels <= _CHEAP_PIXELS:
-        return look()
+        return measure()
     parts = {
         "format": _FORMAT,
         "gdal": rasterio.__gdal_version__,
@@ -91,12 +91,12 @@ def found_once(
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     name_kept = f"{key[:32]}.json"
     for folder in shared_folders("findings"):
-        kept = _read(folder / name_kept, key)
-        if kept is not None:
-            return kept["value"]
-    found = look()
-    _write(findings_folder() / name_kept, key, {"scene": source.path, "name": name, "value": found})
-    return found
+        content = _read(folder / name_kept, key)
+        if content is not None:
+            return content["value"]
+    value = measure()
+    _write(findings_folder() / name_kept, key, {"scene": source.path, "name": name, "value": value})
+    return value
 
 
 def count_findings() -> tuple[int, int]:

@@ -153,8 +153,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def record_checksum(record: dict[str, Any]) -> str:
     """SHA-256 of all that a record says besides it."""
-    said = {key: value for key, value in record.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    content = {key: value for key, value in record.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def note_use(folder: Path) -> None:

@@ -215,12 +215,12 @@ def _folders() -> list[Path]:
 
 def _asides() -> list[Path]:
     """Folders in which builds are or were under way."""
-    found = []
+    asides = []
     for folder in real_folders(levels_folder()):
         name = _NAME_ASIDE.fullmatch(folder.name)
         if name and (is_ours(folder, LEVELS) or _is_of_old(folder)):
-            found.append(folder)
-    return found
+            asides.append(folder)
+    return asides
 
 
 def _is_of_old(folder: Path) -> bool:

@@ -16,26 +16,21 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import rasterio
-from rasterio._env import del_gdal_config
-from rasterio._err import CPLE_BaseError
-from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 
 from geofovea.errors import GeoFoveaError, SceneChangedError, SceneReadError
-from geofovea.tiling.arrays.source import ArraySource
 from geofovea.tiling.files.faults import collect_faults
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.png import damage_in_png
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.machine.forks import in_every_child
 
 __all__ = [
     "ALL_OVERVIEWS",
-    "GDAL_CACHE_BYTES",
     "check_checksums",
     "check_current",
     "close_handles",
-    "gdal_settings",
     "note_whole",
     "open_bytes",
     "open_dataset",
@@ -43,83 +38,20 @@ __all__ = [
     "read_errors",
 ]
 
-GDAL_CACHE_BYTES = 128 * 2**20
-"""GDAL's block cache. Rasterio takes bytes, where GDAL itself takes small numbers as megabytes."""
-
 ALL_OVERVIEWS = -1
 """In place of an overview's index: leave the choice to GDAL."""
 
 MAX_HANDLES_PER_THREAD = 16
 
-_OPTIONS = {
-    # an .aux.xml beside the scene can replace its overviews by another file
-    "GDAL_PAM_ENABLED": "NO",
-    # probe for .ovr and .msk by name and never list the folder, which may hold 100,000 files
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    # GDAL's own network client has no use here: far-away files come through file objects
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
-    # a warning of a worker thread would never reach the read that caused it
-    "GDAL_NUM_THREADS": "1",
-    # a retired code of a CRS is what it always was, and not its successor somewhere else
-    "OSR_USE_NON_DEPRECATED": "NO",
-}
-
-
-class _CacheLimit:
-    """GDAL's one block cache, held at our size while any thread reads, then as it was."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holders = 0
-        self._before = 0
-
-    def acquire(self) -> None:
-        with self._lock:
-            if self._holders == 0:
-                self._before = get_gdal_config("GDAL_CACHEMAX")
-            self._holders += 1
-            set_gdal_config("GDAL_CACHEMAX", GDAL_CACHE_BYTES)
-
-    def release(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            if self._holders == 0:
-                set_gdal_config("GDAL_CACHEMAX", self._before)
-
 
 class _Thread(threading.local):
-    """What belongs to one thread: how deep it is in ``gdal_settings()``, and its datasets."""
+    """The datasets of one thread."""
 
     def __init__(self) -> None:
-        self.depth = 0
-        self.options_before: dict[str, str | None] = {}
         # least recently used first
         self.handles: OrderedDict[tuple[Source, int | None], Any] = OrderedDict()
 
-    def enter(self) -> None:
-        self.depth += 1
-        if self.depth > 1:
-            return
-        is_main = threading.current_thread() is threading.main_thread()
-        for key, ours in _OPTIONS.items():
-            before = get_gdal_config(key, normalize=False)
-            # Rasterio sets options for all threads from the main thread and for one from others.
-            # Another thread that already sees ours sees a read of the main thread, which will end.
-            self.options_before[key] = None if before == ours and not is_main else before
-            set_gdal_config(key, ours)
 
-    def leave(self) -> None:
-        self.depth -= 1
-        if self.depth > 0:
-            return
-        for key, before in self.options_before.items():
-            if before is None:
-                del_gdal_config(key)
-            else:
-                set_gdal_config(key, before)
-
-
-_cache_limit = _CacheLimit()
 _thread = _Thread()
 _inherited: list[object] = []
 
@@ -127,29 +59,12 @@ _inherited: list[object] = []
 def _forget_after_fork() -> None:
     # Closing the parent's datasets could wait for a lock that no thread of the child will release,
     # so they are kept, unused, until the child ends.
-    global _cache_limit, _thread
+    global _thread
     _inherited.append(_thread.handles)
-    _cache_limit, _thread = _CacheLimit(), _Thread()
+    _thread = _Thread()
 
 
 in_every_child(_forget_after_fork)
-
-
-@contextmanager
-def gdal_settings() -> Iterator[None]:
-    """Hold the settings that safe, bounded reads need on this thread; re-entrant.
-
-    Entering costs microseconds, so every read does, and the settings of a program that uses GDAL
-    for other things too are as before as soon as no read is under way.
-    """
-    cache_limit, thread = _cache_limit, _thread
-    cache_limit.acquire()
-    thread.enter()
-    try:
-        yield
-    finally:
-        thread.leave()
-        cache_limit.release()
 
 
 @contextmanager
@@ -168,7 +83,7 @@ def read_errors(source: Source) -> Iterator[None]:
         with collect_faults() as faults:
             try:
                 yield
-            except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
+            except (OSError, MemoryError, *GDAL_ERRORS) as error:
                 if faults.error is not None:
                     raise faults.error from error
                 check_current(source)  # what was torn under our hands is not damaged
@@ -227,8 +142,9 @@ def open_dataset(source: Source, **options: object) -> Any:
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
-    if isinstance(source, ArraySource):
-        return source.handle()
+    own = source.handle()
+    if own is not None:
+        return own
     check_current(source)
     with read_errors(source), without_georeference_warning():
         if source.remote is not None:
@@ -310,8 +226,9 @@ def open_handle(
     Raises:
         SceneReadError: If GDAL cannot open it, or the file changed since it was found.
     """
-    if isinstance(source, ArraySource):
-        return source.handle(overview_level)
+    own = source.handle(overview_level)
+    if own is not None:
+        return own
     handles, key = _thread.handles, (source, overview_level)
     handle = handles.get(key)
     if handle is not None and not source.is_current:

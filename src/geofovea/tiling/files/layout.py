@@ -12,10 +12,11 @@ from geofovea.errors import SceneRefusedError
 from geofovea.tiling.files.limits import MAX_BLOCK_BYTES
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference
-from geofovea.tiling.pixels.marks import out_of_type
+from geofovea.tiling.marks import out_of_type
 
 __all__ = [
     "MaskKind",
+    "block_place",
     "bytes_pixel",
     "checked_block",
     "color_names",
@@ -24,6 +25,7 @@ __all__ = [
     "mask_kind",
     "nodata_by_band",
     "nodata_warnings",
+    "palette_of",
     "placed",
     "structure",
 ]
@@ -95,6 +97,12 @@ def _has_palette(dataset: Any, band: int) -> bool:
         return False
 
 
+def palette_of(dataset: Any, band: int) -> tuple[tuple[int, int, int, int], ...]:
+    """RGBA of each index of a palette band; what its table leaves out is transparent."""
+    entries = dataset.colormap(band)
+    return tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
+
+
 def nodata_by_band(dataset: Any) -> tuple[float | None, ...]:
     """The nodata value of each band; empty where all have the same."""
     # NaN differs from itself
@@ -133,13 +141,20 @@ def gap_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
     )
 
 
+def block_place(
+    dataset: Any, row: int, col: int, band: int = 1, **overview: int
+) -> tuple[int, int]:
+    """Offset and length in bytes of a block of a TIFF or of an overview (``ovr``), 0 if missing."""
+    offset, length = (
+        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band, **overview)
+        for what in ("OFFSET", "SIZE")
+    )
+    return int(offset or 0), int(length or 0)
+
+
 def has_block(dataset: Any, row: int, col: int, **overview: int) -> bool:
     """Whether a block of the first band of a TIFF, or of an overview (``ovr``), has bytes."""
-    size, offset = (
-        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1, **overview)
-        for what in ("SIZE", "OFFSET")
-    )
-    return int(size or 0) > 0 and int(offset or 0) > 0
+    return min(block_place(dataset, row, col, **overview)) > 0
 
 
 def mask_kind(dataset: Any, *, is_declared: bool) -> MaskKind:

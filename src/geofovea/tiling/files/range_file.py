@@ -9,8 +9,9 @@ from rasterio.abc import MultiByteRangeResourceContainer
 
 from geofovea.errors import GeoFoveaError, SceneReadError
 from geofovea.tiling.files.faults import report_fault
+from geofovea.tiling.remote.client import RangeClient
 from geofovea.tiling.remote.policy import RemoteObject
-from geofovea.tiling.remote.ranges import RangeClient, cached_ranges
+from geofovea.tiling.remote.ranges import cached_ranges
 
 __all__ = ["NAME", "RangeFiles"]
 

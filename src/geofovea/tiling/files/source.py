@@ -14,6 +14,7 @@ import re
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 from geofovea.errors import (
     SceneChangedError,
@@ -85,7 +86,10 @@ class Source:
         remote: Where and what it is, if it is far away.
         sides: What was found beside it there, by what is added to its name.
         page: Which page of a TIFF is opened, counted from 1; 0 for the first.
+        has_exact_masks: Whether its handles know all that is missing, of each band and level.
     """
+
+    has_exact_masks: ClassVar[bool] = False
 
     path: str
     driver: str
@@ -96,6 +100,10 @@ class Source:
     remote: RemoteObject | None = None
     page: int = 0
     sides: tuple[tuple[str, RemoteObject], ...] = ()
+
+    def handle(self, overview_level: int | None = None) -> Any:  # noqa: ARG002
+        """What reads the native image, or an overview by its index; None where GDAL does."""
+        return None
 
     @property
     def gdal_name(self) -> str:
@@ -179,8 +187,8 @@ def resolve_source(path: str | os.PathLike[str], policy: SourcePolicy | None = N
 
 def split_page(name: str) -> tuple[int, str]:
     """The page of a TIFF and the file that ``GTIFF_DIR:2:scene.tif`` means; 0 for other names."""
-    found = _PAGE.fullmatch(name)
-    return (int(found[1]), found[2]) if found and int(found[1]) else (0, name)
+    match = _PAGE.fullmatch(name)
+    return (int(match[1]), match[2]) if match and int(match[1]) else (0, name)
 
 
 def _require_vrt(policy: SourcePolicy, what: str) -> None:
@@ -202,10 +210,10 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
             "line; or download the file and give its path"
         )
     # imported here: local files need no network client
-    from geofovea.tiling.remote.ranges import look_at
+    from geofovea.tiling.remote.ranges import probe
     from geofovea.tiling.remote.sidecars import find_sides
 
-    remote, head, tail = look_at(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
+    remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.shown, head, SourcePolicy())
     _check_end(remote.shown, driver, tail)
     sides = find_sides(remote)

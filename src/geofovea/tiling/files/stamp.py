@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["FileStamp", "aux_names", "side_names", "stamp_companions", "stamp_of"]
+from geofovea.tiling.remote.names import is_remote_name, remote_name
+
+__all__ = ["FileStamp", "aux_names", "scene_identity", "side_names", "stamp_companions", "stamp_of"]
 
 _SIDE_SUFFIXES = (".ovr", ".OVR", ".msk", ".MSK")
 _AUX_SUFFIXES = (".aux", ".AUX")
@@ -70,3 +72,19 @@ def stamp_companions(path: str) -> tuple[FileStamp | None, ...]:
 @lru_cache(maxsize=256)  # each read asks
 def _companion_names(path: str) -> tuple[str, ...]:
     return (*side_names(path), *aux_names(path))
+
+
+def scene_identity(name: str) -> str:
+    """What tells the present content of a scene from another, without opening it.
+
+    It is the path with size and time of the file and of what GDAL reads along with it. The numbers
+    of inodes and devices, which ``Scene.identity`` has too, change when a disk is mounted again,
+    and a journal outlives that. Far-away scenes are told apart by name alone, that is without
+    passwords and signatures, which change while the scene does not.
+    """
+    if is_remote_name(name):
+        return remote_name(name)
+    path = os.path.abspath(name)  # noqa: PTH100  (as written: links may point elsewhere tomorrow)
+    stamps = [stamp_of(each) for each in (path, *side_names(path), *aux_names(path))]
+    parts = [f"{stamp.size_bytes},{stamp.mtime_ns}" if stamp else "" for stamp in stamps]
+    return "|".join((path, *parts)).rstrip("|")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
+from geofovea.tiling.files.layout import block_place
 from geofovea.tiling.files.source import Source, resolve_source
 
 __all__ = ["check_whole"]
@@ -37,9 +38,10 @@ def check_whole(path: str | os.PathLike[str], *, is_sparse: bool = False) -> Non
         bands = 1 if dataset.profile.get("interleave") == "pixel" else dataset.count
         images = [None, *range(len(dataset.overviews(1)))]
         for image in images:
+            overview = {} if image is None else {"ovr": image}
             for row, col in _grid(source, image):
                 for band in range(1, bands + 1):
-                    offset, length = _place(dataset, image, band, row, col)
+                    offset, length = block_place(dataset, row, col, band, **overview)
                     if is_sparse and offset == length == 0:
                         continue
                     if offset == 0 or length == 0 or offset + length > size_bytes:
@@ -57,13 +59,3 @@ def _grid(source: Source, image: int | None) -> Iterator[tuple[int, int]]:
         height_block, width_block = dataset.block_shapes[0]
         rows, cols = -(-dataset.height // height_block), -(-dataset.width // width_block)
     return ((row, col) for row in range(rows) for col in range(cols))
-
-
-def _place(dataset: Any, image: int | None, band: int, row: int, col: int) -> tuple[int, int]:
-    """Offset and length of a block in bytes, 0 where it is missing."""
-    overview = {} if image is None else {"ovr": image}
-    offset, length = (
-        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band, **overview)
-        for what in ("OFFSET", "SIZE")
-    )
-    return int(offset or 0), int(length or 0)

@@ -14,10 +14,10 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry import mapping
 
+from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.geo.outline import ring_scene
 from geofovea.tiling.geo.shape_lonlat import area_of, cut_at_antimeridian, shape_lonlat
 from geofovea.tiling.pyramid import Box
-from geofovea.tiling.scene import Scene
 
 __all__ = [
     "area_m2",
@@ -44,7 +44,7 @@ def polygon_scene(box: Box) -> shapely.Polygon:
     return shapely.box(*box.as_tuple())
 
 
-def crs_from_scene(scene: Scene, points: ArrayLike) -> NDArray[np.float64] | None:
+def crs_from_scene(scene: HasGeoreference, points: ArrayLike) -> NDArray[np.float64] | None:
     """Move points ``(n, 2)`` of ``(x_scene, y_scene)`` into the scene's CRS.
 
     Returns:
@@ -53,7 +53,7 @@ def crs_from_scene(scene: Scene, points: ArrayLike) -> NDArray[np.float64] | Non
     return scene.georeference.crs_from_scene(_points(points))
 
 
-def scene_from_crs(scene: Scene, points: ArrayLike) -> NDArray[np.float64] | None:
+def scene_from_crs(scene: HasGeoreference, points: ArrayLike) -> NDArray[np.float64] | None:
     """Move points ``(n, 2)`` of ``(x_crs, y_crs)`` to ``(x_scene, y_scene)``; inverse of the above.
 
     Returns:
@@ -62,12 +62,12 @@ def scene_from_crs(scene: Scene, points: ArrayLike) -> NDArray[np.float64] | Non
     return scene.georeference.scene_from_crs(_points(points))
 
 
-def geometry_crs(scene: Scene, box: Box) -> shapely.Polygon | None:
+def geometry_crs(scene: HasGeoreference, box: Box) -> shapely.Polygon | None:
     """A box of scene pixels as a polygon in the scene's CRS; None without georeference.
 
     An affine keeps four corners. GCPs and RPCs bend edges, so those are followed in small steps.
     """
-    parts = 1 if scene.georef == "affine" else _EDGE_PARTS
+    parts = 1 if scene.georeference.kind == "affine" else _EDGE_PARTS
     ring_crs = crs_from_scene(scene, ring_scene(box, parts))
     if ring_crs is None or not np.isfinite(ring_crs).all():
         return None
@@ -75,7 +75,7 @@ def geometry_crs(scene: Scene, box: Box) -> shapely.Polygon | None:
     return shape if np.isfinite(shape.area) and shape.area > 0 else None
 
 
-def lonlat_from_scene(scene: Scene, box: Box) -> Mapping[str, Any] | None:
+def lonlat_from_scene(scene: HasGeoreference, box: Box) -> Mapping[str, Any] | None:
     """A box of scene pixels as a GeoJSON geometry by RFC 7946.
 
     Longitude and latitude are WGS 84 degrees, exterior rings run counter-clockwise, curved edges
@@ -89,7 +89,7 @@ def lonlat_from_scene(scene: Scene, box: Box) -> Mapping[str, Any] | None:
     return polygon_lonlat(scene, polygon_scene(box))
 
 
-def polygon_lonlat(scene: Scene, polygon: shapely.Geometry) -> Mapping[str, Any] | None:
+def polygon_lonlat(scene: HasGeoreference, polygon: shapely.Geometry) -> Mapping[str, Any] | None:
     """A polygon of scene pixels, or several, as a GeoJSON geometry; as of a box, see above.
 
     Args:
@@ -117,7 +117,7 @@ def polygon_lonlat(scene: Scene, polygon: shapely.Geometry) -> Mapping[str, Any]
     return result
 
 
-def area_m2(scene: Scene, box: Box) -> float | None:
+def area_m2(scene: HasGeoreference, box: Box) -> float | None:
     """The area on the ground that a box of scene pixels covers, on the WGS 84 ellipsoid.
 
     It is measured in an equal-area projection of the box's outline, so it holds across the

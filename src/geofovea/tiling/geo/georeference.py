@@ -7,15 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 from geofovea.tiling.geo.ground import (
     WGS84,
     crs_from_lonlat,
@@ -24,15 +23,33 @@ from geofovea.tiling.geo.ground import (
     place_wkt,
 )
 from geofovea.tiling.geo.ground_models import ControlPoints, RationalFunctions
+from geofovea.tiling.pyramid import Box
 
-__all__ = ["GeorefKind", "Georeference"]
+__all__ = ["GeorefKind", "Georeference", "HasGeoreference"]
 
 GeorefKind = Literal["affine", "gcps", "rpcs", "none"]
 Points = NDArray[np.float64]
 Affine6 = tuple[float, float, float, float, float, float]
 
+
 _TRUE_TO_GROUND = 0.05
 _WGS84_AXIS_M, _WGS84_ECCENTRICITY_2 = 6378137.0, 0.00669437999014
+
+
+class HasGeoreference(Protocol):
+    """What lies somewhere on the ground, as a scene does."""
+
+    @property
+    def path(self) -> str:
+        """Its name."""
+
+    @property
+    def box(self) -> Box:
+        """All of it, in its own pixels."""
+
+    @property
+    def georeference(self) -> Georeference:
+        """How its pixels relate to the ground."""
 
 
 @dataclass(frozen=True)
@@ -216,8 +233,8 @@ class Georeference:
         if not self.is_on_earth or self.crs is None:
             return np.empty((0, 2))
         poles = crs_from_lonlat(self.crs, np.array([(0.0, 90.0), (0.0, -90.0)]))
-        found = self.scene_from_crs(poles[np.isfinite(poles).all(1)])
-        return np.empty((0, 2)) if found is None else found[np.isfinite(found).all(1)]
+        on_scene = self.scene_from_crs(poles[np.isfinite(poles).all(1)])
+        return np.empty((0, 2)) if on_scene is None else on_scene[np.isfinite(on_scene).all(1)]
 
     @cached_property
     def _lon_of_gcps(self) -> float | None:
@@ -244,7 +261,7 @@ def _wkt_of(dataset: Any) -> tuple[str | None, str]:
     """The CRS of a dataset and no note; or None, with a note where it names one in vain."""
     try:
         return (place_wkt(dataset.crs) if dataset.crs else None), ""
-    except (CRSError, CPLE_BaseError, RasterioError, ValueError) as error:
+    except (ValueError, *GDAL_ERRORS) as error:
         return None, f"the coordinate reference system is not understood: {error}"
 
 

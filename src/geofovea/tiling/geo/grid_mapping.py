@@ -62,12 +62,12 @@ class _Parameters:
         self._attrs = attrs
 
     def list(self, name: str) -> list[float]:
-        given = self._attrs.get(name)
-        if given is None:
+        values = self._attrs.get(name)
+        if values is None:
             return []
-        if isinstance(given, str):
-            given = given.replace(",", " ").split()
-        numbers = [float(value) for value in np.asarray(given).ravel()]
+        if isinstance(values, str):
+            values = values.replace(",", " ").split()
+        numbers = [float(value) for value in np.asarray(values).ravel()]
         if not np.isfinite(numbers).all():
             raise ValueError(f"{name} is not finite")
         return numbers
@@ -106,9 +106,9 @@ def crs_from_grid_mapping(name: str, attrs: Mapping[str, Any], unit_m: float = 1
     """
     for key in (*_WHOLE, *_CODES):
         if attrs.get(key):
-            given = attrs[key]
-            is_code = key in _CODES and str(given).strip().isdigit()
-            return parse_crs(name, f"EPSG:{given}" if is_code else given)
+            code = attrs[key]
+            is_code = key in _CODES and str(code).strip().isdigit()
+            return parse_crs(name, f"EPSG:{code}" if is_code else code)
     projection = str(attrs.get("grid_mapping_name") or "")
     if projection not in _PROJ:
         return None
@@ -127,19 +127,20 @@ def crs_from_grid_mapping(name: str, attrs: Mapping[str, Any], unit_m: float = 1
         ) from error
 
 
-def parse_crs(name: str, given: Any) -> CRS:
+def parse_crs(name: str, definition: Any) -> CRS:
     """A CRS in any form that PROJ takes.
 
     Raises:
         SceneError: If PROJ does not know it.
     """
     try:
-        return crs_of(given)
+        return crs_of(definition)
     # rasterio raises ValueError for EPSG codes that are no numbers
     except (CRSError, ValueError, TypeError) as error:
         raise SceneError(
-            f"{name} names a CRS that PROJ does not know: {str(given)[:80]!r} ({error}); allowed "
-            "are WKT and authority codes: set it anew, for example with rio.write_crs('EPSG:...')"
+            f"{name} names a CRS that PROJ does not know: {str(definition)[:80]!r} ({error}); "
+            "allowed are WKT and authority codes: set it anew, for example with "
+            "rio.write_crs('EPSG:...')"
         ) from error
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 from rasterio.warp import transform as warp_transform
+
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
 __all__ = [
     "WGS84",
@@ -51,14 +52,14 @@ _BACK_WITHIN_M = 10.0
 _MOST_TRIES = 4096
 
 
-def crs_of(given: Any) -> CRS:
+def crs_of(definition: Any) -> CRS:
     """A CRS from anything that rasterio takes; a retired code stands for what it always did.
 
     Raises:
         ValueError: If it is not understood (``CRSError`` is one).
     """
     with rasterio.Env(OSR_USE_NON_DEPRECATED="NO"):
-        return CRS.from_user_input(given)
+        return CRS.from_user_input(definition)
 
 
 def place_wkt(crs: CRS) -> str:
@@ -76,7 +77,7 @@ def place_wkt(crs: CRS) -> str:
         wkt = str(crs.to_wkt(version="WKT2_2019"))
         if CRS.from_wkt(wkt) == crs:
             return wkt
-    except (ValueError, CPLE_BaseError):
+    except (ValueError, *GDAL_ERRORS):
         pass
     return str(crs.to_wkt())
 
@@ -102,14 +103,16 @@ def moved(source: CRS, target: CRS, points: Points) -> Points:
     result = np.full(points.shape, np.nan)
     usable = np.isfinite(points).all(1) & (np.abs(points) < _FARTHEST).all(1)
     turn = turn_of(source)
-    given = points
+    within_turn = points
     if turn is not None:
         usable &= np.abs(points[:, 0]) <= _MOST_TURNS * turn * (1 + 1e-9)
         usable &= np.abs(points[:, 1]) <= turn / 4 * (1 + 1e-9)
         # PROJ takes longitudes of more than ten radians for mistakes
-        given = np.column_stack((points[:, 0] - turn * np.round(points[:, 0] / turn), points[:, 1]))
+        within_turn = np.column_stack(
+            (points[:, 0] - turn * np.round(points[:, 0] / turn), points[:, 1])
+        )
     which = np.flatnonzero(usable)
-    result[which] = points[which] if source == target else _each(source, target, given[which])
+    result[which] = points[which] if source == target else _each(source, target, within_turn[which])
     result[~(np.abs(result) < _FARTHEST).all(1)] = np.nan
     return result
 
@@ -125,7 +128,7 @@ def _each(source: CRS, target: CRS, points: Points) -> Points:
         try:
             x, y = warp_transform(source, target, points[some, 0], points[some, 1])
             result[some] = np.column_stack((x, y))
-        except (CRSError, RasterioError, CPLE_BaseError):
+        except (CRSError, *GDAL_ERRORS):
             if len(some) > 1:
                 stack += np.array_split(some, 2)
     return result
@@ -182,7 +185,7 @@ def _base_of(crs: CRS) -> CRS:
             depth += {"[": 1, "]": -1}.get(end.group(), 0)
             if depth == 0 and end.group() == "]":
                 return CRS.from_wkt(wkt[start : end.end()])
-    except (ValueError, CPLE_BaseError):
+    except (ValueError, *GDAL_ERRORS):
         pass
     return WGS84
 

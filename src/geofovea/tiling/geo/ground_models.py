@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
-from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 from rasterio.transform import GCPTransformer, RPCTransformer
+
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
 
 __all__ = ["ControlPoints", "RationalFunctions"]
 
@@ -79,9 +79,9 @@ class ControlPoints:
     def _is_solvable(self) -> bool:
         try:
             with self._transformer() as transformer:
-                found = _by(transformer, self._scene[:1], np.zeros(1), to_scene=False)
-                return bool(np.isfinite(found).all())
-        except (CPLE_BaseError, RasterioError, ValueError):
+                place = _by(transformer, self._scene[:1], np.zeros(1), to_scene=False)
+                return bool(np.isfinite(place).all())
+        except (ValueError, *GDAL_ERRORS):
             return False
 
     @property
@@ -130,22 +130,22 @@ class RationalFunctions:
     @cached_property
     def trouble(self) -> str:
         """Why they place nothing, in words; empty where they do."""
-        said: Mapping[str, str] = dict(self.items)
+        items: Mapping[str, str] = dict(self.items)
         for part in _PARTS:
             for name in (f"{part}_OFF", f"{part}_SCALE"):
-                numbers = _numbers(said.get(name))
+                numbers = _numbers(items.get(name))
                 if len(numbers) != 1 or (name.endswith("SCALE") and numbers[0] == 0):
-                    return f"the RPCs are incomplete or no numbers: {name} is {said.get(name)!r}"
+                    return f"the RPCs are incomplete or no numbers: {name} is {items.get(name)!r}"
         for name in _SERIES:
-            if len(_numbers(said.get(name))) != 20:
+            if len(_numbers(items.get(name))) != 20:
                 return f"the RPCs are incomplete or no numbers: {name} needs 20 numbers"
         try:
             with self._transformer() as transformer:
-                centre = np.array([[float(said["SAMP_OFF"]), float(said["LINE_OFF"])]])
-                found = _by(transformer, centre, self._heights(1), to_scene=False)
-        except (CPLE_BaseError, RasterioError, ValueError, KeyError) as error:
+                centre = np.array([[float(items["SAMP_OFF"]), float(items["LINE_OFF"])]])
+                place = _by(transformer, centre, self._heights(1), to_scene=False)
+        except (ValueError, KeyError, *GDAL_ERRORS) as error:
             return f"the RPCs cannot be used: {error}"
-        return "" if np.isfinite(found).all() else "the RPCs lead to no place"
+        return "" if np.isfinite(place).all() else "the RPCs lead to no place"
 
     def crs_from_scene(self, points_scene: Points) -> Points:
         """Move points ``(n, 2)`` to longitude and latitude; NaN where there is no place."""
@@ -178,7 +178,7 @@ def _by(transformer: Any, points: Points, heights: Points, *, to_scene: bool) ->
         some = stack.pop()
         try:
             result[some] = _once(transformer, points[some], heights[some], to_scene=to_scene)
-        except (CPLE_BaseError, RasterioError):
+        except GDAL_ERRORS:
             if len(some) > 1:
                 stack += np.array_split(some, 2)
     result[~(np.abs(result) < _FARTHEST).all(1)] = np.nan

@@ -4,45 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
+from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.geo.outline import ring_scene
-from geofovea.tiling.scene import Scene
 
 __all__ = ["place_notes"]
 
 _PARTS = 8
 
 
-def place_notes(scene: Scene) -> tuple[str, ...]:
+def place_notes(scene: HasGeoreference) -> tuple[str, ...]:
     """What to know about where results of a scene lie; empty where all is well."""
-    georeference = scene.georeference
+    georeference, name = scene.georeference, scene.georeference.crs_name
     notes = [f"{georeference.note}, so there is no lon/lat"] if georeference.note else []
-    if scene.georef == "none":
+    if georeference.kind == "none":
         notes.append("not georeferenced: evidence is given in pixels only")
-    elif scene.crs is None:
+    elif georeference.crs is None:
         if not georeference.note:
             notes.append("the coordinate reference system is not named, so there is no lon/lat")
     elif not georeference.is_on_earth:
-        notes.append(f"{scene.crs_name} is not on the Earth, so there is no lon/lat")
-    elif not (scene.crs.is_geographic or scene.crs.is_projected):
-        notes.append(
-            f"{scene.crs_name} is no map: two of its numbers are no place, so there is no lon/lat"
-        )
+        notes.append(f"{name} is not on the Earth, so there is no lon/lat")
+    elif not (georeference.crs.is_geographic or georeference.crs.is_projected):
+        notes.append(f"{name} is no map: two of its numbers are no place, so there is no lon/lat")
     else:
         notes += _off_map(scene)
     return tuple(notes)
 
 
-def _off_map(scene: Scene) -> list[str]:
+def _off_map(scene: HasGeoreference) -> list[str]:
+    georeference, name = scene.georeference, scene.georeference.crs_name
     points_scene = np.concatenate((ring_scene(scene.box, _PARTS), [scene.box.center]))
-    lonlat = scene.georeference.lonlat_from_scene(points_scene)
+    lonlat = georeference.lonlat_from_scene(points_scene)
     if lonlat is None or not np.isfinite(lonlat).all(1).any():
         return [
-            f"its coordinates lead to no place that {scene.crs_name} can show, so there is no "
+            f"its coordinates lead to no place that {name} can show, so there is no "
             "lon/lat: check its georeference"
         ]
     if not np.isfinite(lonlat).all():
         return [
-            f"part of the scene lies off the map of {scene.crs_name}: geometries and areas are of "
+            f"part of the scene lies off the map of {name}: geometries and areas are of "
             "the part on it"
         ]
     return []

@@ -10,12 +10,12 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.geo.ground import crs_of, turn_of
 from geofovea.tiling.geo.map_polygon import MapPolygon
 from geofovea.tiling.geo.outline import ring_scene
 from geofovea.tiling.geo.ring_thinning import thinned
 from geofovea.tiling.pyramid import Box
-from geofovea.tiling.scene import Scene
 
 __all__ = ["PIXELS", "OutsideSceneError", "Region", "region_caution", "region_from_crs"]
 
@@ -49,8 +49,8 @@ class Region:
     def __post_init__(self) -> None:
         shape = self.geometry
         if not isinstance(shape, (shapely.Polygon, shapely.MultiPolygon)):
-            told = shapely.to_wkt(shape)[:80] if isinstance(shape, shapely.Geometry) else shape
-            raise GeometryError(f"a region is a polygon with an area, got {told!s:.80}")
+            text = shapely.to_wkt(shape)[:80] if isinstance(shape, shapely.Geometry) else shape
+            raise GeometryError(f"a region is a polygon with an area, got {text!s:.80}")
         # before the area, which is 0 where the loops of a ring that crosses itself cancel out
         if not shape.is_empty and not shape.is_valid:
             raise GeometryError(
@@ -78,7 +78,7 @@ class Region:
         return meets
 
 
-def region_from_crs(scene: Scene, geometry: shapely.Geometry, crs: Any) -> Region:
+def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any) -> Region:
     """Bring a polygon from a CRS into a scene, cut off at the scene's edge.
 
     Edges are straight in ``crs`` and followed in the scene; longitudes are the same a turn on. Of
@@ -106,16 +106,16 @@ def region_from_crs(scene: Scene, geometry: shapely.Geometry, crs: Any) -> Regio
     if not parts:
         raise OutsideSceneError(
             f"the polygon lies outside the scene {scene.path}: check its CRS, or leave it out"
-            if not in_pixels or scene.crs is None
+            if not in_pixels or scene.georeference.crs is None
             else f"the polygon lies outside the scene {scene.path}; its file names no CRS, so its "
             f"numbers were taken for pixels: say what they are with {_HOW_TO_SAY}"
         )
     return Region(parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts))
 
 
-def region_caution(scene: Scene, region: Region, crs: Any) -> tuple[str, ...]:
+def region_caution(scene: HasGeoreference, region: Region, crs: Any) -> tuple[str, ...]:
     """What to know of a polygon that was taken for pixels because nobody said its CRS."""
-    if crs is not None or scene.crs is None:
+    if crs is not None or scene.georeference.crs is None:
         return ()
     x0, y0, x1, y1 = (round(float(v), 2) for v in region.geometry.bounds)
     return (
@@ -124,9 +124,9 @@ def region_caution(scene: Scene, region: Region, crs: Any) -> tuple[str, ...]:
     )
 
 
-def _check_pixels(scene: Scene, shape: shapely.Geometry) -> None:
+def _check_pixels(scene: HasGeoreference, shape: shapely.Geometry) -> None:
     """Refuse numbers without a CRS that are places on the ground that the scene shows."""
-    if scene.crs is None:
+    if scene.georeference.crs is None:
         return
     points_scene = ring_scene(scene.box, _EDGE_PARTS)
     crs = [scene.georeference.crs_from_scene(points_scene)]
@@ -154,8 +154,8 @@ def _cut(shape: shapely.Geometry, box: Box, *, exactly: bool = False) -> shapely
     return shapely.intersection(shape if shape.is_valid else shapely.make_valid(shape), frame)
 
 
-def _into_scene(scene: Scene, shape: shapely.Geometry, crs: Any) -> shapely.Geometry:
-    if scene.georef == "none" or scene.crs is None:
+def _into_scene(scene: HasGeoreference, shape: shapely.Geometry, crs: Any) -> shapely.Geometry:
+    if scene.georeference.kind == "none" or scene.georeference.crs is None:
         raise GeometryError(
             f"the polygon has a CRS and the scene {scene.path} has no georeference: give polygons "
             "in pixels, in a file without CRS"

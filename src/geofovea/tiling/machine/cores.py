@@ -11,7 +11,7 @@ __all__ = ["usable_cores"]
 
 def usable_cores() -> int:
     """How many cores' worth of time this process may have, at least one."""
-    found = os.cpu_count() or 1
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        found = len(os.sched_getaffinity(0))
-    return max(1, min(found, container_limits().cores or found))
+        cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, container_limits().cores or cores))

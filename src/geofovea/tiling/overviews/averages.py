@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from geofovea.tiling.files.layout import palette_of
+from geofovea.tiling.marks import rounded
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelFiles, LevelImage
-from geofovea.tiling.pixels.marks import rounded
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.validity import join_masks, read_band_masks
 from geofovea.tiling.scene import Scene
@@ -125,9 +126,7 @@ def expanded(
         if array.dtype.kind == "f":
             array = np.where(masks, array, array.dtype.type(np.nan))
         return array, valid
-    entries = source.colormap(bands[0])
-    palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
-    return Radiometry((1,), palette=palette).expand(array, valid)
+    return Radiometry((1,), palette=palette_of(source, bands[0])).expand(array, valid)
 
 
 def _mean_of_four(

@@ -20,18 +20,12 @@ from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 
 from geofovea.errors import OutputError, SceneChangedError, SceneReadError
+from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
-from geofovea.tiling.files.handles import (
-    check_checksums,
-    gdal_settings,
-    open_bytes,
-    open_dataset,
-    read_errors,
-)
+from geofovea.tiling.files.handles import check_checksums, open_bytes, open_dataset, read_errors
 from geofovea.tiling.files.source import Source, resolve_source
 from geofovea.tiling.files.tiff_directories import stored_blocks
 from geofovea.tiling.files.verify import check_whole
-from geofovea.tiling.files.written import Written
 from geofovea.tiling.machine.cores import usable_cores
 from geofovea.tiling.overviews.averages import Step, expanded, halved_expanded, halved_marked
 from geofovea.tiling.overviews.checks import BlockChecks, LevelChecks, checks_path, nature_of
@@ -39,6 +33,7 @@ from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelFiles, LevelI
 from geofovea.tiling.overviews.progress import BuildProgress, Watch
 from geofovea.tiling.overviews.strips import StoredBlocks, pieces_to_copy, pieces_to_halve
 from geofovea.tiling.overviews.vips_copy import copy_with_vips, not_written
+from geofovea.tiling.overviews.write_check import WriteCheck
 from geofovea.tiling.pixels.validity import read_valid
 from geofovea.tiling.scene import Scene
 
@@ -165,7 +160,7 @@ def _write_level(
     scene, files = work.scene, work.files
     must_expand = is_first and (files.is_expanded or files.is_marked)
     # the first is made from the scene, which may have more bands
-    bands, written = files.bands if is_first else None, Written()
+    bands, write_check = files.bands if is_first else None, WriteCheck()
     profile = _profile(work, image)
     stored = _holes(work, source, read, profile["nodata"])
     with _output_errors(path), without_georeference_warning():
@@ -187,7 +182,7 @@ def _write_level(
                 break
             window, values, valid = step
             if values is None:
-                written.add_empty(window)
+                write_check.add_empty(window)
             else:
                 with _output_errors(path):
                     mask = valid if _needs_mask(scene, files) else None
@@ -196,12 +191,12 @@ def _write_level(
                             target.write_mask(mask, window=window)
                     values = values.astype(files.dtype, copy=False)
                     target.write(values, window=window)
-                written.add(window, values, mask)
+                write_check.add(window, values, mask)
             share = window.width * window.height / (image.width * image.height)
             work.advance(round(share * work.pixels_before(image)))
     with _output_errors(path):
         check_whole(path, is_sparse=stored is not None)
-        sums, nature = written.check(path)
+        sums, nature = write_check.check(path)
         return LevelChecks.write(checks_path(path.parent, image.level), sums, nature)
 
 
@@ -218,8 +213,8 @@ def _holes(
     if not (is_native and same and is_plain) or source.driver != "GTiff":
         return None
     with open_bytes(read) as file:
-        found = stored_blocks(file)
-    return None if found is None or found[0].all() else StoredBlocks(*found)
+        blocks = stored_blocks(file)
+    return None if blocks is None or blocks[0].all() else StoredBlocks(*blocks)
 
 
 def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:

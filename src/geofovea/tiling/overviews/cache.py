@@ -50,7 +50,7 @@ from geofovea.tiling.files.source import Source
 from geofovea.tiling.overviews.build import BuiltLevel, build_level_files, file_source
 from geofovea.tiling.overviews.checks import LevelChecks, checks_path
 from geofovea.tiling.overviews.deadline import current_deadline
-from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits
+from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, level_files_of
 from geofovea.tiling.scene import Scene
 
 __all__ = [
@@ -127,16 +127,16 @@ class PreparedLevels:
 
 def are_prepared(scene: Scene) -> bool:
     """Whether the level files of a scene are there; builds and reads nothing."""
-    files = scene.level_files
-    return files is not None and _found_anywhere(scene, files) is not None
+    files = level_files_of(scene)
+    return files is not None and _prepared_anywhere(scene, files) is not None
 
 
 def are_damaged(scene: Scene) -> bool:
     """Whether there is a folder of level files for a scene, and not as it was written."""
-    files = scene.level_files
+    files = level_files_of(scene)
     if files is None or not is_level_folder(_folder_of(scene, files)):
         return False
-    return _found_anywhere(scene, files) is None
+    return _prepared_anywhere(scene, files) is None
 
 
 def prepare(
@@ -167,34 +167,34 @@ def prepare(
         OutputError: If the cache cannot be written, or its size limit is no number.
         SceneReadError: If the scene is damaged or has changed.
     """
-    files = scene.level_files
+    files = level_files_of(scene)
     if files is None:
         return None
-    found = _found_anywhere(scene, files, damaged)
-    if found is not None:
-        note_use(found.folder)
-        return found
+    prepared = _prepared_anywhere(scene, files, damaged)
+    if prepared is not None:
+        note_use(prepared.folder)
+        return prepared
     folder = _folder_of(scene, files)
     limits, limit_bytes = limits or LevelLimits(), cache_limit_bytes()
     _check_pixels(scene, limits)
     remove_leftovers()
     with _locked(folder, limits):
-        found = _found(folder, files)  # another one may have built them meanwhile
-        if found is None:
-            found = _built(scene, files, folder, limits, progress)
+        prepared = _prepared_in(folder, files)  # another one may have built them meanwhile
+        if prepared is None:
+            prepared = _build(scene, files, folder, limits, progress)
     make_room(limit_bytes, keep=folder)
-    return found
+    return prepared
 
 
-def _found_anywhere(
+def _prepared_anywhere(
     scene: Scene, files: LevelFiles, damaged: PreparedLevels | None = None
 ) -> PreparedLevels | None:
     name = _key_of(scene, files)
     for place in (_folder_of(scene, files), *(each / name for each in shared_folders(LEVELS))):
         if damaged is None or damaged.folder != place or place.parent == levels_folder():
-            found = _found(place, files)
-            if found is not None:
-                return found
+            prepared = _prepared_in(place, files)
+            if prepared is not None:
+                return prepared
     return None
 
 
@@ -210,7 +210,9 @@ def _is_free(folder: Path, files: LevelFiles) -> bool:
     """Whether a folder is not there, holds sound files, or can be replaced."""
     if not os.path.lexists(folder):
         return True
-    return is_level_folder(folder) and (_found(folder, files) is not None or is_replaceable(folder))
+    return is_level_folder(folder) and (
+        _prepared_in(folder, files) is not None or is_replaceable(folder)
+    )
 
 
 def _key_of(scene: Scene, files: LevelFiles) -> str:
@@ -226,7 +228,7 @@ def _key_of(scene: Scene, files: LevelFiles) -> str:
     return digest[:32]
 
 
-def _found(folder: Path, files: LevelFiles) -> PreparedLevels | None:
+def _prepared_in(folder: Path, files: LevelFiles) -> PreparedLevels | None:
     """The files of a folder, if each is there and exactly as it was built."""
     record = read_record(folder)
     if record is None or "checksum" not in record:
@@ -291,7 +293,7 @@ def _locked(folder: Path, limits: LevelLimits) -> Iterator[None]:
         lock.release()
 
 
-def _built(
+def _build(
     scene: Scene, files: LevelFiles, folder: Path, limits: LevelLimits, progress: Progress | None
 ) -> PreparedLevels:
     """Build under the lock."""
@@ -329,10 +331,10 @@ def _built(
         ) from error
     finally:
         remove_folder(aside)
-    found = _found(folder, files)
-    if found is None:
+    prepared = _prepared_in(folder, files)
+    if prepared is None:
         raise OutputError(f"the level files in {folder} vanished at once; is somebody clearing it?")
-    return found
+    return prepared
 
 
 def _ignore(_share: float) -> None:

@@ -26,7 +26,15 @@ from rasterio.windows import Window
 from geofovea.errors import SceneReadError
 from geofovea.tiling.cache.ownership import is_believed
 
-__all__ = ["BlockChecks", "CheckedImage", "LevelChecks", "checks_path", "load_checks", "nature_of"]
+__all__ = [
+    "BlockChecks",
+    "CheckedImage",
+    "LevelChecks",
+    "checks_path",
+    "load_checks",
+    "nature_of",
+    "sum_of_block",
+]
 
 Checks = NDArray[np.uint32]
 
@@ -81,7 +89,7 @@ class BlockChecks:
         row, col = window.row_off // layout.block[0], window.col_off // layout.block[1]
         for number, plane in enumerate(planes):
             for r, c, block in _blocks(plane, layout.block):
-                self.sums[number, row + r, col + c] = _sum(block)
+                self.sums[number, row + r, col + c] = sum_of_block(block)
 
     def add_empty(self, window: Window, image: Any) -> None:
         """The same for a window of which no block is stored; decodes none."""
@@ -93,7 +101,7 @@ class BlockChecks:
             for r, c, block in _blocks(np.broadcast_to(fill, shape), self._layout.block):
                 key = block.shape
                 if key not in self._empty:
-                    self._empty[key] = _sum(block)
+                    self._empty[key] = sum_of_block(block)
                 self.sums[number, row + r, col + c] = self._empty[key]
 
     def add_all(self, image: Any) -> BlockChecks:
@@ -135,7 +143,7 @@ class LevelChecks:
         return cls(path, hashlib.sha256(buffer.getvalue()).hexdigest(), nature)
 
 
-class _Found:
+class _ImageSums:
     """The sums of one image in this process, and which blocks were compared already."""
 
     def __init__(self, sums: Checks) -> None:
@@ -144,26 +152,26 @@ class _Found:
 
 
 # by the identity of the file and the overview in it; least recently used first
-_found: OrderedDict[tuple[str, int | None], _Found] = OrderedDict()
+_images: OrderedDict[tuple[str, int | None], _ImageSums] = OrderedDict()
 
 
-def load_checks(checks: LevelChecks, image: Any, identity: str, overview: int | None) -> _Found:
+def load_checks(checks: LevelChecks, image: Any, identity: str, overview: int | None) -> _ImageSums:
     """The sums of an open image.
 
     Raises:
         SceneReadError: If they, or the directory of the image, are not as they were written.
     """
     key = (identity, overview)
-    found = _found.get(key)
-    if found is None:
+    known = _images.get(key)
+    if known is None:
         layout = _Layout.of(image)
         sums = _read_sums(checks)
         if sums is None or sums.shape != layout.shape or nature_of(image) != checks.nature:
             raise _damaged(image)
-        found = _found[key] = _Found(sums)
-        while len(_found) > _MOST_IMAGES:
-            _found.popitem(last=False)
-    return found
+        known = _images[key] = _ImageSums(sums)
+        while len(_images) > _MOST_IMAGES:
+            _images.popitem(last=False)
+    return known
 
 
 class CheckedImage:
@@ -172,10 +180,10 @@ class CheckedImage:
     Behaves like the ``rasterio.DatasetReader`` that it holds.
     """
 
-    def __init__(self, image: Any, found: _Found) -> None:
+    def __init__(self, image: Any, known: _ImageSums) -> None:
         """Take an image and what is known of its blocks."""
         self._image = image
-        self._found = found
+        self._known = known
         self._layout = _Layout.of(image)
 
     def __getattr__(self, name: str) -> Any:
@@ -203,7 +211,7 @@ class CheckedImage:
     def _compare(self, indexes: Any, options: dict[str, Any]) -> None:
         rows, cols = self._touched(options.get("window"), options.get("out_shape"))
         for plane in self._layout.planes_of(indexes):
-            is_sound = self._found.is_sound[plane, rows, cols]
+            is_sound = self._known.is_sound[plane, rows, cols]
             if is_sound.all():
                 continue
             for row in np.flatnonzero(~is_sound.all(axis=1)):
@@ -224,9 +232,9 @@ class CheckedImage:
         else:
             values = image.read_masks([1], window=window) > 0
         for _, col, block in _blocks(values, self._layout.block):
-            if _sum(block) != self._found.sums[plane, row, cols.start + col]:
+            if sum_of_block(block) != self._known.sums[plane, row, cols.start + col]:
                 raise _damaged(image)
-        self._found.is_sound[plane, row, cols] = True
+        self._known.is_sound[plane, row, cols] = True
 
     def _touched(self, window: Any, out_shape: Any) -> tuple[slice, slice]:
         """Rows and columns of the blocks that a read touches, at most."""
@@ -277,8 +285,8 @@ class _Layout:
         wanted = {int(band) for band in np.atleast_1d(indexes)} | (
             {self.alpha} if self.alpha else set()
         )
-        found = [n for n, plane in enumerate(self.planes) if wanted & set(plane)]
-        return [*found, len(self.planes)] if self.has_mask else found
+        planes = [n for n, plane in enumerate(self.planes) if wanted & set(plane)]
+        return [*planes, len(self.planes)] if self.has_mask else planes
 
 
 def _span(start: float, length: float, out: int, side: int, block: int) -> slice:
@@ -295,7 +303,8 @@ def _blocks(plane: NDArray[Any], block: tuple[int, int]) -> Iterator[tuple[int, 
             yield r, c, plane[:, y : y + height, x : x + width]
 
 
-def _sum(block: NDArray[Any]) -> int:
+def sum_of_block(block: NDArray[Any]) -> int:
+    """The sum by which stored numbers are compared."""
     return zlib.crc32(np.ascontiguousarray(block).view(np.uint8).data)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geofovea.errors import SceneReadError
-from geofovea.tiling.cache.findings import found_once
+from geofovea.tiling.cache.findings import measured_once
 from geofovea.tiling.files.handles import open_handle, read_errors
 from geofovea.tiling.files.layout import has_block
 from geofovea.tiling.files.source import Source
@@ -65,7 +65,7 @@ def usable_overviews(
             return index, _warning(dataset, index, "some of its blocks were never written")
     try:
         with read_errors(source):
-            usable = found_once(
+            usable = measured_once(
                 source,
                 dataset.width * dataset.height,
                 "overviews",

@@ -9,14 +9,13 @@ it: GDAL cannot stream overviews into a file that it is still writing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from geofovea.errors import GeometryError
-
-if TYPE_CHECKING:
-    from geofovea.tiling.scene import Scene
+from geofovea.tiling.pixels.alpha import is_masked_by_gdal
+from geofovea.tiling.scene import Scene, once_per_scene
 
 __all__ = [
     "DECODE_ONCE_PIXELS",
@@ -173,7 +172,7 @@ def way_in(scene: Scene) -> WayIn:
     2000 has its own resolutions inside, and a virtual raster or a remote file cannot tell whether
     its pixels changed, so nothing of it is kept.
     """
-    if scene.level_files is not None:
+    if level_files_of(scene) is not None:
         return "level_files"
     is_small = scene.width * scene.height <= DECODE_ONCE_PIXELS
     # the overviews of a JPEG are not stored: each costs a decode of the rows above, as the image
@@ -183,6 +182,7 @@ def way_in(scene: Scene) -> WayIn:
     return "direct"
 
 
+@once_per_scene
 def level_files_of(scene: Scene) -> LevelFiles | None:
     """The level files that a scene needs, None where it is read without."""
     pixels = scene.width * scene.height
@@ -197,7 +197,7 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
     colors = tuple(band for band in shown if band != scene.alpha) or shown
     is_palette = len(colors) == 1 and scene.colorinterp[colors[0] - 1] == "palette"
     is_complex = scene.dtype.startswith("complex")
-    is_marked = not scene.is_masked_by_gdal
+    is_marked = not is_masked_by_gdal(scene)
     bands = colors if is_palette else shown
     if scene.alpha and not is_palette and not is_marked:
         # GDAL averages with it

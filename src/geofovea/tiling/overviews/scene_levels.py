@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from geofovea.errors import GeometryError, SceneReadError
 from geofovea.tiling.cache.folder import levels_folder
-from geofovea.tiling.files.handles import check_current, gdal_settings, open_handle, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import check_current, open_handle, read_errors
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.overviews.cache import (
     PreparedLevel,
@@ -81,8 +82,8 @@ class SceneLevels:
     def _read_from(self, image: PreparedLevel, read: Callable[[Any], T]) -> T:
         with gdal_settings(), read_errors(image.source):
             handle = open_handle(image.source, image.overview)
-            found = load_checks(image.checks, handle, image.source.identity, image.overview)
-            value = read(CheckedImage(handle, found))
+            checks = load_checks(image.checks, handle, image.source.identity, image.overview)
+            value = read(CheckedImage(handle, checks))
             check_current(self._scene.source)  # whose pixels these are
             return value
 

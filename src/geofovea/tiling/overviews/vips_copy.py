@@ -28,12 +28,7 @@ from rasterio.windows import Window
 from geofovea.errors import OutputError, SceneReadError
 from geofovea.tiling.cache.folder import CACHE_VARIABLE
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
-from geofovea.tiling.files.handles import (
-    check_checksums,
-    note_whole,
-    open_dataset,
-    read_errors,
-)
+from geofovea.tiling.files.handles import check_checksums, note_whole, open_dataset, read_errors
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.child_memory import ChildMemory
 from geofovea.tiling.overviews import vips_worker

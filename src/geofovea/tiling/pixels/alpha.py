@@ -1,26 +1,26 @@
-"""Which number of a scene's alpha band means opaque; only its pixels tell."""
+"""Which number of a scene's alpha band means opaque, and whether GDAL masks by that number."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rasterio.enums import Resampling
 
-from geofovea.tiling.cache.findings import found_once
-from geofovea.tiling.files.handles import gdal_settings, open_handle, read_errors
-from geofovea.tiling.pixels.marks import opaque_number
+from geofovea.tiling.cache.findings import measured_once
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle, read_errors
+from geofovea.tiling.marks import opaque_number
 from geofovea.tiling.pixels.sample import sample_windows
+from geofovea.tiling.scene import Scene, once_per_scene
 
-if TYPE_CHECKING:
-    from geofovea.tiling.scene import Scene
-
-__all__ = ["opaque_alpha"]
+__all__ = ["is_masked_by_gdal", "opaque_alpha"]
 
 # an overview of no more pixels is read instead of a sample
 _WHOLE_PIXELS = 2**20
 
 
+@once_per_scene
 def opaque_alpha(scene: Scene) -> float:
     """The number of the alpha band that means opaque.
 
@@ -33,7 +33,7 @@ def opaque_alpha(scene: Scene) -> float:
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source, for_pixels=False)
         bits = int(handle.tags(scene.alpha, ns="IMAGE_STRUCTURE").get("NBITS", "0"))
-    largest = found_once(
+    largest = measured_once(
         scene.source,
         scene.width * scene.height,
         "alpha",
@@ -41,6 +41,27 @@ def opaque_alpha(scene: Scene) -> float:
         {"band": scene.alpha},
     )
     return opaque_number(np.dtype(scene.dtype), float(largest), bits)
+
+
+@once_per_scene
+def is_masked_by_gdal(scene: Scene) -> bool:
+    """Whether GDAL leaves out all that is missing when it averages stored numbers.
+
+    It does not where a float may be NaN, where alpha is one mark among others or counts to an
+    unusual number, where nodata has more digits than a double, and where the caller declared it.
+    Missing pixels are then found among stored numbers, before anything is averaged.
+
+    Raises:
+        SceneReadError: If the alpha band cannot be read.
+    """
+    if scene.source.has_exact_masks:
+        return True
+    if scene.missing is not None or scene.dtype.startswith("float"):
+        return False
+    if scene.alpha:
+        usual = {"uint8": 255.0, "uint16": 65535.0}.get(scene.dtype)
+        return scene.mask_kind == "alpha" and opaque_alpha(scene) == usual
+    return not (scene.mask_kind == "nodata" and scene.dtype in ("int64", "uint64"))
 
 
 def _largest(scene: Scene) -> float:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import SceneError
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, read_errors
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, read_errors
 from geofovea.tiling.pixels.composites import ROLES, Composite, composite_named
 from geofovea.tiling.scene import Scene
 
@@ -128,14 +129,14 @@ def choose_bands(
 
 
 def _rgb_or_first_three(scene: Scene, first: tuple[int, ...]) -> BandChoice:
-    found = find_roles(scene)
-    if set(_RGB) <= set(found.bands):
-        rgb = tuple(found.bands[role] for role in _RGB)
-        reason = f"red, green and blue are bands {_listed(rgb)} by {found.origin}"
-        if not found.guessed & set(_RGB):
+    roles = find_roles(scene)
+    if set(_RGB) <= set(roles.bands):
+        rgb = tuple(roles.bands[role] for role in _RGB)
+        reason = f"red, green and blue are bands {_listed(rgb)} by {roles.origin}"
+        if not roles.guessed & set(_RGB):
             return BandChoice(rgb, reason)
         if rgb != first:
-            return BandChoice(rgb, reason, warnings=(found.warning,))
+            return BandChoice(rgb, reason, warnings=(roles.warning,))
     warning = (
         f"the file does not say which bands are red, green and blue; bands {_listed(first)} are a "
         "guess (choose with bands=)"
@@ -171,7 +172,7 @@ def find_roles(scene: Scene) -> BandRoles:
         "band descriptions": by_word,
     }
     certain = BandRoles(
-        by_word | by_color | by_wave, " and ".join(name for name, said in sources.items() if said)
+        by_word | by_color | by_wave, " and ".join(name for name, bands in sources.items() if bands)
     )
     if not certain.bands and (numbered := _by_number(descriptions)):
         return numbered
@@ -185,10 +186,10 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
                 f"{role}={band} is no entry of a band map; roles are {', '.join(ROLES)} and bands "
                 f"go from 1 to {scene.count}"
             )
-    found = BandRoles({})
+    roles = BandRoles({})
     if not set(composite.roles) <= set(band_map):
-        found = find_roles(scene)
-    bands_of = {**found.bands, **band_map}
+        roles = find_roles(scene)
+    bands_of = {**roles.bands, **band_map}
     missing = [role for role in composite.roles if role not in bands_of]
     if missing:
         known = ", ".join(f"{role}={band}" for role, band in sorted(bands_of.items())) or "none"
@@ -198,16 +199,16 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
             f"say which it is (found: {known}); name it with band_map, for example {example}"
         )
     bands = tuple(bands_of[role] for role in composite.roles)
-    given = set(composite.roles) & set(band_map)
-    looked_up = set(composite.roles) - given
-    origins = ("the given band map" if given else "", found.origin if looked_up else "")
+    mapped = set(composite.roles) & set(band_map)
+    looked_up = set(composite.roles) - mapped
+    origins = ("the given band map" if mapped else "", roles.origin if looked_up else "")
     origin = " and ".join(filter(None, origins))
     plays = ", ".join(f"{role}={b}" for role, b in zip(composite.roles, bands, strict=True))
     return BandChoice(
         bands,
         f"{composite.name} ({composite.shows}) with {plays} by {origin}",
         composite,
-        (found.warning,) if looked_up & found.guessed else (),
+        (roles.warning,) if looked_up & roles.guessed else (),
     )
 
 

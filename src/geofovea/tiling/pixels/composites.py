@@ -103,7 +103,7 @@ def composite_named(name: str) -> Composite:
         SceneError: If there is none.
     """
     plain = name.strip().lower().replace("_", "-")
-    found = COMPOSITES.get(_SPELLINGS.get(plain, plain))
-    if found is None:
+    composite = COMPOSITES.get(_SPELLINGS.get(plain, plain))
+    if composite is None:
         raise SceneError(f"there is no composite {name!r}; choose one of {', '.join(COMPOSITES)}")
-    return found
+    return composite

@@ -9,7 +9,6 @@ undo them; an index such as NDVI is made of what they stand for, so it applies t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,19 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.errors import SceneError
-from geofovea.tiling.cache.findings import found_once
-from geofovea.tiling.files.handles import gdal_settings, open_dataset, open_handle, read_errors
-from geofovea.tiling.pixels.bands import BandChoice, choose_bands
-from geofovea.tiling.pixels.sample import sample_windows
-from geofovea.tiling.pixels.validity import read_band_masks, read_valid
-from geofovea.tiling.scene import Scene
 
-__all__ = ["FILL", "Radiometry", "describe_radiometry", "plan_radiometry", "read_valid"]
+__all__ = ["FILL", "Radiometry", "to_decibels"]
 
 FILL = 128
 """The grey of padding and of missing pixels. Black would look like water or shadow."""
 
-_PERCENTILES = (2.0, 98.0)
 # so few numbers that a stretch is looked up
 _TABLE_DTYPES = (np.uint8, np.uint16)
 
@@ -175,157 +167,6 @@ class Radiometry:
         return np.asarray(array * scale + offset, dtype=np.float64)
 
 
-def plan_radiometry(
-    scene: Scene,
-    bands: tuple[int, ...] | None = None,
-    *,
-    composite: str | None = None,
-    band_map: Mapping[str, int] | None = None,
-) -> Radiometry:
-    """Choose bands and measure the stretch of a scene; reads a bounded, fixed sample, once.
-
-    Args:
-        scene: What to show.
-        bands: One or three band indexes, counted from 1. By default the red, green and blue bands
-            by their colour interpretation, else the first three (with a warning), else the first.
-        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
-        band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``, where the
-            file does not say.
-
-    Raises:
-        SceneError: If a band, a composite or the band of a role does not exist.
-        SceneReadError: If the sample cannot be read.
-    """
-    choice = choose_bands(scene, bands, composite, band_map)
-    planned = _without_stretch(scene, choice)
-    if planned is not None:
-        return planned
-    chosen, warnings = choice.bands, _warnings(scene, choice)
-    with gdal_settings(), read_errors(scene.source):
-        is_complex = _is_complex(open_handle(scene.source, for_pixels=False), chosen)
-    measured = found_once(
-        scene.source,
-        scene.width * scene.height,
-        "stretch",
-        lambda: _measure_stretch(scene, chosen, is_complex),
-        {
-            "bands": chosen,
-            "mask": scene.mask_kind,
-            "nodata": repr(scene.nodata),
-            "missing": "" if scene.missing is None else scene.missing.key,
-        },
-    )
-    stretch = tuple((low, high) for low, high in measured["stretch"])
-    if not measured["has_valid_pixels"]:
-        warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
-    return Radiometry(
-        chosen,
-        stretch=stretch,
-        is_complex=is_complex,
-        is_inverted=scene.is_min_white,
-        composite=choice.composite_name,
-        has_declared_nodata=scene.missing is not None,
-        reason=_stretch_reason(scene, choice),
-        warnings=warnings,
-    )
-
-
-def describe_radiometry(
-    scene: Scene,
-    bands: tuple[int, ...] | None = None,
-    *,
-    composite: str | None = None,
-    band_map: Mapping[str, int] | None = None,
-) -> tuple[str, tuple[str, ...]]:
-    """The reason and the warnings that ``plan_radiometry`` would give; reads no pixels.
-
-    Raises:
-        SceneError: As there.
-        SceneReadError: If the file cannot be opened.
-    """
-    choice = choose_bands(scene, bands, composite, band_map)
-    planned = _without_stretch(scene, choice)
-    if planned is not None:
-        return planned.reason, planned.warnings
-    return _stretch_reason(scene, choice), _warnings(scene, choice)
-
-
-def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
-    """The radiometry, where it follows from metadata alone."""
-    chosen, warnings = choice.bands, _warnings(scene, choice)
-    declared = scene.missing is not None
-    name = choice.composite_name
-    with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source, for_pixels=False)
-        if choice.composite is not None and choice.composite.is_index:
-            if _is_complex(handle, chosen):
-                raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
-            # a handle of one image shows no scales
-            with open_dataset(scene.source) as dataset:
-                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in chosen]
-            return Radiometry(
-                chosen,
-                stretch=((-1.0, 1.0),),
-                scaling=tuple(scaling),
-                composite=name,
-                has_declared_nodata=declared,
-                reason=f"{choice.reason}, computed from stored numbers with their scale and "
-                "offset, grey from -1 (black) to 1 (white)",
-                warnings=warnings,
-            )
-        if len(chosen) == 1 and scene.colorinterp[chosen[0] - 1] == "palette":
-            entries = handle.colormap(chosen[0])
-            palette = tuple(tuple(entries.get(i, (0, 0, 0, 0))) for i in range(max(entries) + 1))
-            return Radiometry(
-                chosen,
-                palette=palette,
-                has_declared_nodata=declared,
-                reason=f"{choice.reason}, shown by its palette",
-                warnings=warnings,
-            )
-        if any(handle.dtypes[band - 1] != "uint8" for band in chosen):
-            return None
-        bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in chosen]
-        stretch, shown = None, "eight bits untouched"
-        if any(count != "8" for count in bits):
-            # a mask of one bit would be black on black
-            stretch = tuple((0.0, 2.0 ** int(count) - 1) for count in bits)
-            shown = f"{', '.join(bits)} bits stretched to eight"
-        return Radiometry(
-            chosen,
-            stretch=stretch,
-            is_inverted=scene.is_min_white,
-            composite=name,
-            has_declared_nodata=declared,
-            reason=f"{choice.reason}, {shown}{_inverted(scene)}",
-            warnings=warnings,
-        )
-
-
-def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:
-    return any(handle.dtypes[band - 1].startswith("complex") for band in bands)
-
-
-def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
-    with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source, for_pixels=False)
-        dtype = handle.dtypes[choice.bands[0] - 1]
-        unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
-    return (
-        f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
-        f"{_inverted(scene)}"
-    )
-
-
-def _inverted(scene: Scene) -> str:
-    return ", inverted because the file says that zero is white" if scene.is_min_white else ""
-
-
-def _warnings(scene: Scene, choice: BandChoice) -> tuple[str, ...]:
-    declared = scene.missing.warnings if scene.missing else ()
-    return (*choice.warnings, *declared, *scene.warnings)
-
-
 def _stretched(values: NDArray[np.generic], stretch: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values ``(bands, h, w)`` as shares of 255 between the low and the high of their band."""
     low, high = stretch.T[:, :, None, None]
@@ -336,37 +177,3 @@ def _stretched(values: NDArray[np.generic], stretch: NDArray[np.float64]) -> NDA
 def to_decibels(power: NDArray[np.generic]) -> NDArray[np.float64]:
     """``10·log10`` of a power, which is ``20·log10`` of its magnitude."""
     return np.asarray(10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny)))
-
-
-def _measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> dict[str, Any]:
-    """``stretch``: ``(low, high)`` of each band; ``has_valid_pixels``: whether any counted."""
-    probe = Radiometry(bands, is_complex=is_complex)
-    samples: list[list[NDArray[np.float64]]] = [[] for _ in bands]
-    with gdal_settings(), read_errors(scene.source):
-        handle = open_handle(scene.source)
-        for window in sample_windows(scene.width, scene.height, scene.block_shape):
-            array = handle.read(list(bands), window=window)
-            masks = read_band_masks(handle, scene, bands, window=window)
-            valid = read_valid(handle, scene, bands, window=window)
-            whole = np.ones(array.shape[1:], bool) if valid is None else valid
-            values, whole = probe.expand(array, whole)
-            if is_complex:
-                values = to_decibels(values)
-            for i, sample in enumerate(samples):
-                # a number that is missing in this band alone would pull its stretch
-                known = whole if masks is None else whole & masks[i]
-                sample.append(values[i][known].astype(np.float64))
-    known_values = [np.concatenate(sample) for sample in samples]
-    return {
-        "stretch": [
-            _widened(*np.percentile(values, _PERCENTILES)) if len(values) else (0.0, 1.0)
-            for values in known_values
-        ],
-        "has_valid_pixels": any(len(values) for values in known_values),
-    }
-
-
-def _widened(low: float, high: float) -> tuple[float, float]:
-    # a scene of one value is shown as mid grey, not as black
-    margin = 0.0 if low < high else max(1.0, abs(low)) / 2
-    return float(low - margin), float(high + margin)

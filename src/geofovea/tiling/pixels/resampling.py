@@ -12,7 +12,7 @@ from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from geofovea.tiling.pixels.marks import Number, as_stored, rounded
+from geofovea.tiling.marks import Number, as_stored, rounded
 
 __all__ = ["padded", "resample_known"]
 

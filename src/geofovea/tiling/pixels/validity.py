@@ -1,7 +1,7 @@
 """Which pixels are there: by nodata, alpha, masks inside or beside the file, or the caller's word.
 
 All marks count together, because a file may have several. GDAL resamples its own masks along with
-pixels; where it does not know all marks (``Scene.is_masked_by_gdal``), they are found among stored
+pixels; where it does not know all marks (``is_masked_by_gdal``), they are found among stored
 numbers, which needs reads by nearest neighbour, and averages are made here.
 """
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.windows import Window
 
-from geofovea.tiling.arrays.source import ArraySource
 from geofovea.tiling.files.handles import ALL_OVERVIEWS, open_handle
-from geofovea.tiling.pixels.marks import are_finite, are_opaque, join_bands
+from geofovea.tiling.marks import are_finite, are_opaque, join_bands
+from geofovea.tiling.pixels.alpha import is_masked_by_gdal, opaque_alpha
 from geofovea.tiling.pixels.resampling import padded, resample_known
 from geofovea.tiling.scene import Scene
 
@@ -77,7 +77,7 @@ def read_band_masks(
     """
     if "out_shape" in options:
         options["out_shape"] = (len(bands), *options["out_shape"][-2:])
-    if isinstance(scene.source, ArraySource):
+    if scene.source.has_exact_masks:
         # its handles know all marks, of each band
         is_marked = scene.mask_kind != "none"
         return handle.read_masks(list(bands), **options) >= _HALF if is_marked else None
@@ -89,9 +89,9 @@ def read_band_masks(
         masks = handle.read_masks(list(bands), **options) >= _HALF
     elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
         masks = _masks_of_file(handle, scene, bands, options)
-    elif scene.mask_kind == "internal" or (scene.mask_kind == "alpha" and scene.is_masked_by_gdal):
+    elif scene.mask_kind == "internal" or (scene.mask_kind == "alpha" and is_masked_by_gdal(scene)):
         masks = _one_mask(handle, bands, options)
-    if scene.is_masked_by_gdal:
+    if is_masked_by_gdal(scene):
         return masks
     marks = _marks(handle, scene, bands, options | {"resampling": Resampling.nearest})
     return marks if masks is None else masks & marks
@@ -121,7 +121,7 @@ def read_known(
     numbers = len(bands) * shape[0] * shape[1]
     options: dict[str, Any] = {"window": window, "out_shape": (len(bands), *shape)}
     options["resampling"] = resampling
-    if resampling is Resampling.nearest or scene.is_masked_by_gdal:
+    if resampling is Resampling.nearest or is_masked_by_gdal(scene):
         values = handle.read(list(bands), **options)
         return values, read_band_masks(handle, scene, bands, **options)
     rows = padded(window.row_off, window.height, shape[0], handle.height)
@@ -162,7 +162,7 @@ def _marks(
         if "out_shape" in options:
             options = options | {"out_shape": (1, *options["out_shape"][-2:])}
         alpha = handle.read([scene.alpha], **options)
-        masks = masks & are_opaque(alpha, scene.opaque_alpha)
+        masks = masks & are_opaque(alpha, opaque_alpha(scene))
     if scene.missing is not None:
         masks = masks & scene.missing.valid(values, bands, _shares(handle, options.get("window")))
     return np.asarray(masks)
@@ -197,15 +197,14 @@ def block_mean(
 
 
 def _has_doubtful_mask(handle: Any, scene: Scene) -> bool:
-    return handle.width < scene.width and not isinstance(scene.source, ArraySource)
+    return handle.width < scene.width and not scene.source.has_exact_masks
 
 
 def _is_other_file(handle: Any, scene: Scene) -> bool:
     # GDAL knows a far-away file by a name of its own
     is_in_memory = str(handle.name).startswith("/vsimem/")
     is_elsewhere = scene.source.remote is None and handle.name != scene.source.gdal_name
-    is_array = isinstance(scene.source, ArraySource)
-    return not is_array and (is_in_memory or is_elsewhere)
+    return not scene.source.has_exact_masks and (is_in_memory or is_elsewhere)
 
 
 def _masks_of_file(

@@ -106,8 +106,8 @@ def remote_name(name: str) -> str:
 
 def doubtful_secrets(name: str) -> dict[str, str]:
     """Parameters of a URL that are left out of its name as secrets and may name a file instead."""
-    given = list(_parameters(plain_url(name)))
-    return {n: v for n, v in given if n.lower() in _DOUBTFUL and _is_secret(n, v)}
+    parameters = list(_parameters(plain_url(name)))
+    return {n: v for n, v in parameters if n.lower() in _DOUBTFUL and _is_secret(n, v)}
 
 
 def without_secrets(text: str) -> str:
@@ -117,10 +117,10 @@ def without_secrets(text: str) -> str:
 
 def _name(url: str, depth: int) -> str:
     shown = redacted(_with_plain_host(url))
-    given = list(_parameters(url))
-    has_secret = any(_is_secret(name, value) for name, value in given)
-    kept = []
-    for name, value in given:
+    parameters = list(_parameters(url))
+    has_secret = any(_is_secret(name, value) for name, value in parameters)
+    public = []
+    for name, value in parameters:
         if _is_secret(name, value) or (has_secret and name.lower() in _BESIDE_SECRETS):
             continue
         if name.lower().startswith("response-"):
@@ -128,10 +128,10 @@ def _name(url: str, depth: int) -> str:
             continue
         if is_remote_name(value):
             value = _name(plain_url(value), depth + 1) if depth < _DEEPEST else ""
-        kept.append([name, value])
-    if not kept:
+        public.append([name, value])
+    if not public:
         return shown
-    digest = hashlib.sha256(json.dumps(sorted(kept)).encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(json.dumps(sorted(public)).encode("utf-8", "surrogatepass")).hexdigest()
     return f"{shown}~{digest[:_DIGITS]}"
 
 

@@ -1,37 +1,15 @@
-"""Bytes of far-away files: ranges over HTTP(S), with bounds on time, retries, memory and hosts.
-
-GDAL has a network client of its own, which follows redirects to any host, takes credentials from
-the environment, and keeps what it read under the name alone. None of that can be switched off, so
-GDAL gets a file object instead: every request goes to an allowed host, every reply is compared with
-the file that was found, and a failure is a typed error of the read that met it.
-"""
+"""Bytes of far-away files: what was read last stays in memory, and near ranges are one request."""
 
 from __future__ import annotations
 
-import base64
-import http.client
-import re
-import socket
-import ssl
-import threading
-import time
-from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
-from urllib.parse import SplitResult, unquote, urljoin
 
-from geofovea.errors import (
-    SceneNotFoundError,
-    SceneReadError,
-    SceneRefusedError,
-)
-from geofovea.tiling.machine.forks import in_every_child
-from geofovea.tiling.remote.names import redacted
-from geofovea.tiling.remote.policy import RemoteObject, check_host, split_url
-from geofovea.tiling.remote.signing import signed_url
+from geofovea.errors import SceneNotFoundError, SceneReadError, SceneRefusedError
+from geofovea.tiling.machine.lru import LruCache
+from geofovea.tiling.remote.client import TRANSIENT, RangeClient
+from geofovea.tiling.remote.policy import RemoteObject
 
-__all__ = ["CHUNK_BYTES", "RangeClient", "cached_ranges", "look_at", "look_beside"]
+__all__ = ["CHUNK_BYTES", "cached_ranges", "probe", "probe_beside"]
 
 CHUNK_BYTES = 16 * 2**10
 """Requests begin and end at multiples of this."""
@@ -45,239 +23,11 @@ CACHE_BYTES = 32 * 2**20
 GAP_CHUNKS = 1
 """Ranges this near to each other are one request; a round trip costs more than such a gap."""
 
-SOCKET_SECONDS = 10.0
-"""Longest wait for a connection and for the next bytes."""
 
-REQUEST_SECONDS = 60.0
-"""Longest time for one request, however slowly it drips."""
-
-MAX_ATTEMPTS = 3
-MAX_REDIRECTS = 5
-_PAUSE_SECONDS = 0.2
-_TRANSIENT = (408, 429, 500, 502, 503, 504)
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
+_cache = LruCache[tuple[str, int], bytes](CACHE_BYTES, len)
 
 
-class _Transient(Exception):  # noqa: N818  (a state, never seen outside)
-    """A failure that another attempt may not meet."""
-
-
-class Reply(NamedTuple):
-    """One range as the server sent it."""
-
-    content: bytes
-    size_bytes: int
-    validators: tuple[str, str]
-
-
-class ChunkCache:
-    """The chunks used last, over all files and threads, up to a number of bytes."""
-
-    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
-        self._lock = threading.Lock()
-        self._limit_bytes = limit_bytes
-        self._used_bytes = 0
-        self._chunks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-
-    def get(self, identity: str, index: int) -> bytes | None:
-        """A chunk of a file, or None."""
-        with self._lock:
-            chunk = self._chunks.get((identity, index))
-            if chunk is not None:
-                self._chunks.move_to_end((identity, index))
-            return chunk
-
-    def put(self, identity: str, index: int, chunk: bytes) -> None:
-        """Keep a chunk, and forget the ones that were not used for longest."""
-        with self._lock:
-            before = self._chunks.pop((identity, index), b"")
-            self._chunks[identity, index] = chunk
-            self._used_bytes += len(chunk) - len(before)
-            while self._used_bytes > self._limit_bytes:
-                self._used_bytes -= len(self._chunks.popitem(last=False)[1])
-
-
-_cache = ChunkCache()
-
-
-def _forget_after_fork() -> None:
-    # another thread of the parent may have held the lock
-    global _cache
-    _cache = ChunkCache()
-
-
-in_every_child(_forget_after_fork)
-
-
-class RangeClient:
-    """Asks a server for ranges of one file over one kept connection; for one thread."""
-
-    def __init__(self, remote: RemoteObject) -> None:
-        self.remote = remote
-        self._connection: http.client.HTTPConnection | None = None
-        self._server = ("", "")
-        # what the server answered last; 0 before
-        self.status = 0
-        # where a redirect led, so that it is followed once
-        self._target: str | None = None
-
-    def close(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-    def fetch(self, start: int, stop: int) -> Reply:
-        """The bytes from ``start`` up to ``stop``, or up to the end of the file.
-
-        Raises:
-            SceneNotFoundError: If the server has no such file.
-            SceneRefusedError: If a redirect leads to a host that is not allowed.
-            SceneReadError: If the server does not send them in time, not in ranges, not whole, or
-                sends another version of the file.
-        """
-        reason = ""
-        for attempt in range(MAX_ATTEMPTS):
-            time.sleep(_PAUSE_SECONDS * attempt)
-            try:
-                return self._follow(start, stop)
-            except _Transient as error:
-                reason = str(error)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                # their texts may hold the URL or a header, their kinds do not
-                reason = _plain_reason(error)
-            except BaseException:
-                # what is left of a reply must not be taken for the next one
-                self.close()
-                raise
-            self.close()
-            self._target = None
-        raise self._error(f"{reason} ({MAX_ATTEMPTS} attempts)", "try again later")
-
-    def _follow(self, start: int, stop: int) -> Reply:
-        remote = self.remote
-        url = self._target or signed_url(remote.url)
-        allowed = (*remote.allowed_hosts, *_signed_host(remote.url, url))
-        for _ in range(MAX_REDIRECTS + 1):
-            with self._send(split_url(url), start, stop) as response:
-                location = response.getheader("Location")
-                if not 300 <= response.status < 400 or location is None:
-                    return self._receive(response, start, stop)
-            self.close()
-            before, url = url, urljoin(url, location)
-            parts = split_url(url)
-            check_host(parts, allowed, f"{remote.shown} redirects to {redacted(url)}")
-            if before.startswith("https:") and parts.scheme != "https":
-                raise SceneRefusedError(
-                    f"{remote.shown!r} redirects from https to {parts.scheme}, which is not safe; "
-                    "give the address that it leads to"
-                )
-            self._target = url
-        raise self._error(f"more than {MAX_REDIRECTS} redirects", "give the address they lead to")
-
-    def _send(self, parts: SplitResult, start: int, stop: int) -> http.client.HTTPResponse:
-        server = (parts.scheme, parts.netloc.rpartition("@")[2])
-        if self._connection is None or self._server != server:
-            self.close()
-            self._connection, self._server = _connect(parts), server
-        headers = {
-            "Range": f"bytes={start}-{stop - 1}",
-            "Accept-Encoding": "identity",
-            "User-Agent": "geofovea",
-        }
-        if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        with _Deadline(self._connection):
-            self._connection.request("GET", path, headers=headers)
-            return self._connection.getresponse()
-
-    def _receive(self, response: http.client.HTTPResponse, start: int, stop: int) -> Reply:
-        self.status = status = response.status
-        if status in _TRANSIENT:
-            raise _Transient(f"the server answered {status}")
-        if status in (404, 410):
-            raise SceneNotFoundError(
-                f"there is no file {self.remote.shown!r} (the server answered {status}); check "
-                "the URL"
-            )
-        if status == 200:
-            raise self._error(
-                "the server does not serve ranges of bytes", "download it and give its path"
-            )
-        found = _CONTENT_RANGE.match(response.getheader("Content-Range", ""))
-        if status != 206 or found is None:
-            raise self._error(
-                f"the server answered {status}", "check the URL and the rights to read it"
-            )
-        first, last, size_bytes = (int(number) for number in found.groups())
-        validators = (response.getheader("ETag", ""), response.getheader("Last-Modified", ""))
-        known = self.remote
-        if known.size_bytes and (size_bytes, validators) != (known.size_bytes, known.validators):
-            raise self._error("it changed on the server", "open the scene again")
-        if first != start or last != min(stop, size_bytes) - 1:
-            raise self._error("the server sent another range", "download it and give its path")
-        assert self._connection is not None  # noqa: S101  (for the type checker)
-        with _Deadline(self._connection):
-            content = response.read(last - first + 1)
-        if len(content) != last - first + 1:
-            raise _Transient("the reply was cut short")
-        return Reply(content, size_bytes, validators)
-
-    def _error(self, reason: str, advice: str) -> SceneReadError:
-        return SceneReadError(f"{self.remote.shown!r} could not be read: {reason}; {advice}")
-
-
-class _Deadline:
-    """Cuts the connection when a request takes too long, byte by byte or otherwise."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection = connection
-        self._timer = threading.Timer(REQUEST_SECONDS, self._cut)
-        self._timer.daemon = True
-        self._is_over = False
-
-    def _cut(self) -> None:
-        self._is_over = True
-        if self._connection.sock is not None:
-            with suppress(OSError):
-                self._connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        if self._is_over:
-            # half a reply may look like a whole one, or like any other failure
-            raise _Transient("the server did not answer in time")
-
-
-def _connect(parts: SplitResult) -> http.client.HTTPConnection:
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(
-            host, parts.port, timeout=SOCKET_SECONDS, context=context
-        )
-    return http.client.HTTPConnection(host, parts.port, timeout=SOCKET_SECONDS)
-
-
-def _signed_host(url: str, signed: str) -> tuple[str, ...]:
-    # allowing a bucket allows the server that the caller's own settings put it on
-    return (split_url(signed).hostname or "",) if url != signed else ()
-
-
-def _plain_reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "the server did not answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"the connection failed ({type(error).__name__})"
-
-
-def look_at(
+def probe(
     remote: RemoteObject, tail_bytes: int, ended: tuple[bytes, ...]
 ) -> tuple[RemoteObject, bytes, bytes]:
     """Find out what a far-away file is, with one request, or two for formats with an end mark.
@@ -295,15 +45,15 @@ def look_at(
         reply = client.fetch(0, HEAD_BYTES)
     finally:
         client.close()
-    found = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
-    _keep(found, 0, reply.content)
+    known = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(known, 0, reply.content)
     tail = b""
     if reply.content.startswith(ended):
-        tail = cached_ranges(RangeClient(found), [max(0, found.size_bytes - tail_bytes)], [])[0]
-    return found, reply.content, tail
+        tail = cached_ranges(RangeClient(known), [max(0, known.size_bytes - tail_bytes)], [])[0]
+    return known, reply.content, tail
 
 
-def look_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
+def probe_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
     """What may be beside a far-away file, and its first bytes; None where the server has none.
 
     Servers say so in many ways: that it is not found, not allowed, empty, somewhere else, or with a
@@ -319,14 +69,14 @@ def look_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
         return None
     except SceneReadError:
         is_answer = client.status == 200 or 400 <= client.status < 500
-        if is_answer and client.status not in _TRANSIENT:
+        if is_answer and client.status not in TRANSIENT:
             return None
         raise
     finally:
         client.close()
-    found = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
-    _keep(found, 0, reply.content)
-    return found, reply.content
+    known = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(known, 0, reply.content)
+    return known, reply.content
 
 
 def _keep(remote: RemoteObject, first_chunk: int, content: bytes) -> None:
@@ -334,7 +84,7 @@ def _keep(remote: RemoteObject, first_chunk: int, content: bytes) -> None:
         chunk = content[start : start + CHUNK_BYTES]
         index = first_chunk + start // CHUNK_BYTES
         if len(chunk) == min(CHUNK_BYTES, remote.size_bytes - index * CHUNK_BYTES):
-            _cache.put(remote.identity, index, chunk)
+            _cache.put((remote.identity, index), chunk)
 
 
 def cached_ranges(client: RangeClient, offsets: list[int], sizes: list[int]) -> list[bytes]:
@@ -360,7 +110,7 @@ def cached_ranges(client: RangeClient, offsets: list[int], sizes: list[int]) -> 
         {i for a, b in spans for i in range(a // CHUNK_BYTES, -(-b // CHUNK_BYTES) if b > a else 0)}
     )
     # held here too: many ranges at once may be more than the cache keeps
-    chunks = {i: chunk for i in wanted if (chunk := _cache.get(remote.identity, i)) is not None}
+    chunks = {i: chunk for i in wanted if (chunk := _cache.get((remote.identity, i))) is not None}
     for first, last in _runs([i for i in wanted if i not in chunks]):
         reply = client.fetch(first * CHUNK_BYTES, (last + 1) * CHUNK_BYTES)
         _keep(remote, first, reply.content)

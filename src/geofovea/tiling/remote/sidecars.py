@@ -15,7 +15,7 @@ import affine
 
 from geofovea.tiling.remote.names import redacted
 from geofovea.tiling.remote.policy import RemoteObject
-from geofovea.tiling.remote.ranges import look_beside
+from geofovea.tiling.remote.ranges import probe_beside
 
 __all__ = ["SIDE_SUFFIXES", "find_sides", "read_world_file"]
 
@@ -34,17 +34,17 @@ def find_sides(remote: RemoteObject) -> tuple[tuple[str, RemoteObject], ...]:
     Raises:
         SceneReadError: If the server fails, so that nobody can say whether they are there.
     """
-    found: list[tuple[str, RemoteObject]] = []
+    sides: list[tuple[str, RemoteObject]] = []
     for outer in SIDE_SUFFIXES:
         side = _side(remote, outer)
         if side is None:
             continue
-        found.append((outer, side))
+        sides.append((outer, side))
         inner = SIDE_SUFFIXES[1 - SIDE_SUFFIXES.index(outer)]
         nested = _side(remote, outer + inner)
         if nested is not None:
-            found.append((outer + inner, nested))
-    return tuple(found)
+            sides.append((outer + inner, nested))
+    return tuple(sides)
 
 
 def _side(remote: RemoteObject, suffix: str) -> RemoteObject | None:
@@ -60,7 +60,7 @@ def _side(remote: RemoteObject, suffix: str) -> RemoteObject | None:
 
 def _look(remote: RemoteObject, path: str) -> tuple[RemoteObject, bytes] | None:
     url = urlunsplit(urlsplit(remote.url)._replace(path=path))
-    return look_beside(
+    return probe_beside(
         replace(remote, url=url, shown=redacted(url), size_bytes=0, validators=("", ""))
     )
 

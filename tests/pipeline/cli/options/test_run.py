@@ -9,9 +9,9 @@ from chat_server import chatting, dripping, says
 from click.testing import CliRunner
 from pipeline_toys import texture
 
-from geofovea.datasets.benchmarks.lrs_vqa import write_records
+from geofovea.datasets.records.annotations import write_records
+from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
-from geofovea.datasets.synthetic.scene_files import record_of
 from geofovea.errors import BudgetError, ModelError, OutputError, SpendLimitError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
@@ -25,7 +25,7 @@ SECRET = "sk-very-secret-0123456789"
 # one call for each question: nothing is asked on the way
 ONCE = ("--focus", "overview", "--tiles", "1", "--tokens", "256")
 BELONGS_TO_ONE_QUESTION = {
-    *("scene", "question", "as_json", "evidence", "picture", "boxes", "choices"),
+    *("scene", "words", "file", "as_json", "evidence", "picture", "boxes", "choices"),
     *("allow_vrt", "allow_remote", "allowed_hosts"),
 }
 

@@ -15,7 +15,7 @@ from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.client import EndpointClient
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.runs.item import Done, Failed, Halted, carry_out
+from geofovea.pipeline.runs.outcome import Answered, Failed, Halted, carry_out
 
 PAYLOAD = {
     "model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True,
@@ -126,7 +126,7 @@ def test_what_fails_for_all_halts_a_run_and_spoils_no_item(server, until):
     result = carry_out(lambda *_: {"answer": asked().text}, "scene", {})
     assert isinstance(result, Halted)
     server.otherwise = says("yes")
-    assert isinstance(carry_out(lambda *_: {"answer": asked().text}, "scene", {}), Done)
+    assert isinstance(carry_out(lambda *_: {"answer": asked().text}, "scene", {}), Answered)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
 ONE_AXIS = [name for name, kind in FAMILIES.items() if kind.axes == 1]
 M_ROPE = [name for name, kind in FAMILIES.items() if kind.axes == 3]

@@ -23,7 +23,7 @@ from geofovea.pipeline.inference.decoder.run import DecoderRun, last_row_logits
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.training.embedded_model import vocabulary
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 

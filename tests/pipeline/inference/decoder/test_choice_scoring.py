@@ -15,7 +15,7 @@ from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.session.request import checked_choices
 from geofovea.pipeline.training.embedded_model import build_tokenizer
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
+from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid
 

@@ -10,15 +10,15 @@ from pipeline_toys import llava_host, random_llava
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.decoder.pruned import PrunedRun
 from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import DecoderStage, Schedule
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage
 from geofovea.regionfocus.reductions.decoder.fastv import FastV
 from geofovea.regionfocus.reductions.decoder.flowcut import FlowCutDecoder
 from geofovea.regionfocus.reductions.decoder.pyramiddrop import PyramidDrop
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
 from geofovea.regionfocus.reductions.decoder.transprune import TransPrune
 from geofovea.regionfocus.reductions.decoder.vflowopt import VFlowOptDecoder
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, make_decoder_reduction
 
 BEFORE, SHOWN, AFTER = 3, 20, 6
 LENGTH = BEFORE + SHOWN + AFTER

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from released_mergers import merge_once
 from repository import SHARED
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
@@ -18,9 +19,8 @@ from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.encoder.dymu import DyMUEncoder
 from geofovea.regionfocus.reductions.encoder.evit import EViTEncoder
 from geofovea.regionfocus.reductions.encoder.flowcut import FlowCutEncoder
-from geofovea.regionfocus.reductions.encoder.tome import ToMeEncoder, merge_once
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
-from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.encoder.tome import ToMeEncoder
+from geofovea.regionfocus.reductions.registry import ENCODER_REDUCTION_NAMES, make_encoder_reduction
 
 PATCHES = 36
 MERGERS = ("tome", "dymu", "crossget", "stvit")

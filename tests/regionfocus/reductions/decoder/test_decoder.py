@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from reduction_vectors import X
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
-from geofovea.regionfocus.reductions.decoder.base import Schedule, Step
 from geofovea.regionfocus.reductions.decoder.catp import CatpDecoder
 from geofovea.regionfocus.reductions.decoder.flowcut import (
     FlowCutDecoder,
@@ -16,6 +15,7 @@ from geofovea.regionfocus.reductions.decoder.flowcut import (
     share_of_vision,
 )
 from geofovea.regionfocus.reductions.decoder.local_attention import local_mask
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule, Step
 from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     PUBLISHED,
     SparseVlm,
@@ -32,10 +32,9 @@ from geofovea.regionfocus.reductions.decoder.visual_sinks import (
     redistribute,
     sink_dimensions,
 )
-from geofovea.regionfocus.reductions.decoder_registry import make_decoder_reduction
 from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_score, key_relation
 from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
-from geofovea.regionfocus.strategies import DECODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, make_decoder_reduction
 
 nan = torch.nan
 SCHEDULED = tuple(name for name in DECODER_REDUCTION_NAMES if name != "todre_drop_all")

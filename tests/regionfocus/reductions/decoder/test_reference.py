@@ -6,13 +6,14 @@ from decoder_toys import decoder_attention, random_view, reduce_to, worked_atten
 from reduction_vectors import X, read, vector_files
 
 from geofovea.regionfocus.reductions.decoder import fastv, pyramiddrop
-from geofovea.regionfocus.reductions.decoder.base import Schedule, sequence_after
+from geofovea.regionfocus.reductions.decoder.base import sequence_after
 from geofovea.regionfocus.reductions.decoder.catp import context_scores
 from geofovea.regionfocus.reductions.decoder.flowcut import (
     decoder_flow,
     share_of_vision,
 )
 from geofovea.regionfocus.reductions.decoder.local_attention import local_mask
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     cluster_means,
     rater_scores,

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from released_mergers import crossget_merge, evit_step
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
@@ -13,13 +14,8 @@ from geofovea.regionfocus.reductions.decoder.virtual_unmerging import (
     virtual_scores,
 )
 from geofovea.regionfocus.reductions.encoder import zero_tprune
-from geofovea.regionfocus.reductions.encoder.base import (
-    LayerView,
-    acting_layers,
-    geometric_counts,
-    steady_counts,
-)
-from geofovea.regionfocus.reductions.encoder.crossget import crossget_match, crossget_merge
+from geofovea.regionfocus.reductions.encoder.base import LayerView
+from geofovea.regionfocus.reductions.encoder.crossget import crossget_match
 from geofovea.regionfocus.reductions.encoder.dymu import (
     DyMU,
     DyMUEncoder,
@@ -27,11 +23,16 @@ from geofovea.regionfocus.reductions.encoder.dymu import (
     batch_threshold,
     dymu_pairs,
 )
-from geofovea.regionfocus.reductions.encoder.evit import EViT, evit_step
+from geofovea.regionfocus.reductions.encoder.evit import EViT
 from geofovea.regionfocus.reductions.encoder.flowcut import (
     FlowCutEncoder,
     flowcut_score,
     prune_count,
+)
+from geofovea.regionfocus.reductions.encoder.schedule import (
+    acting_layers,
+    geometric_counts,
+    steady_counts,
 )
 from geofovea.regionfocus.reductions.encoder.stvit import (
     STViTEncoder,
@@ -45,11 +46,13 @@ from geofovea.regionfocus.reductions.encoder.zero_tprune import (
     head_filter,
     page_rank,
 )
-from geofovea.regionfocus.reductions.encoder_registry import make_encoder_reduction
 from geofovea.regionfocus.reductions.primitives import merging
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
-from geofovea.regionfocus.reductions.registry import make_reduction
-from geofovea.regionfocus.strategies import ENCODER_REDUCTION_NAMES
+from geofovea.regionfocus.reductions.registry import (
+    ENCODER_REDUCTION_NAMES,
+    make_encoder_reduction,
+    make_reduction,
+)
 
 MERGERS = ("tome", "dymu", "crossget")
 ALL = (*MERGERS, "evit", "zero_tprune")

@@ -4,14 +4,9 @@ import math
 
 import pytest
 import torch
+from released_mergers import crossget_merge, dymu_merge, evit_step, merge_once
 
-from geofovea.regionfocus.reductions.encoder.crossget import (
-    crossget_match,
-    crossget_merge,
-    rank_tokens,
-)
-from geofovea.regionfocus.reductions.encoder.dymu import dymu_merge
-from geofovea.regionfocus.reductions.encoder.evit import evit_step
+from geofovea.regionfocus.reductions.encoder.crossget import crossget_match, rank_tokens
 from geofovea.regionfocus.reductions.encoder.flowcut import (
     entropy_ratio,
     flowcut_llm_score,
@@ -19,7 +14,6 @@ from geofovea.regionfocus.reductions.encoder.flowcut import (
     key_relation,
     prune_count,
 )
-from geofovea.regionfocus.reductions.encoder.tome import merge_once
 from geofovea.regionfocus.reductions.encoder.zero_tprune import (
     combine_heads,
     drop_alike,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from reduction_vectors import close, read, vector_files
+from released_mergers import evit_step
 
-from geofovea.regionfocus.reductions.encoder.evit import evit_step
 from geofovea.regionfocus.reductions.encoder.flowcut import (
     flowcut_llm_score,
     flowcut_qwen_score,

@@ -3,22 +3,14 @@
 import pytest
 import torch
 from reduction_vectors import CLS, X, close, load, near, vector_files
+from released_reductions import hiprune_released, holov_released
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.cells import cells_of
 from geofovea.regionfocus.reductions.projected.fastervlm import FasterVLM
-from geofovea.regionfocus.reductions.projected.hiprune import (
-    HiPrune,
-    hiprune_faithful,
-    hiprune_keep,
-)
-from geofovea.regionfocus.reductions.projected.holov import (
-    HoloV,
-    crop_scores,
-    holov_faithful,
-    keep_by_crop,
-)
+from geofovea.regionfocus.reductions.projected.hiprune import HiPrune, hiprune_keep
+from geofovea.regionfocus.reductions.projected.holov import HoloV, crop_scores, keep_by_crop
 from geofovea.regionfocus.reductions.projected.vtc_cls import VtcCls, summed_attention
 
 OTHER = torch.tensor([0.10, 0.12, 0.30, 0.03, 0.08, 0.10, 0.22, 0.05])
@@ -85,9 +77,9 @@ def test_vtc_is_the_released_code(path):
 
 
 def test_holov_released_and_mended_are_those_of_the_worked_examples():
-    positions, _ = holov_faithful(X, CLS, 3, crops=2)
+    positions, _ = holov_released(X, CLS, 3, crops=2)
     assert sorted(positions.tolist()) == [1, 5, 6]
-    positions, padded = holov_faithful(X, FALLING, 6, crops=4)
+    positions, padded = holov_released(X, FALLING, 6, crops=4)
     assert positions.tolist() == [0, 1, 2, -1, -1, -1]
     assert torch.equal(padded, torch.cat([X[:3], torch.zeros(3, 3)]))
     runs = torch.arange(8) // 2
@@ -99,7 +91,7 @@ def test_holov_released_and_mended_are_those_of_the_worked_examples():
 @pytest.mark.parametrize("path", vector_files("holov_"))
 def test_holov_faithful_is_the_released_code(path):
     params, inputs, outputs = load(path)
-    positions, found = holov_faithful(
+    positions, found = holov_released(
         inputs["tokens"],
         inputs["attn"],
         params["k"],
@@ -136,13 +128,13 @@ def test_holov_crops_are_rectangles_and_a_flip_of_the_grid_flips_the_choice():
 
 
 def test_hiprune_released_and_mended_are_those_of_the_worked_example():
-    assert hiprune_faithful(OBJECT, DEEP, 6, 0.9, 4).tolist() == [0, 2, 3, 4, 5, 7]
+    assert hiprune_released(OBJECT, DEEP, 6, 0.9, 4).tolist() == [0, 2, 3, 4, 5, 7]
     cells = cells_of(tokens())
     assert hiprune_keep(OBJECT, DEEP, cells, 6, 0.9).tolist() == [0, 2, 3, 4, 5, 7]
     # the neighbours in the grid alone: left, and below
     assert hiprune_keep(OBJECT, torch.zeros(8), cells, 3, 1.0).tolist() == [2, 3, 7]
     with pytest.raises(BudgetError, match="lower alpha"):
-        hiprune_faithful(OBJECT, DEEP, 3, 1.0, 4)
+        hiprune_released(OBJECT, DEEP, 3, 1.0, 4)
 
 
 @pytest.mark.parametrize("path", vector_files("hiprune_"))
@@ -153,7 +145,7 @@ def test_hiprune_faithful_is_the_released_code(path):
         inputs["received_object"], inputs["received_deep"], outputs["keep_mask"], strict=True
     )
     for obj, deep, mask in maps:
-        found = hiprune_faithful(obj, deep, k, params["alpha"], params["grid"])
+        found = hiprune_released(obj, deep, k, params["alpha"], params["grid"])
         assert found.tolist() == mask.nonzero()[:, 0].tolist()
 
 

@@ -5,16 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from reduction_vectors import CLS, X, close, formula, load, near, vector_files
+from released_reductions import prumerge_released, recycle_released, visionzip_released
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.cells import cells_of
 from geofovea.regionfocus.reductions.projected.fopru import FoPru, best_rows, significance
-from geofovea.regionfocus.reductions.projected.prumerge import (
-    PruMerge,
-    PruMergePlus,
-    prumerge_faithful,
-)
+from geofovea.regionfocus.reductions.projected.prumerge import PruMerge, PruMergePlus
 from geofovea.regionfocus.reductions.projected.vflowopt import (
     VFlowOpt,
     cell_numbers,
@@ -22,13 +19,8 @@ from geofovea.regionfocus.reductions.projected.vflowopt import (
     importance,
     patch_entropy,
     recycle,
-    recycle_released,
 )
-from geofovea.regionfocus.reductions.projected.visionzip import (
-    VisionZip,
-    assign_to_targets,
-    visionzip_faithful,
-)
+from geofovea.regionfocus.reductions.projected.visionzip import VisionZip, assign_to_targets
 from geofovea.regionfocus.reductions.tile_maps import TileMaps
 
 OTHER = torch.tensor([0.10, 0.12, 0.30, 0.03, 0.08, 0.10, 0.22, 0.05])
@@ -41,7 +33,7 @@ def tokens(**fields):
 
 def test_visionzip_is_that_of_the_worked_example():
     with_cls = torch.cat([torch.full((1, 3), 9.0), X])
-    found, top = visionzip_faithful(torch.stack([CLS, OTHER]), with_cls, with_cls, 2, 2)
+    found, top = visionzip_released(torch.stack([CLS, OTHER]), with_cls, with_cls, 2, 2)
     assert sorted(top.tolist()) == [0, 3, 6]
     rest = torch.tensor([0, 1, 3, 4, 6, 7])
     targets, best = assign_to_targets(X, rest, 2)
@@ -54,7 +46,7 @@ def test_visionzip_is_that_of_the_worked_example():
 @pytest.mark.parametrize("path", vector_files("visionzip_"))
 def test_visionzip_faithful_is_the_released_code(path):
     params, inputs, outputs = load(path)
-    found, top = visionzip_faithful(
+    found, top = visionzip_released(
         inputs["cls_attn_heads"],
         inputs["metric"],
         inputs["hidden"],
@@ -76,7 +68,7 @@ def test_visionzip_means_conserve_the_mass_of_all_tokens():
 
 def test_prumerge_is_that_of_the_worked_example():
     with_cls = torch.cat([torch.ones(1, 3), X])
-    found, selected = prumerge_faithful(with_cls, with_cls, with_cls, ratio=0.25, neighbours=3)
+    found, selected = prumerge_released(with_cls, with_cls, with_cls, ratio=0.25, neighbours=3)
     assert selected.tolist() == [7, 3]
     expected = [
         [0.24928, 0.238, 1.02261],
@@ -89,7 +81,7 @@ def test_prumerge_is_that_of_the_worked_example():
 @pytest.mark.parametrize("path", vector_files("prumerge"))
 def test_prumerge_faithful_is_the_released_code(path):
     params, inputs, outputs = load(path)
-    found, selected = prumerge_faithful(
+    found, selected = prumerge_released(
         inputs["q"],
         inputs["k"],
         inputs["hidden"],
@@ -104,7 +96,7 @@ def test_prumerge_faithful_is_the_released_code(path):
 def test_prumerge_plus_without_a_step_for_its_grid_is_refused():
     with_cls = torch.cat([torch.ones(1, 3), X])
     with pytest.raises(BudgetError, match="at most a third"):
-        prumerge_faithful(with_cls, with_cls, with_cls, ratio=0.5, plus=True, fixed_grid=False)
+        prumerge_released(with_cls, with_cls, with_cls, ratio=0.5, plus=True, fixed_grid=False)
 
 
 @pytest.mark.parametrize("make", [PruMerge, PruMergePlus])

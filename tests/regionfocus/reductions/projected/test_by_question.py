@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reduction_vectors import CLS, TEXT, X, close, formula, load, near, vector_files
+from released_reductions import capped_shares, released_counts, resize_tokens
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions.context import TokenContext
@@ -21,13 +22,7 @@ from geofovea.regionfocus.reductions.projected.lrs_vqa import (
     select_by_threshold,
 )
 from geofovea.regionfocus.reductions.projected.pooled import M3, Pooled, m3_scales
-from geofovea.regionfocus.reductions.projected.quota import (
-    Quota,
-    capped_shares,
-    quota_weights,
-    released_counts,
-    resize_tokens,
-)
+from geofovea.regionfocus.reductions.projected.quota import Quota, quota_weights
 from geofovea.regionfocus.reductions.projected.recoverable import RecoverableCompression, recover
 from geofovea.regionfocus.reductions.projected.tokencorr import (
     TokenCorr,

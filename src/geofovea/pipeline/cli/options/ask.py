@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.cli.options.endpoint import endpoint_options
 from geofovea.pipeline.cli.options.model import model_options
-from geofovea.pipeline.cli.options.reduction_option import reduction_option
 from geofovea.pipeline.cli.options.scene import view_options
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
+from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
+    DEFAULT_REDUCTION,
     DESCENT_NAMES,
     FOCUS_NAMES,
     ROUTE_NAMES,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["ask_options"]
+__all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
@@ -58,7 +61,7 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
             help="What finds the place: attention by default, prompted at an endpoint.",
         ),
         click.option("--focus-model", help="A CLIP or SigLIP (folder, hub id) for similarity."),
-        reduction_option,
+        _reduction_option,
         click.option(
             "--descent",
             type=click.Choice(DESCENT_NAMES),
@@ -98,12 +101,12 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         loading: dict[str, Any],
         endpoint: EndpointSettings | None,
         rfm: Path | None,
-        **given: Any,
+        **values: Any,
     ) -> Any:
-        how = {name: given.pop(name) for name in _NAMES}
-        stop = _stop(given.pop("flatness"), given.pop("confidence"))
-        options = AnswerOptions(**{name: given.pop(name) for name in _OPTIONS}, stop=stop)
-        limits = {name: given.pop(name) for name in _LIMITS}
+        how = {name: values.pop(name) for name in _NAMES}
+        stop = _stop(values.pop("flatness"), values.pop("confidence"))
+        options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
+        limits = {name: values.pop(name) for name in _LIMITS}
         # an endpoint is told with each question, a model in this process when it is loaded
         tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(
@@ -117,7 +120,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         # an impossible budget is refused before anything is read or loaded
         settings.budget()
-        return command(settings=settings, **given)
+        return command(settings=settings, **values)
 
     return run
 
@@ -129,3 +132,29 @@ def _stop(flatness: float | None, confidence: float | None) -> StopAt | None:
     from geofovea.pipeline.focus.stopping import StopAt
 
     return StopAt(flatness, confidence)
+
+
+def checked_chain(_: click.Context, param: click.Parameter, value: str) -> str:
+    """A callback of options: the text itself, if it is a chain."""
+    try:
+        parse_chain(value)
+    except ModelError as error:
+        raise click.BadParameter(str(error), param=param) from error
+    return value
+
+
+def _reduction_option(command: Any) -> Any:
+    """Add the option to a verb; it arrives as text."""
+    option = click.option(
+        "--reduction",
+        callback=checked_chain,
+        default=DEFAULT_REDUCTION,
+        show_default=True,
+        metavar="NAME[:SHARE][+...]",
+        help=(
+            "Which tokens survive, at most one name for each place, such as divprune+fastv:0.25. "
+            f"On projected tokens: {', '.join(REDUCTION_NAMES)}. Inside the encoder: "
+            f"{', '.join(ENCODER_LINKS)}. Inside the decoder: {', '.join(DECODER_REDUCTION_NAMES)}."
+        ),
+    )
+    return option(command)

@@ -41,18 +41,18 @@ _NAMES = {
 
 def unusual(loading: Mapping[str, Any]) -> dict[str, Any]:
     """What of the options of `model_options` is not as it is where none are given, but the name."""
-    given = {name: value for name, value in loading.items() if name != "name"}
+    values = {name: value for name, value in loading.items() if name != "name"}
     usual = asdict(LoadOptions())
-    return {name: value for name, value in given.items() if value != usual[name]}
+    return {name: value for name, value in values.items() if value != usual[name]}
 
 
 def model_options(command: Command) -> Any:
     """Add ``--model`` and how it is loaded; the verb gets ``loading``, all for ``load_host``."""
 
     @wraps(command)
-    def run(**given: Any) -> Any:
-        loading = {name: given.pop(option) for option, name in _NAMES.items()}
-        return command(loading=loading, **given)
+    def run(**values: Any) -> Any:
+        loading = {name: values.pop(option) for option, name in _NAMES.items()}
+        return command(loading=loading, **values)
 
     options = (
         click.option(

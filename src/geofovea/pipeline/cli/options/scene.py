@@ -1,16 +1,18 @@
-"""Command line options about what of a scene is shown; verbs that look at a scene share them."""
+"""Command line options about scenes: what of one is shown, and what may be opened."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 from geofovea.errors import SceneError
+from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.tiling.pixels.composites import COMPOSITES, composite_named
 
-__all__ = ["view_options"]
+__all__ = ["access_options", "view_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,7 +24,11 @@ def view_options(command: Command) -> Command:
     ``plan_radiometry``, all None where they are not given.
     """
     options = (
-        click.option("--bands", callback=_parsed(_bands), help="Bands to show, for example 4,3,2."),
+        click.option(
+            "--bands",
+            callback=_parsed(partial(comma_separated, kind=int)),
+            help="Bands to show, for example 4,3,2.",
+        ),
         click.option(
             "--composite",
             callback=_parsed(_composite),
@@ -46,16 +52,30 @@ def view_options(command: Command) -> Command:
     return command
 
 
+def access_options(command: Command) -> Command:
+    """Add ``--allow-vrt``, ``--allow-remote`` and ``--allow-host`` to a verb.
+
+    The verb gets ``allow_vrt``, ``allow_remote`` and ``allowed_hosts`` for ``open_scene``.
+    """
+    options = (
+        click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files."),
+        click.option("--allow-remote", is_flag=True, help="Open http, https and s3 URLs."),
+        click.option(
+            "--allow-host",
+            "allowed_hosts",
+            multiple=True,
+            metavar="HOST",
+            help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def _parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
     """A callback of click that parses what was given and leaves None alone."""
     return lambda _context, _parameter, value: None if value is None else parse(value)
-
-
-def _bands(value: str) -> Any:
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not a list of numbers such as 4,3,2") from error
 
 
 def _composite(value: str) -> Any:

@@ -38,11 +38,7 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = [
-    "ENDPOINT_PREFIX",
-    "EndpointHost",
-    "endpoint_host",
-]
+__all__ = ["ENDPOINT_PREFIX", "EndpointHost", "endpoint_host"]
 
 ENDPOINT_PREFIX = "openai:"
 """Begins the name of a model that is behind an endpoint."""

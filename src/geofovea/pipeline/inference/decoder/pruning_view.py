@@ -25,8 +25,8 @@ from geofovea.regionfocus.reductions.decoder.base import (
     DecoderView,
     Sublayer,
     sequence_after,
-    summed,
 )
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["PrunedSequence", "PruningView", "watched"]
 

@@ -22,14 +22,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-)
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 
 __all__ = ["CatpDecoder", "context_scores"]
 

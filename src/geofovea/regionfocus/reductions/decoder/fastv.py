@@ -18,17 +18,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
     Positions,
-    Schedule,
     sequence_after,
-    summed,
 )
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.primitives.sums import summed
 from geofovea.regionfocus.scoring import top_indices
 
 __all__ = ["FastV", "keep_places", "last_row_scores"]

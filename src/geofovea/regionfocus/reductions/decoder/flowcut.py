@@ -23,16 +23,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-    summed,
-)
+from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_llm_score, key_relation
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["FlowCutDecoder", "decoder_flow", "share_of_vision"]
 

@@ -17,16 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-)
+from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.fastv import keep_places, last_row_scores
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 
 __all__ = ["PyramidDrop", "keep_places"]
 

@@ -24,19 +24,13 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-    summed,
-    summed_by,
-)
+from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
 from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
 from geofovea.regionfocus.reductions.primitives.similarity import MOST_TOKENS
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.primitives.sums import summed, summed_by
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = [

@@ -23,15 +23,10 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-    summed,
-)
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["CacheBudget", "SpAtten", "cumulative_attention", "evicted"]
 

@@ -20,12 +20,8 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-)
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 
 __all__ = ["TodreDropAll", "attention_share"]
 

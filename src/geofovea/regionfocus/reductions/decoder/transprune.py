@@ -22,16 +22,15 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
     Positions,
-    Schedule,
     Sublayer,
-    summed,
 )
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.primitives.sums import summed
 
 __all__ = ["TransPrune", "combined_scores", "transition"]
 

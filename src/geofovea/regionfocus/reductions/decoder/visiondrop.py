@@ -25,15 +25,10 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.decoder.base import (
-    DecoderStage,
-    DecoderView,
-    Positions,
-    Schedule,
-    summed_by,
-)
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
+from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
+from geofovea.regionfocus.reductions.decoder.schedule import Schedule
+from geofovea.regionfocus.reductions.primitives.sums import summed_by
 from geofovea.regionfocus.reductions.projected.visionzip import assign_to_targets
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 

@@ -16,20 +16,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from geofovea.errors import BudgetError, ModelError
+from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept
 
-__all__ = [
-    "EncoderReduction",
-    "EncoderRun",
-    "LayerView",
-    "Need",
-    "Place",
-    "acting_layers",
-    "class_attention",
-    "geometric_counts",
-    "steady_counts",
-]
+__all__ = ["EncoderReduction", "EncoderRun", "LayerView", "Need", "Place", "class_attention"]
 
 Place = Literal["attention", "block"]
 """After which half of a layer tokens go: its attention, or its whole (attention and MLP)."""
@@ -130,39 +120,6 @@ class EncoderReduction(Protocol):
             layers: Number of layers that run, at least 1.
         """
         ...
-
-
-def acting_layers(layers: int, chosen: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    """Layers at which a method of few steps acts: ``chosen``, or one, two and three quarters.
-
-    Of twelve layers these are 3, 6 and 9.
-
-    Raises:
-        BudgetError: If a chosen layer is not among the ``layers`` that run.
-    """
-    if chosen is None:
-        return tuple(sorted({min(layers * i // 4, layers - 1) for i in (1, 2, 3)}))
-    if not chosen or not all(0 <= layer < layers for layer in chosen):
-        raise BudgetError(
-            f"tokens can be dropped at layers 0 to {layers - 1} of this encoder, got {chosen}; "
-            "choose among those, or leave the choice out"
-        )
-    return tuple(sorted(set(chosen)))
-
-
-def geometric_counts(n: int, k: int, steps: int) -> tuple[int, ...]:
-    """Tokens left after each of ``steps`` that drop the same share, the last exactly ``k``."""
-    if steps < 1:
-        raise BudgetError(f"a schedule needs at least one step, got {steps}")
-    counts = [max(k, round(n * (k / n) ** ((i + 1) / steps))) for i in range(steps)]
-    return (*counts[:-1], k)
-
-
-def steady_counts(n: int, k: int, steps: int) -> tuple[int, ...]:
-    """Tokens left after each of ``steps`` that drop the same number, the last exactly ``k``."""
-    if steps < 1:
-        raise BudgetError(f"a schedule needs at least one step, got {steps}")
-    return tuple(n - (n - k) * (i + 1) // steps for i in range(steps))
 
 
 def class_attention(view: LayerView) -> Tensor:

@@ -11,16 +11,16 @@ ranked after it, so no two absorb each other; the r tokens of least importance m
 
 Time O(n²d) a round for the n tokens of a tile, memory O(n).
 
-``faithful``: `rank_tokens`, `crossget_match`, `crossget_merge`, with the published weights: the
-softmax of the importance of source and destination, which does not conserve mass where several join
-one. ``fixed`` (the classes here) differs: importance decides who goes, and the merged value is the
-size-weighted mean; scores are divided by their largest, so that they compare with cosines; equal
-likeness goes by index; zero vectors are like nothing; a small budget takes several rounds; tiles do
-not merge.
+`rank_tokens` and `crossget_match` are the released ones. The classes here differ: importance
+decides who goes, and the merged value is the size-weighted mean, where the published weights, the
+softmax of the importance of source and destination, do not conserve mass if several join one;
+scores are divided by their largest, so that they compare with cosines; equal likeness goes by
+index; zero vectors are like nothing; a small budget takes several rounds; tiles do not merge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,17 +30,12 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import (
-    LayerView,
-    Place,
-    class_attention,
-    steady_counts,
-)
+from geofovea.regionfocus.reductions.encoder.base import LayerView, class_attention
+from geofovea.regionfocus.reductions.encoder.layer_merger import LayerMerger
 from geofovea.regionfocus.reductions.primitives.merging import (
     Allowed,
     MergeState,
     Pairs,
-    group_rows,
     matched_rows,
     merge_down,
     merge_units,
@@ -48,33 +43,7 @@ from geofovea.regionfocus.reductions.primitives.merging import (
 )
 from geofovea.regionfocus.scoring import as_masses, top_indices
 
-__all__ = [
-    "CrossGET",
-    "CrossGETEncoder",
-    "CrossGETRun",
-    "crossget_importance",
-    "crossget_match",
-    "crossget_merge",
-    "rank_tokens",
-]
-
-
-def crossget_importance(query: Tensor, metric: Tensor | None = None) -> Tensor:
-    """Importance as published, float32 ``(n,)``.
-
-    Args:
-        query: A cross token ``(1, d)`` (then ``metric`` is needed), or a query-like matrix
-            ``(n, m)``.
-        metric: ``(n, d)``.
-
-    Returns:
-        The cosine of each token to the cross token; or the mean of all but the last column of the
-        matrix plus its last column.
-    """
-    if metric is not None:
-        return matched_rows(metric) @ matched_rows(query)[0]
-    query = query.float()
-    return query[:, :-1].mean(1) + query[:, -1]
+__all__ = ["CrossGET", "CrossGETEncoder", "crossget_match", "rank_tokens"]
 
 
 def rank_tokens(
@@ -147,32 +116,6 @@ def crossget_match(
     return sources, pool[place]
 
 
-def crossget_merge(
-    features: Tensor, sizes: Tensor, pairs: Pairs, importance: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Merge as published, in the original order.
-
-    Args:
-        features: ``(n, d)``.
-        sizes: ``(n,)``.
-        pairs: Of `crossget_match`.
-        importance: float32 ``(n,)``.
-
-    Returns:
-        Features (m, d), sizes (m,), and the weights (r, 2) of each source and destination.
-    """
-    sources, destinations = pairs
-    weights = torch.stack([importance[sources], importance[destinations]], 1).float().softmax(1)
-    x, sizes = features.float(), sizes.float()
-    mass = x * sizes[:, None]
-    moved = 2 * weights[:, :1] * mass[sources] + (2 * weights[:, 1:] - 1) * mass[destinations]
-    mass = mass.index_add(0, destinations, moved)
-    total = sizes.index_add(0, destinations, sizes[sources])
-    _, survivors = group_rows(len(x), pairs)
-    merged = (mass / total[:, None])[survivors]
-    return merged.to(features.dtype), total[survivors], weights
-
-
 def _others(protected: Tensor | None) -> Allowed:
     """That a token may pair with every other, and protected ones with none."""
 
@@ -211,36 +154,20 @@ class CrossGET(Selector):
 
 
 @dataclass(frozen=True, slots=True)
-class CrossGETEncoder:
-    """The same inside the vision encoder: about as many tokens merge in every layer."""
+class CrossGETEncoder(LayerMerger):
+    """The same inside the vision encoder."""
 
     name: ClassVar[str] = "crossget"
-    place: ClassVar[Place] = "attention"
-    is_proportional: ClassVar[bool] = True
+    fields: ClassVar[frozenset[str]] = frozenset({"keys", "class_row"})
 
-    def start(self, n: int, k: int, layers: int) -> CrossGETRun:
-        """See `EncoderReduction`."""
-        return CrossGETRun(steady_counts(n, k, layers))
-
-
-@dataclass(frozen=True, slots=True)
-class CrossGETRun:
-    """One image on its way through the encoder."""
-
-    counts: tuple[int, ...]
-
-    def needs(self, layer: int) -> frozenset[str]:
-        """See `EncoderRun`."""
-        return frozenset({"keys", "class_row"}) if layer < len(self.counts) else frozenset()
-
-    def step(self, view: LayerView) -> Kept | None:
-        """See `EncoderRun`."""
-        k = self.counts[view.layer]
-        if len(view.hidden) <= k:
-            return None
+    def begin(self, view: LayerView) -> MergeState:
+        """See `LayerMerger`."""
         importance = _relative(class_attention(view))
-        state = MergeState.start(view.hidden, view.mean_key, view.sizes, importance=importance)
-        return merge_down(state, k, _match).kept()
+        return MergeState.start(view.hidden, view.mean_key, view.sizes, importance=importance)
+
+    def pairing(self, view: LayerView) -> Callable[[MergeState, int], Pairs]:  # noqa: ARG002
+        """See `LayerMerger`."""
+        return _match
 
 
 def _relative(importance: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ of B images, the largest that exactly B·r exceed, at least 0, averaged over bat
 
 Time O(n²d/4) a round for the n tokens of a tile, memory O(n).
 
-``faithful``: `dymu_merge`, `batch_threshold`. ``fixed`` (the classes here) differs as ToMe's does,
-and in the budget, which the method does not know: pairs above the threshold merge, in rounds, until
-none or k is left; then the best of the others, to keep the budget. With ``is_adaptive`` a simple
-image may end below k.
+`batch_threshold` is the released one. The classes here differ as ToMe's do, and in the budget,
+which the method does not know: pairs above the threshold merge, in rounds, until none or k is left;
+then the best of the others, to keep the budget. With ``is_adaptive`` a simple image may end below
+k.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from geofovea.regionfocus.reductions.encoder.tome import (
     best_of_odd,
     match_in,
     match_tome,
-    merge_pairs,
-    tome_survivors,
 )
 from geofovea.regionfocus.reductions.primitives.merging import (
     MergeState,
@@ -51,7 +49,6 @@ __all__ = [
     "DyMURun",
     "ThresholdCalibration",
     "batch_threshold",
-    "dymu_merge",
     "dymu_pairs",
     "layer_threshold",
     "merge_above",
@@ -68,27 +65,6 @@ def dymu_pairs(
     evens, best, partners = best_of_odd(metric, units, protect_first=protect_first)
     order = top_indices(best, int((best > threshold).sum()))
     return evens[order], partners[order]
-
-
-def dymu_merge(
-    features: Tensor,
-    metric: Tensor,
-    threshold: float,
-    sizes: Tensor | None = None,
-    *,
-    protect_first: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One published step on ``features`` (n, d): features (m, d), sizes (m,) and groups (n,).
-
-    Without a pair above the threshold all tokens come back in their order.
-    """
-    if sizes is None:
-        sizes = torch.ones(len(features), device=features.device)
-    pairs = dymu_pairs(metric, threshold, protect_first=protect_first)
-    if not len(pairs[0]):
-        return features, sizes, torch.arange(len(features), device=features.device)
-    survivors = tome_survivors(metric, pairs, protect_first=protect_first)
-    return merge_pairs(features, sizes, pairs, survivors)
 
 
 def batch_threshold(metrics: Sequence[Tensor], r: int, *, protect_first: bool = False) -> float:

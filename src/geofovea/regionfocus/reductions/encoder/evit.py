@@ -8,16 +8,15 @@ a list of tokens. Needs the class token's attention. The paper trains with it; i
 
 Time O(nd), memory O(n).
 
-``faithful``: `evit_step`, ``ceil(rate * n)`` tokens in falling order of attention, then one fused
-token, the sum of the others weighted by their attention. ``fixed`` (the classes here) differs: a
-budget instead of a rate, in which the fused token counts; ascending order, the fused token standing
-at the most attended of the dropped; its weights are normalised, so that it is a mean and not a
-small vector. A budget of one keeps the most attended token and fuses nothing.
+The released code gives ``ceil(rate * n)`` tokens in falling order of attention, then one fused
+token, the sum of the others weighted by their attention. The classes here differ: a budget instead
+of a rate, in which the fused token counts; ascending order, the fused token standing at the most
+attended of the dropped; its weights are normalised, so that it is a mean and not a small vector. A
+budget of one keeps the most attended token and fuses nothing.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,46 +26,12 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import (
-    LayerView,
-    Place,
-    acting_layers,
-    class_attention,
-    geometric_counts,
-)
+from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, class_attention
+from geofovea.regionfocus.reductions.encoder.schedule import acting_layers, geometric_counts
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["EViT", "EViTEncoder", "EViTRun", "evit_fuse", "evit_step"]
-
-
-def evit_step(features: Tensor, attention: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """One published step.
-
-    Args:
-        features: ``(n, d)``, patches only.
-        attention: ``(n,)``, the class token's, mean over heads.
-        rate: Share that is kept, above 0 and at most 1.
-
-    Returns:
-        The kept tokens in falling order of attention and the fused one, ``(left + 1, d)``, or the
-        n tokens as they are where all are left; and the indices of the kept, int64 ``(left,)``.
-
-    Raises:
-        ModelError: If the rate is not a share.
-    """
-    if not 0 < rate <= 1:
-        raise ModelError(f"EViT keeps a share of the tokens, above 0 and at most 1, got {rate}")
-    n = len(features)
-    # a rate such as 0.7 times 10 is 7.000000000000001 only in binary
-    left = min(n, math.ceil(round(rate * n, 9)))
-    if left == n:
-        return features, torch.arange(n, device=features.device)
-    order = top_indices(attention, n)
-    kept, dropped = order[:left], order[left:]
-    weights = attention[dropped].float()
-    fused = (weights[:, None] * features[dropped].float()).sum(0, keepdim=True)
-    return torch.cat([features[kept], fused.to(features.dtype)]), kept
+__all__ = ["EViT", "EViTEncoder", "EViTRun", "evit_fuse"]
 
 
 def evit_fuse(features: Tensor, attention: Tensor, sizes: Tensor, k: int) -> Kept:

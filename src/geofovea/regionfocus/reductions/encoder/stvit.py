@@ -28,7 +28,8 @@ from torch.nn import functional as F
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept
-from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, acting_layers
+from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
+from geofovea.regionfocus.reductions.encoder.schedule import acting_layers
 
 __all__ = ["Association", "STViTEncoder", "STViTRun", "associate", "cell_for", "upsample"]
 

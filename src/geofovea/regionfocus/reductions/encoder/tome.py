@@ -9,8 +9,7 @@ and the logarithm of a key's size is added to its attention logit (proportional 
 
 Time O(n²d/4) a round for the n tokens of a tile, memory O(n).
 
-``faithful``: `merge_once`, with ``protect_first`` beside a class token; its output has the
-published order. ``fixed`` (the classes here) differs: the output is in order of position, and a
+Where this differs from the released code: the output is in order of position, and a
 merged token of a list stands where its members have their middle; zero vectors are like nothing
 instead of NaN; protected tokens of any place are left out; a budget below half is reached in
 several rounds; even and odd count within a tile, and tiles do not merge.
@@ -28,32 +27,28 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept, Selector
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, steady_counts
+from geofovea.regionfocus.reductions.encoder.base import LayerView
+from geofovea.regionfocus.reductions.encoder.layer_merger import LayerMerger
 from geofovea.regionfocus.reductions.primitives.merging import (
     MergeState,
     Pairs,
-    group_rows,
     matched_rows,
     merge_down,
     merge_units,
     nearest,
-    size_weighted_mean,
 )
 from geofovea.regionfocus.scoring import top_indices
 
 __all__ = [
     "ToMe",
     "ToMeEncoder",
-    "ToMeRun",
     "behind_class",
     "best_of_odd",
     "match_behind_class",
     "match_in",
     "match_tome",
-    "merge_once",
-    "merge_pairs",
+    "odd_places",
     "tome_pairs",
-    "tome_survivors",
 ]
 
 
@@ -73,7 +68,7 @@ def best_of_odd(
         that must not merge), and the partners int64 ``(e,)``.
     """
     rows = matched_rows(metric)
-    odd = _is_odd(len(rows), units, metric.device)
+    odd = odd_places(len(rows), units, metric.device)
     evens, odds = (~odd).nonzero()[:, 0], odd.nonzero()[:, 0]
     if not len(odds):
         return evens, rows.new_full((len(evens),), -torch.inf), evens
@@ -104,22 +99,7 @@ def tome_pairs(
     return evens[order], partners[order]
 
 
-def tome_survivors(metric: Tensor, pairs: Pairs, *, protect_first: bool = False) -> Tensor:
-    """The published order of the tokens that are left, int64 ``(m,)``; see `group_rows`.
-
-    The even ones that did not merge by falling likeness (ascending beside a class token), then the
-    odd ones.
-    """
-    evens, best, _ = best_of_odd(metric, protect_first=protect_first)
-    rest = evens[top_indices(best, len(best))]
-    rest = rest[~torch.isin(rest, pairs[0])]
-    if protect_first:
-        rest = rest.sort().values
-    odds = _is_odd(len(metric), None, metric.device).nonzero()[:, 0]
-    return torch.cat([rest, odds])
-
-
-def _is_odd(n: int, units: Tensor | None, device: torch.device) -> Tensor:
+def odd_places(n: int, units: Tensor | None, device: torch.device) -> Tensor:
     """Whether a token has an odd place among the tokens of its unit, bool ``(n,)``."""
     each = torch.arange(n, device=device)
     if units is None:
@@ -172,57 +152,15 @@ class ToMe(Selector):
 
 
 @dataclass(frozen=True, slots=True)
-class ToMeEncoder:
-    """The same inside the vision encoder: about as many tokens merge in every layer."""
+class ToMeEncoder(LayerMerger):
+    """The same inside the vision encoder."""
 
     name: ClassVar[str] = "tome"
-    place: ClassVar[Place] = "attention"
-    is_proportional: ClassVar[bool] = True
 
-    def start(self, n: int, k: int, layers: int) -> ToMeRun:
-        """See `EncoderReduction`."""
-        return ToMeRun(steady_counts(n, k, layers))
+    def begin(self, view: LayerView) -> MergeState:
+        """See `LayerMerger`."""
+        return MergeState.start(view.hidden, view.mean_key, view.sizes)
 
-
-@dataclass(frozen=True, slots=True)
-class ToMeRun:
-    """One image on its way through the encoder."""
-
-    counts: tuple[int, ...]
-
-    def needs(self, layer: int) -> frozenset[str]:
-        """See `EncoderRun`."""
-        return frozenset({"keys"}) if layer < len(self.counts) else frozenset()
-
-    def step(self, view: LayerView) -> Kept | None:
-        """See `EncoderRun`."""
-        k = self.counts[view.layer]
-        if len(view.hidden) <= k:
-            return None
-        state = MergeState.start(view.hidden, view.mean_key, view.sizes)
-        return merge_down(state, k, match_in(view)).kept()
-
-
-def merge_once(
-    features: Tensor, metric: Tensor, sizes: Tensor, r: int, *, protect_first: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One published step on ``features`` (n, d): features (m, d), sizes (m,) and groups (n,)."""
-    pairs = tome_pairs(metric, r, protect_first=protect_first)
-    if not len(pairs[0]):
-        return features, sizes, torch.arange(len(features), device=features.device)
-    survivors = tome_survivors(metric, pairs, protect_first=protect_first)
-    return merge_pairs(features, sizes, pairs, survivors)
-
-
-def merge_pairs(
-    features: Tensor, sizes: Tensor, pairs: Pairs, survivors: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Merge ``pairs`` of ``features`` (n, d) with ``sizes`` (n,) into the order of ``survivors``.
-
-    Returns:
-        Features (m, d), sizes (m,), and groups int64 (n,).
-    """
-    groups, survivors = group_rows(len(features), pairs, survivors)
-    count = len(survivors)
-    merged_sizes = sizes.float().new_zeros(count).index_add_(0, groups, sizes.float())
-    return size_weighted_mean(features, sizes.float(), groups, count), merged_sizes, groups
+    def pairing(self, view: LayerView) -> Callable[[MergeState, int], Pairs]:
+        """See `LayerMerger`."""
+        return match_in(view)

@@ -27,12 +27,8 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import Kept
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.encoder.base import (
-    LayerView,
-    Place,
-    acting_layers,
-    geometric_counts,
-)
+from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
+from geofovea.regionfocus.reductions.encoder.schedule import acting_layers, geometric_counts
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.merging import matched_rows, nearest
 from geofovea.regionfocus.scoring import top_indices

@@ -36,8 +36,8 @@ def group_means(
     if weights is None:
         mass = x.new_ones(len(x))
     else:
-        given = weights.to(device, torch.float32)[member]
-        mass = torch.where(given.isfinite() & (given > 0), given, 0)
+        weight = weights.to(device, torch.float32)[member]
+        mass = torch.where(weight.isfinite() & (weight > 0), weight, 0)
         whole = mass.new_zeros(count).index_add_(0, label, mass)
         mass = torch.where(whole[label] > 0, mass, 1)
     whole = mass.new_zeros(count).index_add_(0, label, mass)

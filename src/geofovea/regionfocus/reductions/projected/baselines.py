@@ -1,4 +1,4 @@
-"""The best scores of the focus."""
+"""What any reduction has to beat: evenly spaced tokens, random ones, and the best of the focus."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Kept, Selector, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.scoring import clean_scores, top_indices
 from geofovea.regionfocus.uniform_sampling import even_positions
 
-__all__ = ["TopScore", "keep_best"]
+__all__ = ["RandomKeep", "Strided", "TopScore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +26,27 @@ class TopScore(Selector):
         return keep_best(context.scores, k)
 
 
-def keep_best(scores: Tensor, k: int) -> Kept:
-    """The ``k`` best of scores ``(n,)``, equal ones in order of index.
+@dataclass(frozen=True, slots=True)
+class Strided(Selector):
+    """Evenly spaced positions, ``floor((i + 0.5) * n / k)``."""
 
-    NaN and -inf lose. Without a finite score, even positions are kept and ``info`` says so.
+    name: ClassVar[str] = "strided"
+
+    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+        return Kept(torch.tensor(even_positions(n, k)))
+
+
+@dataclass(frozen=True, slots=True)
+class RandomKeep(Selector):
+    """A random choice, the same for the same seed and counts; the context's seed is added to it.
+
+    Attributes:
+        seed: Seed of the generator.
     """
-    scores, is_replaced = clean_scores(scores)
-    if is_replaced:
-        return Kept(torch.tensor(even_positions(len(scores), k)), info={"fallback": "uniform"})
-    return Kept(top_indices(scores, k).sort().values)
+
+    seed: int = 0
+    name: ClassVar[str] = "random"
+
+    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+        generator = torch.Generator().manual_seed(self.seed + context.seed)
+        return Kept(torch.randperm(n, generator=generator)[:k].sort().values)

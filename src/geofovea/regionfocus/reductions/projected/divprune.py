@@ -9,10 +9,10 @@ its nearest other, each next one the farthest from all chosen. In the chord metr
 sqrt(2 · distance) the least distance is at least half the best possible one, in cosine distance a
 quarter. O(n² d) time at worst for the first token, O(k n d) for the others, O(n) memory.
 
-Where `fixed` differs from `faithful`: the released code compares a token with itself unless its own
-distance is the smallest of its column, and never masks what is chosen, so that equal tokens, zero
-vectors and bf16 features of smooth imagery give repeated indices. Here the token itself is left
-out, chosen tokens are masked, everything is float32, distances below its noise are equal, and
+Where this differs from the released code: the released code compares a token with itself unless its
+own distance is the smallest of its column, and never masks what is chosen, so that equal tokens,
+zero vectors and bf16 features of smooth imagery give repeated indices. Here the token itself is
+left out, chosen tokens are masked, everything is float32, distances below its noise are equal, and
 tokens that are not finite come last. On other input the order is that of the released code, so one
 function serves both.
 """

@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import deepest
 from geofovea.regionfocus.reductions.primitives.cells import cells_of
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["FoPru", "best_rows", "keep_rows", "significance"]

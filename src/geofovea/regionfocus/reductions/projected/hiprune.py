@@ -7,10 +7,10 @@ Signal: attention that a token receives, mean over heads and queries, in a middl
 in a deep one; no class token, no question. Needs both and places on a grid. Acts on projected
 tokens, tile by tile. O(n log n) time and O(n) memory, given the two means.
 
-Where `fixed` differs from `faithful`: neighbours outside the grid are dropped, where the released
-code takes i ± 1 and i ± width clipped to the range, so that rows wrap around and border anchors
-bring in the first or the last token; and where anchors and neighbours exceed the budget, anchors
-come first and neighbours by their object score, where the released code fails.
+Where this differs from the released code: neighbours outside the grid are dropped, where the
+released code takes i ± 1 and i ± width clipped to the range, so that rows wrap around and border
+anchors bring in the first or the last token; and where anchors and neighbours exceed the budget,
+anchors come first and neighbours by their object score, where the released code fails.
 """
 
 from __future__ import annotations
@@ -22,48 +22,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import deepest
 from geofovea.regionfocus.reductions.primitives.cells import HAS_CELLS, cells_of
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["HiPrune", "hiprune_faithful", "hiprune_keep"]
-
-
-def hiprune_faithful(obj: Tensor, deep: Tensor, k: int, alpha: float, width: int) -> Tensor:
-    """The choice of the released code, with its wrapped and clipped neighbours.
-
-    Args:
-        obj: ``(n,)``, attention received in the object layer.
-        deep: ``(n,)``, the same in the deep layer.
-        k: Tokens to keep.
-        alpha: Share of the budget for anchors and their neighbours.
-        width: Columns of the grid.
-
-    Returns:
-        int64 ``(k,)``, ascending.
-
-    Raises:
-        BudgetError: If anchors and neighbours alone exceed ``k``.
-    """
-    anchors = top_indices(obj, round(k * alpha / 5))
-    steps = torch.tensor([0, -1, 1, -width, width], device=obj.device)
-    near = torch.unique((anchors[:, None] + steps).clamp(0, len(obj) - 1))
-    if len(near) > k:
-        raise BudgetError(
-            f"anchors and neighbours are {len(near)} tokens, more than the budget of {k}; lower "
-            f"alpha from {alpha}, or use the fixed mode, which cuts them"
-        )
-    rest = deep.to(torch.float32).index_fill(0, near, -torch.inf)
-    return torch.cat([near, top_indices(rest, k - len(near))]).sort().values
+__all__ = ["HiPrune", "hiprune_keep"]
 
 
 def hiprune_keep(obj: Tensor, deep: Tensor, cells: Tensor, k: int, alpha: float) -> Tensor:
-    """The choice in fixed mode.
+    """The choice.
 
     Args:
         obj: ``(n,)``, attention received in the object layer.

@@ -4,11 +4,11 @@ Source: "Don't Just Chase 'Highlighted Tokens' in MLLMs: Revisiting Visual Holis
 Retention", NeurIPS 2025 (repository obananas/HoloV).
 
 Signal: class attention of the layer before the last, and the variance of similarities in a crop; no
-question. Needs class attention (or attention received) and, in fixed mode, places on a grid. Acts
+question. Needs class attention (or attention received) and places on a grid. Acts
 on projected tokens, tile by tile. O(n² d / crops) time with the variance, O(n) without; memory
 O((n / crops)²).
 
-Where `fixed` differs from `faithful`:
+Where this differs from the released code:
 
 - crops are rectangles of the grid, as the paper draws them; the released code cuts runs of the
   row-major order;
@@ -30,70 +30,19 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
 from geofovea.regionfocus.reductions.primitives.cells import HAS_CELLS, cells_of, even_cells
 from geofovea.regionfocus.reductions.primitives.similarity import refuse_quadratic
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["HoloV", "crop_scores", "holov_faithful", "keep_by_crop"]
+__all__ = ["HoloV", "crop_scores", "keep_by_crop", "variances"]
 
 CropScore = Literal["attention", "combined", "max"]
 EPS = 1e-6
-
-
-def holov_faithful(
-    features: Tensor,
-    attention: Tensor,
-    k: int,
-    *,
-    crops: int = 16,
-    alpha: float = 1.0,
-    beta: float = 0.09,
-) -> tuple[Tensor, Tensor]:
-    """The choice of the released code, padding included.
-
-    Args:
-        features: ``(n, d)``.
-        attention: ``(n,)``, class attention.
-        k: Rows of the output.
-        crops: Runs into which the tokens are cut; the first ``n mod crops`` are one longer.
-        alpha: Weight of the attention.
-        beta: Weight of the variance.
-
-    Returns:
-        Positions int64 ``(k,)``, −1 for a pad, and tokens ``(k, d)``, zero for a pad.
-    """
-    n = len(features)
-    a = attention.to(torch.float32)
-    runs = torch.tensor_split(torch.arange(n, device=a.device), crops)
-    scores = []
-    for run in runs:
-        inside = a[run]
-        if len(run) > 1:
-            scaled = 1000 * inside
-            varied = _variances(features[run])
-            varied = varied * scaled.abs().mean() / (varied.abs().mean() + EPS)
-            inside = alpha * scaled + beta * varied
-        scores.append(inside.mean())
-    score = torch.stack(scores)
-    weights = score / (score.sum() + EPS)
-    shares = (weights * k).floor().to(torch.int64)
-    left = max(0, k - int(shares.sum()))
-    shares[top_indices(weights, left)] += 1
-    kept = []
-    for run, share in zip(runs, shares.tolist(), strict=True):
-        kept.append(run if share >= len(run) else run[top_indices(a[run], share)])
-    found = torch.cat(kept)[:k]
-    positions = torch.full((k,), -1, dtype=torch.int64, device=a.device)
-    positions[: len(found)] = found
-    tokens = features.new_zeros(k, features.shape[1])
-    tokens[: len(found)] = features[found]
-    return positions, tokens
 
 
 def crop_scores(
@@ -105,7 +54,7 @@ def crop_scores(
     alpha: float = 1.0,
     beta: float = 0.09,
 ) -> Tensor:
-    """Score of each crop in fixed mode.
+    """Score of each crop.
 
     Args:
         features: ``(n, d)``.
@@ -130,7 +79,7 @@ def crop_scores(
     for tokens in members:
         refuse_quadratic(len(tokens), "the variance of a crop of holov")
         if len(tokens) > 1:
-            varied[tokens] = _variances(features[tokens.to(features.device)]).cpu()
+            varied[tokens] = variances(features[tokens.to(features.device)]).cpu()
     combined = alpha * a / (a.mean() + 1e-12) + beta * varied / (varied.mean() + 1e-12)
     if crop_score == "max":
         return torch.stack([combined[tokens].max() for tokens in members])
@@ -214,7 +163,7 @@ def _rectangles(cells: Tensor, crops: int) -> Tensor:
     return even_cells(cells, rows, max(1, crops // rows))
 
 
-def _variances(features: Tensor) -> Tensor:
+def variances(features: Tensor) -> Tensor:
     """Spread of each token's similarities to the others of its crop, float32 ``(n,)``.
 
     Its similarity to itself enters as 0 and counts in the sum, but not in the divisor.

@@ -6,7 +6,7 @@ Text-Guided Token Pruning" (repository VisionXLab/LRS-VQA).
 Signal: scores of the focus (there, its region focus module), with the question. Needs scores. Acts
 on projected tokens. O(n log n).
 
-Where `fixed` differs from `faithful`: the released code always adds the newline column, also of
+Where this differs from the released code: the released code always adds the newline column, also of
 rows that are masked out, which here are protected tokens; its threshold keeps nothing where all
 scores are equal (0/0), here evenly spaced tokens; and a threshold keeps at most the budget, the
 best ones. Without a threshold the fixed mode is the best scores under the budget; the released
@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Kept, Selector, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["LrsVqa", "normalised", "select_by_threshold"]

@@ -10,9 +10,9 @@ similarities in blocks.
 PruMerge selects tokens of high attention, adds to each its most similar others, and sums up what
 was not selected in one more token. PruMerge+ also selects evenly spaced tokens.
 
-Where `fixed` differs from `faithful`: the budget is exact (k − 1 selected and the summary), where
-the released code takes its number from the outliers of the attention; a selected token becomes the
-mean of itself and of the attention-weighted mean of its neighbours, the summary the
+Where this differs from the released code: the budget is exact (k − 1 selected and the summary),
+where the released code takes its number from the outliers of the attention; a selected token
+becomes the mean of itself and of the attention-weighted mean of its neighbours, the summary the
 attention-weighted mean of the rest, where the released code adds sums with raw attention; the
 evenly spaced tokens of PruMerge+ are taken among the others (three of four selected ones), without
 the duplicates for which the released code then loses as many other tokens; output is in order of
@@ -29,87 +29,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.errors import ModelError
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
-from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, cls_row, patch_mass
-from geofovea.regionfocus.reductions.primitives.outliers import iqr_outlier_fraction
+from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
 from geofovea.regionfocus.reductions.primitives.outputs import group_means, merged
 from geofovea.regionfocus.reductions.primitives.similarity import row_blocks, unit_rows
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 from geofovea.regionfocus.uniform_sampling import even_positions
 
-__all__ = ["PruMerge", "PruMergePlus", "prumerge_faithful"]
+__all__ = ["PruMerge", "PruMergePlus"]
 
 NEIGHBOURS = 32
-
-
-def prumerge_faithful(
-    query: Tensor,
-    keys: Tensor,
-    hidden: Tensor,
-    *,
-    ratio: float | None = None,
-    plus: bool = False,
-    neighbours: int = NEIGHBOURS,
-    fixed_grid: bool | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Output of the released code.
-
-    Args:
-        query: ``(1 + n, c)``, the class token first.
-        keys: ``(1 + n, c)``.
-        hidden: ``(1 + n, d)``.
-        ratio: Share of tokens to select; by default the share of outliers of the attention.
-        plus: Whether evenly spaced tokens are selected too.
-        neighbours: Others that each selected token takes in.
-        fixed_grid: Which of the two grids of PruMerge+; by default the one of a given ratio if
-            there is one.
-
-    Returns:
-        float32 ``(m + 1, d)``: selected tokens by falling attention, then those of the grid, then
-        the summary; and the selected indices int64 ``(m,)``.
-
-    Raises:
-        BudgetError: If the share of PruMerge+ leaves its grid without a step.
-    """
-    a = cls_row(query[None, 0], keys[None])[0]
-    n = len(a)
-    share = iqr_outlier_fraction(a) if ratio is None else ratio
-    selected = top_indices(a, int(n * share))
-    if plus:
-        is_fixed = ratio is not None if fixed_grid is None else fixed_grid
-        grid = _released_grid(n, share, is_fixed, selected)
-        selected = torch.cat([selected, grid])
-    x, unit = hidden[1:].to(torch.float32), unit_rows(keys[1:])
-    is_rest = torch.ones(n, dtype=torch.bool).index_fill(0, selected, False)
-    # every duplicate among the selected costs the complement one of its first tokens
-    rest = is_rest.nonzero()[:, 0][len(selected) - len(set(selected.tolist())) :]
-    outputs = []
-    for i, token in enumerate(selected.tolist()):
-        others = torch.cat([selected[:i], selected[i + 1 :], rest])
-        similar = others[top_indices(unit[others] @ unit[token], neighbours)]
-        outputs.append(x[token] + a[similar] @ x[similar])
-    outputs.append(a[rest] @ x[rest])
-    return torch.stack(outputs), selected
-
-
-def _released_grid(n: int, share: float, is_fixed: bool, selected: Tensor) -> Tensor:
-    """Evenly spaced tokens of the released code; the last token is never one of them."""
-    step = int(1 / share) if share > 0 else 0
-    if not is_fixed:
-        step = step // 3
-    if step < 1:
-        raise BudgetError(
-            f"the grid of the released PruMerge+ has no step at a share of {share:.3f}; give a "
-            "ratio of at most a third, or use the fixed mode"
-        )
-    if is_fixed:
-        return torch.arange(step // 2, n - 1, step)
-    grid = torch.arange(0, n - 1, step)
-    return grid[~torch.isin(grid, selected)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +66,7 @@ class PruMerge(PerTile):
 
     def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
         mass, info = patch_mass(context, self.layer)
-        selected, told = self._select(mass, k - 1)
+        selected, selection_info = self._select(mass, k - 1)
         weights, _ = clean_scores(mass)
         is_rest = torch.ones(n, dtype=torch.bool).index_fill(0, selected, False)
         rest = is_rest.nonzero()[:, 0]
@@ -144,7 +76,7 @@ class PruMerge(PerTile):
         outputs = torch.cat([_blend(x, selected, similar, weights), summary])
         position = torch.cat([selected, rest[top_indices(weights[rest], 1)]])
         sizes = torch.cat([torch.ones_like(selected), torch.tensor([len(rest)])])
-        info = info | told | {"neighbours": similar[torch.argsort(selected)]}
+        info = info | selection_info | {"neighbours": similar[torch.argsort(selected)]}
         return merged(context.features, position, outputs, None, info, sizes)
 
     def _select(self, mass: Tensor, count: int) -> tuple[Tensor, dict[str, object]]:

@@ -9,10 +9,10 @@ the fraction of local outliers among its scores. Needs class attention (or atten
 that likeness. Acts on the encoder's output, before the projector, tile by tile. O(n log n) time and
 O(n) memory (scores lie on a line, where neighbours are found by sorting).
 
-Where `fixed` differs from `faithful`: the budget is exact, and the two fractions only say how it is
-split (evenly where there is no outlier at all); ``adaptive`` gives the published counts, between
-``min_tokens`` and the budget. The released code ends with a clustering of the rest whose indices
-are mixed up, so that it usually merges nothing; it is left out.
+Where this differs from the released code: the budget is exact, and the two fractions only say how
+it is split (evenly where there is no outlier at all); ``adaptive`` gives the published counts,
+between ``min_tokens`` and the budget. The released code ends with a clustering of the rest whose
+indices are mixed up, so that it usually merges nothing; it is left out.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
 from geofovea.regionfocus.reductions.primitives.outliers import lof_outlier_fraction
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
 __all__ = ["RecoverableCompression", "Recovered", "recover"]
@@ -112,7 +111,7 @@ class RecoverableCompression(PerTile):
         if no_attention and no_likeness:
             return keep_best(mass, k)
         found = recover(_finite(attention), _finite(likeness), self.neighbours)
-        told: dict[str, Any] = {
+        ratios: dict[str, Any] = {
             "ratio_vision": found.ratio_vision,
             "ratio_text": found.ratio_text,
         }
@@ -129,7 +128,7 @@ class RecoverableCompression(PerTile):
         order = torch.argsort(-rest, stable=True)
         order = order[~torch.isin(order, by_vision)]
         index = torch.cat([by_vision, order[: k - len(by_vision)]])
-        return Kept(index.sort().values, info=info | told)
+        return Kept(index.sort().values, info=info | ratios)
 
 
 def _finite(scores: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ projected tokens, tile by tile. O(heads · n²) on the map, O(n d) for the rest.
 Tokens of least importance are merged, those of one cell of m × m tokens into one, by their
 importance, at the place of the most important of them.
 
-Where `fixed` differs from `faithful`:
+Where this differs from the released code:
 
 - no global query (the released settings ask for up to 40 times the mean): all queries are taken,
   where the released code averages nothing and gets NaN;
@@ -35,22 +35,22 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import GeometryError, ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import deepest
 from geofovea.regionfocus.reductions.primitives.cells import HAS_CELLS, cells_of
 from geofovea.regionfocus.reductions.primitives.outputs import group_means, merged
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 from geofovea.regionfocus.scoring import clean_scores
 
 __all__ = [
     "VFlowOpt",
+    "cell_numbers",
     "global_queries",
     "importance",
     "patch_entropy",
     "recycle",
-    "recycle_released",
+    "recycled",
 ]
 
 
@@ -117,29 +117,6 @@ def _with_entropy(paid: Tensor, entropy: Tensor | None, alpha_v: float) -> Tenso
     return paid + alpha_v * entropy.detach().to(paid.device, torch.float32).softmax(dim=0)
 
 
-def recycle_released(
-    features: Tensor, scores: Tensor, cell: Tensor, *, m: float, r_v: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Prune and recycle with the counts of the released code.
-
-    Args:
-        features: ``(n, d)``.
-        scores: ``(n,)``, importance; 1 for tokens that must stay.
-        cell: int64 ``(n,)``, tokens of one number may be merged; see `cell_numbers`.
-        m: Side of a cell, in tokens.
-        r_v: Nominal share of tokens to keep.
-
-    Returns:
-        Tokens float32 ``(k, d)`` in order of position, their importance ``(k,)`` (of the most
-        important one, where tokens were merged), and positions int64 ``(k,)``.
-    """
-    n = len(features)
-    removed = min(n, round(n * (1 - r_v)) + int(n / m**2))
-    position, groups = _recycle(scores, cell, removed)
-    tokens = group_means(features, groups, len(position), scores)
-    return tokens, scores[position.to(scores.device)], position
-
-
 def cell_numbers(cells: Tensor, m: float) -> Tensor:
     """Number the cells of ``m × m`` tokens, real ``m``, that tokens at ``(n, 2)`` fall into."""
     row, col = (cells / m).floor().to(torch.int64).T
@@ -175,7 +152,7 @@ def recycle(scores: Tensor, cells: Tensor, k: int, m: float) -> tuple[Tensor, Te
         left -= number in seen
         seen.add(number)
         removed += 1
-    return _recycle(scores, cell, removed)
+    return recycled(scores, cell, removed)
 
 
 def _least_first(scores: Tensor) -> Tensor:
@@ -183,7 +160,7 @@ def _least_first(scores: Tensor) -> Tensor:
     return torch.argsort(-scores, stable=True).flip(0)
 
 
-def _recycle(scores: Tensor, cell: Tensor, removed: int) -> tuple[Tensor, Tensor]:
+def recycled(scores: Tensor, cell: Tensor, removed: int) -> tuple[Tensor, Tensor]:
     """Positions of the outputs and the output of each token, when the ``removed`` least merge."""
     scores, cell = scores.detach().to("cpu", torch.float32), cell.cpu()
     pruned = _least_first(scores)[:removed]

@@ -7,7 +7,7 @@ averaged; no question. Needs class attention (or attention received); keys, or e
 their place. Acts on the encoder's output, before the projector, tile by tile. O(n c d) time for c
 contextual tokens, O(n c) memory.
 
-Where `fixed` differs from `faithful`: a contextual token is the mean of its target and all that
+Where this differs from the released code: a contextual token is the mean of its target and all that
 were assigned to it, where the released code adds the mean of the assigned to the target, which
 about doubles its length; the class token is not passed on; the budget is exact, and ``contextual``
 of it (10 of 64 in the published example) are contextual tokens; output is in order of position.
@@ -22,16 +22,14 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
 from geofovea.regionfocus.reductions.primitives.outputs import group_means, merged
 from geofovea.regionfocus.reductions.primitives.similarity import row_blocks, unit_rows
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
-from geofovea.regionfocus.scoring import top_indices
 
-__all__ = ["VisionZip", "assign_to_targets", "visionzip_faithful"]
+__all__ = ["VisionZip", "assign_to_targets"]
 
 
 def assign_to_targets(metric: Tensor, rest: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -54,35 +52,6 @@ def assign_to_targets(metric: Tensor, rest: Tensor, count: int) -> tuple[Tensor,
         best[block] = (unit[block] @ unit[slots.to(unit.device)].T).argmax(dim=1).cpu()
     best[slots] = torch.arange(len(slots))
     return rest[slots], best
-
-
-def visionzip_faithful(
-    cls_heads: Tensor, metric: Tensor, hidden: Tensor, dominant: int, contextual: int
-) -> tuple[Tensor, Tensor]:
-    """Output of the released code, class token included.
-
-    Args:
-        cls_heads: ``(heads, n)``, class attention to the patches.
-        metric: ``(1 + n, c)``, keys, the class token first.
-        hidden: ``(1 + n, d)``, encoder output, the class token first.
-        dominant: Dominant patches, besides the class token.
-        contextual: Contextual tokens.
-
-    Returns:
-        float32 ``(1 + dominant + contextual, d)``: class token and dominant patches in order, then
-        contextual tokens; and the indices of the former in 0..n, in order of attention.
-    """
-    mass = cls_heads.to(torch.float32).sum(dim=0)
-    top = torch.cat([torch.zeros(1, dtype=torch.int64), top_indices(mass, dominant).cpu() + 1])
-    is_rest = torch.ones(len(hidden), dtype=torch.bool).index_fill(0, top, False)
-    rest = is_rest.nonzero()[:, 0]
-    x = hidden.to(torch.float32)
-    if contextual == 0 or len(rest) == 0:
-        return x[top.sort().values], top
-    targets, best = assign_to_targets(metric, rest, contextual)
-    follows = torch.where(torch.isin(rest, targets), -1, best)
-    context = x[targets] + group_means(x[rest], follows, len(targets))
-    return torch.cat([x[top.sort().values], context]), top
 
 
 @dataclass(frozen=True, slots=True)

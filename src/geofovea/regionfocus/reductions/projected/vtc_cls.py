@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import Kept, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
-from geofovea.regionfocus.reductions.projected.baselines import keep_best
 
 __all__ = ["VtcCls", "summed_attention"]
 

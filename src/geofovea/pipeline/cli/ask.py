@@ -1,0 +1,135 @@
+"""``geofovea ask``: one question or many about one scene."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.answers.confidence import confidence_text
+from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.session.settings import AskSettings
+
+__all__ = ["ask"]
+
+
+@click.command()
+@scene_argument
+@click.argument("words", metavar="QUESTION...", nargs=-1)
+@click.option("--questions", "file", metavar="FILE", help="Ask each line too; - is standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each question.")
+@click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
+@ask_options()
+@click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
+@click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
+@access_options
+def ask(
+    scene: str,
+    words: tuple[str, ...],
+    file: str | None,
+    as_json: bool,
+    evidence: Path | None,
+    picture: Path | None,
+    settings: AskSettings,
+    boxes: tuple[str, ...],
+    choices: tuple[str, ...],
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+) -> None:
+    """Ask one QUESTION or many about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000).
+
+    Many questions share one start, and tiles that several want are read once. Each answer is told
+    with its cost as soon as it is there, and a question that fails does not take the others.
+    """
+    from geofovea.pipeline.answers.files import with_files
+    from geofovea.pipeline.cli.questions import questions_of, tell_all
+    from geofovea.pipeline.system.files import check_writable
+
+    questions = questions_of(words, file)
+    questions.check_outputs(evidence, picture)
+    questions.check_files()
+    for path in (evidence, picture):
+        if path:
+            check_writable(path, keep=scene)
+    from geofovea.tiling.opening import open_scene
+    from geofovea.tiling.pyramid import Box
+
+    started = time.perf_counter()
+    opened = open_scene(
+        scene,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
+        nodata=settings.nodata,
+    )
+    open_seconds = time.perf_counter() - started
+    session = settings.open_session(opened, settings.load_host(), open_seconds)
+    boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
+    if questions.only is None:
+        from geofovea.pipeline.runs.many_questions import ManyQuestions
+
+        many = ManyQuestions(session, settings, boxes_scene, choices)
+        tell_all(many, questions, as_json=as_json, show=_print_answer)
+        return
+    answer = _asked_alone(settings, session, questions.only, boxes=boxes_scene, choices=choices)
+    answer = with_files(answer, session.reader, evidence, picture)
+    if as_json:
+        echo(json.dumps(answer.to_json()))
+    else:
+        _print_answer(answer)
+
+
+def _asked_alone(
+    settings: AskSettings, session: SceneSession, question: str, **options: Any
+) -> Answer:
+    from geofovea.pipeline.system.failure import failure_of
+
+    try:
+        return settings.ask(session, question, **options)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise failure_of(error) from None
+
+
+def _print_answer(answer: Answer) -> None:
+    cost = answer.cost
+    levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
+    sure = confidence_text(answer.confidence if answer.confidence_known else None)
+    # a model may answer in paragraphs
+    echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
+    echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
+    if answer.route:
+        echo(f"  places     {answer.route.word}: {answer.route.reason}")
+    echo(
+        f"  decoder    {cost.tokens_llm} of {cost.tokens_total} vision tokens, "
+        f"{cost.seconds['total']:.2f} s, {cost.peak_rss_mb:.0f} MB peak"
+    )
+    if cost.endpoint is not None:
+        use = cost.endpoint
+        echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+    for stage in cost.reductions:
+        what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
+        if stage.stage != "projected":
+            left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
+            echo(f"  {stage.name:<10} left {left}")
+    for choice in answer.choices:
+        echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
+    if answer.evidence:
+        best = answer.evidence[0]
+        x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
+        echo(f"  evidence   pixels x {x0}-{x1}, y {y0}-{y1} (level {best.tile.level})")
+    for warning in answer.warnings:
+        echo(f"  warning    {warning}", err=True)

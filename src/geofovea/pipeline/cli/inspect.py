@@ -1,0 +1,88 @@
+"""``geofovea inspect``: what a scene is, and which reads of it are cheap."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.options.scene import access_options, view_options
+from geofovea.pipeline.cli.options.shared import json_option, scene_argument
+from geofovea.pipeline.system.terminal import echo, visible
+
+if TYPE_CHECKING:
+    from geofovea.tiling.inspection import Inspection
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@scene_argument
+@json_option
+@click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
+@view_options
+@access_options
+def inspect(
+    scene: str,
+    as_json: bool,
+    tile_size: int,
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+    nodata: Any,
+    **view: Any,
+) -> None:
+    """Show size, bands, georeference and levels of SCENE, and which reads are cheap."""
+    from geofovea.tiling.inspection import inspect_scene
+    from geofovea.tiling.opening import open_scene
+
+    opened = open_scene(
+        scene,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
+        nodata=nodata,
+    )
+    inspection = inspect_scene(opened, opened.pyramid(tile_size), **view)
+    if as_json:
+        echo(json.dumps(inspection.to_json()))
+        return
+    _print(inspection)
+
+
+def _print(inspection: Inspection) -> None:
+    """Print what is known about a scene."""
+    from rich.console import Console
+
+    from geofovea.pipeline.system.tables import WIDEST, print_table
+
+    gsd = "unknown" if inspection.gsd_m is None else f"{inspection.gsd_m:.4g} m"
+    nodata = "none" if inspection.nodata is None else f"{inspection.nodata:g}"
+    pixels = inspection.width * inspection.height / 1e6
+    facts = (
+        ("file", f"{inspection.path} ({inspection.driver}, {inspection.size_bytes / 1e6:.1f} MB)"),
+        ("size", f"{inspection.width} × {inspection.height} px ({pixels:.1f} Mpx)"),
+        ("bands", f"{', '.join(inspection.bands)} ({inspection.dtype})"),
+        ("CRS", f"{inspection.crs or 'none'} (by {inspection.georef}), GSD {gsd}"),
+        ("nodata", f"{nodata} (mask: {inspection.mask})"),
+        ("shown", inspection.shown),
+        ("block", f"{inspection.block[1]} × {inspection.block[0]} px"),
+    )
+    console = Console(width=WIDEST, highlight=False, soft_wrap=True)
+    for name, value in facts:
+        console.print(visible(f"{name:<8}{value}"), markup=False, emoji=False)
+    rows = [
+        [
+            str(level.level),
+            f"{level.width} × {level.height}",
+            f"{level.rows} × {level.cols}",
+            level.source,
+            str(level.blocks_per_tile),
+            "cheap" if level.is_cheap else "costly",
+        ]
+        for level in inspection.levels
+    ]
+    print_table(("level", "pixels", "tiles", "read from", "blocks a tile", "reads are"), rows)
+    for note in inspection.notes:
+        console.print(visible(f"note: {note}"), markup=False, emoji=False)

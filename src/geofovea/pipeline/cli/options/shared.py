@@ -1,0 +1,46 @@
+"""Arguments and options that verbs have in common, and words of options that are read alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+__all__ = ["comma_separated", "json_option", "scene_argument"]
+
+scene_argument = click.argument("scene", type=str)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def comma_separated(
+    text: str,
+    kind: type,
+    count: int | None = None,
+    *,
+    what: str = "numbers",
+    example: str = "4,3,2",
+    param: click.Parameter | None = None,
+) -> tuple[Any, ...]:
+    """Numbers that stand in one word of the command line.
+
+    Args:
+        text: The word.
+        kind: Of each number: ``int`` or ``float``.
+        count: How many there have to be, where that matters.
+        what: What they are, for the message.
+        example: Such a word, likewise.
+        param: The option, if the message is to name it.
+
+    Raises:
+        BadParameter: If they are no numbers, or not so many.
+    """
+    try:
+        numbers = tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is not a list of {what} such as {example}", param=param
+        ) from error
+    if count is not None and len(numbers) != count:
+        raise click.BadParameter(f"{text!r} should be {count} numbers separated by commas")
+    return numbers

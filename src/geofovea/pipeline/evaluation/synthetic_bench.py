@@ -1,0 +1,131 @@
+"""The loop of every bench: synthetic scenes on disk, their questions, and an answer to each.
+
+Scenes are files on disk from held-out seeds; every answer goes the whole way from path to text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.datasets.synthetic.questions import Question, ask_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.errors import DataError
+from geofovea.pipeline.evaluation.answer_file import AnswerFile, Item
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.session.settings import model_digest
+from geofovea.pipeline.system.progress import progress_bar
+from geofovea.tiling.opening import open_scene
+
+__all__ = ["BenchScene", "BenchScenes", "Measurement", "bench_settings", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchScene:
+    """A scene of a bench.
+
+    Attributes:
+        path: Of its file.
+        world: What it shows.
+        questions: About it.
+    """
+
+    path: Path
+    world: World
+    questions: Sequence[Question]
+
+    def session(self, host: Host) -> SceneSession:
+        """The scene with a model, and with no tile in memory."""
+        return SceneSession(open_scene(self.path), host)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchScenes:
+    """The scenes of a bench; they are written where they are missing, and used again.
+
+    Attributes:
+        folder: Of their files, which exists when they are gone through.
+        sides: Of the scenes in pixels.
+        of_each_side: Scenes of each side.
+        per_category: Questions of each category.
+        seed: Of the first scene; those of training are below 900,000.
+        sides_in_turn: Whether every side comes with one scene before any comes with its second.
+
+    Raises:
+        DataError: If there is nothing to ask.
+    """
+
+    folder: Path
+    sides: Sequence[int]
+    of_each_side: int
+    per_category: int
+    seed: int
+    sides_in_turn: bool = False
+
+    def __post_init__(self) -> None:
+        if self.of_each_side < 1 or self.per_category < 1 or not self.sides:
+            raise DataError(
+                "a bench needs at least one side, one scene and one question a category"
+            )
+
+    def __len__(self) -> int:
+        return len(self.sides) * self.of_each_side
+
+    def __iter__(self) -> Iterator[BenchScene]:
+        seeds = range(self.seed, self.seed + self.of_each_side)
+        places = [(side, seed) for side in self.sides for seed in seeds]
+        if self.sides_in_turn:
+            places = [(side, seed) for seed in seeds for side in self.sides]
+        for side, seed in places:
+            world = make_world(seed, side, side)
+            path = self.folder / f"scene_{side}_{seed}.tif"
+            if not path.exists():
+                write_scene(world, path)
+            yield BenchScene(path, world, ask_world(world, self.per_category))
+
+
+Measurement = Callable[[BenchScene, Mapping[Hashable, Item]], Iterator[Item]]
+"""What is measured on a scene, an item at a time; those whose key has an answer are not asked."""
+
+
+def measure(
+    scenes: BenchScenes, measurement: Measurement[Item], file: AnswerFile[Item] | None = None
+) -> list[Item]:
+    """Go through all scenes.
+
+    Args:
+        scenes: With their questions.
+        measurement: What is asked about each.
+        file: Holds answers of an earlier run, and gets each new one as soon as it is there.
+
+    Returns:
+        All items of these scenes, those that were there among them, in the order of the questions.
+
+    Raises:
+        OutputError: If a scene or an answer cannot be written.
+    """
+    items: list[Item] = []
+    with progress_bar("asking") as advance:
+        for number, scene in enumerate(scenes, 1):
+            for item in measurement(scene, {} if file is None else file.answers):
+                if file is not None:
+                    file.add(item)
+                items.append(item)
+            advance(number / len(scenes))
+    return items
+
+
+def bench_settings(host: Host, loading: Mapping[str, Any] | None, **others: Any) -> dict[str, Any]:
+    """What answers of a bench depend on, beside their keys.
+
+    Args:
+        host: The model.
+        loading: How it was loaded, as far as that is unusual.
+        **others: What the bench adds.
+    """
+    settings = {"model": host.name, "model_digest": model_digest(host.name), **others}
+    return settings | ({"loading": dict(loading)} if loading else {})

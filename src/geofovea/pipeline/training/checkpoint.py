@@ -1,0 +1,128 @@
+"""The state of a training run: weights, moments and step, in the folder of the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from geofovea.errors import DataError
+from geofovea.pipeline.system.files import write_file, write_text
+from geofovea.pipeline.training.curriculum import Recipe, recipe_from_json
+from geofovea.pipeline.training.student import Student
+
+__all__ = [
+    "PROGRESS_FILE",
+    "STATE_FILE",
+    "load_moments",
+    "load_student",
+    "moments_of",
+    "resume",
+    "save_state",
+]
+
+STATE_FILE = "training_state.safetensors"
+PROGRESS_FILE = "training_state.json"
+_STEP = "step"
+
+
+def moments_of(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """What an optimizer has gathered, under names ``PREFIX.INDEX.KIND``."""
+    return {
+        f"{prefix}.{index}.{name}": torch.as_tensor(value)
+        for index, moments in optimizer.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def load_moments(optimizer: torch.optim.Optimizer, prefix: str, tensors: dict[str, Tensor]) -> None:
+    """Give an optimizer what `moments_of` had of it; other tensors do not matter.
+
+    Raises:
+        ValueError: If a name has another form, or the moments are those of other parameters.
+    """
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith(f"{prefix}."):
+            index, name = key.removeprefix(f"{prefix}.").split(".")
+            moments.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def save_state(
+    student: Student,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    step: int,
+    folder: Path,
+) -> None:
+    """Write the state into the folder of a run, in place of the one before.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    tensors = {f"model.{name}": value for name, value in student.state_dict().items()}
+    # in one file with the weights, or a crash between two files would part them
+    tensors[_STEP] = torch.tensor(step)
+    # two names of one tensor cannot both be written; loading ties them again
+    tensors.pop("model.llava.lm_head.weight", None)
+    for which, optimizer in enumerate(optimizers):
+        tensors |= moments_of(optimizer, f"optimizer.{which}")
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_file(folder / STATE_FILE, lambda aside: save_file(stored, aside))
+    progress = {"step": step, "recipe": asdict(recipe)}
+    write_text(folder / PROGRESS_FILE, json.dumps(progress, indent=1))
+
+
+def load_student(folder: Path) -> tuple[Student, Recipe]:
+    """The student of a run as it stands, on the CPU, and the recipe it is made by.
+
+    Raises:
+        DataError: If the folder holds no training state.
+    """
+    if not (folder / PROGRESS_FILE).exists():
+        raise DataError(f"{folder} holds no training state: run geofovea train --output {folder}")
+    recipe = recipe_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
+    student = Student(recipe.shape)
+    _load_weights(student, load_file(folder / STATE_FILE))
+    return student.eval(), recipe
+
+
+def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
+    weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+    missing, unexpected = student.load_state_dict(weights, strict=False)
+    # the tied output matrix was not written
+    if unexpected or set(missing) - {"llava.lm_head.weight"}:
+        raise DataError(f"the training state does not fit: {missing=}, {unexpected=}")
+
+
+def resume(
+    student: Student,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    recipe: Recipe,
+    folder: Path,
+) -> int:
+    """Load the state in a folder, if there is one, and return the step to go on from.
+
+    Raises:
+        DataError: If it is that of a run with another seed or shape.
+    """
+    if not (folder / PROGRESS_FILE).exists():
+        return 0
+    progress = json.loads((folder / PROGRESS_FILE).read_text())
+    for key, ours in (("seed", recipe.seed), ("shape", asdict(recipe.shape))):
+        if progress["recipe"][key] != ours:
+            raise DataError(
+                f"{folder} holds a run with {key} {progress['recipe'][key]}, not {ours}: "
+                "name another folder, or remove that one"
+            )
+    tensors = load_file(folder / STATE_FILE)
+    _load_weights(student, tensors)
+    for which, optimizer in enumerate(optimizers):
+        load_moments(optimizer, f"optimizer.{which}", tensors)
+    return int(tensors[_STEP])

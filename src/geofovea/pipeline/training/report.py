@@ -1,0 +1,145 @@
+"""What a training run tells people: its curve and, of the embedded model, its card."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from geofovea.pipeline.system.extras import figure_class
+from geofovea.pipeline.system.files import write_file, write_text
+from geofovea.pipeline.training.curriculum import Recipe
+from geofovea.pipeline.training.run_log import distillation_log, training_log
+from geofovea.pipeline.training.student import Student
+
+__all__ = ["draw_curve", "draw_distillation", "write_card"]
+
+_SMALLEST_DRAWN = 1e-4
+
+
+def draw_curve(run: Path, path: Path) -> None:
+    """Draw losses and held-out accuracy of a run into a PNG.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    records = training_log(run).read()
+    losses = [r for r in records if "answer" in r]
+    measured = [r for r in records if "held_out" in r]
+    figure = figure_class("the training curve")(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in ("answer", "dense", "focus"):
+        left.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)
+    left.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
+    left.legend()
+    categories = sorted({c for r in measured for c in r["held_out"]["accuracy"]})
+    for category in categories:
+        points = [(r["step"], r["held_out"]["accuracy"].get(category)) for r in measured]
+        right.plot([p[0] for p in points], [p[1] for p in points], label=category, lw=1)
+    right.plot(
+        [r["step"] for r in measured],
+        [r["held_out"]["overall"] for r in measured],
+        color="black",
+        label="overall",
+    )
+    right.set(xlabel="step", ylim=(0, 1), title="accuracy on held-out lessons")
+    right.legend(fontsize=7)
+    write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
+
+
+def draw_distillation(run: Path, path: Path) -> None:
+    """Draw the losses of a run, and how well it finds held-out places, into a PNG.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        OutputError: If the file cannot be written.
+    """
+    records = distillation_log(run).read()
+    losses = [r for r in records if "loss" in r]
+    found = [r for r in records if "held_out" in r]
+    figure = figure_class("the curve of a distillation")(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in ("row", "image", "logits", "boxes"):
+        # a scale of powers of ten has no place for 0
+        values = [max(r[name], _SMALLEST_DRAWN) for r in losses]
+        left.plot([r["step"] for r in losses], values, label=name, lw=1)
+    left.set(xlabel="step", ylabel="loss", yscale="log", title="losses")
+    left.legend()
+    for name in ("mass", "hit_1", "hit_4", "chance"):
+        values = [r["held_out"][name] for r in found]
+        right.plot([r["step"] for r in found], values, label=name, marker=".", lw=1)
+    right.set(xlabel="step", ylim=(0, 1), title="held-out base levels: attention in the box")
+    if found:
+        right.legend()
+    write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
+
+
+def write_card(run: Path, path: Path, recipe: Recipe) -> None:
+    """Write what is known about a run's model: data, steps, time, hardware, accuracy, limits."""
+    records = training_log(run).read()
+    last = [r for r in records if "held_out" in r][-1]
+    hours = sum(r.get("seconds", 0) for r in records) / 3600
+    logged = [r for r in records if "seconds" in r]
+    questions = sum(r["questions"] * round(r["seconds"] * r["steps_per_second"]) for r in logged)
+    rows = "\n".join(
+        f"| {name} | {value:.3f} |" for name, value in last["held_out"]["accuracy"].items()
+    )
+    write_text(
+        path,
+        _CARD.format(
+            parameters=sum(p.numel() for p in Student(recipe.shape).llava.parameters()) / 1e6,
+            shape=asdict(recipe.shape),
+            seed=recipe.seed,
+            steps=last["step"],
+            questions=questions,
+            hours=hours,
+            hardware=_hardware(),
+            rows=rows,
+            overall=last["held_out"]["overall"],
+        ),
+    )
+
+
+def _hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), bfloat16 autocast"
+
+
+_CARD = """\
+# Model card: the embedded model of GeoFovea
+
+A LLaVA of stock `transformers` classes ({parameters:.1f} M parameters), trained from nothing on
+the synthetic world of this package, and shipped so that demos, tests and measurements run anywhere.
+
+**It knows synthetic scenes only.** On a photograph of the real Earth its answers mean nothing, and
+the pipeline says so with every such answer.
+
+| | |
+|---|---|
+| shape | `{shape}` |
+| data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
+| steps | {steps} ({questions:,} questions) |
+| time | {hours:.2f} h |
+| hardware | {hardware} |
+| made by | `geofovea train --output RUN` |
+
+Accuracy on held-out lessons (right tiles given) at the end of the run:
+
+| category | accuracy |
+|---|---|
+{rows}
+| **overall** | **{overall:.3f}** |
+
+The accuracy of the whole pipeline, from a file on disk to an answer, with intervals and baselines,
+is measured by `geofovea bench synthetic`; its table is in the README.
+
+## What it cannot do
+
+Anything but the questions of `geofovea synth`: its vocabulary is about a hundred words. It does not
+know any other wording, kind of object, season, sensor or ground resolution than those of the
+synthetic world. Its confidence is a probability of words and is not calibrated.
+"""

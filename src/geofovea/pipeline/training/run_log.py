@@ -1,0 +1,65 @@
+"""The log of a training run: one JSON record a line, in the folder of the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.pipeline.system.files import write_text
+
+__all__ = ["RunLog", "distillation_log", "training_log"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """Records of a run, oldest first.
+
+    Attributes:
+        path: Of the file; a run that has logged nothing yet has none.
+    """
+
+    path: Path
+
+    def append(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Write a record behind the others; it is given back."""
+        with self.path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        return record
+
+    def read(self) -> list[dict[str, Any]]:
+        """All records; none if the run has none yet."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+
+    def forget_beyond(self, step: int) -> None:
+        """Leave out steps that are taken again because the run was killed.
+
+        The last line of a killed run may be half a line.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        if not self.path.exists():
+            return
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    lines.append(line)
+            except (ValueError, KeyError, TypeError):
+                continue
+        write_text(self.path, "\n".join(lines))
+
+
+def training_log(run: Path) -> RunLog:
+    """The log of a run of the embedded model."""
+    return RunLog(run / "training_log.jsonl")
+
+
+def distillation_log(run: Path) -> RunLog:
+    """The log of a distillation."""
+    return RunLog(run / "distillation_log.jsonl")

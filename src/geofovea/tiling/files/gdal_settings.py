@@ -1,0 +1,112 @@
+"""The settings of GDAL that safe, bounded reads need, held while a thread reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rasterio._env import del_gdal_config
+from rasterio.env import get_gdal_config, set_gdal_config
+
+from geofovea.tiling.machine.forks import in_every_child
+
+__all__ = ["GDAL_CACHE_BYTES", "gdal_settings"]
+
+GDAL_CACHE_BYTES = 128 * 2**20
+"""GDAL's block cache. Rasterio takes bytes, where GDAL itself takes small numbers as megabytes."""
+
+_OPTIONS = {
+    # an .aux.xml beside the scene can replace its overviews by another file
+    "GDAL_PAM_ENABLED": "NO",
+    # probe for .ovr and .msk by name and never list the folder, which may hold 100,000 files
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # GDAL's own network client has no use here: far-away files come through file objects
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/nothing",
+    # a warning of a worker thread would never reach the read that caused it
+    "GDAL_NUM_THREADS": "1",
+    # a retired code of a CRS is what it always was, and not its successor somewhere else
+    "OSR_USE_NON_DEPRECATED": "NO",
+}
+
+
+class _CacheLimit:
+    """GDAL's one block cache, held at our size while any thread reads, then as it was."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._before = 0
+
+    def acquire(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                self._before = get_gdal_config("GDAL_CACHEMAX")
+            self._holders += 1
+            set_gdal_config("GDAL_CACHEMAX", GDAL_CACHE_BYTES)
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                set_gdal_config("GDAL_CACHEMAX", self._before)
+
+
+class _Thread(threading.local):
+    """How deep one thread is in ``gdal_settings()``, and what was set before."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.options_before: dict[str, str | None] = {}
+
+    def enter(self) -> None:
+        self.depth += 1
+        if self.depth > 1:
+            return
+        is_main = threading.current_thread() is threading.main_thread()
+        for key, ours in _OPTIONS.items():
+            before = get_gdal_config(key, normalize=False)
+            # Rasterio sets options for all threads from the main thread and for one from others.
+            # Another thread that already sees ours sees a read of the main thread, which will end.
+            self.options_before[key] = None if before == ours and not is_main else before
+            set_gdal_config(key, ours)
+
+    def leave(self) -> None:
+        self.depth -= 1
+        if self.depth > 0:
+            return
+        for key, before in self.options_before.items():
+            if before is None:
+                del_gdal_config(key)
+            else:
+                set_gdal_config(key, before)
+
+
+_cache_limit = _CacheLimit()
+_thread = _Thread()
+
+
+def _begin_anew() -> None:
+    # another thread of the parent may have held the lock
+    global _cache_limit, _thread
+    _cache_limit, _thread = _CacheLimit(), _Thread()
+
+
+in_every_child(_begin_anew)
+
+
+@contextmanager
+def gdal_settings() -> Iterator[None]:
+    """Hold the settings that safe, bounded reads need on this thread; re-entrant.
+
+    Entering costs microseconds, so every read does, and the settings of a program that uses GDAL
+    for other things too are as before as soon as no read is under way.
+    """
+    cache_limit, thread = _cache_limit, _thread
+    cache_limit.acquire()
+    thread.enter()
+    try:
+        yield
+    finally:
+        thread.leave()
+        cache_limit.release()

@@ -1,0 +1,241 @@
+"""Levels of a file as lazy arrays: pixels and masks that are read where they are indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from geofovea.tiling.machine.forks import ForkSafeLock
+
+if TYPE_CHECKING:
+    # xarray imports the engine to list it; rasterio is needed to open something
+    from geofovea.tiling.overviews.scene_levels import SceneLevels
+    from geofovea.tiling.plan import ReadPlan
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["BandLevels", "Level", "LevelArray", "LevelMask"]
+
+_CHUNK_SIDE = 1024
+_CHUNK_BYTES = 64 * 2**20
+# so many bands share their level files; more are seldom shown together
+_BANDS_TOGETHER = 4
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the pyramid and the image that serves it.
+
+    Attributes:
+        number: The level.
+        width: In its own pixels.
+        height: In its own pixels.
+        overview: Index of the overview that has exactly this size; -1 for the native image, None
+            for a level that the file lacks.
+        is_kept: A level file serves it; what the file lacks is averaged when it is read else.
+        block_shape: ``(height, width)`` of the blocks that a read meets.
+    """
+
+    number: int
+    width: int
+    height: int
+    overview: int | None
+    is_kept: bool
+    block_shape: tuple[int, int]
+
+    def transform(self, scene: Scene) -> Transform | None:
+        """Affine of the level's pixels.
+
+        GDAL stretches an overview over the whole scene, and so are level files. A level that is
+        averaged here has pixels of exactly ``2**number``, of which the last may reach beyond it.
+        """
+        if scene.transform is None:
+            return None
+        a, b, c, d, e, f = scene.transform
+        step_x = step_y = float(1 << self.number)
+        if self.overview is not None or self.is_kept:
+            step_x, step_y = scene.width / self.width, scene.height / self.height
+        return a * step_x, b * step_y, c, d * step_x, e * step_y, f
+
+    def chunks(self, count: int, itemsize: int) -> dict[str, int]:
+        """Chunks for dask: whole blocks, but not too many of them."""
+        sides = [
+            min(extent, block * max(1, _CHUNK_SIDE // block))
+            for extent, block in zip((self.height, self.width), self.block_shape, strict=True)
+        ]
+        bands = min(count, max(1, _CHUNK_BYTES // (sides[0] * sides[1] * itemsize)))
+        return {"band": bands, "y": sides[0], "x": sides[1]}
+
+
+class BandLevels:
+    """The level files of a scene, of few bands together: those that nobody reads are not built."""
+
+    def __init__(self, scene: Scene) -> None:
+        """Take a scene; builds nothing yet."""
+        self._scene = scene
+        self._lock = ForkSafeLock()
+        self._groups: dict[tuple[int, ...], SceneLevels] = {}
+
+    def __reduce__(self) -> tuple[type[BandLevels], tuple[object, ...]]:
+        return BandLevels, (self._scene,)
+
+    def read(self, level: int, bands: list[int], options: dict[str, Any]) -> tuple[Any, Any]:
+        """Values and masks ``(bands, h, w)`` of some bands of one level.
+
+        Args:
+            level: Which.
+            bands: Counted from 1.
+            options: Of the read, for rasterio.
+        """
+        if self._scene.count <= _BANDS_TOGETHER:
+            return self._part(level, (), bands, options)
+        parts = [self._part(level, (band,), [band], options) for band in bands]
+        values, masks = zip(*parts, strict=True)
+        return np.concatenate(values), np.concatenate(masks)
+
+    def _part(
+        self, level: int, shown: tuple[int, ...], bands: list[int], options: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        return self._of(shown).read(level, partial(self._read, shown, bands, options))
+
+    def _of(self, shown: tuple[int, ...]) -> SceneLevels:
+        from geofovea.tiling.overviews.scene_levels import SceneLevels
+
+        with self._lock:
+            if shown not in self._groups:
+                self._groups[shown] = SceneLevels(self._scene.showing(shown))
+            return self._groups[shown]
+
+    def _read(
+        self, shown: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
+    ) -> tuple[Any, Any]:
+        from geofovea.tiling.overviews.level_files import level_files_of
+
+        files = level_files_of(self._scene.showing(shown))
+        held = [cast("Any", files).bands.index(band) + 1 for band in bands]
+        if "out_shape" in options:
+            options = options | {"out_shape": (len(held), *options["out_shape"])}
+        masks = handle.read_masks(held, **options) >= 128  # half of the pixels below
+        return handle.read(held, **options), masks
+
+
+class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
+    """Pixels ``(band, y, x)`` of one level, read where they are indexed."""
+
+    def __init__(self, scene: Scene, level: Level, files: BandLevels | None) -> None:
+        self._scene, self._level, self._files = scene, level, files
+        self.shape: tuple[int, ...] = (scene.count, level.height, level.width)
+        # rasterio reads the one type that numpy lacks as the next larger one
+        name = "complex64" if scene.dtype == "complex_int16" else scene.dtype
+        self.dtype = np.dtype(name)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
+        )
+
+    def _outer(self, key: tuple[Any, ...]) -> Any:
+        wanted = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
+        shape = tuple(map(len, wanted))
+        result = np.empty(shape, self.dtype)
+        if min(shape) > 0:
+            rows, cols = (slice(int(w.min()), int(w.max()) + 1) for w in wanted[-2:])
+            read = self._window(wanted[:-2], rows, cols)
+            result = read[..., wanted[-2][:, None] - rows.start, wanted[-1] - cols.start]
+        # whole numbers take their dimension away
+        return result[tuple(0 if isinstance(k, (int, np.integer)) else slice(None) for k in key)]
+
+    def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
+        values, masks = self._read([int(b) + 1 for b in bands[0]], rows, cols)
+        if values.dtype == self.dtype:
+            return values
+        return self._as_stored(values, masks)
+
+    def _as_stored(self, values: Any, masks: Any) -> Any:
+        """Averages that were made here, in the type of the pixels."""
+        from geofovea.tiling.marks import as_stored, rounded
+
+        if self.dtype.kind not in "ui":
+            return np.where(masks, values, np.nan).astype(self.dtype)
+        nodata = self._scene.nodata
+        fill = None if nodata is None else as_stored(nodata, self.dtype)
+        return np.where(
+            masks, rounded(values, self.dtype), self.dtype.type(0 if fill is None else fill)
+        )
+
+    def _read(self, bands: list[int], rows: slice, cols: slice) -> tuple[Any, Any]:
+        """Values and masks ``(bands, h, w)`` of a window; the masks may be None, for all known."""
+        from rasterio.enums import Resampling
+        from rasterio.windows import Window
+
+        from geofovea.tiling.files.gdal_settings import gdal_settings
+        from geofovea.tiling.files.handles import open_handle, read_errors
+        from geofovea.tiling.pixels.validity import read_known
+        from geofovea.tiling.plan import plan_tile
+
+        scene, level = self._scene, self._level
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        image, level_file = level.overview, cast("int | None", level.number)
+        window, resampling = Window.from_slices(rows, cols), Resampling.nearest
+        is_whole = self._files is None or level.is_kept
+        if not is_whole:
+            # A pyramid whose top is this level plans it as one tile, so that windows of it are
+            # taken from the same image, in the same way, as tiles of the file are.
+            pyramid = scene.pyramid(max(level.width, level.height))
+            plan = plan_tile(scene, pyramid, pyramid.overview)
+            image, level_file = plan.overview_level, plan.level_file
+            window = _part_of(plan, scene, level.number, rows, cols)
+            resampling = Resampling[plan.resampling]
+        if self._files is not None and level_file is not None:
+            options: dict[str, Any] = {"window": window}
+            if not is_whole:
+                options |= {"out_shape": shape, "resampling": resampling}
+            return self._files.read(level_file, bands, options)
+        with gdal_settings(), read_errors(scene.source):
+            handle = open_handle(scene.source, None if image == -1 else image)
+            return read_known(handle, scene, tuple(bands), window, shape, resampling)
+
+
+def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice) -> Any:
+    """The window of some rows and columns of a level, in pixels of the image that it is read from.
+
+    Args:
+        plan: Of the whole level.
+        scene: The scene.
+        level: The level.
+        rows: Of the level.
+        cols: Of the level.
+    """
+    from rasterio.windows import Window
+
+    _, _, width_image, height_image = plan.window
+    ratio_x, ratio_y = width_image / scene.width, height_image / scene.height
+    x0, x1 = cols.start << level, min(cols.stop << level, scene.width)
+    y0, y1 = rows.start << level, min(rows.stop << level, scene.height)
+    return Window(x0 * ratio_x, y0 * ratio_y, (x1 - x0) * ratio_x, (y1 - y0) * ratio_y)
+
+
+class LevelMask(LevelArray):
+    """What marks missing pixels of one level: 255 where pixels are known, else 0.
+
+    ``(y, x)``, or ``(band, y, x)`` where a nodata value marks each band by itself.
+    """
+
+    def __init__(self, scene: Scene, level: Level, files: BandLevels | None) -> None:
+        super().__init__(scene, level, files)
+        self.is_by_band = scene.mask_kind == "nodata"
+        self.shape = self.shape if self.is_by_band else self.shape[1:]
+        self.dtype = np.dtype("uint8")
+
+    def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
+        wanted = [int(b) + 1 for b in bands[0]] if self.is_by_band else [1]
+        values, masks = self._read(wanted, rows, cols)
+        known = np.ones(values.shape, bool) if masks is None else masks
+        mask = np.where(known, 255, 0).astype(np.uint8)
+        return mask if self.is_by_band else mask[0]

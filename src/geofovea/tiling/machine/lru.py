@@ -1,0 +1,55 @@
+"""What was used last, within a number of bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from geofovea.tiling.machine.forks import ForkSafeLock
+
+__all__ = ["LruCache"]
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class LruCache(Generic[Key, Value]):
+    """A least-recently-used cache, bounded in bytes. Threads may share it."""
+
+    def __init__(self, limit_bytes: int, size: Callable[[Value], int]) -> None:
+        """Start empty.
+
+        Args:
+            limit_bytes: Most bytes that are kept. A value that is larger is not kept.
+            size: Bytes of a value, always the same for one.
+        """
+        self._limit_bytes = limit_bytes
+        self._size = size
+        self._forget()
+        self._lock = ForkSafeLock(self._forget)
+
+    def _forget(self) -> None:
+        self.nbytes = 0
+        # least recently used first
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        """The value under a key, or None."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key]
+
+    def put(self, key: Key, value: Value) -> None:
+        """Keep a value, and forget the ones that were not used for longest."""
+        with self._lock:
+            if key in self._values:
+                self.nbytes -= self._size(self._values.pop(key))
+            if self._size(value) > self._limit_bytes:
+                return
+            self._values[key] = value
+            self.nbytes += self._size(value)
+            while self.nbytes > self._limit_bytes:
+                self.nbytes -= self._size(self._values.popitem(last=False)[1])

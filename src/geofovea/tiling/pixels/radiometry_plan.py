@@ -1,0 +1,167 @@
+"""Which bands of a scene are shown, and how, from its metadata and from a measured stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from geofovea.errors import SceneError
+from geofovea.tiling.cache.findings import measured_once
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
+from geofovea.tiling.files.layout import palette_of
+from geofovea.tiling.pixels.bands import BandChoice, choose_bands
+from geofovea.tiling.pixels.radiometry import Radiometry
+from geofovea.tiling.pixels.stretch import measure_stretch
+from geofovea.tiling.scene import Scene
+
+__all__ = ["describe_radiometry", "plan_radiometry"]
+
+
+def plan_radiometry(
+    scene: Scene,
+    bands: tuple[int, ...] | None = None,
+    *,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+) -> Radiometry:
+    """Choose bands and measure the stretch of a scene; reads a bounded, fixed sample, once.
+
+    Args:
+        scene: What to show.
+        bands: One or three band indexes, counted from 1. By default the red, green and blue bands
+            by their colour interpretation, else the first three (with a warning), else the first.
+        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``, where the
+            file does not say.
+
+    Raises:
+        SceneError: If a band, a composite or the band of a role does not exist.
+        SceneReadError: If the sample cannot be read.
+    """
+    choice = choose_bands(scene, bands, composite, band_map)
+    planned = _without_stretch(scene, choice)
+    if planned is not None:
+        return planned
+    chosen, warnings = choice.bands, _warnings(scene, choice)
+    with gdal_settings(), read_errors(scene.source):
+        is_complex = _is_complex(open_handle(scene.source, for_pixels=False), chosen)
+    measured = measured_once(
+        scene.source,
+        scene.width * scene.height,
+        "stretch",
+        lambda: measure_stretch(scene, chosen, is_complex),
+        {
+            "bands": chosen,
+            "mask": scene.mask_kind,
+            "nodata": repr(scene.nodata),
+            "missing": "" if scene.missing is None else scene.missing.key,
+        },
+    )
+    stretch = tuple((low, high) for low, high in measured["stretch"])
+    if not measured["has_valid_pixels"]:
+        warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
+    return Radiometry(
+        chosen,
+        stretch=stretch,
+        is_complex=is_complex,
+        is_inverted=scene.is_min_white,
+        composite=choice.composite_name,
+        has_declared_nodata=scene.missing is not None,
+        reason=_stretch_reason(scene, choice),
+        warnings=warnings,
+    )
+
+
+def describe_radiometry(
+    scene: Scene,
+    bands: tuple[int, ...] | None = None,
+    *,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+) -> tuple[str, tuple[str, ...]]:
+    """The reason and the warnings that ``plan_radiometry`` would give; reads no pixels.
+
+    Raises:
+        SceneError: As there.
+        SceneReadError: If the file cannot be opened.
+    """
+    choice = choose_bands(scene, bands, composite, band_map)
+    planned = _without_stretch(scene, choice)
+    if planned is not None:
+        return planned.reason, planned.warnings
+    return _stretch_reason(scene, choice), _warnings(scene, choice)
+
+
+def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
+    """The radiometry, where it follows from metadata alone."""
+    chosen, warnings = choice.bands, _warnings(scene, choice)
+    declared = scene.missing is not None
+    name = choice.composite_name
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source, for_pixels=False)
+        if choice.composite is not None and choice.composite.is_index:
+            if _is_complex(handle, chosen):
+                raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
+            # a handle of one image shows no scales
+            with open_dataset(scene.source) as dataset:
+                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in chosen]
+            return Radiometry(
+                chosen,
+                stretch=((-1.0, 1.0),),
+                scaling=tuple(scaling),
+                composite=name,
+                has_declared_nodata=declared,
+                reason=f"{choice.reason}, computed from stored numbers with their scale and "
+                "offset, grey from -1 (black) to 1 (white)",
+                warnings=warnings,
+            )
+        if len(chosen) == 1 and scene.colorinterp[chosen[0] - 1] == "palette":
+            return Radiometry(
+                chosen,
+                palette=palette_of(handle, chosen[0]),
+                has_declared_nodata=declared,
+                reason=f"{choice.reason}, shown by its palette",
+                warnings=warnings,
+            )
+        if any(handle.dtypes[band - 1] != "uint8" for band in chosen):
+            return None
+        bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in chosen]
+        stretch, shown = None, "eight bits untouched"
+        if any(count != "8" for count in bits):
+            # a mask of one bit would be black on black
+            stretch = tuple((0.0, 2.0 ** int(count) - 1) for count in bits)
+            shown = f"{', '.join(bits)} bits stretched to eight"
+        return Radiometry(
+            chosen,
+            stretch=stretch,
+            is_inverted=scene.is_min_white,
+            composite=name,
+            has_declared_nodata=declared,
+            reason=f"{choice.reason}, {shown}{_inverted(scene)}",
+            warnings=warnings,
+        )
+
+
+def _is_complex(handle: Any, bands: tuple[int, ...]) -> bool:
+    return any(handle.dtypes[band - 1].startswith("complex") for band in bands)
+
+
+def _stretch_reason(scene: Scene, choice: BandChoice) -> str:
+    with gdal_settings(), read_errors(scene.source):
+        handle = open_handle(scene.source, for_pixels=False)
+        dtype = handle.dtypes[choice.bands[0] - 1]
+        unit = "magnitude in decibels" if _is_complex(handle, choice.bands) else dtype
+    return (
+        f"{choice.reason}, {unit} stretched from percentile 2 to 98 of valid native pixels"
+        f"{_inverted(scene)}"
+    )
+
+
+def _inverted(scene: Scene) -> str:
+    return ", inverted because the file says that zero is white" if scene.is_min_white else ""
+
+
+def _warnings(scene: Scene, choice: BandChoice) -> tuple[str, ...]:
+    declared = scene.missing.warnings if scene.missing else ()
+    return (*choice.warnings, *declared, *scene.warnings)

@@ -1,0 +1,40 @@
+"""Benches print the table that they write, of the model that they are told of."""
+
+import json
+
+import pytest
+from cli_toys import FEW, is_one_error_line
+
+
+@pytest.mark.slow
+def test_bench_prints_the_table_that_it_writes(run, tmp_path, tiny_folder):
+    arguments = ["--sides", "1024", "--scenes", 1, "--per-category", 1, *FEW]
+    result = run("bench", "synthetic", "--output", tmp_path, "--model", tiny_folder, *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "### 1024 × 1024 px" in result.stdout
+    assert result.stdout.strip() == (tmp_path / "table.md").read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bench", "journal", "few"),
+    [
+        ("synthetic", None, ["--sides", "1024", *FEW]),
+        ("policies", "run.json", ["--side", "1024", *FEW]),
+        ("reductions", "reductions.jsonl", ["--sides", "1024", "--methods", "divprune"]),
+    ],
+)
+def test_a_bench_loads_its_model_as_it_is_told(run, tmp_path, tiny_folder, bench, journal, few):
+    common = [*few, "--scenes", 1, "--per-category", 1, "--model", tiny_folder]
+    into = ["bench", bench, "--output", tmp_path / "run", *common]
+    refused = run(*into, "--positions", "scene")
+    assert refused.exit_code == 1
+    assert "no positions 'scene'" in refused.stderr
+    done = run(*into, "--dtype", "bfloat16")
+    assert done.exit_code == 0, done.stderr
+    if journal:
+        first = (tmp_path / "run" / journal).read_text().splitlines()[0]
+        assert json.loads(first)["loading"] == {"dtype": "bfloat16"}
+        other = run(*into)
+        assert other.exit_code == 1, "answers in other numbers are not mixed"
+        assert is_one_error_line(other)

@@ -1,0 +1,143 @@
+"""Every verb says in one line what is wrong, and nothing heavy loads before one runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from cli_toys import FEW, is_one_error_line
+from pipeline_toys import QUESTION, texture
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["ask"],
+        ["ask", "scene.tif"],
+        ["telepathy"],
+        ["ask", "scene.tif", "Why?", "--telepathy"],
+        ["ask", "scene.tif", "Why?", "--tiles", "many"],
+        ["ask", "scene.tif", "Why?", "--focus", "telepathy"],
+        ["synth"],
+        ["inspect"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_a_hint(run, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing.tif",
+        "http://127.0.0.1:9/scene.tif",
+        "/vsicurl/http://127.0.0.1:9/scene.tif",
+        "/vsizip/a.zip/scene.tif",
+        "",
+    ],
+)
+@pytest.mark.parametrize("verb", ["ask", "inspect"])
+def test_a_scene_that_may_not_be_opened_is_one_error_line(run, verb, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(verb, name, *([QUESTION] if verb == "ask" else []))
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+
+
+@pytest.mark.parametrize("verb", ["ask", "inspect"])
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ([], "allow_remote=True"),
+        (["--allow-remote"], "--allow-host 127.0.0.1"),
+        (["--allow-remote", "--allow-host", "a.org", "--allow-host", "b.org"], "a.org, b.org"),
+        (["--allow-remote", "--allow-host", "127.0.0.1"], "could not be read"),
+    ],
+)
+def test_a_url_is_asked_only_on_a_host_that_was_allowed(run, verb, options, advice):
+    # nothing listens on the port, so the last one gets as far as it can
+    url = "http://mallory:word@127.0.0.1:9/scene.tif?signature=1"
+    result = run(verb, url, *([QUESTION] if verb == "ask" else []), *options)
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert advice in result.stderr
+    assert "mallory" not in result.stderr
+    assert "signature" not in result.stderr
+
+
+@pytest.mark.parametrize("verb", [["synth"], ["train"], ["demo"], ["bench", "synthetic"]])
+def test_an_output_that_is_a_file_is_one_error_line(run, tmp_path, verb, tiny_folder):
+    (tmp_path / "taken").write_text("x")
+    model = ["--model", tiny_folder] if verb[0] == "bench" else []
+    result = run(*verb, "--output", tmp_path / "taken", *model)
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert (tmp_path / "taken").read_text() == "x"
+
+
+@pytest.mark.parametrize("verb", [[], ["ask"], ["inspect"], ["bench", "synthetic"]])
+def test_help_is_there_for_every_verb(run, verb):
+    for option in ("--help", "-h"):
+        result = run(*verb, option)
+        assert result.exit_code == 0
+        assert "Usage: " in result.stdout
+
+
+def test_the_version_is_that_of_the_package(run):
+    import geofovea
+
+    assert geofovea.__version__ in run("--version").stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from geofovea.pipeline.cli import main\n"
+        "for words in ([], ['ask'], ['bench', 'synthetic']):\n"
+        "    try:\n"
+        "        main([*words, '--help'])\n"
+        "    except SystemExit:\n"
+        "        pass\n"
+        "heavy = ('torch', 'rasterio', 'transformers', 'numpy', 'rich')\n"
+        "print('loaded:', *(n for n in heavy if n in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_whole_process_writes_one_line_when_a_scene_is_damaged(tiny_folder, make_tiff):
+    # a library that logs on its own does so here, and not under a test runner that catches logs
+    path = make_tiff(texture(400, 400))
+    path.write_bytes(path.read_bytes()[:-20_000])
+    code = "from geofovea.pipeline.cli import main; main()"
+    arguments = ["ask", path, QUESTION, "--model", tiny_folder, *FEW]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.slow
+def test_a_whole_process_writes_nothing_but_the_answer(tiny_folder, scene_path):
+    code = "from geofovea.pipeline.cli import main; main()"
+    arguments = ["ask", scene_path, QUESTION, "--model", tiny_folder, *FEW, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["question"] == QUESTION
+    assert done.stderr == ""

@@ -1,0 +1,31 @@
+"""Scenes and questions are written so that they can be read again."""
+
+import json
+
+import pytest
+from cli_toys import is_one_error_line
+
+from geofovea.datasets.benchmarks.lrs_vqa import read_records
+
+
+def test_synth_writes_scenes_and_questions_that_can_be_read(run, ask, tmp_path):
+    folder = tmp_path / "data"
+    arguments = ["--side", 1024, "--scenes", 2, "--per-category", 1, "--seed", 3]
+    result = run("synth", "--output", folder, *arguments)
+    assert result.exit_code == 0, result.stderr
+    records = list(read_records(folder / "annotations.jsonl"))
+    assert len({r.image for r in records}) == 2
+    assert len({r.category for r in records}) >= 6
+    assert all((folder / r.image).is_file() and r.image_size == (1024, 1024) for r in records)
+    assert len(list((folder / "image").iterdir())) == 2
+    answer = ask("--json", scene=folder / records[0].image, question=records[0].question)
+    told = json.loads(answer.stdout)["warnings"]
+    assert all("the answer was cut" in warning for warning in told)
+
+
+@pytest.mark.parametrize("options", [["--scenes", 0], ["--per-category", 0], ["--side", 100]])
+def test_synth_of_nothing_is_one_error_line(run, tmp_path, options):
+    result = run("synth", "--output", tmp_path / "data", *options)
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,38 @@
+"""A log is what was written, and forgets what a killed run does again."""
+
+import pytest
+
+from geofovea.pipeline.training.run_log import RunLog, distillation_log, training_log
+
+
+@pytest.fixture
+def log(tmp_path):
+    return RunLog(tmp_path / "log.jsonl")
+
+
+def test_records_come_back_oldest_first(log):
+    records = [{"step": 2, "loss": 0.5}, {"step": 4, "held_out": {"mass": 0.25}}]
+    assert [log.append(record) for record in records] == records
+    assert log.read() == records
+
+
+def test_a_run_that_has_logged_nothing_has_no_records_and_no_file(log):
+    log.forget_beyond(3)
+    assert log.read() == []
+    assert not log.path.exists()
+
+
+@pytest.mark.parametrize("torn", ['{"step": 4, "lo', "7", "{}", '{"step": null}'])
+def test_steps_that_are_taken_again_and_torn_lines_are_forgotten(log, torn):
+    for step in (1, 2, 3):
+        log.append({"step": step})
+    with log.path.open("a") as file:
+        file.write(torn)
+    log.forget_beyond(2)
+    assert log.read() == [{"step": 1}, {"step": 2}]
+    log.append({"step": 3})
+    assert [record["step"] for record in log.read()] == [1, 2, 3]
+
+
+def test_the_logs_of_the_two_kinds_of_runs_do_not_mix(tmp_path):
+    assert training_log(tmp_path).path != distillation_log(tmp_path).path
