@@ -171,8 +171,8 @@ def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
         (("--blind", "--runs", "0"), 1, "--runs must be at least 1"),
         (("--output", "run", "--limit", "0"), 2, "a limit is at least 1"),
         (("--output", "run", "--tiles", "0"), 1, "a budget needs tiles"),
-        (("--predictions", "no.jsonl"), 1, "'no.jsonl' cannot be read"),
-        (("--annotations", "no.jsonl", "--blind"), 1, "'no.jsonl' cannot be read"),
+        (("--predictions", "no.jsonl"), 1, "no.jsonl cannot be read"),
+        (("--annotations", "no.jsonl", "--blind"), 1, "no.jsonl cannot be read"),
     ],
 )
 def test_wrong_use_says_what_is_wrong(benchmark, arguments, code, message):

@@ -85,6 +85,8 @@ def test_the_ranking_layer_itself_is_a_whole_decoder_layer(path, modules):
         module.layers[-1](hidden, rotary, None),
         arrays[f"hidden_after_layer{last}"][0],
         atol=EMBEDDING,
+        # how products round depends on the number of threads
+        rtol=1e-5,
     )
 
 

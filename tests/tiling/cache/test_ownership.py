@@ -261,7 +261,7 @@ def another_user(home, monkeypatch):
 def test_a_second_user_has_a_cache_of_its_own_and_clears_no_other(
     make_tiled, texture, cache_folder, tmp_path, mode, monkeypatch
 ):
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
+    for parent in (tmp_path, *list(tmp_path.parents)[:3]):
         parent.chmod(parent.stat().st_mode | 0o011)
     scene = open_scene(make_tiled(texture(300, 400)))
     first = prepare(scene)
@@ -285,7 +285,7 @@ def test_a_second_user_has_a_cache_of_its_own_and_clears_no_other(
 def test_root_takes_nothing_from_the_cache_of_a_user(
     make_tiled, texture, cache_folder, tmp_path, mode, monkeypatch
 ):
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
+    for parent in (tmp_path, *list(tmp_path.parents)[:3]):
         parent.chmod(parent.stat().st_mode | 0o011)
     scene = open_scene(make_tiled(texture(300, 400)))
     cache_folder.parent.mkdir(mode=0o777)

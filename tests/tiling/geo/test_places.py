@@ -268,6 +268,9 @@ def test_codes_of_the_registry_lie_where_pyproj_says_or_nowhere():
         base = theirs.geodetic_crs
         there = pyproj.Transformer.from_crs(base, theirs, always_xy=True)
         x, y = there.transform(*point[0])[:2]
+        if not math.isfinite(x + y):
+            # the middle of some areas of use lies outside of what the projection can show
+            continue
         step = 1e-3 if theirs.is_geographic else 100.0
         scene = placed(code, Affine(step, 0, x, 0, -step, y))
         geometry = lonlat_from_scene(scene, Box(0, 0, 50, 50))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
 from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
@@ -19,6 +18,7 @@ from geofovea.pipeline.system.terminal import echo
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geofovea.datasets.benchmarks.benchmark import Benchmark
     from geofovea.datasets.benchmarks.scores import Scores
     from geofovea.datasets.records.sample import Collection
     from geofovea.datasets.scoring.wordnet import Synonyms
