@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from geofovea.pipeline.system.terminal import visible
 
@@ -30,7 +31,9 @@ def print_table(
         console = Console(width=WIDEST)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index >= numbers_from else "left")
+        justify: Literal["left", "right"] = "right" if index >= numbers_from else "left"
+        # a path may be longer than the table is wide: its end is what tells files apart
+        table.add_column(Text(name), justify=justify, overflow="fold")
     for row in rows:
         # as text, for rich reads colours out of brackets
         table.add_row(*(Text(visible(cell)) for cell in row))
