@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 if TYPE_CHECKING:
     from geofovea.errors import (
         BudgetError,
+        CancelledError,
         DataError,
         DiskSpaceError,
         EndpointError,
@@ -55,6 +56,7 @@ __all__ = [
     "Box",
     "Budget",
     "BudgetError",
+    "CancelledError",
     "DataError",
     "DiskSpaceError",
     "EndpointError",

@@ -18,6 +18,7 @@
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
+    ├── CancelledError          a question was canceled while it was answered
     ├── RunError                a run of many items cannot begin or go on
     │   └── WorkersError            what is said of its workers contradicts itself
     └── MissingExtraError       an optional dependency is not installed
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 __all__ = [
     "BudgetError",
+    "CancelledError",
     "DataError",
     "DiskSpaceError",
     "EndpointError",
@@ -125,6 +127,10 @@ class DiskSpaceError(OutputError):
 
 class DataError(GeoFoveaError):
     """A data file does not hold what its format promises."""
+
+
+class CancelledError(GeoFoveaError):
+    """A question was canceled while it was answered; its session can be asked again."""
 
 
 class RunError(GeoFoveaError):

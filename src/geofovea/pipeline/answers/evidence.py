@@ -186,12 +186,14 @@ class Look:
         tiles: Boxes of the tiles in scene pixels.
         token_boxes: Boxes of their tokens, float64 (n, 4) as x0, y0, x1, y1 in scene pixels.
         token_scores: Their scores, float32 (n,); comparable within the level only.
+        addresses: The tiles, in the order of their boxes.
     """
 
     level: int
     tiles: tuple[Box, ...]
     token_boxes: NDArray[np.float64]
     token_scores: NDArray[np.float32]
+    addresses: tuple[Tile, ...] = ()
 
 
 def evidence_of(descent: Descent, kept: TokenSet, pyramid: Pyramid) -> list[Evidence]:
@@ -222,4 +224,5 @@ def record_of(look: LevelLook, pyramid: Pyramid) -> Look:
         tiles=tuple(pyramid.box_scene(tile) for tile in look.tiles),
         token_boxes=look.tokens.boxes_scene.numpy(),
         token_scores=look.scores.numpy(),
+        addresses=tuple(look.tiles),
     )
