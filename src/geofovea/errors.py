@@ -21,6 +21,7 @@
     ├── CancelledError          a question was canceled while it was answered
     ├── RunError                a run of many items cannot begin or go on
     │   └── WorkersError            what is said of its workers contradicts itself
+    ├── ServingError            a server cannot be started as it was asked for
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was given, what is allowed, and what to do next.
@@ -48,6 +49,7 @@ __all__ = [
     "SceneNotFoundError",
     "SceneReadError",
     "SceneRefusedError",
+    "ServingError",
     "SpendLimitError",
     "TrainingError",
     "WorkersError",
@@ -144,6 +146,10 @@ class WorkersError(RunError):
         """Name the value that does not go with the others, and say why."""
         super().__init__(message)
         self.field = field
+
+
+class ServingError(GeoFoveaError):
+    """A server cannot be started at the address that was asked for."""
 
 
 class MissingExtraError(GeoFoveaError):

@@ -92,13 +92,18 @@ class EvidenceList(Sequence[Evidence]):
         ]
 
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
-        """Write a FeatureCollection (RFC 7946) that a GIS opens at the right place.
-
-        Without georeference the features keep their pixel boxes and have no geometry. What could
-        not be made of a feature is null, and the member ``warnings`` says why.
+        """Write what `geojson` makes into a file.
 
         Raises:
             OutputError: If the file cannot be written.
+        """
+        write_text(path, json.dumps(self.geojson(), indent=1))
+
+    def geojson(self) -> dict[str, Any]:
+        """A FeatureCollection (RFC 7946) that a GIS opens at the right place.
+
+        Without georeference the features keep their pixel boxes and have no geometry. What could
+        not be made of a feature is null, and the member ``warnings`` says why.
         """
         after = Afterwork()
         features = [
@@ -112,7 +117,7 @@ class EvidenceList(Sequence[Evidence]):
         collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
         if after.warnings:
             collection["warnings"] = list(after.warnings)
-        write_text(path, json.dumps(collection, indent=1))
+        return collection
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
         """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.

@@ -31,7 +31,6 @@ from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE, tower_features
-from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.regionfocus.rfm.published_geometry import TOKENS_PER_SIDE, PublishedPlan
@@ -281,7 +280,6 @@ class PublishedModel:
         chosen: list[int] = []
         log_probabilities: list[float] = []
         for _ in range(count):
-            check_cancelled()
             logits, cache = self._step(embeds, cache)
             best = logits.log_softmax(-1).max(-1)
             if int(best.indices) in stop:

@@ -21,7 +21,6 @@ from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
-from geofovea.pipeline.system.cancellation import check_cancelled
 
 __all__ = ["AnswerGenerator"]
 
@@ -139,7 +138,6 @@ class AnswerGenerator:
                     chosen[row].append(token)
             if not open_rows or not left:
                 break
-            check_cancelled()
             # answers that have ended are written on and not read: others wait for nothing else
             states = advance(self.embed(best.indices)[:, None])
         logs = torch.stack(log_probabilities, dim=1).cpu()
