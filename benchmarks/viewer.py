@@ -38,6 +38,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from side_by_side import aligned, machine, report, run_child
+
 TITILER = "titiler.core==2.4.0"
 SIDE = 512
 TURN = 20
@@ -248,9 +250,7 @@ def compare(servers: dict[str, tuple[Server, Any]], wanted: Sequence[Any]) -> di
                 tallies[name].sizes.append(len(content))
             tallies[name].cpu_seconds += server.cpu_seconds() - before
     told = {name: tally.to_json() for name, tally in tallies.items()}
-    own = told["geofovea"]["cpu_ms_a_tile"]
-    ratios = {n: own / t["cpu_ms_a_tile"] for n, t in told.items() if n.startswith("titiler")}
-    return {"servers": told, "cpu_ratio_to": ratios}
+    return {"servers": told}
 
 
 class Asking:
@@ -391,9 +391,32 @@ def measure(scene: Path, python: str, tiles: int, many: int, pairs: int) -> dict
         result["beside questions"] = beside_questions(own, paths.geofovea, others[:tiles])
         result["first look"] = first_looks(own, 10)
         result["memory"] = memory(own, paths.geofovea, others[tiles:], many)
-    watched = [sys.executable, __file__, str(scene), "--watching-only", "--pairs", str(pairs)]
-    result["watching"] = json.loads(subprocess.run(watched, check=True, capture_output=True).stdout)
+    result["watching"] = run_child(__file__, [str(scene), "--pairs", str(pairs)])
     return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures in words, with what each is compared to."""
+    tiles, beside = result["tiles"], result["beside questions"]
+    head = ("tiles of 512 px", "CPU ms", "median ms", "p90 ms", "kB", "geofovea / it, CPU")
+    own = tiles["servers"]["geofovea"]["cpu_ms_a_tile"]
+    lines = [head]
+    for name, of in tiles["servers"].items():
+        keys = ("cpu_ms_a_tile", "median_ms", "p90_ms", "kb_a_tile")
+        ratio = f"{own / of['cpu_ms_a_tile']:.2f}"
+        lines.append((name, *(f"{of[key]:.1f}" for key in keys), ratio))
+    looks, grown, watched = (result[name] for name in ("first look", "memory", "watching"))
+    return "\n".join(
+        (
+            aligned(lines),
+            "",
+            f"p90 of tiles while questions run: {beside['p90_ratio']:.2f} x idle",
+            f"first look after a question: {looks['median_ms']:.0f} ms (median), "
+            f"{looks['max_ms']:.0f} ms at most; {looks['kb_of_events']:.0f} kB of events",
+            f"memory: {grown['grown_mib']:.0f} MiB more after {grown['tiles']} tiles",
+            f"watched / plain question, all tiles known: {watched['ratio']:.3f} x CPU",
+        )
+    )
 
 
 def main() -> None:
@@ -405,10 +428,10 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=240)
     parser.add_argument("--memory-tiles", type=int, default=5000)
     parser.add_argument("--pairs", type=int, default=24, help="questions watched and not, each")
-    parser.add_argument("--watching-only", action="store_true")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    if given.watching_only:
+    if given.child:
         print(json.dumps(watching(str(given.scene), given.pairs)))
         return
     with tempfile.TemporaryDirectory() as aside:
@@ -416,10 +439,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         python = given.titiler_python or titiler_python(folder)
         result = measure(given.scene, python, given.tiles, given.memory_tiles, given.pairs)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if given.json:
-        given.json.write_text(text + "\n")
+    facts = machine(scene=given.scene.name, titiler=TITILER)
+    report(facts, table(result), [result], given.json)
 
 
 if __name__ == "__main__":
