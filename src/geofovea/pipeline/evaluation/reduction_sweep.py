@@ -253,7 +253,7 @@ def _measure(
     reducer = Reducer(session.host, chain, question.text, session.tiles, usage)
     before = reset_peak_rss()
     try:
-        reduced = reducer.answer(question.text, search, budget)
+        reduced = reducer.answer(search, budget)
     except BudgetError as error:
         return replace(blank, refused=str(error), looked=tokens_in)
     reply = reduced.reply
@@ -264,7 +264,7 @@ def _measure(
         looked=tokens_in,
         entered=reply.tokens_llm,
         end=reduced.tokens_end,
-        selection_seconds=reducer.informed.seconds,
+        selection_seconds=reducer.selection_seconds,
         decoder_seconds=reducer.decoder_seconds,
         peak_mb=peak_rss_since(before),
     )
