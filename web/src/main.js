@@ -1,0 +1,31 @@
+// One file for three places: the page of `geofovea serve`, a widget in a notebook, an answer that
+// was written to a file.
+
+import { keepView, viewOfAddress } from "./address.js";
+import { el, fill } from "./dom.js";
+import { Page } from "./page.js";
+import { HttpTransport, takeToken } from "./transport/http.js";
+
+async function startPage(root) {
+  const token = takeToken();
+  const transport = new HttpTransport(token);
+  const place = viewOfAddress();
+  let overview;
+  try {
+    overview = await transport.overview();
+  } catch (error) {
+    const hint = error.status === 401
+      ? "Open the address that geofovea serve printed: it ends in #token=…" : error.message;
+    fill(root, el("main", { class: "gf-closed" }, el("h1", {}, "GeoFovea"), el("p", { role: "alert" }, hint)));
+    return;
+  }
+  const page = new Page(root, transport, overview, { moved: keepView });
+  root.dataset.ready = "1";
+  if (place) page.restore(place);
+  await page.resume();
+}
+
+const root = document.getElementById("geofovea");
+if (root) startPage(root);
+
+export default {};
