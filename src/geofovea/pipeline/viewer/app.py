@@ -35,7 +35,7 @@ _PING_SECONDS = 15.0
 _RETRY_SECONDS = 2
 _GONE = 499
 _KEPT = "private, max-age=86400, immutable"
-_INDEX = re.compile(r"\d{1,9}")
+_INDEX = re.compile("[0-9]{1,9}")
 
 
 def make_app(
@@ -195,12 +195,14 @@ async def _stream(job: Job, number: int) -> AsyncIterator[bytes]:
     try:
         while True:
             woken.clear()
+            # asked first: what ends a job between two looks at it is still to be sent
+            has_ended = job.has_ended
             for event in job.events_after(number):
                 number = event.number
                 yield event.to_sse()
                 if event.is_end:
                     return
-            if job.has_ended:
+            if has_ended:
                 return
             try:
                 await asyncio.wait_for(woken.wait(), _PING_SECONDS)

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from geofovea.errors import CancelledError, GeoFoveaError
@@ -58,7 +59,7 @@ class Desk:
         options: AnswerOptions | None = None,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
-        """Start the thread that asks, and one for each scene that has to be prepared.
+        """Start the thread that asks, and one that prepares scenes, one after the other.
 
         Args:
             scenes: What may be asked about.
@@ -79,10 +80,10 @@ class Desk:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="geofovea-desk", daemon=True)
         self._thread.start()
-        for scene in scenes:
-            if not scene.is_ready:
-                args = (lambda scene=scene: self._told(scene),)
-                threading.Thread(target=scene.prepare, args=args, daemon=True).start()
+        unready = [scene for scene in scenes if not scene.is_ready]
+        if unready:
+            args = (unready,)
+            threading.Thread(target=self._prepare, args=args, daemon=True).start()
 
     def to_json(self) -> dict[str, Any]:
         """What a page knows before it asks."""
@@ -203,6 +204,10 @@ class Desk:
         else:
             job.answer = answer
             job.post("answer", data)
+
+    def _prepare(self, scenes: Sequence[ServedScene]) -> None:
+        for scene in scenes:
+            scene.prepare(partial(self._told, scene))
 
     def _told(self, scene: ServedScene) -> None:
         """Something happened to a scene that is prepared: its questions hear of it."""

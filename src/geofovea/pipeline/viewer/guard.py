@@ -170,7 +170,9 @@ class Guard:
             if is_whole:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), _BODY_SECONDS)
+                # in this task: whoever only looks whether a client is still there waits for nothing
+                async with asyncio.timeout(_BODY_SECONDS):
+                    message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "the request did not arrive in time") from None
             if message["type"] == "http.request":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from geofovea.errors import GeometryError
 from geofovea.pipeline.engine.watching import build_progress
 from geofovea.tiling.overviews.cache import are_prepared
-from geofovea.tiling.overviews.level_files import level_files_of, way_in
+from geofovea.tiling.overviews.level_files import access_mode, level_files_of
 from geofovea.tiling.pixels.radiometry import FILL
 from geofovea.tiling.plan import plan_tile
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -116,7 +116,7 @@ class ViewGrid:
     @property
     def is_prepared(self) -> bool:
         """Whether a first tile comes as fast as any: nothing has to be built or decoded once."""
-        if way_in(self._reader.scene) == "decode_once":
+        if access_mode(self._reader.scene) == "decode_once":
             return False
         files = self._level_tile()
         return files is None or are_prepared(self._reader.scene)
