@@ -1,4 +1,18 @@
-// The view in the address, so that a reload or a bookmark comes back to it: #x,y,resolution,scene
+// What outlives a reload. The view stands in the address, for bookmarks: #x,y,resolution,scene.
+// The questions of this window stand in its session.
+
+const JOBS = "geofovea-jobs";
+const MOST_JOBS = 20;
+
+/** Remembers a question of this window. */
+export function keepJob(job) {
+  sessionStorage.setItem(JOBS, [job, ...keptJobs()].slice(0, MOST_JOBS).join(" "));
+}
+
+/** @returns {string[]} questions of this window, newest first */
+export function keptJobs() {
+  return (sessionStorage.getItem(JOBS) ?? "").split(" ").filter(Boolean);
+}
 
 let timer = null;
 

@@ -23,6 +23,7 @@ export class Asking {
     this.region = region;
     this.job = null;
     this.state = "sent";
+    this.isUnwanted = false;
     /** Level -> {level, tiles: box by address, boxes, scores, flat, waves} */
     this.levels = new Map();
     this.waiting = [];

@@ -1,7 +1,7 @@
 // One file for three places: the page of `geofovea serve`, a widget in a notebook, an answer that
 // was written to a file.
 
-import { keepView, viewOfAddress } from "./address.js";
+import { keepJob, keepView, keptJobs, viewOfAddress } from "./address.js";
 import { el, fill } from "./dom.js";
 import { Page } from "./page.js";
 import { HttpTransport, takeToken } from "./transport/http.js";
@@ -19,10 +19,10 @@ async function startPage(root) {
     fill(root, el("main", { class: "gf-closed" }, el("h1", {}, "GeoFovea"), el("p", { role: "alert" }, hint)));
     return;
   }
-  const page = new Page(root, transport, overview, { moved: keepView });
+  const page = new Page(root, transport, overview, { moved: keepView, sent: keepJob });
   root.dataset.ready = "1";
   if (place) page.restore(place);
-  await page.resume();
+  await page.resume(keptJobs());
 }
 
 const root = document.getElementById("geofovea");

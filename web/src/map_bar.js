@@ -6,7 +6,7 @@ import { count, lonLat } from "./format.js";
 export class MapBar {
   /** @param {{heat: Function, modelView: Function}} listeners */
   constructor(listeners, { live }) {
-    this.readout = el("output", { class: "gf-readout", "aria-live": "off" });
+    this.readout = el("p", { class: "gf-readout" });
     const heat = uniqueId("heat");
     this.heat = el("input", {
       id: heat, type: "range", min: 0, max: 100, step: 5, value: 60,

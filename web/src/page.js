@@ -15,7 +15,7 @@ export class Page {
    * @param {HTMLElement} root
    * @param {Object} transport
    * @param {Object} overview `{model, budget, scenes}`
-   * @param {{moved: Function, answered: Function, asked: Function}} [watchers] for who embeds it
+   * @param {{moved: Function, sent: Function, ended: Function}} [watchers] for who embeds it
    */
   constructor(root, transport, overview, watchers = {}) {
     Object.assign(this, { root, transport, overview, watchers });
@@ -25,6 +25,26 @@ export class Page {
     this.#build();
     this.#show(0, overview.scenes[0]);
     root.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#awaitScenes();
+  }
+
+  /** Says of scenes whose coarser levels are being built how far that is; their tiles wait. */
+  async #awaitScenes() {
+    const isOpen = (scene) => scene.ready === false && !scene.error;
+    while (this.overview.scenes.some(isOpen)) {
+      this.#noteScenes();
+      await new Promise((resolve) => { setTimeout(resolve, 700); });
+      const { scenes } = await this.transport.overview();
+      scenes.forEach(({ ready, share, error }, i) => Object.assign(this.overview.scenes[i], { ready, share, error }));
+    }
+    this.#noteScenes();
+  }
+
+  #noteScenes() {
+    for (const { map, scene } of this.sides) {
+      const share = Math.round((scene.share ?? 0) * 100);
+      map.setNote(scene.error || (scene.ready === false ? `Building the coarser levels… ${share}%` : ""));
+    }
   }
 
   get first() {
@@ -87,6 +107,7 @@ export class Page {
       side.map.whole(0);
     }
     this.#offerLinks();
+    this.#noteScenes();
     this.#place("scene");
     this.#refresh();
   }
@@ -97,6 +118,7 @@ export class Page {
       moved: (side) => this.#moved(side),
       pointed: (side, point) => this.bar.point(side.map, point),
       changed: () => this.#refresh(),
+      sent: (job) => this.watchers.sent?.(job),
       following: () => this.bar.follows && (this.sides.length < 2 || !this.linkSelect.value),
       exported: live && this.transport.exported ? (side, file, name) => this.#save(side, file, name) : null,
       again: live ? (side, ring) => this.#setRing(side, ring, "box") : null,
@@ -206,9 +228,13 @@ export class Page {
     this.first.map.setState(state);
   }
 
-  /** Goes on with what the server is still working on, after a reload. */
-  async resume() {
-    const running = (await this.loadHistory()).find((job) => UNFINISHED.has(job.state));
+  /**
+   * Goes on with what this window asked before it was loaded again, if it is not answered yet.
+   * @param {string[]} asked jobs of this window: others may ask the same server
+   */
+  async resume(asked) {
+    const jobs = await this.loadHistory();
+    const running = jobs.find((job) => UNFINISHED.has(job.state) && asked.includes(job.job));
     if (running) await this.#again(running);
   }
 

@@ -13,7 +13,7 @@ export class Side {
   /**
    * @param {Object} transport
    * @param {Object} scene facts
-   * @param {Object} listeners `moved`, `pointed` of the map; `changed(side)` when a question moved
+   * @param {Object} listeners `moved`, `pointed` of the map; `sent(job)`; `changed(side)` when a question moved
    *   on; `exported(side, file, name)` or null; `again(side, ring)` or null
    */
   constructor(transport, scene, listeners, model) {
@@ -72,6 +72,8 @@ export class Side {
     await this.#run(asking, async () => {
       const { job } = await this.transport.ask(body);
       asking.job = job;
+      this.listeners.sent(job);
+      if (asking.isUnwanted) await this.transport.cancel(job);
     });
   }
 
@@ -114,6 +116,7 @@ export class Side {
       if (name === "look") this.#followLook();
       if (name === "answer") this.#followAnswer();
     }
+    if (name === "answer") this.showsAnswer = true;
     this.refresh();
   }
 
@@ -130,7 +133,10 @@ export class Side {
   }
 
   async stop() {
-    if (this.asking?.isRunning && this.asking.job) await this.transport.cancel(this.asking.job);
+    if (!this.asking?.isRunning) return;
+    // the server may not have named the job yet
+    this.asking.isUnwanted = true;
+    if (this.asking.job) await this.transport.cancel(this.asking.job);
   }
 
   /** Shows the state of the question everywhere; once a frame, however many events came. */
@@ -144,6 +150,8 @@ export class Side {
       this.ladder.show(this.asking, this.top, this.scene.gsd_m);
       this.evidence.show(this.asking, this.scene.gsd_m, this.map.overlay.model.marked);
       this.listeners.changed(this);
+      if (this.showsAnswer) this.answer.element.scrollIntoView({ block: "nearest" });
+      this.showsAnswer = false;
     });
   }
 

@@ -171,12 +171,6 @@ export class SceneMap {
     if (this.note.textContent !== text) this.note.textContent = text;
   }
 
-  /** Tries the tiles again that were missing. */
-  reload() {
-    this.tiles.getSource().clear?.();
-    this.tiles.getSource().refresh();
-  }
-
   dispose() {
     this.pen.cancel();
     this.map.setTarget(null);

@@ -5,7 +5,7 @@ import { count, plural, seconds, share } from "../format.js";
 
 const STOPPED = {
   native: "It reached native resolution.",
-  tiles: "It used all the tiles that it may look at.",
+  tiles: "It used its budget of tiles.",
   seconds: "It ran out of time.",
   memory: "It ran out of memory.",
   flat: "No place stood out, so it did not look closer.",
