@@ -4,11 +4,12 @@
 import { keepJob, keepView, keptJobs, viewOfAddress } from "./address.js";
 import { el, fill } from "./dom.js";
 import { Page } from "./page.js";
+import { FileTransport } from "./transport/file.js";
 import { HttpTransport, takeToken } from "./transport/http.js";
+import { render } from "./widget.js";
 
 async function startPage(root) {
-  const token = takeToken();
-  const transport = new HttpTransport(token);
+  const transport = new HttpTransport(takeToken());
   const place = viewOfAddress();
   let overview;
   try {
@@ -25,7 +26,16 @@ async function startPage(root) {
   await page.resume(keptJobs());
 }
 
-const root = document.getElementById("geofovea");
-if (root) startPage(root);
+async function startFile(root, content) {
+  const transport = new FileTransport(content);
+  const page = new Page(root, transport, await transport.overview());
+  root.dataset.ready = "1";
+  await page.first.replay({ job: null, question: content.answer.answer.question, region: content.region });
+}
 
-export default {};
+const root = document.getElementById("geofovea");
+const data = document.getElementById("geofovea-data");
+if (root && data) startFile(root, JSON.parse(data.textContent));
+else if (root) startPage(root);
+
+export default { render };

@@ -15,7 +15,7 @@ export class Page {
    * @param {HTMLElement} root
    * @param {Object} transport
    * @param {Object} overview `{model, budget, scenes}`
-   * @param {{moved: Function, sent: Function, ended: Function}} [watchers] for who embeds it
+   * @param {{moved, sent, ended, changed, regionSet: Function}} [watchers] for who embeds it
    */
   constructor(root, transport, overview, watchers = {}) {
     Object.assign(this, { root, transport, overview, watchers });
@@ -31,7 +31,7 @@ export class Page {
   /** Says of scenes whose coarser levels are being built how far that is; their tiles wait. */
   async #awaitScenes() {
     const isOpen = (scene) => scene.ready === false && !scene.error;
-    while (this.overview.scenes.some(isOpen)) {
+    while (this.overview.scenes.some(isOpen) && this.root.isConnected) {
       this.#noteScenes();
       await new Promise((resolve) => { setTimeout(resolve, 700); });
       const { scenes } = await this.transport.overview();
@@ -199,6 +199,13 @@ export class Page {
     }
     this.#setRing(side, points, place);
     this.sides.forEach((each) => each.map.pen.cancel());
+    this.watchers.regionSet?.(points);
+  }
+
+  /** Sets the region from outside: a ring of scene pixels, or null for the whole scene. */
+  setRegion(ring) {
+    if (!ring) this.#place("scene");
+    else this.#setRing(this.first, ring, "polygon");
   }
 
   #setRing(side, points, place) {
@@ -238,6 +245,17 @@ export class Page {
     if (running) await this.#again(running);
   }
 
+  /** Shows a job that a program asked. */
+  async follow(id) {
+    const job = (await this.loadHistory()).find((each) => each.job === id);
+    if (job) await this.#again(job);
+  }
+
+  dispose() {
+    this.sides.forEach((side) => side.dispose());
+    this.root.remove();
+  }
+
   async #again(job) {
     const index = this.overview.scenes.findIndex((scene) => scene.id === job.scene);
     if (index < 0) return;
@@ -272,7 +290,10 @@ export class Page {
     const named = this.sides.length > 1;
     const texts = this.sides.map((side) => [side.scene.name, side.status()]).filter(([, text]) => text);
     const text = texts.map(([name, line]) => (named ? `${name}: ${line}` : line)).join(" ");
-    if (this.status.textContent !== text) this.status.textContent = text;
+    if (this.status.textContent !== text) {
+      this.status.textContent = text;
+      this.watchers.changed?.(text);
+    }
     this.status.classList.toggle("gf-repeated", this.sides.every((side) => side.asking?.state === "answered"));
     this.#count(running);
   }
