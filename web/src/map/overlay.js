@@ -8,6 +8,7 @@ import { levelColor } from "./level_colors.js";
 const CASING = "rgba(10, 14, 20, 0.6)";
 const HEAT = [255, 36, 110];
 const REGION = "#ffffff";
+const POINT = 12;
 
 /** A map layer that draws a model: see `Overlay.model`. */
 export class Overlay {
@@ -176,14 +177,34 @@ function drawEvidence(view, { asking, marked }) {
   const rows = asking.evidence;
   if (!rows.length) return;
   const finest = finestEvidence(asking);
-  rows.forEach((row, index) => {
-    if (row.level !== finest && index !== marked) return;
-    const points = corners(view, row.box_scene);
-    if (outside(view, points)) return;
+  const numbered = rows.map((row, index) => ({ ...row, index }))
+    .filter((row) => row.level === finest || row.index === marked);
+  for (const { box_scene: box, index } of numbered) {
+    const points = corners(view, box);
+    if (outside(view, points)) continue;
     const color = index === marked ? "#ffd84d" : "#ffffff";
-    outline(view, points, color, index === marked ? 3 : 2);
-    badge(view, points[2], String(index + 1), color);
-  });
+    const size = span(points) / view.ratio;
+    if (size < POINT) locator(view, points, color);
+    else outline(view, points, color, index === marked ? 3 : 2);
+    if (size > 34) badge(view, points[2], String(index + 1), color);
+  }
+}
+
+/** The longer side of a box on the screen. */
+function span(points) {
+  return Math.max(...[1, 3].map((i) => Math.hypot(points[i][0] - points[0][0], points[i][1] - points[0][1])));
+}
+
+/** A ring around what is too small to be seen from here. */
+function locator({ pen, ratio }, points, color) {
+  const [x, y] = [0, 1].map((i) => (points[0][i] + points[2][i]) / 2);
+  for (const [style, width] of [[CASING, 5], [color, 2.5]]) {
+    pen.beginPath();
+    pen.arc(x, y, 13 * ratio, 0, 2 * Math.PI);
+    pen.strokeStyle = style;
+    pen.lineWidth = width * ratio;
+    pen.stroke();
+  }
 }
 
 /** A number inside the lower right corner of a box; drawn where the box has room for it. */
