@@ -27,6 +27,7 @@ export function levelScale(level, gsd) {
 
 /** 0.963 -> "96%"; "<1%" where something is there that would read as nothing */
 export function share(value) {
+  if (value === null || value === undefined) return "–";
   if (value > 0 && value < 0.005) return "<1%";
   return `${Math.round(value * 100)}%`;
 }

@@ -6,10 +6,11 @@ import { count, plural, seconds, share } from "../format.js";
 const STOPPED = {
   native: "It reached native resolution.",
   tiles: "It used its budget of tiles.",
-  seconds: "It ran out of time.",
-  memory: "It ran out of memory.",
+  time: "It ran out of time.",
+  nodata: "There was nothing more to look at.",
   flat: "No place stood out, so it did not look closer.",
   confident: "The model was sure enough.",
+  published: "It looked as the published method does.",
 };
 
 const EXPORTS = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import os
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.system.files import write_text
-from geofovea.pipeline.viewer.events import answer_data
+from geofovea.pipeline.viewer.events import answer_data, json_text
 from geofovea.pipeline.viewer.page_files import PAGE_FILES, read_page_file
 from geofovea.pipeline.viewer.page_tiles import MEDIA_TYPE, page_tiles
 from geofovea.pipeline.viewer.scene_facts import shown_facts
@@ -100,9 +99,7 @@ def answer_page(
 
 def _reader(answer: Answer) -> TileReader:
     scene = answer.scene
-    return TileReader(
-        scene, scene.pyramid(_TILE_SIDE), answer.radiometry or plan_radiometry(scene)
-    )
+    return TileReader(scene, scene.pyramid(_TILE_SIDE), answer.radiometry or plan_radiometry(scene))
 
 
 def _content(answer: Answer, reader: TileReader) -> dict[str, Any]:
@@ -125,7 +122,7 @@ def _content(answer: Answer, reader: TileReader) -> dict[str, Any]:
 
 def _as_data(content: Any) -> str:
     """JSON that no HTML parser takes for the end of its element, and no script for a line end."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    text = json_text(content)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
