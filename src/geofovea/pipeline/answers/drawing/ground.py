@@ -6,10 +6,19 @@ import math
 
 import numpy as np
 
+from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["gsd_of", "length_text", "level_text", "north_of", "place_text", "size_text"]
+__all__ = [
+    "evidence_text",
+    "gsd_of",
+    "length_text",
+    "level_text",
+    "north_of",
+    "place_text",
+    "size_text",
+]
 
 _MOST_CHANGE = 0.1
 _STEP_SHARE = 1 / 64
@@ -57,6 +66,19 @@ def place_text(scene: HasGeoreference, box: Box) -> str | None:
     lon, lat = points[0]
     lon = (lon + 180) % 360 - 180
     return f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.5f}° {'E' if lon >= 0 else 'W'}"
+
+
+def evidence_text(scene: HasGeoreference, box: Box) -> str:
+    """Where a box is in pixels, and on the ground where that is known; never an error."""
+    x0, y0, x1, y1 = (round(c) for c in box.as_tuple())
+    pixels = f"pixels x {x0}-{x1}, y {y0}-{y1}"
+    # an answer is told whatever its place does
+    after = Afterwork()
+    place = after.done("the place of evidence", lambda: place_text(scene, box), None)
+    if place is None:
+        return pixels
+    size = after.done("the size of evidence", lambda: gsd_of(scene, box), None)
+    return f"{place}" + (f", {size_text(scene, box)}" if size else "") + f" ({pixels})"
 
 
 def north_of(scene: HasGeoreference, box: Box) -> tuple[float, float] | None:

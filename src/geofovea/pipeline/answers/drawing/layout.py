@@ -123,7 +123,8 @@ def _in_a_row(aspect: float, others: int, top: int) -> Layout:
 
 def _stacked(aspect: float, others: int, top: int) -> Layout:
     width, height = _shaped(aspect, _INNER, _TALLEST_ABOVE)
-    scene = Frame(MARGIN + (_INNER - width) // 2, top, width, height, _INNER)
+    left = MARGIN + (_INNER - width) // 2
+    scene = Frame(left, top, width, height, PAGE_WIDTH - MARGIN - left)
     below = scene.bottom + CAPTION_HEIGHT + GAP
     room = (_INNER + GAP) // others - GAP
     tall = min(_TALLEST_BELOW, round(0.75 * room))
