@@ -122,6 +122,8 @@ def _with_page(answer: Answer, page: Path | None) -> Answer:
 
 
 def _print_answer(answer: Answer) -> None:
+    from geofovea.pipeline.answers.drawing.ground import evidence_text
+
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
     sure = confidence_text(answer.confidence if answer.confidence_known else None)
@@ -146,7 +148,7 @@ def _print_answer(answer: Answer) -> None:
         echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:
         best = answer.evidence[0]
-        x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
-        echo(f"  evidence   pixels x {x0}-{x1}, y {y0}-{y1} (level {best.tile.level})")
+        where = evidence_text(answer.scene, best.box_scene)
+        echo(f"  evidence   {where}, level {best.tile.level}")
     for warning in answer.warnings:
         echo(f"  warning    {warning}", err=True)

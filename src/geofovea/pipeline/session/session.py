@@ -95,6 +95,13 @@ class SceneSession:
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
 
+    def __repr__(self) -> str:
+        pyramid = self.pyramid
+        return (
+            f"SceneSession({self.scene.path!r}, {pyramid.width} x {pyramid.height} px, model "
+            f"{self.host.name!r}, tiles of {pyramid.tile_size} px, levels 0 to {pyramid.top_level})"
+        )
+
     def ask(
         self,
         question: str,
