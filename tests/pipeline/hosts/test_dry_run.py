@@ -4,7 +4,16 @@ import json
 
 import pytest
 import torch
-from family_toys import QUESTION, STD, host_of, model_of, tokenizer, tokens_of, variant_of
+from family_toys import (
+    OF_ANY_SIZE,
+    QUESTION,
+    STD,
+    host_of,
+    model_of,
+    tokenizer,
+    tokens_of,
+    variant_of,
+)
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError
@@ -25,7 +34,7 @@ def folder_of(tmp_path):
         model_of(family).save_pretrained(folder)
         tokenizer().save_pretrained(folder)
         settings = {"pool": 1, "focus_layer": 1, "image_std": STD}
-        settings |= {"tile_size": 32} if "qwen" in family else {}
+        settings |= {"tile_size": 32} if family in OF_ANY_SIZE else {}
         (folder / SETTINGS_FILE).write_text(json.dumps(settings))
         return folder
 

@@ -26,7 +26,8 @@ __all__ = ["UNTHOUGHT", "AnswerGenerator"]
 
 UNTHOUGHT = (
     "this model was made to think before it answers, and it was asked to answer at once: its "
-    "thought was closed empty; a checkpoint that does not think (often named Instruct) may do better"
+    "thought was closed empty; a checkpoint that does not think, often named Instruct, may do "
+    "better"
 )
 """What is said of an answer where the stock prompt would have begun a thought."""
 
