@@ -19,6 +19,7 @@ from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.bench import bench
 from geofovea.pipeline.cli.cache import cache
+from geofovea.pipeline.cli.convert import convert
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
@@ -84,6 +85,7 @@ for _verb in (
     batch,
     bench,
     cache,
+    convert,
     demo,
     distill,
     doctor,
