@@ -26,7 +26,7 @@ from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.marks import Number
 from geofovea.tiling.overviews.cache import Progress
-from geofovea.tiling.overviews.level_files import LevelLimits, level_files_of, way_in
+from geofovea.tiling.overviews.level_files import LevelLimits, access_mode, level_files_of
 from geofovea.tiling.overviews.scene_levels import SceneLevels
 from geofovea.tiling.pixels.halving import Known
 from geofovea.tiling.pixels.level_grid import read_on_grid
@@ -149,11 +149,11 @@ class TileReader:
         """
         plan = plan_tile(self.scene, self.pyramid, tile)
         (rows, cols), side = plan.out_shape, self.pyramid.tile_size
-        shown, known = self._execute(plan)
+        rgb_part, valid_part = self._execute(plan)
         if (rows, cols) == (side, side):
-            return TilePixels(tile, shown, known, (cols, rows))
+            return TilePixels(tile, rgb_part, valid_part, (cols, rows))
         rgb, valid = _canvas(side, side)
-        rgb[:rows, :cols], valid[:rows, :cols] = shown, known
+        rgb[:rows, :cols], valid[:rows, :cols] = rgb_part, valid_part
         return TilePixels(tile, rgb, valid, (cols, rows))
 
     def prepare(self, tile: Tile) -> None:
@@ -201,21 +201,23 @@ class TileReader:
         if files is None:
             raise GeometryError(f"{self.scene.path!r} has no level files to read from")
         # a palette has become three bands
-        wanted = self.radiometry.bands
-        held = handle.indexes if files.is_palette else [files.bands.index(b) + 1 for b in wanted]
+        bands = self.radiometry.bands
+        file_bands = (
+            handle.indexes if files.is_palette else [files.bands.index(b) + 1 for b in bands]
+        )
         if plan.grid is not None:
             nodata = () if files.is_palette else self._nodata
             values, masks = self._on_grid(
-                plan, lambda w: Known(*_read_plain(handle, held, w)), nodata
+                plan, lambda w: Known(*_read_plain(handle, file_bands, w)), nodata
             )
         else:
-            options = {"out_shape": (len(held), *plan.out_shape)}
+            options = {"out_shape": (len(file_bands), *plan.out_shape)}
             options |= {"resampling": Resampling[plan.resampling]}
-            values, masks = _read_plain(handle, held, Window(*plan.window), **options)
+            values, masks = _read_plain(handle, file_bands, Window(*plan.window), **options)
         if files.is_expanded:
             valid = np.asarray(masks.any(axis=0))
         else:
-            values, valid = self.radiometry.expand(values, join_masks(self.scene, wanted, masks))
+            values, valid = self.radiometry.expand(values, join_masks(self.scene, bands, masks))
         return self.radiometry.finish(values, valid), valid
 
     def _execute_on_scene(self, plan: ReadPlan) -> tuple[RGB, Mask]:
@@ -322,7 +324,7 @@ class TileReader:
 
     @property
     def _decodes_once(self) -> bool:
-        return way_in(self.scene) == "decode_once"
+        return access_mode(self.scene) == "decode_once"
 
     def _copy_handle(self) -> Any:
         handle = getattr(self._copy_handles, "handle", None)
@@ -365,11 +367,11 @@ class TileReader:
 
 
 def _read_plain(
-    handle: Any, held: Sequence[int], window: Window, **options: Any
+    handle: Any, file_bands: Sequence[int], window: Window, **options: Any
 ) -> tuple[NDArray[Any], Mask]:
     """Values of a level file, and which are known, each ``(bands, h, w)``."""
-    values = handle.read(list(held), window=window, **options)
-    return values, handle.read_masks(list(held), window=window, **options) >= 128
+    values = handle.read(list(file_bands), window=window, **options)
+    return values, handle.read_masks(list(file_bands), window=window, **options) >= 128
 
 
 def _tells_missing_by_number(scene: Scene) -> bool:

@@ -92,13 +92,18 @@ class EvidenceList(Sequence[Evidence]):
         ]
 
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
-        """Write a FeatureCollection (RFC 7946) that a GIS opens at the right place.
-
-        Without georeference the features keep their pixel boxes and have no geometry. What could
-        not be made of a feature is null, and the member ``warnings`` says why.
+        """Write what `geojson` makes into a file.
 
         Raises:
             OutputError: If the file cannot be written.
+        """
+        write_text(path, json.dumps(self.geojson(), indent=1))
+
+    def geojson(self) -> dict[str, Any]:
+        """A FeatureCollection (RFC 7946) that a GIS opens at the right place.
+
+        Without georeference the features keep their pixel boxes and have no geometry. What could
+        not be made of a feature is null, and the member ``warnings`` says why.
         """
         after = Afterwork()
         features = [
@@ -112,7 +117,7 @@ class EvidenceList(Sequence[Evidence]):
         collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
         if after.warnings:
             collection["warnings"] = list(after.warnings)
-        write_text(path, json.dumps(collection, indent=1))
+        return collection
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
         """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.
@@ -186,12 +191,14 @@ class Look:
         tiles: Boxes of the tiles in scene pixels.
         token_boxes: Boxes of their tokens, float64 (n, 4) as x0, y0, x1, y1 in scene pixels.
         token_scores: Their scores, float32 (n,); comparable within the level only.
+        addresses: The tiles, in the order of their boxes.
     """
 
     level: int
     tiles: tuple[Box, ...]
     token_boxes: NDArray[np.float64]
     token_scores: NDArray[np.float32]
+    addresses: tuple[Tile, ...] = ()
 
 
 def evidence_of(descent: Descent, kept: TokenSet, pyramid: Pyramid) -> list[Evidence]:
@@ -222,4 +229,5 @@ def record_of(look: LevelLook, pyramid: Pyramid) -> Look:
         tiles=tuple(pyramid.box_scene(tile) for tile in look.tiles),
         token_boxes=look.tokens.boxes_scene.numpy(),
         token_scores=look.scores.numpy(),
+        addresses=tuple(look.tiles),
     )

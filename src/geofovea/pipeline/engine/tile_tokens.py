@@ -18,6 +18,7 @@ from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
@@ -175,6 +176,7 @@ class TileTokens:
         pictures = self._ahead.read(missing)
         found: dict[Tile, TokenEntry] = {}
         while True:
+            check_cancelled()
             with clock.stage("read"):
                 some = list(islice(pictures, _TILES_AT_ONCE))
             if not some:

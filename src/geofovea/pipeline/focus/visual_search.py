@@ -9,6 +9,7 @@ from functools import partial
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.engine.watching import WatchedFocus, Watcher
 from geofovea.pipeline.focus.factory import FocusFactory, check_focus
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.system.memory import MemoryStop
@@ -109,6 +110,7 @@ class VisualSearch:
         pyramid: Of the scene.
         encode: Makes tokens of tiles.
         usage: Counts what the focus does.
+        watch: Hears of every look that the focus scores.
     """
 
     focuses: FocusFactory
@@ -116,6 +118,7 @@ class VisualSearch:
     pyramid: Pyramid
     encode: Encode
     usage: QuestionUsage
+    watch: Watcher | None = None
 
     def run(self, options: SearchOptions, question: str, budget: Budget) -> SearchResult:
         """Look for what answers a question, under its budget of tiles.
@@ -193,7 +196,7 @@ class VisualSearch:
         return float(scores.max() / scores.mean().clamp(min=1e-30))
 
     def _focus(self, options: SearchOptions, question: str) -> Focus:
-        return self.focuses.make(
+        focus = self.focuses.make(
             options.focus,
             question,
             self.calls,
@@ -201,6 +204,7 @@ class VisualSearch:
             boxes=options.boxes,
             focus_model=options.focus_model,
         )
+        return focus if self.watch is None else WatchedFocus(focus, self.watch)
 
 
 def _disjoint(places: Sequence[Sequence[Tile]]) -> tuple[tuple[Tile, ...], ...]:

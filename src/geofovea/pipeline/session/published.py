@@ -22,6 +22,7 @@ from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
 from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
@@ -119,14 +120,24 @@ def plan_published_answer(
     return PublishedAnswerPlan(host, question, budget)
 
 
-def ask_as_published(plan: PublishedAnswerPlan, reader: TileReader, clock: StageClock) -> Answer:
+def ask_as_published(
+    plan: PublishedAnswerPlan, reader: TileReader, clock: StageClock, watch: Watcher | None = None
+) -> Answer:
     """Answer a question as the published method does.
+
+    Args:
+        plan: How.
+        reader: Of the scene.
+        clock: Counts the time.
+        watch: Hears of both looks once the answer is there.
 
     Raises:
         GeoFoveaError: As `answer_as_published` does.
     """
     host, question, budget, scene = plan.host, plan.question, plan.budget, reader.scene
     found = answer_as_published(host, reader, question, budget, clock)
+    if watch is not None:
+        _tell(watch, found)
     after = Afterwork()
     warned = after.done(
         "the list of warnings",
@@ -193,6 +204,17 @@ def answer_as_published(
     )
 
 
+def _tell(watch: Watcher, found: PublishedAnswer) -> None:
+    """What was looked at, in the words of a descent; nothing is told of it on the way."""
+    for look in found.looks:
+        watch.looking(dict(zip(look.addresses, look.tiles, strict=True)))
+        watch.seen(len(look.tiles), len(look.token_scores))
+        watch.scored(
+            look.level, torch.from_numpy(look.token_boxes), torch.from_numpy(look.token_scores)
+        )
+    watch.reading(len(found.evidence), found.tokens_llm)
+
+
 def check_budget(plan: PublishedPlan, budget: Budget) -> None:
     """Refuse a budget that the method might not keep.
 
@@ -254,15 +276,16 @@ def _look(plan: PublishedPlan, one: PublishedPass) -> Look:
     shown[:, -1] = False
     rows, cols = shown.numpy().nonzero()
     scores = one.scores.view(one.grid).numpy()[rows, cols]
+    level = _nearest_level(plan, plan.levels[one.level].resized)
+    places = [
+        (row, col) for row, col in one.tiles.tolist() if _is_on_scene(plan, one.level, row, col)
+    ]
     return Look(
-        level=_nearest_level(plan, plan.levels[one.level].resized),
-        tiles=tuple(
-            _box(plan, one.level, row, col)
-            for row, col in one.tiles.tolist()
-            if _is_on_scene(plan, one.level, row, col)
-        ),
+        level=level,
+        tiles=tuple(_box(plan, one.level, row, col) for row, col in places),
         token_boxes=_boxes(plan, one.level, rows, cols, TILE_SIDE // TOKENS_PER_SIDE),
         token_scores=scores.astype(np.float32),
+        addresses=tuple(Tile(level, row, col) for row, col in places),
     )
 
 

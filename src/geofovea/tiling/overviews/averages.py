@@ -120,8 +120,8 @@ def expanded(
             for i in range(len(bands))
         ]
         values = np.concatenate([value for value, _ in power])
-        known = np.stack([mark for _, mark in power])
-        return np.where(known, values, np.nan), np.asarray(known.any(axis=0))
+        valid_bands = np.stack([mark for _, mark in power])
+        return np.where(valid_bands, values, np.nan), np.asarray(valid_bands.any(axis=0))
     if not files.is_palette:
         if array.dtype.kind == "f":
             array = np.where(masks, array, array.dtype.type(np.nan))

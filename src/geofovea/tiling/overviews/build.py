@@ -133,12 +133,12 @@ def _copied_by_vips(
     first = files.images[0]
     pixels = work.pixels_before(first)
     count = copy_with_vips(scene, folder / first.name, lambda share: work.show(share * pixels))
-    held = files.images[:count]
-    for image in held:
+    images = files.images[:count]
+    for image in images:
         work.advance(work.pixels_before(image))
     levels = [
         BuiltLevel(image.level, first.name, None if image is first else index - 1)
-        for index, image in enumerate(held)
+        for index, image in enumerate(images)
     ]
     return [_with_checks(level, folder) for level in levels]
 
@@ -287,12 +287,12 @@ def _halved(
 ) -> Iterator[Step]:
     """The averages of some bands of an image, mask included, in pieces of level pixels."""
     has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
-    wanted = list(bands or source.indexes)
+    indexes = list(bands or source.indexes)
     for window_source, window in pieces_to_halve(source, image, is_sparse=stored is not None):
         if stored is not None and not stored.has_any(window_source):
             yield window, None, None
             continue
-        yield (window, *averages(source, wanted, window, has_mask=has_mask))
+        yield (window, *averages(source, indexes, window, has_mask=has_mask))
 
 
 class _output_errors:  # noqa: N801

@@ -17,6 +17,7 @@ from geofovea.pipeline.hosts.endpoint.retry_after import asked_wait
 from geofovea.pipeline.hosts.endpoint.sanitize import printable, without_key
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.endpoint.transport import MOST_SAID, SPEAKS, Failure, Refusal, post
+from geofovea.pipeline.system.cancellation import check_cancelled
 
 __all__ = ["EndpointClient"]
 
@@ -82,6 +83,7 @@ class EndpointClient:
             images: Pictures in it.
 
         Raises:
+            CancelledError: If nobody wants the answer any more; nothing more is sent then.
             EndpointUnavailableError: If the endpoint answers nothing as things are.
             EndpointError: If there is no answer within the time and the attempts allowed, or the
                 endpoint refuses, or answers with something else.
@@ -89,6 +91,7 @@ class EndpointClient:
         """
         patience, is_repeat = Patience(self.settings), False
         while True:
+            check_cancelled()
             seconds = patience.seconds
             reserved = self.ledger.reserve(
                 prompt_tokens, answer_tokens, images, is_repeat=is_repeat
