@@ -89,13 +89,13 @@ class SearchResult:
 
     Attributes:
         descent: All that was looked at.
-        shown: What of it is worth showing.
+        relevant: What of it may reach the decoder.
         places: Tiles of the places that share the finest tokens; empty where nothing is shared.
         route: Why it was looked at so; None for ways of looking that ignore the question.
     """
 
     descent: Descent
-    shown: Descent
+    relevant: Descent
     places: tuple[tuple[Tile, ...], ...] = ()
     route: Route | None = None
 
@@ -153,7 +153,7 @@ class VisualSearch:
             descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
             descent = merge_descents(descents)
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
-            places = _disjoint([place for found in nearest for place in found])
+            places = _disjoint([place for cluster in nearest for place in cluster])
         else:
             spread = DiscountedPlaces() if route.word == "several" else None
             descent = go(budget.tiles, self.encode, focus, diversity=spread)
@@ -209,9 +209,9 @@ class VisualSearch:
 
 def _disjoint(places: Sequence[Sequence[Tile]]) -> tuple[tuple[Tile, ...], ...]:
     """Places without the tiles that an earlier one has."""
-    taken: set[Tile] = set()
+    covered: set[Tile] = set()
     parted = []
     for place in places:
-        parted.append(tuple(tile for tile in place if tile not in taken))
-        taken.update(place)
+        parted.append(tuple(tile for tile in place if tile not in covered))
+        covered.update(place)
     return tuple(place for place in parted if place)

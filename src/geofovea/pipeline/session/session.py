@@ -18,7 +18,7 @@ from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
-from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
+from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
 from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, build_progress, watched_by
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
@@ -89,8 +89,8 @@ class SceneSession:
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=build_progress)
-        kept = store_of_tokens(self.host, self.reader) if is_keeping_wanted(cache_tokens) else None
-        self.tiles = TileTokens(self.host, self.reader, kept)
+        store = store_of_tokens(self.host, self.reader) if keeps_tokens(cache_tokens) else None
+        self.tiles = TileTokens(self.host, self.reader, store)
         self._focuses = FocusFactory(self.host, self.reader)
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
@@ -167,19 +167,19 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        asked = [AskRequest(q) if isinstance(q, str) else q for q in questions]
-        host, found = self.host, dict[int, Answer | Exception]()
-        batch = [i for i, each in enumerate(asked) if each.can_be_batched]
+        requests = [AskRequest(q) if isinstance(q, str) else q for q in questions]
+        host, answers = self.host, dict[int, Answer | Exception]()
+        batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         if isinstance(host, SupportsBatching) and len(batch) > 1:
-            works = [partial(self.answer, asked[i]) for i in batch]
-            found |= zip(batch, answer_together(host, self.tiles, works), strict=True)
-        for i, each in enumerate(asked):
-            if i not in found:
+            works = [partial(self.answer, requests[i]) for i in batch]
+            answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
+        for i, each in enumerate(requests):
+            if i not in answers:
                 try:
-                    found[i] = self.answer(each)
+                    answers[i] = self.answer(each)
                 except BaseException as error:  # in place of the answer, like those of others
-                    found[i] = failure_of(error)
-        return [found[i] for i in range(len(asked))]
+                    answers[i] = failure_of(error)
+        return [answers[i] for i in range(len(requests))]
 
     def answer(
         self,
