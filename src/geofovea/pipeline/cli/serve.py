@@ -55,6 +55,7 @@ def serve(
     from geofovea.pipeline.viewer.serving import listen, run_server
     from geofovea.tiling.opening import open_scene
 
+    # a port that cannot be had is told before anything is loaded
     listening = listen(host, port, allow_network=allow_network)
     opened = [
         open_scene(

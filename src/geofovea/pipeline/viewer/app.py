@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from geofovea.errors import GeoFoveaError, SceneChangedError
 from geofovea.pipeline.system.terminal import echo
@@ -46,6 +46,7 @@ def make_app(
     images: TileImages | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     public: Sequence[str] = (),
+    lifespan: Lifespan[Starlette] | None = None,
 ) -> ASGIApp:
     """The application behind its guard.
 
@@ -56,6 +57,7 @@ def make_app(
         images: Makes tiles.
         extra_routes: Of other ways to ask; the guard stands before them, too.
         public: Paths of theirs that need no token.
+        lifespan: What they need to have running while requests are answered.
     """
     routes = _Routes(desk, images or TileImages())
     job = "/api/jobs/{job}"
@@ -71,6 +73,7 @@ def make_app(
             Route(job, routes.cancel, methods=["DELETE"]),
             *extra_routes,
         ],
+        lifespan=lifespan,
         exception_handlers={
             HTTPException: _http_error,
             GeoFoveaError: _own_error,
