@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -191,7 +192,9 @@ async def _stream(job: Job, number: int) -> AsyncIterator[bytes]:
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
-        loop.call_soon_threadsafe(woken.set)
+        # a server that has ended wakes nobody
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(woken.set)
 
     leave = job.listen(wake)
     try:
