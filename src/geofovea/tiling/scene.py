@@ -80,7 +80,18 @@ class Scene:
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
-            raise GeometryError(f"a scene needs at least one pixel and one band, got {self}")
+            raise GeometryError(
+                "a scene needs at least one pixel and one band, got "
+                f"{self.width} x {self.height} pixels in {self.count} bands, "
+                f"in blocks of {self.block_shape}"
+            )
+
+    def __repr__(self) -> str:
+        bands = f"{self.count} band{'' if self.count == 1 else 's'}"
+        return (
+            f"Scene({self.path!r}, {self.width} x {self.height} px, {bands} {self.dtype}, "
+            f"{self.driver}, {self.crs_name or 'no CRS'}, {len(self.overviews)} overviews)"
+        )
 
     @property
     def driver(self) -> str:

@@ -211,7 +211,12 @@ def _show(benchmark: Benchmark, scores: Scores, as_json: bool) -> None:
 
 
 def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:
-    from geofovea.pipeline.evaluation.tables import figure_rows, group_rows, head_lines, rule_rows
+    from geofovea.pipeline.evaluation.reports.tables import (
+        figure_rows,
+        group_rows,
+        head_lines,
+        rule_rows,
+    )
     from geofovea.pipeline.system.tables import print_table
 
     for line in head_lines(benchmark, scores):

@@ -50,8 +50,9 @@ class QuestionInput:
         """
         if self.only is None and any(paths):
             raise click.UsageError(
-                "--evidence and --picture are of one question: ask it alone. With --json each "
-                "answer holds its evidence, and geofovea batch writes that of all into one file"
+                "--evidence, --picture and --page are of one question: ask it alone. With --json "
+                "each answer holds its evidence, and geofovea batch writes that of all into one "
+                "file"
             )
 
     def check_files(self) -> None:

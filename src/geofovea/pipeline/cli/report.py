@@ -17,7 +17,7 @@ __all__ = ["report"]
 @click.option("--worst", default=6, show_default=True, help="Failures to show with a picture.")
 def report(folder: Path, root: Path | None, worst: int) -> None:
     """Write report.html and report.md of the evaluation run in FOLDER."""
-    from geofovea.pipeline.evaluation.report import write_report
+    from geofovea.pipeline.evaluation.reports.report import write_report
 
     for path in write_report(folder, root, worst):
         echo(f"wrote {path}")

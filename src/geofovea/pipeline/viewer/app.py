@@ -150,9 +150,10 @@ class _Routes:
         job = self._job(request)
         last = request.headers.get("last-event-id", "0")
         first = int(last) if _INDEX.fullmatch(last) else 0
-        return StreamingResponse(
-            _stream(job, first), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-        )
+        # no-cache rather than no-store: Chromium ends a stream of the latter as if it were aborted
+        headers = {"x-accel-buffering": "no", "cache-control": "no-cache"}
+        stream = _stream(job, first)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def cancel(self, request: Request) -> Response:
         if not self._desk.cancel(request.path_params["job"]):

@@ -1,0 +1,125 @@
+"""The page of an evaluation run: HTML that holds all it shows, and asks nobody for anything.
+
+Words of models, people and files are escaped by the template. A page runs no script, and its
+policy allows the one style that it holds and pictures that are part of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from geofovea.pipeline.evaluation.reports.charts import chart_rows
+from geofovea.pipeline.evaluation.reports.failures import Failure, failure_of, item_facts
+from geofovea.pipeline.evaluation.reports.tables import Table, collapsed
+
+__all__ = ["ITEMS", "item_page", "item_page_name", "report_page"]
+
+ITEMS = "report-items"
+"""The folder of the pages about single questions, beside the report."""
+
+_PANEL, _LARGE_PANEL = 420, 900
+_MOST_WARNINGS = 12
+_NUMBER = re.compile(r"[-+−]?\d[\d.,]*( ?%)?( \[[^\]]*\])?|–|")
+
+
+def report_page(
+    title: str,
+    head: Sequence[str],
+    sections: Sequence[tuple[str, Table]],
+    failures: Sequence[Mapping[str, Any]],
+    root: Path,
+    manifest: Mapping[str, Any],
+    *,
+    scores: Mapping[str, Any] | None = None,
+    about: Sequence[tuple[str, str]] = (),
+    links: Sequence[str] = (),
+) -> str:
+    """The page.
+
+    Args:
+        title: Of the benchmark.
+        head: What must be known before the numbers are read.
+        sections: Tables with their titles.
+        failures: Items whose answer is wrong, shown with a picture where their image is there.
+        root: Folder of the images.
+        manifest: What the run was made from.
+        scores: Numbers for the chart, as ``Scores.to_json`` gives them.
+        about: Names and values of what the run was: model, date, command, versions.
+        links: For each failure the address of the page about it, where there is one.
+    """
+    pages = [*links, *[""] * (len(failures) - len(links))]
+    return _rendered(
+        "report.html",
+        title=title[:1].upper() + title[1:],
+        head=head,
+        about=about,
+        chart=[] if scores is None else chart_rows(scores),
+        sections=[_section(name, collapsed(table)) for name, table in sections],
+        failures=[
+            failure_of(item, root, _PANEL, page) for item, page in zip(failures, pages, strict=True)
+        ],
+        manifest=json.dumps(manifest, indent=1),
+    )
+
+
+def item_page(item: Mapping[str, Any], root: Path) -> str:
+    """The page about one question of a run, with a larger picture.
+
+    Args:
+        item: A row of ``items.jsonl``.
+        root: Folder of the images.
+    """
+    failure: Failure = failure_of(item, root, _LARGE_PANEL)
+    return _rendered(
+        "item.html",
+        title=failure.question,
+        failure=failure,
+        about=item_facts(item),
+        warnings=[str(warning) for warning in (item.get("warnings") or ())[:_MOST_WARNINGS]],
+    )
+
+
+def item_page_name(item: Mapping[str, Any]) -> str:
+    """A file name for the page about a question, whatever its id is."""
+    known = str(item["question_id"])
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", known)[:60]
+    return f"{plain}-{hashlib.sha256(known.encode(errors='replace')).hexdigest()[:8]}.html"
+
+
+def _rendered(name: str, **values: Any) -> str:
+    folder = files(__name__.rpartition(".")[0]) / "templates"
+    loader = jinja2.FunctionLoader(lambda each: (folder / each).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    style = (folder / "style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    page = environment.get_template(name)
+    return page.render(style=style, style_hash=f"sha256-{digest}", **values)
+
+
+def _section(
+    name: str, table: Table
+) -> tuple[str, Sequence[str], list[tuple[bool, Sequence[str]]], list[bool]]:
+    """A table with what its template asks: rows of this run, columns of numbers."""
+    header, rows = table
+    numbers = [
+        any(row[column] for row in rows)
+        and all(_NUMBER.fullmatch(row[column]) is not None for row in rows)
+        for column in range(len(header))
+    ]
+    return name, header, [_row(row) for row in rows], numbers
+
+
+def _row(cells: Sequence[str]) -> tuple[bool, Sequence[str]]:
+    """Whether a row is about this run, and its cells."""
+    return any(cell.startswith("→") for cell in cells), cells
