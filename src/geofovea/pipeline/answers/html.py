@@ -12,7 +12,6 @@ from html import escape
 
 from PIL import Image
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.drawing.pictured import Pictured
 from geofovea.pipeline.answers.picture import draw_answer
 
@@ -91,7 +90,7 @@ def _safe(text: str) -> str:
 
 
 def _picture(answer: Pictured, most: int, widest: int) -> str:
-    confidence = confidence_text(answer.confidence if answer.confidence_known else None)
+    confidence = answer.confidence_text
     words = f"{answer.question} – {answer.text or '(no answer)'} – {confidence}"
     try:
         data = _encoded(draw_answer(answer), most - len(_safe(words)), widest)
