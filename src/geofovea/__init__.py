@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 if TYPE_CHECKING:
     from geofovea.errors import (
         BudgetError,
+        CancelledError,
         DataError,
         DiskSpaceError,
         EndpointError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         SceneNotFoundError,
         SceneReadError,
         SceneRefusedError,
+        ServingError,
         SpendLimitError,
         TrainingError,
         WorkersError,
@@ -55,6 +57,7 @@ __all__ = [
     "Box",
     "Budget",
     "BudgetError",
+    "CancelledError",
     "DataError",
     "DiskSpaceError",
     "EndpointError",
@@ -75,6 +78,7 @@ __all__ = [
     "SceneReadError",
     "SceneRefusedError",
     "SceneSession",
+    "ServingError",
     "SpendLimitError",
     "Tile",
     "TrainingError",

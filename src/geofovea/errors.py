@@ -18,8 +18,10 @@
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
+    ├── CancelledError          a question was canceled while it was answered
     ├── RunError                a run of many items cannot begin or go on
     │   └── WorkersError            what is said of its workers contradicts itself
+    ├── ServingError            a server cannot be started as it was asked for
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was given, what is allowed, and what to do next.
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 __all__ = [
     "BudgetError",
+    "CancelledError",
     "DataError",
     "DiskSpaceError",
     "EndpointError",
@@ -46,6 +49,7 @@ __all__ = [
     "SceneNotFoundError",
     "SceneReadError",
     "SceneRefusedError",
+    "ServingError",
     "SpendLimitError",
     "TrainingError",
     "WorkersError",
@@ -127,6 +131,10 @@ class DataError(GeoFoveaError):
     """A data file does not hold what its format promises."""
 
 
+class CancelledError(GeoFoveaError):
+    """A question was canceled while it was answered; its session can be asked again."""
+
+
 class RunError(GeoFoveaError):
     """A run of many items cannot begin or go on; what it has answered is kept."""
 
@@ -138,6 +146,10 @@ class WorkersError(RunError):
         """Name the value that does not go with the others, and say why."""
         super().__init__(message)
         self.field = field
+
+
+class ServingError(GeoFoveaError):
+    """A server cannot be started at the address that was asked for."""
 
 
 class MissingExtraError(GeoFoveaError):

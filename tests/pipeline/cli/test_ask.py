@@ -58,6 +58,14 @@ def test_evidence_and_picture_are_written(ask, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["e.geojson", "e.qml", "p.png"]
 
 
+def test_the_page_is_written(ask, tmp_path):
+    result = ask("--page", tmp_path / "answer.html")
+    assert result.exit_code == 0, result.stderr
+    assert "connect-src" not in (page := (tmp_path / "answer.html").read_text())
+    assert page.startswith("<!doctype html>")
+    assert result.stdout.split("   (")[0] in page
+
+
 def test_bands_are_taken_from_the_words(ask, make_tiff):
     path = make_tiff(texture(100, 100, 5))
     assert ask("--bands", "4,3,2", scene=path).exit_code == 0
@@ -155,7 +163,7 @@ def test_a_budget_that_cannot_be_kept_is_one_error_line(ask, options):
     assert "a budget needs" in result.stderr
 
 
-@pytest.mark.parametrize("option", ["--picture", "--evidence"])
+@pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])
 def test_a_result_that_cannot_be_written_is_told_before_the_work(ask, option, tmp_path):
     # the scene is missing too: had it been opened first, the error would be another
     result = ask(option, tmp_path / "nowhere" / "file.png", scene=tmp_path / "missing.tif")
@@ -165,7 +173,7 @@ def test_a_result_that_cannot_be_written_is_told_before_the_work(ask, option, tm
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--picture", "--evidence"])
+@pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])
 def test_the_scene_itself_is_never_written_over(ask, option, make_png):
     scene = make_png(80, 90)
     before = scene.read_bytes()

@@ -99,7 +99,7 @@ class EvidenceList(Sequence[Evidence]):
                 "col": item.tile.col,
                 "box_scene": list(item.box_scene.as_tuple()),
                 "score": item.score,
-                "geometry": after.done(
+                "geometry": after.attempt(
                     "the geometry of evidence",
                     partial(lonlat_from_scene, self._scene, item.box_scene),
                     None,
@@ -195,33 +195,35 @@ class Look:
         tiles: Boxes of the tiles in scene pixels.
         token_boxes: Boxes of their tokens, float64 (n, 4) as x0, y0, x1, y1 in scene pixels.
         token_scores: Their scores, float32 (n,); comparable within the level only.
+        addresses: The tiles, in the order of their boxes.
     """
 
     level: int
     tiles: tuple[Box, ...]
     token_boxes: NDArray[np.float64]
     token_scores: NDArray[np.float32]
+    addresses: tuple[Tile, ...] = ()
 
 
-def evidence_of(descent: Descent, kept: TokenSet, pyramid: Pyramid) -> list[Evidence]:
+def evidence_of(descent: Descent, tokens: TokenSet, pyramid: Pyramid) -> list[Evidence]:
     """The tiles whose tokens were kept, from native to coarse, the best of a level first.
 
     Args:
         descent: Where was looked.
-        kept: The tokens that reached the decoder.
+        tokens: The tokens that reached the decoder.
         pyramid: Of the scene.
     """
-    counts = torch.bincount(kept.tile_index, minlength=len(kept.tiles)).tolist()
-    tokens = dict(zip(kept.tiles, counts, strict=True))
+    counts = torch.bincount(tokens.tile_index, minlength=len(tokens.tiles)).tolist()
+    token_counts = dict(zip(tokens.tiles, counts, strict=True))
     items, area = [], pyramid.width * pyramid.height
     for look, mass in zip(descent.looks, _masses(descent, pyramid), strict=True):
         scores = look.tile_scores
         total = sum(scores) or 1.0
         for tile, score in zip(look.tiles, scores, strict=True):
-            if tile in tokens:
+            if tile in token_counts:
                 box, share = pyramid.box_scene(tile), score / total
                 attention = share * mass * area / box.area
-                items.append(Evidence(tile, box, share, tokens[tile], attention))
+                items.append(Evidence(tile, box, share, token_counts[tile], attention))
     return sorted(items, key=lambda item: (item.tile.level, -item.score, item.tile))
 
 
@@ -253,4 +255,5 @@ def record_of(look: LevelLook, pyramid: Pyramid) -> Look:
         tiles=tuple(pyramid.box_scene(tile) for tile in look.tiles),
         token_boxes=look.tokens.boxes_scene.numpy(),
         token_scores=look.scores.numpy(),
+        addresses=tuple(look.tiles),
     )

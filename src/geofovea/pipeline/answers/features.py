@@ -57,7 +57,7 @@ def feature_collection(
     features = [
         {
             "type": "Feature",
-            "geometry": after.done(
+            "geometry": after.attempt(
                 "the geometry of evidence", partial(_geometry, scene, item.box_scene), None
             ),
             "properties": about | _properties(item, scene, after),
@@ -85,7 +85,7 @@ def _properties(item: Evidence, scene: Scene, after: Afterwork) -> dict[str, Any
         "col": item.tile.col,
         "attention": item.attention,
         "tokens": item.tokens,
-        "area_m2": after.done("an area", partial(area_m2, scene, item.box_scene), None),
+        "area_m2": after.attempt("an area", partial(area_m2, scene, item.box_scene), None),
         "box_scene": list(item.box_scene.as_tuple()),
     }
 
@@ -123,7 +123,9 @@ def evidence_frame(
         raise MissingExtraError("geopandas", "geo", "to_geodataframe()") from error
     after, items = Afterwork(), _drawing_order(items)
     located = [
-        after.done("the geometry of evidence", partial(geometry_crs, scene, item.box_scene), None)
+        after.attempt(
+            "the geometry of evidence", partial(geometry_crs, scene, item.box_scene), None
+        )
         for item in items
     ]
     on_map = any(shape is not None for shape in located) and scene.crs_wkt is not None
@@ -134,7 +136,7 @@ def evidence_frame(
         columns[name] = [row[name] for row in rows]
     in_pixels = [polygon_scene(item.box_scene) for item in items]
     crs = scene.crs_wkt if on_map else None
-    frame = after.done(
+    frame = after.attempt(
         "the map in the CRS of the scene",
         lambda: geopandas.GeoDataFrame(columns, geometry=located if on_map else in_pixels, crs=crs),
         None,

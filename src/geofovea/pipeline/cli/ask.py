@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ __all__ = ["ask"]
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each question.")
 @click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), help="Write an HTML page to look around in."
+)
 @ask_options()
 @click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
 @click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
@@ -40,6 +44,7 @@ def ask(
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
+    page: Path | None,
     settings: AskSettings,
     boxes: tuple[str, ...],
     choices: tuple[str, ...],
@@ -57,16 +62,16 @@ def ask(
     from geofovea.pipeline.system.files import check_writable
 
     questions = questions_of(words, file)
-    questions.check_outputs(evidence, picture)
+    questions.check_outputs(evidence, picture, page)
     questions.check_files()
-    for path in (evidence, picture):
+    for path in (evidence, picture, page):
         if path:
             check_writable(path, keep=scene)
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box
 
     started = time.perf_counter()
-    opened = open_scene(
+    raster = open_scene(
         scene,
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
@@ -74,7 +79,7 @@ def ask(
         nodata=settings.nodata,
     )
     open_seconds = time.perf_counter() - started
-    session = settings.open_session(opened, settings.load_host(), open_seconds)
+    session = settings.open_session(raster, settings.load_host(), open_seconds)
     boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
         from geofovea.pipeline.runs.many_questions import ManyQuestions
@@ -82,15 +87,15 @@ def ask(
         many = ManyQuestions(session, settings, boxes_scene, choices)
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
-    answer = _asked_alone(settings, session, questions.only, boxes=boxes_scene, choices=choices)
-    answer = with_files(answer, session.reader, evidence, picture)
+    answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
+    answer = _with_page(with_files(answer, session.reader, evidence, picture), page)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
 
 
-def _asked_alone(
+def _answer_one(
     settings: AskSettings, session: SceneSession, question: str, **options: Any
 ) -> Answer:
     from geofovea.pipeline.system.failure import failure_of
@@ -101,6 +106,18 @@ def _asked_alone(
         raise
     except BaseException as error:
         raise failure_of(error) from None
+
+
+def _with_page(answer: Answer, page: Path | None) -> Answer:
+    """Write the page of an answer; one that cannot be written becomes a warning of it."""
+    if page is None:
+        return answer
+    from geofovea.pipeline.answers.afterwork import Afterwork
+    from geofovea.pipeline.viewer.answer_page import save_answer_page
+
+    after = Afterwork()
+    after.attempt(f"the file {page}", lambda: save_answer_page(answer, page), None)
+    return replace(answer, warnings=(*answer.warnings, *after.warnings))
 
 
 def _print_answer(answer: Answer) -> None:
@@ -123,8 +140,8 @@ def _print_answer(answer: Answer) -> None:
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":
-            left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
-            echo(f"  {stage.name:<10} left {left}")
+            remainder = f"{stage.tokens_out} of {stage.tokens_in} {what}"
+            echo(f"  {stage.name:<10} left {remainder}")
     for choice in answer.choices:
         echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:

@@ -83,9 +83,9 @@ def batch(
     }
     if (region_layer or region_name) and not regions:
         raise click.UsageError("--region-layer and --region-name go with --regions")
-    named = []
+    areas = []
     if regions:
-        named = read_regions(regions, layer=region_layer, name_column=region_name, crs=region_crs)
+        areas = read_regions(regions, layer=region_layer, name_column=region_name, crs=region_crs)
     rows = list_scenes(list(sources), asset=asset)
     if region_crs:
         # polygons of manifests, too
@@ -93,7 +93,7 @@ def batch(
             row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
             for row in rows
         ]
-    plan = plan_batch(rows, questions, named, settings.hash, access)
+    plan = plan_batch(rows, questions, areas, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads)
     summary = run_batch(
         plan,
@@ -102,7 +102,7 @@ def batch(
         workers.executor_of(work),
         retry_failed=retry_failed,
         max_failures=max_failures,
-        company=workers.company,
+        batch_size=workers.batch_size,
     )
     if as_json:
         echo(json.dumps(summary.to_json()))

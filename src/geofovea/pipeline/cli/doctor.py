@@ -22,11 +22,11 @@ __all__ = ["doctor", "examine_here", "loadable_families"]
 @json_option
 def doctor(as_json: bool) -> None:
     """Show hardware, versions, what is missing, and which models fit the memory at hand."""
-    found = examine_here()
+    examination = examine_here()
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(examination.to_json()))
     else:
-        _print(found)
+        _print(examination)
 
 
 def examine_here() -> Examination:
@@ -54,27 +54,29 @@ def loadable_families() -> Collection[str]:
     return FAMILIES
 
 
-def _print(found: Examination) -> None:
+def _print(examination: Examination) -> None:
     from geofovea.pipeline.system.doctor import PRECISIONS, QUESTION_TOKENS
     from geofovea.pipeline.system.tables import markdown_table, print_table
 
-    echo(f"system    {found.system}, Python {found.python}")
-    echo(f"CPU       {found.cpu}, {found.cores} cores")
-    for device in found.devices:
+    echo(f"system    {examination.system}, Python {examination.python}")
+    echo(f"CPU       {examination.cpu}, {examination.cores} cores")
+    for device in examination.devices:
         label = "memory" if device.name == "cpu" else "GPU"
         what = "" if device.name == "cpu" else f"{device.name} {device.model}, "
         free, total = device.free_bytes / 1e9, device.total_bytes / 1e9
         echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
-    if len(found.devices) == 1:
+    if len(examination.devices) == 1:
         echo("GPU       none that torch can use")
-    for note in found.notes:
+    for note in examination.notes:
         echo(f"note      {note}")
-    shown = ", ".join(f"{name} {number or 'missing'}" for name, number in found.versions.items())
-    echo(f"versions  {shown}")
-    for missing in found.missing:
+    versions = ", ".join(
+        f"{name} {number or 'missing'}" for name, number in examination.versions.items()
+    )
+    echo(f"versions  {versions}")
+    for missing in examination.missing:
         why = "" if missing.reason == "not installed" else f" ({missing.reason})"
         echo(f"missing   {missing.package}{why}: {missing.command}")
-    if not found.has_embedded:
+    if not examination.has_embedded:
         echo("missing   the embedded model's weights: geofovea train --output RUN")
     rows = [
         [
@@ -84,7 +86,7 @@ def _print(found: Examination) -> None:
             "in process" if fit.in_process else "endpoint",
             fit.hub_id,
         ]
-        for fit in found.fits
+        for fit in examination.fits
     ]
     header = [
         "model",

@@ -37,14 +37,14 @@ def inspect(
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.opening import open_scene
 
-    opened = open_scene(
+    raster = open_scene(
         scene,
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
         nodata=nodata,
     )
-    inspection = inspect_scene(opened, opened.pyramid(tile_size), **view)
+    inspection = inspect_scene(raster, raster.pyramid(tile_size), **view)
     if as_json:
         echo(json.dumps(inspection.to_json()))
         return

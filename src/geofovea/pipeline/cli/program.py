@@ -25,6 +25,7 @@ from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
 from geofovea.pipeline.cli.report import report
+from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.cli.synth import synth
 from geofovea.pipeline.cli.train import train
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
@@ -89,6 +90,7 @@ for _verb in (
     eval_command,
     inspect,
     report,
+    serve,
     synth,
     train,
 ):

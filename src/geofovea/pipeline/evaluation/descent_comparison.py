@@ -27,10 +27,12 @@ from geofovea.pipeline.evaluation.metrics import (
     tile_share,
 )
 from geofovea.pipeline.evaluation.synthetic_bench import (
+    BenchAnswer,
     BenchScene,
     BenchScenes,
     bench_settings,
     measure,
+    question_facts,
 )
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
@@ -53,41 +55,23 @@ POLICIES: dict[str, dict[str, Any]] = {
 """Arguments of ``SceneSession.ask``; the first is what the others are compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyItem:
-    """One answer to one question by one policy.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyItem(BenchAnswer):
+    """An answer by one policy; native tiles that were looked at make its hit.
 
     Attributes:
-        side: Side of the scene in pixels.
-        scene: Seed of the scene; intervals resample scenes.
         policy: One of ``POLICIES``.
-        category: Of the question.
         question: Its text.
-        answer: What was answered.
-        truth: What is right.
-        hit: Whether native tiles covered at least half of the box (`metrics`); None without
-            a box.
-        shown: The same of the tiles whose tokens reached the decoder.
+        shown: The hit of the tiles whose tokens reached the decoder.
         tiles: Tiles looked at.
         tokens: Vision tokens that reached the decoder.
     """
 
-    side: int
-    scene: int
     policy: str
-    category: str
     question: str
-    answer: str
-    truth: str
-    hit: bool | None
     shown: bool | None
     tiles: int
     tokens: int
-
-    @property
-    def correct(self) -> bool:
-        """Exact match; answers of the synthetic world are single words in lower case."""
-        return self.answer == self.truth
 
     @property
     def key(self) -> tuple[int, int, str, str]:
@@ -127,12 +111,12 @@ def run_policies(
 def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            earlier = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}; choose an empty folder") from error
-        if not isinstance(found, dict) or described_hash(found) != described_hash(settings):
+        if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
             raise DataError(
-                f"{path.parent} holds a run with {found}, not with {settings}: choose an empty "
+                f"{path.parent} holds a run with {earlier}, not with {settings}: choose an empty "
                 "folder, or the same settings"
             )
         return
@@ -140,14 +124,14 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _ask_scene(
-    host: Host, budget: Budget, scene: BenchScene, done: Mapping[Hashable, PolicyItem]
+    host: Host, budget: Budget, scene: BenchScene, earlier: Mapping[Hashable, PolicyItem]
 ) -> Iterator[PolicyItem]:
     # one session for all: no time is measured here, and a tile is encoded once
     session, world = scene.session(host), scene.world
     for question in scene.questions:
         for policy in POLICIES:
             key = (world.width, world.seed, policy, question.text)
-            yield done.get(key) or _ask_once(session, world, question, policy, budget)
+            yield earlier.get(key) or _ask_once(session, world, question, policy, budget)
 
 
 def _ask_once(
@@ -160,13 +144,10 @@ def _ask_once(
     box = question.box
     native = {item.box_scene for item in answer.evidence if item.tile.level == 0}
     return PolicyItem(
-        side=world.width,
-        scene=world.seed,
+        **question_facts(world, question),
         policy=policy,
-        category=question.category,
         question=question.text,
         answer=answer.text,
-        truth=question.answer,
         hit=None if box is None else is_hit(tile_share(answer, [box])),
         shown=None if box is None else is_hit(covered_share(native, [box])),
         tiles=answer.cost.tiles_encoded,
@@ -185,12 +166,14 @@ def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
     groups = [(f"{s} × {s} px", [i for i in items if i.side == s]) for s in sides]
     if len(sides) > 1:
         groups.append(("all sides", list(items)))
-    for title, chosen in groups:
-        count = len({(item.side, item.scene) for item in chosen})
-        asked = sum(item.policy == base for item in chosen)
-        parts.append(f"\n### {title} ({count} scenes, {asked} questions)\n")
+    for title, group_items in groups:
+        count = len({(item.side, item.scene) for item in group_items})
+        questions = sum(item.policy == base for item in group_items)
+        parts.append(f"\n### {title} ({count} scenes, {questions} questions)\n")
         header = ["policy", "accuracy", f"against {base}", "tile hit", "shown", "tiles", "tokens"]
-        parts.append(markdown_table(header, [_row(chosen, policy, base) for policy in POLICIES]))
+        parts.append(
+            markdown_table(header, [_row(group_items, policy, base) for policy in POLICIES])
+        )
     return "\n".join(parts)
 
 
@@ -199,13 +182,13 @@ def _row(items: Sequence[PolicyItem], policy: str, base: str) -> list[str]:
     others = [item for item in items if item.policy == base]
     mean, low, high = difference_interval(mine, others)
     rate = hit_rate(item.hit for item in mine)
-    shown = [item.shown for item in mine if item.shown is not None]
+    shown_hits = [item.shown for item in mine if item.shown is not None]
     return [
         policy,
         accuracy_text(mine),
         "–" if policy == base else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]",
         "–" if rate is None else f"{rate:.2f}",
-        f"{fmean(shown):.2f}" if shown else "–",
+        f"{fmean(shown_hits):.2f}" if shown_hits else "–",
         f"{fmean(item.tiles for item in mine):.1f}",
         f"{fmean(item.tokens for item in mine):.0f}",
     ]

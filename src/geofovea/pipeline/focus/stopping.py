@@ -15,7 +15,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.stopping import FlatStop, StopRule
-from geofovea.regionfocus.selection.kept_tokens import keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import ContextOf, keep_tokens, plain_context
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["ConfidentStop", "StopAt"]
@@ -45,12 +45,19 @@ class StopAt:
             raise BudgetError(f"a stop needs a confidence in (0, 1], got {self.confidence!r}")
 
     def confident(
-        self, host: Speaker, question: str, budget: Budget, reduction: Reduction
+        self,
+        host: Speaker,
+        question: str,
+        budget: Budget,
+        reduction: Reduction,
+        context_of: ContextOf = plain_context,
     ) -> ConfidentStop | None:
         """The rule that asks on the way, where one was wanted and the tokens allow it."""
         if self.confidence is None or budget.tokens < 2 * _PROBES:
             return None
-        return ConfidentStop(host, question, self.confidence, budget.tokens // 2, reduction)
+        return ConfidentStop(
+            host, question, self.confidence, budget.tokens // 2, reduction, context_of
+        )
 
     def rules(self, confident: ConfidentStop | None) -> tuple[StopRule, ...]:
         """The rules in the order of their cost."""
@@ -69,21 +76,23 @@ class ConfidentStop:
         host: The model.
         question: What is asked.
         threshold: The least confidence that ends the descent.
-        purse: Tokens for all probes together.
+        budget_tokens: Tokens for all probes together.
         reduction: Chooses the tokens of a probe.
+        context_of: What the reduction may know of the tokens of a look.
         spent: Tokens that probes have shown.
         generation: The answer that was sure enough.
-        kept: What it was read from.
+        tokens: What it was read from.
     """
 
     host: Speaker
     question: str
     threshold: float
-    purse: int
+    budget_tokens: int
     reduction: Reduction
+    context_of: ContextOf = plain_context
     spent: int = 0
     generation: Generation | None = None
-    kept: TokenSet | None = None
+    tokens: TokenSet | None = None
 
     def reason(
         self,
@@ -91,13 +100,15 @@ class ConfidentStop:
         looks: Sequence[LevelLook] = (),
     ) -> str | None:
         """``"confident"`` when the model is; see ``StopRule``."""
-        share = min(self.purse // _PROBES, self.purse - self.spent)
+        share = min(self.budget_tokens // _PROBES, self.budget_tokens - self.spent)
         if share < 1 or not looks:
             return None
-        kept, _ = keep_tokens(Descent(tuple(looks), "probed"), share, self.reduction)
-        generation = self.host.generate(self.question, kept)
-        self.spent += len(kept)
+        tokens, _ = keep_tokens(
+            Descent(tuple(looks), "probed"), share, self.reduction, context_of=self.context_of
+        )
+        generation = self.host.generate(self.question, tokens)
+        self.spent += len(tokens)
         if confidence_of(generation.log_probabilities) < self.threshold:
             return None
-        self.generation, self.kept = generation, kept
+        self.generation, self.tokens = generation, tokens
         return "confident"

@@ -11,7 +11,7 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import count_by_groups
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
-from geofovea.regionfocus.selection.kept_tokens import keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import ContextOf, keep_tokens, plain_context
 from geofovea.regionfocus.selection.whole_tiles import keep_tiles
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -24,13 +24,13 @@ class Reply:
 
     Attributes:
         generation: The answer.
-        kept: The tokens that it was read from, in reading order.
+        tokens: The tokens that it was read from, in reading order.
         tokens_llm: Vision tokens that reached the decoder, those of probes included.
         warnings: What a careful reader should know.
     """
 
     generation: Generation
-    kept: TokenSet
+    tokens: TokenSet
     tokens_llm: int
     warnings: tuple[str, ...] = ()
 
@@ -43,6 +43,7 @@ def answer_from(
     reduction: Reduction,
     sure: ConfidentStop | None = None,
     image_tokens: int | None = None,
+    context_of: ContextOf = plain_context,
 ) -> Reply:
     """Choose tokens and let the model answer; a count over an area is added up from its places.
 
@@ -54,29 +55,32 @@ def answer_from(
         reduction: Chooses tokens.
         sure: What asked on the way, with its answer if that was sure enough.
         image_tokens: What one tile costs a host that takes whole tiles; None for others.
+        context_of: What the reduction may know of the tokens of a look.
 
     Raises:
         ModelError: If the reduction requires what the tokens do not have.
     """
     spent = sure.spent if sure else 0
-    if sure and sure.generation and sure.kept is not None:
-        return Reply(sure.generation, sure.kept, spent)
-    left = budget.tokens - spent
+    if sure and sure.generation and sure.tokens is not None:
+        return Reply(sure.generation, sure.tokens, spent)
+    remaining = budget.tokens - spent
     if image_tokens is not None:
         # it counts over several pictures by itself, and one more question is one more call
-        whole = keep_tiles(result.shown, left, image_tokens)
+        whole = keep_tiles(result.relevant, remaining, image_tokens)
         return Reply(generator.generate(question, whole), whole, spent + len(whole))
     # a number to choose from is not added up of numbers to choose from
     may_count = not generator.choices
     if may_count and result.route and result.route.is_count and result.places:
-        counted = count_by_groups(generator, question, result.shown, left, reduction)
-        if counted:
-            used = spent + len(counted.kept)
-            given = sum(number is not None for number in counted.numbers)
+        counts = count_by_groups(
+            generator, question, result.relevant, remaining, reduction, context_of
+        )
+        if counts:
+            used = spent + len(counts.tokens)
+            answered = sum(number is not None for number in counts.numbers)
             warning = (
-                f"the number is a sum over {given} of {len(counted.numbers)} places that were "
+                f"the number is a sum over {answered} of {len(counts.numbers)} places that were "
                 "looked at closely; the rest of the scene was not counted"
             )
-            return Reply(counted.generation, counted.kept, used, (warning,))
-    kept, _ = keep_tokens(result.shown, left, reduction, result.places)
-    return Reply(generator.generate(question, kept), kept, spent + len(kept))
+            return Reply(counts.generation, counts.tokens, used, (warning,))
+    tokens, _ = keep_tokens(result.relevant, remaining, reduction, result.places, context_of)
+    return Reply(generator.generate(question, tokens), tokens, spent + len(tokens))

@@ -107,9 +107,9 @@ def ask(
         threads=threads,
     )
     started = time.perf_counter()
-    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(
-        opened,
+        raster,
         host,
         bands,
         composite=composite,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geofovea import __version__
 from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
+from geofovea.pipeline.hosts.folder_digest import model_digest
+from geofovea.pipeline.hosts.load import EMBEDDED, load_host
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.scene import Scene
 
-__all__ = ["AskSettings", "described_hash", "model_digest"]
+__all__ = ["AskSettings", "described_hash"]
 
-_SAMPLE_BYTES = 2**20
-_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 _DIGEST = "_digest"
 
 
@@ -74,11 +73,11 @@ class AskSettings:
         others. No secret is in it, for settings hold none.
         """
         own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")
-        told: dict[str, Any] = {name: getattr(self, name) for name in own}
+        record: dict[str, Any] = {name: getattr(self, name) for name in own}
         of_answers = ("reduction", "descent", "route", "focus_model")
-        told |= {name: getattr(self.options, name) for name in of_answers}
+        record |= {name: getattr(self.options, name) for name in of_answers}
         stop = self.options.stop
-        told |= {
+        record |= {
             "flatness": None if stop is None else stop.flatness,
             "confidence": None if stop is None else stop.confidence,
             "focus": self.options.focus or ("attention" if self.endpoint is None else "prompted"),
@@ -92,13 +91,13 @@ class AskSettings:
             "rfm_digest": model_digest(self.rfm),
         }
         if self.load.answer_tokens is not None:
-            told["answer_tokens"] = self.load.answer_tokens
+            record["answer_tokens"] = self.load.answer_tokens
         # through JSON, so that what is compared later is what was stored
-        plain: dict[str, Any] = json.loads(json.dumps(told, sort_keys=True))
+        plain: dict[str, Any] = json.loads(json.dumps(record, sort_keys=True))
         return plain
 
     def within(self, folder: Path) -> AskSettings:
-        """These settings for a run in a folder: all its workers spend from one purse."""
+        """These settings for a run in a folder: all its workers spend under one limit."""
         return replace(self, endpoint=with_shared_ledger(self.endpoint, folder))
 
     @property
@@ -192,33 +191,10 @@ def described_hash(described: Mapping[str, Any]) -> str:
     A model whose content is known is the same under any name: its folder may have been moved, or be
     written in another way.
     """
-    known = {
+    by_content = {
         name.removesuffix(_DIGEST)
         for name, digest in described.items()
         if name.endswith(_DIGEST) and digest
     }
-    told = {name: value for name, value in described.items() if name not in known}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def model_digest(name: str | None) -> str:
-    """What tells a folder's model from another of its name; empty for a hub id, or for none.
-
-    Large files enter by their size, beginning and end, which differ between any two trainings.
-    """
-    if name is None:
-        return ""
-    folder = Path(name)
-    if name == EMBEDDED:
-        folder = embedded_model_path()
-    if not folder.is_dir():
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in _MODEL_SUFFIXES:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                digest.update(f"{path.name}|{size}|".encode() + file.read(_SAMPLE_BYTES))
-                file.seek(max(0, size - _SAMPLE_BYTES))
-                digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()[:16]
+    record = {name: value for name, value in described.items() if name not in by_content}
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

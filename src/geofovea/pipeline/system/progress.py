@@ -74,10 +74,10 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
         task = bar.add_task(visible(title), total=total, word="")
         line = None if console.is_terminal else _Lines(title, total)
 
-        def advance(done: int, word: str) -> None:
-            bar.update(task, completed=done, word=visible(word))
+        def advance(count: int, word: str) -> None:
+            bar.update(task, completed=count, word=visible(word))
             if line is not None:
-                line.tell(done, word)
+                line.tell(count, word)
 
         yield advance
 
@@ -94,10 +94,10 @@ class _Lines:
         self._title, self._total = title, total
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
 
-    def tell(self, done: int, word: str) -> None:
+    def tell(self, count: int, word: str) -> None:
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + SECONDS_BETWEEN_LINES
         more = f", {word}" if word else ""
-        tell(f"{self._title}: {done} of {self._total}{more}")
+        tell(f"{self._title}: {count} of {self._total}{more}")

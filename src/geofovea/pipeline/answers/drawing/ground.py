@@ -74,10 +74,10 @@ def evidence_text(scene: HasGeoreference, box: Box) -> str:
     pixels = f"pixels x {x0}-{x1}, y {y0}-{y1}"
     # an answer is told whatever its place does
     after = Afterwork()
-    place = after.done("the place of evidence", lambda: place_text(scene, box), None)
+    place = after.attempt("the place of evidence", lambda: place_text(scene, box), None)
     if place is None:
         return pixels
-    size = after.done("the size of evidence", lambda: gsd_of(scene, box), None)
+    size = after.attempt("the size of evidence", lambda: gsd_of(scene, box), None)
     return f"{place}" + (f", {size_text(scene, box)}" if size else "") + f" ({pixels})"
 
 

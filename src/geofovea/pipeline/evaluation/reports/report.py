@@ -46,7 +46,7 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
         DataError: If the folder holds no finished run.
         OutputError: If the files cannot be written.
     """
-    scores, manifest, items = _read(folder)
+    scores, manifest, items = _read_run(folder)
     benchmark = load_benchmark(str(manifest["benchmark"]))
     images = root or Path(str(manifest["root"]))
     sections: list[tuple[str, Table]] = [
@@ -85,7 +85,7 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
     return folder / "report.html", folder / "report.md"
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     try:
         scores, manifest = (
             json.loads((folder / name).read_text(encoding="utf-8"))
@@ -181,9 +181,11 @@ def _cost_table(items: Sequence[Mapping[str, Any]]) -> Table:
         ("peak memory, MB", [c["peak_rss_mb"] for c in costs]),
     ):
         if values:
-            ordered = sorted(values)
-            middle = ordered[len(ordered) // 2]
-            rows.append([name, *(f"{v:.4g}" for v in (ordered[0], middle, ordered[-1]))])
+            values_sorted = sorted(values)
+            middle = values_sorted[len(values_sorted) // 2]
+            rows.append(
+                [name, *(f"{v:.4g}" for v in (values_sorted[0], middle, values_sorted[-1]))]
+            )
     return ("", "least", "median", "most"), rows
 
 

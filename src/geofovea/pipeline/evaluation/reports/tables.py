@@ -17,9 +17,9 @@ Table = tuple[tuple[str, ...], list[list[str]]]
 """Header and rows."""
 
 
-def _percent(measured: Mapping[str, float], sign: str = "") -> str:
-    low, high = 100 * measured["low"], 100 * measured["high"]
-    return f"{100 * measured['value']:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+def _percent(estimate: Mapping[str, float], sign: str = "") -> str:
+    low, high = 100 * estimate["low"], 100 * estimate["high"]
+    return f"{100 * estimate['value']:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 def figure_rows(scores: Mapping[str, Any]) -> Table:
@@ -39,9 +39,14 @@ def figure_rows(scores: Mapping[str, Any]) -> Table:
 def group_rows(scores: Mapping[str, Any]) -> Table:
     """Plain accuracy of every group in every mode."""
     rows = [
-        [kind, name, str(found["official"]["count"]), *(_percent(found[mode]) for mode in MODES)]
+        [
+            kind,
+            name,
+            str(estimates["official"]["count"]),
+            *(_percent(estimates[mode]) for mode in MODES),
+        ]
         for kind, groups in scores["groups"].items()
-        for name, found in groups.items()
+        for name, estimates in groups.items()
     ]
     return ("by", "group", "questions", *MODES), rows
 

@@ -7,7 +7,7 @@ by number before it is used, so nothing has to be promised about where tokens ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,11 @@ from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.run import layer_input
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
-from geofovea.pipeline.system.lru import ByteLru
+from geofovea.tiling.machine.lru import LruCache
 
 __all__ = ["PrefixCache", "can_reuse_prefix"]
 
-_KEPT_BYTES = 256 * 2**20
+_CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class PrefixCache:
     gaps, and for decoders whose layers all attend to everything before.
     """
 
-    def __init__(self, decoder: Any, layer: int, limit_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(self, decoder: Any, layer: int, limit_bytes: int = _CACHE_BYTES) -> None:
         """Start empty.
 
         Args:
@@ -63,8 +63,9 @@ class PrefixCache:
         """
         self._decoder = decoder
         self._layer = layer
-        self._limit = limit_bytes
-        self._prefixes: ByteLru[_Prefix] = ByteLru(limit_bytes, lambda prefix: prefix.nbytes)
+        self._prefixes: LruCache[Hashable, _Prefix] = LruCache(
+            limit_bytes, lambda prefix: prefix.nbytes
+        )
         self.runs = 0
 
     @property
@@ -83,11 +84,11 @@ class PrefixCache:
             # one that is too large to be kept serves the prompts beside it all the same
             at_hand = (prefix for prefix in prefixes if torch.equal(prefix.embedded, begins))
             prefixes.append(next(at_hand, None) or self._prefix(each, begins))
-        found: dict[int, Tensor] = {}
+        logits: dict[int, Tensor] = {}
         for prefix in {id(prefix): prefix for prefix in prefixes}.values():
             alike = [i for i, other in enumerate(prefixes) if other is prefix]
-            found |= zip(alike, self._behind(prefix, [sequences[i] for i in alike]), strict=True)
-        return [found[i] for i in range(len(sequences))]
+            logits |= zip(alike, self._behind(prefix, [sequences[i] for i in alike]), strict=True)
+        return [logits[i] for i in range(len(sequences))]
 
     def _behind(self, prefix: _Prefix, sequences: Sequence[PromptSequence]) -> Tensor:
         """Logits ``(b, heads, n)`` of prompts that begin with a prefix."""
@@ -105,9 +106,9 @@ class PrefixCache:
         length = embedded.shape[1]
         # tells scenes apart as a rule; where it does not, the comparison does
         key = (length, *embedded[0, int(sequence.visual[0]), :4].tolist())
-        kept = self._prefixes.get(key)
-        if kept is not None and torch.equal(kept.embedded, embedded):
-            return kept
+        entry = self._prefixes.get(key)
+        if entry is not None and torch.equal(entry.embedded, embedded):
+            return entry
         self.runs += 1
         cache = self._new_cache()
         hidden, rotary = self._run(PromptBatch.of([sequence.until(length)]), cache)
@@ -115,15 +116,8 @@ class PrefixCache:
         layer = self._decoder.layers[self._layer]
         keys = rotated_keys(layer, hidden, rotary, 0, length)[:, :, visual]
         below = cache.layers[: self._layer]
-        made = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
-        self._keep(key, made)
-        return made
-
-    def _keep(self, key: tuple[Any, ...], prefix: _Prefix) -> None:
-        if prefix.nbytes > self._limit:
-            self._prefixes.drop(key)
-        else:
-            self._prefixes.put(key, prefix)
+        entry = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
+        return self._prefixes.put(key, entry)
 
     def _new_cache(self) -> Any:
         from transformers import DynamicCache
@@ -132,8 +126,8 @@ class PrefixCache:
 
     def _run(self, prompts: PromptBatch, cache: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         inputs = prompts.inputs()
-        mask, seen = inputs["attention_mask"], cache.get_seq_length()
-        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
+        mask, length = inputs["attention_mask"], cache.get_seq_length()
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), length), mask], dim=1)
         return layer_input(self._decoder, self._layer, inputs, cache)
 
 
