@@ -93,9 +93,9 @@ class Answer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the answer as what the suffix says.
 
-        ``.png`` is the picture, ``.html`` a page that needs nothing else, ``.json`` the object of
-        the command line, ``.geojson`` the evidence with a QGIS style beside it, ``.gpkg`` the
-        evidence with its style inside, ``.parquet`` GeoParquet.
+        ``.png`` is the picture, ``.html`` a page with deep zoom that needs nothing else, ``.json``
+        the object of the command line, ``.geojson`` the evidence with a QGIS style beside it,
+        ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet.
 
         Raises:
             OutputError: If no format has this suffix, or the file cannot be written.
