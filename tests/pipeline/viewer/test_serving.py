@@ -13,6 +13,7 @@ import time
 from contextlib import closing, contextmanager
 
 import pytest
+import uvicorn
 from pipeline_toys import QUESTION
 from viewer_toys import gate_before, running, until
 

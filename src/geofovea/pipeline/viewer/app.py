@@ -75,7 +75,6 @@ def make_app(
             Route(job, routes.cancel, methods=["DELETE"]),
             *extra_routes,
         ],
-        lifespan=lifespan,
         exception_handlers={
             HTTPException: _http_error,
             GeoFoveaError: _own_error,
