@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.viewer.answer_page import save_answer_page as save_answer_page
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -110,6 +111,9 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
     "load_host": "geofovea.pipeline.hosts.load",
     "open_scene": "geofovea.tiling.opening",
 }
+
+# for answer.save("answer.html"): an answer stands below what draws its page
+_HOMES |= {"save_answer_page": "geofovea.pipeline.viewer.answer_page"}
 
 # before anything imports torch
 _wait_asleep()
