@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         WorkersError,
     )
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.session import SceneSession
@@ -82,6 +83,7 @@ __all__ = [
     "SpendLimitError",
     "Tile",
     "TrainingError",
+    "Watcher",
     "WorkersError",
     "__version__",
     "ask",
@@ -103,6 +105,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",
     "open_scene": "geofovea.tiling.opening",

@@ -13,11 +13,14 @@ import time
 from contextlib import closing, contextmanager
 
 import pytest
+import uvicorn
 from pipeline_toys import QUESTION
 from viewer_toys import gate_before, running, until
 
 from geofovea.errors import ServingError
-from geofovea.pipeline.viewer.serving import listen
+from geofovea.pipeline.viewer import serving
+from geofovea.pipeline.viewer.app import make_app
+from geofovea.pipeline.viewer.serving import listen, run_server
 
 TOKEN_PATTERN = r"http://127\.0\.0\.1:(\d+)/#token=([A-Za-z0-9_-]{43})\n"
 
@@ -52,6 +55,32 @@ def test_every_address_of_the_loopback_will_do(host):
         shown = listening.address.split("/")[2].rpartition(":")[0].strip("[]")
         assert shown == host
         assert shown == "localhost" or ipaddress.ip_address(shown).is_loopback
+
+
+@pytest.mark.parametrize(("screen", "opened"), [({"DISPLAY": ":0"}, 1), ({}, 0)])
+def test_a_browser_is_opened_where_there_is_a_screen(desk, monkeypatch, screen, opened):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name, value in screen.items():
+        monkeypatch.setenv(name, value)
+    addresses, told = [], threading.Event()
+    monkeypatch.setattr(serving.webbrowser, "open", addresses.append)
+    servers, make = [], uvicorn.Server
+    monkeypatch.setattr(
+        serving.uvicorn, "Server", lambda config: servers.append(make(config)) or servers[-1]
+    )
+    listening = listen()
+    app = make_app(desk, listening.token, listening.served_at)
+    options = {"opens_browser": True, "ready": told.set}
+    thread = threading.Thread(target=run_server, args=(app, listening), kwargs=options)
+    thread.start()
+    assert told.wait(30)
+    until(lambda: len(addresses) == opened)
+    servers[0].should_exit = True
+    thread.join(30)
+    listening.socket.close()
+    assert addresses == [listening.address] * opened
 
 
 def test_a_port_that_is_taken_is_told():

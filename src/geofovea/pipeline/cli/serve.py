@@ -56,6 +56,7 @@ def serve(
     from geofovea.pipeline.cli.opened_desk import open_desk
     from geofovea.pipeline.viewer.serving import listen, run_server
 
+    # a port that cannot be had is told before anything is loaded
     listening = listen(host, port, allow_network=allow_network)
     desk = open_desk(
         scenes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from geofovea.pipeline.viewer.events import Event
 from geofovea.pipeline.viewer.job import Job
@@ -24,7 +25,9 @@ async def follow(
     loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
-        loop.call_soon_threadsafe(woken.set)
+        # a server that has ended wakes nobody
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(woken.set)
 
     leave = job.listen(wake)
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -101,12 +103,11 @@ def run_server(
             threading.Event().wait(0.02)
         if server.started:
             ready()
-            if opens_browser:
+            if opens_browser and _has_screen():
                 webbrowser.open(listening.address)
 
     threading.Thread(target=tell, name="geofovea-ready", daemon=True).start()
-    with listening.socket:
-        server.run(sockets=[listening.socket])
+    server.run(sockets=[listening.socket])
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -124,6 +125,13 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
+
+
+def _has_screen() -> bool:
+    """Whether a browser opens in a window of its own; one in text would take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _is_loopback(host: str) -> bool:
