@@ -25,6 +25,7 @@ from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
+from geofovea.pipeline.cli.models import models
 from geofovea.pipeline.cli.report import report
 from geofovea.pipeline.cli.synth import synth
 from geofovea.pipeline.cli.train import train
@@ -94,6 +95,7 @@ for _verb in (
     doctor,
     eval_command,
     inspect,
+    models,
     report,
     synth,
     train,

@@ -26,7 +26,7 @@ class KnownModel:
         layers: Of the decoder.
         kv_heads: Key and value heads of one layer.
         head_width: Of one head.
-        license: As its model card names it.
+        license: As its model card names it; ``NC`` forbids commercial use.
         published_bytes: Bytes of a parameter in the files on the hub.
     """
 
@@ -110,7 +110,7 @@ CATALOGUE = (
         36,
         2,
         128,
-        "Qwen Research",
+        "Qwen NC",
     ),
     KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl", 4.4, 36, 8, 128, _APACHE),
     KnownModel("LLaVA-1.5 7B", "llava-hf/llava-1.5-7b-hf", "llava", 7.06, 32, 32, 128, _LLAMA),
