@@ -63,7 +63,7 @@ def load_host(
             does not fit it.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    from geofovea.pipeline.hosts.endpoint.host import ENDPOINT_PREFIX
+    from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 
     LoadOptions(threads=threads)  # refused before anything is loaded
     options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
