@@ -20,6 +20,7 @@ from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.runs.batch_results import ANSWERS
 from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.tables import markdown_table
+from geofovea.tiling.remote.names import is_remote_name
 
 __all__ = ["write_batch_report"]
 
@@ -189,8 +190,6 @@ def _markdown(
 
 def _thumbnails(results: Sequence[Mapping[str, Any]], most: int) -> dict[str, str]:
     """Small pictures of scenes by name, as far as they are files that can be opened now."""
-    from geofovea.tiling.remote.names import is_remote_name
-
     scenes = [s for s in dict.fromkeys(r["scene"] for r in results) if not is_remote_name(s)]
     pictures: dict[str, str] = {}
     for scene in scenes[:most]:
