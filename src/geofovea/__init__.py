@@ -44,9 +44,11 @@ if TYPE_CHECKING:
         WorkersError,
     )
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.viewer.answer_page import save_answer_page as save_answer_page
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -82,6 +84,7 @@ __all__ = [
     "SpendLimitError",
     "Tile",
     "TrainingError",
+    "Watcher",
     "WorkersError",
     "__version__",
     "ask",
@@ -103,10 +106,14 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",
     "open_scene": "geofovea.tiling.opening",
 }
+
+# for answer.save("answer.html"): an answer stands below what draws its page
+_HOMES |= {"save_answer_page": "geofovea.pipeline.viewer.answer_page"}
 
 # before anything imports torch
 _wait_asleep()

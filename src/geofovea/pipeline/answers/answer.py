@@ -70,14 +70,15 @@ class Answer:
     def __post_init__(self) -> None:
         if isinstance(self.evidence, EvidenceList):
             # what is no number would be no JSON
-            confidence = self._confidence if math.isfinite(self.confidence) else None
+            is_number = self.confidence_known and math.isfinite(self.confidence)
+            confidence = self.confidence if is_number else None
             facts = AnswerFacts(self.question, self.text, confidence, self.model)
             object.__setattr__(self, "evidence", self.evidence.about(facts))
 
     def __repr__(self) -> str:
         scene = self.scene
         lines = (
-            f"Answer({_short(self.text)}, {confidence_text(self._confidence)}, "
+            f"Answer({_short(self.text)}, {self.confidence_text}, "
             f"model {self.model!r}, {_count(len(self.warnings), 'warning')})",
             f"  {_short(self.question)} of {PurePath(scene.path).name!r}, {scene.width} x "
             f"{scene.height} px, read from {_count(len(self.evidence), 'tile')}",
@@ -85,15 +86,16 @@ class Answer:
         return "\n".join(lines)
 
     @property
-    def _confidence(self) -> float | None:
-        return self.confidence if self.confidence_known else None
+    def confidence_text(self) -> str:
+        """How sure the model is, in words."""
+        return confidence_text(self.confidence if self.confidence_known else None)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the answer as what the suffix says.
 
-        ``.png`` is the picture, ``.html`` a page that needs nothing else, ``.json`` the object of
-        the command line, ``.geojson`` the evidence with a QGIS style beside it, ``.gpkg`` the
-        evidence with its style inside, ``.parquet`` GeoParquet.
+        ``.png`` is the picture, ``.html`` a page with deep zoom that needs nothing else, ``.json``
+        the object of the command line, ``.geojson`` the evidence with a QGIS style beside it,
+        ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet.
 
         Raises:
             OutputError: If no format has this suffix, or the file cannot be written.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
@@ -126,9 +125,8 @@ def _print_answer(answer: Answer) -> None:
 
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    sure = confidence_text(answer.confidence if answer.confidence_known else None)
     # a model may answer in paragraphs
-    echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
+    echo(f"{answer.text or '(no answer)'}   ({answer.confidence_text})", lines=True)
     echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
     if answer.route:
         echo(f"  places     {answer.route.word}: {answer.route.reason}")

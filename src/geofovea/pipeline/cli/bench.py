@@ -203,7 +203,11 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     result = calibrate(read_confidences(items, method), bins)
     folder = make_folder(output)
     write_text(folder / "calibration.json", json.dumps(result.to_json(), indent=1))
-    draw_reliability(result, f"{method}: {result.answers} answers", folder / "calibration.png")
+    draw_reliability(
+        result,
+        f"Are answers as sure as right? {method}, {result.answers} answers",
+        folder / "calibration.png",
+    )
     if as_json:
         echo(json.dumps(result.to_json()))
         return

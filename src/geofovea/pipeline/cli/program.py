@@ -24,6 +24,7 @@ from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
+from geofovea.pipeline.cli.mcp import mcp
 from geofovea.pipeline.cli.report import report
 from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.cli.synth import synth
@@ -89,6 +90,7 @@ for _verb in (
     doctor,
     eval_command,
     inspect,
+    mcp,
     report,
     serve,
     synth,
