@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.viewer.show import show
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
@@ -87,6 +88,7 @@ __all__ = [
     "ask",
     "load_host",
     "open_scene",
+    "show",
 ]
 
 try:
@@ -106,6 +108,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")}
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",
     "open_scene": "geofovea.tiling.opening",
+    "show": "geofovea.pipeline.viewer.show",
 }
 
 # before anything imports torch

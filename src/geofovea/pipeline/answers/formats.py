@@ -58,9 +58,10 @@ def _write_json(answer: Answer, path: Path) -> None:
 
 
 def _write_page(answer: Answer, path: Path) -> None:
-    from geofovea.pipeline.answers.html import answer_page
+    # here, because it is large and few answers are saved as a page
+    from geofovea.pipeline.answers.page.document import save_answer_page
 
-    write_text(path, answer_page(answer))
+    save_answer_page(answer, path)
 
 
 _WRITERS: dict[str, Writer] = {
