@@ -58,8 +58,8 @@ def _write_json(answer: Answer, path: Path) -> None:
 
 
 def _write_page(answer: Answer, path: Path) -> None:
-    # the page is made by the viewer, which stands above answers: the package knows where
-    from geofovea import save_answer_page
+    # here, because it is large and few answers are saved as a page
+    from geofovea.pipeline.answers.page.document import save_answer_page
 
     save_answer_page(answer, path)
 
