@@ -66,18 +66,18 @@ class _Routes:
 
     async def complete(self, request: Request) -> Response:
         try:
-            sent = ChatRequest.from_json(_parsed(await request.body()))
-            scene = chosen_scene(self._desk, sent.model)
-            question = sent.job(scene.id)
-            if sent.is_streamed:
-                stream = _chunks(self._desk, sent, await submit(self._desk, question))
+            chat = ChatRequest.from_json(_parsed(await request.body()))
+            scene = chosen_scene(self._desk, chat.model)
+            question = chat.job(scene.id)
+            if chat.is_streamed:
+                stream = _chunks(self._desk, chat, await submit(self._desk, question))
                 return StreamingResponse(stream, media_type="text/event-stream")
             job = await _while_connected(request, ask(self._desk, question))
         except GeoFoveaError as error:
             return _refused(error)
         if job is None:
             return Response(status_code=_GONE)
-        return JSONResponse(_completion(sent, job))
+        return JSONResponse(_completion(chat, job))
 
     def _row(self, scene_id: str) -> dict[str, Any]:
         scene = self._desk.scenes[scene_id]
@@ -114,10 +114,10 @@ async def _while_connected(request: Request, work: Any) -> Job | None:
                 await task
 
 
-async def _chunks(desk: Desk, sent: ChatRequest, job: Job) -> AsyncIterator[bytes]:
+async def _chunks(desk: Desk, chat: ChatRequest, job: Job) -> AsyncIterator[bytes]:
     """An answer as chunks: first the role, then progress as comments, then the text at once."""
     head: dict[str, Any] = {"id": f"chatcmpl-{job.id}", "object": "chat.completion.chunk"}
-    head |= {"created": int(job.asked_at), "model": sent.model}
+    head |= {"created": int(job.asked_at), "model": chat.model}
 
     def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
@@ -135,7 +135,7 @@ async def _chunks(desk: Desk, sent: ChatRequest, job: Job) -> AsyncIterator[byte
         yield _event(error_body(_status_of(error), str(error)))
     else:
         yield chunk({"content": facts["answer"]})
-        yield chunk({}, "stop", geofovea=_with_notes(facts, sent))
+        yield chunk({}, "stop", geofovea=_with_notes(facts, chat))
     yield b"data: [DONE]\n\n"
 
 
@@ -143,7 +143,7 @@ def _event(data: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _completion(sent: ChatRequest, job: Job) -> dict[str, Any]:
+def _completion(chat: ChatRequest, job: Job) -> dict[str, Any]:
     facts = answer_facts(job)
     message = {"role": "assistant", "content": facts["answer"], "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
@@ -151,14 +151,14 @@ def _completion(sent: ChatRequest, job: Job) -> dict[str, Any]:
         "id": f"chatcmpl-{job.id}",
         "object": "chat.completion",
         "created": int(job.asked_at),
-        "model": sent.model,
+        "model": chat.model,
         "choices": [choice],
-        "geofovea": _with_notes(facts, sent),
+        "geofovea": _with_notes(facts, chat),
     }
 
 
-def _with_notes(facts: dict[str, Any], sent: ChatRequest) -> dict[str, Any]:
-    return facts | {"warnings": [*facts["warnings"], *sent.notes]}
+def _with_notes(facts: dict[str, Any], chat: ChatRequest) -> dict[str, Any]:
+    return facts | {"warnings": [*facts["warnings"], *chat.notes]}
 
 
 def _refused(error: GeoFoveaError) -> JSONResponse:

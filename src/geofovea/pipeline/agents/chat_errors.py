@@ -81,10 +81,10 @@ def _reshaped(status: int, body: bytes) -> Any:
     """What an error says, in the one shape; what has it stays as it is."""
     text = body.decode("utf-8", "replace")
     try:
-        known = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         return error_body(status, text)
-    if isinstance(known, dict) and isinstance(known.get("error"), dict):
-        return known
-    said = known.get("error") if isinstance(known, dict) else text
-    return error_body(status, str(said))
+    if isinstance(content, dict) and isinstance(content.get("error"), dict):
+        return content
+    message = content.get("error") if isinstance(content, dict) else text
+    return error_body(status, str(message))

@@ -55,30 +55,30 @@ class ChatRequest:
     notes: tuple[str, ...]
 
     @classmethod
-    def from_json(cls, sent: Any) -> ChatRequest:
+    def from_json(cls, body: Any) -> ChatRequest:
         """Read the body of a request.
 
         Raises:
             ChatRequestError: If it is none, or asks for what an answer cannot have.
         """
-        if not isinstance(sent, dict):
+        if not isinstance(body, dict):
             raise ChatRequestError("a request is an object with model and messages")
-        model = sent.get("model")
+        model = body.get("model")
         if not isinstance(model, str) or not model:
             raise ChatRequestError("model names a scene, such as scene:1; see /v1/models", "model")
         for name, why in _REFUSED.items():
-            if sent.get(name):
+            if body.get(name):
                 raise ChatRequestError(f"{name} is not supported: {why}", name)
-        if sent.get("n") not in (None, 1):
+        if body.get("n") not in (None, 1):
             raise ChatRequestError("there is one answer to a question: leave n out", "n")
-        form = sent.get("response_format")
+        form = body.get("response_format")
         if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
             raise ChatRequestError("answers are plain text", "response_format")
-        question, notes = _asked(sent.get("messages"))
-        own = sent.get("geofovea")
+        question, notes = _question(body.get("messages"))
+        own = body.get("geofovea")
         if own is not None and (not isinstance(own, dict) or not set(own) <= set(_OWN)):
             raise ChatRequestError(f"geofovea is an object with {', '.join(_OWN)}", "geofovea")
-        return cls(model, question, sent.get("stream") is True, own or {}, notes)
+        return cls(model, question, body.get("stream") is True, own or {}, notes)
 
     def job(self, scene_id: str) -> JobRequest:
         """The question about a scene.
@@ -91,7 +91,7 @@ class ChatRequest:
         )
 
 
-def _asked(messages: Any) -> tuple[str, tuple[str, ...]]:
+def _question(messages: Any) -> tuple[str, tuple[str, ...]]:
     """The last message as a question, and what was left out."""
     if not isinstance(messages, list) or not 1 <= len(messages) <= _MOST_MESSAGES:
         raise ChatRequestError(f"messages is a list of 1 to {_MOST_MESSAGES} messages", "messages")

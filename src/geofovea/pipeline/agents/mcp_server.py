@@ -99,7 +99,7 @@ class McpEndpoint:
 def _offered(tool: Tool, desk: Desk) -> Callable[..., Any]:
     """A tool as the SDK takes it: with a context in place of the desk and the listener."""
     signature = inspect.signature(tool, eval_str=True)
-    _, _, *given = signature.parameters.values()
+    _, _, *parameters = signature.parameters.values()
 
     async def call(ctx: Context[Any, Any], **values: Any) -> Any:
         steps = iter(range(1, 10**9))
@@ -108,7 +108,7 @@ def _offered(tool: Tool, desk: Desk) -> Callable[..., Any]:
             await ctx.report_progress(next(steps), None, plain_text(text, 200))
 
         try:
-            return _sent(await tool(desk, tell, **values))
+            return _content(await tool(desk, tell, **values))
         except GeoFoveaError as error:
             raise ToolError(plain_text(error)) from error
         except Exception as error:
@@ -117,11 +117,11 @@ def _offered(tool: Tool, desk: Desk) -> Callable[..., Any]:
             raise ToolError(MODEL_FAILED) from error
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context)
-    shown = [context, *(_described(parameter) for parameter in given)]
+    in_schema = [context, *(_described(parameter) for parameter in parameters)]
     answer: Any = list if signature.return_annotation is WindowPicture else dict[str, Any]
     call.__name__ = call.__qualname__ = getattr(tool, "__name__", "tool")
-    call.__signature__ = inspect.Signature(shown, return_annotation=answer)  # type: ignore[attr-defined]
-    call.__annotations__ = {one.name: one.annotation for one in shown} | {"return": answer}
+    call.__signature__ = inspect.Signature(in_schema, return_annotation=answer)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in in_schema} | {"return": answer}
     return call
 
 
@@ -132,7 +132,7 @@ def _described(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(annotation=annotation, kind=inspect.Parameter.KEYWORD_ONLY)
 
 
-def _sent(result: dict[str, Any] | WindowPicture) -> Any:
+def _content(result: dict[str, Any] | WindowPicture) -> Any:
     if not isinstance(result, WindowPicture):
         return plain_values(result)
     facts = {

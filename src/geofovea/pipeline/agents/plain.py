@@ -28,8 +28,8 @@ def plain_text(text: object, most: int = MOST_TEXT) -> str:
         most: Most characters.
     """
     whole = str(text)
-    shown = visible(whole[: most + 1], lines=True)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+    harmless = visible(whole[: most + 1], lines=True)
+    return harmless if len(harmless) <= most else harmless[: most - 1] + "…"
 
 
 def plain_values(values: Any) -> Any:

@@ -38,14 +38,14 @@ class AnswerError(GeoFoveaError):
     """A question was taken and has no answer."""
 
 
-async def submit(desk: Desk, sent: JobRequest) -> Job:
+async def submit(desk: Desk, question: JobRequest) -> Job:
     """Put a question to the desk.
 
     Raises:
         GeoFoveaError: If it is refused; see ``Desk.submit``.
     """
     # a region may have many corners
-    return await asyncio.to_thread(desk.submit, sent)
+    return await asyncio.to_thread(desk.submit, question)
 
 
 async def news_of(desk: Desk, job: Job) -> AsyncGenerator[str, None]:
@@ -66,12 +66,12 @@ async def news_of(desk: Desk, job: Job) -> AsyncGenerator[str, None]:
             desk.cancel(job.id)
 
 
-async def ask(desk: Desk, sent: JobRequest, tell: Tell | None = None) -> Job:
+async def ask(desk: Desk, question: JobRequest, tell: Tell | None = None) -> Job:
     """Ask, and wait for the answer. If the wait is canceled, so is the question.
 
     Args:
         desk: Where to ask.
-        sent: The question.
+        question: The question.
         tell: Hears how far it is.
 
     Returns:
@@ -82,7 +82,7 @@ async def ask(desk: Desk, sent: JobRequest, tell: Tell | None = None) -> Job:
         AnswerError: If it fails.
         CancelledError: If somebody else ended it.
     """
-    job = await submit(desk, sent)
+    job = await submit(desk, question)
     async with aclosing(news_of(desk, job)) as news:
         async for text in news:
             if tell is not None:
@@ -135,7 +135,7 @@ def answer_facts(job: Job) -> dict[str, Any]:
     assert job.answer is not None  # noqa: S101  (as `ask` returns it)
     facts = answer_data(job.answer, job.scene.name)["answer"]
     evidence = facts.get("evidence") or []
-    chosen = {
+    selection = {
         "scene": job.scene.id,
         "scene_name": job.scene.name,
         "question": facts["question"],
@@ -154,5 +154,5 @@ def answer_facts(job: Job) -> dict[str, Any]:
         "tokens": job.answer.cost.tokens_llm,
         "seconds": round(job.answer.cost.seconds.get("total", 0.0), 3),
     }
-    plain: dict[str, Any] = plain_values(chosen)
+    plain: dict[str, Any] = plain_values(selection)
     return plain

@@ -83,14 +83,14 @@ async def ask_scene(
     served = chosen_scene(desk, scene)
     part = chosen_box(served.session.scene, box, lonlat_box)
     limits = {"tiles": max_tiles, "tokens": max_tokens}
-    sent = JobRequest(
+    request = JobRequest(
         served.id,
         question,
         region=None if part is None else {"box": list(part.as_tuple())},
         budget={name: limit for name, limit in limits.items() if limit is not None},
         choices=tuple(choices or ()),
     )
-    return answer_facts(await ask(desk, sent, tell))
+    return answer_facts(await ask(desk, request, tell))
 
 
 async def look_at(
@@ -123,9 +123,9 @@ TOOLS: tuple[Tool, ...] = (inspect_scene, ask_scene, look_at)
 def _facts_of(served: ServedScene) -> dict[str, Any]:
     facts = served.to_json()
     scene, pyramid = served.session.scene, served.session.pyramid
-    chosen = {name: facts[name] for name in _FACTS}
-    chosen["levels"] = pyramid.top_level + 1
-    chosen["footprint"] = lonlat_from_scene(scene, scene.box)
+    row = {name: facts[name] for name in _FACTS}
+    row["levels"] = pyramid.top_level + 1
+    row["footprint"] = lonlat_from_scene(scene, scene.box)
     if scene.description:
-        chosen["description"] = scene.description
-    return chosen
+        row["description"] = scene.description
+    return row

@@ -48,7 +48,9 @@ class Answer:
             looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colours.
         choices: What it believes of each answer that it could choose from; empty without any.
-        confidence_known: Whether the model said how sure it is; otherwise ``confidence`` is 0.
+        confidence_known: Whether the model said how sure it is, and may be believed; otherwise
+            ``confidence`` is 0.
+        is_demo: Whether it is a guess of the demo model about a scene that is not synthetic.
     """
 
     question: str
@@ -66,6 +68,13 @@ class Answer:
     radiometry: Radiometry | None = None
     choices: tuple[Choice, ...] = ()
     confidence_known: bool = True
+    is_demo: bool = False
+
+    @property
+    def confidence_text(self) -> str:
+        """How sure the model is, in words."""
+        known = self.confidence if self.confidence_known else None
+        return confidence_text(known, is_demo=self.is_demo)
 
     def __post_init__(self) -> None:
         if isinstance(self.evidence, EvidenceList):
@@ -84,11 +93,6 @@ class Answer:
             f"{scene.height} px, read from {_count(len(self.evidence), 'tile')}",
         )
         return "\n".join(lines)
-
-    @property
-    def confidence_text(self) -> str:
-        """How sure the model is, in words."""
-        return confidence_text(self.confidence if self.confidence_known else None)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the answer as what the suffix says.
@@ -158,8 +162,9 @@ class Answer:
         return {
             "question": self.question,
             "answer": self.text,
-            "confidence": self.confidence,
+            "confidence": self.confidence if self.confidence_known else None,
             "confidence_known": self.confidence_known,
+            "confidence_text": self.confidence_text,
             "model": self.model,
             "scene": values["scene"],
             "evidence": values["evidence"],

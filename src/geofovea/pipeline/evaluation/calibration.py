@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
@@ -207,7 +208,8 @@ def draw_reliability(calibration: Calibration, title: str, path: Path) -> None:
     low, high = calibration.ece_interval
     above.set(ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
     above.set_title(title, loc="left", fontsize=11)
-    note = f"ECE {calibration.ece:.3f} [{low:.3f}, {high:.3f}]\nbars: 95 % intervals (Wilson)"
+    ece = f"ECE {calibration.ece:.3f} {interval_text(low, high, '.3f')}"
+    note = f"{ece}\nbars: 95 % intervals (Wilson)"
     above.text(0.97, 0.04, note, ha="right", fontsize=9)
     width = bins[0].high - bins[0].low
     below.bar([b.low for b in bins], [b.count for b in bins], 0.9 * width, align="edge",
