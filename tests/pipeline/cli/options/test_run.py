@@ -30,7 +30,8 @@ SECRET = "sk-very-secret-0123456789"
 # one call for each question: nothing is asked on the way
 ONCE = ("--focus", "overview", "--tiles", "1", "--tokens", "256")
 BELONGS_TO_ONE_QUESTION = {
-    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "boxes", "choices"),
+    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "page"),
+    *("boxes", "choices"),
     *("allow_vrt", "allow_remote", "allowed_hosts"),
 }
 
@@ -359,5 +360,5 @@ def test_two_processes_evaluate_as_one_does(benchmark, tiny_folder, tmp_path):
 def test_settings_refuse_what_no_question_could_be_asked_with():
     with pytest.raises(BudgetError):
         AskSettings("embedded", {"tokens": 0}).budget()
-    with pytest.raises(ModelError, match="say where with --base-url"):
+    with pytest.raises(ModelError, match="say where with endpoint="):
         AskSettings("openai:x").load_host()
