@@ -37,8 +37,15 @@ def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     yield from map(Requirement, project["project"]["dependencies"])
     for extra in project["project"]["optional-dependencies"].values():
-        yield from map(Requirement, extra)
-    yield from map(Requirement, project["dependency-groups"]["dev"])
+        # the extra "all" names the others
+        yield from (r for r in map(Requirement, extra) if r.name != project["project"]["name"])
+    for line in project["dependency-groups"]["dev"]:
+        names = (
+            project["dependency-groups"][line["include-group"]]
+            if isinstance(line, dict)
+            else [line]
+        )
+        yield from map(Requirement, names)
 
 
 @pytest.mark.parametrize("python", PYTHONS)
