@@ -44,7 +44,7 @@ ACCESS = {"allow_vrt": False, "allow_remote": False, "allowed_hosts": ()}
 
 
 @dataclass(frozen=True)
-class Waiting:
+class SleepWork:
     """Work that only takes time."""
 
     seconds: float
@@ -65,7 +65,7 @@ def waiting_items(count: int) -> list[Item]:
     return [Item(ItemKey(f"s{n % 8}", f"{n}", "c"), f"s{n % 8}", {}) for n in range(count)]
 
 
-def asking(folder: Path, scenes: int, each: int) -> tuple[list[Item], SceneWork]:
+def question_work(folder: Path, scenes: int, each: int) -> tuple[list[Item], SceneWork]:
     """Questions about new scenes, and the work that answers them."""
     settings = AskSettings("embedded", {})
     items = []
@@ -122,20 +122,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     sizes = [int(part) for part in options.workers.split(",")]
-    found = []
+    rows_measured = []
     with tempfile.TemporaryDirectory() as folder:
-        questions, work = asking(Path(folder), options.scenes, options.questions)
+        questions, work = question_work(Path(folder), options.scenes, options.questions)
         for executor in options.executors.split(","):
             # the server alone: nothing waits, so its own time is all there is
-            server = seconds_of(executor, 2, Waiting(0), waiting_items(2 * options.items))
+            server = seconds_of(executor, 2, SleepWork(0), waiting_items(2 * options.items))
             for kind, job, items in (
-                ("wait", Waiting(options.wait), waiting_items(options.items)),
+                ("wait", SleepWork(options.wait), waiting_items(options.items)),
                 ("ask", work, questions),
             ):
                 times = {n: seconds_of(executor, n, job, items) for n in sizes}
                 base = times[sizes[0]] * sizes[0]
                 for n, each in times.items():
-                    found.append(
+                    rows_measured.append(
                         {
                             "executor": executor,
                             "items": kind,
@@ -160,12 +160,12 @@ def main() -> None:
             f"{row['model_64']:.0f}",
             f"{row['model_64_of_1_s']:.1f}",
         ]
-        for row in found
+        for row in rows_measured
     ]
     print(markdown_table(header, rows))
     print(f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps(rows_measured, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

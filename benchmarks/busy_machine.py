@@ -38,33 +38,34 @@ for _ in range(count):
 """
 
 
-def asked(scene: Path, way: str, count: int) -> list[list[float]]:
+def question_costs(scene: Path, way: str, count: int) -> list[list[float]]:
     """Seconds by the clock and of CPU of some questions, asked in a new process in one way."""
     env = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     threads = int(way) if way.isdigit() else None
     if way == "left alone":
         env["OMP_WAIT_POLICY"], threads = "ACTIVE", usable_cores()
     words = [sys.executable, "-c", ASKER, str(scene), json.dumps(threads), str(count), QUESTION]
-    told = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    process = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
-def measured(scene: Path, busy: int, rounds: int, count: int) -> None:
+def print_costs(scene: Path, busy: int, rounds: int, count: int) -> None:
     """Print what a question costs in each way while ``busy`` processes do nothing but compute."""
     fixed = [str(n) for n in range(1, usable_cores() + 1)]
     ways = ["chosen", *fixed, "left alone"]
-    found: dict[str, list[list[float]]] = {way: [] for way in ways}
+    costs_by_way: dict[str, list[list[float]]] = {way: [] for way in ways}
     loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     try:
         for _ in range(rounds):
             for way in ways:
-                found[way] += asked(scene, way, count)
+                costs_by_way[way] += question_costs(scene, way, count)
     finally:
         for load in loads:
             load.kill()
             load.wait()
     costs = {
-        way: [median(column) for column in zip(*each, strict=True)] for way, each in found.items()
+        way: [median(column) for column in zip(*each, strict=True)]
+        for way, each in costs_by_way.items()
     }
     best = min(costs[way][0] for way in fixed)
     print(f"{busy} busy processes on {usable_cores()} cores, load {os.getloadavg()[0]:.1f}")
@@ -78,12 +79,12 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=3, help="In each process.")
     parser.add_argument("--rounds", type=int, default=2, help="Processes for each way and load.")
     parser.add_argument("--loads", default="1,2", help="Busy processes a core.")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / "scene.tif"
         write_scene(make_world(5, 2048, 2048), scene)
-        for load in given.loads.split(","):
-            measured(scene, int(load) * usable_cores(), given.rounds, given.questions)
+        for load in options.loads.split(","):
+            print_costs(scene, int(load) * usable_cores(), options.rounds, options.questions)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def report(costs: Sequence[Cost], times: DecoderTimes, sizes: Sequence[int], sha
 def _prefill_table(times: DecoderTimes, sizes: Sequence[int], share: float) -> str:
     rows = []
     for n in sizes:
-        left = int(share * n)
-        whole, less = (times.measured[tokens + TEXT] for tokens in (n, left))
+        rest = int(share * n)
+        whole, less = (times.measured[tokens + TEXT] for tokens in (n, rest))
         rows.append([f"{n}", f"{whole:.2f}", f"{less:.2f}", f"{LAYERS * (whole - less):.0f}"])
     header = ["tokens", "a layer over all, s", "over those kept, s", f"{LAYERS} layers save, s"]
     return f"prefill\n\n{markdown_table(header, rows)}"

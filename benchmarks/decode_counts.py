@@ -25,18 +25,18 @@ from decode_steps import our_run, stock_run
 _WAITS = ("item", "is_nonzero", "_local_scalar_dense")
 
 
-def tensors_in(given: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors among arguments or results, those in lists too."""
-    if isinstance(given, Tensor):
-        yield given
-    elif isinstance(given, list | tuple):
-        for each in given:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
             yield from tensors_in(each)
-    elif isinstance(given, dict):
-        yield from tensors_in(list(given.values()))
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))
 
 
-class Counted(TorchDispatchMode):
+class LaunchCounter(TorchDispatchMode):
     """Counts launches and bytes by operation, and answers waits without a device."""
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class Counted(TorchDispatchMode):
         self.bytes: Counter[str] = Counter()
         self.waits = 0
 
-    def note(self, name: str, *given: Any) -> None:
+    def note(self, name: str, *values: Any) -> None:
         """One launch."""
         self.launches[name] += 1
-        self.bytes[name] += sum(tensor.nbytes for tensor in tensors_in(given))
+        self.bytes[name] += sum(tensor.nbytes for tensor in tensors_in(values))
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -59,44 +59,44 @@ class Counted(TorchDispatchMode):
             # what is read back is whether a mask of ones hides nothing: it does
             self.waits += 1
             return True
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if not func.is_view and not name.startswith("empty"):
-            self.note(name, args, kwargs, found)
-        return found
+            self.note(name, args, kwargs, result)
+        return result
 
 
 class FusedAttention(TorchFunctionMode):
     """Attention as one launch: without a device it would come apart into many."""
 
-    def __init__(self, counted: Counted) -> None:
+    def __init__(self, counter: LaunchCounter) -> None:
         """Take what counts."""
         super().__init__()
-        self._counted = counted
+        self._counter = counter
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is torch.nn.functional.scaled_dot_product_attention:
-            given = kwargs or {}
+            named = kwargs or {}
             query, keys, values = (
-                args[:3] if args else (given[n] for n in ("query", "key", "value"))
+                args[:3] if args else (named[n] for n in ("query", "key", "value"))
             )
-            found = torch.empty_like(query)
-            self._counted.note("attention", query, keys, values, given.get("attn_mask"), found)
-            return found
+            result = torch.empty_like(query)
+            self._counter.note("attention", query, keys, values, named.get("attn_mask"), result)
+            return result
         return func(*args, **(kwargs or {}))
 
 
 def counted_step(start: Callable[[Any, Tensor], Callable[[Tensor], Tensor]], decoder: Any,
-                 embedded: Tensor) -> Counted:  # fmt: skip
+                 embedded: Tensor) -> LaunchCounter:  # fmt: skip
     """Prefill unseen, then count one step behind the first, which is like all that follow."""
-    before, counted = Counted(), Counted()
+    before, counter = LaunchCounter(), LaunchCounter()
     with before, FusedAttention(before):
         step = start(decoder, embedded)
         step(embedded[:, :1])
-    with counted, FusedAttention(counted):
+    with counter, FusedAttention(counter):
         step(embedded[:, :1])
-    return counted
+    return counter
 
 
 @torch.inference_mode()
@@ -127,21 +127,21 @@ def main() -> None:
     with torch.device("meta"):
         decoder = Qwen2Model(config).to(torch.bfloat16).eval()
         embedded = torch.empty(1, options.tokens, options.width, dtype=torch.bfloat16)
-    found = {
+    steps = {
         "stock": counted_step(stock_run, decoder, embedded),
         "ours": counted_step(lambda d, e: our_run(d, e, 8), decoder, embedded),
     }
     weights = sum(p.nbytes for p in decoder.layers.parameters())
     keys = 4 * options.layers * options.key_heads * (options.width // options.heads)
     floor = weights + options.tokens * keys
-    names = sorted(set().union(*(c.launches for c in found.values())))
+    names = sorted(set().union(*(c.launches for c in steps.values())))
     rows = []
-    for name in sorted(names, key=lambda n: -max(c.bytes[n] for c in found.values())):
-        cells = [(str(c.launches[name]), f"{c.bytes[name] / 1e6:.1f}") for c in found.values()]
+    for name in sorted(names, key=lambda n: -max(c.bytes[n] for c in steps.values())):
+        cells = [(str(c.launches[name]), f"{c.bytes[name] / 1e6:.1f}") for c in steps.values()]
         rows.append([name, *(cell for pair in cells for cell in pair)])
-    total = [(str(c.launches.total()), f"{c.bytes.total() / 1e6:.1f}") for c in found.values()]
+    total = [(str(c.launches.total()), f"{c.bytes.total() / 1e6:.1f}") for c in steps.values()]
     rows.append(["all", *(cell for pair in total for cell in pair)])
-    rows.append(["waits for the device", *(x for c in found.values() for x in (str(c.waits), ""))])
+    rows.append(["waits for the device", *(x for c in steps.values() for x in (str(c.waits), ""))])
     print(f"{options.tokens} tokens, {options.layers} layers of {options.width}, bfloat16")
     print(f"floor: {floor / 1e6:.1f} MB of weights, keys and values")
     head = ("operation", "stock: launches", "MB", "ours: launches", "MB")

@@ -32,11 +32,11 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
     cache = DynamicCache(config=decoder.config)
 
     def run(some: Tensor) -> Tensor:
-        seen = cache.get_seq_length()
-        ids = torch.arange(seen, seen + some.shape[1], device=some.device)[None]
-        mask = torch.ones(1, seen + some.shape[1], dtype=torch.long, device=some.device)
-        given = {"inputs_embeds": some, "position_ids": ids, "attention_mask": mask}
-        states: Tensor = decoder(**given, past_key_values=cache, use_cache=True).last_hidden_state
+        length = cache.get_seq_length()
+        ids = torch.arange(length, length + some.shape[1], device=some.device)[None]
+        mask = torch.ones(1, length + some.shape[1], dtype=torch.long, device=some.device)
+        inputs = {"inputs_embeds": some, "position_ids": ids, "attention_mask": mask}
+        states: Tensor = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
         return states[:, -1]
 
     run(embedded)

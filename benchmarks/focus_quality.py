@@ -105,28 +105,28 @@ def restored(path: Path) -> FocusLesson:
     )
 
 
-def with_interval(found: list[Found], value: Callable[[Found], float]) -> str:
+def with_interval(scores: list[Found], value: Callable[[Found], float]) -> str:
     """The mean of a value with its interval, for the table."""
-    sums, counts = by_scene(found, value)
+    sums, counts = by_scene(scores, value)
     draws = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
     low, high = np.quantile(sums[draws].sum(1) / counts[draws].sum(1), (0.025, 0.975))
     return f"{sums.sum() / counts.sum():.3f} [{low:.3f}, {high:.3f}]"
 
 
-def difference(found: list[Found], plain: list[Found], value: Callable[[Found], float]) -> str:
+def difference(scores: list[Found], plain: list[Found], value: Callable[[Found], float]) -> str:
     """The mean gain over ``plain`` with its interval; both judged the same questions."""
-    (ours, counts), (theirs, _) = by_scene(found, value), by_scene(plain, value)
+    (ours, counts), (theirs, _) = by_scene(scores, value), by_scene(plain, value)
     draws = np.random.default_rng(0).integers(len(ours), size=(RESAMPLES, len(ours)))
     gains = (ours - theirs)[draws].sum(1) / counts[draws].sum(1)
     low, high = np.quantile(gains, (0.025, 0.975))
     return f"{(ours - theirs).sum() / counts.sum():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def by_scene(found: list[Found], value: Callable[[Found], float]) -> tuple[np.ndarray, np.ndarray]:
+def by_scene(scores: list[Found], value: Callable[[Found], float]) -> tuple[np.ndarray, np.ndarray]:
     """Sums of a value, and numbers of questions, scene by scene."""
-    scenes = sorted({f.scene for f in found})
-    sums = [sum(value(f) for f in found if f.scene == scene) for scene in scenes]
-    counts = [sum(f.scene == scene for f in found) for scene in scenes]
+    scenes = sorted({f.scene for f in scores})
+    sums = [sum(value(f) for f in scores if f.scene == scene) for scene in scenes]
+    counts = [sum(f.scene == scene for f in scores) for scene in scenes]
     return np.array(sums, float), np.array(counts, float)
 
 
@@ -137,13 +137,13 @@ def table(results: dict[str, list[Found]], layers: dict[str, int], uniform: floa
         [
             name,
             str(layers[name]),
-            with_interval(found, lambda f: f.mass),
-            with_interval(found, lambda f: f.rank < 1),
-            with_interval(found, lambda f: f.rank < 4),
-            with_interval(found, lambda f: f.rank < 9),
-            "" if found is plain else difference(found, plain, lambda f: f.mass),
+            with_interval(scores, lambda f: f.mass),
+            with_interval(scores, lambda f: f.rank < 1),
+            with_interval(scores, lambda f: f.rank < 4),
+            with_interval(scores, lambda f: f.rank < 9),
+            "" if scores is plain else difference(scores, plain, lambda f: f.mass),
         ]
-        for name, found in results.items()
+        for name, scores in results.items()
     ]
     header = ["focus", "layers run", "mass in box", "hit@1", "hit@4", "hit@9", "mass − plain"]
     scenes = len({f.scene for f in plain})
@@ -164,35 +164,35 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=40, help="scenes to judge on")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="names, comma-separated")
     parser.add_argument("--seed", type=int, default=20)
-    given = parser.parse_args()
-    names = [name.strip() for name in given.variants.split(",")]
+    options = parser.parse_args()
+    names = [name.strip() for name in options.variants.split(",")]
     if unknown := sorted(set(names) - set(VARIANTS)):
         parser.error(f"unknown variants {unknown}; choose among {list(VARIANTS)}")
     torch.set_flush_denormal(True)
-    host = load_host(given.model)
-    supply = WorldLessons(host, seed=given.seed)
-    folder = make_folder(given.output / "lessons")
-    lessons = StoredLessons(supply, folder, given.scenes)
-    judged = StoredLessons(supply.held_out(), folder, given.held_out)
+    host = load_host(options.model)
+    supply = WorldLessons(host, seed=options.seed)
+    folder = make_folder(options.output / "lessons")
+    lessons = StoredLessons(supply, folder, options.scenes)
+    held_out = StoredLessons(supply.held_out(), folder, options.held_out)
     with progress_bar("encoding scenes") as advance:
-        for index in range(given.scenes + given.held_out):
-            own = index - given.held_out
-            (judged if own < 0 else lessons).lesson(index if own < 0 else own)
-            advance((index + 1) / (given.scenes + given.held_out))
-    results = {"host attention": list(found_places(host_scorer(host), judged, given.held_out))}
+        for index in range(options.scenes + options.held_out):
+            own = index - options.held_out
+            (held_out if own < 0 else lessons).lesson(index if own < 0 else own)
+            advance((index + 1) / (options.scenes + options.held_out))
+    results = {"host attention": list(found_places(host_scorer(host), held_out, options.held_out))}
     layers = {"host attention": host.focus_layer}
     for name in names:
-        recipe = replace(VARIANTS[name], steps=given.steps)
-        run = given.output / name.replace(" ", "_").replace("/", "by")
+        recipe = replace(VARIANTS[name], steps=options.steps)
+        run = options.output / name.replace(" ", "_").replace("/", "by")
         for record in distill(host, lessons, recipe, run):
             print(json.dumps({"variant": name} | record), flush=True)
         module = load_distillation(host, run).module
         layers[name] = len(module.layer_ids) - 1
-        results[name] = list(found_places(scorer(module, host), judged, given.held_out))
+        results[name] = list(found_places(scorer(module, host), held_out, options.held_out))
         uniform = float(np.mean([f.chance for f in results[name]]))
         if "plain distillation" in results:
-            write_text(given.output / "table.md", table(results, layers, uniform))
-    print((given.output / "table.md").read_text(encoding="utf-8"))
+            write_text(options.output / "table.md", table(results, layers, uniform))
+    print((options.output / "table.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -218,9 +218,9 @@ def objections(path: Path, ours: dict[tuple[int, int, int], np.ndarray]) -> str:
     """What anything but us has to say against these pixels; empty if nothing."""
     if path.suffix == ".png" and (problem := png_problem(path.read_bytes())):
         return problem
-    heard: list[str] = []
+    messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("rasterio._err")
     logger.addHandler(handler)
     try:
@@ -234,7 +234,7 @@ def objections(path: Path, ours: dict[tuple[int, int, int], np.ndarray]) -> str:
     harmless = [f"{n} extraneous bytes before marker 0xd9" for n in range(1, 5)]
     warned = [
         m
-        for m in heard
+        for m in messages
         if ("orrupt" in m or "remature" in m) and not any(f": {h}" in m for h in harmless)
     ]
     return problem or (f"rasterio warns: {warned[0]}" if warned else "")
@@ -313,7 +313,7 @@ def work(connection: Connection, samples: list[Sample], folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.getLogger("rasterio").propagate = False
     truth: dict[str, Any] = {}
-    known = {s.kind: s for s in samples}
+    samples_by_kind = {s.kind: s for s in samples}
     while (received := connection.recv()) is not None:
         number, case = received
         path = Path(folder) / f"case{number}{case.suffix}"
@@ -322,7 +322,7 @@ def work(connection: Connection, samples: list[Sample], folder: str) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
         try:
             if case.kind not in truth and case.mutation != "none":
-                sample = known[case.kind]
+                sample = samples_by_kind[case.kind]
                 judge(Case(case.kind, case.suffix, "none", sample.content), path, truth)
             outcome = judge(case, path, truth)
         finally:
@@ -339,7 +339,7 @@ class Worker:
     def __init__(self, samples: list[Sample], folder: str, wall_seconds: float) -> None:
         self._samples, self._folder, self._wall_seconds = samples, folder, wall_seconds
         self._context = multiprocessing.get_context("spawn")
-        self._left = 0
+        self._cases_left = 0
 
     def _start(self) -> None:
         self._pipe, child = self._context.Pipe()
@@ -347,14 +347,14 @@ class Worker:
         self._process = self._context.Process(target=work, args=arguments, daemon=True)
         self._process.start()
         child.close()
-        self._left = CASES_PER_WORKER
+        self._cases_left = CASES_PER_WORKER
 
     def judge(self, number: int, case: Case) -> tuple[str, str]:
         """The outcome of one case."""
-        if self._left == 0:
+        if self._cases_left == 0:
             self.stop()
             self._start()
-        self._left -= 1
+        self._cases_left -= 1
         try:
             self._pipe.send((number, case))
             if self._pipe.poll(self._wall_seconds):
@@ -367,7 +367,7 @@ class Worker:
             code = self._process.exitcode
             outcome = "HANG" if code == -24 else "CRASH"  # 24: SIGXCPU
             reason = f"exit code {code}"
-        self._left = 0
+        self._cases_left = 0
         return outcome, reason
 
     def stop(self) -> None:

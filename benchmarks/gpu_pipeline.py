@@ -178,19 +178,19 @@ def ask(session: Any, question: str, model: Any, budget: Any) -> Course:
     ]
     plain = session.host.encode
 
-    def encode(*given: Any) -> Any:
-        tokens = plain(*given)
+    def encode(*inputs: Any) -> Any:
+        tokens = plain(*inputs)
         # else the work of the encoder would be counted where it is first waited for
         wait_for(device)
         return tokens
 
     plain_answers = session.host.generate_together
 
-    def generate(*given: Any) -> Any:
+    def generate(*inputs: Any) -> Any:
         wait_for(device)
         begun = time.perf_counter()
         try:
-            return plain_answers(*given)
+            return plain_answers(*inputs)
         finally:
             wait_for(device)
             answered[0] += time.perf_counter() - begun
@@ -319,10 +319,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.tif"
         write_scene(make_world(1, options.side, options.side), path)
-        found = measure(options, path)
+        result = measure(options, path)
     is_gpu = options.device.startswith("cuda")
     name = torch.cuda.get_device_name(options.device) if is_gpu else platform.processor() or "CPU"
-    rates, courses = found["rates"], found["courses"]
+    rates, courses = result["rates"], result["courses"]
     print(f"{options.shape} on {name}, torch {torch.__version__}, side {options.side}")
     print(f"{rates['operations'] / 1e12:.3g} TFLOP/s, {rates['bytes'] / 1e9:.3g} GB/s measured")
     print_table(("", *courses), rows_of(courses))
@@ -330,12 +330,12 @@ def main() -> None:
     for other in ("floor", "any resolution", "published steps"):
         print(f"{other}: {courses[other].seconds['total'] / total:.3g} x the first question")
     if options.json:
-        kept = {
+        courses_json = {
             key: {"seconds": c.seconds, "counts": c.counts, "scored": c.lengths}
             for key, c in courses.items()
         }
         facts = {"device": name, "shape": options.shape, "side": options.side, "rates": rates}
-        options.json.write_text(json.dumps(facts | {"courses": kept}, indent=2))
+        options.json.write_text(json.dumps(facts | {"courses": courses_json}, indent=2))
 
 
 if __name__ == "__main__":

@@ -43,40 +43,40 @@ class _Rival:
 
     def pooled(self, tiles: Tensor) -> Tensor:
         """Tokens (k, r, c, d) of normalised tiles (k, 3, T, T), pooled."""
-        found = []
+        parts = []
         rows, cols = self.family.grid
         for some in tiles.split(_TILES_AT_ONCE):
             tokens = self.family.encode(some.to(self.device, self.dtype))
-            found.append(
+            parts.append(
                 tokens.view(
                     len(tokens), rows // self.pool, self.pool, cols // self.pool, self.pool, -1
                 ).mean((2, 4))
             )
-        return torch.cat(found)
+        return torch.cat(parts)
 
     def whole(self, tile: Tensor) -> Tensor:
         """All tokens (n, d) of one tile (1, 3, T, T)."""
         tokens: Tensor = self.family.encode(tile.to(self.device, self.dtype))[0]
         return tokens
 
-    def sequence(self, shown: Tensor, scored: tuple[int, int] | None = None) -> Any:
+    def sequence(self, tokens: Tensor, scored: tuple[int, int] | None = None) -> Any:
         """A prompt of vision tokens (n, d) and some words; ``scored`` is a range among them."""
         from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
         words = torch.arange(5, 37, device=self.device)
         words = self.model.get_input_embeddings()(words).to(self.dtype)
-        embedded = torch.cat([shown.to(self.dtype), words])[None]
+        embedded = torch.cat([tokens.to(self.dtype), words])[None]
         positions = torch.arange(embedded.shape[1], device=self.device)[None]
-        first, last = scored or (0, len(shown))
+        first, last = scored or (0, len(tokens))
         visual = torch.arange(first, last, device=self.device)
         return PromptSequence(embedded, positions, visual, None, embedded.shape[1])
 
-    def answered(self, shown: Tensor, clock: Any) -> int:
+    def prompt_length(self, tokens: Tensor, clock: Any) -> int:
         """Prefill and decode; the length of the prompt."""
         from geofovea.pipeline.inference.decoder.run import DecoderRun
         from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
-        sequence = self.sequence(shown)
+        sequence = self.sequence(tokens)
         run = DecoderRun(self.model.model.language_model, PromptBatch.of([sequence]), self.answer)
         table = self.model.get_input_embeddings()
         with clock.stage("prefill"):
@@ -105,17 +105,17 @@ class AnyResolution(_Rival):
             shape = (3, side * _SIDE_IN_TILES, side * _SIDE_IN_TILES)
             fine = source.read(out_shape=shape, resampling=Resampling.bilinear)
             small = source.read(out_shape=(3, side, side), resampling=Resampling.bilinear)
-            cut = fine.reshape(3, _SIDE_IN_TILES, side, _SIDE_IN_TILES, side)
-            tiles = np.ascontiguousarray(cut.transpose(1, 3, 2, 4, 0)).reshape(-1, side, side, 3)
+            grid = fine.reshape(3, _SIDE_IN_TILES, side, _SIDE_IN_TILES, side)
+            tiles = np.ascontiguousarray(grid.transpose(1, 3, 2, 4, 0)).reshape(-1, side, side, 3)
         with clock.stage("encode"):
             local = torch.cat([self.pooled(normalized(some)) for some in np.array_split(tiles, 9)])
             overview = normalized(np.ascontiguousarray(small.transpose(1, 2, 0))[None])
-            shown = torch.cat([self.whole(overview), local.flatten(0, 2)])
+            tokens = torch.cat([self.whole(overview), local.flatten(0, 2)])
             wait_for(self.device)
         return {
             "tiles": len(tiles) + 1,
-            "tokens": len(shown),
-            "prompt": self.answered(shown, clock),
+            "tokens": len(tokens),
+            "prompt": self.prompt_length(tokens, clock),
         }
 
 
@@ -138,40 +138,45 @@ class PublishedSteps(_Rival):
             ]
             wait_for(self.device)
         with clock.stage("encode"):
-            seen = self.whole(overview)
+            overview_tokens = self.whole(overview)
             first = _as_grid(self.pooled(levels[0].flatten(0, 1)), levels[0].shape[:2])
             wait_for(self.device)
         with clock.stage("focus"):
-            best = self._best(seen, first.flatten(0, 1), torch.ones(first.shape[:2]).flatten() > 0)
+            best = self._best(
+                overview_tokens, first.flatten(0, 1), torch.ones(first.shape[:2]).flatten() > 0
+            )
         second = levels[min(1, len(levels) - 1)]
         rows, cols = second.shape[:2]
         row = best // first.shape[1] * rows // first.shape[0]
         col = best % first.shape[1] * cols // first.shape[1]
-        chosen = torch.unique(row * cols + col)
+        picks = torch.unique(row * cols + col)
         with clock.stage("encode"):
-            tokens = self.pooled(second.flatten(0, 1)[chosen.to(second.device)])
+            tokens = self.pooled(second.flatten(0, 1)[picks.to(second.device)])
             wide = tokens.new_zeros(rows * cols, *tokens.shape[1:])
-            wide[chosen] = tokens
+            wide[picks] = tokens
             filled = torch.zeros(wide.shape[:3], dtype=torch.bool)
-            filled[chosen.cpu()] = True
+            filled[picks.cpu()] = True
             dense = _as_grid(wide, (rows, cols)).flatten(0, 1)
             valid = _as_grid(filled[..., None], (rows, cols)).flatten()
             wait_for(self.device)
         with clock.stage("focus"):
-            kept = self._best(seen, dense, valid).sort().values
-        shown = torch.cat([seen, dense[kept]])
-        prompt = self.answered(shown, clock)
+            best_local = self._best(overview_tokens, dense, valid).sort().values
+        tokens_shown = torch.cat([overview_tokens, dense[best_local]])
+        prompt = self.prompt_length(tokens_shown, clock)
         return {
-            "tiles": 1 + len(levels[0].flatten(0, 1)) + len(chosen),
-            "tokens": len(shown),
+            "tiles": 1 + len(levels[0].flatten(0, 1)) + len(picks),
+            "tokens": len(tokens_shown),
             "prompt": prompt,
         }
 
-    def _best(self, seen: Tensor, local: Tensor, valid: Tensor) -> Tensor:
+    def _best(self, overview_tokens: Tensor, local: Tensor, valid: Tensor) -> Tensor:
         """The best quarter of the valid local tokens (n, d), by one row of attention."""
         from geofovea.pipeline.inference.decoder.run import last_row_logits
 
-        sequence = self.sequence(torch.cat([seen, local]), (len(seen), len(seen) + len(local)))
+        sequence = self.sequence(
+            torch.cat([overview_tokens, local]),
+            (len(overview_tokens), len(overview_tokens) + len(local)),
+        )
         (logits,) = last_row_logits(self.model.model.language_model, self.layers, [sequence])
         valid = valid.to(logits.device)
         scores = logits.masked_fill(~valid, -torch.inf).softmax(-1).mean(0)

@@ -31,7 +31,7 @@ from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.opening import open_scene
 
-ASKED = ("What is the color of the plane at the {}?", "How many boats are at the {}?")
+QUESTION_FORMS = ("What is the color of the plane at the {}?", "How many boats are at the {}?")
 ONE_PROCESS = """
 import sys
 import geofovea as gf
@@ -43,43 +43,45 @@ for answer in session.ask_many(sys.argv[3:]):
 
 def questions(count: int) -> list[str]:
     """Questions about different places, all in the words of the embedded model."""
-    return [ASKED[i % 2].format(SITES[i // 2 % len(SITES)]) for i in range(count)]
+    return [QUESTION_FORMS[i % 2].format(SITES[i // 2 % len(SITES)]) for i in range(count)]
 
 
-def in_one_session(scene: str, host: Host, asked: list[str], *, together: bool) -> list[str]:
+def in_one_session(scene: str, host: Host, texts: list[str], *, together: bool) -> list[str]:
     """All questions to one session."""
     session = SceneSession(open_scene(scene), host, cache_tokens=False)
     if not together:
-        return [session.ask(question).text for question in asked]
-    return [answer_of(found).text for found in session.ask_many(asked)]
+        return [session.ask(question).text for question in texts]
+    return [answer_of(answer).text for answer in session.ask_many(texts)]
 
 
-def answer_of(found: Answer | Exception) -> Answer:
+def answer_of(answer: Answer | Exception) -> Answer:
     """What `SceneSession.ask_many` gave, if it is an answer."""
-    if isinstance(found, Exception):
-        raise found
-    return found
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
-def in_many_sessions(scene: str, host: Host, asked: list[str], *, kept: bool) -> list[str]:
+def in_many_sessions(scene: str, host: Host, texts: list[str], *, on_disk: bool) -> list[str]:
     """Each question to a new session, which finds tiles on disk or nothing."""
     answers = []
-    for question in asked:
+    for question in texts:
         forget(host)
-        session = SceneSession(open_scene(scene), host, cache_tokens=kept)
+        session = SceneSession(open_scene(scene), host, cache_tokens=on_disk)
         answers.append(session.ask(question).text)
     return answers
 
 
-def in_processes(scene: str, model: str, asked: list[str], each: int) -> list[str]:
+def in_processes(scene: str, model: str, texts: list[str], each: int) -> list[str]:
     """So many questions to each new process."""
     environment = dict(os.environ, GEOFOVEA_CACHE_TOKENS="0")
     answers = []
-    for first in range(0, len(asked), each):
-        some = asked[first : first + each]
+    for first in range(0, len(texts), each):
+        some = texts[first : first + each]
         command = [sys.executable, "-W", "ignore", "-c", ONE_PROCESS, scene, model, *some]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-        answers += done.stdout.splitlines()
+        process = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment
+        )
+        answers += process.stdout.splitlines()
     return answers
 
 
@@ -109,19 +111,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--questions", type=int, default=16)
-    given = parser.parse_args()
-    make_folder(given.output)
-    os.environ["GEOFOVEA_CACHE_DIR"] = str(given.output / "cache")
-    asked, host, scene = questions(given.questions), load_host(given.model), given.scene
-    in_many_sessions(scene, host, asked[:1], kept=False)  # what is slow once is not counted
+    options = parser.parse_args()
+    make_folder(options.output)
+    os.environ["GEOFOVEA_CACHE_DIR"] = str(options.output / "cache")
+    texts, host, scene = questions(options.questions), load_host(options.model), options.scene
+    in_many_sessions(scene, host, texts[:1], on_disk=False)  # what is slow once is not counted
     ways: dict[str, Callable[[], list[str]]] = {
-        "one session, together": lambda: in_one_session(scene, host, asked, together=True),
-        "one session, one by one": lambda: in_one_session(scene, host, asked, together=False),
-        "new sessions": lambda: in_many_sessions(scene, host, asked, kept=False),
-        "new sessions, tiles kept on disk": lambda: in_many_sessions(scene, host, asked, kept=True),
-        "the same again, all on disk": lambda: in_many_sessions(scene, host, asked, kept=True),
-        "one process, from nothing": lambda: in_processes(scene, given.model, asked, len(asked)),
-        "new processes, from nothing": lambda: in_processes(scene, given.model, asked, 1),
+        "one session, together": lambda: in_one_session(scene, host, texts, together=True),
+        "one session, one by one": lambda: in_one_session(scene, host, texts, together=False),
+        "new sessions": lambda: in_many_sessions(scene, host, texts, on_disk=False),
+        "new sessions, tiles kept on disk": lambda: in_many_sessions(
+            scene, host, texts, on_disk=True
+        ),
+        "the same again, all on disk": lambda: in_many_sessions(scene, host, texts, on_disk=True),
+        "one process, from nothing": lambda: in_processes(scene, options.model, texts, len(texts)),
+        "new processes, from nothing": lambda: in_processes(scene, options.model, texts, 1),
     }
     rows: list[dict[str, Any]] = []
     expected: list[str] = []
@@ -144,7 +148,7 @@ def main() -> None:
             for r in rows
         ],
     )  # fmt: skip
-    write_text(given.output / "many_questions.json", json.dumps(rows, indent=1))
+    write_text(options.output / "many_questions.json", json.dumps(rows, indent=1))
     print(table)
 
 

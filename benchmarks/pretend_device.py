@@ -68,7 +68,7 @@ class Far(Tensor):
         """A tensor of the shape and type of ``near``, which it shares."""
         # else views of weights would be tied to versions that inference does not keep
         with torch.inference_mode(False):
-            made: Far = Tensor._make_wrapper_subclass(
+            tensor: Far = Tensor._make_wrapper_subclass(
                 cls,
                 near.shape,
                 strides=near.stride(),
@@ -78,7 +78,7 @@ class Far(Tensor):
                 # to torch itself, which has no such device here
                 device="meta",
             )
-        return made
+        return tensor
 
     def __init__(self, near: Tensor) -> None:
         self.near = near
@@ -134,8 +134,8 @@ class PretendDevice:
 
     def __enter__(self) -> PretendDevice:
         # torch would begin to look for a GPU when it hears of one
-        for name, found in _NO_GPU.items():
-            self._inside.enter_context(_replaced(torch.cuda, name, lambda *_, found=found: found))
+        for name, answer in _NO_GPU.items():
+            self._inside.enter_context(_replaced(torch.cuda, name, lambda *_, a=answer: a))
         plain = threading.Thread.run
 
         def run(thread: threading.Thread) -> None:
@@ -175,9 +175,9 @@ class _Operations(TorchDispatchMode):
     ) -> Any:
         if func._can_decompose():
             with self:
-                found = func.decompose(*args, **(kwargs or {}))
-            if found is not NotImplemented:
-                return found
+                result = func.decompose(*args, **(kwargs or {}))
+            if result is not NotImplemented:
+                return result
         return _run(func, args, kwargs or {}, self._device)
 
 
@@ -191,9 +191,9 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = dict(kwargs or {})
-        if func in _WHOLE and any(isinstance(t, Far) for t in tree_leaves((args, given))):
-            return self._whole(func, args, given)
+        named = dict(kwargs or {})
+        if func in _WHOLE and any(isinstance(t, Far) for t in tree_leaves((args, named))):
+            return self._whole(func, args, named)
         if func is Tensor.tolist and isinstance(args[0], Far):
             self._device.waits["tolist"] += 1
             return args[0].near.tolist()
@@ -201,10 +201,10 @@ class _Functions(TorchFunctionMode):
             return self._set_item(*args)
         if func is Tensor.__getitem__ and isinstance(args[0], Far):
             return self._item(*args)
-        if func in (torch.tensor, torch.as_tensor) and _is_far(given.get("device")):
+        if func in (torch.tensor, torch.as_tensor) and _is_far(named.get("device")):
             self._device.launches["upload"] += 1
-            return Far(func(*args, **{**given, "device": "cpu"}))
-        return func(*args, **given)
+            return Far(func(*args, **{**named, "device": "cpu"}))
+        return func(*args, **named)
 
     def _item(self, source: Far, key: Any) -> Tensor:
         """Of a list in a key, too, torch would make a tensor."""
@@ -223,14 +223,14 @@ class _Functions(TorchFunctionMode):
         with _disable_current_modes():
             target.near[tree_map(_near, key)] = _near(value)
 
-    def _whole(self, func: Any, args: Any, given: dict[str, Any]) -> Any:
+    def _whole(self, func: Any, args: Any, named: dict[str, Any]) -> Any:
         """One launch, of which torch would make several, or tensors of its own."""
         name = func.__name__
-        tensors = [t for t in tree_leaves((args, given)) if isinstance(t, Tensor)]
+        tensors = [t for t in tree_leaves((args, named)) if isinstance(t, Tensor)]
         _check_one_device(name, [t for t in tensors if not isinstance(t, Far)])
         self._device.launches[name] += 1
         with _disable_current_modes():
-            return Far(func(*tree_map(_near, args), **tree_map(_near, given)))
+            return Far(func(*tree_map(_near, args), **tree_map(_near, named)))
 
 
 @contextmanager
@@ -263,30 +263,30 @@ def to_device(model: nn.Module) -> nn.Module:
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any], counting: PretendDevice | None) -> Any:
     """Compute on the CPU what was asked of either device."""
-    given = tree_leaves((args, kwargs))
-    far = [t for t in given if isinstance(t, Far)]
+    leaves = tree_leaves((args, kwargs))
+    far = [t for t in leaves if isinstance(t, Far)]
     name, device = func.overloadpacket.__name__, kwargs.get("device")
     stays = bool(far) if device is None else _is_far(device)
     if name == "copy_":
         stays = isinstance(args[0], Far)
     elif far and name != "_to_copy":
-        checked = (args[0], args[2:]) if name in _INDEXED else given
+        checked = (args[0], args[2:]) if name in _INDEXED else leaves
         others = [t for t in tree_leaves(checked) if isinstance(t, Tensor)]
         _check_one_device(name, [t for t in others if not isinstance(t, Far)])
     if counting is not None and (far or stays):
         counting.note(func, stays)
     if name == "_to_copy" and far and stays and set(kwargs) <= {"device"}:
         return far[0]
-    found = func(*tree_map(_near, args), **tree_map(_near, kwargs))
+    result = func(*tree_map(_near, args), **tree_map(_near, kwargs))
     written = {id(t.near): t for t in far}
 
     def wrapped(value: Any) -> Any:
         if not isinstance(value, Tensor) or not stays:
             return value
-        given = written.get(id(value))
-        return Far(value) if given is None else given
+        source = written.get(id(value))
+        return Far(value) if source is None else source
 
-    return tree_map(wrapped, found)
+    return tree_map(wrapped, result)
 
 
 def _check_one_device(name: str, others: list[Tensor]) -> None:

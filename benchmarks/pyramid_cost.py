@@ -64,14 +64,14 @@ def read_geofovea(path: str) -> dict[str, Any]:
     if pyramid.base_level != pyramid.top_level:
         tiles += pyramid.tiles(pyramid.base_level)
     for level in range(pyramid.base_level - 1, -1, -1):
-        wanted = TILES_PER_LEVEL if level else NATIVE_TILES
-        reach = math.isqrt(wanted) * (TILE << level)
+        count = TILES_PER_LEVEL if level else NATIVE_TILES
+        reach = math.isqrt(count) * (TILE << level)
         around = Box(x_scene - reach, y_scene - reach, x_scene + reach, y_scene + reach)
         near = sorted(
             pyramid.tiles_over(level, around),
             key=lambda tile: math.dist(pyramid.box_scene(tile).center, (x_scene, y_scene)),
         )
-        tiles += near[:wanted]
+        tiles += near[:count]
     batch = np.empty((len(tiles), 3, TILE, TILE), np.float32)
     mean, std = (np.array(each, np.float32)[:, None, None] for each in (MEAN, STD))
     for slot, tile in zip(batch, tiles, strict=True):
@@ -178,12 +178,12 @@ def run_child(task: str, path: Path, number: int = 0) -> dict[str, Any]:
     into the peak of the new one.
     """
     command = [sys.executable, __file__, "--child", task, str(path), str(number)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode == 0:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-    if done.returncode < 0:
-        return {"reason": f"ended by signal {-done.returncode}"}
-    return {"reason": f"failed with exit code {done.returncode}"}
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode == 0:
+        return dict(json.loads(process.stdout.splitlines()[-1]))
+    if process.returncode < 0:
+        return {"reason": f"ended by signal {-process.returncode}"}
+    return {"reason": f"failed with exit code {process.returncode}"}
 
 
 def child(task: str, path: str, number: int) -> dict[str, Any]:
@@ -249,14 +249,14 @@ def table(rows: list[dict[str, Any]]) -> str:
             (
                 str(row["side"]),
                 f"{row['megapixels']:.0f}",
-                _shown(a, "seconds", "{:.2f} s"),
-                _shown(b, "seconds", "{:.2f} s"),
+                _cell(a, "seconds", "{:.2f} s"),
+                _cell(b, "seconds", "{:.2f} s"),
                 _ratio(b, a, "seconds"),
-                _shown(a, "cpu_seconds", "{:.2f} s"),
-                _shown(b, "cpu_seconds", "{:.2f} s"),
+                _cell(a, "cpu_seconds", "{:.2f} s"),
+                _cell(b, "cpu_seconds", "{:.2f} s"),
                 _ratio(b, a, "cpu_seconds"),
-                _shown(a, "peak_mib", "{:.0f} MiB"),
-                _shown(b, "peak_mib", "{:.0f} MiB"),
+                _cell(a, "peak_mib", "{:.0f} MiB"),
+                _cell(b, "peak_mib", "{:.0f} MiB"),
                 _ratio(b, a, "peak_mib"),
                 _ratio(a, rows[0]["geofovea"], "seconds"),
                 _ratio(b, rows[0]["published"], "seconds"),
@@ -267,7 +267,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines + notes)
 
 
-def _shown(run: dict[str, Any], name: str, form: str) -> str:
+def _cell(run: dict[str, Any], name: str, form: str) -> str:
     return form.format(run[name]) if name in run else "-"
 
 
@@ -317,7 +317,7 @@ def main() -> None:
     print("time: on the wall, and only worth reading where nothing else runs; cpu: of the process")
     print("grow: time relative to the first side; peaks include the imports, which alone take")
     for name in ("geofovea", "published"):
-        print(f"   {name}: {_shown(rows[0][name], 'imports_mib', '{:.0f} MiB')}")
+        print(f"   {name}: {_cell(rows[0][name], 'imports_mib', '{:.0f} MiB')}")
     print(", ".join(f"{name} {value}" for name, value in machine.items()), end="\n\n")
     print(table(rows))
     if options.json:

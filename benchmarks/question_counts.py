@@ -31,15 +31,15 @@ class Count:
     def __init__(self, device: PretendDevice) -> None:
         """Begin at nothing."""
         self._device, self._open = device, ["alone"]
-        self._seen = (0, 0)
-        self.found = {part: [0, 0] for part in PARTS}
+        self._settled = (0, 0)
+        self.totals = {part: [0, 0] for part in PARTS}
 
     def settle(self) -> None:
         """Give what was asked since the last time to the part that is open."""
         now = self._device.launches.total(), self._device.waits.total()
         for i in (0, 1):
-            self.found[self._open[-1]][i] += now[i] - self._seen[i]
-        self._seen = now
+            self.totals[self._open[-1]][i] += now[i] - self._settled[i]
+        self._settled = now
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -55,9 +55,9 @@ class Count:
     def within(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         """The same work, counted."""
 
-        def counted(*given: Any, **named: Any) -> Any:
+        def counted(*inputs: Any, **options: Any) -> Any:
             with self.part(name):
-                return work(*given, **named)
+                return work(*inputs, **options)
 
         return counted
 
@@ -73,7 +73,7 @@ def watch(count: Count, host: Any) -> None:
     DecoderRun.prefill = count.within("prefill", DecoderRun.prefill)  # type: ignore[method-assign]
 
 
-def count_choice(device: PretendDevice, kept: int = 2376, tokens: int = 9216) -> str:
+def count_choice(device: PretendDevice, k: int = 2376, tokens: int = 9216) -> str:
     """Launches and waits of the default reduction among random tokens."""
     import torch
 
@@ -81,10 +81,13 @@ def count_choice(device: PretendDevice, kept: int = 2376, tokens: int = 9216) ->
     from geofovea.regionfocus.reductions.registry import make_reduction
     from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
-    made = torch.Generator().manual_seed(0)
-    features, scores = torch.randn(tokens, 64, generator=made), torch.rand(tokens, generator=made)
+    generator = torch.Generator().manual_seed(0)
+    features, scores = (
+        torch.randn(tokens, 64, generator=generator),
+        torch.rand(tokens, generator=generator),
+    )
     before = device.launches.total(), device.waits.total()
-    make_reduction(DEFAULT_REDUCTION).reduce(TokenContext(Far(features), scores), kept)
+    make_reduction(DEFAULT_REDUCTION).reduce(TokenContext(Far(features), scores), k)
     after = device.launches.total(), device.waits.total()
     return " / ".join(str(b - a) for a, b in zip(before, after, strict=True))
 
@@ -120,10 +123,10 @@ def main() -> None:
         session = SceneSession(open_scene(path), host)
         for name, question in zip(("first question", "second question"), QUESTIONS, strict=True):
             count.settle()
-            count.found = {part: [0, 0] for part in PARTS}
+            count.totals = {part: [0, 0] for part in PARTS}
             cost = session.ask(question, budget=budget).cost
             count.settle()
-            cells = [f"{launches} / {waits}" for launches, waits in count.found.values()]
+            cells = [f"{launches} / {waits}" for launches, waits in count.totals.values()]
             rows.append([name, *cells, str(cost.tiles_encoded), str(cost.tokens_llm)])
         choice = count_choice(device)
     print(f"launches / waits; {options.side} pixels, at most {options.tiles} tiles")

@@ -62,13 +62,13 @@ def places(side: int) -> dict[int, list[tuple[int, int]]]:
     import numpy as np
 
     rng = np.random.default_rng(SEED)
-    found = {}
+    places_by_level = {}
     for scale in SCALES:
         count = side // (TILE * scale)
         if count:
             cells = rng.integers(0, count, (TILES_PER_SCALE, 2)) * TILE * scale
-            found[scale] = [(int(x), int(y)) for x, y in cells]
-    return found
+            places_by_level[scale] = [(int(x), int(y)) for x, y in cells]
+    return places_by_level
 
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -183,7 +183,7 @@ def open_rio_tiler(path: str) -> tuple[Callable[[], Any], Read]:
 
     def part(x: int, y: int, side: int) -> Any:
         if image is not None:
-            found = image.part(
+            part_read = image.part(
                 (x, y + side, x + side, y),
                 width=TILE,
                 height=TILE,
@@ -192,14 +192,14 @@ def open_rio_tiler(path: str) -> tuple[Callable[[], Any], Read]:
         else:
             west, north = dataset.transform * (x, y)
             east, south = dataset.transform * (x + side, y + side)
-            found = read_part(
+            part_read = read_part(
                 dataset,
                 (west, south, east, north),
                 width=TILE,
                 height=TILE,
                 resampling_method="average",
             )
-        return np.ascontiguousarray(np.moveaxis(found.data[:BAND_COUNT], 0, -1))
+        return np.ascontiguousarray(np.moveaxis(part_read.data[:BAND_COUNT], 0, -1))
 
     return lambda: part(0, 0, dataset.width), lambda scale, x, y: part(x, y, TILE * scale)
 
@@ -307,16 +307,16 @@ def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str
     numbers["overview_cpu_s"] = cpu_seconds() - busy
     means: dict[str, list[list[float]]] = {}
     for scale, corners in places(side).items():
-        start, busy, done = clock(), cpu_seconds(), []
+        start, busy, results = clock(), cpu_seconds(), []
         for corner in corners:
-            done.append(read(scale, *corner))
+            results.append(read(scale, *corner))
             if clock() - start > scale_seconds:
                 break
-        numbers[f"tile_ms_{scale}"] = (clock() - start) / len(done) * 1000
-        numbers[f"tile_cpu_ms_{scale}"] = (cpu_seconds() - busy) / len(done) * 1000
-        numbers[f"tiles_{scale}"] = len(done)
+        numbers[f"tile_ms_{scale}"] = (clock() - start) / len(results) * 1000
+        numbers[f"tile_cpu_ms_{scale}"] = (cpu_seconds() - busy) / len(results) * 1000
+        numbers[f"tiles_{scale}"] = len(results)
         means[str(scale)] = [
-            tile[::16, ::16, :BAND_COUNT].astype(int).ravel().tolist() for tile in done[:5]
+            tile[::16, ::16, :BAND_COUNT].astype(int).ravel().tolist() for tile in results[:5]
         ]
     if not Path(path).name.startswith(("striped16", "png16")):
         numbers["shown"] = means
@@ -341,7 +341,7 @@ def run_child(arguments: list[str], cache: Path, timeout: float) -> dict[str, An
     command = [sys.executable, __file__, "--child", *arguments]
     environment = os.environ | {"GEOFOVEA_CACHE_DIR": str(cache)}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             stdout=subprocess.PIPE,
             text=True,
@@ -351,9 +351,9 @@ def run_child(arguments: list[str], cache: Path, timeout: float) -> dict[str, An
         )
     except subprocess.TimeoutExpired:
         return {"reason": f"ended after {timeout:g} s"}
-    if done.returncode == 0:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-    return {"reason": f"failed with exit code {done.returncode}"}
+    if process.returncode == 0:
+        return dict(json.loads(process.stdout.splitlines()[-1]))
+    return {"reason": f"failed with exit code {process.returncode}"}
 
 
 def measure_kind(kind: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -380,12 +380,12 @@ def add_differences(rows: list[dict[str, Any]]) -> None:
     """Turn what each reader showed into its mean difference from raw rasterio."""
     truth = next((row.get("shown") for row in rows if row["reader"] == "rasterio"), None)
     for row in rows:
-        shown = row.pop("shown", None)
-        if shown is None or truth is None:
+        picture = row.pop("shown", None)
+        if picture is None or truth is None:
             continue
         total, count = 0, 0
-        for scale in shown:
-            for tile, true in zip(shown[scale], truth[scale], strict=False):
+        for scale in picture:
+            for tile, true in zip(picture[scale], truth[scale], strict=False):
                 total += sum(abs(a - b) for a, b in zip(tile, true, strict=True))
                 count += len(tile)
         row["difference"] = total / max(1, count)
@@ -404,20 +404,20 @@ def table(rows: list[dict[str, Any]]) -> str:
             notes.append(f"{row['kind']}, {row['reader']}: {row['reason']}")
         times = [f"tile_ms_{scale}" for scale in scales]
         line = [row["kind"], row["reader"]]
-        line += [_shown(row, "open_s", ".3f"), _shown(row, "overview_s", ".2f")]
-        line.append(_shown(row, "overview_cpu_s", ".2f"))
-        line += [_shown(row, name, ".1f") for name in times]
+        line += [_cell(row, "open_s", ".3f"), _cell(row, "overview_s", ".2f")]
+        line.append(_cell(row, "overview_cpu_s", ".2f"))
+        line += [_cell(row, name, ".1f") for name in times]
         line += [
             f"{row[name] / base[name]:.2f}" if name in row and name in base else "-"
             for name in (f"tile_cpu_ms_{scale}" for scale in scales)
         ]
-        lines.append([*line, _shown(row, "peak_mib", ".0f"), _shown(row, "difference", ".2f")])
+        lines.append([*line, _cell(row, "peak_mib", ".0f"), _cell(row, "difference", ".2f")])
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     texts = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in lines]
     return "\n".join([*texts, *notes])
 
 
-def _shown(row: dict[str, Any], name: str, form: str) -> str:
+def _cell(row: dict[str, Any], name: str, form: str) -> str:
     return format(row[name], form) if name in row else "-"
 
 

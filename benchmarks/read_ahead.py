@@ -66,7 +66,7 @@ def processor_seconds(reader: Any, tiles: list[Any], threads: int, *, parted: bo
     """What reading costs on some threads that have no file open, the least of three times."""
     from geofovea.tiling.read_ahead import ReadAhead
 
-    found = []
+    times = []
     for _ in range(3):
         start = time.process_time()
         if parted:
@@ -74,8 +74,8 @@ def processor_seconds(reader: Any, tiles: list[Any], threads: int, *, parted: bo
                 list(pool.map(reader.read, tiles))
         else:
             list(ReadAhead(reader, threads=threads).read(tiles))
-        found.append(time.process_time() - start)
-    return min(found)
+        times.append(time.process_time() - start)
+    return min(times)
 
 
 def families(pyramid: Any, count: int) -> list[Any]:
@@ -106,8 +106,8 @@ def main() -> None:
         scene = open_scene(path)
         reader = TileReader(scene, scene.pyramid(TILE), plan_radiometry(scene))
         tiles = list(reader.pyramid.tiles(0))
-        chosen = np.random.default_rng(0).permutation(len(tiles))[: options.tiles]
-        look = [tiles[i] for i in chosen]
+        order = np.random.default_rng(0).permutation(len(tiles))[: options.tiles]
+        look = [tiles[i] for i in order]
 
         def consume(pictures: Iterator[Any], encode: Callable[[], None]) -> None:
             for _ in batches(pictures):

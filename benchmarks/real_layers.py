@@ -80,9 +80,9 @@ class DecoderTimes:
     def _layer_seconds(self, tokens: int) -> float:
         if tokens in self.measured:
             return self.measured[tokens]
-        known = sorted(self.measured)
-        below = max((n for n in known if n < tokens), default=known[0])
-        above = min((n for n in known if n > tokens), default=known[-1])
+        sizes = sorted(self.measured)
+        below = max((n for n in sizes if n < tokens), default=sizes[0])
+        above = min((n for n in sizes if n > tokens), default=sizes[-1])
         rates = [layer_operations(n) / self.measured[n] for n in (below, above)]
         between = 0.0
         if above > below:

@@ -43,7 +43,7 @@ from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView
 from geofovea.pipeline.inference.vision.clip_pruning import run_layers
 from geofovea.pipeline.system.memory import peak_rss_since, reset_peak_rss
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.base import EncoderReduction, LayerView
 from geofovea.regionfocus.reductions.registry import (
@@ -100,18 +100,18 @@ class Measured:
 
 def context_of(n: int, dtype: torch.dtype = torch.float32) -> TokenContext:
     """N random tokens, those of a tile alike, with everything that a reduction may ask for."""
-    made = torch.Generator().manual_seed(n)
+    generator = torch.Generator().manual_seed(n)
     tiles = n // TILE
 
     def rand(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=made)
+        return torch.rand(*shape, generator=generator)
 
     each = torch.arange(n)
     tile, place = each // TILE, each % TILE
     column, row = tile * SIDE + place % SIDE, place // SIDE
     corners = torch.stack([column, row], dim=1).double() * 28
-    features = torch.randn(tiles, 1, WIDTH, generator=made).expand(-1, TILE, -1).flatten(0, 1)
-    features = features + torch.randn(n, WIDTH, generator=made)
+    features = torch.randn(tiles, 1, WIDTH, generator=generator).expand(-1, TILE, -1).flatten(0, 1)
+    features = features + torch.randn(n, WIDTH, generator=generator)
     maps = [(4 * rand(16, TILE, TILE)).softmax(-1) for _ in range(tiles)]
     return TokenContext(
         features.to(dtype),
@@ -122,8 +122,8 @@ def context_of(n: int, dtype: torch.dtype = torch.float32) -> TokenContext:
         cls_attention={layer: rand(16, n) for layer in range(23)},
         received={layer: rand(n) for layer in range(23)},
         attention={22: TileMaps.of(maps)},
-        keys=torch.randn(n, 64, generator=made),
-        text_embeds=torch.randn(TEXT, WIDTH, generator=made),
+        keys=torch.randn(n, 64, generator=generator),
+        text_embeds=torch.randn(TEXT, WIDTH, generator=generator),
         text_similarity=rand(n),
     )
 
@@ -156,8 +156,8 @@ def decoder_work(
         for layer in range(LAYERS):
             view = PruningView(sequence, layer, LAYERS)
             if layer in acting and len(sequence.visual):
-                kept = reduction.reduce(view)
-                sequence.shorten(kept, contiguous=reduction.positions == "contiguous")
+                choice = reduction.reduce(view)
+                sequence.shorten(choice, contiguous=reduction.positions == "contiguous")
                 view = PruningView(sequence, layer, LAYERS)
             if layer in watched:
                 for sublayer in ("attention", "feed_forward"):
@@ -192,9 +192,9 @@ class Replay:
         goes = self.lengths[layer + 1] < self.lengths[layer]
         return frozenset({"keys"}) if goes else frozenset()
 
-    def step(self, view: LayerView) -> Kept:
+    def step(self, view: LayerView) -> TokenChoice:
         """The first tokens."""
-        return Kept(torch.arange(self.lengths[view.layer + 1]))
+        return TokenChoice(torch.arange(self.lengths[view.layer + 1]))
 
 
 def encoder_cost(name: str, share: float, dtype: torch.dtype) -> Measured:
@@ -211,9 +211,9 @@ def encoder_cost(name: str, share: float, dtype: torch.dtype) -> Measured:
         least = processor_seconds(partial(run_layers, layers, hidden, replay, k))
         runs.append((whole, reduced, least))
     whole, reduced, least = (min(times) for times in zip(*runs, strict=True))
-    seen = (*lengths[: ENCODER_LAYERS - 1], lengths[-1])
+    tokens_seen = (*lengths[: ENCODER_LAYERS - 1], lengths[-1])
     cost = max(0.0, reduced - least)
-    return Measured("encoder", name, PATCHES, cost, None, tuple(seen), whole - least)
+    return Measured("encoder", name, PATCHES, cost, None, tuple(tokens_seen), whole - least)
 
 
 def in_child(work: Callable[[], Measured]) -> Measured | None:
@@ -259,9 +259,9 @@ def measured_here(
 
 def measure_all(options: argparse.Namespace, sizes: Sequence[int]) -> Iterator[Measured]:
     """Every method at every size that is not known yet."""
-    dtype, known = DTYPES[options.dtype], options.known
+    dtype, earlier = DTYPES[options.dtype], options.known
     for name in ENCODER_REDUCTION_NAMES:
-        if _wanted(options, "encoder", name, PATCHES):
+        if _is_due(options, "encoder", name, PATCHES):
             job = partial(encoder_cost, name, options.share, dtype)
             yield in_child(job) or Measured("encoder", name, PATCHES, note="failed")
     decoder = thin_decoder(dtype)
@@ -271,13 +271,13 @@ def measure_all(options: argparse.Namespace, sizes: Sequence[int]) -> Iterator[M
             (stage, name)
             for stage in ("projected", "decoder")
             for name in STAGES[stage]
-            if _wanted(options, stage, name, n)
+            if _is_due(options, stage, name, n)
         ]
         context = context_of(n, dtype) if todo else tiny
         gc.freeze()
         for stage, name in todo:
             empty = Measured(stage, name, n)
-            if (expected := _expected(known, empty)) > options.longest:
+            if (expected := _expected(earlier, empty)) > options.longest:
                 yield replace(empty, note=f"not run: about {expected:.0f} s")
                 continue
             if stage == "projected":
@@ -289,16 +289,16 @@ def measure_all(options: argparse.Namespace, sizes: Sequence[int]) -> Iterator[M
             yield in_child(partial(measured_here, empty, *pair)) or replace(empty, note="failed")
 
 
-def _wanted(options: argparse.Namespace, stage: str, name: str, n: int) -> bool:
+def _is_due(options: argparse.Namespace, stage: str, name: str, n: int) -> bool:
     is_chosen = not options.methods or name in options.methods.split(",")
     return is_chosen and (stage, name, n) not in options.known
 
 
-def _expected(known: dict[Any, Measured], empty: Measured) -> float:
+def _expected(measured: dict[Any, Measured], empty: Measured) -> float:
     """Seconds, if they go on growing as between the last two sizes, or else by the square."""
     earlier = sorted(
         (m.n, m.seconds)
-        for m in known.values()
+        for m in measured.values()
         if (m.stage, m.method) == (empty.stage, empty.method) and m.seconds and m.n < empty.n
     )
     if not earlier:
@@ -329,8 +329,8 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     rows = options.output / f"rows_{options.dtype}.jsonl"
     lines = rows.read_text().splitlines() if rows.exists() else []
-    found = [_measured(json.loads(line)) for line in lines]
-    options.known = {(m.stage, m.method, m.n): m for m in found}
+    measured_rows = [_measured(json.loads(line)) for line in lines]
+    options.known = {(m.stage, m.method, m.n): m for m in measured_rows}
     for measured in measure_all(options, sizes):
         options.known[measured.stage, measured.method, measured.n] = measured
         # what was too long today may run another time

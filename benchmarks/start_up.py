@@ -60,11 +60,11 @@ def main() -> None:
         write_scene(make_world(5, 2048, 2048), scene)
         commands = parts(scene)
         env = os.environ | {"OMP_NUM_THREADS": "1"}
-        found: dict[str, list[float]] = {name: [] for name in commands}
+        times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(rounds):
             for name, command in commands.items():
-                found[name].append(cpu_seconds(command, env))
-    costs = {name: median(each) for name, each in found.items()}
+                times[name].append(cpu_seconds(command, env))
+    costs = {name: median(each) for name, each in times.items()}
     before = 0.0
     for name, seconds in costs.items():
         more = f"{seconds - before:+7.2f}" if not name.startswith("geofovea -") else ""

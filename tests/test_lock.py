@@ -1,13 +1,14 @@
 """What `make setup` installs is pinned, all of it, and is what the tests run with."""
 
 import os
+import platform
 import re
-import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.dependency_groups import resolve_dependency_groups
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -15,12 +16,13 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "constraints.txt"
 # versions of Python whose environments the lock is for
-PYTHONS = ("3.11", "3.12", "3.13")
+THIS_PYTHON = platform.python_version()
+PYTHONS = ("3.11.0", "3.11.9", "3.12.0", "3.13.0")
 
 
-def pins(python=f"{sys.version_info.major}.{sys.version_info.minor}"):
+def pins(python=THIS_PYTHON):
     """Version of each package that the lock pins for a version of Python on Linux."""
-    here = {"python_version": python, "python_full_version": f"{python}.0"}
+    here = {"python_version": ".".join(python.split(".")[:2]), "python_full_version": python}
     here |= {"sys_platform": "linux", "platform_machine": "x86_64"}
     lines = [line for line in LOCK.read_text().splitlines() if line and not line.startswith("#")]
     pinned = {}
@@ -39,13 +41,11 @@ def declared():
     for extra in project["project"]["optional-dependencies"].values():
         # the extra "all" names the others
         yield from (r for r in map(Requirement, extra) if r.name != project["project"]["name"])
-    for line in project["dependency-groups"]["dev"]:
-        names = (
-            project["dependency-groups"][line["include-group"]]
-            if isinstance(line, dict)
-            else [line]
-        )
-        yield from map(Requirement, names)
+    yield from developers_requirements(project)
+
+
+def developers_requirements(project):
+    return map(Requirement, resolve_dependency_groups(project["dependency-groups"], "dev"))
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -81,9 +81,8 @@ def wanted(name, extras=(), seen=None):
 )
 def test_all_that_is_needed_here_is_installed_as_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    tools = map(Requirement, project["dependency-groups"]["dev"])
     names = {name for name, _ in wanted("geofovea")} - {"geofovea"}
-    for tool in tools:
+    for tool in developers_requirements(project):
         names |= {name for name, _ in wanted(tool.name, tool.extras)}
     pinned, other = pins(), {}
     for name in names:

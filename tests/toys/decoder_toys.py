@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.primitives.sums import summed
 from geofovea.regionfocus.reductions.registry import make_decoder_reduction
@@ -109,7 +109,7 @@ def random_view(n: int, seed: int = 0, *, before: int = 3, after: int = 5, **giv
     return FixedView(**(fields | given))
 
 
-def reduce_to(name: str, view: FixedView, k: int) -> Kept:
+def reduce_to(name: str, view: FixedView, k: int) -> TokenChoice:
     """What a method keeps when its next step leaves k tokens."""
     made = type(make_decoder_reduction(name))
     return made(schedule=Schedule.of((view.layer, k))).reduce(view)

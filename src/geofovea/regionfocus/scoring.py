@@ -92,8 +92,8 @@ def chain_masses(
     counts = torch.bincount(tokens.tile_index, minlength=len(tokens.tiles)).clamp(min=1)
     sums_own, counts_own = sums[tokens.tile_index], counts[tokens.tile_index]
     shares = torch.where(sums_own > 0, masses / sums_own.clamp(min=1e-300), 1 / counts_own)
-    led = torch.tensor([of_tile[tile] for tile in tokens.tiles], dtype=torch.float64)
-    return (shares * led[tokens.tile_index]).to(torch.float32)
+    tile_masses = torch.tensor([of_tile[tile] for tile in tokens.tiles], dtype=torch.float64)
+    return (shares * tile_masses[tokens.tile_index]).to(torch.float32)
 
 
 def mass_collector(

@@ -109,13 +109,13 @@ class TokenSet:
             raise GeometryError("concat needs at least one token set, got none")
         place = {tile: i for i, tile in enumerate(dict.fromkeys(t for s in sets for t in s.tiles))}
         importances = [tokens.importance for tokens in sets if len(tokens)]
-        known = [importance for importance in importances if importance is not None]
+        weights = [importance for importance in importances if importance is not None]
         return TokenSet(
             torch.cat([tokens.features for tokens in sets]),
             tuple(place),
             torch.cat([tokens._of_tiles([place[t] for t in tokens.tiles]) for tokens in sets]),
             torch.cat([tokens.boxes_scene for tokens in sets]),
-            torch.cat(known) if known and len(known) == len(importances) else None,
+            torch.cat(weights) if weights and len(weights) == len(importances) else None,
         )
 
     def reading_order(self) -> Tensor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from geofovea.tiling.inspection import Inspection, inspect_scene
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.overviews.cache import prepare
-    from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, way_in
+    from geofovea.tiling.overviews.level_files import LevelFiles, LevelLimits, access_mode
     from geofovea.tiling.pixels.radiometry import Radiometry
     from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
     from geofovea.tiling.plan import ReadPlan, plan_box, plan_tile
@@ -40,6 +40,7 @@ __all__ = [
     "Tile",
     "TilePixels",
     "TileReader",
+    "access_mode",
     "area_m2",
     "clear_cache",
     "crs_from_scene",
@@ -54,7 +55,6 @@ __all__ = [
     "polygon_scene",
     "prepare",
     "scene_from_crs",
-    "way_in",
 ]
 
 _HOMES = {
@@ -71,7 +71,7 @@ _HOMES = {
     "prepare": "geofovea.tiling.overviews.cache",
     "LevelFiles": "geofovea.tiling.overviews.level_files",
     "LevelLimits": "geofovea.tiling.overviews.level_files",
-    "way_in": "geofovea.tiling.overviews.level_files",
+    "access_mode": "geofovea.tiling.overviews.level_files",
     "ReadPlan": "geofovea.tiling.plan",
     "plan_box": "geofovea.tiling.plan",
     "plan_tile": "geofovea.tiling.plan",

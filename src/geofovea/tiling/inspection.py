@@ -13,7 +13,12 @@ from geofovea.tiling.arrays.source import ARRAY_DRIVER
 from geofovea.tiling.cache.folder import levels_folder
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.overviews.cache import are_prepared
-from geofovea.tiling.overviews.level_files import LevelBuilder, WayIn, level_files_of, way_in
+from geofovea.tiling.overviews.level_files import (
+    AccessMode,
+    LevelBuilder,
+    access_mode,
+    level_files_of,
+)
 from geofovea.tiling.pixels.bands import choose_bands
 from geofovea.tiling.pixels.radiometry_plan import describe_radiometry
 from geofovea.tiling.plan import plan_tile
@@ -107,7 +112,7 @@ class Inspection:
     mask: str
     block: tuple[int, int]
     levels: tuple[LevelInspection, ...]
-    way_in: WayIn
+    way_in: AccessMode
     level_files: LevelFilesInspection | None
     notes: tuple[str, ...]
     shown: str = ""
@@ -145,7 +150,9 @@ def inspect_scene(
         SceneError: If the scene has no such bands.
     """
     scene = scene.showing(choose_bands(scene, bands, composite, band_map).bands)
-    shown, warnings = describe_radiometry(scene, bands, composite=composite, band_map=band_map)
+    radiometry_text, warnings = describe_radiometry(
+        scene, bands, composite=composite, band_map=band_map
+    )
     levels = tuple(_inspect_level(scene, pyramid, n) for n in range(pyramid.top_level + 1))
     level_files = _inspect_level_files(scene)
     return Inspection(
@@ -163,10 +170,10 @@ def inspect_scene(
         mask=scene.mask_kind,
         block=scene.block_shape,
         levels=levels,
-        way_in=way_in(scene),
+        way_in=access_mode(scene),
         level_files=level_files,
         notes=(*_notes(scene, levels, level_files), *warnings),
-        shown=shown,
+        shown=radiometry_text,
     )
 
 
@@ -199,10 +206,10 @@ def _notes(
 ) -> list[str]:
     notes = []
     if level_files is not None and not level_files.are_built:
-        kept = "levels" if level_files.levels[0] else "a tiled copy and its levels"
+        products = "levels" if level_files.levels[0] else "a tiled copy and its levels"
         by = "pyvips and rasterio" if level_files.builder == "pyvips" else "rasterio"
         notes.append(
-            f"the first question builds {kept} with {by}, at most about "
+            f"the first question builds {products} with {by}, at most about "
             f"{level_files.most_bytes / 1e6:.0f} MB in {level_files.folder}, by reading the whole "
             "file once; a COG needs none of it: gdal_translate -of COG"
         )
@@ -221,7 +228,7 @@ def _notes(
             f"tiles of level {', '.join(map(str, costly))} decode many pixels each; add overviews "
             "for the missing factors with gdaladdo, or rewrite as COG: gdal_translate -of COG"
         )
-    native_is_sequential = not scene.has_random_access and way_in(scene) == "direct"
+    native_is_sequential = not scene.has_random_access and access_mode(scene) == "direct"
     if native_is_sequential and scene.width * scene.height > 2**24:
         notes.append(
             "rows are stored one after another, so a small tile decodes much more than it shows; "

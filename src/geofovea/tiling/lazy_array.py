@@ -100,29 +100,29 @@ class BandLevels:
         return np.concatenate(values), np.concatenate(masks)
 
     def _part(
-        self, level: int, shown: tuple[int, ...], bands: list[int], options: dict[str, Any]
+        self, level: int, group: tuple[int, ...], bands: list[int], options: dict[str, Any]
     ) -> tuple[Any, Any]:
-        return self._of(shown).read(level, partial(self._read, shown, bands, options))
+        return self._of(group).read(level, partial(self._read, group, bands, options))
 
-    def _of(self, shown: tuple[int, ...]) -> SceneLevels:
+    def _of(self, group: tuple[int, ...]) -> SceneLevels:
         from geofovea.tiling.overviews.scene_levels import SceneLevels
 
         with self._lock:
-            if shown not in self._groups:
-                self._groups[shown] = SceneLevels(self._scene.showing(shown))
-            return self._groups[shown]
+            if group not in self._groups:
+                self._groups[group] = SceneLevels(self._scene.showing(group))
+            return self._groups[group]
 
     def _read(
-        self, shown: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
+        self, group: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
     ) -> tuple[Any, Any]:
         from geofovea.tiling.overviews.level_files import level_files_of
 
-        files = level_files_of(self._scene.showing(shown))
-        held = [cast("Any", files).bands.index(band) + 1 for band in bands]
+        files = level_files_of(self._scene.showing(group))
+        file_bands = [cast("Any", files).bands.index(band) + 1 for band in bands]
         if "out_shape" in options:
-            options = options | {"out_shape": (len(held), *options["out_shape"])}
-        masks = handle.read_masks(held, **options) >= 128  # half of the pixels below
-        return handle.read(held, **options), masks
+            options = options | {"out_shape": (len(file_bands), *options["out_shape"])}
+        masks = handle.read_masks(file_bands, **options) >= 128  # half of the pixels below
+        return handle.read(file_bands, **options), masks
 
 
 class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
@@ -141,13 +141,13 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         )
 
     def _outer(self, key: tuple[Any, ...]) -> Any:
-        wanted = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
-        shape = tuple(map(len, wanted))
+        indexes = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
+        shape = tuple(map(len, indexes))
         result = np.empty(shape, self.dtype)
         if min(shape) > 0:
-            rows, cols = (slice(int(w.min()), int(w.max()) + 1) for w in wanted[-2:])
-            read = self._window(wanted[:-2], rows, cols)
-            result = read[..., wanted[-2][:, None] - rows.start, wanted[-1] - cols.start]
+            rows, cols = (slice(int(w.min()), int(w.max()) + 1) for w in indexes[-2:])
+            read = self._window(indexes[:-2], rows, cols)
+            result = read[..., indexes[-2][:, None] - rows.start, indexes[-1] - cols.start]
         # whole numbers take their dimension away
         return result[tuple(0 if isinstance(k, (int, np.integer)) else slice(None) for k in key)]
 
@@ -234,8 +234,8 @@ class LevelMask(LevelArray):
         self.dtype = np.dtype("uint8")
 
     def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
-        wanted = [int(b) + 1 for b in bands[0]] if self.is_by_band else [1]
-        values, masks = self._read(wanted, rows, cols)
-        known = np.ones(values.shape, bool) if masks is None else masks
-        mask = np.where(known, 255, 0).astype(np.uint8)
+        mask_bands = [int(b) + 1 for b in bands[0]] if self.is_by_band else [1]
+        values, masks = self._read(mask_bands, rows, cols)
+        valid = np.ones(values.shape, bool) if masks is None else masks
+        mask = np.where(valid, 255, 0).astype(np.uint8)
         return mask if self.is_by_band else mask[0]

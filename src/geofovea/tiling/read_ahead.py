@@ -87,17 +87,17 @@ class ReadAhead:
             yield from map(self._reader.read, (*first, *remaining))
             return
         lanes = _Lanes(self._started(), len(tiles) if isinstance(tiles, Sized) else None)
-        waiting: deque[Future[TilePixels]] = deque()
+        futures: deque[Future[TilePixels]] = deque()
         try:
             for tile in first:
-                waiting.append(self._begin(lanes.of(tile), tile))
-            while waiting:
+                futures.append(self._begin(lanes.of(tile), tile))
+            while futures:
                 # the tile that is taken next counts until it is
-                for tile in islice(remaining, self.depth - len(waiting)):
-                    waiting.append(self._begin(lanes.of(tile), tile))
-                yield waiting.popleft().result()
+                for tile in islice(remaining, self.depth - len(futures)):
+                    futures.append(self._begin(lanes.of(tile), tile))
+                yield futures.popleft().result()
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
 
     def _begin(self, lane: ThreadPoolExecutor, tile: Tile) -> Future[TilePixels]:
@@ -131,15 +131,15 @@ class _Lanes:
 
     def __init__(self, lanes: Sequence[ThreadPoolExecutor], count: int | None) -> None:
         self._turns = cycle(lanes)
-        self._taken: dict[tuple[int, int, int], ThreadPoolExecutor] = {}
+        self._lane_of: dict[tuple[int, int, int], ThreadPoolExecutor] = {}
         each = 4 if count is None or len(lanes) < _MANY_THREADS else -(-count // len(lanes))
         self._rows, self._cols = (2, 2) if each > 2 else (1, min(2, each))
 
     def of(self, tile: Tile) -> ThreadPoolExecutor:
         neighbours = (tile.level, tile.row // self._rows, tile.col // self._cols)
-        if neighbours not in self._taken:
-            self._taken[neighbours] = next(self._turns)
-        return self._taken[neighbours]
+        if neighbours not in self._lane_of:
+            self._lane_of[neighbours] = next(self._turns)
+        return self._lane_of[neighbours]
 
 
 def _threads_at_hand() -> int:

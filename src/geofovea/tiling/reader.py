@@ -24,7 +24,7 @@ from geofovea.tiling.files.limits import check_read
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.overviews.cache import Progress
-from geofovea.tiling.overviews.level_files import LevelLimits, level_files_of, way_in
+from geofovea.tiling.overviews.level_files import LevelLimits, access_mode, level_files_of
 from geofovea.tiling.overviews.scene_levels import SceneLevels
 from geofovea.tiling.pixels.radiometry import FILL, Radiometry
 from geofovea.tiling.pixels.validity import (
@@ -143,11 +143,11 @@ class TileReader:
         """
         plan = plan_tile(self.scene, self.pyramid, tile)
         (rows, cols), side = plan.out_shape, self.pyramid.tile_size
-        shown, known = self._execute(plan)
+        rgb_part, valid_part = self._execute(plan)
         if (rows, cols) == (side, side):
-            return TilePixels(tile, shown, known, (cols, rows))
+            return TilePixels(tile, rgb_part, valid_part, (cols, rows))
         rgb, valid = _canvas(side, side)
-        rgb[:rows, :cols], valid[:rows, :cols] = shown, known
+        rgb[:rows, :cols], valid[:rows, :cols] = rgb_part, valid_part
         return TilePixels(tile, rgb, valid, (cols, rows))
 
     def prepare(self, tile: Tile) -> None:
@@ -196,11 +196,13 @@ class TileReader:
             raise GeometryError(f"{self.scene.path!r} has no level files to read from")
         bands = self.radiometry.bands
         # a palette has become three bands
-        held = handle.indexes if files.is_palette else [files.bands.index(b) + 1 for b in bands]
+        file_bands = (
+            handle.indexes if files.is_palette else [files.bands.index(b) + 1 for b in bands]
+        )
         options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
-        options["out_shape"] = (len(held), *plan.out_shape)
-        values = handle.read(list(held), **options)
-        masks = handle.read_masks(list(held), **options) >= 128
+        options["out_shape"] = (len(file_bands), *plan.out_shape)
+        values = handle.read(list(file_bands), **options)
+        masks = handle.read_masks(list(file_bands), **options) >= 128
         if files.is_expanded:
             valid = masks.any(axis=0)
         else:
@@ -266,7 +268,7 @@ class TileReader:
 
     @property
     def _decodes_once(self) -> bool:
-        return way_in(self.scene) == "decode_once"
+        return access_mode(self.scene) == "decode_once"
 
     def _copy_handle(self) -> Any:
         handle = getattr(self._copy_handles, "handle", None)

@@ -48,7 +48,7 @@ class Scene:
         nodata_bands: The nodata value of each band; empty where all have ``nodata``.
         is_min_white: Zero is white, as in many scans, so what is shown is the negative.
         warnings: What a reader of any result should know of the file.
-        shown: The bands that level files are built for; empty for all.
+        shown_bands: The bands that level files are built for; empty for all.
 
     Raises:
         GeometryError: If a size is not positive.
@@ -76,7 +76,7 @@ class Scene:
     nodata_bands: tuple[Number | None, ...] = field(default=(), compare=False)
     is_min_white: bool = False
     warnings: tuple[str, ...] = ()
-    shown: tuple[int, ...] = field(default=(), compare=False)
+    shown_bands: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
@@ -159,7 +159,7 @@ class Scene:
 
     def showing(self, bands: tuple[int, ...]) -> Scene:
         """The same scene with level files for some bands alone, counted from 1."""
-        return self if self.shown == bands else replace(self, shown=bands)
+        return self if self.shown_bands == bands else replace(self, shown_bands=bands)
 
     def pyramid(self, tile_size: int, base_side: int = 0) -> Pyramid:
         """The pyramid over this scene.
@@ -183,11 +183,11 @@ def once_per_scene(compute: Callable[[Scene], T]) -> Callable[[Scene], T]:
     name = compute.__name__
 
     @wraps(compute)
-    def known(scene: Scene) -> T:
+    def cached(scene: Scene) -> T:
         values = vars(scene)
         if name not in values:
             values[name] = compute(scene)
         value: T = values[name]
         return value
 
-    return known
+    return cached

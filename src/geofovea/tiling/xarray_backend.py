@@ -116,10 +116,10 @@ class GeoFoveaBackend(BackendEntrypoint):
         """
         _check_options(unknown)
         scene = _open(filename_or_obj, allow_vrt, allow_remote, allowed_hosts, nodata)
-        levels, unwanted = _levels(scene), _listed(drop_variables)
+        levels, drop_names = _levels(scene), _listed(drop_variables)
         groups = {"/": xr.Dataset(attrs={"multiscales": _multiscales(levels)})}
         for level in levels:
-            dataset = _dataset(scene, level).drop_vars(unwanted, errors="ignore")
+            dataset = _dataset(scene, level).drop_vars(drop_names, errors="ignore")
             groups[f"/{level.number}"] = dataset
         return groups
 

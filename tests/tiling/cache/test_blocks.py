@@ -10,7 +10,7 @@ from rasterio.drivers import raster_driver_extensions
 from rasterio.windows import Window
 
 from geofovea.errors import GeometryError, SceneReadError
-from geofovea.tiling import TileReader, open_scene, plan_radiometry, way_in
+from geofovea.tiling import TileReader, access_mode, open_scene, plan_radiometry
 from geofovea.tiling.cache.blocks import BlockCache
 
 
@@ -98,7 +98,7 @@ class Counting:
 def test_jpeg_2000_is_read_directly_with_the_pixels_of_rasterio(jp2, monkeypatch, cache_folder):
     path, array = jp2
     scene = open_scene(path)
-    assert way_in(scene) == "direct"
+    assert access_mode(scene) == "direct"
     rows_block, cols_block = scene.block_shape
     blocks = -(-1100 // rows_block) * -(-1300 // cols_block)
     assert blocks > 4

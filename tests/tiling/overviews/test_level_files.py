@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofovea.errors import GeometryError
-from geofovea.tiling import Scene, Tile, inspect_scene, open_scene, plan_tile, way_in
+from geofovea.tiling import Scene, Tile, access_mode, inspect_scene, open_scene, plan_tile
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.overviews.level_files import (
@@ -77,7 +77,7 @@ REMOTE = Source("https://example.com/scene.tif", "GTiff")
     ],
 )
 def test_the_way_in_is_that_of_the_table(scene, way, builder, levels):
-    assert way_in(scene) == way
+    assert access_mode(scene) == way
     files = level_files_of(scene)
     assert (files and files.builder) == builder
     assert (files and [image.level for image in files.images]) == (levels and list(levels))

@@ -60,9 +60,11 @@ def _lone_letter(sample: Sample, answer: str) -> tuple[str, str]:
         return letters[0], "letter"
     texts = [choice.lower() for choice in sample.choices]
     if len(answer) <= 2 * sum(map(len, texts)):
-        found = [x for x, t in zip(sample.letters, texts, strict=True) if t and t in answer.lower()]
-        if len(found) == 1:
-            return found[0], "choice text"
+        matches = [
+            x for x, t in zip(sample.letters, texts, strict=True) if t and t in answer.lower()
+        ]
+        if len(matches) == 1:
+            return matches[0], "choice text"
     return "", "none"
 
 

@@ -23,24 +23,24 @@ class Images:
     """The images of some samples.
 
     Attributes:
-        found: Path on disk by the name that the annotation gives.
+        paths: Path on disk by the name that the annotation gives.
         missing: Names that lead to no file, in the order of the samples.
     """
 
-    found: dict[str, Path]
+    paths: dict[str, Path]
     missing: tuple[str, ...]
 
     def of(self, sample: Sample) -> tuple[Path, ...] | None:
         """Paths of all images of a sample, or None where one is missing."""
-        if any(image not in self.found for image in sample.images):
+        if any(image not in self.paths for image in sample.images):
             return None
-        return tuple(self.found[image] for image in sample.images)
+        return tuple(self.paths[image] for image in sample.images)
 
     def describe_missing(self, most: int = 5) -> str:
         """How many images are missing, and the first of them by name."""
         names = ", ".join(self.missing[:most])
         more = f" and {len(self.missing) - most} more" if len(self.missing) > most else ""
-        total = len(self.found) + len(self.missing)
+        total = len(self.paths) + len(self.missing)
         return f"{len(self.missing)} of {total} images are missing: {names}{more}"
 
 
@@ -69,12 +69,12 @@ def read_benchmark(benchmark: Benchmark, root: Path, annotations: Path | None = 
     """
     path = annotations or find_annotations(benchmark, root)
     collection = benchmark.read(path, root)
-    lost = missing_shards(path)
-    if not lost:
+    absent = missing_shards(path)
+    if not absent:
         return collection
-    named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+    names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
     note = (
-        f"{len(lost)} part(s) of the benchmark are missing beside {path.name}: {named}; their "
+        f"{len(absent)} part(s) of the benchmark are missing beside {path.name}: {names}; their "
         "questions are not counted: these are not the figures of the whole benchmark"
     )
     return replace(collection, notes=(*collection.notes, note))
@@ -86,11 +86,11 @@ def find_images(root: Path, samples: Iterable[Sample]) -> Images:
     Annotations name images from different folders upwards, so leading folders of a name are left
     out one by one until a file is found.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     missing: dict[str, None] = {}
     for sample in samples:
         for image in sample.images:
-            if image in found or image in missing:
+            if image in paths or image in missing:
                 continue
             parts = PurePosixPath(image).parts
             candidates = (root.joinpath(*parts[start:]) for start in range(len(parts)))
@@ -98,5 +98,5 @@ def find_images(root: Path, samples: Iterable[Sample]) -> Images:
             if path is None:
                 missing[image] = None
             else:
-                found[image] = path
-    return Images(found, tuple(missing))
+                paths[image] = path
+    return Images(paths, tuple(missing))

@@ -38,10 +38,10 @@ def read(path: Path, root: Path) -> Collection:  # noqa: ARG001 images lie besid
         notes.append(f"{skipped} row(s) without answer or category are not scored, as published")
     clipped = [record for record in scored if record.sticks_out]
     if clipped:
-        lost = sum(record.box is None for record in clipped)
+        outside = sum(record.box is None for record in clipped)
         notes.append(
             f"the boxes of {len(clipped)} question(s) stick out of their image and are clipped, "
-            f"{lost} of them lie wholly outside and are left out: "
+            f"{outside} of them lie wholly outside and are left out: "
             + ", ".join(record.question_id for record in clipped[:5])
         )
     return checked_collection((_sample(record) for record in scored), notes)

@@ -82,8 +82,8 @@ def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:
     text = without_prefixes(answer)
     if len(text.split()) > 10 and not re.search("[ABCDE]", text):
         return "", "none"
-    if found := re.search("[ABCDE]", text):
-        return found[0], "first letter"
+    if match := re.search("[ABCDE]", text):
+        return match[0], "first letter"
     for letter, choice in zip(sample.letters, sample.choices, strict=True):
         if text.lower() in f"({letter}) {choice}".lower():
             return letter, "choice text"

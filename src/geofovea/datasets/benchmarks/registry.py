@@ -36,7 +36,7 @@ def load_benchmark(name: str) -> Benchmark:
     if name not in _HOMES:
         raise DataError(f"unknown benchmark {name!r}: choose one of {', '.join(BENCHMARK_NAMES)}")
     module, _, attribute = _HOMES[name].partition(":")
-    found: Benchmark = getattr(
+    benchmark: Benchmark = getattr(
         import_module(f"geofovea.datasets.{module}"), attribute or "BENCHMARK"
     )
-    return found
+    return benchmark

@@ -27,12 +27,12 @@ _ABILITIES = ("perception", "reasoning")
 
 def prompt(sample: Sample) -> str:
     """The question, its choices, and which form of answer is wanted."""
-    wanted = (
+    answer_form = (
         "the letters of all correct options, separated by blanks"
         if sample.multi_select
         else "only the letter of the correct option"
     )
-    return f"{sample.question}\n{labelled(sample.choices)}\nAnswer with {wanted}."
+    return f"{sample.question}\n{labelled(sample.choices)}\nAnswer with {answer_form}."
 
 
 def read(path: Path, root: Path) -> Collection:

@@ -105,13 +105,13 @@ def _official(classes_of: str) -> Scorer:
     """Equal words, or the same class for counts (low resolution) or areas (high resolution)."""
 
     def scorer(sample: Sample, answer: str) -> Verdict:
-        truth, said = sample.answers[0].lower().strip(), answer.lower().strip()
-        if truth == said:
-            return Verdict(True, "equal", said)
+        truth, reply = sample.answers[0].lower().strip(), answer.lower().strip()
+        if truth == reply:
+            return Verdict(True, "equal", reply)
         if sample.category == classes_of:
-            one, two = class_of(truth, classes_of), class_of(said, classes_of)
+            one, two = class_of(truth, classes_of), class_of(reply, classes_of)
             return Verdict(one == two, "class" if one == two else "different", two)
-        return Verdict(False, "different", said)
+        return Verdict(False, "different", reply)
 
     return scorer
 

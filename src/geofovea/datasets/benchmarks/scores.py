@@ -141,13 +141,13 @@ def score(
             f"none of the {len(answers)} answers has an id of {benchmark.title}; its ids look like "
             f"{', '.join(s.id for s in samples[:3])}"
         )
-    known = [item.sample for item in scored]
-    draws = Bootstrap(known)
+    samples_scored = [item.sample for item in scored]
+    draws = Bootstrap(samples_scored)
     correct = {mode: _correct(scored, mode) for mode in MODES}
     official = benchmark.scorers(synonyms)["official"]
-    constants = constants_for(known, known, official)
-    blind = np.array([official(sample, constants[sample.id]).correct for sample in known])
-    metrics = [figure for figure in benchmark.metrics if any(map(figure.only, known))]
+    constants = constants_for(samples_scored, samples_scored, official)
+    blind = np.array([official(sample, constants[sample.id]).correct for sample in samples_scored])
+    metrics = [figure for figure in benchmark.metrics if any(map(figure.only, samples_scored))]
     figures = {mode: {f.name: draws.measure(f, correct[mode]) for f in metrics} for mode in MODES}
     keys = {
         "category": category_of,
@@ -169,13 +169,17 @@ def score(
         figures=figures,
         rules={mode: _rules(scored, mode) for mode in MODES},
         groups={
-            kind: {name: {mode: found[mode][name] for mode in MODES} for name in found["official"]}
-            for kind, found in by_mode.items()
+            kind: {
+                name: {mode: by_mode_name[mode][name] for mode in MODES}
+                for name in by_mode_name["official"]
+            }
+            for kind, by_mode_name in by_mode.items()
         },
         blind={f.name: draws.measure(f, blind) for f in metrics},
         gain={f.name: draws.difference(f, correct["official"], blind) for f in metrics},
         constants={
-            " / ".join(filter(None, (s.source, s.category))): constants[s.id] for s in known
+            " / ".join(filter(None, (s.source, s.category))): constants[s.id]
+            for s in samples_scored
         },
         letters=_letters(scored),
         notes=(*notes, *_notes(scored)),
@@ -212,8 +216,8 @@ def _rules(scored: Sequence[ScoredAnswer], mode: str) -> dict[str, int]:
 
 
 def _letters(scored: Sequence[ScoredAnswer]) -> dict[str, int]:
-    taken = (j.verdicts["official"].taken or "none" for j in scored if j.sample.choices)
-    return dict(sorted(Counter(taken).items()))
+    letters = (j.verdicts["official"].taken or "none" for j in scored if j.sample.choices)
+    return dict(sorted(Counter(letters).items()))
 
 
 def image_size_group(sample: Sample) -> str | None:

@@ -93,8 +93,8 @@ def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: 
         "letter alone": r"(?:^|\s)([A-D])(?:\s|$)",
     }
     for rule, pattern in patterns.items():
-        if found := re.search(pattern, text):
-            return found[1], rule
+        if match := re.search(pattern, text):
+            return match[1], rule
     letters = re.findall("[A-D]", text)
     return (letters[0], "only letter") if len(letters) == 1 else ("", "none")
 

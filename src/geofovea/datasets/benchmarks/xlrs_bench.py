@@ -91,9 +91,9 @@ def _official_letters(sample: Sample, answer: str) -> tuple[str, str]:  # noqa: 
     if not re.search("[ABCDE]", text):
         return "", "none"
     in_parentheses = re.findall(r"\(([a-eA-E])\)", text)
-    found = in_parentheses or re.findall("[a-eA-E]", text)
+    letters = in_parentheses or re.findall("[a-eA-E]", text)
     rule = "letters in parentheses" if in_parentheses else "all letters"
-    return "".join(sorted({letter.upper() for letter in found})), rule
+    return "".join(sorted({letter.upper() for letter in letters})), rule
 
 
 BENCHMARK = Benchmark(

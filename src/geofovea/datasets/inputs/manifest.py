@@ -127,9 +127,9 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
     Raises:
         DataError: If two have; the message names both.
     """
-    seen: dict[str, ManifestRow] = {}
+    rows_by_id: dict[str, ManifestRow] = {}
     for row in rows:
-        other = seen.setdefault(row.id, row)
+        other = rows_by_id.setdefault(row.id, row)
         if other is not row:
             raise DataError(
                 f"the id {row.id!r} stands twice: in {other.origin or other.name} and in "
@@ -198,9 +198,9 @@ def _csv_rows(
                     f"row {len(row.cells)}; put quotes around texts with commas"
                 )
             # an empty cell of an optional column is no value, but a place that is empty is told
-            kept = ("scene", *GEOMETRY_COLUMNS)
-            named = row.named(header)
-            yield origin, {c: v for c, v in named.items() if v.strip() or c.lower() in kept}
+            always = ("scene", *GEOMETRY_COLUMNS)
+            by_column = row.by_column(header)
+            yield origin, {c: v for c, v in by_column.items() if v.strip() or c.lower() in always}
     except BadLineError as error:
         raise DataError(
             f"{file}, row {error.number}: is no CSV: in line {error.line} {error}"
@@ -240,10 +240,10 @@ def _parquet_rows(
     if table.row_count > MOST_ROWS:
         raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
     # beside a geometry of its own a file may keep the boxes of its rows
-    wanted = [name for name in table.columns if not table.is_geo or name in _COLUMNS]
+    columns = [name for name in table.columns if not table.is_geo or name in _COLUMNS]
     regions: Iterable[dict[str, Any]] = repeat({}, table.row_count)
     if table.is_geo:
         regions = ({"region": r.geometry, "region_crs": r.crs} for r in read_regions(file))
-    rows = zip(table.rows(wanted, _BATCH_ROWS), regions, strict=True)
+    rows = zip(table.rows(columns, _BATCH_ROWS), regions, strict=True)
     for number, (fields, region) in enumerate(rows, 1):
         yield f"{file}, row {number}", fields | region

@@ -80,7 +80,7 @@ def read_regions(
     ]
 
 
-def _layer(file: Path, wanted: str | None) -> str | None:
+def _layer(file: Path, layer: str | None) -> str | None:
     """The layer that is read: the one that was named, else the only one that may hold polygons.
 
     Raises:
@@ -92,10 +92,10 @@ def _layer(file: Path, wanted: str | None) -> str | None:
     names = [str(name) for name in layers["name"]]
     listed = ", ".join(map(repr, names[:20])) or "none"
     choose = "choose one with layer=, or --region-layer on the command line"
-    if wanted is not None:
-        if wanted not in names:
-            raise DataError(f"{file} has no layer {wanted!r}, only {listed}; {choose}")
-        return wanted
+    if layer is not None:
+        if layer not in names:
+            raise DataError(f"{file} has no layer {layer!r}, only {listed}; {choose}")
+        return layer
     if len(names) < 2:
         return None
     kinds = layers["geometry_type"]

@@ -120,8 +120,8 @@ def _read(origin: str, column: str, value: Any) -> tuple[Any, str | None]:
             inner = value.get("geometry") if value.get("type") == "Feature" else value
             return shapely.geometry.shape(inner), _LONLAT
         if isinstance(value, str):
-            found = _WKT.match(value)
-            srid = found[1] if found else None
+            match = _WKT.match(value)
+            srid = match[1] if match else None
             wkt = value.split(";", 1)[1] if srid else value
             return shapely.from_wkt(wkt), f"EPSG:{srid}" if srid else None
     except (ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:

@@ -29,22 +29,22 @@ def find_rasters(folder: Path) -> tuple[list[Path], list[Path]]:
     Raises:
         DataError: If there is too much in it.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     unread: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     budget = [MOST_ENTRIES]
     links = [folder]
     while links:
         behind: list[Path] = []
         for link in sorted(links):
-            found += _files(link, seen, behind, unread, budget)
+            paths += _files(link, visited, behind, unread, budget)
         links = behind
-    return sorted(found), sorted(unread)
+    return sorted(paths), sorted(unread)
 
 
 def _files(
     folder: Path,
-    seen: set[tuple[int, int]],
+    visited: set[tuple[int, int]],
     links: list[Path],
     unread: list[Path],
     budget: list[int],
@@ -55,9 +55,9 @@ def _files(
         current = folders.pop()
         try:
             status = current.stat()
-            if (status.st_dev, status.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in visited:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            visited.add((status.st_dev, status.st_ino))
             with os.scandir(current) as entries:
                 visible = sorted(e.name for e in entries if not e.name.startswith("."))
         except OSError:

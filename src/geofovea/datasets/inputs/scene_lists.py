@@ -99,14 +99,14 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
 
 
 def _rows_of_folder(folder: Path) -> Iterator[ManifestRow]:
-    found, unread = find_rasters(folder)
-    if not found and not unread:
+    files, unread = find_rasters(folder)
+    if not files and not unread:
         raise DataError(
             f"the folder {folder} holds no file that ends in {', '.join(RASTER_SUFFIXES)}"
         )
-    for file in found:
+    for file in files:
         yield ManifestRow(id=file.as_posix(), scene=str(file))
-    for missed in unread:
+    for unreadable in unread:
         # what could not be searched is not passed over
-        problem = f"the folder {missed} cannot be read; check its permissions"
-        yield ManifestRow(id=missed.as_posix(), scene=str(missed), problem=problem)
+        problem = f"the folder {unreadable} cannot be read; check its permissions"
+        yield ManifestRow(id=unreadable.as_posix(), scene=str(unreadable), problem=problem)

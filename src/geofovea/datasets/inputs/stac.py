@@ -101,16 +101,16 @@ def _joined(base: str, href: str) -> str:
     return f"{scheme}://{joined.removeprefix('https://')}"
 
 
-def _href(origin: str, assets: Mapping[str, Any], wanted: str | None) -> str:
+def _href(origin: str, assets: Mapping[str, Any], asset: str | None) -> str:
     rasters = [key for key, value in assets.items() if _is_raster_asset(value)]
-    if wanted is not None:
-        names = [wanted] if wanted in assets else []
+    if asset is not None:
+        names = [asset] if asset in assets else []
     else:
         names = [key for key in _PREFERRED if key in rasters][:1] or rasters
     if len(names) != 1:
         raise DataError(
             f"{origin}, field 'assets': there is "
-            + (f"no {wanted!r}" if wanted else f"not one raster but {len(names)}")
+            + (f"no {asset!r}" if asset else f"not one raster but {len(names)}")
             + f" among {', '.join(map(repr, assets)) or 'none'}; choose with --asset"
         )
     entry = assets[names[0]]

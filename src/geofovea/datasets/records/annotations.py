@@ -87,12 +87,12 @@ class Record:
         if missing:
             raise DataError(f"the fields {missing} are missing; a row needs {list(_REQUIRED)}")
         size = tuple(row["image_size"]) if "image_size" in row else None
-        known = {*_REQUIRED, "hbox", "rbox", "image_size"}
+        own_fields = {*_REQUIRED, "hbox", "rbox", "image_size"}
         annotated = _box(row["hbox"]) if row.get("hbox") else None
         box = clipped_box(annotated, size)
         text = str(row["text"])
         question = text.split("\n", 1)[0].strip()
-        more = {k: v for k, v in row.items() if k not in known}
+        more = {k: v for k, v in row.items() if k not in own_fields}
         if text != question + INSTRUCTION:
             # what was published is asked, blanks included
             more["text"] = text

@@ -82,8 +82,8 @@ class AnswerColumns:
         unsure = not self.was_told and all(name in _UNSURE for name in self.names)
         if not unsure or not self.others:
             return
-        judged = [(s, answers[s.id]) for s in samples if s.id in answers]
-        if judged and all(_is_truth(sample, answer) for sample, answer in judged):
+        pairs = [(s, answers[s.id]) for s in samples if s.id in answers]
+        if pairs and all(_is_truth(sample, answer) for sample, answer in pairs):
             raise DataError(
                 f"the column {self.names[0]} equals the truth in every row, and there are also "
                 f"{', '.join(self.others)}: say which column holds what the model answered, with "
@@ -109,9 +109,9 @@ def answer_columns(
     if only:
         return AnswerColumns((only,), was_told=True)
     columns = dict.fromkeys(name for row in rows for name in row.values)
-    found = [name for name in ANSWER_FIELDS if name in columns]
+    answer_names = [name for name in ANSWER_FIELDS if name in columns]
     own = tuple(name for name in fields if name in columns)
-    names = own or tuple(found[:1])
+    names = own or tuple(answer_names[:1])
     together = [row for row in rows if any(name in row.values for name in names)]
     texts = [n for n in columns if n not in (*ids, *names) and _is_of_texts(together, n)]
     rivals = tuple(n for n in texts if n in ANSWER_FIELDS or (_sounds_right(n) and n not in fields))
@@ -119,7 +119,7 @@ def answer_columns(
     if names and names[0] not in _UNSURE:
         # beside a name that is clear, those two are the question and the truth
         rivals = tuple(n for n in rivals if n not in ("text", "answer"))
-    strangers = [n for n in rivals if n not in found or n in ("text", "answer")]
+    strangers = [n for n in rivals if n not in answer_names or n in ("text", "answer")]
     if names and not own and names[0] in ("text", "answer") and strangers:
         raise DataError(
             f"the answers may be in {names[0]} or in {', '.join(strangers)}: say in which, with "

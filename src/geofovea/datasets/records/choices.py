@@ -28,13 +28,13 @@ def unlabelled(row: Row, column: str) -> tuple[str, ...]:
         if "".join(keys) != LETTERS[: len(keys)] or not keys:
             raise row.wrong(column, "choices under the letters A, B, C ...")
         return tuple(str(value[key]) for key in keys)
-    found = []
+    texts = []
     for letter, text in zip(LETTERS, row.texts(column), strict=False):
         label = re.match(r"\s*\(?([A-Z])[).:]\s*", text)
         if label and label[1] != letter:
             raise row.wrong(column, f"choice {letter} in its place")
-        found.append(text[label.end() :] if label else text)
-    return tuple(found)
+        texts.append(text[label.end() :] if label else text)
+    return tuple(texts)
 
 
 def letters_of(row: Row, column: str, count: int) -> tuple[str, ...]:

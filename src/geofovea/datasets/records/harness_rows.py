@@ -12,7 +12,7 @@ from geofovea.errors import DataError
 __all__ = ["HARNESS_ID", "sample_of_place"]
 
 HARNESS_ID = "doc_id"
-_ASKED = ("input", "prompt", "question")
+_QUESTION_FIELDS = ("input", "prompt", "question")
 
 
 def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
@@ -44,7 +44,7 @@ def sample_of_place(row: Row, samples: Sequence[Sample]) -> str:
 def _agrees(row: Row, sample: Sample) -> bool:
     doc = row.values.get("doc")
     inner = doc if isinstance(doc, dict) else {}
-    questions = [_plain(source.get(n)) for source in (row.values, inner) for n in _ASKED]
+    questions = [_plain(source.get(n)) for source in (row.values, inner) for n in _QUESTION_FIELDS]
     if any(questions):
         question = _plain(sample.question)
         # the shorter may be inside the longer: some inputs are templates around the question

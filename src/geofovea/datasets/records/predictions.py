@@ -119,15 +119,15 @@ def _notes(
     return notes
 
 
-def _id_of(row: Row, known: Collection[str], samples: Sequence[Sample]) -> tuple[str, bool]:
+def _id_of(row: Row, ids: Collection[str], samples: Sequence[Sample]) -> tuple[str, bool]:
     """The id of a row, and whether it was found by its place in the order of a harness."""
     present = [name for name in ID_FIELDS if name in row.values]
     if not present and HARNESS_ID in row.values:
         for inner in row.values.values():
             # what a task keeps of its question, and what its scorer says of it
-            found = inner if isinstance(inner, dict) else {}
+            fields = inner if isinstance(inner, dict) else {}
             for name in ID_FIELDS:
-                if (text := cell_text(found.get(name))) is not None and text in known:
+                if (text := cell_text(fields.get(name))) is not None and text in ids:
                     return text, False
         return sample_of_place(row, samples), True
     if not present:
@@ -142,7 +142,7 @@ def _id_of(row: Row, known: Collection[str], samples: Sequence[Sample]) -> tuple
         # tables with a gap in a column of whole numbers write 7 as 7.0
         whole = _WHOLE.fullmatch(text.strip())
         for form in (text, text.strip(), whole[1] if whole else text):
-            if form in known:
+            if form in ids:
                 return form, False
     return row.text(present[0]), False
 

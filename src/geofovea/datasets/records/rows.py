@@ -50,8 +50,8 @@ class Row:
             return DataError(
                 f"{self.place}: the column {column!r} is missing; there are {list(self.values)}"
             )
-        found = repr(self.values[column])
-        short = found if len(found) <= 80 else found[:77] + "..."
+        value_text = repr(self.values[column])
+        short = value_text if len(value_text) <= 80 else value_text[:77] + "..."
         return DataError(f"{self.place}, column {column!r}: expected {expected}, got {short}")
 
     def sample(self, **fields: Any) -> Sample:
@@ -250,7 +250,7 @@ def _delimited(
             continue
         if len(row.cells) != len(header):
             raise DataError(f"{place}: {len(row.cells)} cells under {len(header)} columns")
-        yield Row(place, row.named(header))
+        yield Row(place, row.by_column(header))
     _checked(file, header)
 
 

@@ -84,14 +84,14 @@ def checked_collection(samples: Iterable[Sample], notes: Iterable[str] = ()) -> 
     Raises:
         DataError: If two samples have one id, or there is none at all.
     """
-    found: dict[str, Sample] = {}
+    by_id: dict[str, Sample] = {}
     for sample in samples:
-        if sample.id in found:
+        if sample.id in by_id:
             raise DataError(
                 f"the id {sample.id!r} occurs twice: answers could not be told apart; "
                 "remove one of the rows"
             )
-        found[sample.id] = sample
-    if not found:
+        by_id[sample.id] = sample
+    if not by_id:
         raise DataError("the annotation file holds no question")
-    return Collection(tuple(found.values()), tuple(notes))
+    return Collection(tuple(by_id.values()), tuple(notes))

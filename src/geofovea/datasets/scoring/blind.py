@@ -60,10 +60,12 @@ def constant_answers(samples: Sequence[Sample], scorer: Scorer) -> dict[Group, s
     return best
 
 
-def constants_for(known: Sequence[Sample], asked: Sequence[Sample], scorer: Scorer) -> Answers:
+def constants_for(
+    references: Sequence[Sample], queries: Sequence[Sample], scorer: Scorer
+) -> Answers:
     """The constants of known questions for others; a group that is not known gets no answer."""
-    best = constant_answers(known, scorer)
-    return {sample.id: best.get(_group(sample), "") for sample in asked}
+    best = constant_answers(references, scorer)
+    return {sample.id: best.get(_group(sample), "") for sample in queries}
 
 
 def halves(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -78,7 +80,7 @@ def halves(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sam
 
 
 def neighbour_answers(
-    known: Sequence[Sample], asked: Sequence[Sample], k: int = NEIGHBOURS
+    references: Sequence[Sample], queries: Sequence[Sample], k: int = NEIGHBOURS
 ) -> Answers:
     """What the ``k`` known questions that are worded most alike are answered with.
 
@@ -87,7 +89,7 @@ def neighbour_answers(
     square of its likeness.
     """
     groups: dict[Group, tuple[list[Sample], list[Sample]]] = {}
-    for part, samples in enumerate((known, asked)):
+    for part, samples in enumerate((references, queries)):
         for sample in samples:
             groups.setdefault(_group(sample), ([], []))[part].append(sample)
     answers: Answers = {}

@@ -42,8 +42,8 @@ def strict_letters(sample: Sample, answer: str) -> tuple[str, str]:
     """Only the letter, with or without parentheses and a mark behind; several for multi-select."""
     one = rf"\(?([{sample.letters or 'A'}])\)?[.:)]?"
     text = answer.strip()
-    if found := re.fullmatch(one, text):
-        return found[1], "letter"
+    if match := re.fullmatch(one, text):
+        return match[1], "letter"
     if sample.multi_select:
         parts = re.split(r"[\s,;]+|(?<=[A-Z])(?=[A-Z])", text)
         letters = [re.fullmatch(one, part) for part in parts]
@@ -69,11 +69,11 @@ def lenient_letters(sample: Sample, answer: str) -> tuple[str, str]:
         ("letters in parentheses", rf"\(({some})\)"),
         ("letter first", rf"^({some})[.:)]\s"),
     ):
-        found = re.findall(pattern, text)
-        if found and (sample.multi_select or len(set(found)) == 1):
-            return "".join(sorted(set(found))), name
-        if found:
-            return found[-1], f"last of: {name}"
+        matches = re.findall(pattern, text)
+        if matches and (sample.multi_select or len(set(matches)) == 1):
+            return "".join(sorted(set(matches))), name
+        if matches:
+            return matches[-1], f"last of: {name}"
     return _by_text(sample, text)
 
 
@@ -87,9 +87,9 @@ def _by_text(sample: Sample, text: str) -> tuple[str, str]:
         for letter, choice in pairs
         if choice and re.search(rf"(?<!\w){re.escape(choice)}(?!\w)", words)
     ]
-    for rule, found in (("choice text", same), ("choice inside", inside)):
-        if len(found) == 1:
-            return found[0], rule
+    for rule, letters in (("choice text", same), ("choice inside", inside)):
+        if len(letters) == 1:
+            return letters[0], rule
     return "", "none"
 
 

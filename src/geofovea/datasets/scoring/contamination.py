@@ -125,9 +125,9 @@ def hash_folder(
     if not folder.is_dir():
         raise DataError(f"{folder} is neither a folder of images nor a list of hashes")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
-    for done, path in enumerate(paths, 1):
+    for count, path in enumerate(paths, 1):
         yield hash_image(path, str(path.relative_to(folder)))
-        on_progress(done / len(paths))
+        on_progress(count / len(paths))
 
 
 def read_hashes(path: Path) -> Iterator[ImageHash]:
@@ -152,20 +152,22 @@ def find_leaks(images: Iterable[ImageHash], others: Iterable[ImageHash]) -> list
 
     Pictures without structure are compared by their files alone.
     """
-    known = list(others)
-    by_file = {other.exact: other for other in known if other.exact}
-    structured = [other for other in known if other.near is not None and _has_structure(other.near)]
+    references = list(others)
+    by_file = {other.exact: other for other in references if other.exact}
+    structured = [
+        other for other in references if other.near is not None and _has_structure(other.near)
+    ]
     codes = np.array([other.near for other in structured], np.uint64)
-    found = []
+    matches = []
     for image in images:
         if image.exact in by_file:
-            found.append(Match(image.name, by_file[image.exact].name, None))
+            matches.append(Match(image.name, by_file[image.exact].name, None))
         elif image.near is not None and len(codes) and _has_structure(image.near):
             bits = np.bitwise_count(codes ^ np.uint64(image.near))
             nearest = int(bits.argmin())
             if bits[nearest] <= NEAR:
-                found.append(Match(image.name, structured[nearest].name, int(bits[nearest])))
-    return found
+                matches.append(Match(image.name, structured[nearest].name, int(bits[nearest])))
+    return matches
 
 
 def _has_structure(code: int) -> bool:

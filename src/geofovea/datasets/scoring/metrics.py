@@ -92,9 +92,9 @@ class Bootstrap:
         self._image = np.array([images.setdefault(s.images, len(images)) for s in samples], int)
         self._images = len(images)
         rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(self._images, np.full(self._images, 1 / self._images), draws)
+        resamples = rng.multinomial(self._images, np.full(self._images, 1 / self._images), draws)
         # the first row is the data as they are
-        self._times = np.vstack([np.ones(self._images), drawn]).astype(np.float64)
+        self._times = np.vstack([np.ones(self._images), resamples]).astype(np.float64)
 
     def measure(self, metric: Metric, correct: ArrayLike) -> Estimate:
         """A metric of all questions.
@@ -146,11 +146,11 @@ def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | N
         outer: dict[tuple[Any, ...], list[int]] = {}
         for index, path in enumerate(paths):
             outer.setdefault(path[:-1], []).append(index)
-        known = ~np.isnan(accuracy)
-        filled = np.where(known, accuracy, 0.0)
+        has_data = ~np.isnan(accuracy)
+        filled = np.where(has_data, accuracy, 0.0)
         columns = []
         for members in outer.values():
-            count = known[:, members].sum(1)
+            count = has_data[:, members].sum(1)
             if groups is not None and len(paths[0]) == 1:
                 count = np.where(count > 0, groups, 0)
             total = filled[:, members].sum(1)
@@ -162,7 +162,7 @@ def _nested_mean(accuracy: Floats, paths: list[tuple[Any, ...]], groups: int | N
 
 
 def _with_interval(values: Floats, count: int) -> Estimate:
-    drawn = values[1:] if len(values) > 1 else values
-    drawn = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(drawn, _SHARE) if len(drawn) else (np.nan, np.nan)
+    resamples = values[1:] if len(values) > 1 else values
+    resamples = resamples[~np.isnan(resamples)]
+    low, high = np.quantile(resamples, _SHARE) if len(resamples) else (np.nan, np.nan)
     return Estimate(float(values[0]), float(low), float(high), count)

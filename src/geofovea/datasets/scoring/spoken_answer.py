@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 __all__ = ["SpokenAnswer", "spoken_answer"]
 
-_THOUGHT = (
+_THOUGHT_WORDS = (
     r"(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|rationale|"
     r"scratch_?pad|inner_monologue|chain_of_thought|cot)"
 )
 _OPEN = re.compile(
-    rf"<\s*{_THOUGHT}(?:\s[^<>]*)?>|\[{_THOUGHT}\]|◁\s*{_THOUGHT}\s*▷"
-    rf"|<\|(?:(?:begin|start)_(?:of_)?)?{_THOUGHT}(?:_(?:begin|start))?\|>"
-    rf"|<\|channel>\s*(?:{_THOUGHT})\b",
+    rf"<\s*{_THOUGHT_WORDS}(?:\s[^<>]*)?>|\[{_THOUGHT_WORDS}\]|◁\s*{_THOUGHT_WORDS}\s*▷"
+    rf"|<\|(?:(?:begin|start)_(?:of_)?)?{_THOUGHT_WORDS}(?:_(?:begin|start))?\|>"
+    rf"|<\|channel>\s*(?:{_THOUGHT_WORDS})\b",
     re.IGNORECASE,
 )
 _CLOSE = re.compile(
-    rf"<\s*/\s*{_THOUGHT}\s*>|\[/{_THOUGHT}\]|◁\s*/\s*{_THOUGHT}\s*▷"
-    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT}\|>|<\|{_THOUGHT}_end\|>|<channel\|>",
+    rf"<\s*/\s*{_THOUGHT_WORDS}\s*>|\[/{_THOUGHT_WORDS}\]|◁\s*/\s*{_THOUGHT_WORDS}\s*▷"
+    rf"|<\|(?:/|end_(?:of_)?){_THOUGHT_WORDS}\|>|<\|{_THOUGHT_WORDS}_end\|>|<channel\|>",
     re.IGNORECASE,
 )
 _BARE_OPEN = re.compile(r"<\|think(?:ing)?\|>", re.IGNORECASE)
@@ -113,12 +113,12 @@ def spoken_answer(raw: str) -> SpokenAnswer:
     """Read what a model wrote; a text without any marks is its own answer, blanks around aside."""
     if not _MAY_HOLD_MARKS.search(raw):
         return SpokenAnswer(raw.strip(), raw)
-    unthought, thought, is_endless = _without_thoughts(raw)
-    text = _unwrapped(unthought).strip()
+    without_thoughts, has_thoughts, is_endless = _without_thoughts(raw)
+    text = _unwrapped(without_thoughts).strip()
     # where nothing was taken away, blanks stay as they were written too
-    unthought = unthought.strip() if thought else raw
+    without_thoughts = without_thoughts.strip() if has_thoughts else raw
     mark = _MARK.search(text)
-    return SpokenAnswer(text, unthought, thought, is_endless, mark[0] if mark else "")
+    return SpokenAnswer(text, without_thoughts, has_thoughts, is_endless, mark[0] if mark else "")
 
 
 def _without_thoughts(raw: str) -> tuple[str, bool, bool]:
@@ -127,16 +127,16 @@ def _without_thoughts(raw: str) -> tuple[str, bool, bool]:
     if is_endless:
         return "", True, True
     parts: list[str] = []
-    place, thought = 0, has_channels
+    place, has_thoughts = 0, has_channels
     while opened := _OPEN.search(text, place):
         close = _BARE_CLOSE if _BARE_OPEN.fullmatch(opened[0]) else _CLOSE
         closed = close.search(text, opened.end())
         between = text[place : opened.start()]
-        if closed is None and between.strip() and not thought and not between.endswith("\n"):
+        if closed is None and between.strip() and not has_thoughts and not between.endswith("\n"):
             # in the middle of a sentence it is one of its words
             break
         parts.append(between)
-        thought = True
+        has_thoughts = True
         if closed is None:
             before = "".join(parts)
             return before, True, not before.strip()
@@ -145,8 +145,8 @@ def _without_thoughts(raw: str) -> tuple[str, bool, bool]:
     # the prompt may have opened the thoughts
     behind = 0
     for closed in _CLOSE.finditer(text):
-        behind, thought = closed.end(), True
-    return text[behind:], thought, False
+        behind, has_thoughts = closed.end(), True
+    return text[behind:], has_thoughts, False
 
 
 def _final_channel(raw: str) -> tuple[str, bool, bool]:

@@ -101,8 +101,8 @@ class WordNetTable:
     def derived(self, word: str) -> frozenset[str]:
         """Lemmas that are derivationally related to any lemma of any synset of a word."""
         related = self._table["derived"]
-        found = (related.get(str(synset), "").split() for synset in self.meanings(word))
-        return frozenset(name for names in found for name in names)
+        lemmas = (related.get(str(synset), "").split() for synset in self.meanings(word))
+        return frozenset(name for names in lemmas for name in names)
 
     def singular(self, word: str) -> str:
         """The shortest noun that a word is a form of; the word itself if it is none."""
@@ -114,16 +114,16 @@ class WordNetTable:
         Rules are applied again until something is found, as nltk did up to 3.9, with which the
         published scores were made; newer ones stop after the first round.
         """
-        known: dict[str, list[int]] = self._table["senses"][part]
+        lemmas: dict[str, list[int]] = self._table["senses"][part]
         irregular: dict[str, list[str]] = self._table["exceptions"][part]
         if form in irregular:
-            return {lemma: None for lemma in (form, *irregular[form]) if lemma in known}
+            return {lemma: None for lemma in (form, *irregular[form]) if lemma in lemmas}
         forms = list(_without_ending([form], part))
-        found = {lemma: None for lemma in (form, *forms) if lemma in known}
-        while forms and not found:
+        base_forms = {lemma: None for lemma in (form, *forms) if lemma in lemmas}
+        while forms and not base_forms:
             forms = list(_without_ending(forms, part))
-            found = {lemma: None for lemma in forms if lemma in known}
-        return found
+            base_forms = {lemma: None for lemma in forms if lemma in lemmas}
+        return base_forms
 
 
 def _without_ending(forms: Iterable[str], part: str) -> Iterator[str]:

@@ -57,18 +57,18 @@ def ask_world(world: World, per_category: int, seed: int = 0) -> list[Question]:
     A category gives fewer where the world does not hold enough different ones.
     """
     rng = random.Random(f"geofovea-questions-{world.seed}-{seed}")
-    chosen: list[Question] = []
+    questions: list[Question] = []
     for category in CATEGORIES:
-        found: dict[str, Question] = {}
+        by_text: dict[str, Question] = {}
         for _ in range(4):
             sites = list(world.named_sites)
             rng.shuffle(sites)
             for site in sites:
                 question = _ASKERS[category](world, site, rng)
-                if question and len(found) < per_category:
-                    found.setdefault(question.text, question)
-        chosen += found.values()
-    return chosen
+                if question and len(by_text) < per_category:
+                    by_text.setdefault(question.text, question)
+        questions += by_text.values()
+    return questions
 
 
 def ask_about(world: World, site: Site, rng: random.Random) -> Iterator[Question]:
@@ -92,8 +92,8 @@ def _count(_: World, site: Site, rng: random.Random) -> Question:
     number = rng.choice(sorted(by_count))
     kind = rng.choice(by_count[number])
     text = rng.choice(FORMS["count"]).format(thing=kind, site=site.kind)
-    counted = tuple(thing.box for thing in site.of_kind(kind))
-    return Question("count", text, str(number), None, (site.pad,), counted)
+    boxes = tuple(thing.box for thing in site.of_kind(kind))
+    return Question("count", text, str(number), None, (site.pad,), boxes)
 
 
 def _category(_: World, site: Site, rng: random.Random) -> Question | None:
@@ -152,11 +152,11 @@ def _compare_places(world: World, site: Site, rng: random.Random) -> Question | 
     others = []
     for other in world.named_sites:
         east, south = x - other.box.center[0], y - other.box.center[1]
-        ahead = {"north": -south, "south": south, "east": east, "west": -east}[direction]
-        if abs(ahead) >= world.cell_side / 2:
-            others.append((other, ahead > 0))
-    wanted = rng.random() < 0.5
-    others = [o for o in others if o[1] == wanted] or others
+        offset = {"north": -south, "south": south, "east": east, "west": -east}[direction]
+        if abs(offset) >= world.cell_side / 2:
+            others.append((other, offset > 0))
+    should_be_true = rng.random() < 0.5
+    others = [o for o in others if o[1] == should_be_true] or others
     if not others:
         return None
     other, right = rng.choice(others)

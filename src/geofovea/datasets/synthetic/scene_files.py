@@ -57,12 +57,12 @@ def write_scene(
             raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
             with rasterio.open(raw, "w", **_profile(world)) as out:
                 out.update_tags(TIFFTAG_IMAGEDESCRIPTION=_description(world))
-                for done, window in _strips(world):
+                for share, window in _strips(world):
                     x0, y0, width, height = window
                     pixels = render_window(world, 0, x0, y0, width, height)
                     out.write(pixels.transpose(2, 0, 1), window=rasterio.windows.Window(*window))
                     # the copy below takes about as long as the rendering
-                    on_progress(done / 2)
+                    on_progress(share / 2)
             copy(
                 str(raw),
                 str(finished),

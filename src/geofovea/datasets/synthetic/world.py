@@ -245,9 +245,9 @@ def _terrain(rng: random.Random) -> str:
 
 def _site_kinds(rng: random.Random, cells: int) -> list[str]:
     """Named kinds first, then fillers: three named sites in four cells, at most all twelve."""
-    named = min(len(SITES), max(1, cells * 3 // 4))
-    fillers = round((cells - named) * _FILLERS_PER_CELL) or int(cells > named)
-    return rng.sample(SITES, named) + [rng.choice(FILLER_SITES) for _ in range(fillers)]
+    count = min(len(SITES), max(1, cells * 3 // 4))
+    fillers = round((cells - count) * _FILLERS_PER_CELL) or int(cells > count)
+    return rng.sample(SITES, count) + [rng.choice(FILLER_SITES) for _ in range(fillers)]
 
 
 def _make_site(

@@ -42,7 +42,7 @@ class DelimitedRow:
     number: int
     cells: list[str]
 
-    def named(self, header: list[str]) -> dict[str, str]:
+    def by_column(self, header: list[str]) -> dict[str, str]:
         """Cells by column; they are as many."""
         return dict(zip(header, self.cells, strict=True))
 
@@ -100,8 +100,8 @@ class _Lines:
     """Lines of a file that remember those of the row being read."""
 
     def __init__(self, opened: Iterator[str]) -> None:
-        self._opened = opened
-        self._waiting: list[str] = []
+        self._source = opened
+        self._pending: list[str] = []
         self.read = 0
         self.first = 1
         self.of_row: list[str] = []
@@ -110,7 +110,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._waiting.pop() if self._waiting else next(self._opened)
+        line = self._pending.pop() if self._pending else next(self._source)
         self.read += 1
         self.of_row.append(line)
         return line
@@ -122,11 +122,11 @@ class _Lines:
 
     def give_back(self, line: str) -> None:
         """Let a line be read again."""
-        self._waiting.append(line)
+        self._pending.append(line)
         self.read -= 1
 
 
-def _separator(lines: _Lines, known: Collection[str], usual: str) -> str:
+def _separator(lines: _Lines, columns: Collection[str], usual: str) -> str:
     """What stands between the cells, from the first line; the line of a spreadsheet is left out."""
     try:
         first = next(lines)
@@ -139,7 +139,7 @@ def _separator(lines: _Lines, known: Collection[str], usual: str) -> str:
     fits = {}
     for separator in dict.fromkeys((usual, *_SEPARATORS)):
         names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
-        fits[separator] = (sum(name in known for name in names), len(names) > 1)
+        fits[separator] = (sum(name in columns for name in names), len(names) > 1)
     # of equals the first, which is the usual one
     return max(fits, key=lambda separator: fits[separator])
 

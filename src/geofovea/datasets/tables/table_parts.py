@@ -56,19 +56,19 @@ def table_parts(table: Path, suffixes: Collection[str]) -> list[TablePart]:
                 f"{table} is a table of {title}, whose files alone do not say which rows are "
                 "current: export it to one Parquet file"
             )
-    found = [path for path in table.rglob("*") if _is_part(path, table, suffixes)]
-    kinds = sorted({path.suffix.lower() for path in found})
+    parts = [path for path in table.rglob("*") if _is_part(path, table, suffixes)]
+    kinds = sorted({path.suffix.lower() for path in parts})
     if len(kinds) != 1:
         what = f"parts of several kinds ({', '.join(kinds)})" if kinds else "no part of a table"
         raise DataError(f"the folder {table} holds {what}: give one file, or a folder of one kind")
-    found.sort(key=lambda path: _natural(path.relative_to(table)))
-    for path in found:
-        if lost := missing_shards(path):
+    parts.sort(key=lambda path: _natural(path.relative_to(table)))
+    for path in parts:
+        if absent := missing_shards(path):
             raise DataError(
-                f"{', '.join(lost)} of {table} {'is' if len(lost) == 1 else 'are'} missing: the "
-                "names of the other parts count them; copy or write the table again"
+                f"{', '.join(absent)} of {table} {'is' if len(absent) == 1 else 'are'} missing: "
+                "the names of the other parts count them; copy or write the table again"
             )
-    return [TablePart(path, _columns(path.relative_to(table))) for path in found]
+    return [TablePart(path, _columns(path.relative_to(table))) for path in parts]
 
 
 def shards_of(file: Path) -> list[Path]:
@@ -85,12 +85,12 @@ def missing_shards(file: Path) -> tuple[str, ...]:
     total = int(shard["total"])
     # most count from 0, some from 1
     first = 1 if total in numbered and 0 not in numbered else 0
-    lost = [number for number in range(first, first + total) if number not in numbered]
+    absent = [number for number in range(first, first + total) if number not in numbered]
     width = len(shard["number"])
     suffix = file.suffix
     return tuple(
         f"{shard['before']}{number:0{width}}{shard['of']}{shard['total']}{suffix}"
-        for number in lost
+        for number in absent
     )
 
 
@@ -100,7 +100,7 @@ def _numbered(file: Path) -> dict[int, Path]:
     # a name such as map-1-of-100000000000 counts nothing that could be listed
     if shard is None or not 0 < int(shard["total"]) <= 100_000:
         return {}
-    found = {}
+    by_number = {}
     for sibling in file.parent.iterdir():
         other = _SHARD.fullmatch(sibling.name)
         if (
@@ -108,8 +108,8 @@ def _numbered(file: Path) -> dict[int, Path]:
             and sibling.suffix == file.suffix
             and all(other[group] == shard[group] for group in ("before", "of", "total"))
         ):
-            found[int(other["number"])] = sibling
-    return found
+            by_number[int(other["number"])] = sibling
+    return by_number
 
 
 def _is_part(path: Path, table: Path, suffixes: Collection[str]) -> bool:

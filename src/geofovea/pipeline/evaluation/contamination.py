@@ -60,13 +60,13 @@ def look_for_leaks(root: Path, samples: Sequence[Sample], trained_on: Sequence[P
         DataError: If no benchmark image is here, or a path is neither.
     """
     images = find_images(root, samples)
-    if not images.found:
+    if not images.paths:
         raise DataError(f"nothing to compare: {images.describe_missing()}")
     with progress_bar("hashing benchmark images") as advance:
         hashes = []
-        for done, (name, path) in enumerate(images.found.items(), 1):
+        for done, (name, path) in enumerate(images.paths.items(), 1):
             hashes.append(hash_image(path, name))
-            advance(done / len(images.found))
+            advance(done / len(images.paths))
     others = list(_training_hashes(trained_on))
     matches = tuple(find_leaks(hashes, others))
     leaked = {match.image for match in matches}

@@ -102,7 +102,7 @@ def run_eval(
         Interrupted: If a signal ends the run.
     """
     images = find_images(root, collection.samples)
-    if not images.found:
+    if not images.paths:
         raise DataError(
             f"{images.describe_missing()}. Below {root} there is none of them; for "
             f"{benchmark.title} {benchmark.instructions}"

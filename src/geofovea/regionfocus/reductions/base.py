@@ -19,14 +19,14 @@ from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 from geofovea.regionfocus.uniform_sampling import even_positions
 
-__all__ = ["Kept", "Reduction", "Selector", "Stage", "keep_best"]
+__all__ = ["Reduction", "Selector", "Stage", "TokenChoice", "keep_best"]
 
 Stage = Literal["tile", "encoder_layer", "encoder_output", "projected", "decoder_layer", "cache"]
 """Where a reduction acts, in the order in which tokens pass."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class TokenChoice:
     """The choice of a reduction.
 
     Attributes:
@@ -66,7 +66,7 @@ class Reduction(Protocol):
         """Fields of `TokenContext` that it cannot do without."""
         ...
 
-    def reduce(self, context: TokenContext, k: int) -> Kept:
+    def reduce(self, context: TokenContext, k: int) -> TokenChoice:
         """Keep ``k`` of n tokens; ``k`` is clipped to ``1..n``, and n = 0 keeps none.
 
         Raises:
@@ -86,7 +86,7 @@ class Selector(ABC):
     uses: ClassVar[frozenset[str]] = frozenset()
     """Fields that it takes where they are there, and does without where they are not."""
 
-    def reduce(self, context: TokenContext, k: int) -> Kept:
+    def reduce(self, context: TokenContext, k: int) -> TokenChoice:
         """See `Reduction`."""
         if missing := sorted(f for f in self.requires if getattr(context, f) is None):
             raise ModelError(
@@ -103,44 +103,48 @@ class Selector(ABC):
         candidates = context.candidates
         k = min(max(k, 1), len(candidates))
         if k == len(candidates):
-            return Kept(torch.arange(len(context.features)))
+            return TokenChoice(torch.arange(len(context.features)))
         if len(candidates) == len(context.features):
             return self._choose(context, len(candidates), k)
         return self._beside_protected(context, candidates, k)
 
     @abstractmethod
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         """Keep ``k`` of ``n`` tokens, none of them protected, ``1 <= k < n``."""
 
-    def _beside_protected(self, context: TokenContext, candidates: Tensor, k: int) -> Kept:
+    def _beside_protected(self, context: TokenContext, candidates: Tensor, k: int) -> TokenChoice:
         """Choose among the others and put the protected tokens back where they were."""
         assert context.protected is not None  # noqa: S101 - only called then
         others = replace(context.select(candidates), protected=None)
-        kept = self._choose(others, len(candidates), k)
+        choice = self._choose(others, len(candidates), k)
         always = context.protected.nonzero()[:, 0].cpu()
-        index = torch.cat([candidates[kept.index], always])
+        index = torch.cat([candidates[choice.index], always])
         order = torch.argsort(index, stable=True)
         features = groups = sizes = None
-        if kept.features is not None:
+        if choice.features is not None:
             whole = context.features[always.to(context.features.device)]
-            features = torch.cat([kept.features, whole])[order]
-        if kept.groups is not None:
+            features = torch.cat([choice.features, whole])[order]
+        if choice.groups is not None:
             # the place of an output before ordering leads to its place after it
             place = torch.argsort(order)
             groups = torch.full((len(context.features),), -1, dtype=torch.int64)
-            groups[candidates] = torch.where(kept.groups < 0, -1, place[kept.groups.clamp_min(0)])
-            groups[always] = place[len(kept.index) :]
-        if kept.sizes is not None:
-            sizes = torch.cat([kept.sizes, kept.sizes.new_ones(len(always))])[order]
-        return Kept(index[order], features, groups, sizes, kept.info)
+            groups[candidates] = torch.where(
+                choice.groups < 0, -1, place[choice.groups.clamp_min(0)]
+            )
+            groups[always] = place[len(choice.index) :]
+        if choice.sizes is not None:
+            sizes = torch.cat([choice.sizes, choice.sizes.new_ones(len(always))])[order]
+        return TokenChoice(index[order], features, groups, sizes, choice.info)
 
 
-def keep_best(scores: Tensor, k: int) -> Kept:
+def keep_best(scores: Tensor, k: int) -> TokenChoice:
     """The ``k`` best of scores ``(n,)``, equal ones in order of index.
 
     NaN and -inf lose. Without a finite score, even positions are kept and ``info`` says so.
     """
     scores, is_replaced = clean_scores(scores)
     if is_replaced:
-        return Kept(torch.tensor(even_positions(len(scores), k)), info={"fallback": "uniform"})
-    return Kept(top_indices(scores, k).sort().values)
+        return TokenChoice(
+            torch.tensor(even_positions(len(scores), k)), info={"fallback": "uniform"}
+        )
+    return TokenChoice(top_indices(scores, k).sort().values)

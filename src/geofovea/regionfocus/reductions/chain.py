@@ -54,13 +54,13 @@ class Chain:
     encoder_share: float = ENCODER_SHARE
     decoder: DecoderReduction | None = None
 
-    def fields_wanted(self, known: frozenset[str]) -> frozenset[str]:
+    def fields_wanted(self, available: frozenset[str]) -> frozenset[str]:
         """Fields beyond `ALWAYS_KNOWN` that the projected reduction is to be given.
 
         Raises:
-            ModelError: If it cannot do without one that is not among the ``known``.
+            ModelError: If it cannot do without one that is not among the ``available``.
         """
-        return fields_wanted(self.projected, known)
+        return fields_wanted(self.projected, available)
 
 
 def make_chain(text: str) -> Chain:
@@ -101,30 +101,30 @@ def _projected(name: str, decoder: DecoderReduction | None) -> Reduction:
     return cast(Reduction, reduction)
 
 
-def fields_wanted(reduction: Reduction, known: frozenset[str]) -> frozenset[str]:
+def fields_wanted(reduction: Reduction, available: frozenset[str]) -> frozenset[str]:
     """What to give a reduction beyond `ALWAYS_KNOWN`: what it requires, and uses where it is known.
 
     Raises:
         ModelError: If something that it requires is not known; the message names what is missing
             and the reductions that can do without.
     """
-    there = ALWAYS_KNOWN | known
+    there = ALWAYS_KNOWN | available
     missing = [name for name in sorted(reduction.requires) if name not in there]
-    wanted = reduction.requires | (getattr(reduction, "uses", frozenset()) & known)
+    names = reduction.requires | (getattr(reduction, "uses", frozenset()) & available)
     for group in getattr(reduction, "requires_one_of", ()):
-        if group & (ALWAYS_KNOWN | wanted):
+        if group & (ALWAYS_KNOWN | names):
             continue
-        stand_ins = sorted(group & known, key=_preference)
+        stand_ins = sorted(group & available, key=_preference)
         if stand_ins:
-            wanted |= {stand_ins[0]}
+            names |= {stand_ins[0]}
         else:
             missing.append(" or ".join(sorted(group)))
     if missing:
         raise ModelError(
             f"the reduction {reduction.name!r} needs {' and '.join(missing)}, which is not known "
-            f"here; choose one of {', '.join(_possible(known))}"
+            f"here; choose one of {', '.join(_possible(available))}"
         )
-    return frozenset(wanted - ALWAYS_KNOWN)
+    return frozenset(names - ALWAYS_KNOWN)
 
 
 def _preference(name: str) -> int:
@@ -132,9 +132,9 @@ def _preference(name: str) -> int:
     return order.get(name, len(order))
 
 
-def _possible(known: frozenset[str]) -> Iterable[str]:
+def _possible(available: frozenset[str]) -> Iterable[str]:
     """Names of the reductions that need no more than what is known."""
-    there = ALWAYS_KNOWN | known
+    there = ALWAYS_KNOWN | available
     for name in REDUCTION_NAMES:
         reduction: Any = make_reduction(name)
         if reduction.requires <= there and all(

@@ -93,24 +93,24 @@ class TokenContext:
         other are not copied: what is chosen shares memory with this context.
         """
         part = run_of(index)
-        chosen = {f.name: getattr(self, f.name) for f in fields(self)} | {"grid": None}
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"grid": None}
         if self.grid is not None and self.cells is None:
             place = torch.arange(len(self.features))
-            chosen["cells"] = torch.stack([place // self.grid[1], place % self.grid[1]], dim=1)
+            values["cells"] = torch.stack([place // self.grid[1], place % self.grid[1]], dim=1)
         for name in _PER_TOKEN:
-            if chosen[name] is not None:
-                taken = index.to(chosen[name].device) if part is None else part
-                chosen[name] = chosen[name][taken]
+            if values[name] is not None:
+                rows = index.to(values[name].device) if part is None else part
+                values[name] = values[name][rows]
         for name in ("cls_attention", "received"):
-            if chosen[name] is not None:
-                taken = index if part is None else part
-                chosen[name] = {k: v[..., taken] for k, v in chosen[name].items()}
+            if values[name] is not None:
+                rows = index if part is None else part
+                values[name] = {k: v[..., rows] for k, v in values[name].items()}
         if self.attention is not None:
-            chosen["attention"] = {
+            values["attention"] = {
                 k: v.within(index) if isinstance(v, TileMaps) else of_tokens(v, index)
                 for k, v in self.attention.items()
             }
-        return TokenContext(**chosen)
+        return TokenContext(**values)
 
     def attention_of(self, layer: int) -> Tensor:
         """The attention map of a layer, ``(heads, n, n)``, for tokens of one tile.

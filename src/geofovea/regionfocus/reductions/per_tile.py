@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
 from geofovea.regionfocus.reductions.primitives.outputs import join
@@ -27,7 +27,7 @@ class PerTile(Selector):
     shares by tile number.
     """
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         tiles = context.tile_index
         if tiles is None or bool((tiles == tiles[0]).all()):
             return self._choose_in_tile(context, n, k)
@@ -39,14 +39,16 @@ class PerTile(Selector):
         parts = []
         for tokens, within, share in zip(members, inside, shares, strict=True):
             if share == len(tokens):
-                parts.append((tokens, Kept(torch.arange(share))))
+                parts.append((tokens, TokenChoice(torch.arange(share))))
             elif share:
                 parts.append((tokens, self._choose_in_tile(within, len(tokens), share)))
-        kept = join(parts, context.features)
-        return replace(kept, info=kept.info | {"per_tile": dict(zip(numbers, shares, strict=True))})
+        choice = join(parts, context.features)
+        return replace(
+            choice, info=choice.info | {"per_tile": dict(zip(numbers, shares, strict=True))}
+        )
 
     @abstractmethod
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         """Keep ``k`` of the ``n`` tokens of one tile, ``1 <= k < n``."""
 
     def _tile_weights(

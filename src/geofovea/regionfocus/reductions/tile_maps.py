@@ -73,5 +73,5 @@ def run_of(index: Tensor) -> slice | None:
     if len(index) == 0 or index.device.type != "cpu":
         return None
     first, count = int(index[0]), len(index)
-    counted = int(index[-1]) - first == count - 1 and bool((index.diff() == 1).all())
-    return slice(first, first + count) if counted and first >= 0 else None
+    is_run = int(index[-1]) - first == count - 1 and bool((index.diff() == 1).all())
+    return slice(first, first + count) if is_run and first >= 0 else None

@@ -56,14 +56,16 @@ def question_context(
     of_run = [signals.get(tokens.tiles[number], {}) for number, _ in runs]
     places = [cells[part] for _, part in runs]
     shared = set.intersection(*(set(s) for s in of_run)) if of_run else set()
-    known: dict[str, Any] = {
+    signal_fields: dict[str, Any] = {
         name: _joined(name, [s[name] for s in of_run], places) for name in shared & TILE_SIGNALS
     }
     if text_embeds is not None:
-        known["text_embeds"] = text_embeds
+        signal_fields["text_embeds"] = text_embeds
         text = unit_rows(text_embeds.float().mean(0, keepdim=True))[0]
-        known["text_similarity"] = unit_rows(tokens.features) @ text.to(tokens.features.device)
-    return replace(context, **known)
+        signal_fields["text_similarity"] = unit_rows(tokens.features) @ text.to(
+            tokens.features.device
+        )
+    return replace(context, **signal_fields)
 
 
 def signal_bytes(signals: TileSignals) -> int:

@@ -45,30 +45,30 @@ class RowLosses:
 
 
 def row_losses(
-    found: Tensor, wanted: Tensor, seen: Tensor, image: slice, *, whole_row: bool = True
+    logits: Tensor, targets: Tensor, valid: Tensor, image: slice, *, whole_row: bool = True
 ) -> RowLosses:
     """Losses of a module's rows against those of its host.
 
     Args:
-        found: ``(q, heads, s)``, the module's logits.
-        wanted: ``(q, heads, s)``, the host's, or what was made of them.
-        seen: bool ``(q, s)``, False on padding behind a question.
+        logits: ``(q, heads, s)``, the module's logits.
+        targets: ``(q, heads, s)``, the host's, or what was made of them.
+        valid: bool ``(q, s)``, False on padding behind a question.
         image: The places of the vision tokens.
         whole_row: Whether keys outside the image count; without them ``row`` is over the image,
             at temperature 1.
     """
-    seen = seen[:, None].expand_as(wanted)
+    valid = valid[:, None].expand_as(targets)
     if not whole_row:
-        found, wanted, seen = found[..., image], wanted[..., image], seen[..., image]
+        logits, targets, valid = logits[..., image], targets[..., image], valid[..., image]
         image = slice(None)
-    squares = ((found - wanted) / TEMPERATURE).square() * seen
+    squares = ((logits - targets) / TEMPERATURE).square() * valid
     return RowLosses(
         row=_divergence(
-            found.masked_fill(~seen, _NOWHERE),
-            wanted.masked_fill(~seen, _NOWHERE),
+            logits.masked_fill(~valid, _NOWHERE),
+            targets.masked_fill(~valid, _NOWHERE),
         ),
-        image=_divergence(found[..., image] / TEMPERATURE, wanted[..., image] / TEMPERATURE),
-        logits=squares.sum() / seen.sum().clamp_min(1),
+        image=_divergence(logits[..., image] / TEMPERATURE, targets[..., image] / TEMPERATURE),
+        logits=squares.sum() / valid.sum().clamp_min(1),
     )
 
 
@@ -94,9 +94,9 @@ def box_loss(logits: Tensor, right: Tensor) -> Tensor:
     return losses.sum() / says_something.sum().clamp_min(1)
 
 
-def _divergence(found: Tensor, wanted: Tensor) -> Tensor:
+def _divergence(logits: Tensor, targets: Tensor) -> Tensor:
     """KL(wanted ‖ found) of logits over the last axis, the mean of all others."""
     by_row = F.kl_div(
-        found.log_softmax(-1), wanted.log_softmax(-1), reduction="none", log_target=True
+        logits.log_softmax(-1), targets.log_softmax(-1), reduction="none", log_target=True
     ).sum(-1)
     return torch.mean(by_row)

@@ -289,11 +289,11 @@ def _attend(
     """A block of rows of causal attention, ``(heads, rows, head_dim)``."""
     stop = min(start + _QUERIES_AT_ONCE, queries.shape[1])
     rows = torch.arange(start, stop, device=queries.device)
-    seen = torch.arange(stop, device=queries.device) <= rows[:, None]
+    mask = torch.arange(stop, device=queries.device) <= rows[:, None]
     if valid is not None:
-        seen &= valid[:stop]
+        mask &= valid[:stop]
     return F.scaled_dot_product_attention(
-        queries[None, :, start:stop], keys[None, :, :stop], values[None, :, :stop], attn_mask=seen
+        queries[None, :, start:stop], keys[None, :, :stop], values[None, :, :stop], attn_mask=mask
     )[0]
 
 

@@ -51,10 +51,10 @@ def select_share(
         raise GeometryError(f"a grid of {grid} needs {rows * cols} scores, got {len(scores)}")
     candidates = torch.arange(len(scores)) if valid is None else valid.nonzero()[:, 0].cpu()
     best = top_indices(scores.cpu()[candidates], int(len(candidates) * share))
-    kept = torch.zeros(rows * cols, dtype=torch.bool)
-    kept[candidates[best]] = True
-    kept[cols - 1 :: cols] = True
-    return kept.nonzero()[:, 0]
+    is_kept = torch.zeros(rows * cols, dtype=torch.bool)
+    is_kept[candidates[best]] = True
+    is_kept[cols - 1 :: cols] = True
+    return is_kept.nonzero()[:, 0]
 
 
 def tiles_of_tokens(index: Tensor, grid: tuple[int, int], blocks: tuple[int, int]) -> Tensor:
@@ -70,9 +70,9 @@ def tiles_of_tokens(index: Tensor, grid: tuple[int, int], blocks: tuple[int, int
     """
     rows = (index // grid[1]) * blocks[0] // grid[0]
     cols = (index % grid[1]) * blocks[1] // grid[1]
-    voted = torch.zeros(blocks, dtype=torch.bool)
-    voted[rows, cols] = True
-    return voted.nonzero()
+    has_vote = torch.zeros(blocks, dtype=torch.bool)
+    has_vote[rows, cols] = True
+    return has_vote.nonzero()
 
 
 def valid_tokens(tiles: Sequence[tuple[int, int]], grid: tuple[int, int]) -> Tensor:
@@ -85,9 +85,9 @@ def valid_tokens(tiles: Sequence[tuple[int, int]], grid: tuple[int, int]) -> Ten
     Returns:
         bool ``(rows · columns,)``.
     """
-    shown = torch.zeros(grid, dtype=torch.bool)
+    is_valid = torch.zeros(grid, dtype=torch.bool)
     side = TOKENS_PER_SIDE
     for row, col in tiles:
-        shown[row * side : (row + 1) * side, col * side : (col + 1) * side] = True
-    shown[:, -1] = True
-    return shown.flatten()
+        is_valid[row * side : (row + 1) * side, col * side : (col + 1) * side] = True
+    is_valid[:, -1] = True
+    return is_valid.flatten()

@@ -37,15 +37,15 @@ def look_uniform(pyramid: Pyramid, budget_tiles: int, encode: Encode) -> Descent
         BudgetError: If the budget is less than one tile.
     """
     tiles = start_tiles(pyramid, min(budget_tiles, 1))
-    left = budget_tiles - len(tiles)
+    remaining = budget_tiles - len(tiles)
     finest_whole = pyramid.top_level
-    while finest_whole > 0 and math.prod(pyramid.grid_shape(finest_whole - 1)) <= left:
+    while finest_whole > 0 and math.prod(pyramid.grid_shape(finest_whole - 1)) <= remaining:
         finest_whole -= 1
     if finest_whole < pyramid.top_level:
         tiles += pyramid.tiles(finest_whole)
-        left = budget_tiles - len(tiles)
-    if finest_whole > 0 and left:
-        tiles += spread_tiles(list(pyramid.tiles(finest_whole - 1)), left)
+        remaining = budget_tiles - len(tiles)
+    if finest_whole > 0 and remaining:
+        tiles += spread_tiles(list(pyramid.tiles(finest_whole - 1)), remaining)
     return _look(encode, tiles)
 
 

@@ -71,8 +71,8 @@ def descend_best_first(
     *above, first = encode_looks(encode, start)
     search = _Search(pyramid, width, diversity or BestOnly())
     search.add(score_look(first, focus))
-    left, stopped = budget_tiles - len(start), ""
-    while left and search.queue:
+    remaining, stopped = budget_tiles - len(start), ""
+    while remaining and search.queue:
         if deadline is not None and clock() >= deadline:
             stopped = "time"
             break
@@ -80,19 +80,19 @@ def descend_best_first(
         if reason := stop.reason(scores, _SeenSoFar(above, search)):
             stopped = reason
             break
-        led = search.take(left)
-        left -= len(led)
-        for look in encode_looks(encode, sorted(led)):
-            search.add(score_look(look, focus, {tile: led[tile] for tile in look.tiles}))
+        wave = search.take(remaining)
+        remaining -= len(wave)
+        for look in encode_looks(encode, sorted(wave)):
+            search.add(score_look(look, focus, {tile: wave[tile] for tile in look.tiles}))
     looks = (*above, *search.looks())
     if not stopped and looks[-1].level:
-        stopped = "nodata" if left else "tiles"
+        stopped = "nodata" if remaining else "tiles"
     return Descent(looks, stopped or "native")
 
 
 @dataclass(slots=True)
 class _Search:
-    """What waits and what was seen.
+    """The queue of a search and its looks.
 
     Attributes:
         pyramid: The pyramid of the scene.
@@ -106,26 +106,26 @@ class _Search:
     width: int
     diversity: Diversity
     queue: dict[Tile, float] = field(default_factory=dict)
-    seen: list[LevelLook] = field(default_factory=list)
+    all_looks: list[LevelLook] = field(default_factory=list)
 
     def add(self, look: LevelLook) -> None:
         """Remember a look and queue what lies under it, one level finer."""
-        self.seen.append(look)
+        self.all_looks.append(look)
         if look.level:
             self._queue_under(look, look.level - 1)
 
-    def take(self, left: int) -> dict[Tile, float]:
-        """Take the next tiles out of the queue: at most ``left`` and at most ``width``."""
-        finest = min(look.level for look in self.seen)
-        pool, count = list(self.queue), min(self.width, left)
-        if finest and left <= self.width * finest:
+    def take(self, remaining: int) -> dict[Tile, float]:
+        """Take the next tiles out of the queue: at most ``remaining`` and at most ``width``."""
+        finest = min(look.level for look in self.all_looks)
+        pool, count = list(self.queue), min(self.width, remaining)
+        if finest and remaining <= self.width * finest:
             # now or never: what is left goes straight down, on fewer levels if need be
-            level = finest - math.ceil(finest / left)
+            level = finest - math.ceil(finest / remaining)
             if level < finest - 1:
                 self._skip(finest, level)
             finest_waiting = min(tile.level for tile in self.queue)
             pool = [tile for tile in self.queue if tile.level == finest_waiting]
-            count = min(count, max(1, left // finest))
+            count = min(count, max(1, remaining // finest))
         return {tile: self.queue.pop(tile) for tile in self._best(pool, count)}
 
     def _best(self, pool: list[Tile], count: int) -> list[Tile]:
@@ -135,24 +135,24 @@ class _Search:
         is_even = torch.allclose(scores, scores.mean(), rtol=1e-5, atol=0)
         if is_even and pool[0].level == pool[-1].level:
             return spread_tiles(pool, count)
-        first, *finer = self.seen
-        taken = [tile for look in finer for tile in look.tiles]
-        return self.diversity.choose(pool, scores, count, taken, first.level)
+        first, *finer = self.all_looks
+        finer_tiles = [tile for look in finer for tile in look.tiles]
+        return self.diversity.choose(pool, scores, count, finer_tiles, first.level)
 
     def looks(self) -> list[LevelLook]:
         """One look a level, coarse to fine, from all that was seen."""
         return [
-            _merged([look for look in self.seen if look.level == level])
-            for level in sorted({look.level for look in self.seen}, reverse=True)
+            _merged([look for look in self.all_looks if look.level == level])
+            for level in sorted({look.level for look in self.all_looks}, reverse=True)
         ]
 
     def _skip(self, finest: int, level: int) -> None:
         """Let tiles of ``level`` wait in place of all others, if the finest looks show any."""
-        waiting, self.queue = self.queue, {}
-        for look in self.seen:
+        previous, self.queue = self.queue, {}
+        for look in self.all_looks:
             if look.level == finest:
                 self._queue_under(look, level)
-        self.queue = self.queue or waiting
+        self.queue = self.queue or previous
 
     def _queue_under(self, look: LevelLook, level: int) -> None:
         candidates, masses = find_candidates(self.pyramid, look, level)

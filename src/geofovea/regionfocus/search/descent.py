@@ -81,7 +81,7 @@ def descend(
     plan = split.tiles_per_level(pyramid, budget_tiles)
     *looks, last = encode_looks(encode, start)
     looks.append(score_look(last, focus, chained=chained))
-    left, spare, stopped, blind = budget_tiles - len(start), 0, "", looks[-1].is_flat
+    remaining, spare, stopped, blind = budget_tiles - len(start), 0, "", looks[-1].is_flat
     for level in sorted((lv for lv in plan if lv < last.level), reverse=True):
         if deadline is not None and clock() >= deadline:
             stopped = "time"
@@ -93,17 +93,17 @@ def descend(
         if reason := stop.reason(scores, looks):
             stopped = reason
             break
-        count = min(plan[level] + spare, left)
+        count = min(plan[level] + spare, remaining)
         # chained scores of equal shares differ by rounding alone
         if blind if chained else looks[-1].is_flat:
-            chosen = spread_tiles(candidates, count)
+            tiles = spread_tiles(candidates, count)
         else:
-            chosen = sorted(diversity.choose(candidates, scores, count, (), last.level))
-        spare, left = plan[level] + spare - len(chosen), left - len(chosen)
-        if chosen:
-            led = dict(zip(candidates, scores.tolist(), strict=True)) if chained else None
-            (seen,) = encode_looks(encode, chosen)
-            looks.append(score_look(seen, focus, led, chained=chained))
+            tiles = sorted(diversity.choose(candidates, scores, count, (), last.level))
+        spare, remaining = plan[level] + spare - len(tiles), remaining - len(tiles)
+        if tiles:
+            masses = dict(zip(candidates, scores.tolist(), strict=True)) if chained else None
+            (look,) = encode_looks(encode, tiles)
+            looks.append(score_look(look, focus, masses, chained=chained))
             blind = blind and _is_even(looks[-1])
     return Descent(tuple(looks), stopped or ("tiles" if looks[-1].level else "native"))
 
@@ -132,7 +132,7 @@ def encode_looks(encode: Encode, tiles: Sequence[Tile]) -> list[LevelLook]:
 def score_look(
     look: LevelLook,
     focus: Focus,
-    led: Mapping[Tile, float] | None = None,
+    tile_masses: Mapping[Tile, float] | None = None,
     *,
     chained: bool = True,
 ) -> LevelLook:
@@ -141,7 +141,8 @@ def score_look(
     Args:
         look: What was encoded.
         focus: Asked once, about all tokens of the look together.
-        led: The mass that led to each tile, for chained scores; None for the first scored look.
+        tile_masses: The mass that led to each tile, for chained scores; None for the first scored
+            look.
         chained: Whether scores become those of chains; otherwise they are masses of this look.
 
     Raises:
@@ -151,7 +152,7 @@ def score_look(
         return look
     masses = as_masses(focus.score(look.tokens), len(look.tokens))
     if chained:
-        masses = chain_masses(look.tokens, masses, led)
+        masses = chain_masses(look.tokens, masses, tile_masses)
     return LevelLook(look.level, look.tiles, look.tokens, masses)
 
 

@@ -86,16 +86,16 @@ class DiscountedPlaces:
         """See `Diversity`."""
         places = [_place(tile, place_level) for tile in candidates]
         had = Counter(_place(tile, place_level) for tile in taken)
-        left = scores.to("cpu", torch.float64).clone()
-        left *= torch.tensor([self.factor ** had[place] for place in places], dtype=torch.float64)
+        values = scores.to("cpu", torch.float64).clone()
+        values *= torch.tensor([self.factor ** had[place] for place in places], dtype=torch.float64)
         of_place = {place: torch.tensor([p == place for p in places]) for place in set(places)}
-        chosen: list[int] = []
-        while len(chosen) < min(count, len(candidates)):
-            best = int(left.argmax())
-            chosen.append(best)
-            left[of_place[places[best]]] *= self.factor
-            left[best] = -torch.inf
-        return [candidates[i] for i in chosen]
+        index: list[int] = []
+        while len(index) < min(count, len(candidates)):
+            best = int(values.argmax())
+            index.append(best)
+            values[of_place[places[best]]] *= self.factor
+            values[best] = -torch.inf
+        return [candidates[i] for i in index]
 
 
 def _place(tile: Tile, level: int) -> tuple[int, int, int]:

@@ -68,13 +68,13 @@ def merge_descents(descents: Sequence[Descent]) -> Descent:
         if not tokens:
             looks.append(LevelLook(level, tiles, of_level[0].tokens, of_level[0].scores))
             continue
-        shown = sorted(tokens)
+        tiles_with_tokens = sorted(tokens)
         looks.append(
             LevelLook(
                 level,
                 tiles,
-                TokenSet.concat([tokens[tile] for tile in shown]),
-                torch.cat([scores[tile] for tile in shown]),
+                TokenSet.concat([tokens[tile] for tile in tiles_with_tokens]),
+                torch.cat([scores[tile] for tile in tiles_with_tokens]),
             )
         )
     reasons = dict.fromkeys(descent.stopped for descent in descents)
@@ -87,17 +87,17 @@ class _Shared:
 
     Attributes:
         encode: Asked for what is not remembered.
-        known: Tokens by tile, empty for a tile that shows no data.
+        cache: Tokens by tile, empty for a tile that shows no data.
     """
 
     encode: Encode
-    known: dict[Tile, TokenSet] = field(default_factory=dict)
+    cache: dict[Tile, TokenSet] = field(default_factory=dict)
 
     def __call__(self, tiles: Sequence[Tile]) -> TokenSet:
         """Tokens of tiles, in the order of the tiles."""
-        if missing := [tile for tile in tiles if tile not in self.known]:
+        if missing := [tile for tile in tiles if tile not in self.cache]:
             fresh = self.encode(missing)
             place = {tile: index for index, tile in enumerate(fresh.tiles)}
             for tile in missing:
-                self.known[tile] = fresh.select(fresh.tile_index == place.get(tile, -1))
-        return TokenSet.concat([self.known[tile] for tile in tiles])
+                self.cache[tile] = fresh.select(fresh.tile_index == place.get(tile, -1))
+        return TokenSet.concat([self.cache[tile] for tile in tiles])

@@ -19,7 +19,7 @@ def restrict(
     encode: Encode,
     region: Region,
     pyramid: Pyramid,
-    counted: Callable[[], AbstractContextManager[None]] = nullcontext,
+    timer: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Encode:
     """An encoder that knows nothing outside a region.
 
@@ -32,14 +32,14 @@ def restrict(
         encode: Makes the tokens of tiles.
         region: In scene pixels.
         pyramid: The pyramid of the scene.
-        counted: A ``with`` block that takes the time of comparing places.
+        timer: A ``with`` block that takes the time of comparing places.
     """
 
     def restricted(tiles: Sequence[Tile]) -> TokenSet:
-        with counted():
+        with timer():
             inside = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
         tokens = encode([tile for tile, is_in in zip(tiles, inside, strict=True) if is_in])
-        with counted():
+        with timer():
             is_inside = region.overlap_mask(tokens.boxes_scene.numpy())
         return tokens.select(torch.from_numpy(is_inside))
 

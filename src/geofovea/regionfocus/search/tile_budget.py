@@ -79,16 +79,16 @@ class GeometricSplit:
 
     def tiles_per_level(self, pyramid: Pyramid, budget_tiles: int) -> dict[int, int]:
         """See `Split`."""
-        levels, left = _finer_levels(pyramid, budget_tiles)
-        if not levels or not left:
+        levels, remaining = _finer_levels(pyramid, budget_tiles)
+        if not levels or not remaining:
             return {}
-        if left < len(levels):
+        if remaining < len(levels):
             # native is last on the list, and this ladder of indices always ends on the last
-            steps = range(1, left + 1)
-            return {levels[math.ceil(i * len(levels) / left) - 1]: 1 for i in steps}
-        floor = min(self.floor, left // len(levels))
+            steps = range(1, remaining + 1)
+            return {levels[math.ceil(i * len(levels) / remaining) - 1]: 1 for i in steps}
+        floor = min(self.floor, remaining // len(levels))
         weights = [self.ratio**i for i in range(len(levels))]
-        shares = _proportional(left - floor * len(levels), weights)
+        shares = _proportional(remaining - floor * len(levels), weights)
         capacities = [math.prod(pyramid.grid_shape(level)) for level in levels]
         counts = _within([floor + share for share in shares], capacities)
         return dict(zip(levels, counts, strict=True))
@@ -103,10 +103,10 @@ class AllToFinestSplit:
 
     def tiles_per_level(self, pyramid: Pyramid, budget_tiles: int) -> dict[int, int]:
         """See `Split`."""
-        levels, left = _finer_levels(pyramid, budget_tiles)
-        if not levels or not left:
+        levels, remaining = _finer_levels(pyramid, budget_tiles)
+        if not levels or not remaining:
             return {}
-        return {0: min(left, math.prod(pyramid.grid_shape(0)))}
+        return {0: min(remaining, math.prod(pyramid.grid_shape(0)))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,13 @@ class AllToBestSplit:
 
     def tiles_per_level(self, pyramid: Pyramid, budget_tiles: int) -> dict[int, int]:
         """See `Split`."""
-        levels, left = _finer_levels(pyramid, budget_tiles)
-        if not levels or left < len(levels):
+        levels, remaining = _finer_levels(pyramid, budget_tiles)
+        if not levels or remaining < len(levels):
             return GeometricSplit().tiles_per_level(pyramid, budget_tiles)
-        floor = min(self.floor, left // len(levels))
+        floor = min(self.floor, remaining // len(levels))
         capacities = [math.prod(pyramid.grid_shape(level)) for level in levels]
-        wanted = [floor] * (len(levels) - 1) + [left - floor * (len(levels) - 1)]
-        return dict(zip(levels, _within(wanted, capacities), strict=True))
+        counts = [floor] * (len(levels) - 1) + [remaining - floor * (len(levels) - 1)]
+        return dict(zip(levels, _within(counts, capacities), strict=True))
 
 
 def _finer_levels(pyramid: Pyramid, budget_tiles: int) -> tuple[list[int], int]:
@@ -149,12 +149,12 @@ def _proportional(total: int, weights: Sequence[float]) -> list[int]:
     return [after - before for before, after in pairwise([0, *ends[:-1], total])]
 
 
-def _within(wanted: Sequence[int], capacities: Sequence[int]) -> list[int]:
+def _within(requests: Sequence[int], capacities: Sequence[int]) -> list[int]:
     """Cut counts to capacities; what is cut flows to finer levels first, then to coarser ones."""
-    counts, surplus = list(wanted), 0
+    counts, surplus = list(requests), 0
     towards_finer = range(len(counts))
     for i in (*towards_finer, *reversed(towards_finer)):
-        offered = counts[i] + surplus
-        counts[i] = min(offered, capacities[i])
-        surplus = offered - counts[i]
+        available = counts[i] + surplus
+        counts[i] = min(available, capacities[i])
+        surplus = available - counts[i]
     return counts

@@ -44,25 +44,25 @@ def allot(
     shares = dict.fromkeys(counts_by_level, 0)
     if overview in shares:
         shares[overview] = min(tokens, counts_by_level[overview])
-    left = tokens - sum(shares.values())
+    remaining = tokens - sum(shares.values())
     others = [level for level in shares if level != overview]
     if not others:
         return shares
     finest = min(others)
-    between_left = left - min(counts_by_level[finest], math.ceil(finest_share * left))
+    between_left = remaining - min(counts_by_level[finest], math.ceil(finest_share * remaining))
     between = [level for level in others if level != finest]
     sizes = [counts_by_level[level] for level in between]
     shares |= dict(zip(between, even_shares(sizes, between_left), strict=True))
-    left -= sum(shares[level] for level in between)
-    shares[finest] = min(counts_by_level[finest], left)
+    remaining -= sum(shares[level] for level in between)
+    shares[finest] = min(counts_by_level[finest], remaining)
     return shares
 
 
 def even_shares(sizes: Sequence[int], total: int) -> list[int]:
     """Whole shares of a total, as equal as sizes allow, that never exceed them."""
-    shares, left = [0] * len(sizes), total
+    shares, remaining = [0] * len(sizes), total
     by_size = sorted(range(len(sizes)), key=lambda i: sizes[i])
     for served, i in enumerate(by_size):
-        shares[i] = min(sizes[i], left // (len(sizes) - served))
-        left -= shares[i]
+        shares[i] = min(sizes[i], remaining // (len(sizes) - served))
+        remaining -= shares[i]
     return shares

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept, Reduction, Stage
+from geofovea.regionfocus.reductions.base import Reduction, Stage, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.projected.baselines import Strided
 from geofovea.regionfocus.search.looks import Descent, LevelLook
@@ -50,11 +50,11 @@ class Informed:
         """See `Reduction`."""
         return self.reduction.requires
 
-    def reduce(self, context: TokenContext, k: int) -> Kept:
+    def reduce(self, context: TokenContext, k: int) -> TokenChoice:
         """See `Reduction`."""
         return self.reduction.reduce(context, k)
 
-    def reduce_look(self, look: LevelLook, k: int) -> Kept:
+    def reduce_look(self, look: LevelLook, k: int) -> TokenChoice:
         """Keep ``k`` of the tokens of a look, told of all that is known of them."""
         started = time.perf_counter()
         try:
@@ -91,17 +91,17 @@ def keep_tokens(
     """
     counts = {look.level: len(look.tokens) for look in descent.looks}
     shares = allot(counts, budget_tokens)
-    kept, scores = [], []
+    token_sets, scores = [], []
     for look in descent.looks:
         parts = [look]
         if places and look is descent.looks[-1]:
             parts = [look_at(look, place) for place in places]
         sizes = [len(part.tokens) for part in parts]
         for part, share in zip(parts, even_shares(sizes, shares[look.level]), strict=True):
-            chosen, chosen_scores = reduce_look(part, share, reduction)
-            kept.append(chosen)
-            scores.append(chosen_scores)
-    tokens = TokenSet.concat(kept)
+            part_tokens, part_scores = reduce_look(part, share, reduction)
+            token_sets.append(part_tokens)
+            scores.append(part_scores)
+    tokens = TokenSet.concat(token_sets)
     order = tokens.reading_order()
     return tokens.select(order), torch.cat(scores)[order]
 
@@ -109,18 +109,18 @@ def keep_tokens(
 def reduce_look(look: LevelLook, count: int, reduction: Reduction) -> tuple[TokenSet, Tensor]:
     """At most ``count`` tokens of a look, and float32 scores aligned with them."""
     # a reduction keeps at least one token: a look without a share keeps none
-    choice = Kept(torch.arange(0))
+    choice = TokenChoice(torch.arange(0))
     if count:
         is_blind = look.is_flat and "scores" in reduction.requires
         choose = Strided() if is_blind else reduction
         choice = _reduce(choose, look, count)
-    chosen = replace(look.tokens.select(choice.index), importance=choice.importance)
+    tokens = replace(look.tokens.select(choice.index), importance=choice.importance)
     if choice.features is not None:
-        chosen = replace(chosen, features=choice.features)
-    return chosen, look.scores[choice.index]
+        tokens = replace(tokens, features=choice.features)
+    return tokens, look.scores[choice.index]
 
 
-def _reduce(reduction: Reduction, look: LevelLook, k: int) -> Kept:
+def _reduce(reduction: Reduction, look: LevelLook, k: int) -> TokenChoice:
     """Keep ``k`` of the tokens of a look; one that is not informed knows features and scores."""
     if isinstance(reduction, Informed):
         return reduction.reduce_look(look, k)

@@ -57,18 +57,18 @@ def clusters(scores: Mapping[Tile, float], reach: int = 1) -> list[tuple[Tile, .
     Returns:
         The tiles of each place in reading order.
     """
-    left = dict(sorted(scores.items()))
+    remaining = dict(sorted(scores.items()))
     places = []
-    while left:
-        peak = max(left, key=lambda tile: left[tile])
+    while remaining:
+        peak = max(remaining, key=lambda tile: remaining[tile])
         place, edge = {peak}, [peak]
         while edge:
-            around = _touching(edge.pop(), left)
+            around = _touching(edge.pop(), remaining)
             fresh = [t for t in around if t not in place and _distance(t, peak) <= reach]
             place.update(fresh)
             edge += fresh
         places.append(tuple(sorted(place)))
-        left = {tile: score for tile, score in left.items() if tile not in place}
+        remaining = {tile: score for tile, score in remaining.items() if tile not in place}
     return places
 
 
@@ -99,17 +99,17 @@ def concentrate(descent: Descent, places: Sequence[Sequence[Tile]]) -> Descent:
     """
     if not places:
         return descent
-    chosen = {tile for place in places for tile in place}
-    return Descent((*descent.looks[:2], look_at(descent.looks[-1], chosen)), descent.stopped)
+    tiles = {tile for place in places for tile in place}
+    return Descent((*descent.looks[:2], look_at(descent.looks[-1], tiles)), descent.stopped)
 
 
 def look_at(look: LevelLook, tiles: Iterable[Tile]) -> LevelLook:
     """What a look shows of some of its tiles."""
-    wanted = set(tiles)
-    inside = torch.tensor([tile in wanted for tile in look.tokens.tiles], dtype=torch.bool)
+    tile_set = set(tiles)
+    inside = torch.tensor([tile in tile_set for tile in look.tokens.tiles], dtype=torch.bool)
     keep = inside[look.tokens.tile_index]
-    chosen = tuple(tile for tile in look.tiles if tile in wanted)
-    return LevelLook(look.level, chosen, look.tokens.select(keep), look.scores[keep])
+    tiles_look = tuple(tile for tile in look.tiles if tile in tile_set)
+    return LevelLook(look.level, tiles_look, look.tokens.select(keep), look.scores[keep])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +155,19 @@ def cores_of(area: Box, side: float, halo: float) -> list[Core]:
     return [Core(core, _grown(core, halo, area)) for core in cores]
 
 
-def owned_boxes(cores: Sequence[Core], found: Sequence[Iterable[Box]]) -> list[Box]:
+def owned_boxes(cores: Sequence[Core], boxes_by_core: Sequence[Iterable[Box]]) -> list[Box]:
     """The boxes found in each view that its core owns: every object once.
 
     Args:
         cores: Of one area.
-        found: For each core, the boxes that a model found in its view, in scene pixels.
+        boxes_by_core: For each core, the boxes that a model found in its view, in scene pixels.
 
     Raises:
         GeometryError: If there is not one collection of boxes for each core.
     """
-    if len(cores) != len(found):
-        raise GeometryError(f"{len(cores)} cores need as many findings, got {len(found)}")
-    pairs = zip(cores, found, strict=True)
+    if len(cores) != len(boxes_by_core):
+        raise GeometryError(f"{len(cores)} cores need as many findings, got {len(boxes_by_core)}")
+    pairs = zip(cores, boxes_by_core, strict=True)
     return [box for core, boxes in pairs for box in boxes if core.owns(box)]
 
 

@@ -50,10 +50,10 @@ def _best(look: LevelLook, count: int) -> TokenSet:
     tiles = look.tokens.tiles
     scores = dict(zip(look.tiles, look.tile_scores, strict=True))
     if look.is_flat:
-        chosen: set[Tile] = set(spread_tiles(sorted(tiles), count)) if count else set()
+        best_tiles: set[Tile] = set(spread_tiles(sorted(tiles), count)) if count else set()
     else:
         ordered = sorted(tiles)
         best = top_indices(torch.tensor([scores[tile] for tile in ordered]), count)
-        chosen = {ordered[i] for i in best.tolist()}
-    is_kept = torch.tensor([tile in chosen for tile in tiles], dtype=torch.bool)
+        best_tiles = {ordered[i] for i in best.tolist()}
+    is_kept = torch.tensor([tile in best_tiles for tile in tiles], dtype=torch.bool)
     return look.tokens.select(is_kept[look.tokens.tile_index])

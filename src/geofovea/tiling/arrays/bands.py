@@ -77,8 +77,8 @@ class ArrayBands:
             *(layer.dtype for layer in self.layers)
         ).newbyteorder("=")
         # known to numpy and to no raster library
-        known = {"bool": "uint8", "float16": "float32"}
-        return np.dtype(known.get(common.name, common.name))
+        replacements = {"bool": "uint8", "float16": "float32"}
+        return np.dtype(replacements.get(common.name, common.name))
 
     @property
     def block_shape(self) -> tuple[int, int]:

@@ -145,14 +145,15 @@ def _crs(
             "for example with rio.write_crs('EPSG:...')",
         )
     # names such as lon and lat are no proof where a mapping was named and is lost
-    lost = str(attrs.get("grid_mapping") or "") if mapping is None else ""
-    if is_lonlat(x, y, strict=bool(lost)):
+    absent_mapping = str(attrs.get("grid_mapping") or "") if mapping is None else ""
+    if is_lonlat(x, y, strict=bool(absent_mapping)):
         # CF says what the numbers are and leaves the datum open, which means WGS 84 in practice
         return CRS.from_epsg(4326), ()
-    if lost:
+    if absent_mapping:
         return None, (
-            f"the grid mapping {lost[:60]!r} is named and is not there, so there is no lon/lat; "
-            "keep it as a coordinate, for example with open_dataset(..., decode_coords='all')",
+            f"the grid mapping {absent_mapping[:60]!r} is named and is not there, so there is no "
+            "lon/lat; keep it as a coordinate, for example with "
+            "open_dataset(..., decode_coords='all')",
         )
     return None, ()
 

@@ -109,8 +109,8 @@ def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
     """
     others = [d for d in array.dims if d not in _spatial_dims(array.sizes, "")]
     long = [d for d in others if array.sizes[d] != 1]
-    named = [d for d in others if str(d).lower() in _BAND_DIMS]
-    chosen = long or named[:1]
+    by_name = [d for d in others if str(d).lower() in _BAND_DIMS]
+    band_dims = long or by_name[:1]
     is_time = array[dim].dtype.kind in "mM" if dim in array.coords else str(dim) == "time"
     if len(long) > 1 or (dim in long and is_time):
         raise SceneError(
@@ -118,7 +118,7 @@ def _is_band_dim(array: xr.DataArray, dim: Hashable) -> bool:
             f"are rows, columns and at most one of bands: select one of {', '.join(map(str, long))}"
             f", for example with isel({long[0]}=0)"
         )
-    return dim in chosen
+    return dim in band_dims
 
 
 def _spatial_dims(sizes: Mapping[Hashable, int], name: str) -> tuple[str, str]:
@@ -186,11 +186,11 @@ def _images_of_tree(tree: xr.DataTree) -> dict[str, ArrayImage]:
 
 def _bounds_of(dataset: xr.Dataset) -> dict[str, str]:
     """The variables that hold where the pixels of an axis begin and end, by dimension."""
-    named = {}
+    bounds_names = {}
     for dim in set(dataset.dims) & set(dataset.coords):
         axis = dataset.coords[dim]
-        named[str(dim)] = str(axis.attrs.get("bounds") or axis.encoding.get("bounds") or "")
-    return {dim: name for dim, name in named.items() if name in dataset.variables}
+        bounds_names[str(dim)] = str(axis.attrs.get("bounds") or axis.encoding.get("bounds") or "")
+    return {dim: name for dim, name in bounds_names.items() if name in dataset.variables}
 
 
 def _pixels_of(dataset: xr.Dataset) -> dict[str, Any]:
@@ -201,8 +201,10 @@ def _pixels_of(dataset: xr.Dataset) -> dict[str, Any]:
 
 def _with_mappings(dataset: xr.Dataset) -> xr.Dataset:
     """Grid mappings as coordinates: a variable that is taken out keeps those, and no others."""
-    named = {"spatial_ref", "crs"}
+    mapping_names = {"spatial_ref", "crs"}
     for variable in dataset.data_vars.values():
         mapping = variable.encoding.get("grid_mapping") or variable.attrs.get("grid_mapping") or ""
-        named |= {word.rstrip(":") for word in str(mapping).split()}
-    return dataset.set_coords([n for n in named if n in dataset.data_vars and not dataset[n].ndim])
+        mapping_names |= {word.rstrip(":") for word in str(mapping).split()}
+    return dataset.set_coords(
+        [n for n in mapping_names if n in dataset.data_vars and not dataset[n].ndim]
+    )

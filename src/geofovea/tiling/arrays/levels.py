@@ -94,7 +94,7 @@ class ArrayLevels:
 
     def _start(self) -> None:
         self._lock = ForkSafeLock()
-        self._kept: dict[tuple[tuple[int, ...], int], Patch] = {}
+        self._patches: dict[tuple[tuple[int, ...], int], Patch] = {}
         self._opaque: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,10 +144,10 @@ class ArrayLevels:
         values = bands.read(indexes, rows, cols)
         valid = np.ones((1, *values.shape[1:]), bool)
         if missing.is_by_band(values.dtype):
-            known = zip(values, missing.nodata_of(indexes, level), strict=True)
+            plane_values = zip(values, missing.nodata_of(indexes, level), strict=True)
             nodata = [
                 np.zeros(plane.shape, bool) if value is None else equals_nodata(plane, value)
-                for plane, value in known
+                for plane, value in plane_values
             ]
             valid = are_finite(values) & ~np.stack(nodata)
         if missing.alpha:
@@ -155,8 +155,8 @@ class ArrayLevels:
             valid = valid & are_opaque(alpha, self._opaque_alpha())
         if missing.planes is not None:
             plane = missing.planes[level]
-            wanted = indexes if plane.count > 1 else (1,)
-            valid = valid & (plane.read(wanted, rows, cols) != 0)
+            mask_indexes = indexes if plane.count > 1 else (1,)
+            valid = valid & (plane.read(mask_indexes, rows, cols) != 0)
         return Patch(values, valid)
 
     def _opaque_alpha(self) -> float:
@@ -201,11 +201,11 @@ class ArrayLevels:
     def _copy(self, indexes: tuple[int, ...], start: int, level: int) -> Patch:
         # one thread passes over the pixels, the others wait for what it keeps
         with self._lock:
-            if (indexes, level) not in self._kept:
+            if (indexes, level) not in self._patches:
                 width, height = self.size(level)
                 whole = slice(0, height), slice(0, width)
-                self._kept[indexes, level] = self._average(indexes, start, level, *whole)
-            return self._kept[indexes, level]
+                self._patches[indexes, level] = self._average(indexes, start, level, *whole)
+            return self._patches[indexes, level]
 
 
 def halve(values: Pixels, valid: Mask) -> Patch:

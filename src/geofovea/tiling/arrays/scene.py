@@ -127,9 +127,9 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
     obj = image.obj
     attrs = {str(key): value for key, value in obj.attrs.items()}
     for code in ("epsg", "proj:epsg", "proj:code"):
-        held = image.coord(code)
-        if held is not None and held.ndim == 0 and held.dtype.kind in "uiUO":
-            attrs.setdefault(code, held.to_numpy().item())
+        code_coord = image.coord(code)
+        if code_coord is not None and code_coord.ndim == 0 and code_coord.dtype.kind in "uiUO":
+            attrs.setdefault(code, code_coord.to_numpy().item())
     mapping_name = obj.encoding.get("grid_mapping") or obj.attrs.get("grid_mapping")
     mapping = None
     if mapping_name:
@@ -145,13 +145,13 @@ def _georeference(image: ArrayImage) -> tuple[Georeference, tuple[str, ...]]:
 def _mapping_of(attribute: str, x_dim: str) -> str:
     """The grid mapping of an axis: CF allows ``"name"`` and ``"name: x y other: lat lon"``."""
     names = attribute.split()
-    chosen = current = names[0].rstrip(":")
+    of_axis = current = names[0].rstrip(":")
     for word in names:
         if word.endswith(":"):
             current = word[:-1]
         elif word == x_dim:
-            chosen = current
-    return chosen
+            of_axis = current
+    return of_axis
 
 
 def _axis(image: ArrayImage, dim: str, called: str) -> Axis | None:

@@ -210,8 +210,8 @@ def _write(path: Path, key: str, content: dict[str, Any]) -> None:
 
 def _make_room(folder: Path) -> None:
     """Remove what was not wanted for the longest time, where there are too many files."""
-    named = (path for path, _ in our_files(folder) if _NAME.fullmatch(path.name))
-    if sum(1 for _ in named) < _MOST_FILES:
+    paths = (path for path, _ in our_files(folder) if _NAME.fullmatch(path.name))
+    if sum(1 for _ in paths) < _MOST_FILES:
         return
     now, used = time.time(), []
     for path, _, last in _findings(folder):

@@ -45,8 +45,8 @@ _DEFAULT_GB = 32.0
 
 def cache_folder() -> Path:
     """``$GEOFOVEA_CACHE_DIR``, else the folder for caches of this user and system."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).absolute() if chosen else _users_own()
+    setting = os.environ.get(CACHE_VARIABLE)
+    return Path(setting).absolute() if setting else _users_own()
 
 
 def kept_folder(kind: str) -> Path:
@@ -55,12 +55,12 @@ def kept_folder(kind: str) -> Path:
     Where another user has the folder of that name, this one has another beside it, or in the
     folder for caches of this user where that is not possible: nobody reads what others may write.
     """
-    chosen = cache_folder()
-    shared = chosen / kind
+    folder = cache_folder()
+    shared = folder / kind
     user = this_user()
     if user is None or _is_free_for(user, shared):
         return shared
-    beside = chosen / f"{kind}-{user}"
+    beside = folder / f"{kind}-{user}"
     return beside if _is_free_for(user, beside) else _users_own() / kind
 
 

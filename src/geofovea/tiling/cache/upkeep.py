@@ -87,8 +87,8 @@ def list_cache() -> list[CacheEntry]:
 
 def leftover_bytes() -> int:
     """Size of what builds under way or given up have written, and of what has lost its record."""
-    lost = [folder for folder in _folders() if read_record(folder) is None]
-    return sum(bytes_in(folder) for folder in (*_asides(), *lost))
+    without_record = [folder for folder in _folders() if read_record(folder) is None]
+    return sum(bytes_in(folder) for folder in (*_asides(), *without_record))
 
 
 def clear_cache(scene: str | None = None, before: float | None = None) -> tuple[int, int]:
@@ -196,8 +196,8 @@ def is_level_folder(folder: Path) -> bool:
 
 def is_replaceable(folder: Path) -> bool:
     """Whether all in a folder of level files is ours, so that it can be removed."""
-    named = {path.name for path, _ in our_files(folder) if _FILES.fullmatch(path.name)}
-    return set(left_in(folder)) <= named | {MARK}
+    names = {path.name for path, _ in our_files(folder) if _FILES.fullmatch(path.name)}
+    return set(left_in(folder)) <= names | {MARK}
 
 
 def strangers_among_levels() -> list[str]:
@@ -226,8 +226,8 @@ def _asides() -> list[Path]:
 def _is_of_old(folder: Path) -> bool:
     """Whether a build of version 0.1.0, which left no mark but a lock, wrote all in a folder."""
     has_lock = os.path.isfile(_folder_of_aside(folder).with_suffix(".lock"))  # noqa: PTH113
-    named = {path.name for path, _ in our_files(folder) if _FILES.fullmatch(path.name)}
-    return has_lock and set(left_in(folder)) == named
+    names = {path.name for path, _ in our_files(folder) if _FILES.fullmatch(path.name)}
+    return has_lock and set(left_in(folder)) == names
 
 
 def _folder_of_aside(aside: Path) -> Path:

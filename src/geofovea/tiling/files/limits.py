@@ -49,19 +49,19 @@ def check_held_whole(path: str, driver: str, file: Any) -> None:
     Raises:
         SceneRefusedError: With the command that rewrites it.
     """
-    held = bytes_held_whole(file, driver)
-    if held is None:
+    decoded_bytes = bytes_held_whole(file, driver)
+    if decoded_bytes is None:
         raise SceneRefusedError(
             f"{path!r} has too many segments before its picture to be a photograph; rewrite it: "
             f"gdal_translate -of COG {shlex.quote(path)} {_rewritten(path)}"
         )
-    if held > MAX_BLOCK_BYTES:
+    if decoded_bytes > MAX_BLOCK_BYTES:
         what = "an interlaced PNG" if driver == "PNG" else "a progressive JPEG"
         option = "" if driver == "PNG" else "--config GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC YES "
         raise SceneRefusedError(
-            f"{path!r} is {what}, which can only be decoded whole: that takes {held >> 20} MiB, "
-            f"more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; rewrite it: gdal_translate "
-            f"{option}-of COG {shlex.quote(path)} {_rewritten(path)}"
+            f"{path!r} is {what}, which can only be decoded whole: that takes "
+            f"{decoded_bytes >> 20} MiB, more than the {MAX_BLOCK_BYTES >> 20} MiB allowed; "
+            f"rewrite it: gdal_translate {option}-of COG {shlex.quote(path)} {_rewritten(path)}"
         )
 
 

@@ -23,7 +23,7 @@ _MOST_NAMED = 6
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT = (
     254, 256, 257, 258, 262, 277, 339,
 )  # fmt: skip
-_WANTED = (_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT)
+_TAGS = (_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT)
 _REDUCED, _MASK = 1, 4
 _LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
@@ -104,9 +104,9 @@ def _example(source: Source, pages: list[Page]) -> str:
 
 
 def _listed(pages: list[Page]) -> str:
-    named = "; ".join(map(str, pages[:_MOST_NAMED]))
+    names = "; ".join(map(str, pages[:_MOST_NAMED]))
     more = len(pages) - _MOST_NAMED
-    return named + (f"; and {more} more" if more > 0 else "")
+    return names + (f"; and {more} more" if more > 0 else "")
 
 
 def pages_of(source: Source) -> list[Page]:
@@ -127,13 +127,13 @@ def _pages(file: Any) -> Iterator[Page]:
     order = "<" if head[:2] == b"II" else ">"
     is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
     offset = struct.unpack_from(f"{order}Q" if is_big else f"{order}I", head, 8 if is_big else 4)[0]
-    seen: set[int] = set()
-    while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
-        seen.add(offset)
+    visited: set[int] = set()
+    while offset and offset not in visited and len(visited) < _MOST_DIRECTORIES:
+        visited.add(offset)
         tags, offset = _directory(file, offset, order, is_big)
         subfile = tags.get(_SUBFILE_TYPE, 0)
         yield Page(
-            len(seen),
+            len(visited),
             tags.get(_WIDTH, 0),
             tags.get(_HEIGHT, 0),
             tags.get(_SAMPLES, 1),
@@ -157,7 +157,7 @@ def _directory(file: Any, offset: int, order: str, is_big: bool) -> tuple[dict[i
         tag, kind, number, value = struct.unpack_from(
             f"{order}{entry_form}", entries, index * entry_size
         )
-        if tag in _WANTED and kind in _LETTERS and number:
+        if tag in _TAGS and kind in _LETTERS and number:
             form = f"{order}{_LETTERS[kind]}"
             if struct.calcsize(form) * number > len(value):
                 (place,) = struct.unpack(f"{order}{next_form}", value)

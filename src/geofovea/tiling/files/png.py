@@ -77,15 +77,15 @@ class _Pixels:
 
     def __init__(self, header: bytes) -> None:
         """Take the content of the header chunk."""
-        self.wanted = _pixel_bytes(*_HEADER.unpack(header))
-        self.found = 0
+        self.expected_bytes = _pixel_bytes(*_HEADER.unpack(header))
+        self.inflated_bytes = 0
         self._stream = zlib.decompressobj()
 
     def take(self, piece: bytes) -> bool:
         """Count a piece of the stream; False where it is no such stream."""
-        while piece and self.found < self.wanted and not self._stream.eof:
+        while piece and self.inflated_bytes < self.expected_bytes and not self._stream.eof:
             try:
-                self.found += len(self._stream.decompress(piece, _PIECE_BYTES))
+                self.inflated_bytes += len(self._stream.decompress(piece, _PIECE_BYTES))
             except zlib.error:
                 return False
             piece = self._stream.unconsumed_tail
@@ -94,10 +94,12 @@ class _Pixels:
     @property
     def complaint(self) -> str:
         """What is wrong once all is counted; empty if nothing."""
-        self.found += len(self._stream.flush()) if self.found < self.wanted else 0
-        if self.found >= self.wanted:
+        self.inflated_bytes += (
+            len(self._stream.flush()) if self.inflated_bytes < self.expected_bytes else 0
+        )
+        if self.inflated_bytes >= self.expected_bytes:
             return ""
-        share = self.found / self.wanted
+        share = self.inflated_bytes / self.expected_bytes
         return f"its pixels end early: it holds {share:.1%} of the bytes that its size needs"
 
 

@@ -53,7 +53,7 @@ def _of_png(file: Any) -> int:
 def _of_jpeg(file: Any) -> int | None:
     """Bytes of all coefficients, if there is more than one scan of the picture."""
     file.read(2)
-    frame, held = None, 0
+    frame, coefficient_bytes = None, 0
     for _ in range(_MOST_SEGMENTS):
         marker = _next_marker(file)
         if marker in (None, _END):
@@ -63,12 +63,12 @@ def _of_jpeg(file: Any) -> int | None:
         length = int.from_bytes(file.read(2), "big") - 2
         if marker in _FRAMES:
             frame = file.read(max(0, length))
-            held = _coefficients(frame)
+            coefficient_bytes = _coefficients(frame)
             if marker not in _SEQUENTIAL:
-                return held
+                return coefficient_bytes
         elif marker == _SCAN:
             in_scan, in_frame = file.read(1), frame[5:6] if frame else b""
-            return held if in_scan < in_frame else 0
+            return coefficient_bytes if in_scan < in_frame else 0
         else:
             file.seek(max(0, length), 1)
     return None

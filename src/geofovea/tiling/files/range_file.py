@@ -59,9 +59,9 @@ class _RangeFile:
         except GeoFoveaError as error:
             report_fault(error)
         except Exception as error:  # whatever went on into C would be lost there
-            shown = self._client.remote.shown
+            name = self._client.remote.display_name
             report_fault(
-                SceneReadError(f"{shown!r} could not be read: {type(error).__name__}; try again")
+                SceneReadError(f"{name!r} could not be read: {type(error).__name__}; try again")
             )
         return [b""] * len(offsets)
 

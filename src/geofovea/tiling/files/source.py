@@ -212,10 +212,10 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
             "line; or download the file and give its path"
         )
     remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
-    driver = _sniff(remote.shown, head, SourcePolicy())
-    _check_end(remote.shown, driver, tail)
+    driver = _sniff(remote.display_name, head, SourcePolicy())
+    _check_end(remote.display_name, driver, tail)
     sides = find_sides(remote)
-    return Source(remote.shown, driver, remote.size_bytes, remote=remote, sides=sides)
+    return Source(remote.display_name, driver, remote.size_bytes, remote=remote, sides=sides)
 
 
 def _resolve_file(name: str, policy: SourcePolicy) -> Source:

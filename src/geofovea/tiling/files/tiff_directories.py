@@ -86,9 +86,9 @@ def directories(file: Any) -> Iterator[Directory]:
     if is_big and len(head) < 16:
         return
     (place,) = struct.unpack_from(order + ("Q" if is_big else "I"), head, 8 if is_big else 4)
-    seen: set[int] = set()
-    while place and place not in seen:
-        seen.add(place)
+    visited: set[int] = set()
+    while place and place not in visited:
+        visited.add(place)
         directory, place = _directory(file, place, order, is_big=is_big)
         if directory is None:
             return

@@ -72,8 +72,8 @@ def place_wkt(crs: CRS) -> str:
         old = crs.to_wkt()
         code = _CODE_OF_OLD.search(old)
         if code:
-            named = crs_of(":".join(code.groups()))
-            crs = named if named != crs and named.to_wkt() == old else crs
+            by_code = crs_of(":".join(code.groups()))
+            crs = by_code if by_code != crs and by_code.to_wkt() == old else crs
         wkt = str(crs.to_wkt(version="WKT2_2019"))
         if CRS.from_wkt(wkt) == crs:
             return wkt
@@ -151,9 +151,9 @@ def lonlat_from_crs(crs: CRS, points: Points, pixel: float = 0.0) -> Points:
     if not crs.is_projected:
         # geocentric, vertical and local systems have no place for two numbers
         return np.full(points.shape, np.nan)
-    known = np.flatnonzero(_is_on_map(crs, points, pixel))
+    on_map = np.flatnonzero(_is_on_map(crs, points, pixel))
     lonlat = np.full(points.shape, np.nan)
-    lonlat[known] = moved(crs, WGS84, points[known])
+    lonlat[on_map] = moved(crs, WGS84, points[on_map])
     return lonlat
 
 
@@ -165,12 +165,12 @@ def _is_on_map(crs: CRS, points: Points, pixel: float) -> NDArray[np.bool_]:
     """
     base = _base_of(crs)
     on_globe = moved(crs, base, points)
-    known = np.flatnonzero(np.isfinite(on_globe).all(1))
-    back = moved(base, crs, on_globe[known])
-    off = np.hypot(*(back - points[known]).T)
+    on_globe_index = np.flatnonzero(np.isfinite(on_globe).all(1))
+    back = moved(base, crs, on_globe[on_globe_index])
+    off = np.hypot(*(back - points[on_globe_index]).T)
     allowed = max(pixel, _BACK_WITHIN_M / float(crs.linear_units_factor[1]))
     result = np.zeros(len(points), bool)
-    result[known] = off <= allowed
+    result[on_globe_index] = off <= allowed
     return result
 
 

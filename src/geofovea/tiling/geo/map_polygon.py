@@ -90,8 +90,8 @@ class MapPolygon:
         bounds = np.array([points.min(0), points.max(0)])
         bounds += np.array([[-1.0], [1.0]]) * _MARGIN * (bounds[1] - bounds[0])
         if self._turn is not None:
-            held = georeference.lonlat_of_pole()
-            inside = (held >= (box.x0, box.y0)) & (held <= (box.x1, box.y1))
+            poles = georeference.lonlat_of_pole()
+            inside = (poles >= (box.x0, box.y0)) & (poles <= (box.x1, box.y1))
             if goes_around or inside.all(1).any():
                 _grow_to_poles(bounds, self._turn, inner[:, 1], ring[:, 1])
             if bounds[1, 0] - bounds[0, 0] > self._turn:
@@ -124,17 +124,17 @@ class MapPolygon:
         xs, ys = (np.linspace(0, s, n + 1) for s, n in zip((box.x1, box.y1), count, strict=True))
         middles = np.meshgrid((xs[:-1] + xs[1:]) / 2, (ys[:-1] + ys[1:]) / 2)
         points = self._on_map(georeference, np.column_stack([m.ravel() for m in middles]))
-        known = np.isfinite(points).all(1)
-        if not known.any():
+        is_finite = np.isfinite(points).all(1)
+        if not is_finite.any():
             raise GeometryError(
                 "the scene has no place in the CRS of the polygon: check the CRS of both"
             )
         shapely.prepare(self._shape)
-        held = np.zeros(len(points), bool)
+        inside = np.zeros(len(points), bool)
         for turn in (-1, 0, 1) if self._turn is not None else (0,):
-            x = points[known, 0] + turn * (self._turn or 0.0)
-            held[known] |= shapely.contains_xy(self._shape, x, points[known, 1])
-        cells = np.argwhere(held.reshape(len(ys) - 1, len(xs) - 1))
+            x = points[is_finite, 0] + turn * (self._turn or 0.0)
+            inside[is_finite] |= shapely.contains_xy(self._shape, x, points[is_finite, 1])
+        cells = np.argwhere(inside.reshape(len(ys) - 1, len(xs) - 1))
         row, col = cells.T
         return shapely.union_all(shapely.box(xs[col], ys[row], xs[col + 1], ys[row + 1]))
 

@@ -111,8 +111,8 @@ def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any
         _check_pixels(scene, shape)
     in_pixels = crs is None or crs == PIXELS
     inside = shape if in_pixels else _into_scene(scene, shape, crs)
-    inside = thinned(_cut(inside, scene.box), _THIN_PIXELS)
-    inside = _cut(inside, scene.box, exactly=True)
+    inside = thinned(_clipped(inside, scene.box), _THIN_PIXELS)
+    inside = _clipped(inside, scene.box, exactly=True)
     parts = [p for p in shapely.get_parts(inside) if isinstance(p, shapely.Polygon) and p.area > 0]
     if not parts:
         raise OutsideSceneError(
@@ -157,7 +157,7 @@ def _check_pixels(scene: HasGeoreference, shape: shapely.Geometry) -> None:
             )
 
 
-def _cut(shape: shapely.Geometry, box: Box, *, exactly: bool = False) -> shapely.Geometry:
+def _clipped(shape: shapely.Geometry, box: Box, *, exactly: bool = False) -> shapely.Geometry:
     """A shape within a box: fast and perhaps not valid, or exactly."""
     frame = shapely.box(*box.as_tuple())
     if frame.covers(shapely.box(*shape.bounds)) and (shape.is_valid or not exactly):

@@ -70,8 +70,8 @@ def _filled(
     points from the inside do.
     """
     low, high = np.array(ring.bounds[:2]), np.array(ring.bounds[2:])
-    cut = shapely.segmentize(ring, float((high - low).max()) / _EDGE_PARTS)
-    lonlat = ring_lonlat(georeference, shapely.get_coordinates(cut), tolerance)
+    dense_ring = shapely.segmentize(ring, float((high - low).max()) / _EDGE_PARTS)
+    lonlat = ring_lonlat(georeference, shapely.get_coordinates(dense_ring), tolerance)
     if lonlat is None:
         return None
     inside = georeference.lonlat_from_scene(_points_inside(shapely.Polygon(ring)))
@@ -100,23 +100,23 @@ def _points_inside(polygon: shapely.Polygon) -> Points:
     x0, y0, x1, y1 = polygon.bounds
     along = (np.arange(_INSIDE) + 0.5) / _INSIDE
     grid = np.array([(x0 + u * (x1 - x0), y0 + v * (y1 - y0)) for u in along for v in along])
-    held = grid[shapely.contains_xy(polygon, *grid.T)]
-    if len(held):
-        return np.asarray(held, np.float64)
+    inside = grid[shapely.contains_xy(polygon, *grid.T)]
+    if len(inside):
+        return np.asarray(inside, np.float64)
     return np.array(polygon.representative_point().coords, np.float64)
 
 
 def _hits(shape: shapely.Geometry, lonlat: Points) -> int:
     """How many of some points a shape holds, whatever the turns of both."""
-    known = lonlat[np.isfinite(lonlat).all(1)]
+    points = lonlat[np.isfinite(lonlat).all(1)]
     if shape.is_empty:
         return 0
     west, _, east, _ = shape.bounds
-    first = np.ceil((west - known[:, 0]) / 360) * 360
-    held = np.zeros(len(known), bool)
+    first = np.ceil((west - points[:, 0]) / 360) * 360
+    is_hit = np.zeros(len(points), bool)
     for turn in range(1 + int((east - west) // 360)):
-        held |= shapely.intersects_xy(shape, known[:, 0] + first + 360 * turn, known[:, 1])
-    return int(held.sum())
+        is_hit |= shapely.intersects_xy(shape, points[:, 0] + first + 360 * turn, points[:, 1])
+    return int(is_hit.sum())
 
 
 def _on_map(georeference: Georeference, polygon: shapely.Polygon) -> list[shapely.Polygon]:
@@ -127,15 +127,15 @@ def _on_map(georeference: Georeference, polygon: shapely.Polygon) -> list[shapel
     lonlat = georeference.lonlat_from_scene(nodes)
     if lonlat is None or not np.isfinite(lonlat).any():
         return []
-    known = np.isfinite(lonlat).all(1).reshape(len(ys), len(xs))
-    cells = known[:-1, :-1] & known[1:, :-1] & known[:-1, 1:] & known[1:, 1:]
+    is_finite = np.isfinite(lonlat).all(1).reshape(len(ys), len(xs))
+    cells = is_finite[:-1, :-1] & is_finite[1:, :-1] & is_finite[:-1, 1:] & is_finite[1:, 1:]
     boxes = [
         shapely.box(xs[first], ys[row], xs[last], ys[row + 1])
         for row, line in enumerate(cells)
         for first, last in _runs(line)
     ]
-    held = shapely.intersection(shapely.union_all(boxes), polygon)
-    parts = shapely.get_parts(held)
+    clipped = shapely.intersection(shapely.union_all(boxes), polygon)
+    parts = shapely.get_parts(clipped)
     return [part for part in parts if isinstance(part, shapely.Polygon) and part.area > 0]
 
 

@@ -120,8 +120,8 @@ def expanded(
             for i in range(len(bands))
         ]
         values = np.concatenate([value for value, _ in power])
-        known = np.stack([mark for _, mark in power])
-        return np.where(known, values, np.nan), np.asarray(known.any(axis=0))
+        valid_bands = np.stack([mark for _, mark in power])
+        return np.where(valid_bands, values, np.nan), np.asarray(valid_bands.any(axis=0))
     if not files.is_palette:
         if array.dtype.kind == "f":
             array = np.where(masks, array, array.dtype.type(np.nan))
@@ -134,13 +134,13 @@ def _mean_of_four(
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Means over squares of two, of what is known; a square is valid if half of it is."""
     pad = ((0, valid.shape[0] % 2), (0, valid.shape[1] % 2))
-    known = np.pad(valid & np.isfinite(values), ((0, 0), *pad))
+    is_known = np.pad(valid & np.isfinite(values), ((0, 0), *pad))
     filled = np.pad(
-        np.where(known[:, : valid.shape[0], : valid.shape[1]], values, 0), ((0, 0), *pad)
+        np.where(is_known[:, : valid.shape[0], : valid.shape[1]], values, 0), ((0, 0), *pad)
     )
     bands, rows, cols = filled.shape
     shape = (bands, rows // 2, 2, cols // 2, 2)
-    counts = known.reshape(shape).sum(axis=(2, 4))
+    counts = is_known.reshape(shape).sum(axis=(2, 4))
     sums = filled.reshape(shape).sum(axis=(2, 4), dtype=np.float64)
     means = sums / np.maximum(counts, 1)
     on_image = np.pad(np.ones(valid.shape, bool), pad).reshape(shape[1:]).sum(axis=(1, 3))

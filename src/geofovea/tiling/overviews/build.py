@@ -128,12 +128,12 @@ def _copied_by_vips(
     first = files.images[0]
     pixels = work.pixels_before(first)
     count = copy_with_vips(scene, folder / first.name, lambda share: work.show(share * pixels))
-    held = files.images[:count]
-    for image in held:
+    images = files.images[:count]
+    for image in images:
         work.advance(work.pixels_before(image))
     levels = [
         BuiltLevel(image.level, first.name, None if image is first else index - 1)
-        for index, image in enumerate(held)
+        for index, image in enumerate(images)
     ]
     return [_with_checks(level, folder) for level in levels]
 
@@ -292,17 +292,17 @@ def _halved(
     """The averages of some bands of an image, mask included, in pieces of level pixels."""
     has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
     has_alpha = any(flag.name == "alpha" for flag in source.mask_flag_enums[0])
-    wanted = list(bands or source.indexes)
+    indexes = list(bands or source.indexes)
     for window_source, window in pieces_to_halve(source, image, is_sparse=stored is not None):
         if stored is not None and not stored.has_any(window_source):
             yield window, None, None
             continue
         options = {
             "window": window_source,
-            "out_shape": (len(wanted), window.height, window.width),
+            "out_shape": (len(indexes), window.height, window.width),
             "resampling": Resampling.average,
         }
-        array = source.read(wanted, **options)
+        array = source.read(indexes, **options)
         valid = None
         if has_mask and not has_alpha:
             valid = source.read_masks(1, **(options | {"out_shape": array.shape[1:]})) >= 128

@@ -298,7 +298,7 @@ def _build(
 ) -> PreparedLevels:
     """Build under the lock."""
     _check_space(scene, files, folder, limits)
-    started, asked = time.monotonic(), current_deadline()
+    started, caller_deadline = time.monotonic(), current_deadline()
     deadline = started + limits.seconds
     title = f"level files of {Path(scene.path).name}"
     try:
@@ -315,8 +315,8 @@ def _build(
                         f"building the level files of {scene.path!r} took more than "
                         f"{limits.seconds:g} s; build overviews with gdaladdo -r average instead"
                     )
-                if asked is not None:
-                    asked.check(scene.path, share)
+                if caller_deadline is not None:
+                    caller_deadline.check(scene.path, share)
                 show(share)
 
             built = build_level_files(scene, files, aside, watch)

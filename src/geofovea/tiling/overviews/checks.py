@@ -162,16 +162,16 @@ def load_checks(checks: LevelChecks, image: Any, identity: str, overview: int | 
         SceneReadError: If they, or the directory of the image, are not as they were written.
     """
     key = (identity, overview)
-    known = _images.get(key)
-    if known is None:
+    image_sums = _images.get(key)
+    if image_sums is None:
         layout = _Layout.of(image)
         sums = _read_sums(checks)
         if sums is None or sums.shape != layout.shape or nature_of(image) != checks.nature:
             raise _damaged(image)
-        known = _images[key] = _ImageSums(sums)
+        image_sums = _images[key] = _ImageSums(sums)
         while len(_images) > _MOST_IMAGES:
             _images.popitem(last=False)
-    return known
+    return image_sums
 
 
 class CheckedImage:
@@ -180,10 +180,10 @@ class CheckedImage:
     Behaves like the ``rasterio.DatasetReader`` that it holds.
     """
 
-    def __init__(self, image: Any, known: _ImageSums) -> None:
+    def __init__(self, image: Any, sums: _ImageSums) -> None:
         """Take an image and what is known of its blocks."""
         self._image = image
-        self._known = known
+        self._sums = sums
         self._layout = _Layout.of(image)
 
     def __getattr__(self, name: str) -> Any:
@@ -211,7 +211,7 @@ class CheckedImage:
     def _compare(self, indexes: Any, options: dict[str, Any]) -> None:
         rows, cols = self._touched(options.get("window"), options.get("out_shape"))
         for plane in self._layout.planes_of(indexes):
-            is_sound = self._known.is_sound[plane, rows, cols]
+            is_sound = self._sums.is_sound[plane, rows, cols]
             if is_sound.all():
                 continue
             for row in np.flatnonzero(~is_sound.all(axis=1)):
@@ -232,9 +232,9 @@ class CheckedImage:
         else:
             values = image.read_masks([1], window=window) > 0
         for _, col, block in _blocks(values, self._layout.block):
-            if sum_of_block(block) != self._known.sums[plane, row, cols.start + col]:
+            if sum_of_block(block) != self._sums.sums[plane, row, cols.start + col]:
                 raise _damaged(image)
-        self._known.is_sound[plane, row, cols] = True
+        self._sums.is_sound[plane, row, cols] = True
 
     def _touched(self, window: Any, out_shape: Any) -> tuple[slice, slice]:
         """Rows and columns of the blocks that a read touches, at most."""
@@ -282,10 +282,10 @@ class _Layout:
         """Planes that a read of some bands depends on: GDAL leaves out of averages what masks."""
         if indexes is None:
             return list(range(self.shape[0]))
-        wanted = {int(band) for band in np.atleast_1d(indexes)} | (
+        bands = {int(band) for band in np.atleast_1d(indexes)} | (
             {self.alpha} if self.alpha else set()
         )
-        planes = [n for n, plane in enumerate(self.planes) if wanted & set(plane)]
+        planes = [n for n, plane in enumerate(self.planes) if bands & set(plane)]
         return [*planes, len(self.planes)] if self.has_mask else planes
 
 

@@ -127,10 +127,10 @@ def _first_wrong(source: Source, dataset: Any, sizes: list[Size]) -> int:
     bands = [b for b, color in enumerate(dataset.colorinterp, 1) if color.name != "alpha"][:3]
     for window in _windows(dataset, side, source.remote is not None):
         native = _real(open_handle(source).read(bands, window=window))
-        known = open_handle(source).read_masks(bands, window=window).all(axis=0)
-        is_telling = bool(known.any()) and bool(np.ptp(native[:, known]) > 0)
+        valid = open_handle(source).read_masks(bands, window=window).all(axis=0)
+        is_telling = bool(valid.any()) and bool(np.ptp(native[:, valid]) > 0)
         for index in checked:
-            is_right = _agrees(source, dataset, index, sizes[index], bands, window, native, known)
+            is_right = _agrees(source, dataset, index, sizes[index], bands, window, native, valid)
             if is_right is False:
                 return index
             is_telling = is_telling and is_right is True
@@ -160,7 +160,7 @@ def _agrees(
     bands: list[int],
     window: Window,
     native: NDArray[np.float64],
-    known: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
 ) -> bool | None:
     """Whether most pixels of a part of an overview lie between the native ones below them.
 
@@ -173,27 +173,27 @@ def _agrees(
         return None
     part = Window(cols[0], rows[0], len(cols) - 1, len(rows) - 1)
     handle = open_handle(source, index)
-    shown = _real(handle.read(bands, window=part))
+    values = _real(handle.read(bands, window=part))
     masked = ~handle.read_masks(bands, window=part).all(axis=0)
     edges_x = np.clip(np.round(cols / ratio_x - window.col_off), 0, window.width).astype(int)
     edges_y = np.clip(np.round(rows / ratio_y - window.row_off), 0, window.height).astype(int)
-    cut = np.s_[..., edges_y[0] : edges_y[-1], edges_x[0] : edges_x[-1]]
+    block = np.s_[..., edges_y[0] : edges_y[-1], edges_x[0] : edges_x[-1]]
     starts = edges_y[:-1] - edges_y[0], edges_x[:-1] - edges_x[0]
-    low = _around(np.fmin, native[cut], starts)
-    high = _around(np.fmax, native[cut], starts)
-    counted = _around(np.minimum, known[cut].astype(float), starts) > 0
-    finite = _reduced(np.add, np.isfinite(native[cut]).astype(float), starts)
-    finite /= _reduced(np.add, np.ones(native[cut].shape), starts)
+    low = _around(np.fmin, native[block], starts)
+    high = _around(np.fmax, native[block], starts)
+    is_counted = _around(np.minimum, valid[block].astype(float), starts) > 0
+    finite = _reduced(np.add, np.isfinite(native[block]).astype(float), starts)
+    finite /= _reduced(np.add, np.ones(native[block].shape), starts)
     step = 1.0 if np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) else 0.0
     step = _LOSSY_STEPS if dataset.dtypes[0] == "uint8" else step
     with np.errstate(invalid="ignore"):
         room = _OVERSHOOT * (high - low) + step + 1e-5 * np.maximum(abs(low), abs(high))
-        wrong = (shown < low - room) | (shown > high + room)
-    lost = (np.isnan(shown) & (finite > _MOST_WRONG)).any(axis=0) & counted
-    wrong = (wrong.any(axis=0) | masked | lost) & counted
-    if not counted.any():
+        wrong = (values < low - room) | (values > high + room)
+    vanished = (np.isnan(values) & (finite > _MOST_WRONG)).any(axis=0) & is_counted
+    wrong = (wrong.any(axis=0) | masked | vanished) & is_counted
+    if not is_counted.any():
         return None
-    share_wrong, share_lost = wrong.sum() / counted.sum(), lost.sum() / counted.sum()
+    share_wrong, share_lost = wrong.sum() / is_counted.sum(), vanished.sum() / is_counted.sum()
     return bool(share_wrong <= _MOST_WRONG and share_lost <= _MOST_LOST)
 
 

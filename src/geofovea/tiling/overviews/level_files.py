@@ -19,17 +19,17 @@ from geofovea.tiling.scene import Scene, once_per_scene
 
 __all__ = [
     "DECODE_ONCE_PIXELS",
+    "AccessMode",
     "LevelBuilder",
     "LevelFiles",
     "LevelImage",
     "LevelLimits",
-    "WayIn",
+    "access_mode",
     "level_files_of",
-    "way_in",
 ]
 
 LevelBuilder = Literal["streamed", "pyvips"]
-WayIn = Literal["direct", "decode_once", "level_files"]
+AccessMode = Literal["direct", "decode_once", "level_files"]
 
 DECODE_ONCE_PIXELS = 16 * 2**20
 """An image of at most this many pixels is decoded as a whole when it must be, in about 0.2 s."""
@@ -164,7 +164,7 @@ class LevelFiles:
         )
 
 
-def way_in(scene: Scene) -> WayIn:
+def access_mode(scene: Scene) -> AccessMode:
     """How tiles of a scene are read.
 
     ``level_files``: a local file whose coarse tiles would decode much of it. ``decode_once``: a
@@ -193,12 +193,12 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
     overviews = () if scene.driver == "JPEG" else scene.overview_sizes
     if any(width * height <= DECODE_ONCE_PIXELS for width, height in overviews):
         return None
-    shown = scene.shown or tuple(range(1, scene.count + 1))
-    colors = tuple(band for band in shown if band != scene.alpha) or shown
+    bands_shown = scene.shown_bands or tuple(range(1, scene.count + 1))
+    colors = tuple(band for band in bands_shown if band != scene.alpha) or bands_shown
     is_palette = len(colors) == 1 and scene.colorinterp[colors[0] - 1] == "palette"
     is_complex = scene.dtype.startswith("complex")
     is_marked = not is_masked_by_gdal(scene)
-    bands = colors if is_palette else shown
+    bands = colors if is_palette else bands_shown
     if scene.alpha and not is_palette and not is_marked:
         # GDAL averages with it
         bands = (*colors, scene.alpha)
@@ -255,7 +255,7 @@ def _is_for_vips(scene: Scene) -> bool:
         and scene.missing is None
         and not scene.is_min_white
         and scene.source.page <= 1
-        and scene.shown in ((), tuple(range(1, scene.count + 1)))
+        and scene.shown_bands in ((), tuple(range(1, scene.count + 1)))
         and not {"palette", "alpha", "cyan", "magenta", "yellow", "black"} & set(scene.colorinterp)
         and (scene.driver != "GTiff" or scene.compression in _VIPS_CODECS)
         # libvips takes the bands of a file with separate planes for pages

@@ -193,7 +193,7 @@ def _same_averages(path: Path, most: int) -> int:
                 out_shape=(finer.count, rows, dataset.width),
                 resampling=Resampling.average,
             )
-            shown = dataset.read(window=Window(0, 0, dataset.width, rows))
-        if not np.array_equal(average, shown):
+            level_values = dataset.read(window=Window(0, 0, dataset.width, rows))
+        if not np.array_equal(average, level_values):
             return count
     return most

@@ -87,5 +87,5 @@ def _largest(scene: Scene) -> float:
 
 
 def _top(alpha: Any) -> float:
-    known = alpha[np.isfinite(alpha)]
-    return float(known.max()) if known.size else 0.0
+    finite = alpha[np.isfinite(alpha)]
+    return float(finite.max()) if finite.size else 0.0

@@ -120,11 +120,11 @@ def choose_bands(
     if set(_RGB) <= set(names):
         rgb = tuple(names.index(name) + 1 for name in _RGB)
         return BandChoice(rgb, "red, green and blue by colour interpretation")
-    shown = [band for band, name in enumerate(names, start=1) if name != "alpha"]
-    is_palette = bool(shown) and names[shown[0] - 1] == "palette"
-    if len(shown) >= 3 and not is_palette:
-        return _rgb_or_first_three(scene, tuple(shown[:3]))
-    first = shown[0] if shown else 1
+    color_bands = [band for band, name in enumerate(names, start=1) if name != "alpha"]
+    is_palette = bool(color_bands) and names[color_bands[0] - 1] == "palette"
+    if len(color_bands) >= 3 and not is_palette:
+        return _rgb_or_first_three(scene, tuple(color_bands[:3]))
+    first = color_bands[0] if color_bands else 1
     return BandChoice((first,), f"band {first}" if is_palette else f"band {first} as grey")
 
 
@@ -192,11 +192,13 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
     bands_of = {**roles.bands, **band_map}
     missing = [role for role in composite.roles if role not in bands_of]
     if missing:
-        known = ", ".join(f"{role}={band}" for role, band in sorted(bands_of.items())) or "none"
+        roles_text = (
+            ", ".join(f"{role}={band}" for role, band in sorted(bands_of.items())) or "none"
+        )
         example = ",".join(f"{role}=N" for role in missing)
         raise SceneError(
             f"{composite.name} needs the band of {' and '.join(missing)}, and the file does not "
-            f"say which it is (found: {known}); name it with band_map, for example {example}"
+            f"say which it is (found: {roles_text}); name it with band_map, for example {example}"
         )
     bands = tuple(bands_of[role] for role in composite.roles)
     mapped = set(composite.roles) & set(band_map)

@@ -108,9 +108,9 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissin
             (), warnings=("nodata='auto' found no constant colour at the border of the scene",)
         )
     outline = _touching_the_border(matches)
-    named = ", ".join(f"{value:g}" for value in color)
+    color_text = ", ".join(f"{value:g}" for value in color)
     warning = (
-        f"nodata='auto' is a guess: the colour ({named}) where it is connected to the border, "
+        f"nodata='auto' is a guess: the colour ({color_text}) where it is connected to the border, "
         f"{outline.mean():.0%} of the scene, counts as missing"
     )
     values = np.full(dataset.count, np.nan)

@@ -66,9 +66,9 @@ class Radiometry:
             raise SceneError(f"bands must be one or three numbers from 1 up, got {self.bands}")
         if self.is_index and (self.stretch is None or self.palette or self.is_complex):
             raise SceneError("an index of two bands needs a stretch and plain numbers")
-        shown = 1 if self.is_index else len(self.bands)
+        planes = 1 if self.is_index else len(self.bands)
         if self.stretch is not None and (
-            len(self.stretch) != shown or any(not lo < hi for lo, hi in self.stretch)
+            len(self.stretch) != planes or any(not lo < hi for lo, hi in self.stretch)
         ):
             raise SceneError(f"a stretch needs low < high for each band, got {self.stretch}")
 
@@ -122,13 +122,13 @@ class Radiometry:
         """Stretch expanded values ``(bands, h, w)`` into RGB ``(h, w, 3)``, missing ones grey."""
         if self._stretch_tables is not None and values.dtype in _TABLE_DTYPES:
             tables = self._stretch_tables
-            shown = [table[band] for table, band in zip(tables, values, strict=True)]
+            channels = [table[band] for table, band in zip(tables, values, strict=True)]
         else:
-            shown = self._eight_bits(values, valid)
+            channels = self._eight_bits(values, valid)
         rgb = np.empty((*valid.shape, 3), dtype=np.uint8)
         for channel in range(3):
             # band by band, which numpy does three times as fast as for all axes at once
-            rgb[..., channel] = shown[min(channel, len(shown) - 1)]
+            rgb[..., channel] = channels[min(channel, len(channels) - 1)]
         if self.is_inverted:
             np.subtract(255, rgb, out=rgb)
         if not valid.all():
@@ -137,16 +137,16 @@ class Radiometry:
 
     def _eight_bits(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> Any:
         """Expanded values, stretched: ``(bands, h, w)`` of eight bits."""
-        shown = to_decibels(values) if self.is_complex else values
+        result = to_decibels(values) if self.is_complex else values
         if self.is_index:
             plus, minus = self._unscaled(values)
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-                shown = ((plus - minus) / (plus + minus))[None]
+                result = ((plus - minus) / (plus + minus))[None]
         if self.stretch is not None:
-            shown = _stretched(shown, np.array(self.stretch, dtype=np.float64))
-        if shown.dtype != np.uint8:
-            shown = np.rint(np.clip(np.where(valid, shown, 0), 0, 255)).astype(np.uint8)
-        return shown
+            result = _stretched(result, np.array(self.stretch, dtype=np.float64))
+        if result.dtype != np.uint8:
+            result = np.rint(np.clip(np.where(valid, result, 0), 0, 255)).astype(np.uint8)
+        return result
 
     @cached_property
     def _stretch_tables(self) -> list[NDArray[np.uint8]] | None:

@@ -43,16 +43,16 @@ def plan_radiometry(
     planned = _without_stretch(scene, choice)
     if planned is not None:
         return planned
-    chosen, warnings = choice.bands, _warnings(scene, choice)
+    band_numbers, warnings = choice.bands, _warnings(scene, choice)
     with gdal_settings(), read_errors(scene.source):
-        is_complex = _is_complex(open_handle(scene.source, for_pixels=False), chosen)
+        is_complex = _is_complex(open_handle(scene.source, for_pixels=False), band_numbers)
     measured = measured_once(
         scene.source,
         scene.width * scene.height,
         "stretch",
-        lambda: measure_stretch(scene, chosen, is_complex),
+        lambda: measure_stretch(scene, band_numbers, is_complex),
         {
-            "bands": chosen,
+            "bands": band_numbers,
             "mask": scene.mask_kind,
             "nodata": repr(scene.nodata),
             "missing": "" if scene.missing is None else scene.missing.key,
@@ -62,7 +62,7 @@ def plan_radiometry(
     if not measured["has_valid_pixels"]:
         warnings = (*warnings, "no valid pixel in the sample of the scene; contrast is arbitrary")
     return Radiometry(
-        chosen,
+        band_numbers,
         stretch=stretch,
         is_complex=is_complex,
         is_inverted=scene.is_min_white,
@@ -95,19 +95,19 @@ def describe_radiometry(
 
 def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
     """The radiometry, where it follows from metadata alone."""
-    chosen, warnings = choice.bands, _warnings(scene, choice)
+    band_numbers, warnings = choice.bands, _warnings(scene, choice)
     declared = scene.missing is not None
     name = choice.composite_name
     with gdal_settings(), read_errors(scene.source):
         handle = open_handle(scene.source, for_pixels=False)
         if choice.composite is not None and choice.composite.is_index:
-            if _is_complex(handle, chosen):
+            if _is_complex(handle, band_numbers):
                 raise SceneError(f"{name} is no index of complex (radar) bands; choose bands=")
             # a handle of one image shows no scales
             with open_dataset(scene.source) as dataset:
-                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in chosen]
+                scaling = [(dataset.scales[b - 1], dataset.offsets[b - 1]) for b in band_numbers]
             return Radiometry(
-                chosen,
+                band_numbers,
                 stretch=((-1.0, 1.0),),
                 scaling=tuple(scaling),
                 composite=name,
@@ -116,29 +116,29 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
                 "offset, grey from -1 (black) to 1 (white)",
                 warnings=warnings,
             )
-        if len(chosen) == 1 and scene.colorinterp[chosen[0] - 1] == "palette":
+        if len(band_numbers) == 1 and scene.colorinterp[band_numbers[0] - 1] == "palette":
             return Radiometry(
-                chosen,
-                palette=palette_of(handle, chosen[0]),
+                band_numbers,
+                palette=palette_of(handle, band_numbers[0]),
                 has_declared_nodata=declared,
                 reason=f"{choice.reason}, shown by its palette",
                 warnings=warnings,
             )
-        if any(handle.dtypes[band - 1] != "uint8" for band in chosen):
+        if any(handle.dtypes[band - 1] != "uint8" for band in band_numbers):
             return None
-        bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in chosen]
-        stretch, shown = None, "eight bits untouched"
+        bits = [handle.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "8") for band in band_numbers]
+        stretch, treatment = None, "eight bits untouched"
         if any(count != "8" for count in bits):
             # a mask of one bit would be black on black
             stretch = tuple((0.0, 2.0 ** int(count) - 1) for count in bits)
-            shown = f"{', '.join(bits)} bits stretched to eight"
+            treatment = f"{', '.join(bits)} bits stretched to eight"
         return Radiometry(
-            chosen,
+            band_numbers,
             stretch=stretch,
             is_inverted=scene.is_min_white,
             composite=name,
             has_declared_nodata=declared,
-            reason=f"{choice.reason}, {shown}{_inverted(scene)}",
+            reason=f"{choice.reason}, {treatment}{_inverted(scene)}",
             warnings=warnings,
         )
 

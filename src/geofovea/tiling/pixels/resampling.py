@@ -78,10 +78,10 @@ def resample_known(
         with memory.open() as dataset:
             options = {"window": window, "resampling": resampling}
             read = dataset.read(out_shape=(len(values), *shape), **options)
-            known = dataset.read_masks(out_shape=(len(values), *shape), **options) >= 128
+            masks_read = dataset.read_masks(out_shape=(len(values), *shape), **options) >= 128
     if read.dtype != dtype:
-        read = rounded(np.where(known, read, 0), dtype)
-    return read, known
+        read = rounded(np.where(masks_read, read, 0), dtype)
+    return read, masks_read
 
 
 def _marked(values: NDArray[Any], valid: NDArray[np.bool_], nodata: Any) -> NDArray[Any]:

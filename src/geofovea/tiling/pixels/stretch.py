@@ -47,8 +47,8 @@ def measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> d
                 values = to_decibels(values)
             for i, sample in enumerate(samples):
                 # a number that is missing in this band alone would pull its stretch
-                known = whole if masks is None else whole & masks[i]
-                sample.append(values[i][known].astype(np.float64))
+                is_known = whole if masks is None else whole & masks[i]
+                sample.append(values[i][is_known].astype(np.float64))
     known_values = [np.concatenate(sample) for sample in samples]
     return {
         "stretch": [

@@ -192,8 +192,8 @@ def block_mean(
     bands, rows, cols = values.shape
     shape = (rows // side, side, cols // side, side)
     weights = valid.reshape(*valid.shape[:-2], *shape).sum(axis=(-3, -1))
-    known = np.where(valid, values, 0).astype(np.float64).reshape(bands, *shape)
-    return known.sum(axis=(2, 4)) / np.maximum(weights, 1), weights * 2 >= side**2
+    squares = np.where(valid, values, 0).astype(np.float64).reshape(bands, *shape)
+    return squares.sum(axis=(2, 4)) / np.maximum(weights, 1), weights * 2 >= side**2
 
 
 def _has_doubtful_mask(handle: Any, scene: Scene) -> bool:

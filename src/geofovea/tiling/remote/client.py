@@ -114,11 +114,11 @@ class RangeClient:
             self.close()
             before, url = url, urljoin(url, location)
             parts = split_url(url)
-            check_host(parts, allowed, f"{remote.shown} redirects to {redacted(url)}")
+            check_host(parts, allowed, f"{remote.display_name} redirects to {redacted(url)}")
             if before.startswith("https:") and parts.scheme != "https":
                 raise SceneRefusedError(
-                    f"{remote.shown!r} redirects from https to {parts.scheme}, which is not safe; "
-                    "give the address that it leads to"
+                    f"{remote.display_name!r} redirects from https to {parts.scheme}, which is not "
+                    "safe; give the address that it leads to"
                 )
             self._target = url
         raise self._error(f"more than {MAX_REDIRECTS} redirects", "give the address they lead to")
@@ -147,8 +147,8 @@ class RangeClient:
             raise _Transient(f"the server answered {status}")
         if status in (404, 410):
             raise SceneNotFoundError(
-                f"there is no file {self.remote.shown!r} (the server answered {status}); check "
-                "the URL"
+                f"there is no file {self.remote.display_name!r} (the server answered {status}); "
+                "check the URL"
             )
         if status == 200:
             raise self._error(
@@ -161,8 +161,8 @@ class RangeClient:
             )
         first, last, size_bytes = (int(number) for number in content_range.groups())
         validators = (response.getheader("ETag", ""), response.getheader("Last-Modified", ""))
-        known = self.remote
-        if known.size_bytes and (size_bytes, validators) != (known.size_bytes, known.validators):
+        remote = self.remote
+        if remote.size_bytes and (size_bytes, validators) != (remote.size_bytes, remote.validators):
             raise self._error("it changed on the server", "open the scene again")
         if first != start or last != min(stop, size_bytes) - 1:
             raise self._error("the server sent another range", "download it and give its path")
@@ -174,7 +174,7 @@ class RangeClient:
         return Reply(content, size_bytes, validators)
 
     def _error(self, reason: str, advice: str) -> SceneReadError:
-        return SceneReadError(f"{self.remote.shown!r} could not be read: {reason}; {advice}")
+        return SceneReadError(f"{self.remote.display_name!r} could not be read: {reason}; {advice}")
 
 
 class _Deadline:
@@ -182,11 +182,11 @@ class _Deadline:
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection
-        self._timer = threading.Timer(REQUEST_SECONDS, self._cut)
+        self._timer = threading.Timer(REQUEST_SECONDS, self._shut_down)
         self._timer.daemon = True
         self._is_over = False
 
-    def _cut(self) -> None:
+    def _shut_down(self) -> None:
         self._is_over = True
         if self._connection.sock is not None:
             with suppress(OSError):

@@ -87,9 +87,9 @@ def redacted(name: str) -> str:
         return name.partition("://")[0] + "://..."
     bare = _QUOTED_USERINFO.sub(r"\1", _USERINFO.sub(r"\1", name))
     head, mark, _ = bare.partition("?")
-    path, quoted_mark, _ = _cut(head.partition("#")[0])
-    shown = _PATH_PARAMETER.sub("", path)
-    return shown + ("?..." if mark or quoted_mark or shown != path else "")
+    path, quoted_mark, _ = _split_at_mark(head.partition("#")[0])
+    public_path = _PATH_PARAMETER.sub("", path)
+    return public_path + ("?..." if mark or quoted_mark or public_path != path else "")
 
 
 def remote_name(name: str) -> str:
@@ -116,7 +116,7 @@ def without_secrets(text: str) -> str:
 
 
 def _name(url: str, depth: int) -> str:
-    shown = redacted(_with_plain_host(url))
+    public_url = redacted(_with_plain_host(url))
     parameters = list(_parameters(url))
     has_secret = any(_is_secret(name, value) for name, value in parameters)
     public = []
@@ -130,9 +130,9 @@ def _name(url: str, depth: int) -> str:
             value = _name(plain_url(value), depth + 1) if depth < _DEEPEST else ""
         public.append([name, value])
     if not public:
-        return shown
+        return public_url
     digest = hashlib.sha256(json.dumps(sorted(public)).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{shown}~{digest[:_DIGITS]}"
+    return f"{public_url}~{digest[:_DIGITS]}"
 
 
 def _with_plain_host(url: str) -> str:
@@ -151,13 +151,13 @@ def _with_plain_host(url: str) -> str:
 def _parameters(url: str) -> Iterator[tuple[str, str]]:
     """Names and values of the query, of one that is quoted in the path, and of path segments."""
     head, _, query = url.partition("#")[0].partition("?")
-    path, _, quoted = _cut(head)
+    path, _, quoted = _split_at_mark(head)
     for text in (query, unquote(quoted)):
         yield from parse_qsl(text, keep_blank_values=True)
     yield from _PATH_PARAMETER.findall(path)
 
 
-def _cut(path: str) -> tuple[str, str, str]:
+def _split_at_mark(path: str) -> tuple[str, str, str]:
     """A path before and behind a quoted question mark or number sign, and that mark."""
     mark = _QUOTED_MARK.search(path)
     return (path[: mark.start()], mark[0], path[mark.end() :]) if mark else (path, "", "")

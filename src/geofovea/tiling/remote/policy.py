@@ -30,14 +30,14 @@ class RemoteObject:
 
     Attributes:
         url: The whole URL, secrets included; never shown.
-        shown: Its ``remote_name``: the URL without password, query and fragment.
+        display_name: Its ``remote_name``: the URL without password, query and fragment.
         allowed_hosts: Hosts that may be asked for it.
         size_bytes: Its size; 0 before it was found.
         validators: What the server said to tell versions apart: entity tag and modification time.
     """
 
     url: str = field(repr=False)
-    shown: str
+    display_name: str
     allowed_hosts: tuple[str, ...]
     size_bytes: int = 0
     validators: tuple[str, str] = ("", "")
@@ -46,7 +46,7 @@ class RemoteObject:
     def identity(self) -> str:
         """A key that changes when the server says that the file did."""
         # by its name: whoever signs the URL anew, or asks with another password, gets the same file
-        return "|".join((self.shown, str(self.size_bytes), *self.validators))
+        return "|".join((self.display_name, str(self.size_bytes), *self.validators))
 
 
 def remote_object(name: str, allowed_hosts: Sequence[str]) -> RemoteObject:
@@ -74,10 +74,10 @@ def host_of(name: str) -> str:
         SceneRefusedError: If the name is of a kind that is never opened.
     """
     parts = split_url(plain_url(name))
-    return _wanted(parts)
+    return _host_key(parts)
 
 
-def _wanted(parts: SplitResult) -> str:
+def _host_key(parts: SplitResult) -> str:
     host = (parts.hostname or "").rstrip(".").lower()
     return f"s3://{host}" if parts.scheme == "s3" else host
 
@@ -88,7 +88,7 @@ def split_url(url: str) -> SplitResult:
     Raises:
         SceneRefusedError: If it is of another kind or not well formed.
     """
-    shown = redacted(url)
+    public_url = redacted(url)
     try:
         parts = urlsplit(url)
         well_formed = bool(parts.hostname) and (parts.port or 1) > 0
@@ -96,28 +96,28 @@ def split_url(url: str) -> SplitResult:
         well_formed = False
     if not well_formed or parts.scheme not in _SCHEMES:
         raise SceneRefusedError(
-            f"{shown!r} cannot be opened from far away; give an http://, https:// or s3:// URL, or "
-            "download the file and give its path"
+            f"{public_url!r} cannot be opened from far away; give an http://, https:// or s3:// "
+            "URL, or download the file and give its path"
         )
     if not url.isascii() or re.search(r"[\s\\\x00-\x20\x7f]", url):
         raise SceneRefusedError(
-            f"{shown!r} has characters that a URL cannot have; percent-encode them"
+            f"{public_url!r} has characters that a URL cannot have; percent-encode them"
         )
     return parts
 
 
-def check_host(parts: SplitResult, allowed_hosts: Sequence[str], shown: str) -> None:
+def check_host(parts: SplitResult, allowed_hosts: Sequence[str], public_url: str) -> None:
     """Refuse a URL whose host is not in the list.
 
     Raises:
         SceneRefusedError: With what to add to the list.
     """
-    wanted = _wanted(parts)
-    if not any(_matches(wanted, parts.port, entry.lower()) for entry in allowed_hosts):
+    host = _host_key(parts)
+    if not any(_matches(host, parts.port, entry.lower()) for entry in allowed_hosts):
         listed = ", ".join(allowed_hosts) or "none"
         raise SceneRefusedError(
-            f"{shown!r} is on {wanted!r}, which is not among the allowed hosts ({listed}); pass "
-            f"allowed_hosts=({wanted!r},), or --allow-host {wanted} on the command line, if you "
+            f"{public_url!r} is on {host!r}, which is not among the allowed hosts ({listed}); pass "
+            f"allowed_hosts=({host!r},), or --allow-host {host} on the command line, if you "
             "trust it"
         )
 

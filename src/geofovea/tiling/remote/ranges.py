@@ -45,12 +45,12 @@ def probe(
         reply = client.fetch(0, HEAD_BYTES)
     finally:
         client.close()
-    known = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
-    _keep(known, 0, reply.content)
+    sized = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(sized, 0, reply.content)
     tail = b""
     if reply.content.startswith(ended):
-        tail = cached_ranges(RangeClient(known), [max(0, known.size_bytes - tail_bytes)], [])[0]
-    return known, reply.content, tail
+        tail = cached_ranges(RangeClient(sized), [max(0, sized.size_bytes - tail_bytes)], [])[0]
+    return sized, reply.content, tail
 
 
 def probe_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
@@ -74,9 +74,9 @@ def probe_beside(remote: RemoteObject) -> tuple[RemoteObject, bytes] | None:
         raise
     finally:
         client.close()
-    known = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
-    _keep(known, 0, reply.content)
-    return known, reply.content
+    sized = replace(remote, size_bytes=reply.size_bytes, validators=reply.validators)
+    _keep(sized, 0, reply.content)
+    return sized, reply.content
 
 
 def _keep(remote: RemoteObject, first_chunk: int, content: bytes) -> None:
@@ -106,12 +106,12 @@ def cached_ranges(client: RangeClient, offsets: list[int], sizes: list[int]) -> 
     for number, offset in enumerate(offsets):
         size = sizes[number] if number < len(sizes) else remote.size_bytes
         spans.append((offset, max(offset, min(offset + size, remote.size_bytes))))
-    wanted = sorted(
+    indexes = sorted(
         {i for a, b in spans for i in range(a // CHUNK_BYTES, -(-b // CHUNK_BYTES) if b > a else 0)}
     )
     # held here too: many ranges at once may be more than the cache keeps
-    chunks = {i: chunk for i in wanted if (chunk := _cache.get((remote.identity, i))) is not None}
-    for first, last in _runs([i for i in wanted if i not in chunks]):
+    chunks = {i: chunk for i in indexes if (chunk := _cache.get((remote.identity, i))) is not None}
+    for first, last in _runs([i for i in indexes if i not in chunks]):
         reply = client.fetch(first * CHUNK_BYTES, (last + 1) * CHUNK_BYTES)
         _keep(remote, first, reply.content)
         for index in range(first, last + 1):

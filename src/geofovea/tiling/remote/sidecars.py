@@ -49,10 +49,10 @@ def find_sides(remote: RemoteObject) -> tuple[tuple[str, RemoteObject], ...]:
 
 def _side(remote: RemoteObject, suffix: str) -> RemoteObject | None:
     parts = urlsplit(remote.url)
-    looked = _look(remote, parts.path + suffix)
-    if looked is None:
+    reply = _look(remote, parts.path + suffix)
+    if reply is None:
         return None
-    side, head = looked
+    side, head = reply
     # a server may answer every name with a page, or with the scene itself
     is_scene = (side.size_bytes, side.validators) == (remote.size_bytes, remote.validators)
     return side if head.startswith(_TIFF_MAGIC) and not is_scene else None
@@ -61,7 +61,7 @@ def _side(remote: RemoteObject, suffix: str) -> RemoteObject | None:
 def _look(remote: RemoteObject, path: str) -> tuple[RemoteObject, bytes] | None:
     url = urlunsplit(urlsplit(remote.url)._replace(path=path))
     return probe_beside(
-        replace(remote, url=url, shown=redacted(url), size_bytes=0, validators=("", ""))
+        replace(remote, url=url, display_name=redacted(url), size_bytes=0, validators=("", ""))
     )
 
 
@@ -78,9 +78,9 @@ def read_world_file(remote: RemoteObject) -> Transform | None:
     last = "W" if extension.isupper() else "w"
     names = [f".{extension[0]}{extension[-1]}{last}"] if len(extension) > 1 else []
     for suffix in (*names, ".wld"):
-        looked = _look(remote, str(path.with_suffix(suffix)))
-        if looked is not None:
-            transform = _parsed(looked[1][:_WORLD_FILE_BYTES])
+        reply = _look(remote, str(path.with_suffix(suffix)))
+        if reply is not None:
+            transform = _parsed(reply[1][:_WORLD_FILE_BYTES])
             if transform is not None:
                 return transform
     return None

@@ -122,11 +122,13 @@ def test_a_long_wait_is_told_while_it_lasts_and_with_the_answer(server, capsys):
 )  # fmt: skip
 def test_what_fails_for_all_halts_a_run_and_spoils_no_item(server, until):
     server.otherwise = until
-    asked = Asked(server.url, seconds=0.5)
-    result = carry_out(lambda *_: {"answer": asked().text}, "scene", {})
+    ask = Asked(server.url, seconds=0.5)
+    result = carry_out(lambda *_: {"answer": ask().text}, "scene", {})
     assert isinstance(result, Halted)
     server.otherwise = says("yes")
-    assert isinstance(carry_out(lambda *_: {"answer": asked().text}, "scene", {}), Answered)
+    # the default time: on a busy machine half a second is short for a healthy server, too
+    ask = Asked(server.url)
+    assert isinstance(carry_out(lambda *_: {"answer": ask().text}, "scene", {}), Answered)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_what_fails_for_one_question_is_a_failure_of_that_question(server, until
 @pytest.mark.parametrize("verb", ["batch", "ask"])
 def test_the_same_command_goes_on_when_the_endpoint_is_there(server, scene_path, tmp_path, verb):
     words = [verb, scene_path, "--model", "openai:m", "--endpoint", server.url, "--tiles", "6"]
-    words += ["--focus", "overview", "--endpoint-seconds", "1"]
+    words += ["--focus", "overview", "--endpoint-seconds", "4"]
     questions = ["What is it?", "Where is it?"]
     if verb == "ask":
         words.insert(2, questions[0])

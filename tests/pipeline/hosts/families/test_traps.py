@@ -24,7 +24,7 @@ from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
 ONE_AXIS = [name for name, kind in FAMILIES.items() if kind.axes == 1]
@@ -301,7 +301,7 @@ def test_a_reduction_in_the_decoder_drops_vision_tokens_and_never_the_words_betw
         def reduce(self, view):
             visual = view.visual
             dropped.append((len(visual), view.original, view.carried["levels"]))
-            return Kept(torch.arange(len(visual) // 2, len(visual)))
+            return TokenChoice(torch.arange(len(visual) // 2, len(visual)))
 
     said = host.generate(QUESTION, tokens, LastHalf())
     half = len(tokens) - len(tokens) // 2

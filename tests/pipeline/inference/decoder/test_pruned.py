@@ -9,7 +9,7 @@ from pipeline_toys import llava_host, random_llava
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.decoder.pruned import PrunedRun
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage
 from geofovea.regionfocus.reductions.decoder.fastv import FastV
 from geofovea.regionfocus.reductions.decoder.flowcut import FlowCutDecoder
@@ -196,7 +196,7 @@ class Probe(DecoderStage):
 
     def _choose(self, view, k):
         n = len(view.visual)
-        return Kept(torch.arange(0, n, 2) if view.layer == 2 else torch.arange(n))
+        return TokenChoice(torch.arange(0, n, 2) if view.layer == 2 else torch.arange(n))
 
 
 @torch.no_grad()

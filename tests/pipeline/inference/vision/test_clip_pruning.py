@@ -15,7 +15,7 @@ from geofovea.pipeline.inference.vision.clip_pruning import (
     encode_pruned,
     run_layers,
 )
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.encoder.dymu import DyMUEncoder
 from geofovea.regionfocus.reductions.encoder.evit import EViTEncoder
 from geofovea.regionfocus.reductions.encoder.flowcut import FlowCutEncoder
@@ -138,7 +138,7 @@ def test_merged_patches_count_as_often_in_attention_as_they_stand_for():
         def step(self, view):
             groups = torch.tensor([0, 0, 0, 0, 1])
             features = view.hidden[[0, 4]]
-            return Kept(torch.tensor([0, 4]), features, groups, torch.tensor([4.0, 1.0]))
+            return TokenChoice(torch.tensor([0, 4]), features, groups, torch.tensor([4.0, 1.0]))
 
     whole = run_layers(layers, hidden)
     merged = run_layers(layers, hidden, MergeTwins(), 2)
@@ -163,7 +163,7 @@ def test_patches_that_were_dropped_stay_dropped():
             return frozenset({"keys"})
 
         def step(self, view):
-            return Kept(torch.arange(1, len(view.hidden)))
+            return TokenChoice(torch.arange(1, len(view.hidden)))
 
     image = run_layers(layers, hidden, DropFirst(), 5)
     assert image.lengths == (8, 7, 6, 5)

@@ -26,7 +26,7 @@ from geofovea.pipeline.inference.attention.support import attention_window, can_
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView, watched
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderReduction,
 )
@@ -51,7 +51,7 @@ class Drop:
 
     layer: int
     stayed: Tensor
-    kept: Kept
+    kept: TokenChoice
 
 
 class PrunedRun:

@@ -19,7 +19,7 @@ from geofovea.pipeline.inference.attention.rows import (
     rotated_queries,
 )
 from geofovea.pipeline.system.model_lock import ThisThread
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderReduction,
     DecoderView,
@@ -111,7 +111,7 @@ class PrunedSequence:
         self.carried = {name: of.to(device)[candidates] for name, of in carried.items()}
         self.past: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
-    def shorten(self, kept: Kept, *, contiguous: bool) -> None:
+    def shorten(self, kept: TokenChoice, *, contiguous: bool) -> None:
         """Drop, or merge, what the reduction says."""
         device = self.hidden.device
         index = kept.index.to(device)

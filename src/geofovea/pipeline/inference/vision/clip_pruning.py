@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.encoder.base import EncoderReduction, EncoderRun, LayerView
 from geofovea.regionfocus.reductions.encoder.dymu import (
     ThresholdCalibration,
@@ -112,7 +112,7 @@ def calibrate_dymu(
             threshold = layer_threshold(views, r)
             calibration.add(number, threshold)
             images = [
-                _finish(layer, left.after(merge_above(view, threshold).kept()))
+                _finish(layer, left.after(merge_above(view, threshold).outcome()))
                 for (left, _), view in zip(begun, views, strict=True)
             ]
     if calibration is None:
@@ -188,7 +188,7 @@ class _Left:
         each = torch.arange(len(hidden) - 1, device=hidden.device)
         return cls(hidden, each, torch.ones(len(each), device=hidden.device), each)
 
-    def after(self, kept: Kept | None) -> _Left:
+    def after(self, kept: TokenChoice | None) -> _Left:
         """What a step of a reduction leaves; all for None."""
         if kept is None:
             return self

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept, Stage
+from geofovea.regionfocus.reductions.base import Stage, TokenChoice
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 
 __all__ = [
@@ -128,7 +128,7 @@ class DecoderReduction(Protocol):
         """See a sublayer's normed input and its output before the residual, both ``(s, d)``."""
         ...
 
-    def reduce(self, view: DecoderView) -> Kept:
+    def reduce(self, view: DecoderView) -> TokenChoice:
         """Keep some of the n vision tokens left; indices count among these, none may be kept."""
         ...
 
@@ -157,31 +157,31 @@ class DecoderStage(ABC):
     ) -> None:
         """See `DecoderReduction`; nothing, unless a method says otherwise."""
 
-    def reduce(self, view: DecoderView) -> Kept:
+    def reduce(self, view: DecoderView) -> TokenChoice:
         """See `DecoderReduction`."""
         n = len(view.visual)
         k = min(self.schedule.counts(view.original, view.depth)[view.layer], n)
         if k == n:
-            return Kept(torch.arange(n))
+            return TokenChoice(torch.arange(n))
         return self._choose(view, k)
 
     @abstractmethod
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         """Keep ``k`` of the vision tokens left, ``1 <= k < n``."""
 
 
-def sequence_after(length: int, visual: Tensor, kept: Tensor) -> Tensor:
+def sequence_after(length: int, visual: Tensor, index: Tensor) -> Tensor:
     """Places of a sequence that are left when only some of its vision tokens are.
 
     Args:
         length: Tokens of the sequence.
         visual: int64 ``(n,)``, places of the vision tokens.
-        kept: int64 ``(k,)``, which of those stay, in any order.
+        index: int64 ``(k,)``, which of those stay, in any order.
 
     Returns:
         int64 ``(length - n + k,)``, ascending.
     """
     stays = torch.ones(length, dtype=torch.bool, device=visual.device)
     stays[visual] = False
-    stays[visual[kept.to(visual.device)]] = True
+    stays[visual[index.to(visual.device)]] = True
     return stays.nonzero()[:, 0]

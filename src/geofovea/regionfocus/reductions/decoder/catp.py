@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 
@@ -64,13 +64,13 @@ class CatpDecoder(DecoderStage):
         first = self._first(depth)
         return tuple(range(first, min(first + 2, depth)))
 
-    def reduce(self, view: DecoderView) -> Kept:
+    def reduce(self, view: DecoderView) -> TokenChoice:
         """See `DecoderReduction`."""
         n = len(view.visual)
         k = min(next(iter(self.schedule.counts(view.original, view.depth).values())), n)
-        return Kept(torch.arange(n)) if k == n else self._choose(view, k)
+        return TokenChoice(torch.arange(n)) if k == n else self._choose(view, k)
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         n = len(view.visual)
         if _CARRIED not in view.carried:
             # once for both layers: the first may leave no context to tell the picture from
@@ -94,10 +94,10 @@ class CatpDecoder(DecoderStage):
             place = view.visual[own.to(view.visual.device)]
             scores = cosine_similarity(hidden[place], hidden[guide].mean(0)[None], eps=1e-12)
         if count == 0:
-            return Kept(own)
-        chosen = keep_best(scores, count)
+            return TokenChoice(own)
+        choice = keep_best(scores, count)
         others = own if pool is context else context
-        return Kept(torch.cat([pool[chosen.index], others]).sort().values, info=chosen.info)
+        return TokenChoice(torch.cat([pool[choice.index], others]).sort().values, info=choice.info)
 
     def _first(self, depth: int) -> int:
         first = max(2, *self.schedule.counts(1, depth))

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
@@ -51,7 +51,7 @@ class FastV(DecoderStage):
     name: ClassVar[str] = "fastv"
     reach: ClassVar[int] = 1
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         scores = last_row_scores(view.rows(view.text[-1:], back=1), view.visual)
         return keep_best(exclude_visual_sinks(scores, view, self.sinks), k)
 

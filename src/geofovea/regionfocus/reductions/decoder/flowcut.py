@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_llm_score, key_relation
@@ -47,7 +47,7 @@ class FlowCutDecoder(DecoderStage):
     positions: Positions = "original"
     name: ClassVar[str] = "flowcut_decoder"
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         return keep_best(decoder_flow(view), k)
 
 
@@ -56,9 +56,11 @@ def decoder_flow(view: DecoderView) -> Tensor:
     values = view.values()
     last = int(view.text[-1])
     relation = share_of_vision(view.rows(view.text[-1:]), view.visual)
-    seen = values[:, view.visual]
+    visual_values = values[:, view.visual]
     # query heads of one group share a value, so the mean over key heads is that over all heads
-    return flowcut_llm_score(relation, key_relation(values[:, last], seen), seen.mean(0))
+    return flowcut_llm_score(
+        relation, key_relation(values[:, last], visual_values), visual_values.mean(0)
+    )
 
 
 def share_of_vision(rows: Tensor, visual: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ def share_of_vision(rows: Tensor, visual: Tensor) -> Tensor:
         rows: ``(heads, q, s)``.
         visual: int64 ``(n,)``, places of the vision tokens.
     """
-    seen = rows[:, -1, visual].float()
+    attention = rows[:, -1, visual].float()
     # a head that sees no vision token at all says nothing
-    shares = seen / summed(seen, -1)[:, None].clamp_min(torch.finfo(torch.float32).tiny)
+    shares = attention / summed(attention, -1)[:, None].clamp_min(torch.finfo(torch.float32).tiny)
     return summed(shares, 0) / len(rows)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.fastv import keep_places, last_row_scores
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
@@ -44,6 +44,6 @@ class PyramidDrop(DecoderStage):
     sinks: SinkFilter | None = None
     name: ClassVar[str] = "pyramiddrop"
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         scores = last_row_scores(view.rows(view.text[-1:]), view.visual)
         return keep_best(exclude_visual_sinks(scores, view, self.sinks), k)

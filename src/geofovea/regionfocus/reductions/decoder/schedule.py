@@ -95,7 +95,7 @@ class Schedule:
             ModelError: If a step stands at or behind the end of the decoder.
         """
         counts: dict[int, int] = {}
-        left = original
+        remaining = original
         for step in self.steps:
             layer = _layer(step.layer, depth)
             if counts and layer < max(counts):
@@ -103,8 +103,8 @@ class Schedule:
                     f"with {depth} layers the steps at {[s.layer for s in self.steps]} are out of "
                     "order; give their layers all as whole numbers or all as shares"
                 )
-            left = min(left, self._count(step.keep, original))
-            counts[layer] = left
+            remaining = min(remaining, self._count(step.keep, original))
+            counts[layer] = remaining
         return counts
 
     def mean_tokens(self, original: int, depth: int) -> float:
@@ -137,17 +137,17 @@ class Schedule:
     def _count(self, keep: int | float, original: int) -> int:
         if isinstance(keep, int):
             return keep
-        wanted = keep * original
-        return max(1, math.floor(wanted + 0.5 if self.rounding == "nearest" else wanted))
+        exact = keep * original
+        return max(1, math.floor(exact + 0.5 if self.rounding == "nearest" else exact))
 
 
 def _layer(layer: int | float, depth: int) -> int:
-    found = layer if isinstance(layer, int) else max(1, math.floor(layer * depth + 0.5))
-    if found >= depth and isinstance(layer, float) and depth > 1:
+    index = layer if isinstance(layer, int) else max(1, math.floor(layer * depth + 0.5))
+    if index >= depth and isinstance(layer, float) and depth > 1:
         return depth - 1
-    if found >= depth:
+    if index >= depth:
         raise ModelError(
             f"a step before layer {layer} needs more than the {depth} layers of this decoder; "
             "choose an earlier one, or a share of the depth"
         )
-    return found
+    return index

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
@@ -84,9 +84,9 @@ class SparseVlm(DecoderStage):
         if self.rank_strength is not None and not 0 <= self.rank_strength <= 1:
             raise ModelError(f"a share is between 0 and 1, got rank_strength={self.rank_strength}")
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
-        chosen = raters(view.embedded_visual, view.embedded_text)
-        rows = view.text[chosen.to(view.text.device)]
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
+        rater_index = raters(view.embedded_visual, view.embedded_text)
+        rows = view.text[rater_index.to(view.text.device)]
         scores = view.mean_rows(rows, back=1)[view.visual]
         if self.rank_strength is not None:
             attention = view.rows(rows, back=1)[..., view.visual]
@@ -99,22 +99,24 @@ class SparseVlm(DecoderStage):
         if kept_count == k:
             return keep_best(scores, k)
         best = top_indices(scores, n)
-        kept, removed = best[:kept_count], best[kept_count:]
+        best_kept, removed = best[:kept_count], best[kept_count:]
         again = removed[: _recycled_count(len(removed))].sort().values
         hidden = view.hidden[view.visual]
         sizes = view.carried.get("sizes", torch.ones(n, device=hidden.device)).float()
         means, centres, label, mass = _weighted_clusters(
             hidden[again.to(hidden.device)], k - kept_count, sizes[again.to(hidden.device)]
         )
-        index, order = torch.cat([kept, again[centres]]).sort()
+        index, order = torch.cat([best_kept, again[centres]]).sort()
         place = torch.argsort(order)
         groups = torch.full((n,), -1, dtype=torch.int64)
-        groups[kept] = place[:kept_count]
+        groups[best_kept] = place[:kept_count]
         groups[again] = place[kept_count:][label]
-        features = torch.cat([hidden[kept.to(hidden.device)], means.to(hidden.dtype)])
-        masses = torch.cat([sizes[kept.to(sizes.device)], mass])
+        features = torch.cat([hidden[best_kept.to(hidden.device)], means.to(hidden.dtype)])
+        masses = torch.cat([sizes[best_kept.to(sizes.device)], mass])
         order = order.to(hidden.device)
-        return Kept(index, features[order], groups, masses[order], {"raters": len(chosen)})
+        return TokenChoice(
+            index, features[order], groups, masses[order], {"raters": len(rater_index)}
+        )
 
 
 def raters(visual: Tensor, text: Tensor) -> Tensor:
@@ -128,12 +130,12 @@ def raters(visual: Tensor, text: Tensor) -> Tensor:
         text: ``(t, d)``.
     """
     words = text.float()
-    liked = torch.zeros(len(words), device=words.device)
+    preference = torch.zeros(len(words), device=words.device)
     for block in torch.split(visual.float(), _BLOCK):
-        liked += (block @ words.T).softmax(-1).sum(0)
-    liked /= max(1, len(visual))
-    chosen = (liked > liked.mean()).nonzero()[:, 0]
-    return (chosen if len(chosen) else torch.arange(len(words), device=words.device)).cpu()
+        preference += (block @ words.T).softmax(-1).sum(0)
+    preference /= max(1, len(visual))
+    index = (preference > preference.mean()).nonzero()[:, 0]
+    return (index if len(index) else torch.arange(len(words), device=words.device)).cpu()
 
 
 def rater_scores(attention: Tensor, visual: Tensor, rows: Tensor) -> Tensor:
@@ -144,8 +146,8 @@ def rater_scores(attention: Tensor, visual: Tensor, rows: Tensor) -> Tensor:
         visual: int64 ``(n,)``, places of the vision tokens.
         rows: int64 ``(r,)``, places of the raters.
     """
-    seen = attention[:, rows]
-    return summed(seen.float(), (0, 1))[visual] / (seen.shape[0] * seen.shape[1])
+    rater_rows = attention[:, rows]
+    return summed(rater_rows.float(), (0, 1))[visual] / (rater_rows.shape[0] * rater_rows.shape[1])
 
 
 def rank_count(attention: Tensor, strength: float) -> int:
@@ -160,21 +162,21 @@ def rank_count(attention: Tensor, strength: float) -> int:
     return max(1, n - int(strength * (n - int(torch.linalg.matrix_rank(matrix)))))
 
 
-def recycled(scores: Tensor, kept: Tensor) -> tuple[Tensor, int]:
+def recycled(scores: Tensor, index: Tensor) -> tuple[Tensor, int]:
     """The removed tokens that the published code merges, and into how many.
 
     Args:
         scores: ``(n,)``.
-        kept: int64 ``(k,)``, indices of the tokens that stay.
+        index: int64 ``(k,)``, indices of the tokens that stay.
 
     Returns:
         int64 ``(m,)`` ascending, and the number of clusters.
     """
     removed = torch.ones(len(scores), dtype=torch.bool)
-    removed[kept] = False
-    left = removed.nonzero()[:, 0]
-    count = min(int(len(left) * 0.3) + 1, len(left))
-    again = left[top_indices(scores[left], count)].sort().values
+    removed[index] = False
+    others = removed.nonzero()[:, 0]
+    count = min(int(len(others) * 0.3) + 1, len(others))
+    again = others[top_indices(scores[others], count)].sort().values
     return again, int(count / 10) + 1
 
 
@@ -212,7 +214,7 @@ def _recycled_count(removed: int) -> int:
 def _kept_count(n: int, k: int) -> int:
     """How many of n tokens stay themselves when they and the means are to be k."""
     for clusters in range(1, k):
-        wanted = int(_recycled_count(n - k + clusters) / 10) + 1
-        if wanted <= clusters:
+        merged = int(_recycled_count(n - k + clusters) / 10) + 1
+        if merged <= clusters:
             return k - clusters
     return 1

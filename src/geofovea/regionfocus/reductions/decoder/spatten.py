@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.primitives.sums import summed
@@ -53,17 +53,17 @@ class SpAtten(DecoderStage):
         """See `DecoderReduction`: every layer up to the last step, to add up its attention."""
         return tuple(range(1, max(self.schedule.counts(1, depth)) + 1))
 
-    def reduce(self, view: DecoderView) -> Kept:
+    def reduce(self, view: DecoderView) -> TokenChoice:
         """See `DecoderReduction`."""
         everyone = torch.arange(len(view.hidden), device=view.visual.device)
         received = view.mean_rows(everyone, back=1)[view.visual] * len(everyone)
-        known = view.carried.get(_CARRIED)
-        view.carried[_CARRIED] = received if known is None else known + received
+        before = view.carried.get(_CARRIED)
+        view.carried[_CARRIED] = received if before is None else before + received
         n = len(view.visual)
         k = min(self.schedule.counts(view.original, view.depth).get(view.layer, n), n)
-        return Kept(torch.arange(n)) if k == n else self._choose(view, k)
+        return TokenChoice(torch.arange(n)) if k == n else self._choose(view, k)
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         return keep_best(view.carried[_CARRIED], k)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 
@@ -52,15 +52,17 @@ class TodreDropAll(DecoderStage):
         """See `DecoderReduction`."""
         return tuple(Schedule.of((self.layer, 1.0)).counts(1, depth))
 
-    def reduce(self, view: DecoderView) -> Kept:
+    def reduce(self, view: DecoderView) -> TokenChoice:
         """See `DecoderReduction`."""
         share = float(view.mean_rows(view.text)[view.visual].sum())
         if share < self.threshold:
             return self._choose(view, 0)
-        return Kept(torch.arange(len(view.visual)), info={"text_to_vision": share})
+        return TokenChoice(torch.arange(len(view.visual)), info={"text_to_vision": share})
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:  # noqa: ARG002
-        return Kept(torch.zeros(0, dtype=torch.int64), info={"dropped_all_before": view.layer})
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:  # noqa: ARG002
+        return TokenChoice(
+            torch.zeros(0, dtype=torch.int64), info={"dropped_all_before": view.layer}
+        )
 
 
 def attention_share(attention: Tensor, queries: Tensor, keys: Tensor) -> float:

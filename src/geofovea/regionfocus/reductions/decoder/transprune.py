@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import (
     DecoderStage,
     DecoderView,
@@ -72,10 +72,10 @@ class TransPrune(DecoderStage):
     def watch(self, view: DecoderView, sublayer: Sublayer, before: Tensor, after: Tensor) -> None:  # noqa: ARG002
         """Add one sublayer's transition to what is carried."""
         change = transition(before, after)[view.visual]
-        known = view.carried.get(_CARRIED)
-        view.carried[_CARRIED] = change if known is None else known + change
+        total = view.carried.get(_CARRIED)
+        view.carried[_CARRIED] = change if total is None else total + change
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         attention = view.mean_rows(view.text)[view.visual]
         return keep_best(combined_scores(view.carried[_CARRIED], attention), k)
 

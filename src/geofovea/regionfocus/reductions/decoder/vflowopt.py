@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 
@@ -45,7 +45,7 @@ class VFlowOptDecoder(DecoderStage):
     name: ClassVar[str] = "vflowopt_decoder"
     requires: ClassVar[frozenset[str]] = frozenset({"importance"})
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         if "importance" not in view.carried:
             raise ModelError(
                 "vflowopt_decoder goes on with the importance of each token, and these tokens "

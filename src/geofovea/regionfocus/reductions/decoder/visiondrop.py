@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
 from geofovea.regionfocus.reductions.primitives.sums import summed_by
@@ -65,7 +65,7 @@ class VisionDrop(DecoderStage):
                 f"{self.contextual_share}"
             )
 
-    def _choose(self, view: DecoderView, k: int) -> Kept:
+    def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         n = len(view.visual)
         raw = view.mean_rows(view.visual)[view.visual]
         if self.debias:
@@ -76,7 +76,7 @@ class VisionDrop(DecoderStage):
         few = min(int(k * self.contextual_share + 0.5), k - 1)
         dominant = top_indices(scores, k - few)
         if few == 0:
-            return Kept(dominant.sort().values)
+            return TokenChoice(dominant.sort().values)
         hidden = view.hidden[view.visual]
         sizes = view.carried.get("sizes", torch.ones(n, device=hidden.device))
         merged = contextual(hidden, view.keys()[view.visual], dominant, few, sizes=sizes)
@@ -88,7 +88,7 @@ class VisionDrop(DecoderStage):
         features = torch.cat([hidden[dominant.to(hidden.device)], merged.tokens.to(hidden.dtype)])
         masses = torch.cat([sizes[dominant.to(sizes.device)], merged.sizes])
         order = order.to(hidden.device)
-        return Kept(index, features[order], groups, masses[order])
+        return TokenChoice(index, features[order], groups, masses[order])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 
 __all__ = ["EncoderReduction", "EncoderRun", "LayerView", "Need", "Place", "class_attention"]
 
@@ -57,7 +57,7 @@ class LayerView:
     values: Tensor | None = None
     attention: Tensor | None = None
 
-    def asked(self, need: Need) -> Tensor:
+    def require(self, need: Need) -> Tensor:
         """A field that was asked for.
 
         Raises:
@@ -74,7 +74,7 @@ class LayerView:
     @property
     def mean_key(self) -> Tensor:
         """Keys of the patches, mean over heads, float32 ``(n, dh)``."""
-        return self.asked("keys").float().mean(0)[int(self.has_class) :]
+        return self.require("keys").float().mean(0)[int(self.has_class) :]
 
 
 class EncoderRun(Protocol):
@@ -84,7 +84,7 @@ class EncoderRun(Protocol):
         """Which fields (see `Need`) it wants of that layer; empty if it does nothing there."""
         ...
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """What is left of the n tokens; None for all. Called where ``needs`` is not empty.
 
         ``index`` and ``groups`` of the answer are over the n tokens of the view. Where ``sizes`` is
@@ -124,4 +124,4 @@ class EncoderReduction(Protocol):
 
 def class_attention(view: LayerView) -> Tensor:
     """Attention of the class token, mean over heads, float32 ``(n,)``; NaN counts as none."""
-    return torch.nan_to_num(view.asked("class_row").float().mean(0), nan=0.0)
+    return torch.nan_to_num(view.require("class_row").float().mean(0), nan=0.0)

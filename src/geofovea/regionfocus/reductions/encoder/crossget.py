@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.base import LayerView, class_attention
 from geofovea.regionfocus.reductions.encoder.layer_merger import LayerMerger
@@ -143,14 +143,14 @@ class CrossGET(Selector):
 
     name: ClassVar[str] = "crossget"
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         importance = torch.zeros(n)
         if context.scores is not None:
             importance = _relative(as_masses(context.scores, n))
         state = MergeState.start(
             context.features, context.features, None, merge_units(context), importance
         )
-        return merge_down(state, k, _match).kept(context.boxes_scene)
+        return merge_down(state, k, _match).outcome(context.boxes_scene)
 
 
 @dataclass(frozen=True, slots=True)

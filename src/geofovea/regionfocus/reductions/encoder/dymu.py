@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
 from geofovea.regionfocus.reductions.encoder.tome import (
@@ -177,10 +177,10 @@ class DyMU(Selector):
     def __post_init__(self) -> None:
         _check(self.threshold)
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         state = MergeState.start(context.features, context.features, units=merge_units(context))
         state = _merge_alike(state, 1 if self.is_adaptive else k, self.threshold)
-        return merge_down(state, k, match_tome).kept(context.boxes_scene)
+        return merge_down(state, k, match_tome).outcome(context.boxes_scene)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +225,9 @@ class DyMURun:
         """See `EncoderRun`."""
         return frozenset({"keys"}) if layer < len(self.thresholds) else frozenset()
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """See `EncoderRun`."""
         state = merge_above(view, self.thresholds[view.layer])
         if view.layer == len(self.thresholds) - 1:
             state = merge_down(state, self.k, match_in(view))
-        return state.kept() if len(state) < len(view.hidden) else None
+        return state.outcome() if len(state) < len(view.hidden) else None

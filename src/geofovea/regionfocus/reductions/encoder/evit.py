@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, class_attention
 from geofovea.regionfocus.reductions.encoder.schedule import acting_layers, geometric_counts
@@ -34,7 +34,7 @@ from geofovea.regionfocus.scoring import clean_scores, top_indices
 __all__ = ["EViT", "EViTEncoder", "EViTRun", "evit_fuse"]
 
 
-def evit_fuse(features: Tensor, attention: Tensor, sizes: Tensor, k: int) -> Kept:
+def evit_fuse(features: Tensor, attention: Tensor, sizes: Tensor, k: int) -> TokenChoice:
     """Keep ``k - 1`` tokens and fuse the others into one more, ``1 <= k < n``.
 
     Args:
@@ -49,7 +49,9 @@ def evit_fuse(features: Tensor, attention: Tensor, sizes: Tensor, k: int) -> Kep
     if k == 1:
         groups = torch.full((len(order),), -1, dtype=torch.int64)
         groups[order[0]] = 0
-        return Kept(order[:1].cpu(), features[order[:1]], groups, sizes[order[:1]].cpu(), info)
+        return TokenChoice(
+            order[:1].cpu(), features[order[:1]], groups, sizes[order[:1]].cpu(), info
+        )
     dropped = order[k - 1 :]
     # infinite or missing attention must not make the mean infinite or empty
     weights = cleaned.to(features.device)[dropped].nan_to_num(0, posinf=1, neginf=0).clamp_min(0)
@@ -64,7 +66,7 @@ def evit_fuse(features: Tensor, attention: Tensor, sizes: Tensor, k: int) -> Kep
     output_sizes[place] = sizes[dropped].sum()
     groups = torch.full((len(order),), place, dtype=torch.int64)
     groups[index.cpu()] = torch.arange(k)
-    return Kept(index.cpu(), output, groups, output_sizes.cpu(), info)
+    return TokenChoice(index.cpu(), output, groups, output_sizes.cpu(), info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class EViT(PerTile):
     stage: ClassVar = "encoder_output"
     requires: ClassVar[frozenset[str]] = frozenset({"cls_attention"})
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         maps = context.cls_attention
         layer = max(maps, default=-1) if maps and self.layer == -1 else self.layer
         if not maps or layer not in maps:
@@ -129,7 +131,7 @@ class EViTRun:
         """See `EncoderRun`."""
         return frozenset({"class_row"}) if layer in self.counts else frozenset()
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """See `EncoderRun`."""
         k = self.counts[view.layer]
         if len(view.hidden) <= k:

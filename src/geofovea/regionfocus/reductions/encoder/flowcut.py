@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.encoder.base import LayerView, Place, class_attention
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
@@ -187,12 +187,12 @@ class FlowCutRun:
         """See `EncoderRun`."""
         return frozenset({"class_row", "values"}) if layer <= self.last else frozenset()
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """See `EncoderRun`."""
         n = len(view.hidden)
         if n <= self.k:
             return None
-        attention, values = class_attention(view), view.asked("values")
+        attention, values = class_attention(view), view.require("values")
         score = flowcut_score(attention, class_affinity(values), values.float().mean(0)[1:])
         if self.flow is not None:
             score = self.memory * self.flow + (1 - self.memory) * score
@@ -201,10 +201,10 @@ class FlowCutRun:
         if layers_left % 2 or view.layer < self.first:
             return None
         drop = n if layers_left == 0 else prune_count(attention, self.k, layers_left)
-        left = max(self.k, n - drop)
-        if left == n:
+        remaining = max(self.k, n - drop)
+        if remaining == n:
             return None
         cleaned, _ = clean_scores(score)
-        index = top_indices(cleaned, left).sort().values
+        index = top_indices(cleaned, remaining).sort().values
         self.flow = score[index.to(score.device)]
-        return Kept(index)
+        return TokenChoice(index)

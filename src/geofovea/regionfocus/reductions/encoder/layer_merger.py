@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
 from geofovea.regionfocus.reductions.encoder.schedule import steady_counts
 from geofovea.regionfocus.reductions.primitives.merging import MergeState, Pairs, merge_down
@@ -53,9 +53,9 @@ class LayerMergerRun:
         """See `EncoderRun`."""
         return self.merger.fields if layer < len(self.counts) else frozenset()
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """See `EncoderRun`."""
         k = self.counts[view.layer]
         if len(view.hidden) <= k:
             return None
-        return merge_down(self.merger.begin(view), k, self.merger.pairing(view)).kept()
+        return merge_down(self.merger.begin(view), k, self.merger.pairing(view)).outcome()

@@ -7,22 +7,22 @@ from geofovea.errors import BudgetError
 __all__ = ["acting_layers", "geometric_counts", "steady_counts"]
 
 
-def acting_layers(layers: int, chosen: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    """Layers at which a method of few steps acts: ``chosen``, or one, two and three quarters.
+def acting_layers(layers: int, numbers: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Layers at which a method of few steps acts: ``numbers``, or one, two and three quarters.
 
     Of twelve layers these are 3, 6 and 9.
 
     Raises:
         BudgetError: If a chosen layer is not among the ``layers`` that run.
     """
-    if chosen is None:
+    if numbers is None:
         return tuple(sorted({min(layers * i // 4, layers - 1) for i in (1, 2, 3)}))
-    if not chosen or not all(0 <= layer < layers for layer in chosen):
+    if not numbers or not all(0 <= layer < layers for layer in numbers):
         raise BudgetError(
-            f"tokens can be dropped at layers 0 to {layers - 1} of this encoder, got {chosen}; "
+            f"tokens can be dropped at layers 0 to {layers - 1} of this encoder, got {numbers}; "
             "choose among those, or leave the choice out"
         )
-    return tuple(sorted(set(chosen)))
+    return tuple(sorted(set(numbers)))
 
 
 def geometric_counts(n: int, k: int, steps: int) -> tuple[int, ...]:

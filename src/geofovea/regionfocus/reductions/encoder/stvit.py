@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
 from geofovea.regionfocus.reductions.encoder.schedule import acting_layers
 
@@ -92,9 +92,9 @@ def associate(
         if is_masked:
             logits = logits.masked_fill(~exists[:, None], -torch.inf)
         shares = logits.softmax(-1)
-        counted = shares * real.transpose(1, 2) if is_masked else shares
-        gathered = _back(x @ counted, rows, cols)
-        mass = _back(counted.sum(1)[:, None], rows, cols)
+        weights = shares * real.transpose(1, 2) if is_masked else shares
+        gathered = _back(x @ weights, rows, cols)
+        mass = _back(weights.sum(1)[:, None], rows, cols)
         supers = gathered / (mass + 1e-12)
     return Association(supers, _to_map(shares, cell, (rows, cols))[:height, :width], cell)
 
@@ -195,28 +195,28 @@ class STViTRun:
         """See `EncoderRun`; keys stand for being asked at all, and cost nothing."""
         return frozenset({"keys"}) if layer == self.layer else frozenset()
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """See `EncoderRun`."""
         height, width = self.grid
-        found = associate(
+        association = associate(
             view.hidden.T.reshape(-1, height, width), cell_for(self.grid, self.k), self.rounds
         )
-        return _as_kept(found, view.hidden.dtype)
+        return _as_choice(association, view.hidden.dtype)
 
 
-def _as_kept(found: Association, dtype: torch.dtype) -> Kept:
+def _as_choice(association: Association, dtype: torch.dtype) -> TokenChoice:
     """Super tokens in order of the tokens that represent them: the most its own of each cell."""
-    height, width, _ = found.shares.shape
-    rows, cols = found.supers.shape[1:]
-    device = found.shares.device
-    row = torch.arange(height, device=device)[:, None, None] // found.cell[0]
-    col = torch.arange(width, device=device)[None, :, None] // found.cell[1]
+    height, width, _ = association.shares.shape
+    rows, cols = association.supers.shape[1:]
+    device = association.shares.device
+    row = torch.arange(height, device=device)[:, None, None] // association.cell[0]
+    col = torch.arange(width, device=device)[None, :, None] // association.cell[1]
     step = torch.arange(9, device=device)
     # a share outside the grid is zero, and the clamp only keeps its number in range
     to_row = (row + step // 3 - 1).clamp(0, rows - 1)
     to_col = (col + step % 3 - 1).clamp(0, cols - 1)
     target = (to_row * cols + to_col).reshape(-1, 9)
-    shares = found.shares.reshape(-1, 9)
+    shares = association.shares.reshape(-1, 9)
     count = rows * cols
     sizes = shares.new_zeros(count).index_add_(0, target.reshape(-1), shares.reshape(-1))
     home = target[:, 4]
@@ -230,5 +230,5 @@ def _as_kept(found: Association, dtype: torch.dtype) -> Kept:
     place[order] = torch.arange(count, device=device)
     groups = place[groups]
     groups[index[order]] = torch.arange(count, device=device)
-    features = found.supers.reshape(len(found.supers), -1).T[order].to(dtype)
-    return Kept(index[order].cpu(), features, groups.cpu(), sizes[order].cpu())
+    features = association.supers.reshape(len(association.supers), -1).T[order].to(dtype)
+    return TokenChoice(index[order].cpu(), features, groups.cpu(), sizes[order].cpu())

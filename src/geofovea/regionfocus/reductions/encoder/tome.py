@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.base import LayerView
 from geofovea.regionfocus.reductions.encoder.layer_merger import LayerMerger
@@ -146,9 +146,9 @@ class ToMe(Selector):
 
     name: ClassVar[str] = "tome"
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         state = MergeState.start(context.features, context.features, units=merge_units(context))
-        return merge_down(state, k, match_tome).kept(context.boxes_scene)
+        return merge_down(state, k, match_tome).outcome(context.boxes_scene)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.base import LayerView, Place
 from geofovea.regionfocus.reductions.encoder.schedule import acting_layers, geometric_counts
@@ -140,11 +140,11 @@ def zero_tprune(
     stays = drop_alike(keys, vote, int((n - k) * alike_share))
     if len(stays) == k:
         return stays
-    left = stays
+    index = stays
     if has_class:
-        left = torch.cat([stays.new_zeros(1), stays + 1])
+        index = torch.cat([stays.new_zeros(1), stays + 1])
     # what is left attends to what is left: rows sum to one again
-    graph = attention[:, left[:, None], left]
+    graph = attention[:, index[:, None], index]
     graph = graph / graph.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     importance = combine_heads(page_rank(graph, iterations, has_class=has_class))[first:]
     return stays[top_indices(importance, k)].sort().values
@@ -179,7 +179,7 @@ class ZeroTPrune(PerTile):
     def __post_init__(self) -> None:
         _check_share(self.alike_share)
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         maps = context.attention
         layer = max(maps, default=-1) if maps and self.layer == -1 else self.layer
         if not maps or layer not in maps:
@@ -198,7 +198,7 @@ class ZeroTPrune(PerTile):
         keep = zero_tprune(
             attention, keys.to(attention.device), k, self.iterations, self.alike_share
         )
-        return Kept(keep.cpu())
+        return TokenChoice(keep.cpu())
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,17 +247,17 @@ class ZeroTPruneRun:
         """See `EncoderRun`."""
         return frozenset({"attention", "keys"}) if layer in self.counts else frozenset()
 
-    def step(self, view: LayerView) -> Kept | None:
+    def step(self, view: LayerView) -> TokenChoice | None:
         """See `EncoderRun`."""
         k = self.counts[view.layer]
         if len(view.hidden) <= k:
             return None
         keep = zero_tprune(
-            view.asked("attention"),
+            view.require("attention"),
             view.mean_key,
             k,
             self.iterations[view.layer],
             self.alike_share,
             has_class=view.has_class,
         )
-        return Kept(keep.cpu())
+        return TokenChoice(keep.cpu())

@@ -41,7 +41,7 @@ def allot_tokens(
             "ask for at least 0 and at most that many"
         )
     shares = [min(least, capacity) for capacity in capacities]
-    if (left := total - sum(shares)) < 0:
+    if (remainder := total - sum(shares)) < 0:
         raise BudgetError(
             f"{least} tokens for each of {len(capacities)} parts are more than the {total} that "
             "there are; lower the floor or raise the budget"
@@ -50,7 +50,7 @@ def allot_tokens(
     if not any(masses):
         masses = [1.0] * len(masses)
     whole = math.fsum(masses)
-    quotas = [have + left * mass / whole for have, mass in zip(shares, masses, strict=True)]
+    quotas = [have + remainder * mass / whole for have, mass in zip(shares, masses, strict=True)]
     # a quota that is whole but for rounding must not lose a token to it
     shares = [
         min(math.floor(quota + 1e-9), capacity)

@@ -102,7 +102,7 @@ def patch_mass(context: TokenContext, layer: int | None = None) -> tuple[Tensor,
         layer: Encoder layer; the deepest that there is by default.
 
     Returns:
-        float32 ``(n,)`` and an ``info`` of a `Kept`.
+        float32 ``(n,)`` and an ``info`` of a `TokenChoice`.
 
     Raises:
         ModelError: If there is neither, or not of that layer.

@@ -87,28 +87,28 @@ def farthest_first(
     gap = unit.new_full((len(unit),), torch.inf).masked_fill(broken, -1)
     gap[start] = -torch.inf
     _bring_down(gap, unit, [start], weights)
-    order, waiting = [start], list[int]()
+    order, pending = [start], list[int]()
     while len(order) < k:
-        found = _picks_of_round(gap, unit, waiting, k - len(order), weights)
-        if found:
-            order += found
-            waiting += found
+        picks = _picks_of_round(gap, unit, pending, k - len(order), weights)
+        if picks:
+            order += picks
+            pending += picks
         else:
             # bounds of others stood in the way; without any waiting, a round finds one at least
-            _bring_down(gap, unit, waiting, weights)
-            waiting = []
+            _bring_down(gap, unit, pending, weights)
+            pending = []
     return torch.tensor(order)
 
 
 def _picks_of_round(
-    gap: Tensor, unit: Tensor, waiting: Sequence[int], most: int, weights: Tensor | None
+    gap: Tensor, unit: Tensor, pending: Sequence[int], most: int, weights: Tensor | None
 ) -> list[int]:
     """Picks among the likeliest tokens, whose gaps are brought up to date in place.
 
     Args:
         gap: ``(n,)``, distance to the nearest pick or a bound of it; of picks themselves, −inf.
         unit: ``(n, d)``.
-        waiting: Picks that gaps may not know of.
+        pending: Picks that gaps may not know of.
         most: Picks that are wanted at most.
         weights: As for `farthest_first`.
     """
@@ -116,8 +116,8 @@ def _picks_of_round(
     count = min(_CANDIDATES, len(gap))
     some = index[:count].sort().values
     now = gap[some]
-    if waiting:
-        picks = unit[torch.tensor(waiting, device=unit.device)]
+    if pending:
+        picks = unit[torch.tensor(pending, device=unit.device)]
         now = torch.minimum(now, _gaps(unit, some, picks, weights))
     # the best of the others is the bound; with the table all comes over at once
     others = best.new_full((2, count), -torch.inf)
@@ -126,24 +126,24 @@ def _picks_of_round(
     heads = torch.stack([now, some.float()])
     sheet = torch.cat([heads, others, _gaps_among(unit, some, weights)]).cpu().numpy()
     gaps, names, (bound, *_), (first, *_) = sheet[:4]
-    table, found = sheet[4:], list[int]()
-    while len(found) < most:
+    table, round_picks = sheet[4:], list[int]()
+    while len(round_picks) < most:
         top = int(gaps.argmax())
         value = gaps[top]
         if value == -np.inf or (value, -names[top]) < (bound, -first):
             break
-        found.append(int(names[top]))
+        round_picks.append(int(names[top]))
         np.minimum(gaps, table[top], out=gaps)
         gaps[top] = -np.inf
     gap[some] = torch.from_numpy(gaps).to(gap.device)
-    return found
+    return round_picks
 
 
 def _bring_down(gap: Tensor, unit: Tensor, picks: Sequence[int], weights: Tensor | None) -> None:
     """Bring all gaps up to date with some picks, in place."""
-    chosen = unit[torch.tensor(picks, device=unit.device)]
+    pick_rows = unit[torch.tensor(picks, device=unit.device)]
     for block in row_blocks(len(unit), len(picks)):
-        gap[block] = torch.minimum(gap[block], _gaps(unit, block, chosen, weights))
+        gap[block] = torch.minimum(gap[block], _gaps(unit, block, pick_rows, weights))
 
 
 def _gaps(unit: Tensor, rows: Tensor | slice, picks: Tensor, weights: Tensor | None) -> Tensor:

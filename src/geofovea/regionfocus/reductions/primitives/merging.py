@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.similarity import unit_rows
 
@@ -154,7 +154,7 @@ class MergeState:
             importance=self.importance,
         )
 
-    def kept(self, boxes_scene: Tensor | None = None) -> Kept:
+    def outcome(self, boxes_scene: Tensor | None = None) -> TokenChoice:
         """The state as the outcome of a reduction, its small tensors on the host.
 
         Each output stands for the token that took in the others; with ``boxes_scene`` (n, 4) for
@@ -162,12 +162,12 @@ class MergeState:
         """
         groups, sizes = self.groups.cpu(), self.sizes.cpu()
         if boxes_scene is None:
-            return Kept(self.index.cpu(), self.features, groups, sizes)
+            return TokenChoice(self.index.cpu(), self.features, groups, sizes)
         index = _central_members(groups, boxes_scene.cpu(), len(self))
         order = torch.argsort(index)
         place = torch.argsort(order)
         features = self.features[order.to(self.features.device)]
-        return Kept(index[order], features, place[groups], sizes[order])
+        return TokenChoice(index[order], features, place[groups], sizes[order])
 
 
 def merge_down(state: MergeState, k: int, match: Callable[[MergeState, int], Pairs]) -> MergeState:
@@ -248,8 +248,8 @@ def nearest(
     for unit, own in _by_unit(units[0]):
         if unit in of_other:
             there = of_other[unit]
-            best[own], found = _nearest(rows[own], others[there], own, there, allowed)
-            place[own] = there[found]
+            best[own], nearest_index = _nearest(rows[own], others[there], own, there, allowed)
+            place[own] = there[nearest_index]
     return best, place
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 
 __all__ = ["group_means", "join", "merged"]
 
@@ -52,7 +52,7 @@ def merged(
     groups: Tensor | None,
     info: dict[str, Any],
     sizes: Tensor | None = None,
-) -> Kept:
+) -> TokenChoice:
     """Outputs of a merger in the order of the tokens that they stand for.
 
     Args:
@@ -60,7 +60,7 @@ def merged(
         position: int64 ``(k,)``, the token that each output stands for, distinct.
         outputs: ``(k, d)``.
         groups: int64 ``(n,)``, the output of each token in the given order, −1 for none; or None.
-        info: See `Kept`.
+        info: See `TokenChoice`.
         sizes: ``(k,)``; by default the members of the groups are counted.
     """
     position = position.cpu()
@@ -74,10 +74,10 @@ def merged(
     if sizes is not None:
         sizes = sizes.cpu()[order]
     values = outputs[order.to(outputs.device)].to(features.dtype)
-    return Kept(position[order], values, groups, sizes, info)
+    return TokenChoice(position[order], values, groups, sizes, info)
 
 
-def join(parts: Sequence[tuple[Tensor, Kept]], features: Tensor) -> Kept:
+def join(parts: Sequence[tuple[Tensor, TokenChoice]], features: Tensor) -> TokenChoice:
     """One choice out of choices within disjoint parts of n tokens.
 
     Args:
@@ -87,35 +87,39 @@ def join(parts: Sequence[tuple[Tensor, Kept]], features: Tensor) -> Kept:
     Returns:
         The choice; of what the parts tell, only words, for their numbers are about themselves.
     """
-    index = torch.cat([tokens[kept.index] for tokens, kept in parts])
+    index = torch.cat([tokens[choice.index] for tokens, choice in parts])
     order = torch.argsort(index, stable=True)
     info: dict[str, Any] = {}
-    for _, kept in parts:
-        info |= {word: told for word, told in kept.info.items() if isinstance(told, str)}
+    for _, choice in parts:
+        info |= {word: text for word, text in choice.info.items() if isinstance(text, str)}
     values = groups = sizes = None
-    if any(kept.features is not None for _, kept in parts):
-        values = torch.cat([_values(tokens, kept, features) for tokens, kept in parts])
+    if any(choice.features is not None for _, choice in parts):
+        values = torch.cat([_values(tokens, choice, features) for tokens, choice in parts])
         values = values[order.to(values.device)]
-        sizes = torch.cat([_sizes(kept) for _, kept in parts])[order]
-        if all(kept.features is None or kept.groups is not None for _, kept in parts):
+        sizes = torch.cat([_sizes(choice) for _, choice in parts])[order]
+        if all(choice.features is None or choice.groups is not None for _, choice in parts):
             groups = torch.full((len(features),), -1)
             place, start = torch.argsort(order), 0
-            for tokens, kept in parts:
-                own = kept.groups
+            for tokens, choice in parts:
+                own = choice.groups
                 if own is None:
                     own = torch.full((len(tokens),), -1)
-                    own[kept.index] = torch.arange(len(kept.index))
-                to = place[start : start + len(kept.index)]
+                    own[choice.index] = torch.arange(len(choice.index))
+                to = place[start : start + len(choice.index)]
                 groups[tokens] = torch.where(own < 0, -1, to[own.clamp_min(0)])
-                start += len(kept.index)
-    return Kept(index[order], values, groups, sizes, info)
+                start += len(choice.index)
+    return TokenChoice(index[order], values, groups, sizes, info)
 
 
-def _values(tokens: Tensor, kept: Kept, features: Tensor) -> Tensor:
-    if kept.features is not None:
-        return kept.features
-    return features[tokens[kept.index].to(features.device)]
+def _values(tokens: Tensor, choice: TokenChoice, features: Tensor) -> Tensor:
+    if choice.features is not None:
+        return choice.features
+    return features[tokens[choice.index].to(features.device)]
 
 
-def _sizes(kept: Kept) -> Tensor:
-    return kept.sizes if kept.sizes is not None else torch.ones(len(kept.index), dtype=torch.int64)
+def _sizes(choice: TokenChoice) -> Tensor:
+    return (
+        choice.sizes
+        if choice.sizes is not None
+        else torch.ones(len(choice.index), dtype=torch.int64)
+    )

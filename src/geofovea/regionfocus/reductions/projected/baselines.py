@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from geofovea.regionfocus.reductions.base import Kept, Selector, keep_best
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.uniform_sampling import even_positions
 
@@ -21,7 +21,7 @@ class TopScore(Selector):
     name: ClassVar[str] = "top_score"
     requires: ClassVar[frozenset[str]] = frozenset({"scores"})
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         assert context.scores is not None  # noqa: S101 - required, and checked by reduce
         return keep_best(context.scores, k)
 
@@ -32,8 +32,8 @@ class Strided(Selector):
 
     name: ClassVar[str] = "strided"
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
-        return Kept(torch.tensor(even_positions(n, k)))
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
+        return TokenChoice(torch.tensor(even_positions(n, k)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,6 @@ class RandomKeep(Selector):
     seed: int = 0
     name: ClassVar[str] = "random"
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         generator = torch.Generator().manual_seed(self.seed + context.seed)
-        return Kept(torch.randperm(n, generator=generator)[:k].sort().values)
+        return TokenChoice(torch.randperm(n, generator=generator)[:k].sort().values)

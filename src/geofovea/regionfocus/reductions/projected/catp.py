@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.similarity import (
     broken_rows,
@@ -106,8 +106,8 @@ class Catp(Selector):
         if not self.lambda1 >= 0:
             raise ModelError(f"catp needs a lambda1 of at least 0, got {self.lambda1}")
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         assert context.text_embeds is not None  # noqa: S101 - required, and checked by reduce
         text = context.text_embeds.detach().to(torch.float32).mean(dim=0)
         order = catp_order(context.features, text, k, self.lambda1)
-        return Kept(order.cpu().sort().values)
+        return TokenChoice(order.cpu().sort().values)

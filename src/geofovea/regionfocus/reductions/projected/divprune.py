@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first, most_isolated
 from geofovea.regionfocus.reductions.primitives.similarity import (
@@ -82,6 +82,6 @@ class DivPrune(Selector):
                 f"divprune starts at 'isolated' or 'farthest_from_mean', got {self.first!r}"
             )
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         order = divprune_order(context.features, k, first=self.first)
-        return Kept(order.cpu().sort().values)
+        return TokenChoice(order.cpu().sort().values)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
@@ -36,7 +36,7 @@ class FasterVLM(PerTile):
     name: ClassVar[str] = "fastervlm"
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_MASS,)
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         mass, info = patch_mass(context, self.layer)
-        kept = keep_best(mass, k)
-        return replace(kept, info=kept.info | info)
+        choice = keep_best(mass, k)
+        return replace(choice, info=choice.info | info)

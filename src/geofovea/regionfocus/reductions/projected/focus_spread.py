@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
 from geofovea.regionfocus.reductions.primitives.similarity import broken_rows, unit_rows
@@ -46,7 +46,7 @@ class FocusSpread(Selector):
                 f"focus_spread takes a sharpness from 0 to 8, got {self.sharpness}; 0.6 is usual"
             )
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         assert context.scores is not None  # noqa: S101 - required, and checked by reduce
         unit = unit_rows(context.features)
         masses = as_masses(context.scores, n).to(unit.device)
@@ -54,4 +54,4 @@ class FocusSpread(Selector):
         broken = broken_rows(context.features)
         start = int(weights.masked_fill(broken, -1).argmax())
         order = farthest_first(unit, broken, start, k, weights)
-        return Kept(order.sort().values)
+        return TokenChoice(order.sort().values)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import deepest
@@ -56,7 +56,7 @@ def best_rows(scores: Tensor, grid: tuple[int, int], ratio: float) -> Tensor:
     return (rows[:, None] * grid[1] + torch.arange(grid[1], device=rows.device)).flatten()
 
 
-def keep_rows(scores: Tensor, row: Tensor, k: int) -> Kept:
+def keep_rows(scores: Tensor, row: Tensor, k: int) -> TokenChoice:
     """``k`` tokens in whole rows, the best first; the last row gives its best tokens.
 
     Args:
@@ -75,7 +75,7 @@ def keep_rows(scores: Tensor, row: Tensor, k: int) -> Kept:
     by_score = torch.argsort(-cleaned, stable=True)
     by_row = by_score[torch.argsort(rank[by_score], stable=True)]
     order = by_row[torch.argsort((~finite[by_row]).to(torch.int8), stable=True)]
-    return Kept(order[:k].sort().values)
+    return TokenChoice(order[:k].sort().values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +96,17 @@ class FoPru(PerTile):
         if self.strategy not in ("rank", "row"):
             raise ModelError(f"fopru keeps by 'rank' or 'row', got {self.strategy!r}")
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         info: dict[str, Any] = {}
         if context.attention:
-            chosen = deepest(context.attention, self.layer, "attention map")
-            scores = significance(context.attention_of(chosen))
+            layer = deepest(context.attention, self.layer, "attention map")
+            scores = significance(context.attention_of(layer))
         else:
             received = context.received or {}
             scores = received[deepest(received, self.layer, "received attention")]
             info = {"score": "received"}
         if self.strategy == "rank":
-            kept = keep_best(scores, k)
+            choice = keep_best(scores, k)
         else:
-            kept = keep_rows(scores, cells_of(context)[:, 0], k)
-        return replace(kept, info=kept.info | info)
+            choice = keep_rows(scores, cells_of(context)[:, 0], k)
+        return replace(choice, info=choice.info | info)

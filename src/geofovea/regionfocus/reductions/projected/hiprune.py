@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import deepest
@@ -52,15 +52,15 @@ def hiprune_keep(obj: Tensor, deep: Tensor, cells: Tensor, k: int, alpha: float)
     is_anchor = torch.zeros(len(obj), dtype=torch.bool)
     is_anchor[anchors] = True
     # anchors first, then their neighbours by object score, then registers by the deep score
-    kept = [anchors]
+    groups = [anchors]
     # a neighbour without a score of its own comes in by its deep score or not at all
     is_near = (away == 1).any(dim=1) & ~is_anchor & (obj > -torch.inf)
     beside = is_near.nonzero()[:, 0]
-    kept.append(beside[top_indices(obj[beside], k - len(anchors))])
-    is_taken = is_anchor.index_fill(0, kept[1], True)
+    groups.append(beside[top_indices(obj[beside], k - len(anchors))])
+    is_taken = is_anchor.index_fill(0, groups[1], True)
     others = (~is_taken).nonzero()[:, 0]
-    kept.append(others[top_indices(deep[others], k - int(is_taken.sum()))])
-    return torch.cat(kept).sort().values
+    groups.append(others[top_indices(deep[others], k - int(is_taken.sum()))])
+    return torch.cat(groups).sort().values
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class HiPrune(PerTile):
         if not 0 <= self.alpha <= 1:
             raise ModelError(f"hiprune needs an alpha in [0, 1], got {self.alpha}")
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         assert context.received is not None  # noqa: S101 - required, and checked by reduce
         received = context.received
         deep_layer = deepest(received, self.deep_layer, "received attention")
@@ -93,7 +93,7 @@ class HiPrune(PerTile):
         obj = received[self._middle(received, deep_layer)]
         if not bool(deep.isfinite().any()):
             return keep_best(deep, k)
-        return Kept(hiprune_keep(obj, deep, cells_of(context), k, self.alpha))
+        return TokenChoice(hiprune_keep(obj, deep, cells_of(context), k, self.alpha))
 
     def _middle(self, received: Mapping[int, Tensor], deep_layer: int) -> int:
         if self.object_layer is not None:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.allotment import allot_tokens
@@ -86,7 +86,7 @@ def crop_scores(
     return torch.stack([combined[tokens].mean() for tokens in members])
 
 
-def keep_by_crop(attention: Tensor, crop: Tensor, scores: Tensor, k: int) -> Kept:
+def keep_by_crop(attention: Tensor, crop: Tensor, scores: Tensor, k: int) -> TokenChoice:
     """Share ``k`` tokens among crops by score and keep the most attended ones of each.
 
     Args:
@@ -103,11 +103,11 @@ def keep_by_crop(attention: Tensor, crop: Tensor, scores: Tensor, k: int) -> Kep
     scored = crop[a > -torch.inf].bincount(minlength=len(scores))
     capacities = scored if int(scored.sum()) >= k else sizes
     shares = allot_tokens(scores.tolist(), capacities.tolist(), k)
-    kept = []
+    parts = []
     for label, share in enumerate(shares):
         tokens = (crop == label).nonzero()[:, 0]
-        kept.append(tokens[top_indices(a[tokens], share)])
-    return Kept(torch.cat(kept).sort().values, info={"per_crop": shares})
+        parts.append(tokens[top_indices(a[tokens], share)])
+    return TokenChoice(torch.cat(parts).sort().values, info={"per_crop": shares})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class HoloV(PerTile):
                 f"holov scores crops by attention, combined or max, got {self.crop_score!r}"
             )
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         mass, info = patch_mass(context, self.layer)
         crop = _rectangles(cells_of(context), self.crops)
         scores = crop_scores(
@@ -152,8 +152,8 @@ class HoloV(PerTile):
             alpha=self.alpha,
             beta=self.beta,
         )
-        kept = keep_by_crop(mass, crop, scores, k)
-        return replace(kept, info=kept.info | info)
+        choice = keep_by_crop(mass, crop, scores, k)
+        return replace(choice, info=choice.info | info)
 
 
 def _rectangles(cells: Tensor, crops: int) -> Tensor:

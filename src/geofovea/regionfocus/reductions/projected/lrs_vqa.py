@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector, keep_best
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
@@ -76,7 +76,7 @@ class LrsVqa(Selector):
         if self.threshold is not None and not 0 <= self.threshold < 1:
             raise ModelError(f"lrs_vqa needs a threshold in [0, 1), got {self.threshold}")
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         assert context.scores is not None  # noqa: S101 - required, and checked by reduce
         if self.threshold is None:
             return keep_best(context.scores, k)
@@ -88,4 +88,4 @@ class LrsVqa(Selector):
         if len(above) == 0:
             # nothing stands out, so no place is worth more than another
             return keep_best(torch.full_like(scores, torch.nan), k)
-        return Kept(above[top_indices(scores[above], k)].sort().values)
+        return TokenChoice(above[top_indices(scores[above], k)].sort().values)

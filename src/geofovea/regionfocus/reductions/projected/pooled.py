@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geofovea.errors import GeometryError
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.cells import HAS_CELLS, cells_of, even_cells
@@ -55,7 +55,7 @@ def m3_scales(features: Tensor, side: int) -> dict[int, Tensor]:
     return {count: level[0].flatten(1).T for count, level in scales.items()}
 
 
-def pool_rectangles(features: Tensor, cells: Tensor, rows: int, cols: int) -> Kept:
+def pool_rectangles(features: Tensor, cells: Tensor, rows: int, cols: int) -> TokenChoice:
     """Means over ``rows × cols`` rectangles of a grid; each stands at its middle member.
 
     Args:
@@ -83,7 +83,7 @@ class Pooled(PerTile):
     name: ClassVar[str] = "pooled"
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_CELLS,)
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         cells = cells_of(context)
         rows, cols = self._shape(*_extent(cells), k)
         return pool_rectangles(context.features, cells, rows, cols)

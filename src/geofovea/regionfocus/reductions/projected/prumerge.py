@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
@@ -64,7 +64,7 @@ class PruMerge(PerTile):
         if self.neighbours < 0:
             raise ModelError(f"{self.name} needs neighbours of at least 0, got {self.neighbours}")
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         mass, info = patch_mass(context, self.layer)
         selected, selection_info = self._select(mass, k - 1)
         weights, _ = clean_scores(mass)
@@ -83,8 +83,8 @@ class PruMerge(PerTile):
         """``count`` tokens to keep, int64, and what to tell of them."""
         if count == 0:
             return torch.empty(0, dtype=torch.int64), {}
-        kept = keep_best(mass, count)
-        return kept.index, kept.info
+        choice = keep_best(mass, count)
+        return choice.index, choice.info
 
     def _neighbours(self, context: TokenContext, selected: Tensor) -> Tensor:
         """The others most like each of the selected, int64 ``(m, neighbours)``."""
@@ -130,12 +130,12 @@ class PruMergePlus(PruMerge):
             )
 
     def _select(self, mass: Tensor, count: int) -> tuple[Tensor, dict[str, object]]:
-        attended, told = PruMerge._select(self, mass, int(self.attended * count + 0.5))
+        best, info = PruMerge._select(self, mass, int(self.attended * count + 0.5))
         scores, _ = clean_scores(mass)
-        is_rest = torch.ones(len(mass), dtype=torch.bool).index_fill(0, attended, False)
+        is_rest = torch.ones(len(mass), dtype=torch.bool).index_fill(0, best, False)
         # tokens without a score are not worth a place as long as there are others
         finite = is_rest & (scores > -torch.inf)
-        spare = count - len(attended)
+        spare = count - len(best)
         rest = (finite if int(finite.sum()) >= spare else is_rest).nonzero()[:, 0]
         even = rest[torch.tensor(even_positions(len(rest), spare), dtype=torch.int64)]
-        return torch.cat([attended, even]).sort().values, told
+        return torch.cat([best, even]).sort().values, info

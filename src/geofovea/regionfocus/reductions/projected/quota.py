@@ -29,7 +29,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Kept
+from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.scoring import as_masses
@@ -52,8 +52,8 @@ class Quota(PerTile):
     name: ClassVar[str] = "quota"
     requires: ClassVar[frozenset[str]] = frozenset({"scores", "tile_index"})
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
-        return Kept(torch.tensor(even_positions(n, k)))
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
+        return TokenChoice(torch.tensor(even_positions(n, k)))
 
     def _tile_weights(
         self,

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
@@ -103,22 +103,22 @@ class RecoverableCompression(PerTile):
                 f"got {self.neighbours} and {self.min_tokens}"
             )
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         assert context.text_similarity is not None  # noqa: S101 - required, and checked by reduce
         mass, info = patch_mass(context, self.layer)
         attention, no_attention = clean_scores(mass)
         likeness, no_likeness = clean_scores(context.text_similarity)
         if no_attention and no_likeness:
             return keep_best(mass, k)
-        found = recover(_finite(attention), _finite(likeness), self.neighbours)
+        recovery = recover(_finite(attention), _finite(likeness), self.neighbours)
         ratios: dict[str, Any] = {
-            "ratio_vision": found.ratio_vision,
-            "ratio_text": found.ratio_text,
+            "ratio_vision": recovery.ratio_vision,
+            "ratio_text": recovery.ratio_text,
         }
         if self.adaptive:
-            k = min(k, max(self.min_tokens, len(found.index)))
-        seen, brought = len(found.by_vision), len(found.by_text)
-        share = seen / (seen + brought) if seen + brought else 0.5
+            k = min(k, max(self.min_tokens, len(recovery.index)))
+        vision_count, text_count = len(recovery.by_vision), len(recovery.by_text)
+        share = vision_count / (vision_count + text_count) if vision_count + text_count else 0.5
         # a kind of score that is missing altogether has no say
         share = 0.0 if no_attention else 1.0 if no_likeness else share
         by_vision = top_indices(attention, int(k * share + 0.5))
@@ -128,7 +128,7 @@ class RecoverableCompression(PerTile):
         order = torch.argsort(-rest, stable=True)
         order = order[~torch.isin(order, by_vision)]
         index = torch.cat([by_vision, order[: k - len(by_vision)]])
-        return Kept(index.sort().values, info=info | ratios)
+        return TokenChoice(index.sort().values, info=info | ratios)
 
 
 def _finite(scores: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, Selector
+from geofovea.regionfocus.reductions.base import Selector, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.primitives.attention_mass import patch_mass
 from geofovea.regionfocus.reductions.primitives.dispersion import farthest_first
@@ -56,12 +56,12 @@ def todre_order(
     order[0] = pivot
     # broken tokens come last, after everything that a sum of cosines can reach
     summed = unit.new_zeros(len(unit)).masked_fill(broken, 2.0 * len(unit))
-    chosen = torch.zeros_like(broken)
+    is_chosen = torch.zeros_like(broken)
     for step in range(1, k):
         last = order[step - 1]
-        chosen[last] = True
+        is_chosen[last] = True
         summed = summed + unit @ unit[last]
-        order[step] = summed.masked_fill(chosen, torch.inf).argmin()
+        order[step] = summed.masked_fill(is_chosen, torch.inf).argmin()
     return order
 
 
@@ -81,10 +81,10 @@ class ToDRE(Selector):
         if self.criterion not in ("kcenter", "maxsum"):
             raise ModelError(f"todre knows 'kcenter' and 'maxsum', got {self.criterion!r}")
 
-    def _choose(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         pivot, info = _pivot(context)
         order = todre_order(context.features, k, pivot=pivot, criterion=self.criterion)
-        return Kept(order.cpu().sort().values, info=info)
+        return TokenChoice(order.cpu().sort().values, info=info)
 
 
 def _pivot(context: TokenContext) -> tuple[int, dict[str, Any]]:

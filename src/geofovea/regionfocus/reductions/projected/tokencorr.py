@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
@@ -73,8 +73,8 @@ def sample_by_layers(deep: Tensor, shallow: Tensor, k: int, local_share: float =
         int64 ``(k,)``, ascending.
     """
     local = int(local_share * k + 0.5)
-    chosen = torch.cat([top_indices(deep, k - local), top_indices(shallow, local)])
-    is_chosen = torch.zeros(len(deep), dtype=torch.bool).index_fill(0, chosen.cpu(), True)
+    index = torch.cat([top_indices(deep, k - local), top_indices(shallow, local)])
+    is_chosen = torch.zeros(len(deep), dtype=torch.bool).index_fill(0, index.cpu(), True)
     by_deep = top_indices(deep, len(deep)).cpu()
     more = by_deep[~is_chosen[by_deep]][: k - int(is_chosen.sum())]
     return is_chosen.index_fill(0, more, True).nonzero()[:, 0]
@@ -111,7 +111,7 @@ class TokenCorr(PerTile):
                 f"[0, 1], got {self.threshold}, {self.least} and {self.local_share}"
             )
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         deep, info = patch_mass(context, self.deep_layer)
         maps: Mapping[int, Tensor] = context.cls_attention or context.received or {}
         first = min(maps) if self.shallow_layer is None else self.shallow_layer
@@ -120,11 +120,11 @@ class TokenCorr(PerTile):
         if is_replaced:
             return keep_best(deep, k)
         if self.adaptive:
-            found = self._density(context)
-            k, info = min(k, max(1, math.ceil(found * n))), info | {"density": found}
+            density = self._density(context)
+            k, info = min(k, max(1, math.ceil(density * n))), info | {"density": density}
         # a token without a deep score is not worth a place of the shallow ones either
         local = torch.where(scores.isneginf(), -torch.inf, clean_scores(shallow)[0])
-        return Kept(sample_by_layers(scores, local, k, self.local_share), info=info)
+        return TokenChoice(sample_by_layers(scores, local, k, self.local_share), info=info)
 
     def _tile_weights(
         self,

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import GeometryError, ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import deepest
@@ -89,8 +89,8 @@ def global_queries(attention: Tensor, t: float) -> Tensor:
     All of them where there is none.
     """
     received = attention.detach().to(torch.float32).mean(dim=(0, 1))
-    found = (received > t * received.mean()).nonzero()[:, 0]
-    return found if len(found) else torch.arange(len(received), device=received.device)
+    queries = (received > t * received.mean()).nonzero()[:, 0]
+    return queries if len(queries) else torch.arange(len(received), device=received.device)
 
 
 def importance(
@@ -143,14 +143,14 @@ def recycle(scores: Tensor, cells: Tensor, k: int, m: float) -> tuple[Tensor, Te
         cell = cell_numbers(cells, m)
     # merging one more token leaves one fewer, unless it is the first of its cell
     by_score = _least_first(scores.to(torch.float32))
-    seen: set[int] = set()
-    left = len(scores)
+    cells_met: set[int] = set()
+    remaining = len(scores)
     removed = 0
     for number in cell[by_score].tolist():
-        if left == k:
+        if remaining == k:
             break
-        left -= number in seen
-        seen.add(number)
+        remaining -= number in cells_met
+        cells_met.add(number)
         removed += 1
     return recycled(scores, cell, removed)
 
@@ -169,8 +169,8 @@ def recycled(scores: Tensor, cell: Tensor, removed: int) -> tuple[Tensor, Tensor
     # from the most important on, the first of a cell stands for it
     for token, number in zip(pruned.flip(0).tolist(), cell[pruned.flip(0)].tolist(), strict=True):
         position[token] = heads.setdefault(number, token)
-    kept, groups = torch.unique(position, return_inverse=True)
-    return kept, groups
+    outputs, groups = torch.unique(position, return_inverse=True)
+    return outputs, groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,26 +205,26 @@ class VFlowOpt(PerTile):
                 f"got {self.t}, {self.m} and {self.alpha_v}"
             )
 
-    def reduce(self, context: TokenContext, k: int) -> Kept:
+    def reduce(self, context: TokenContext, k: int) -> TokenChoice:
         """See `Reduction`."""
-        kept = PerTile.reduce(self, context, k)
+        choice = PerTile.reduce(self, context, k)
         if not self.tells_importance:
-            return kept
-        return replace(kept, importance=self._importance_by_tile(context)[kept.index])
+            return choice
+        return replace(choice, importance=self._importance_by_tile(context)[choice.index])
 
     def _importance_by_tile(self, context: TokenContext) -> Tensor:
         """Importance of all tokens, each within its tile, float32 ``(n,)`` on the host."""
-        found = torch.ones(len(context.features))
+        values = torch.ones(len(context.features))
         candidates = context.candidates
         tile = torch.zeros(len(candidates), dtype=torch.int64)
         if context.tile_index is not None:
             tile = context.tile_index.cpu()[candidates]
         for number in set(tile.tolist()):
             own = candidates[tile == number]
-            found[own] = self._importance(context.select(own))[0].to("cpu", torch.float32)
-        return found
+            values[own] = self._importance(context.select(own))[0].to("cpu", torch.float32)
+        return values
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         scores, info = self._importance(context)
         cleaned, is_replaced = clean_scores(scores)
         if is_replaced:
@@ -240,8 +240,8 @@ class VFlowOpt(PerTile):
                 "these tokens do not have; give it, or set alpha_v to 0"
             )
         if context.attention:
-            chosen = deepest(context.attention, self.layer, "attention map")
-            table = context.attention_of(chosen)
+            layer = deepest(context.attention, self.layer, "attention map")
+            table = context.attention_of(layer)
             return importance(table, context.entropy, t=self.t, alpha_v=self.alpha_v), {}
         # what all queries pay on average is what the rule falls back to without a global one
         received = context.received or {}

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 from geofovea.regionfocus.reductions.primitives.attention_mass import HAS_MASS, patch_mass
@@ -76,14 +76,14 @@ class VisionZip(PerTile):
                 f"visionzip needs a share of contextual tokens in [0, 1], got {self.contextual}"
             )
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         mass, info = patch_mass(context, self.layer)
         count = int(self.contextual * k + 0.5)
         best = keep_best(mass, k - count) if k > count else None
         index = best.index if best is not None else torch.empty(0, dtype=torch.int64)
         info = (best.info if best is not None else {}) | info
         if count == 0:
-            return Kept(index, info=info)
+            return TokenChoice(index, info=info)
         is_rest = torch.ones(n, dtype=torch.bool).index_fill(0, index, False)
         rest = is_rest.nonzero()[:, 0]
         metric = context.keys if context.keys is not None else context.features

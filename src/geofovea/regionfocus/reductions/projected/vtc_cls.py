@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.regionfocus.reductions.base import Kept, keep_best
+from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.per_tile import PerTile
 
@@ -64,6 +64,6 @@ class VtcCls(PerTile):
     name: ClassVar[str] = "vtc_cls"
     requires: ClassVar[frozenset[str]] = frozenset({"cls_attention"})
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> Kept:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
         assert context.cls_attention is not None  # noqa: S101 - required, and checked by reduce
         return keep_best(summed_attention(context.cls_attention, self.start), k)
