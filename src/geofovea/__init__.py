@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from geofovea.errors import (
         BudgetError,
         DataError,
+        DemoModelWarning,
         DiskSpaceError,
         EndpointError,
         EndpointUnavailableError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         LevelBuildError,
         MissingExtraError,
         ModelError,
+        NoModelError,
         OutputError,
         QuestionError,
         RunError,
@@ -56,6 +58,7 @@ __all__ = [
     "Budget",
     "BudgetError",
     "DataError",
+    "DemoModelWarning",
     "DiskSpaceError",
     "EndpointError",
     "EndpointUnavailableError",
@@ -64,6 +67,7 @@ __all__ = [
     "LevelBuildError",
     "MissingExtraError",
     "ModelError",
+    "NoModelError",
     "OutputError",
     "Pyramid",
     "QuestionError",
@@ -91,7 +95,7 @@ except _PackageNotFoundError:
     # run from a source tree that was never installed, as on a borrowed training machine
     __version__ = "0+uninstalled"
 
-_HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")} | {
+_HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error", "Warning"))} | {
     "Answer": "geofovea.pipeline.answers.answer",
     "Box": "geofovea.tiling.pyramid",
     "Budget": "geofovea.regionfocus.budget",

@@ -12,6 +12,7 @@
     │   └── SpendLimitError         what may be spent at an endpoint is used up
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
+    │   ├── NoModelError            no model is named, and the demo model knows no such scene
     │   └── EndpointError           an endpoint refuses a request, or answers with nonsense
     │       └── EndpointUnavailableError    it is down, not ready, or lets nobody in
     ├── TrainingError           a training run cannot go on
@@ -27,9 +28,12 @@ A message says what was given, what is allowed, and what to do next.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "BudgetError",
     "DataError",
+    "DemoModelWarning",
     "DiskSpaceError",
     "EndpointError",
     "EndpointUnavailableError",
@@ -38,6 +42,7 @@ __all__ = [
     "LevelBuildError",
     "MissingExtraError",
     "ModelError",
+    "NoModelError",
     "OutputError",
     "QuestionError",
     "RunError",
@@ -53,7 +58,9 @@ __all__ = [
 
 
 class GeoFoveaError(Exception):
-    """Root of all errors of this package; the command line prints one line and exits with 1."""
+    """Root of all errors of this package; the command line prints it and exits with its code."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class SceneError(GeoFoveaError):
@@ -98,6 +105,12 @@ class QuestionError(GeoFoveaError):
 
 class ModelError(GeoFoveaError):
     """A model cannot be found or loaded, or lacks a capability that was asked for."""
+
+
+class NoModelError(ModelError):
+    """No model is named, and the demo model was not trained on such a scene."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class EndpointError(ModelError):
@@ -151,3 +164,7 @@ class MissingExtraError(GeoFoveaError):
         )
         self.package = package
         self.extra = extra
+
+
+class DemoModelWarning(UserWarning):
+    """The demo model answered about a scene of a kind that it was not trained on."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.answers.confidence import Choice
+from geofovea.pipeline.answers.confidence import Choice, confidence_text
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import EvidenceList, Look
 from geofovea.regionfocus.search.router import Route
@@ -41,7 +41,9 @@ class Answer:
             looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colours.
         choices: What it believes of each answer that it could choose from; empty without any.
-        confidence_known: Whether the model said how sure it is; otherwise ``confidence`` is 0.
+        confidence_known: Whether the model said how sure it is, and may be believed; otherwise
+            ``confidence`` is 0.
+        is_demo: Whether it is a guess of the demo model about a scene that is not synthetic.
     """
 
     question: str
@@ -59,6 +61,13 @@ class Answer:
     radiometry: Radiometry | None = None
     choices: tuple[Choice, ...] = ()
     confidence_known: bool = True
+    is_demo: bool = False
+
+    @property
+    def confidence_text(self) -> str:
+        """How sure the model is, in words."""
+        known = self.confidence if self.confidence_known else None
+        return confidence_text(known, is_demo=self.is_demo)
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract; what could not be made of it is null."""
@@ -82,8 +91,9 @@ class Answer:
         return {
             "question": self.question,
             "answer": self.text,
-            "confidence": self.confidence,
+            "confidence": self.confidence if self.confidence_known else None,
             "confidence_known": self.confidence_known,
+            "confidence_text": self.confidence_text,
             "model": self.model,
             "scene": made["scene"],
             "evidence": made["evidence"],

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from PIL import Image
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.picture import Pictured, draw_answer
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
@@ -63,8 +62,7 @@ def answer_html(answer: NotebookAnswer) -> str:
     warnings = "".join(f"<li>{_safe(w)}</li>" for w in answer.warnings[:_MAX_WARNINGS])
     parts = [
         f"<p>{_safe(answer.question)}</p>",
-        f"<p><strong>{_safe(answer.text) or '(no answer)'}</strong> "
-        f"({confidence_text(answer.confidence if answer.confidence_known else None)})</p>",
+        f"<p><strong>{_safe(answer.text) or '(no answer)'}</strong> ({answer.confidence_text})</p>",
         _picture(answer),
         f"<table>{cells}</table>",
         f"<p>Warnings</p><ul>{warnings}</ul>" if warnings else "",

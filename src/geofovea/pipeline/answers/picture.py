@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Look
 from geofovea.pipeline.system.files import write_file
@@ -56,13 +55,8 @@ class Pictured(Protocol):
         ...
 
     @property
-    def confidence(self) -> float:
-        """How likely, in [0, 1]."""
-        ...
-
-    @property
-    def confidence_known(self) -> bool:
-        """Whether that is known."""
+    def confidence_text(self) -> str:
+        """How likely, in words."""
         ...
 
     @property
@@ -225,8 +219,7 @@ def _write_caption(page: Image.Image, answer: Pictured) -> None:
     pen = ImageDraw.Draw(page)
     room = page.width - 2 * _GAP
     pen.text((_GAP, 12), _fitted(answer.question, 24, room), _INK, _font(24))
-    sure = confidence_text(answer.confidence if answer.confidence_known else None)
-    answered = f"{answer.text or '(no answer)'}   {sure}"
+    answered = f"{answer.text or '(no answer)'}   {answer.confidence_text}"
     pen.text((_GAP, 46), _fitted(answered, 24, room), _LEVEL_COLORS[0], _font(24))
     cost = answer.cost
     facts = (

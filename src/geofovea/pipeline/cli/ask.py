@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
@@ -75,6 +74,7 @@ def ask(
         nodata=settings.nodata,
     )
     open_seconds = time.perf_counter() - started
+    settings = settings.for_scenes([opened])
     session = settings.open_session(opened, settings.load_host(), open_seconds)
     boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
@@ -107,9 +107,8 @@ def _asked_alone(
 def _print_answer(answer: Answer) -> None:
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    sure = confidence_text(answer.confidence if answer.confidence_known else None)
     # a model may answer in paragraphs
-    echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
+    echo(f"{answer.text or '(no answer)'}   ({answer.confidence_text})", lines=True)
     echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
     if answer.route:
         echo(f"  places     {answer.route.word}: {answer.route.reason}")

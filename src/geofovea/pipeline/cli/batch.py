@@ -75,6 +75,7 @@ def batch(
     from geofovea.pipeline.runs.batch import BatchFolder, run_batch
     from geofovea.pipeline.runs.batch_plan import plan_batch
     from geofovea.pipeline.runs.batch_worker import SceneWork
+    from geofovea.pipeline.runs.scene_worker import openable_scenes
 
     access = {
         "allow_vrt": allow_vrt,
@@ -93,6 +94,7 @@ def batch(
             row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
             for row in rows
         ]
+    settings = settings.for_scenes(openable_scenes((row.scene for row in rows), access))
     plan = plan_batch(rows, questions, named, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads)
     summary = run_batch(

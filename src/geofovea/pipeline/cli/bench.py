@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import checked_chain
-from geofovea.pipeline.cli.options.model import model_options, unusual
+from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES
@@ -27,7 +27,7 @@ __all__ = ["bench"]
 @click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=3, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
-@model_options
+@synthetic_model_options
 @click.option("--tiles", type=int, help="Budget of tiles.")
 @click.option("--tokens", type=int, help="Budget of tokens.")
 def synthetic(
@@ -58,7 +58,7 @@ def synthetic(
 @click.option("--scenes", default=2, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=4, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
-@model_options
+@synthetic_model_options
 @click.option("--tiles", type=int, help="Budget of tiles.")
 @click.option("--tokens", type=int, help="Budget of tokens.")
 def policies(
@@ -104,7 +104,7 @@ def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
 @click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
-@model_options
+@synthetic_model_options
 @click.option("--tiles", type=int, help="Budget of tiles; the model's own default if unset.")
 @click.option(
     "--methods",

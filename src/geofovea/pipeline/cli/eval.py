@@ -16,7 +16,7 @@ from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from geofovea.datasets.benchmarks.benchmark import Benchmark
     from geofovea.datasets.benchmarks.scores import Scores
@@ -102,6 +102,9 @@ def eval_command(
         _show(chosen, scores, as_json)
     elif output:
         from geofovea.pipeline.evaluation.run import FinishedRun, run_eval, write_run
+        from geofovea.pipeline.runs.scene_worker import openable_scenes
+
+        settings = settings.for_scenes(openable_scenes(_scenes_of(root, collection), {}))
 
         def write(run: FinishedRun) -> None:
             write_run(run, output, chosen, settings, root, file)
@@ -129,6 +132,15 @@ def eval_command(
                 + f"{run.counts.answered} answered now, {run.counts.kept} before, "
                 f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
             )
+
+
+def _scenes_of(root: Path, collection: Collection) -> Iterator[str]:
+    """The images that are asked about, as far as they are there."""
+    from geofovea.datasets.benchmarks.local_files import find_images
+
+    images = find_images(root, collection.samples)
+    paths = (images.of(sample) for sample in collection.samples)
+    return (str(found[0]) for found in paths if found)
 
 
 def _limited(collection: Collection, limit: int | None) -> Collection:

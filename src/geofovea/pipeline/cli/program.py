@@ -1,6 +1,6 @@
 """The command line: ``geofovea VERB``. Verbs are thin; heavy modules load when a verb runs.
 
-Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error), 128 and the
+Exit codes: 0, 1 for a GeoFoveaError, 2 for wrong usage and where no model is named, 128 and the
 number of the signal that ended it, such as 130 for Ctrl-C.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from geofovea.errors import GeoFoveaError
+from geofovea.errors import DemoModelWarning, GeoFoveaError, NoModelError
 from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.bench import bench
@@ -24,6 +25,7 @@ from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
+from geofovea.pipeline.cli.models import models
 from geofovea.pipeline.cli.report import report
 from geofovea.pipeline.cli.synth import synth
 from geofovea.pipeline.cli.train import train
@@ -52,11 +54,13 @@ class _Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            # an answer's own lines say it
+            warnings.simplefilter("ignore", DemoModelWarning)
             with _visible_usage(), interruptible():
                 return super().invoke(ctx)
         except GeoFoveaError as error:
-            echo(_line("error: ", error), err=True)
-            sys.exit(1)
+            echo(_line("error: ", error), err=True, lines=True)
+            sys.exit(error.exit_code)
         except KeyboardInterrupt as error:
             # as shells tell of a process that a signal ended
             interrupt = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
@@ -69,7 +73,10 @@ def _line(kind: str, error: BaseException) -> str:
     from geofovea.tiling.remote.names import without_secrets
 
     message = "; ".join([str(error), *getattr(error, "__notes__", ())])
-    return kind + without_secrets(" ".join(message.split()))
+    # only this one is written in lines: its ways to a model are to be copied
+    if not isinstance(error, NoModelError):
+        message = " ".join(message.split())
+    return kind + without_secrets(message)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,6 +95,7 @@ for _verb in (
     doctor,
     eval_command,
     inspect,
+    models,
     report,
     synth,
     train,

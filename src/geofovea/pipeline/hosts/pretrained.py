@@ -27,7 +27,7 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_sc
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
-__all__ = ["could_not_load", "load_lvlm"]
+__all__ = ["could_not_load", "family_of", "load_lvlm"]
 
 _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 
@@ -48,7 +48,7 @@ def load_lvlm(
             code of its own.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    kind = _family(name, config)
+    kind = family_of(name, config)
     held = check_files(name, config)
     options.check_installed()
     settings = _settings(name, kind.defaults, options)
@@ -69,7 +69,12 @@ def load_lvlm(
     return host
 
 
-def _family(name: str, config: dict[str, Any]) -> type[Family]:
+def family_of(name: str, config: dict[str, Any]) -> type[Family]:
+    """The family of a model.
+
+    Raises:
+        ModelError: If it is of none that is supported.
+    """
     model_type = config.get("model_type")
     if model_type in FAMILIES:
         # a model may bring code besides; the class of its family in transformers is used instead

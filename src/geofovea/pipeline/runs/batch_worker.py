@@ -86,7 +86,7 @@ class _Asker:
         record["provenance"] = {
             "model": self._host.name,
             "configuration": self._work.configuration,
-            "device": load.device_map or load.device,
+            "device": load.device_map or load.place,
             "scene_identity": session.scene.identity,
             "versions": after.done("the list of versions", _versions, {}),
         }

@@ -116,7 +116,7 @@ class ManyQuestions:
             if line.error is None
         ]
         try:
-            answers = iter(self.session.ask_many(asked))
+            answers = iter(self.session.answer_many(asked))
         except BaseException as error:
             failure = failure_of(error)
             answers = iter([failure] * len(asked))

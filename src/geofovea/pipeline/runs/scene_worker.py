@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from geofovea.errors import RunError, SceneChangedError, SceneError
+from geofovea.errors import GeoFoveaError, RunError, SceneChangedError, SceneError
 from geofovea.pipeline.runs.item import Record, Worker
 from geofovea.pipeline.runs.lookahead import Lookahead, Payload
 from geofovea.pipeline.session.settings import AskSettings
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
+    from geofovea.tiling.scene import Scene
 
-__all__ = ["PLANNED", "SceneWorker", "loaded_host"]
+__all__ = ["PLANNED", "SceneWorker", "loaded_host", "openable_scenes"]
 
 PLANNED = "planned scene"
 """Under this the payload of an item holds the identity of its scene when the run was planned."""
@@ -55,6 +57,20 @@ def loaded_host(
             "run was planned with: run the same command again to plan it with those of now"
         )
     return host
+
+
+def openable_scenes(names: Iterable[str], access: Mapping[str, Any]) -> Iterator[Scene]:
+    """The scenes that can be opened, each once; what is wrong with the others is told by their row.
+
+    Args:
+        names: Paths and URLs.
+        access: What ``open_scene`` may open.
+    """
+    from geofovea.tiling.opening import open_scene
+
+    for name in dict.fromkeys(names):
+        with suppress(GeoFoveaError):
+            yield open_scene(name, **access)
 
 
 class SceneWorker:
@@ -144,7 +160,7 @@ class SceneWorker:
         # items of one scene were planned at one moment
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
         questions = [_tried(partial(asked, session, payload)) for payload in payloads]
-        answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
+        answers = iter(session.answer_many([q for q in questions if not isinstance(q, Exception)]))
         results = [q if isinstance(q, Exception) else next(answers) for q in questions]
         return [
             f if isinstance(f, Exception) else _tried(partial(record, session, payload, f))

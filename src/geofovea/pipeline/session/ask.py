@@ -11,7 +11,8 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.session.model_choice import AUTO, chosen_model
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
@@ -30,7 +31,7 @@ def ask(
     scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
     question: str,
     *,
-    model: str | Host = EMBEDDED,
+    model: str | Host = AUTO,
     budget: Budget | None = None,
     focus: str | None = None,
     reduction: str = DEFAULT_REDUCTION,
@@ -42,7 +43,7 @@ def ask(
     band_map: Mapping[str, int] | None = None,
     boxes: Sequence[Box] = (),
     choices: Sequence[str] = (),
-    device: str = "cpu",
+    device: str = AUTO,
     dtype: str | None = None,
     device_map: str | None = None,
     quantization: str | None = None,
@@ -60,7 +61,9 @@ def ask(
     Args:
         scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
         question: The question.
-        model: ``"embedded"``, a folder, a hub id, ``openai:NAME``, or a loaded host.
+        model: A folder, a hub id, ``openai:NAME``, ``"embedded"`` or a loaded host. ``"auto"`` is
+            the one of ``$GEOFOVEA_MODEL``; without it, synthetic scenes are answered by the
+            embedded demo model, and others are refused with ways to a real one.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
         focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module),
             ``similarity`` (a dual encoder), ``prompted`` (the model at an endpoint picks cells), or
@@ -93,10 +96,18 @@ def ask(
         The answer with confidence, evidence, cost and warnings.
 
     Raises:
+        NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+
+    Warns:
+        DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
     """
+    started = time.perf_counter()
+    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    open_seconds = time.perf_counter() - started
     host = host_of(
         model,
+        opened,
         endpoint,
         device=device,
         dtype=dtype,
@@ -106,8 +117,6 @@ def ask(
         answer_tokens=answer_tokens,
         threads=threads,
     )
-    started = time.perf_counter()
-    opened = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(
         opened,
         host,
@@ -115,7 +124,7 @@ def ask(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
-        open_seconds=time.perf_counter() - started,
+        open_seconds=open_seconds,
     )
     return session.ask(
         question,
@@ -133,6 +142,7 @@ def ask(
 
 def host_of(
     model: str | Host,
+    scene: Scene,
     endpoint: EndpointSettings | str | None = None,
     *,
     threads: int | None = None,
@@ -142,6 +152,7 @@ def host_of(
 
     Args:
         model: A name, or a loaded host.
+        scene: What it is asked about; see ``chosen_model``.
         endpoint: Where ``openai:NAME`` is: an address or its settings.
         threads: How many threads compute; None leaves those of a loaded host.
         loading: How a model that is named is loaded; see ``load_host``.
@@ -153,7 +164,8 @@ def host_of(
     if isinstance(endpoint, str):
         endpoint = EndpointSettings(endpoint)
     if isinstance(model, str):
-        return load_host(model, endpoint=endpoint, threads=threads, **loading)
+        name = chosen_model(model, [scene])
+        return load_host(name, endpoint=endpoint, threads=threads, **loading)
     if threads is not None:
         set_threads(model, threads)
     return model

@@ -23,6 +23,7 @@ from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import plan_answer
@@ -139,22 +140,37 @@ class SceneSession:
             ModelError: If the focus or the reduction does not exist or fit the host; the message
                 names what is missing and what would do.
             SceneError: If the scene shows nothing, is damaged, or is not the file it was.
+
+        Warns:
+            DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
         options = AnswerOptions(focus, reduction, descent, route, stop, focus_model)
-        return self.answer(
-            AskRequest(
-                question,
-                budget,
-                options,
-                boxes=boxes,
-                concentrated=concentrated,
-                region=region,
-                choices=choices,
-            )
+        request = AskRequest(
+            question,
+            budget,
+            options,
+            boxes=boxes,
+            concentrated=concentrated,
+            region=region,
+            choices=choices,
         )
+        answer = self.answer(request)
+        warn_of_demo(answer)
+        return answer
 
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
+
+        Returns:
+            An answer for each question, or the error that prevented it.
+        """
+        requests = [AskRequest(q) if isinstance(q, str) else q for q in questions]
+        answers = self.answer_many(requests)
+        warn_of_demo(*answers)
+        return answers
+
+    def answer_many(self, requests: Sequence[AskRequest]) -> list[Answer | Exception]:
+        """What `ask_many` does, without its Python warnings.
 
         With a model in this process, tiles that several questions want are read and encoded once,
         and looks and answers go through the decoder together. Budgets and costs stay those of each
@@ -163,19 +179,18 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        asked = [AskRequest(q) if isinstance(q, str) else q for q in questions]
-        host, found = self.host, dict[int, Answer | Exception]()
-        batch = [i for i, each in enumerate(asked) if each.can_be_batched]
+        host, results = self.host, dict[int, Answer | Exception]()
+        batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         if isinstance(host, SupportsBatching) and len(batch) > 1:
-            works = [partial(self.answer, asked[i]) for i in batch]
-            found |= zip(batch, answer_together(host, self.tiles, works), strict=True)
-        for i, each in enumerate(asked):
-            if i not in found:
+            works = [partial(self.answer, requests[i]) for i in batch]
+            results |= zip(batch, answer_together(host, self.tiles, works), strict=True)
+        for i, each in enumerate(requests):
+            if i not in results:
                 try:
-                    found[i] = self.answer(each)
+                    results[i] = self.answer(each)
                 except BaseException as error:  # in place of the answer, like those of others
-                    found[i] = failure_of(error)
-        return [found[i] for i in range(len(asked))]
+                    results[i] = failure_of(error)
+        return [results[i] for i in range(len(requests))]
 
     def answer(self, request: AskRequest, calls: BatchedCalls | None = None) -> Answer:
         """Answer a question as `ask` does; with ``calls``, in a batch with others."""

@@ -58,7 +58,7 @@ class FoveaAccessor:
         self,
         question: str,
         *,
-        model: str | Host = "embedded",
+        model: str | Host = "auto",
         budget: Budget | None = None,
         focus: str | None = None,
         reduction: str = DEFAULT_REDUCTION,
@@ -70,7 +70,7 @@ class FoveaAccessor:
         band_map: Mapping[str, int] | None = None,
         boxes: Sequence[Box] = (),
         choices: Sequence[str] = (),
-        device: str = "cpu",
+        device: str = "auto",
         dtype: str | None = None,
         device_map: str | None = None,
         quantization: str | None = None,
@@ -85,11 +85,15 @@ class FoveaAccessor:
 
         Raises:
             GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+
+        Warns:
+            DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
         """
         from geofovea.pipeline.session.ask import host_of
 
         host = host_of(
             model,
+            self.scene,
             endpoint,
             device=device,
             dtype=dtype,

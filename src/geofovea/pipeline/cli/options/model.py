@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import (
+    AUTO,
     DEVICE_MAPS,
     DTYPES,
     POSITIONS,
@@ -17,7 +19,7 @@ from geofovea.pipeline.hosts.load_options import (
     LoadOptions,
 )
 
-__all__ = ["model_options", "threads_option", "unusual"]
+__all__ = ["model_options", "synthetic_model_options", "threads_option", "unusual"]
 
 threads_option = click.option(
     "--threads",
@@ -48,6 +50,15 @@ def unusual(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 def model_options(command: Command) -> Any:
     """Add ``--model`` and how it is loaded; the verb gets ``loading``, all for ``load_host``."""
+    return _with_model(command, AUTO)
+
+
+def synthetic_model_options(command: Command) -> Any:
+    """The same for verbs that ask about synthetic scenes alone, which the demo model knows."""
+    return _with_model(command, EMBEDDED)
+
+
+def _with_model(command: Command, default: str) -> Any:
 
     @wraps(command)
     def run(**values: Any) -> Any:
@@ -57,11 +68,16 @@ def model_options(command: Command) -> Any:
     options = (
         click.option(
             "--model",
-            default="embedded",
+            default=default,
             show_default=True,
-            help="Folder or hub id of a model of a supported family.",
+            help="A folder, a hub id, or openai:NAME; 'geofovea models' lists some.",
         ),
-        click.option("--device", default="cpu", show_default=True, help="A torch device."),
+        click.option(
+            "--device",
+            default=AUTO,
+            show_default=True,
+            help="A torch device; auto is a GPU if there is one.",
+        ),
         click.option(
             "--dtype",
             type=click.Choice(DTYPES),
