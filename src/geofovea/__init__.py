@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 if TYPE_CHECKING:
     from geofovea.errors import (
         BudgetError,
+        ConfigurationError,
         DataError,
         DemoModelWarning,
         DiskSpaceError,
@@ -57,6 +58,7 @@ __all__ = [
     "Box",
     "Budget",
     "BudgetError",
+    "ConfigurationError",
     "DataError",
     "DemoModelWarning",
     "DiskSpaceError",

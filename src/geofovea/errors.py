@@ -21,6 +21,7 @@
     ├── DataError               a benchmark or world file is not what its format says
     ├── RunError                a run of many items cannot begin or go on
     │   └── WorkersError            what is said of its workers contradicts itself
+    ├── ConfigurationError      a configuration file says what cannot be meant
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was given, what is allowed, and what to do next.
@@ -32,6 +33,7 @@ from typing import ClassVar
 
 __all__ = [
     "BudgetError",
+    "ConfigurationError",
     "DataError",
     "DemoModelWarning",
     "DiskSpaceError",
@@ -151,6 +153,12 @@ class WorkersError(RunError):
         """Name the value that does not go with the others, and say why."""
         super().__init__(message)
         self.field = field
+
+
+class ConfigurationError(GeoFoveaError):
+    """A configuration file cannot be read, or says what cannot be meant."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class MissingExtraError(GeoFoveaError):

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.bench import bench
 from geofovea.pipeline.cli.cache import cache
+from geofovea.pipeline.cli.config import apply_configuration, config, config_option
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
@@ -81,8 +83,11 @@ def _line(kind: str, error: BaseException) -> str:
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="geofovea")
-def main() -> None:
+@config_option
+@click.pass_context
+def main(context: click.Context, config_file: Path | None) -> None:
     """Ask questions about satellite scenes of any size, with the evidence on the map."""
+    apply_configuration(context, config_file)
 
 
 for _verb in (
@@ -90,6 +95,7 @@ for _verb in (
     batch,
     bench,
     cache,
+    config,
     demo,
     distill,
     doctor,

@@ -88,7 +88,7 @@ def download_model(model: HubModel) -> Path:
         DiskSpaceError: If there is too little room for what is missing.
     """
     from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     def is_here(name: str) -> bool:
         found = try_to_load_from_cache(model.hub_id, name, revision=model.commit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 
@@ -63,8 +64,6 @@ def load_host(
             does not fit it.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    from geofovea.pipeline.hosts.endpoint.host import ENDPOINT_PREFIX
-
     LoadOptions(threads=threads)  # refused before anything is loaded
     options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
     if name.startswith(ENDPOINT_PREFIX):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
@@ -158,13 +159,19 @@ def host_of(
         loading: How a model that is named is loaded; see ``load_host``.
 
     Raises:
+        NoModelError: If no model is named, and the scene is not synthetic.
         ModelError: If the model cannot be loaded in this way.
+        ConfigurationError: If a configuration file says what cannot be meant.
         MissingExtraError: If a package is missing for that.
     """
-    if isinstance(endpoint, str):
-        endpoint = EndpointSettings(endpoint)
     if isinstance(model, str):
         name = chosen_model(model, [scene])
+        if name.startswith(ENDPOINT_PREFIX):
+            endpoint = endpoint or read_configuration().get("endpoint")
+        elif loading.get("device") == AUTO:
+            loading["device"] = read_configuration().get("device") or AUTO
+        if isinstance(endpoint, str):
+            endpoint = EndpointSettings(endpoint)
         return load_host(name, endpoint=endpoint, threads=threads, **loading)
     if threads is not None:
         set_threads(model, threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.errors import NoModelError
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import AUTO
+from geofovea.pipeline.system.configuration import FILE_NAME, read_configuration, variable_of
 from geofovea.pipeline.system.model_catalogue import smallest_download
 
 if TYPE_CHECKING:
@@ -18,22 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO",
-    "MODEL_VARIABLE",
     "chosen_model",
     "is_beyond",
     "is_synthetic",
     "named_model",
 ]
 
-MODEL_VARIABLE = "GEOFOVEA_MODEL"
-"""Names the model of every question that names none."""
-
 
 def chosen_model(name: str, scenes: Iterable[Scene]) -> str:
     """The name of the model that answers questions about some scenes.
 
     Args:
-        name: As it was given; ``"auto"`` leaves the choice to ``$GEOFOVEA_MODEL``, or else to the
+        name: As it was given; ``"auto"`` leaves the choice to `named_model`, or else to the
             scenes: those that are synthetic are answered by the embedded model.
         scenes: The scenes, looked at in turn until one is not synthetic.
 
@@ -49,10 +45,15 @@ def chosen_model(name: str, scenes: Iterable[Scene]) -> str:
 
 
 def named_model(name: str) -> str | None:
-    """The model that is named, by an argument or by ``$GEOFOVEA_MODEL``; None if there is none."""
+    """The model that an argument, ``$GEOFOVEA_MODEL`` or a configuration file names, if any does.
+
+    Raises:
+        ConfigurationError: If a configuration file says what cannot be meant.
+    """
     if name != AUTO:
         return name
-    return os.environ.get(MODEL_VARIABLE, "").strip() or None
+    model: str | None = read_configuration().get("model")
+    return model
 
 
 def is_synthetic(scene: Scene) -> bool:
@@ -78,6 +79,6 @@ def _ways_to_a_model(path: str) -> str:
         "  vLLM     vllm serve Qwen/Qwen2.5-VL-7B-Instruct, then "
         "model='openai:Qwen/Qwen2.5-VL-7B-Instruct', endpoint='http://localhost:8000/v1'\n"
         f"  local    model='{local.hub_id}' (downloads {local.download_gb:.1f} GB once)\n"
-        f"'geofovea models' lists more. ${MODEL_VARIABLE} keeps your choice, and model='embedded' "
-        "shows what the demo model guesses."
+        f"'geofovea models' lists more. ${variable_of('model')} or {FILE_NAME} keeps your choice, "
+        "and model='embedded' shows what the demo model guesses."
     )

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.cli.options.endpoint import endpoint_options
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
-from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
+from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.system.configuration import variable_of
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
@@ -47,9 +50,24 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
     options = (
         endpoint_options,
-        click.option("--tiles", type=int, help="Most tiles to encode; the model's own if unset."),
-        click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise."),
-        click.option("--seconds", type=float, help="No further level is begun after this time."),
+        click.option(
+            "--tiles",
+            type=int,
+            envvar=variable_of("budget.max_tiles"),
+            help="Most tiles to encode; the model's own if unset.",
+        ),
+        click.option(
+            "--tokens",
+            type=int,
+            envvar=variable_of("budget.max_tokens"),
+            help="Most vision tokens for the decoder; likewise.",
+        ),
+        click.option(
+            "--seconds",
+            type=float,
+            envvar=variable_of("budget.timeout"),
+            help="No further level is begun after this time.",
+        ),
         click.option(
             "--host-ram-mb",
             type=float,
@@ -103,6 +121,11 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         rfm: Path | None,
         **values: Any,
     ) -> Any:
+        if not loading["name"].startswith(ENDPOINT_PREFIX):
+            # one that is configured is for the model that is configured
+            endpoint = endpoint if _is_typed("endpoint_url") else None
+        elif not _is_typed("device"):
+            loading["device"] = AUTO
         how = {name: values.pop(name) for name in _NAMES}
         stop = _stop(values.pop("flatness"), values.pop("confidence"))
         options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
@@ -123,6 +146,11 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(settings=settings, **values)
 
     return run
+
+
+def _is_typed(name: str) -> bool:
+    """Whether an option stands in the command, and not in a variable or a file."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _stop(flatness: float | None, confidence: float | None) -> StopAt | None:

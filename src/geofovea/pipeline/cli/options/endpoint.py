@@ -14,6 +14,7 @@ from geofovea.pipeline.hosts.endpoint.settings import (
     EndpointSettings,
     SpendLimit,
 )
+from geofovea.pipeline.system.configuration import variable_of
 
 __all__ = ["endpoint_options"]
 
@@ -49,6 +50,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--endpoint",
             "endpoint_url",
+            envvar=variable_of("endpoint"),
             metavar="URL",
             help="Where --model openai:NAME is, for example http://localhost:8000/v1.",
         ),

@@ -18,6 +18,7 @@ from geofovea.pipeline.hosts.load_options import (
     QUANTIZATIONS,
     LoadOptions,
 )
+from geofovea.pipeline.system.configuration import variable_of
 
 __all__ = ["model_options", "synthetic_model_options", "threads_option", "unusual"]
 
@@ -59,6 +60,8 @@ def synthetic_model_options(command: Command) -> Any:
 
 
 def _with_model(command: Command, default: str) -> Any:
+    # what measures the synthetic world is about the demo model unless its own options say otherwise
+    is_configured = default == AUTO
 
     @wraps(command)
     def run(**values: Any) -> Any:
@@ -69,12 +72,14 @@ def _with_model(command: Command, default: str) -> Any:
         click.option(
             "--model",
             default=default,
+            envvar=variable_of("model") if is_configured else None,
             show_default=True,
             help="A folder, a hub id, or openai:NAME; 'geofovea models' lists some.",
         ),
         click.option(
             "--device",
             default=AUTO,
+            envvar=variable_of("device") if is_configured else None,
             show_default=True,
             help="A torch device; auto is a GPU if there is one.",
         ),

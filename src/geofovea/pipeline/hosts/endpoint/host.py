@@ -27,7 +27,7 @@ from geofovea.pipeline.hosts.endpoint.images import (
 )
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import ChatReply
-from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.endpoint.shared_ledger import SharedLedger
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
@@ -38,9 +38,8 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = ["ENDPOINT_PREFIX", "EndpointHost", "endpoint_host"]
+__all__ = ["EndpointHost", "endpoint_host"]
 
-ENDPOINT_PREFIX = "openai:"
 """Begins the name of a model that is behind an endpoint."""
 
 _DEFAULT_TILES = 48
