@@ -9,6 +9,7 @@ from repository import ROOT
 
 import geofovea
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.system.configuration import FILE_VARIABLE, SETTINGS, read_configuration
 from geofovea.pipeline.system.model_catalogue import CATALOGUE, bytes_needed
 from geofovea.tiling.pixels.composites import COMPOSITES
 
@@ -119,6 +120,16 @@ def test_the_example_of_model_settings_is_one(tmp_path):
     path = tmp_path / "geofovea.json"
     path.write_text(example)
     assert HostSettings.read(path).focus_layer == json.loads(example)["focus_layer"]
+
+
+def test_the_example_of_a_configuration_is_one_and_names_every_setting(tmp_path, monkeypatch):
+    example = re.search(r"```toml\n(.*?)```", text_of("how-to/configuration.md"), re.DOTALL)[1]
+    (tmp_path / "named.toml").write_text(example)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "named.toml"))
+    left_out = {"cache.tokens_gigabytes"}
+    assert set(read_configuration().values) == {s.key for s in SETTINGS} - left_out
 
 
 def test_the_glossary_has_at_most_twenty_words():
