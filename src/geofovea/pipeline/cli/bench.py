@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import checked_chain
+from geofovea.pipeline.cli.options.grouped import option
 from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
@@ -40,7 +41,10 @@ def synthetic(
     tiles: int | None,
     tokens: int | None,
 ) -> None:
-    """Accuracy with intervals and cost: blind, overview, uniform, the descent, the oracle."""
+    """Measure accuracy and cost on synthetic scenes.
+
+    Compares no picture, overview, uniform tiles, the search and the oracle, with intervals.
+    """
     from geofovea.pipeline.evaluation.synthetic_accuracy import run_bench
     from geofovea.pipeline.hosts.load import load_host
 
@@ -52,9 +56,26 @@ def synthetic(
     echo(table, lines=True)
 
 
+def _several_numbers(
+    _: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[int, ...]:
+    """A callback: whole numbers, several in a word or in a word each."""
+    return tuple(
+        number
+        for word in value
+        for number in comma_separated(word, int, example="4096,16384", param=param)
+    )
+
+
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
-@click.option("--side", "sides", type=int, multiple=True, help="Side in pixels; repeatable.")
+@option(
+    "--sides",
+    callback=_several_numbers,
+    multiple=True,
+    earlier=["--side"],
+    help="Sides in pixels, such as 4096,16384.",
+)
 @click.option("--scenes", default=2, show_default=True, help="Scenes of each side.")
 @click.option("--per-category", default=4, show_default=True, help="Questions of each category.")
 @click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
@@ -71,7 +92,10 @@ def policies(
     tiles: int | None,
     tokens: int | None,
 ) -> None:
-    """Hit rate and accuracy of every descent at one budget; goes on with a stopped run."""
+    """Compare the searches at one budget.
+
+    Measures hit rate and accuracy. The same command resumes a stopped run.
+    """
     from dataclasses import replace
 
     from geofovea.pipeline.evaluation.descent_comparison import run_policies
@@ -131,7 +155,9 @@ def reductions(
     methods: tuple[str, ...],
     shares: tuple[float, ...],
 ) -> None:
-    """Accuracy, tokens, time and memory of every token reduction; goes on where it was stopped.
+    """Compare the token reductions.
+
+    Measures accuracy, tokens, time and memory. The same command resumes a stopped run.
 
     Writes reductions.md, reductions.json and reductions.png beside the journal of answers.
     """
@@ -166,7 +192,11 @@ def reductions(
 @click.option("--bins", type=click.IntRange(1, 100), default=10, show_default=True)
 @json_option
 def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool) -> None:
-    """Reliability curve and calibration error of ITEMS, the items.jsonl of bench synthetic."""
+    """Measure how far confidences can be believed.
+
+    Draws a reliability curve of ITEMS, the items.jsonl of bench synthetic.
+    """
+    from geofovea.datasets.scoring.metrics import interval_text
     from geofovea.pipeline.evaluation.calibration import calibrate, draw_reliability, read_judged
     from geofovea.pipeline.system.files import make_folder, write_text
     from geofovea.pipeline.system.tables import print_table
@@ -183,10 +213,10 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
         for b in result.bins
     ]
     print_table(("confidence", "answers", "mean confidence", "accuracy"), rows)
-    low, high = result.ece_interval
+    interval = interval_text(*result.ece_interval, ".3f")
     echo(
         f"{result.answers} answers about {result.scenes} scenes: accuracy {result.accuracy:.3f}, "
-        f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} [{low:.3f}, {high:.3f}], "
+        f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} {interval}, "
         f"Brier {result.brier:.3f}"
     )
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
@@ -204,7 +234,7 @@ def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Bu
 
 @click.group()
 def bench() -> None:
-    """Measure quality."""
+    """Measure answers on synthetic scenes."""
 
 
 for _measurement in (calibration, policies, reductions, synthetic):

@@ -50,7 +50,7 @@ def config() -> None:
 @config.command()
 @json_option
 def show(as_json: bool) -> None:
-    """Print every setting that files and variables set, and which of them holds."""
+    """Print every setting and where it is from."""
     configuration = read_configuration()
     rows = {setting.key: configuration.values.get(setting.key) for setting in SETTINGS}
     if as_json:

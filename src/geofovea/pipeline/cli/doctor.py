@@ -21,7 +21,7 @@ __all__ = ["doctor", "examine_here", "loadable_families", "print_models"]
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show hardware, versions, what is missing, and which models fit the memory at hand."""
+    """Check the machine and the installation."""
     found = examine_here()
     if as_json:
         echo(json.dumps(found.to_json()))

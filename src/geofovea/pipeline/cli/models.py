@@ -21,7 +21,7 @@ __all__ = ["models"]
 @json_option
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """List models, their licenses and sizes, and where each fits."""
+    """List models that can answer, or get one."""
     if context.invoked_subcommand is not None:
         return
     examination = examine_here()

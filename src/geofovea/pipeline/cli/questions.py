@@ -50,8 +50,8 @@ class GivenQuestions:
         """
         if self.only is None and any(paths):
             raise click.UsageError(
-                "--evidence and --picture are of one question: ask it alone. With --json each "
-                "answer holds its evidence, and geofovea batch writes that of all into one file"
+                "--save-geojson and --save-png are for one question: ask it alone. With --json "
+                "each answer holds its evidence, and geofovea batch writes all into one file"
             )
 
     def check_files(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
@@ -191,7 +192,9 @@ def draw_reliability(calibration: Calibration, title: str, path: Path) -> None:
     above.plot([b.confidence for b in bins], [b.accuracy for b in bins], "o-", label="measured")
     low, high = calibration.ece_interval
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), title=title)
-    above.text(0.97, 0.04, f"ECE {calibration.ece:.3f} [{low:.3f}, {high:.3f}]", ha="right")
+    above.text(
+        0.97, 0.04, f"ECE {calibration.ece:.3f} {interval_text(low, high, '.3f')}", ha="right"
+    )
     above.legend(loc="upper left")
     below.bar(
         [b.low for b in bins], [b.count for b in bins], bins[0].high - bins[0].low, align="edge"

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.pipeline.evaluation.metrics import bootstrap_interval, hit_rate
 from geofovea.pipeline.evaluation.reduction_sweep import ALL_TOKENS, LOOKS, ReductionItem
@@ -117,12 +118,16 @@ def report(rows: Sequence[ReductionRow], model: str) -> str:
     return "\n".join(parts)
 
 
+def _measured(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} {interval_text(low, high)}"
+
+
 def _costs(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
     header = ["method", "accuracy", "token hit rate", "tokens in", "at the end", "selection, ms"]
     return [*header, "decoder, ms", "peak, MB"], [
         [
             r.method + (f" (refused {r.refused})" if r.refused else ""),
-            f"{r.accuracy:.2f} [{r.interval[0]:.2f}, {r.interval[1]:.2f}]",
+            _measured(r.accuracy, *r.interval),
             "–" if r.hit_rate is None else f"{r.hit_rate:.2f}",
             f"{r.entered:.0f}",
             f"{r.end:.0f}",
@@ -137,11 +142,7 @@ def _costs(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
 def _categories(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
     names = [c for c in CATEGORIES if any(c in r.by_category for r in rows)]
     cells = [
-        [
-            "{:.2f} [{:.2f}, {:.2f}]".format(*r.by_category[c]) if c in r.by_category else "–"
-            for c in names
-        ]
-        for r in rows
+        [_measured(*r.by_category[c]) if c in r.by_category else "–" for c in names] for r in rows
     ]
     return ["method", *names], [[r.method, *cell] for r, cell in zip(rows, cells, strict=True)]
 

@@ -87,7 +87,7 @@ def family_of(name: str, config: dict[str, Any]) -> type[Family]:
         )
     raise ModelError(
         f"{name} is a {model_type!r}; supported are {supported}, and LRS-VQA checkpoints: name "
-        "another model, or use --model embedded"
+        "another model, or use model='embedded'"
     )
 
 
@@ -156,7 +156,7 @@ def _load(
             raise could_not_load(name, error) from error
         raise ModelError(
             f"the device {options.device!r} has too little memory for the weights of {name}; load "
-            "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
+            "them with dtype='bfloat16', quantization='4bit' or device_map='auto', or take a "
             "smaller model"
         ) from error
     check_complete(f"the model {name!r}", report)
@@ -176,5 +176,5 @@ def could_not_load(name: str, error: Exception) -> ModelError:
     said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     return ModelError(
         f"the model {name!r} could not be loaded ({said or type(error).__name__}); name a "
-        "folder or hub id of a supported model in safetensors, or use --model embedded"
+        "folder or hub id of a supported model in safetensors, or use model='embedded'"
     )

@@ -40,12 +40,14 @@ class SceneWork:
         configuration: Their hash, for the record.
         access: What ``open_scene`` may open: ``allow_vrt``, ``allow_remote``, ``allowed_hosts``.
         threads: Threads of torch in each worker; None leaves its own choice.
+        verify: Whether every block of a scene is read once before it is asked about.
     """
 
     settings: AskSettings
     configuration: str
     access: Mapping[str, Any]
     threads: int | None = None
+    verify: bool = False
 
     def open(self) -> Worker:
         """Load the model.
@@ -56,7 +58,8 @@ class SceneWork:
         """
         host = loaded_host(self.settings, self.threads, self.configuration)
         asker = _Asker(self, host)
-        return SceneWorker(self.settings, host, self.access).worker(asker.asked, asker.record)
+        scenes = SceneWorker(self.settings, host, self.access, verify=self.verify)
+        return scenes.worker(asker.asked, asker.record)
 
 
 class _Asker:

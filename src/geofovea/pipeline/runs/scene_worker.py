@@ -77,9 +77,22 @@ class SceneWorker:
     """Opens scenes; the last one stays open, because work comes scene by scene."""
 
     def __init__(
-        self, settings: AskSettings, host: Host, access: Mapping[str, Any] | None = None
+        self,
+        settings: AskSettings,
+        host: Host,
+        access: Mapping[str, Any] | None = None,
+        *,
+        verify: bool = False,
     ) -> None:
-        """Keep how scenes are opened; ``access`` is what ``open_scene`` may open."""
+        """Keep how scenes are opened.
+
+        Args:
+            settings: How questions are asked.
+            host: The model.
+            access: What ``open_scene`` may open.
+            verify: Whether every block of a scene is read once before it is asked about.
+        """
+        self._verify = verify
         self._settings = settings
         self._host = host
         self._access = access or {}
@@ -169,10 +182,13 @@ class SceneWorker:
 
     def _open(self, path: str) -> SceneSession | SceneError:
         from geofovea.tiling.opening import open_scene
+        from geofovea.tiling.verification import verify_scene
 
         started = time.perf_counter()
         try:
             scene = open_scene(path, nodata=self._settings.nodata, **self._access)
+            if self._verify:
+                verify_scene(scene)
             return self._settings.open_session(scene, self._host, time.perf_counter() - started)
         except SceneError as error:
             return error

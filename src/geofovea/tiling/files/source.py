@@ -197,7 +197,7 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
     if not policy.allow_vrt:
         raise SceneRefusedError(
             f"{what} is a GDAL virtual raster, which can read any file on this machine; pass "
-            "allow_vrt=True, or --allow-vrt on the command line, if you trust it; or give one of: "
+            "allow_vrt=True if you trust it, or give one of: "
             f"{ALLOWED_FORMATS}"
         )
 
@@ -208,8 +208,7 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         host = host_of(name)
         raise SceneRefusedError(
             f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
-            f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command "
-            "line; or download the file and give its path"
+            f"allowed_hosts=({host!r},), or download the file and give its path"
         )
     remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.display_name, head, SourcePolicy())

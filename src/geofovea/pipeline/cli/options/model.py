@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import (
     AUTO,
@@ -22,10 +23,10 @@ from geofovea.pipeline.system.configuration import variable_of
 
 __all__ = ["model_options", "synthetic_model_options", "threads_option", "unusual"]
 
-threads_option = click.option(
+threads_option = in_group("Model options")(
     "--threads",
     type=click.IntRange(1),
-    help="Threads that compute; by the model's size and the cores if unset.",
+    help="Threads that compute. Default: by the size of the model and the cores.",
 )
 """For verbs that run a model."""
 
@@ -68,44 +69,46 @@ def _with_model(command: Command, default: str) -> Any:
         loading = {name: values.pop(option) for option, name in _NAMES.items()}
         return command(loading=loading, **values)
 
+    option = in_group("Model options")
     options = (
-        click.option(
+        option(
             "--model",
             default=default,
             envvar=variable_of("model") if is_configured else None,
             show_default=True,
-            help="A folder, a hub id, or openai:NAME; 'geofovea models' lists some.",
+            is_common=True,
+            help="A folder, a hub id or openai:NAME; 'geofovea models' lists some.",
         ),
-        click.option(
+        option(
             "--device",
             default=AUTO,
             envvar=variable_of("device") if is_configured else None,
             show_default=True,
             help="A torch device; auto is a GPU if there is one.",
         ),
-        click.option(
+        option(
             "--dtype",
             type=click.Choice(DTYPES),
-            help="Its numbers; on a CPU float32, elsewhere auto: those of its weights.",
+            help="Type of the weights. Default: float32 on a CPU, as stored on a GPU.",
         ),
-        click.option(
+        option(
             "--device-map",
             type=click.Choice(DEVICE_MAPS),
-            help="Spread it over all devices; needs geofovea[spread].",
+            help="Spread the model over all devices; needs geofovea[spread].",
         ),
-        click.option(
+        option(
             "--quantization",
             type=click.Choice(QUANTIZATIONS),
-            help="Load it in fewer bits; needs geofovea[quantize].",
+            help="Load the model in fewer bits; needs geofovea[quantize].",
         ),
-        click.option(
+        option(
             "--positions",
             type=click.Choice(POSITIONS),
-            help="Positions of vision tokens, as far as its family has them; the README has them.",
+            help="Positions of vision tokens, as far as the family has them.",
         ),
         threads_option,
     )
     wrapped: Any = run
-    for option in reversed(options):
-        wrapped = option(wrapped)
+    for add in reversed(options):
+        wrapped = add(wrapped)
     return wrapped

@@ -109,7 +109,9 @@ class EndpointHost:
         Raises:
             ModelError: Always.
         """
-        raise ModelError(f"{self.name} exposes no attention; choose --focus prompted or similarity")
+        raise ModelError(
+            f"{self.name} exposes no attention; choose focus='prompted' or 'similarity'"
+        )
 
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """Answer from whole tiles, each sent as a picture with its place in words.
@@ -198,7 +200,7 @@ class EndpointHost:
             doubts.append(
                 f"the endpoint counted {reply.usage[0]} prompt tokens where about {estimate} were "
                 f"expected: its pictures cost more than the declared {self.image_tokens} tokens; "
-                "declare it with --image-tokens"
+                "declare it with image_tokens="
             )
         if settings.key() is not None and not settings.is_private:
             doubts.append(f"the key and the pictures travel to {settings.shown} unencrypted")
@@ -220,7 +222,7 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
     if settings is None:
         raise ModelError(
             f"{name} is behind an endpoint, which ask, batch and eval reach; say where with "
-            "--endpoint, for example --endpoint http://localhost:8000/v1"
+            "endpoint=, for example endpoint='http://localhost:8000/v1'"
         )
     settings.key()
     limit, purse = settings.limit, settings.purse

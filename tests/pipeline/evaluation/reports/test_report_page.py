@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from geofovea.pipeline.evaluation.report_page import report_page
+from geofovea.pipeline.evaluation.reports.report_page import report_page
 
 HOSTILE = "<script>alert('x')</script>{{ 7 * 7 }}{% for %}&\"→"
 

@@ -19,7 +19,7 @@ from geofovea.datasets.benchmarks.local_files import find_images
 from geofovea.datasets.records.sample import Sample
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.answers.confidence import confidence_text
-from geofovea.pipeline.evaluation.tables import Table
+from geofovea.pipeline.evaluation.reports.tables import Table
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box

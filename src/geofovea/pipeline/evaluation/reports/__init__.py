@@ -1,0 +1,1 @@
+"""A run on a page, and runs beside each other."""
