@@ -73,6 +73,22 @@ def with_site_links(text: str, source: str, page: str) -> str:
     return LINK.sub(replace, text)
 
 
+def _current_names_alone(command: Any) -> None:
+    """Take the earlier names of options, which still work, out of what the reference shows."""
+    for parameter in command.params:
+        earlier = getattr(parameter, "earlier", ())
+        parameter.opts = [name for name in parameter.opts if name not in earlier]
+    for child in getattr(command, "commands", {}).values():
+        _current_names_alone(child)
+
+
+def on_startup(**_: Any) -> None:
+    """Prepare the command line for its reference; this process runs no command."""
+    from geofovea.pipeline.cli import main
+
+    _current_names_alone(main)
+
+
 # before the plugin that turns notebooks into pages
 @event_priority(100)
 def on_files(files: Files, config: Any) -> Files:
