@@ -26,14 +26,14 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import markdown_table
-from geofovea.pipeline.training.distill import DistillationRecipe, distill
+from geofovea.pipeline.training.distill import DistillationConfig, distill
 from geofovea.pipeline.training.distill_state import load_distillation
-from geofovea.pipeline.training.focus_quality import Found, found_places, host_scorer, scorer
-from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons, WorldLessons
+from geofovea.pipeline.training.focus_quality import PlaceRank, host_scorer, place_ranks, scorer
+from geofovea.pipeline.training.focus_samples import FocusSample, FocusSamples, WorldSamples
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Tile
 
-PLAIN = DistillationRecipe(rows_weight=1.0, boxes_weight=0.0)
+PLAIN = DistillationConfig(rows_weight=1.0, boxes_weight=0.0)
 VARIANTS = {
     "plain distillation": PLAIN,
     "+ without sinks": replace(PLAIN, sinks=True),
@@ -48,40 +48,40 @@ RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
-class StoredLessons:
-    """The first lessons of a supply, encoded once and kept on disk; after the last, the first."""
+class StoredSamples:
+    """The first samples of a supply, encoded once and kept on disk; after the last, the first."""
 
-    source: FocusLessons
+    source: FocusSamples
     folder: Path
     count: int
 
     @property
     def name(self) -> str:
-        """See `FocusLessons`."""
+        """See `FocusSamples`."""
         return f"{self.source.name}, the first {self.count}"
 
-    def lesson(self, index: int) -> FocusLesson:
-        """See `FocusLessons`."""
+    def sample(self, index: int) -> FocusSample:
+        """See `FocusSamples`."""
         index %= self.count
         about = hashlib.sha256(self.source.name.encode()).hexdigest()[:12]
         path = self.folder / f"lesson_{about}_{index}.safetensors"
         if not path.exists():
-            store(self.source.lesson(index), path)
+            store(self.source.sample(index), path)
         return restored(path)
 
     def held_out(self) -> None:
         """None: judging has a supply of its own."""
 
 
-def store(lesson: FocusLesson, path: Path) -> None:
-    """Write a lesson with its encoded tokens."""
-    tokens = lesson.tokens
+def store(sample: FocusSample, path: Path) -> None:
+    """Write a sample with its encoded tokens."""
+    tokens = sample.tokens
     about = {
         "tiles": [(t.level, t.row, t.col) for t in tokens.tiles],
-        "size": lesson.size,
-        "questions": lesson.questions,
-        "boxes": [[box.as_tuple() for box in boxes] for boxes in lesson.boxes],
-        "is_base": lesson.is_base,
+        "size": sample.size,
+        "questions": sample.questions,
+        "boxes": [[box.as_tuple() for box in boxes] for boxes in sample.boxes],
+        "is_base": sample.is_base,
     }
     arrays = {
         "features": tokens.features.clone().contiguous(),
@@ -91,12 +91,12 @@ def store(lesson: FocusLesson, path: Path) -> None:
     write_file(path, lambda aside: save_file(arrays, aside, metadata={"about": json.dumps(about)}))
 
 
-def restored(path: Path) -> FocusLesson:
-    """Read a lesson back."""
+def restored(path: Path) -> FocusSample:
+    """Read a sample back."""
     with safe_open(path, "pt") as stored:
         about = json.loads(stored.metadata()["about"])
         arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    return FocusLesson(
+    return FocusSample(
         tokens=TokenSet(tiles=tuple(Tile(*t) for t in about["tiles"]), **arrays),
         size=tuple(about["size"]),
         questions=tuple(about["questions"]),
@@ -105,7 +105,7 @@ def restored(path: Path) -> FocusLesson:
     )
 
 
-def with_interval(scores: list[Found], value: Callable[[Found], float]) -> str:
+def with_interval(scores: list[PlaceRank], value: Callable[[PlaceRank], float]) -> str:
     """The mean of a value with its interval, for the table."""
     sums, counts = by_scene(scores, value)
     draws = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
@@ -113,7 +113,9 @@ def with_interval(scores: list[Found], value: Callable[[Found], float]) -> str:
     return f"{sums.sum() / counts.sum():.3f} [{low:.3f}, {high:.3f}]"
 
 
-def difference(scores: list[Found], plain: list[Found], value: Callable[[Found], float]) -> str:
+def difference(
+    scores: list[PlaceRank], plain: list[PlaceRank], value: Callable[[PlaceRank], float]
+) -> str:
     """The mean gain over ``plain`` with its interval; both judged the same questions."""
     (ours, counts), (theirs, _) = by_scene(scores, value), by_scene(plain, value)
     draws = np.random.default_rng(0).integers(len(ours), size=(RESAMPLES, len(ours)))
@@ -122,7 +124,9 @@ def difference(scores: list[Found], plain: list[Found], value: Callable[[Found],
     return f"{(ours - theirs).sum() / counts.sum():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def by_scene(scores: list[Found], value: Callable[[Found], float]) -> tuple[np.ndarray, np.ndarray]:
+def by_scene(
+    scores: list[PlaceRank], value: Callable[[PlaceRank], float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums of a value, and numbers of questions, scene by scene."""
     scenes = sorted({f.scene for f in scores})
     sums = [sum(value(f) for f in scores if f.scene == scene) for scene in scenes]
@@ -130,7 +134,7 @@ def by_scene(scores: list[Found], value: Callable[[Found], float]) -> tuple[np.n
     return np.array(sums, float), np.array(counts, float)
 
 
-def table(results: dict[str, list[Found]], layers: dict[str, int], uniform: float) -> str:
+def table(results: dict[str, list[PlaceRank]], layers: dict[str, int], uniform: float) -> str:
     """One row for each focus."""
     plain = results["plain distillation"]
     rows = [
@@ -160,7 +164,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--scenes", type=int, default=120, help="lessons to learn from")
+    parser.add_argument("--scenes", type=int, default=120, help="samples to learn from")
     parser.add_argument("--held-out", type=int, default=40, help="scenes to judge on")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="names, comma-separated")
     parser.add_argument("--seed", type=int, default=20)
@@ -170,25 +174,25 @@ def main() -> None:
         parser.error(f"unknown variants {unknown}; choose among {list(VARIANTS)}")
     torch.set_flush_denormal(True)
     host = load_host(options.model)
-    supply = WorldLessons(host, seed=options.seed)
+    supply = WorldSamples(host, seed=options.seed)
     folder = make_folder(options.output / "lessons")
-    lessons = StoredLessons(supply, folder, options.scenes)
-    held_out = StoredLessons(supply.held_out(), folder, options.held_out)
+    samples = StoredSamples(supply, folder, options.scenes)
+    held_out = StoredSamples(supply.held_out(), folder, options.held_out)
     with progress_bar("encoding scenes") as advance:
         for index in range(options.scenes + options.held_out):
             own = index - options.held_out
-            (held_out if own < 0 else lessons).lesson(index if own < 0 else own)
+            (held_out if own < 0 else samples).sample(index if own < 0 else own)
             advance((index + 1) / (options.scenes + options.held_out))
-    results = {"host attention": list(found_places(host_scorer(host), held_out, options.held_out))}
+    results = {"host attention": list(place_ranks(host_scorer(host), held_out, options.held_out))}
     layers = {"host attention": host.focus_layer}
     for name in names:
-        recipe = replace(VARIANTS[name], steps=options.steps)
+        config = replace(VARIANTS[name], steps=options.steps)
         run = options.output / name.replace(" ", "_").replace("/", "by")
-        for record in distill(host, lessons, recipe, run):
+        for record in distill(host, samples, config, run):
             print(json.dumps({"variant": name} | record), flush=True)
         module = load_distillation(host, run).module
         layers[name] = len(module.layer_ids) - 1
-        results[name] = list(found_places(scorer(module, host), held_out, options.held_out))
+        results[name] = list(place_ranks(scorer(module, host), held_out, options.held_out))
         uniform = float(np.mean([f.chance for f in results[name]]))
         if "plain distillation" in results:
             write_text(options.output / "table.md", table(results, layers, uniform))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.opening import open_scene
+from side_by_side import cpu_seconds
 
 QUESTION_FORMS = ("What is the color of the plane at the {}?", "How many boats are at the {}?")
 ONE_PROCESS = """
@@ -89,12 +89,6 @@ def forget(host: Host) -> None:
     """Drop what a host remembers of earlier questions."""
     if hasattr(host, "forget_prefixes"):
         host.forget_prefixes()
-
-
-def cpu_seconds() -> float:
-    """CPU time of this process and of those that it waited for."""
-    own, others = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
 def measured(run: Callable[[], list[str]]) -> tuple[list[str], float, float]:

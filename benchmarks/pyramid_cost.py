@@ -18,16 +18,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from side_by_side import aligned, cell, machine, peak_mib, report, run_child
 
 SIDES = "4096,8192,16384,32768,65536"
 TILE = 336
@@ -144,12 +143,6 @@ def limit_address_space(extra_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def peak_mib() -> float:
-    """The largest resident set of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
 def result(start: float, cpu_start: float, imported: float, tiles: int) -> dict[str, Any]:
     """One measurement as the child prints it."""
     seconds = time.perf_counter() - start
@@ -171,21 +164,6 @@ def make_scene(path: str, side: int) -> dict[str, Any]:
     return {}
 
 
-def run_child(task: str, path: Path, number: int = 0) -> dict[str, Any]:
-    """Do one task in a fresh process; what went wrong comes back as ``{"reason": ...}``.
-
-    The parent stays small on purpose: Linux counts the memory of the process that starts another
-    into the peak of the new one.
-    """
-    command = [sys.executable, __file__, "--child", task, str(path), str(number)]
-    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if process.returncode == 0:
-        return dict(json.loads(process.stdout.splitlines()[-1]))
-    if process.returncode < 0:
-        return {"reason": f"ended by signal {-process.returncode}"}
-    return {"reason": f"failed with exit code {process.returncode}"}
-
-
 def child(task: str, path: str, number: int) -> dict[str, Any]:
     """What a fresh process does."""
     try:
@@ -204,16 +182,16 @@ def measure(side: int, folder: Path, limit_bytes: int) -> dict[str, Any]:
     path = folder / f"synthetic_{side}_{SEED}.tif"
     if not path.exists():
         print(f"writing {path}", file=sys.stderr)
-        failed = run_child("make", path, side).get("reason")
+        failed = run_child(__file__, ["make", str(path), str(side)]).get("reason")
         if failed:
             raise SystemExit(f"{path} could not be written: {failed}")
-    runs = [run_child("geofovea", path) for _ in range(GEOFOVEA_RUNS)]
+    runs = [run_child(__file__, ["geofovea", str(path), "0"]) for _ in range(GEOFOVEA_RUNS)]
     need = published_need(side, side)
     if need > limit_bytes:
         reason = f"skipped: needs about {need / 1e9:.1f} GB, the limit is {limit_bytes / 1e9:.1f}"
         published = {"reason": reason}
     else:
-        published = run_child("published", path, limit_bytes)
+        published = run_child(__file__, ["published", str(path), str(limit_bytes)])
     return {
         "side": side,
         "megapixels": side * side / 1e6,
@@ -249,26 +227,20 @@ def table(rows: list[dict[str, Any]]) -> str:
             (
                 str(row["side"]),
                 f"{row['megapixels']:.0f}",
-                _cell(a, "seconds", "{:.2f} s"),
-                _cell(b, "seconds", "{:.2f} s"),
+                cell(a, "seconds", "{:.2f} s"),
+                cell(b, "seconds", "{:.2f} s"),
                 _ratio(b, a, "seconds"),
-                _cell(a, "cpu_seconds", "{:.2f} s"),
-                _cell(b, "cpu_seconds", "{:.2f} s"),
+                cell(a, "cpu_seconds", "{:.2f} s"),
+                cell(b, "cpu_seconds", "{:.2f} s"),
                 _ratio(b, a, "cpu_seconds"),
-                _cell(a, "peak_mib", "{:.0f} MiB"),
-                _cell(b, "peak_mib", "{:.0f} MiB"),
+                cell(a, "peak_mib", "{:.0f} MiB"),
+                cell(b, "peak_mib", "{:.0f} MiB"),
                 _ratio(b, a, "peak_mib"),
                 _ratio(a, rows[0]["geofovea"], "seconds"),
                 _ratio(b, rows[0]["published"], "seconds"),
             )
         )
-    widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
-    lines = ["  ".join(f"{c:>{w}}" for c, w in zip(r, widths, strict=True)) for r in cells]
-    return "\n".join(lines + notes)
-
-
-def _cell(run: dict[str, Any], name: str, form: str) -> str:
-    return form.format(run[name]) if name in run else "-"
+    return "\n".join([aligned(cells), *notes])
 
 
 def _ratio(above: dict[str, Any], below: dict[str, Any], name: str) -> str:
@@ -305,23 +277,14 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     limit_bytes = round(options.memory_limit_gb * 1e9)
     rows = [measure(side, options.folder, limit_bytes) for side in sides]
-    machine = {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
-    }
     print(f"a: GeoFovea, tiles of one descent, median of {GEOFOVEA_RUNS} runs")
     print("b: the published steps, all tiles of all levels, 1 run; Pillow decodes the same")
     print("   file, a tiled JPEG-in-TIFF")
     print("time: on the wall, and only worth reading where nothing else runs; cpu: of the process")
     print("grow: time relative to the first side; peaks include the imports, which alone take")
     for name in ("geofovea", "published"):
-        print(f"   {name}: {_cell(rows[0][name], 'imports_mib', '{:.0f} MiB')}")
-    print(", ".join(f"{name} {value}" for name, value in machine.items()), end="\n\n")
-    print(table(rows))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+        print(f"   {name}: {cell(rows[0][name], 'imports_mib', '{:.0f} MiB')}")
+    report(machine(), table(rows), rows, options.json)
 
 
 if __name__ == "__main__":

@@ -27,17 +27,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from side_by_side import (
+    aligned,
+    cell,
+    cpu_seconds,
+    machine,
+    peak_mib,
+    report,
+    run_child,
+)
 
 TILE = 336
 SCALES = (1, 4, 16, 64)
@@ -297,7 +303,7 @@ def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str
 
     warnings.simplefilter("ignore")  # a PNG has no georeference
     import_all(reader)
-    imported = peak_mib()
+    imported = peak_mib(with_children=True)
     clock = time.perf_counter
     start = clock()
     overview, read = OPENERS[reader](path)
@@ -320,40 +326,11 @@ def measure(reader: str, path: str, side: int, scale_seconds: float) -> dict[str
         ]
     if not Path(path).name.startswith(("striped16", "png16")):
         numbers["shown"] = means
-    return numbers | {"peak_mib": peak_mib() - imported, "imports_mib": imported}
+    return numbers | {"peak_mib": peak_mib(with_children=True) - imported, "imports_mib": imported}
 
 
-def cpu_seconds() -> float:
-    """What this process and its ended children have computed so far."""
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in usage)
-
-
-def peak_mib() -> float:
-    """The largest resident set of this process so far, and of its largest child."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(each).ru_maxrss for each in who) / unit
-
-
-def run_child(arguments: list[str], cache: Path, timeout: float) -> dict[str, Any]:
-    """Do one task in a fresh process; what went wrong comes back as ``{"reason": ...}``."""
-    command = [sys.executable, __file__, "--child", *arguments]
-    environment = os.environ | {"GEOFOVEA_CACHE_DIR": str(cache)}
-    try:
-        process = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=timeout,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        return {"reason": f"ended after {timeout:g} s"}
-    if process.returncode == 0:
-        return dict(json.loads(process.stdout.splitlines()[-1]))
-    return {"reason": f"failed with exit code {process.returncode}"}
+def _child(arguments: list[str], cache: Path, timeout: float) -> dict[str, Any]:
+    return run_child(__file__, arguments, {"GEOFOVEA_CACHE_DIR": str(cache)}, timeout)
 
 
 def measure_kind(kind: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -362,7 +339,7 @@ def measure_kind(kind: str, options: argparse.Namespace) -> Iterator[dict[str, A
     path = folder / f"{kind}_{side}{SUFFIX.get(kind, '.tif')}"
     if not path.exists():
         print(f"writing {path}", file=sys.stderr)
-        failed = run_child(["make", str(path), kind, str(side)], folder, 7200).get("reason")
+        failed = _child(["make", str(path), kind, str(side)], folder, 7200).get("reason")
         if failed:
             raise SystemExit(f"{path} could not be written: {failed}")
     cache = folder / "cache"
@@ -370,7 +347,7 @@ def measure_kind(kind: str, options: argparse.Namespace) -> Iterator[dict[str, A
     for reader in options.readers.split(","):
         print(f"{kind}: {reader}", file=sys.stderr)
         arguments = [reader, str(path), str(side), str(options.scale_seconds)]
-        numbers = run_child(arguments, cache, options.timeout)
+        numbers = _child(arguments, cache, options.timeout)
         Path(f"{path}.pyramid.tif").unlink(missing_ok=True)
         yield {"kind": kind, "reader": reader, "file_mb": path.stat().st_size / 1e6, **numbers}
     shutil.rmtree(cache, ignore_errors=True)
@@ -404,21 +381,15 @@ def table(rows: list[dict[str, Any]]) -> str:
             notes.append(f"{row['kind']}, {row['reader']}: {row['reason']}")
         times = [f"tile_ms_{scale}" for scale in scales]
         line = [row["kind"], row["reader"]]
-        line += [_cell(row, "open_s", ".3f"), _cell(row, "overview_s", ".2f")]
-        line.append(_cell(row, "overview_cpu_s", ".2f"))
-        line += [_cell(row, name, ".1f") for name in times]
+        line += [cell(row, "open_s", "{:.3f}"), cell(row, "overview_s", "{:.2f}")]
+        line.append(cell(row, "overview_cpu_s", "{:.2f}"))
+        line += [cell(row, name, "{:.1f}") for name in times]
         line += [
             f"{row[name] / base[name]:.2f}" if name in row and name in base else "-"
             for name in (f"tile_cpu_ms_{scale}" for scale in scales)
         ]
-        lines.append([*line, _cell(row, "peak_mib", ".0f"), _cell(row, "difference", ".2f")])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    texts = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in lines]
-    return "\n".join([*texts, *notes])
-
-
-def _cell(row: dict[str, Any], name: str, form: str) -> str:
-    return format(row[name], form) if name in row else "-"
+        lines.append([*line, cell(row, "peak_mib", "{:.0f}"), cell(row, "difference", "{:.2f}")])
+    return "\n".join([aligned(lines, "<"), *notes])
 
 
 def main() -> None:
@@ -461,22 +432,13 @@ def main() -> None:
         if kind in COPIED_FROM and not copy.exists() and not original.exists():
             print(f"writing {original}", file=sys.stderr)
             arguments = ["make", str(original), COPIED_FROM[kind], str(options.side)]
-            run_child(arguments, options.folder, 7200)
+            _child(arguments, options.folder, 7200)
     rows = []
     for kind in kinds:
         of_kind = list(measure_kind(kind, options))
         add_differences(of_kind)
         rows += of_kind
-    machine = {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "side": options.side,
-    }
-    print(", ".join(f"{name} {value}" for name, value in machine.items()), end="\n\n")
-    print(table(rows))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+    report(machine(side=options.side), table(rows), rows, options.json)
 
 
 if __name__ == "__main__":

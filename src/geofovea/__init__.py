@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 if TYPE_CHECKING:
     from geofovea.errors import (
         BudgetError,
+        CancelledError,
         ConfigurationError,
         DataError,
         DemoModelWarning,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         SceneNotFoundError,
         SceneReadError,
         SceneRefusedError,
+        ServingError,
         SpendLimitError,
         TrainingError,
         WorkersError,
@@ -58,6 +60,7 @@ __all__ = [
     "Box",
     "Budget",
     "BudgetError",
+    "CancelledError",
     "ConfigurationError",
     "DataError",
     "DemoModelWarning",
@@ -81,6 +84,7 @@ __all__ = [
     "SceneReadError",
     "SceneRefusedError",
     "SceneSession",
+    "ServingError",
     "SpendLimitError",
     "Tile",
     "TrainingError",

@@ -19,8 +19,10 @@
     ├── OutputError             a result cannot be written where it was asked for
     │   └── DiskSpaceError          there is too little free disk for what would be written
     ├── DataError               a benchmark or world file is not what its format says
+    ├── CancelledError          a question was canceled while it was answered
     ├── RunError                a run of many items cannot begin or go on
     │   └── WorkersError            what is said of its workers contradicts itself
+    ├── ServingError            a server cannot be started as it was asked for
     ├── ConfigurationError      a configuration file says what cannot be meant
     └── MissingExtraError       an optional dependency is not installed
 
@@ -33,6 +35,7 @@ from typing import ClassVar
 
 __all__ = [
     "BudgetError",
+    "CancelledError",
     "ConfigurationError",
     "DataError",
     "DemoModelWarning",
@@ -53,6 +56,7 @@ __all__ = [
     "SceneNotFoundError",
     "SceneReadError",
     "SceneRefusedError",
+    "ServingError",
     "SpendLimitError",
     "TrainingError",
     "WorkersError",
@@ -142,6 +146,10 @@ class DataError(GeoFoveaError):
     """A data file does not hold what its format promises."""
 
 
+class CancelledError(GeoFoveaError):
+    """A question was canceled while it was answered; its session can be asked again."""
+
+
 class RunError(GeoFoveaError):
     """A run of many items cannot begin or go on; what it has answered is kept."""
 
@@ -159,6 +167,10 @@ class ConfigurationError(GeoFoveaError):
     """A configuration file cannot be read, or says what cannot be meant."""
 
     exit_code: ClassVar[int] = 2
+
+
+class ServingError(GeoFoveaError):
+    """A server cannot be started at the address that was asked for."""
 
 
 class MissingExtraError(GeoFoveaError):

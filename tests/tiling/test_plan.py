@@ -63,7 +63,8 @@ def test_a_read_at_the_resolution_of_an_image_is_one_to_one():
         assert (plan.resampling, plan.out_shape) == ("nearest", (336, 336))
         assert plan.blocks == 2  # 672 to 1008 lies in one block, 336 to 672 in two
         assert plan.is_cheap
-    assert plan_tile(scene, pyramid, Tile(5, 0, 0)).resampling == "average"
+    plan = plan_tile(scene, pyramid, Tile(5, 1, 2))
+    assert (plan.resampling, plan.window) == ("grid", (1344, 672, 364, 672))
 
 
 def test_without_overviews_coarse_reads_are_known_to_be_costly():

@@ -110,14 +110,14 @@ def items(count: int, groups: int = 1, configuration: str = "c") -> list[Item]:
 
 @dataclass(frozen=True)
 class Choir(Squares):
-    """Squares that are made together; each company is a line of the file ``companies``."""
+    """Squares that are made together; each batch is a line of the file ``batches``."""
 
     def open(self):
         super().open()
         return Lookahead(self.together).answer
 
     def together(self, group, payloads):
-        with self.notes.with_name("companies").open("a") as file:
+        with self.notes.with_name("batches").open("a") as file:
             file.write(" ".join(str(p["number"]) for p in payloads) + "\n")
         return [self.one(group, payload) for payload in payloads]
 
@@ -127,6 +127,6 @@ class Choir(Squares):
         except Exception as error:
             return error
 
-    def companies(self):
-        text = self.notes.with_name("companies").read_text()
+    def batches(self):
+        text = self.notes.with_name("batches").read_text()
         return [[int(n) for n in line.split()] for line in text.splitlines()]

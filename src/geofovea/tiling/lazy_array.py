@@ -15,7 +15,7 @@ from geofovea.tiling.machine.forks import ForkSafeLock
 if TYPE_CHECKING:
     # xarray imports the engine to list it; rasterio is needed to open something
     from geofovea.tiling.overviews.scene_levels import SceneLevels
-    from geofovea.tiling.plan import ReadPlan
+    from geofovea.tiling.pixels.level_grid import GridAxis
     from geofovea.tiling.scene import Scene
 
 __all__ = ["BandLevels", "Level", "LevelArray", "LevelMask"]
@@ -52,16 +52,23 @@ class Level:
     def transform(self, scene: Scene) -> Transform | None:
         """Affine of the level's pixels.
 
-        GDAL stretches an overview over the whole scene, and so are level files. A level that is
-        averaged here has pixels of exactly ``2**number``, of which the last may reach beyond it.
+        See ``steps``.
         """
         if scene.transform is None:
             return None
         a, b, c, d, e, f = scene.transform
-        step_x = step_y = float(1 << self.number)
-        if self.overview is not None or self.is_kept:
-            step_x, step_y = scene.width / self.width, scene.height / self.height
+        step_x, step_y = self.steps(scene)
         return a * step_x, b * step_y, c, d * step_x, e * step_y, f
+
+    def steps(self, scene: Scene) -> tuple[float, float]:
+        """Native pixels per pixel along x and y.
+
+        GDAL stretches an overview over the whole scene. A level that is averaged here has pixels of
+        exactly ``2**number``, of which the last may reach beyond the scene.
+        """
+        if self.overview is not None:
+            return scene.width / self.width, scene.height / self.height
+        return float(1 << self.number), float(1 << self.number)
 
     def chunks(self, count: int, itemsize: int) -> dict[str, int]:
         """Chunks for dask: whole blocks, but not too many of them."""
@@ -85,24 +92,24 @@ class BandLevels:
     def __reduce__(self) -> tuple[type[BandLevels], tuple[object, ...]]:
         return BandLevels, (self._scene,)
 
-    def read(self, level: int, bands: list[int], options: dict[str, Any]) -> tuple[Any, Any]:
+    def read(self, level: int, bands: list[int], window: Any) -> tuple[Any, Any]:
         """Values and masks ``(bands, h, w)`` of some bands of one level.
 
         Args:
             level: Which.
             bands: Counted from 1.
-            options: Of the read, for rasterio.
+            window: Of whole pixels of the level.
         """
         if self._scene.count <= _BANDS_TOGETHER:
-            return self._part(level, (), bands, options)
-        parts = [self._part(level, (band,), [band], options) for band in bands]
+            return self._part(level, (), bands, window)
+        parts = [self._part(level, (band,), [band], window) for band in bands]
         values, masks = zip(*parts, strict=True)
         return np.concatenate(values), np.concatenate(masks)
 
     def _part(
-        self, level: int, group: tuple[int, ...], bands: list[int], options: dict[str, Any]
+        self, level: int, group: tuple[int, ...], bands: list[int], window: Any
     ) -> tuple[Any, Any]:
-        return self._of(group).read(level, partial(self._read, group, bands, options))
+        return self._of(group).read(level, partial(self._read, group, bands, window))
 
     def _of(self, group: tuple[int, ...]) -> SceneLevels:
         from geofovea.tiling.overviews.scene_levels import SceneLevels
@@ -113,16 +120,14 @@ class BandLevels:
             return self._groups[group]
 
     def _read(
-        self, group: tuple[int, ...], bands: list[int], options: dict[str, Any], handle: Any
+        self, group: tuple[int, ...], bands: list[int], window: Any, handle: Any
     ) -> tuple[Any, Any]:
         from geofovea.tiling.overviews.level_files import level_files_of
 
         files = level_files_of(self._scene.showing(group))
         file_bands = [cast("Any", files).bands.index(band) + 1 for band in bands]
-        if "out_shape" in options:
-            options = options | {"out_shape": (len(file_bands), *options["out_shape"])}
-        masks = handle.read_masks(file_bands, **options) >= 128  # half of the pixels below
-        return handle.read(file_bands, **options), masks
+        masks = handle.read_masks(file_bands, window=window) >= 128  # half of the pixels below
+        return handle.read(file_bands, window=window), masks
 
 
 class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ignore]
@@ -152,22 +157,7 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         return result[tuple(0 if isinstance(k, (int, np.integer)) else slice(None) for k in key)]
 
     def _window(self, bands: list[Any], rows: slice, cols: slice) -> Any:
-        values, masks = self._read([int(b) + 1 for b in bands[0]], rows, cols)
-        if values.dtype == self.dtype:
-            return values
-        return self._as_stored(values, masks)
-
-    def _as_stored(self, values: Any, masks: Any) -> Any:
-        """Averages that were made here, in the type of the pixels."""
-        from geofovea.tiling.marks import as_stored, rounded
-
-        if self.dtype.kind not in "ui":
-            return np.where(masks, values, np.nan).astype(self.dtype)
-        nodata = self._scene.nodata
-        fill = None if nodata is None else as_stored(nodata, self.dtype)
-        return np.where(
-            masks, rounded(values, self.dtype), self.dtype.type(0 if fill is None else fill)
-        )
+        return self._read([int(b) + 1 for b in bands[0]], rows, cols)[0]
 
     def _read(self, bands: list[int], rows: slice, cols: slice) -> tuple[Any, Any]:
         """Values and masks ``(bands, h, w)`` of a window; the masks may be None, for all known."""
@@ -177,48 +167,43 @@ class LevelArray(BackendArray):  # type: ignore[no-untyped-call, misc, unused-ig
         from geofovea.tiling.files.gdal_settings import gdal_settings
         from geofovea.tiling.files.handles import open_handle, read_errors
         from geofovea.tiling.pixels.validity import read_known
-        from geofovea.tiling.plan import plan_tile
 
         scene, level = self._scene, self._level
-        shape = (rows.stop - rows.start, cols.stop - cols.start)
-        image, level_file = level.overview, cast("int | None", level.number)
-        window, resampling = Window.from_slices(rows, cols), Resampling.nearest
-        is_whole = self._files is None or level.is_kept
-        if not is_whole:
-            # A pyramid whose top is this level plans it as one tile, so that windows of it are
-            # taken from the same image, in the same way, as tiles of the file are.
-            pyramid = scene.pyramid(max(level.width, level.height))
-            plan = plan_tile(scene, pyramid, pyramid.overview)
-            image, level_file = plan.overview_level, plan.level_file
-            window = _part_of(plan, scene, level.number, rows, cols)
-            resampling = Resampling[plan.resampling]
-        if self._files is not None and level_file is not None:
-            options: dict[str, Any] = {"window": window}
-            if not is_whole:
-                options |= {"out_shape": shape, "resampling": resampling}
-            return self._files.read(level_file, bands, options)
+        window = Window.from_slices(rows, cols)
+        if self._files is not None:
+            if level.is_kept:
+                return self._files.read(level.number, bands, window)
+            return self._average(bands, rows, cols)
         with gdal_settings(), read_errors(scene.source):
-            handle = open_handle(scene.source, None if image == -1 else image)
-            return read_known(handle, scene, tuple(bands), window, shape, resampling)
+            handle = open_handle(scene.source, None if level.overview == -1 else level.overview)
+            shape = (rows.stop - rows.start, cols.stop - cols.start)
+            return read_known(handle, scene, tuple(bands), window, shape, Resampling.nearest)
 
+    def _average(self, bands: list[int], rows: slice, cols: slice) -> tuple[Any, Any]:
+        """The same of a level that is kept nowhere, from the image that its tiles are made from."""
+        from geofovea.tiling.files.gdal_settings import gdal_settings
+        from geofovea.tiling.files.handles import open_handle, read_errors
+        from geofovea.tiling.pixels.halving import Known
+        from geofovea.tiling.pixels.level_grid import read_on_grid
+        from geofovea.tiling.pixels.validity import needs_half_known, read_band_masks
+        from geofovea.tiling.plan import plan_level
 
-def _part_of(plan: ReadPlan, scene: Scene, level: int, rows: slice, cols: slice) -> Any:
-    """The window of some rows and columns of a level, in pixels of the image that it is read from.
+        scene, files = self._scene, cast("BandLevels", self._files)
+        part = (cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+        plan = plan_level(scene, self._level.number, part)
+        nodata = scene.nodata_of(tuple(bands)) if scene.mask_kind == "nodata" else ()
 
-    Args:
-        plan: Of the whole level.
-        scene: The scene.
-        level: The level.
-        rows: Of the level.
-        cols: Of the level.
-    """
-    from rasterio.windows import Window
+        def read(window: Any) -> Known:
+            if plan.level_file is not None:
+                return Known(*files.read(plan.level_file, bands, window))
+            with gdal_settings(), read_errors(scene.source):
+                handle = open_handle(scene.source, plan.overview_level)
+                values = handle.read(bands, window=window)
+                return Known(values, read_band_masks(handle, scene, tuple(bands), window=window))
 
-    _, _, width_image, height_image = plan.window
-    ratio_x, ratio_y = width_image / scene.width, height_image / scene.height
-    x0, x1 = cols.start << level, min(cols.stop << level, scene.width)
-    y0, y1 = rows.start << level, min(rows.stop << level, scene.height)
-    return Window(x0 * ratio_x, y0 * ratio_y, (x1 - x0) * ratio_x, (y1 - y0) * ratio_y)
+        rows_grid, cols_grid = cast("tuple[GridAxis, GridAxis]", plan.grid)
+        needs_half = needs_half_known(scene)
+        return read_on_grid(rows_grid, cols_grid, read, nodata, needs_half=needs_half)
 
 
 class LevelMask(LevelArray):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,18 @@ from geofovea.tiling.files.handles import open_dataset, open_handle, read_errors
 from geofovea.tiling.files.limits import check_read
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.marks import Number
 from geofovea.tiling.overviews.cache import Progress
 from geofovea.tiling.overviews.level_files import LevelLimits, access_mode, level_files_of
 from geofovea.tiling.overviews.scene_levels import SceneLevels
+from geofovea.tiling.pixels.halving import Known
+from geofovea.tiling.pixels.level_grid import read_on_grid
 from geofovea.tiling.pixels.radiometry import FILL, Radiometry
 from geofovea.tiling.pixels.validity import (
     block_mean,
     join_masks,
+    needs_half_known,
+    read_band_masks,
     read_known,
     read_valid,
     supersampling,
@@ -194,17 +200,22 @@ class TileReader:
         files = level_files_of(self.scene)
         if files is None:
             raise GeometryError(f"{self.scene.path!r} has no level files to read from")
-        bands = self.radiometry.bands
         # a palette has become three bands
+        bands = self.radiometry.bands
         file_bands = (
             handle.indexes if files.is_palette else [files.bands.index(b) + 1 for b in bands]
         )
-        options = {"window": Window(*plan.window), "resampling": Resampling[plan.resampling]}
-        options["out_shape"] = (len(file_bands), *plan.out_shape)
-        values = handle.read(list(file_bands), **options)
-        masks = handle.read_masks(list(file_bands), **options) >= 128
+        if plan.grid is not None:
+            nodata = () if files.is_palette else self._nodata
+            values, masks = self._on_grid(
+                plan, lambda w: Known(*_read_plain(handle, file_bands, w)), nodata
+            )
+        else:
+            options = {"out_shape": (len(file_bands), *plan.out_shape)}
+            options |= {"resampling": Resampling[plan.resampling]}
+            values, masks = _read_plain(handle, file_bands, Window(*plan.window), **options)
         if files.is_expanded:
-            valid = masks.any(axis=0)
+            valid = np.asarray(masks.any(axis=0))
         else:
             values, valid = self.radiometry.expand(values, join_masks(self.scene, bands, masks))
         return self.radiometry.finish(values, valid), valid
@@ -215,38 +226,83 @@ class TileReader:
         with gdal_settings(), read_errors(source):
             if plan.overview_level is None and self._decodes_once:
                 return self._read(plan, self._copy_handle(), tuple(range(1, len(bands) + 1)))
-            handle = open_handle(source, plan.overview_level)
-            if self._is_dear and plan.resampling == "nearest":
-                return self._read_dear(plan, handle, bands)
-            return self._read(plan, handle, bands)
+            return self._read(plan, open_handle(source, plan.overview_level), bands)
 
     @property
     def _is_dear(self) -> bool:
         """Whether decoded blocks are worth keeping; nothing but pixels is kept of them."""
         return self.scene.driver == "JP2OpenJPEG" and self.scene.mask_kind == "none"
 
-    def _read_dear(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
+    def _read_stored(
+        self, plan: ReadPlan, handle: Any, bands: tuple[int, ...], window: Window
+    ) -> NDArray[Any]:
+        """Stored numbers of a window of whole pixels, ``(bands, h, w)``."""
+        if not self._is_dear:
+            return np.asarray(handle.read(list(bands), window=window))
+
         def read(handle: Any, bands: tuple[int, ...], window: Window) -> Any:
             # a block of its own: damaged pixels must fail here, before they are kept
             with read_errors(self.scene.source):
                 return handle.read(list(bands), window=window)
 
-        x, y, width, height = (int(value) for value in plan.window)
-        window = (x, y, width, height)
-        array = read_in_blocks(self._blocks, plan.overview_level, handle, bands, window, read)
-        values, valid = self.radiometry.expand(array, np.ones(array.shape[1:], bool))
-        return self.radiometry.finish(values, valid), valid
+        x, y, width, height = (int(value) for value in window.flatten())
+        part = (x, y, width, height)
+        return read_in_blocks(self._blocks, plan.overview_level, handle, bands, part, read)
 
     def _read(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
         """Carry out a plan on an image of stored numbers."""
+        if plan.grid is not None:
+            return self._read_grid(plan, handle, bands)
         scene = self.scene
         resampling, window = Resampling[plan.resampling], Window(*plan.window)
+        if resampling is Resampling.nearest and self._is_dear:
+            array = self._read_stored(plan, handle, bands, window)
+            values, valid = self.radiometry.expand(array, np.ones(array.shape[1:], bool))
+            return self.radiometry.finish(values, valid), valid
         if resampling is not Resampling.nearest and self.radiometry.needs_expansion:
             return self._read_expanded(plan, handle, bands)
         values, masks = read_known(handle, scene, bands, window, plan.out_shape, resampling)
         valid = np.ones(plan.out_shape, bool) if masks is None else join_masks(scene, bands, masks)
         values, valid = self.radiometry.expand(values, valid)
         return self.radiometry.finish(values, valid), valid
+
+    def _read_grid(self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]) -> tuple[RGB, Mask]:
+        """Average stored numbers, or what they show, over the pixels of a level."""
+        must_expand = self.radiometry.needs_expansion
+
+        def read(window: Window) -> Known:
+            array = self._read_stored(plan, handle, bands, window)
+            masks = read_band_masks(handle, self.scene, bands, window=window)
+            if not must_expand:
+                return Known(array, masks)
+            known = np.ones(array.shape, bool) if masks is None else masks
+            values, valid = self.radiometry.expand(array, join_masks(self.scene, bands, known))
+            return Known(values, valid[None])
+
+        nodata = () if must_expand else self._nodata
+        values, masks = self._on_grid(plan, read, nodata)
+        if must_expand:
+            return self.radiometry.finish(values, masks[0]), masks[0]
+        values, valid = self.radiometry.expand(values, join_masks(self.scene, bands, masks))
+        return self.radiometry.finish(values, valid), valid
+
+    @property
+    def _nodata(self) -> tuple[Number | None, ...]:
+        """What missing pixels of the shown bands hold, where a number marks them."""
+        is_by_number = self.scene.mask_kind == "nodata"
+        return self.scene.nodata_of(self.radiometry.bands) if is_by_number else ()
+
+    def _on_grid(
+        self,
+        plan: ReadPlan,
+        read: Callable[[Window], Known],
+        nodata: tuple[Number | None, ...],
+    ) -> tuple[NDArray[Any], Mask]:
+        """Values ``(bands, h, w)`` of a plan on the grid of a level, and which are known."""
+        assert plan.grid is not None  # noqa: S101  (asked by the callers)
+        needs_half = needs_half_known(self.scene)
+        values, masks = read_on_grid(*plan.grid, read, nodata, needs_half=needs_half)
+        return values, np.ones(values.shape, bool) if masks is None else masks
 
     def _read_expanded(
         self, plan: ReadPlan, handle: Any, bands: tuple[int, ...]
@@ -279,13 +335,14 @@ class TileReader:
         return handle
 
     def _decode(self) -> Source:
-        """Copy the shown bands and the mask into a tiled file in memory."""
+        """Copy the shown bands, and what marks missing pixels, into a tiled file in memory."""
         scene, bands = self.scene, list(self.radiometry.bands)
         # a block of its own: damaged pixels must fail here, before they become the copy
         with read_errors(scene.source):
             native = open_handle(scene.source)
             array = native.read(bands)
-            valid = read_valid(native, scene, self.radiometry.bands)
+            is_numbered = _tells_missing_by_number(scene)
+            valid = None if is_numbered else read_valid(native, scene, self.radiometry.bands)
         memory = MemoryFile()
         weakref.finalize(self, memory.close)
         with (
@@ -297,6 +354,7 @@ class TileReader:
                 height=scene.height,
                 count=len(bands),
                 dtype=array.dtype,
+                nodata=scene.nodata if is_numbered else None,
                 tiled=True,
                 blockxsize=_COPY_BLOCK,
                 blockysize=_COPY_BLOCK,
@@ -306,6 +364,20 @@ class TileReader:
             if valid is not None:
                 copy.write_mask(valid)
         return Source(memory.name, "GTiff")
+
+
+def _read_plain(
+    handle: Any, held: Sequence[int], window: Window, **options: Any
+) -> tuple[NDArray[Any], Mask]:
+    """Values of a level file, and which are known, each ``(bands, h, w)``."""
+    values = handle.read(list(held), window=window, **options)
+    return values, handle.read_masks(list(held), window=window, **options) >= 128
+
+
+def _tells_missing_by_number(scene: Scene) -> bool:
+    """Whether one nodata value marks all that is missing, in each band by itself."""
+    is_by_number = scene.mask_kind in ("none", "nodata") and not scene.dtype.endswith("int64")
+    return is_by_number and not (scene.alpha or scene.missing or scene.nodata_bands)
 
 
 def _canvas(rows: int, cols: int) -> tuple[RGB, Mask]:

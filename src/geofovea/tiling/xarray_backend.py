@@ -271,7 +271,7 @@ def _at_level(scene: Scene, level: Level) -> Any:
     georeference = scene.georeference
     if level.number == 0:
         return georeference
-    step_x, step_y = scene.width / level.width, scene.height / level.height
+    step_x, step_y = level.steps(scene)
     gcps = tuple((x / step_x, y / step_y, *ground) for x, y, *ground in georeference.gcps)
     kind = "none" if georeference.kind == "rpcs" else georeference.kind
     return Georeference(kind, georeference.crs_wkt, georeference.transform, gcps)  # type: ignore[arg-type]

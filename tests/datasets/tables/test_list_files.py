@@ -32,6 +32,16 @@ READERS = {
     "questions.jsonl": lambda path: list(read_records(path)),
 }
 
+FIRST_RECORD = json.dumps(
+    {
+        "question_id": "1",
+        "image": "a.tif",
+        "ground_truth": "yes",
+        "category": "object status",
+        "text": "Is it there?",
+    }
+)
+
 
 def make_special(kind, path):
     if kind == "a pipe":
@@ -64,14 +74,24 @@ def test_what_is_no_regular_file_is_refused_without_waiting(name, kind, tmp_path
         READERS[name](tmp_path / name)
 
 
-def test_a_line_without_end_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("m.jsonl", '{"scene": "a.tif"}'),
+        ("m.csv", "scene"),
+        ("answers.jsonl", '{"id": "1", "answer": "yes"}'),
+        ("answers.csv", "id,answer"),
+        ("questions.jsonl", FIRST_RECORD),
+    ],
+)
+def test_a_line_without_end_is_refused_before_it_fills_memory(name, line, tmp_path, monkeypatch):
     monkeypatch.setattr(list_files, "MOST_LINE_CHARACTERS", 1000)
-    path = tmp_path / "m.jsonl"
-    with path.open("wb") as file:
-        file.write(b'{"scene": "a.tif"}\n')
+    path = tmp_path / name
+    with path.open("w") as file:
+        file.write(line + "\n")
         file.truncate(1 << 40)  # a terabyte of zeros that takes no room
     with pytest.raises(DataError, match="line 2: has more than"):
-        read_manifest(path)
+        READERS[name](path)
 
 
 def test_a_json_file_without_end_is_refused_before_it_fills_memory(tmp_path):

@@ -27,13 +27,13 @@ def fail(*_args, **_more):
 
 def test_what_fails_is_replaced_and_told_once():
     after = Afterwork()
-    assert after.done("a sum", lambda: 1 + 1, None) == 2
-    assert [after.done("a place", fail, "nowhere") for _ in range(3)] == ["nowhere"] * 3
+    assert after.attempt("a sum", lambda: 1 + 1, None) == 2
+    assert [after.attempt("a place", fail, "nowhere") for _ in range(3)] == ["nowhere"] * 3
     (warning,) = after.warnings
     assert "a place" in warning
     assert "FaultError: no luck" in warning
     with pytest.raises(KeyboardInterrupt):
-        after.done("a break", lambda: (_ for _ in ()).throw(KeyboardInterrupt), None)
+        after.attempt("a break", lambda: (_ for _ in ()).throw(KeyboardInterrupt), None)
 
 
 DURING = ["evidence_of", "record_of", "answer_warnings", "answer_flops"]

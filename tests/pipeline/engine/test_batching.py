@@ -1,4 +1,4 @@
-"""Questions in company are answered as each would be alone, and what they share is done once."""
+"""Questions in a batch are answered as each would be alone, and what they share is done once."""
 
 import shutil
 

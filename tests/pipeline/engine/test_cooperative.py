@@ -27,7 +27,7 @@ def test_each_piece_gets_its_own_answers_and_needs_are_met_together():
     assert rounds == [[1, 10], [2], [3]]
 
 
-def test_those_that_are_not_served_wait_for_company():
+def test_those_that_are_not_served_wait_for_the_others():
     rounds = []
 
     def even_first(needs):

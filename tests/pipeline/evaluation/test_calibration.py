@@ -13,7 +13,7 @@ from PIL import Image
 
 from geofovea.errors import DataError
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.evaluation.calibration import SureAnswer, calibrate, read_judged
+from geofovea.pipeline.evaluation.calibration import SureAnswer, calibrate, read_confidences
 
 
 def test_a_small_table_by_hand():
@@ -90,7 +90,7 @@ def write(tmp_path):
 
 def test_only_the_answers_of_one_method_are_read(write):
     path = write(item(), item(method="oracle"), "", item(answer="blue"))
-    assert read_judged(path, "attention") == [
+    assert read_confidences(path, "attention") == [
         SureAnswer((4096, 7), 0.75, True),
         SureAnswer((4096, 7), 0.75, False),
     ]
@@ -110,12 +110,12 @@ def test_only_the_answers_of_one_method_are_read(write):
 )
 def test_what_is_no_bench_is_refused_by_line(write, lines, reason):
     with pytest.raises(DataError, match=reason):
-        read_judged(write(*lines), "attention")
+        read_confidences(write(*lines), "attention")
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
-        read_judged(tmp_path / "nothing.jsonl", "attention")
+        read_confidences(tmp_path / "nothing.jsonl", "attention")
 
 
 def test_the_command_writes_a_curve_and_prints_the_error(write, tmp_path):

@@ -149,7 +149,7 @@ def test_threads_share_a_host_of_every_family(family):
     check_as_alone(encodings(host) + looks_and_answers(host))
 
 
-def test_threads_share_an_encoder_that_is_heard_and_one_that_drops():
+def test_threads_share_an_encoder_whose_signals_are_recorded_and_one_that_drops():
     check_as_alone(encodings(llava_host(random_llava())))
 
 
@@ -283,7 +283,7 @@ def test_threads_that_share_a_session_encode_each_tile_once(make_session, monkey
     assert sum(a.cost.seconds["open"] > 0 for a in answers) == 1
 
 
-def test_companies_of_threads_share_a_session(make_session):
+def test_groups_of_threads_share_a_session(make_session):
     session = make_session()
 
     def ask_many(questions):

@@ -26,7 +26,7 @@ RUN = """
     work = kind[sys.argv[4]](folder / "notes", {3: end})
     if __name__ == "__main__":
         with Journal(folder / "journal.sqlite") as journal:
-            run_items(items(8, groups=2), journal, InProcessExecutor(work), company=4)
+            run_items(items(8, groups=2), journal, InProcessExecutor(work), batch_size=4)
         (folder / "results").write_text("written")
 """
 
@@ -78,7 +78,7 @@ def test_what_is_no_exception_is_a_failure_like_any_other(tmp_path, executor_of,
     assert words in found.error
 
 
-def test_a_panic_in_company_is_the_failure_of_its_question_alone():
+def test_a_panic_in_a_batch_is_the_failure_of_its_question_alone():
     from geofovea.pipeline.engine.cooperative import run_together
 
     class Panic(BaseException):

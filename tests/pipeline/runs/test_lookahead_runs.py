@@ -104,5 +104,5 @@ def test_where_several_gain_nothing_they_go_one_by_one():
     Lookahead(answer_all, together=False).answer("s", with_lookahead(first, [second]).payload)
     Lookahead(answer_all).answer("s", with_lookahead(first, [second]).payload)
     assert asked == [1, 2]
-    assert Workers().company == 8
-    assert Workers("processes", 2, item_seconds=5.0).company == 1
+    assert Workers().batch_size == 8
+    assert Workers("processes", 2, item_seconds=5.0).batch_size == 1

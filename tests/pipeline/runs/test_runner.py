@@ -61,7 +61,7 @@ def squares(count):
 def test_every_item_is_answered_once(journal, tmp_path, executor_of):
     work = Squares(tmp_path / "notes")
     counts = run_items(items(20, groups=4), journal, executor_of(work))
-    assert (counts.planned, counts.answered, counts.failed, counts.left) == (20, 20, 0, 0)
+    assert (counts.planned, counts.answered, counts.failed, counts.remaining) == (20, 20, 0, 0)
     assert answers(journal) == squares(20)
     assert sorted(work.worked_on()) == list(range(20))
 
@@ -72,7 +72,7 @@ def test_a_second_run_does_nothing_and_starts_nobody(journal, tmp_path, executor
     counts = run_items(
         items(6), journal, executor_of(Squares(open_error="nobody should be started"))
     )
-    assert (counts.kept, counts.answered, counts.left) == (6, 0, 0)
+    assert (counts.earlier, counts.answered, counts.remaining) == (6, 0, 0)
 
 
 @BOTH
@@ -91,10 +91,10 @@ def test_failed_items_are_left_alone_until_they_are_asked_for_again(journal, tmp
     broken = Squares(tmp_path / "broken", {2: "bad"})
     run_items(items(4), journal, InProcessExecutor(broken))
     mended = Squares(tmp_path / "mended")
-    assert run_items(items(4), journal, InProcessExecutor(mended)).kept == 4
+    assert run_items(items(4), journal, InProcessExecutor(mended)).earlier == 4
     assert mended.worked_on() == []
     counts = run_items(items(4), journal, InProcessExecutor(mended), retry_failed=True)
-    assert (counts.kept, counts.answered) == (3, 1)
+    assert (counts.earlier, counts.answered) == (3, 1)
     assert mended.worked_on() == [2]
     assert answers(journal) == squares(4)
     assert [e.tries for k, e in journal.entries("c").items() if k.question == "2?"] == [2]
@@ -103,9 +103,9 @@ def test_failed_items_are_left_alone_until_they_are_asked_for_again(journal, tmp
 def test_a_run_stops_at_so_many_failures_and_goes_on_from_there(journal, tmp_path):
     work = Squares(tmp_path / "notes", dict.fromkeys(range(2, 9), "bad"))
     counts = run_items(items(10), journal, InProcessExecutor(work), max_failures=3)
-    assert (counts.answered, counts.failed, counts.stopped, counts.left) == (2, 3, True, 5)
+    assert (counts.answered, counts.failed, counts.stopped, counts.remaining) == (2, 3, True, 5)
     assert work.worked_on() == [0, 1, 2, 3, 4]
-    assert run_items(items(10), journal, InProcessExecutor(work)).left == 0
+    assert run_items(items(10), journal, InProcessExecutor(work)).remaining == 0
 
 
 def test_items_of_one_key_are_worked_on_once(journal, tmp_path):
@@ -160,7 +160,7 @@ def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(jou
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     mended = Squares(tmp_path / "mended")
     again = items(10, groups=2)
-    assert run_items(again, journal, InProcessExecutor(mended)).kept == 10
+    assert run_items(again, journal, InProcessExecutor(mended)).earlier == 10
     assert run_items(again, journal, InProcessExecutor(mended), retry_failed=True).answered == 2
     assert answers(journal) == squares(10)
 

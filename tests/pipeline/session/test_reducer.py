@@ -237,7 +237,7 @@ def stock_attentions(host, tiles):
 
 
 @pytest.mark.parametrize("pool", [1, 2])
-def test_what_is_heard_is_the_attention_of_the_stock_encoder(tiles, pool):
+def test_what_is_recorded_is_the_attention_of_the_stock_encoder(tiles, pool):
     host = llava_host(random_llava(), pool=pool)
     plan = EncodePlan(TILE_SIGNALS - {"entropy"})
     encoded = host.encode_planned(tiles.numpy(), [], None, plan)

@@ -1,9 +1,9 @@
 """Phases and the pace of learning are functions of the step alone."""
 
 import pytest
-from training_toys import PLAN, RECIPE
+from training_toys import CONFIG, PLAN
 
-from geofovea.pipeline.training.curriculum import Phase, Recipe, Turn, default_recipe
+from geofovea.pipeline.training.curriculum import Phase, TrainingConfig, Turn, default_config
 
 
 @pytest.mark.parametrize(
@@ -11,19 +11,19 @@ from geofovea.pipeline.training.curriculum import Phase, Recipe, Turn, default_r
     [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.51), (110, 0.02), (999, 0.02)],
 )
 def test_the_learning_rate_climbs_and_falls_as_stated(step, pace):
-    recipe = Recipe(phases=(Phase(110, (Turn(1, PLAN),)),), warmup=10)
-    assert recipe.pace_at(step) == pytest.approx(pace)
+    config = TrainingConfig(phases=(Phase(110, (Turn(1, PLAN),)),), warmup=10)
+    assert config.pace_at(step) == pytest.approx(pace)
 
 
 def test_phases_follow_each_other_and_the_last_goes_on():
-    first, second = RECIPE.phases
-    found = [RECIPE.phase_at(step) for step in (0, 2, 3, 99)]
+    first, second = CONFIG.phases
+    found = [CONFIG.phase_at(step) for step in (0, 2, 3, 99)]
     assert found == [first, first, second, second]
-    assert RECIPE.steps == 4
+    assert CONFIG.steps == 4
 
 
-def test_the_default_recipe_scales_its_steps_and_keeps_its_phases():
-    whole, tenth = default_recipe(), default_recipe(0.1)
+def test_the_default_config_scales_its_steps_and_keeps_its_phases():
+    whole, tenth = default_config(), default_config(0.1)
     assert len(whole.phases) == len(tenth.phases)
     assert tenth.steps == pytest.approx(whole.steps / 10, abs=2)
-    assert default_recipe(1e-9).steps == len(whole.phases)
+    assert default_config(1e-9).steps == len(whole.phases)

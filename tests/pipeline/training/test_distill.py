@@ -16,29 +16,29 @@ from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE, FOCUS_WEIGHTS_FILE, DistilledFocus
 from geofovea.pipeline.training import distill as distillation
 from geofovea.pipeline.training.distill import (
-    DistillationRecipe,
+    DistillationConfig,
     distill,
     install_focus,
-    lesson_loss,
+    sample_loss,
     write_module,
 )
 from geofovea.pipeline.training.distill_state import STATE_FILE, load_distillation
-from geofovea.pipeline.training.focus_samples import WorldLessons
+from geofovea.pipeline.training.focus_samples import WorldSamples
 from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
 from geofovea.pipeline.training.report import draw_distillation
 from geofovea.pipeline.training.run_log import distillation_log
 
-RECIPE = DistillationRecipe(
+CONFIG = DistillationConfig(
     steps=6, layers=(0, 1), warmup=2, rows_weight=1.0, sinks=True, trend=True, trend_lessons=2
 )
 OFTEN = {"log_every": 2, "save_every": 2, "measure_every": 6}
-PLAIN = replace(RECIPE, sinks=False, trend=False, boxes_weight=0.0)
+PLAIN = replace(CONFIG, sinks=False, trend=False, boxes_weight=0.0)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_measurements():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distillation, "_HELD_OUT_LESSONS", 2)
+        patch.setattr(distillation, "_HELD_OUT_SAMPLES", 2)
         yield
 
 
@@ -50,15 +50,15 @@ def numbers_as_before():
 
 
 @pytest.fixture(scope="module")
-def lessons(tiny_host):
-    return WorldLessons(tiny_host, seed=3, questions=5, sides=(2048,))
+def samples(tiny_host):
+    return WorldSamples(tiny_host, seed=3, questions=5, sides=(2048,))
 
 
 @pytest.fixture(scope="module")
-def run(tiny_host, lessons, tmp_path_factory):
+def run(tiny_host, samples, tmp_path_factory):
     """A run of six steps without interruption."""
     folder = tmp_path_factory.mktemp("run")
-    list(distill(tiny_host, lessons, RECIPE, folder, **OFTEN))
+    list(distill(tiny_host, samples, CONFIG, folder, **OFTEN))
     return folder
 
 
@@ -79,10 +79,10 @@ class _Killed(Exception):  # noqa: N818 - no error
 
 @pytest.mark.parametrize("killed_at", [1, 3, 4])
 def test_a_run_that_was_killed_ends_with_the_same_weights_and_log(
-    tiny_host, lessons, run, tmp_path, killed_at, monkeypatch
+    tiny_host, samples, run, tmp_path, killed_at, monkeypatch
 ):
     """Killed in the middle of a step, between two saved states."""
-    whole = distillation.lesson_loss
+    whole = distillation.sample_loss
     calls = []
 
     def killing(*given):
@@ -91,13 +91,13 @@ def test_a_run_that_was_killed_ends_with_the_same_weights_and_log(
             raise _Killed
         return whole(*given)
 
-    monkeypatch.setattr(distillation, "lesson_loss", killing)
+    monkeypatch.setattr(distillation, "sample_loss", killing)
     with pytest.raises(_Killed):
-        list(distill(tiny_host, lessons, RECIPE, tmp_path, **OFTEN))
+        list(distill(tiny_host, samples, CONFIG, tmp_path, **OFTEN))
     with distillation_log(tmp_path).path.open("a") as log:
         log.write('{"step": 5, "steps"')  # half a line, as a killed process leaves it
     monkeypatch.undo()
-    list(distill(tiny_host, lessons, RECIPE, tmp_path, **OFTEN))
+    list(distill(tiny_host, samples, CONFIG, tmp_path, **OFTEN))
     ours, theirs = weights(tmp_path), weights(run)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -106,11 +106,11 @@ def test_a_run_that_was_killed_ends_with_the_same_weights_and_log(
     assert losses[0] == losses[1]
 
 
-def test_a_run_that_is_stopped_after_every_step_ends_the_same(tiny_host, lessons, run, tmp_path):
+def test_a_run_that_is_stopped_after_every_step_ends_the_same(tiny_host, samples, run, tmp_path):
     for _ in range(6):
-        list(distill(tiny_host, lessons, RECIPE, tmp_path, stop_after=0, **OFTEN))
+        list(distill(tiny_host, samples, CONFIG, tmp_path, stop_after=0, **OFTEN))
     assert all(torch.equal(v, weights(run)[k]) for k, v in weights(tmp_path).items())
-    assert list(distill(tiny_host, lessons, RECIPE, tmp_path, **OFTEN)) == []
+    assert list(distill(tiny_host, samples, CONFIG, tmp_path, **OFTEN)) == []
 
 
 def test_the_log_is_one_json_object_a_line_and_becomes_a_curve(run, tmp_path):
@@ -125,51 +125,51 @@ def test_the_log_is_one_json_object_a_line_and_becomes_a_curve(run, tmp_path):
 
 
 def test_a_copy_of_the_host_has_nothing_to_learn_from_it_and_a_disturbed_one_has(
-    tiny_host, lessons
+    tiny_host, samples
 ):
     module = DistilledFocus(tiny_host.decoder, (0, 1))
-    lesson = lessons.lesson(0)
-    loss, parts = lesson_loss(tiny_host, module, lesson, PLAIN, None)
+    sample = samples.sample(0)
+    loss, parts = sample_loss(tiny_host, module, sample, PLAIN, None)
     assert loss.item() == pytest.approx(0, abs=1e-5)
     assert parts["boxes"].item() > 0.1
     with torch.no_grad():
         module.layers[0].mlp.down_proj.weight.mul_(0.5)
-    disturbed, _ = lesson_loss(tiny_host, module, lesson, PLAIN, None)
+    disturbed, _ = sample_loss(tiny_host, module, sample, PLAIN, None)
     assert disturbed.item() > 1e-3
 
 
 @pytest.mark.slow
-def test_a_module_of_fewer_layers_comes_nearer_to_its_host(tiny_host, lessons, tmp_path):
-    recipe = replace(PLAIN, steps=60, layers=(1,), learning_rate=3e-3)
-    spared = [lessons.held_out().lesson(index) for index in range(3)]
+def test_a_module_of_fewer_layers_comes_nearer_to_its_host(tiny_host, samples, tmp_path):
+    config = replace(PLAIN, steps=60, layers=(1,), learning_rate=3e-3)
+    spared = [samples.held_out().sample(index) for index in range(3)]
 
     def distance(module):
         with torch.no_grad():
             return sum(
-                lesson_loss(tiny_host, module, lesson, recipe, None)[0].item() for lesson in spared
+                sample_loss(tiny_host, module, sample, config, None)[0].item() for sample in spared
             )
 
     before = distance(DistilledFocus(tiny_host.decoder, (1,)))
-    list(distill(tiny_host, lessons, recipe, tmp_path))
+    list(distill(tiny_host, samples, config, tmp_path))
     assert distance(load_distillation(tiny_host, tmp_path).module) < 0.75 * before
 
 
 @pytest.mark.slow
-def test_boxes_teach_where_to_look(tiny_host, lessons, tmp_path):
-    recipe = replace(RECIPE, steps=80, rows_weight=0.0, trend=False, learning_rate=3e-3)
-    list(distill(tiny_host, lessons, recipe, tmp_path, measure_every=1000))
+def test_boxes_teach_where_to_look(tiny_host, samples, tmp_path):
+    config = replace(CONFIG, steps=80, rows_weight=0.0, trend=False, learning_rate=3e-3)
+    list(distill(tiny_host, samples, config, tmp_path, measure_every=1000))
     mass = distillation_log(tmp_path).read()[-1]["held_out"]["mass"]
-    untaught = distillation.measured(
-        DistilledFocus(tiny_host.decoder, (0, 1)), tiny_host, lessons.held_out()
+    untaught = distillation.measure(
+        DistilledFocus(tiny_host.decoder, (0, 1)), tiny_host, samples.held_out()
     )
     assert mass > 1.5 * untaught["mass"]
 
 
-def test_denoised_targets_differ_in_the_ranking_layer_and_on_the_image_alone(tiny_host, lessons):
-    lesson = lessons.lesson(0)
-    (raw,) = row_targets(tiny_host, lesson, (0, 1))
-    trend = observed_trend(tiny_host, lessons, 1, 3)
-    (clean,) = row_targets(tiny_host, lesson, (0, 1), trend=trend)
+def test_denoised_targets_differ_in_the_ranking_layer_and_on_the_image_alone(tiny_host, samples):
+    sample = samples.sample(0)
+    (raw,) = row_targets(tiny_host, sample, (0, 1))
+    trend = observed_trend(tiny_host, samples, 1, 3)
+    (clean,) = row_targets(tiny_host, sample, (0, 1), trend=trend)
     assert torch.equal(raw.rows[0], clean.rows[0])
     image = raw.pack.image
     changed = (raw.rows[1] != clean.rows[1]).any(0).any(0)
@@ -184,30 +184,30 @@ def test_denoised_targets_differ_in_the_ranking_layer_and_on_the_image_alone(tin
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"recipe": replace(RECIPE, learning_rate=1e-4)}, "learning_rate"),
-        ({"recipe": replace(RECIPE, layers=(0, 2))}, "layers"),
+        ({"recipe": replace(CONFIG, learning_rate=1e-4)}, "learning_rate"),
+        ({"recipe": replace(CONFIG, layers=(0, 2))}, "layers"),
         ({"seed": 4}, "lessons"),
     ],
 )
 def test_a_folder_of_another_run_is_refused(tiny_host, run, change, match):
-    lessons = WorldLessons(tiny_host, seed=change.get("seed", 3), questions=5, sides=(2048,))
+    samples = WorldSamples(tiny_host, seed=change.get("seed", 3), questions=5, sides=(2048,))
     with pytest.raises(DataError, match=f"holds another run.*{match}.*name another folder"):
-        list(distill(tiny_host, lessons, change.get("recipe", RECIPE), run))
+        list(distill(tiny_host, samples, change.get("recipe", CONFIG), run))
 
 
-def test_a_run_of_another_host_is_refused(lessons, run):
+def test_a_run_of_another_host_is_refused(samples, run):
     other = llava_host(random_llava())
     with pytest.raises(DataError, match="holds another run: its host_hash differs"):
-        list(distill(other, lessons, RECIPE, run))
+        list(distill(other, samples, CONFIG, run))
     with pytest.raises(DataError, match="of another host"):
         load_distillation(other, run)
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 99])
-def test_a_damaged_state_is_refused(tiny_host, lessons, run, tmp_path, content):
+def test_a_damaged_state_is_refused(tiny_host, samples, run, tmp_path, content):
     (tmp_path / STATE_FILE).write_bytes(content)
     with pytest.raises(DataError, match="is no state of a distillation"):
-        list(distill(tiny_host, lessons, RECIPE, tmp_path))
+        list(distill(tiny_host, samples, CONFIG, tmp_path))
     with pytest.raises(DataError, match="is no state of a distillation"):
         load_distillation(tiny_host, tmp_path)
     with pytest.raises(DataError, match="holds no distillation"):
@@ -215,20 +215,20 @@ def test_a_damaged_state_is_refused(tiny_host, lessons, run, tmp_path, content):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(
-    tiny_host, lessons, tmp_path, monkeypatch
+    tiny_host, samples, tmp_path, monkeypatch
 ):
     """The learning rate is one that throws any weights out of range."""
-    wild = replace(RECIPE, learning_rate=1e30, warmup=0)
+    wild = replace(CONFIG, learning_rate=1e30, warmup=0)
     with pytest.raises(TrainingError, match="lower --learning-rate"):
-        list(distill(tiny_host, lessons, wild, tmp_path, save_every=1, measure_every=100))
+        list(distill(tiny_host, samples, wild, tmp_path, save_every=1, measure_every=100))
     state = load_distillation(tiny_host, tmp_path)
     assert 1 <= state.step < 6
 
 
-def test_hosts_that_cannot_teach_are_refused(lessons, tmp_path):
+def test_hosts_that_cannot_teach_are_refused(samples, tmp_path):
     closed = llava_host(random_llava(), focus_layer=3)
     with pytest.raises(ModelError, match="exposes no attention"):
-        list(distill(closed, lessons, RECIPE, tmp_path / "run"))
+        list(distill(closed, samples, CONFIG, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -247,7 +247,7 @@ def test_hosts_that_cannot_teach_are_refused(lessons, tmp_path):
 )
 def test_recipes_that_make_nothing_are_refused(wrong):
     with pytest.raises(DataError, match="a distillation needs"):
-        DistillationRecipe(**wrong)
+        DistillationConfig(**wrong)
 
 
 def test_a_module_is_installed_beside_its_model_and_nowhere_else(

@@ -5,7 +5,7 @@ import torch
 
 from geofovea.pipeline.training.dense_labels import IGNORED
 from geofovea.pipeline.training.embedded_model import vocabulary
-from geofovea.pipeline.training.samples import LessonPlan, lessons
+from geofovea.pipeline.training.samples import SampleSpec, training_samples
 from geofovea.regionfocus.tokens import tokens_of_tiles
 from geofovea.tiling.pyramid import Pyramid, Tile
 
@@ -13,7 +13,7 @@ SIDE = 4096
 WORDS = vocabulary()
 NOISE = 1e-4
 """Of float32, as a share of the spread of what is compared: other kernels add in another order."""
-PLAN = LessonPlan(
+PLAN = SampleSpec(
     coarse_levels=2,
     coarse_tiles=2,
     native_tiles=3,
@@ -25,22 +25,22 @@ PLAN = LessonPlan(
 
 
 class Case:
-    """One lesson, as the student gets it and as the host gets it."""
+    """One sample, as the student gets it and as the host gets it."""
 
     def __init__(self, student, host, dropped=None):
         word_ids = {word: index for index, word in enumerate(WORDS)}
-        lesson = next(iter(lessons(8, student.shape, PLAN, word_ids)))
-        self.batch = {name: torch.from_numpy(value)[None] for name, value in vars(lesson).items()}
+        sample = next(iter(training_samples(8, student.shape, PLAN, word_ids)))
+        self.batch = {name: torch.from_numpy(value)[None] for name, value in vars(sample).items()}
         self.visible = self.batch["visible"][0]
         if dropped is not None:
             self.visible &= ~dropped
-        tiles = _tiles(lesson.places, student.shape)
+        tiles = _tiles(sample.places, student.shape)
         pyramid = Pyramid(SIDE, SIDE, student.shape.tile_size)
-        self.features = host.encode(lesson.tiles, tiles, pyramid)
+        self.features = host.encode(sample.tiles, tiles, pyramid)
         self.tokens = tokens_of_tiles(
             self.features, host.grid, tiles, pyramid, self.visible.reshape(len(tiles), -1)
         )
-        self.answer_at = (lesson.targets != IGNORED).argmax(1)
+        self.answer_at = (sample.targets != IGNORED).argmax(1)
 
     def question(self, index):
         """The text of a question, its answer left out."""
@@ -49,7 +49,7 @@ class Case:
 
 
 def _tiles(places, shape):
-    """The addresses of a lesson's tiles, found again from where its tokens are."""
+    """The addresses of a sample's tiles, found again from where its tokens are."""
     tiles = []
     for x, y, level in places[:: shape.grid**2]:
         span = shape.tile_size << round(level * 8)

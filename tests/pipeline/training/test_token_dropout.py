@@ -1,4 +1,4 @@
-"""Lessons hide tokens as a reduction does, and know what can still be answered."""
+"""Samples hide tokens as a reduction does, and know what can still be answered."""
 
 import random
 from dataclasses import replace
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
-from geofovea.pipeline.training.samples import LessonPlan, lessons
+from geofovea.pipeline.training.samples import SampleSpec, training_samples
 from geofovea.pipeline.training.token_dropout import is_kept, thin
 
 SHAPE = ModelShape()
 WORD_IDS = {word: index for index, word in enumerate(vocabulary())}
-PLAN = LessonPlan(
+PLAN = SampleSpec(
     base_tiles=2, coarse_levels=1, coarse_tiles=1, native_tiles=5, distracted=0, alone=0, dropped=0
 )
 GROUP = np.repeat([0, 1, 2], 400)
@@ -56,10 +56,10 @@ def test_a_question_counts_as_kept_while_most_of_its_tokens_are():
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_a_thinned_lesson_shows_less_of_the_same_and_answers_no_more(seed):
+def test_a_thinned_sample_shows_less_of_the_same_and_answers_no_more(seed):
     def made(thinned):
         plan = replace(PLAN, thinned=thinned)
-        return next(lessons(seed, SHAPE, plan, WORD_IDS))
+        return next(training_samples(seed, SHAPE, plan, WORD_IDS))
 
     whole, thinned = made(0.0), made(1.0)
     assert (whole.words == thinned.words).all()

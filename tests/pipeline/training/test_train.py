@@ -1,4 +1,4 @@
-"""A run is a function of its recipe alone, however often it is interrupted."""
+"""A run is a function of its config alone, however often it is interrupted."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import pytest
 import torch
 from pipeline_toys import QUESTION, TINY
 from safetensors.torch import load_file
-from training_toys import PLAN, RECIPE, TURN
+from training_toys import CONFIG, PLAN, TURN
 
 from geofovea.errors import DataError, OutputError
 from geofovea.pipeline.hosts.load import load_host
@@ -36,7 +36,7 @@ def numbers_as_before():
 
 @pytest.fixture(autouse=True, scope="module")
 def few_measurements():
-    """Held-out lessons are measured here for their presence, not for their number."""
+    """Held-out samples are measured here for their presence, not for their number."""
     with pytest.MonkeyPatch.context() as patch:
         whole = training.measure
         patch.setattr(training, "measure", lambda *args: whole(*args, batches=1))
@@ -47,7 +47,7 @@ def few_measurements():
 def run(tmp_path_factory):
     """A run of four steps without interruption."""
     folder = tmp_path_factory.mktemp("run")
-    list(train(RECIPE, folder, **PLAIN))
+    list(train(CONFIG, folder, **PLAIN))
     return folder
 
 
@@ -56,29 +56,29 @@ def weights(folder):
 
 
 def test_a_batch_is_a_function_of_seed_and_index():
-    first, again = training._Batches(RECIPE), training._Batches(RECIPE)
+    first, again = training._Batches(CONFIG), training._Batches(CONFIG)
     third = first[2]
     again[0]
     for name, value in again[2].items():
         assert torch.equal(value, third[name])
     assert not torch.equal(first[1]["tiles"], third["tiles"])
-    other = training._Batches(replace(RECIPE, seed=5))[2]
+    other = training._Batches(replace(CONFIG, seed=5))[2]
     assert not torch.equal(other["tiles"], third["tiles"])
     assert third["tiles"].shape == (2, 4, 64, 64, 3)
     assert third["words"].shape == (2, 3, 16)
 
 
-def test_held_out_lessons_are_none_of_those_trained_on():
-    held_out = training._Batches(replace(RECIPE, phases=(Phase(2 * 10**9, (TURN,)),)))[10**9]
+def test_held_out_samples_are_none_of_those_trained_on():
+    held_out = training._Batches(replace(CONFIG, phases=(Phase(2 * 10**9, (TURN,)),)))[10**9]
     for index in range(4):
-        assert not torch.equal(training._Batches(RECIPE)[index]["tiles"], held_out["tiles"])
+        assert not torch.equal(training._Batches(CONFIG)[index]["tiles"], held_out["tiles"])
 
 
 def test_a_run_that_was_interrupted_ends_with_the_very_same_weights(run, tmp_path):
     for _ in range(3):  # each time, one step is taken
-        list(train(RECIPE, tmp_path, stop_after=0, **PLAIN))
+        list(train(CONFIG, tmp_path, stop_after=0, **PLAIN))
     assert json.loads((tmp_path / PROGRESS_FILE).read_text())["step"] == 3
-    list(train(RECIPE, tmp_path, **PLAIN))
+    list(train(CONFIG, tmp_path, **PLAIN))
     ours, theirs = weights(tmp_path), weights(run)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -86,7 +86,7 @@ def test_a_run_that_was_interrupted_ends_with_the_very_same_weights(run, tmp_pat
 
 
 def test_a_step_moves_the_weights(run, tmp_path):
-    list(train(RECIPE, tmp_path, stop_after=0, **PLAIN))
+    list(train(CONFIG, tmp_path, stop_after=0, **PLAIN))
     early, late = weights(tmp_path), weights(run)
     moved = [n for n in early if n.startswith("model.") and not torch.equal(early[n], late[n])]
     assert len(moved) > 0.9 * len([n for n in early if n.startswith("model.")])
@@ -94,12 +94,12 @@ def test_a_step_moves_the_weights(run, tmp_path):
 
 def test_a_run_that_is_complete_does_nothing_more(run):
     before = weights(run)
-    assert list(train(RECIPE, run, **PLAIN)) == []
+    assert list(train(CONFIG, run, **PLAIN)) == []
     assert all(torch.equal(value, before[name]) for name, value in weights(run).items())
 
 
 @pytest.mark.parametrize(
-    "other", [replace(RECIPE, seed=5), replace(RECIPE, shape=replace(TINY, focus_layer=2))]
+    "other", [replace(CONFIG, seed=5), replace(CONFIG, shape=replace(TINY, focus_layer=2))]
 )
 def test_a_folder_of_another_run_is_refused(run, other):
     with pytest.raises(DataError, match="name another folder"):
@@ -109,7 +109,7 @@ def test_a_folder_of_another_run_is_refused(run, other):
 def test_a_file_where_the_folder_should_be_is_an_output_error(tmp_path):
     (tmp_path / "run").write_text("x")
     with pytest.raises(OutputError, match="cannot be made"):
-        list(train(RECIPE, tmp_path / "run", **PLAIN))
+        list(train(CONFIG, tmp_path / "run", **PLAIN))
 
 
 def test_a_folder_without_a_run_holds_no_student(tmp_path):
@@ -118,8 +118,8 @@ def test_a_folder_without_a_run_holds_no_student(tmp_path):
 
 
 def test_the_student_of_a_run_comes_back_with_its_recipe(run):
-    student, recipe = load_student(run)
-    assert recipe == RECIPE
+    student, config = load_student(run)
+    assert config == CONFIG
     assert not student.training
     embedding = weights(run)["model.llava.model.language_model.embed_tokens.weight"]
     assert torch.equal(student.llava.lm_head.weight, embedding)
@@ -141,15 +141,15 @@ def test_the_log_is_one_json_object_a_line(run):
 
 def test_a_phase_takes_turns_by_the_number_of_the_step():
     other = Turn(1, replace(PLAN, questions=5))
-    recipe = replace(RECIPE, phases=(Phase(3, (TURN,)), Phase(4, (TURN, other))))
-    assert [recipe.turn_at(step) for step in range(7)] == [TURN] * 3 + [other, TURN] * 2
-    shapes = [training._Batches(recipe)[step]["words"].shape for step in (4, 5)]
+    config = replace(CONFIG, phases=(Phase(3, (TURN,)), Phase(4, (TURN, other))))
+    assert [config.turn_at(step) for step in range(7)] == [TURN] * 3 + [other, TURN] * 2
+    shapes = [training._Batches(config)[step]["words"].shape for step in (4, 5)]
     assert shapes == [(2, 3, 16), (1, 5, 16)]
 
 
 def test_a_run_becomes_a_model_that_answers_with_card_and_curve(run, tmp_path, make_session):
     export_model(run, tmp_path / "model")
-    write_card(run, tmp_path / "model" / "README.md", RECIPE)
+    write_card(run, tmp_path / "model" / "README.md", CONFIG)
     draw_curve(run, tmp_path / "curve.png")
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "It knows synthetic scenes only" in card
@@ -170,12 +170,12 @@ def test_writing_a_model_leaves_the_student_as_it_was(student, tiny_folder):
 
 def test_a_phase_with_frozen_vision_leaves_the_tower_alone_and_teaches_the_rest(tmp_path):
     seeing, frozen = (
-        replace(RECIPE, phases=(Phase(2, (TURN,)), Phase(2, (TURN,), vision_frozen=is_frozen)))
+        replace(CONFIG, phases=(Phase(2, (TURN,)), Phase(2, (TURN,), vision_frozen=is_frozen)))
         for is_frozen in (False, True)
     )
     states = {}
-    for name, recipe in (("before", replace(seeing, phases=seeing.phases[:1])), ("after", frozen)):
-        list(train(recipe, tmp_path / "run", workers=0, compiled=False, log_every=1))
+    for name, config in (("before", replace(seeing, phases=seeing.phases[:1])), ("after", frozen)):
+        list(train(config, tmp_path / "run", workers=0, compiled=False, log_every=1))
         student, _ = load_student(tmp_path / "run")
         states[name] = student.state_dict()
     changed = {k for k, v in states["after"].items() if not torch.equal(v, states["before"][k])}

@@ -123,6 +123,16 @@ def test_directories_in_a_circle_end(tmp_path):
     assert len(pages_of(resolve_source(path))) == 1
 
 
+def test_pages_before_a_directory_that_cannot_be_read_count(tmp_path):
+    path = write(tmp_path / "scene.tif", [page(30, 40, 9), page(120, 160, 77)])
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, start)
+    struct.pack_into("<I", content, start + 2 + 12 * entries, len(content) - 1)
+    path.write_bytes(content)
+    assert [each.layout for each in pages_of(resolve_source(path))] == [(40, 30, 3, (8, 1))]
+
+
 @pytest.mark.parametrize(
     ("name", "split"),
     [

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.records.rows import cell_text, clipped_box
 from geofovea.datasets.tables.json_lines import json_lines
-from geofovea.datasets.tables.list_files import check_regular
-from geofovea.datasets.tables.text_files import BadLineError, open_text
+from geofovea.datasets.tables.list_files import open_lines
+from geofovea.datasets.tables.text_files import BadLineError
 from geofovea.errors import DataError, GeometryError, OutputError
 from geofovea.tiling.pyramid import Box
 
@@ -121,9 +122,8 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
     Raises:
         DataError: If a line is not a valid row; the message names the line.
     """
-    check_regular(path)
     try:
-        with open_text(Path(path)) as lines:
+        with closing(open_lines(path)) as lines:
             for number, values in json_lines(lines):
                 yield _record(values, f"{path}, line {number}")
     except BadLineError as error:

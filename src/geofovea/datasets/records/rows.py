@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +19,10 @@ from typing import Any
 from geofovea.datasets.records.sample import Sample
 from geofovea.datasets.tables.delimited import delimited_rows
 from geofovea.datasets.tables.json_lines import json_lines
-from geofovea.datasets.tables.list_files import check_regular
+from geofovea.datasets.tables.list_files import check_regular, open_lines
 from geofovea.datasets.tables.parquet import ParquetTable
 from geofovea.datasets.tables.table_parts import shards_of, table_parts
-from geofovea.datasets.tables.text_files import BadLineError, json_of, open_text
+from geofovea.datasets.tables.text_files import BadLineError, json_of
 from geofovea.errors import DataError, GeometryError
 from geofovea.tiling.pyramid import Box
 
@@ -197,7 +198,7 @@ def read_shards(path: Path) -> Iterator[Row]:
 
 
 def _json_lines(file: Path) -> Iterator[Row]:
-    with open_text(file) as lines:
+    with closing(open_lines(file)) as lines:
         try:
             for number, value in json_lines(lines):
                 yield _row(f"{file}, line {number}", value)
@@ -209,7 +210,7 @@ def _json_list(file: Path) -> Iterator[Row]:
     try:
         values = json_of(file)
     except (ValueError, RecursionError) as error:
-        with open_text(file) as lines:
+        with closing(open_lines(file)) as lines:
             is_object = next((line for line in lines if line.strip()), "").lstrip().startswith("{")
         if is_object:
             yield from _json_lines(file)

@@ -11,10 +11,12 @@ import csv
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofovea.datasets.tables.text_files import BadLineError, open_text
+from geofovea.datasets.tables.list_files import open_lines
+from geofovea.datasets.tables.text_files import BadLineError
 
 __all__ = ["DelimitedRow", "delimited_rows"]
 
@@ -67,8 +69,8 @@ def delimited_rows(
         UnicodeError: If it is no text.
     """
     csv.field_size_limit(min(_FIELD_LIMIT, sys.maxsize))
-    with open_text(file) as opened:
-        lines = _Lines(opened)
+    with closing(open_lines(file)) as source:
+        lines = _Lines(source)
         separator = _separator(lines, known, "\t" if file.suffix.lower() == ".tsv" else ",")
         table = csv.reader(lines, delimiter=separator, strict=True)
         header: list[str] = []

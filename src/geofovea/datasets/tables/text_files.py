@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import json
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-__all__ = ["BadLineError", "encoding_of", "json_of", "open_text"]
+__all__ = ["BadLineError", "encoding_of", "json_of"]
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -21,7 +21,6 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_LOOKED_AT = 1024
 
 
 class BadLineError(Exception):
@@ -37,19 +36,6 @@ class BadLineError(Exception):
         super().__init__(reason)
         self.line = line
         self.number = number
-
-
-def open_text(path: Path) -> TextIO:
-    """Open a text file for reading; line ends stay as they are.
-
-    Reading it raises ``UnicodeError`` where its bytes are no text in the encoding found.
-
-    Raises:
-        OSError: If it cannot be opened.
-    """
-    with path.open("rb") as file:
-        head = file.read(_LOOKED_AT)
-    return path.open(encoding=encoding_of(head), newline="")
 
 
 def json_of(path: Path) -> Any:

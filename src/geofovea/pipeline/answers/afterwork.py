@@ -10,7 +10,7 @@ from typing import TypeVar
 
 __all__ = ["Afterwork"]
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 Other = TypeVar("Other")
 
 _LONGEST = 300
@@ -28,7 +28,7 @@ class Afterwork:
         """A sentence for each thing that failed, once."""
         return tuple(self._warnings)
 
-    def done(self, what: str, make: Callable[[], Made], otherwise: Other) -> Made | Other:
+    def attempt(self, what: str, make: Callable[[], Value], otherwise: Other) -> Value | Other:
         """What ``make`` returns; ``otherwise`` where it fails.
 
         Args:

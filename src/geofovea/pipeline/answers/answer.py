@@ -78,8 +78,8 @@ class Answer:
                 "width": scene.width,
                 "height": scene.height,
                 "levels": self.levels,
-                "crs": after.done("the name of the CRS", lambda: scene.crs_name, None),
-                "gsd_m": after.done("the size of a pixel", lambda: scene.gsd_m, None),
+                "crs": after.attempt("the name of the CRS", lambda: scene.crs_name, None),
+                "gsd_m": after.attempt("the size of a pixel", lambda: scene.gsd_m, None),
             },
             "evidence": lambda: self.evidence.to_json(after),
             "cost": self.cost.to_json,
@@ -87,7 +87,7 @@ class Answer:
             "radiometry": lambda: None if self.radiometry is None else self.radiometry.to_json(),
             "choices": lambda: [choice.to_json() for choice in self.choices],
         }
-        made = {name: after.done(name, make, None) for name, make in parts.items()}
+        values = {name: after.attempt(name, make, None) for name, make in parts.items()}
         return {
             "question": self.question,
             "answer": self.text,
@@ -95,14 +95,14 @@ class Answer:
             "confidence_known": self.confidence_known,
             "confidence_text": self.confidence_text,
             "model": self.model,
-            "scene": made["scene"],
-            "evidence": made["evidence"],
-            "cost": made["cost"],
+            "scene": values["scene"],
+            "evidence": values["evidence"],
+            "cost": values["cost"],
             "warnings": [*self.warnings, *after.warnings],
             "stopped": self.stopped,
-            "route": made["route"],
-            "radiometry": made["radiometry"],
-            "choices": made["choices"],
+            "route": values["route"],
+            "radiometry": values["radiometry"],
+            "choices": values["choices"],
         }
 
     def to_xarray(self, level: int | None = None) -> xarray.DataArray:

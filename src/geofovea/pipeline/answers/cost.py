@@ -64,8 +64,8 @@ class Cost:
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
-        known = {"endpoint": self.endpoint, "flops": self.flops}
-        return {name: value.to_json() for name, value in known.items() if value is not None} | {
+        optional = {"endpoint": self.endpoint, "flops": self.flops}
+        return {name: value.to_json() for name, value in optional.items() if value is not None} | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},

@@ -82,7 +82,7 @@ class EvidenceList(Sequence[Evidence]):
                 "col": item.tile.col,
                 "box_scene": list(item.box_scene.as_tuple()),
                 "score": item.score,
-                "geometry": after.done(
+                "geometry": after.attempt(
                     "the geometry of evidence",
                     partial(lonlat_from_scene, self._scene, item.box_scene),
                     None,
@@ -92,13 +92,18 @@ class EvidenceList(Sequence[Evidence]):
         ]
 
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
-        """Write a FeatureCollection (RFC 7946) that a GIS opens at the right place.
-
-        Without georeference the features keep their pixel boxes and have no geometry. What could
-        not be made of a feature is null, and the member ``warnings`` says why.
+        """Write what `geojson` makes into a file.
 
         Raises:
             OutputError: If the file cannot be written.
+        """
+        write_text(path, json.dumps(self.geojson(), indent=1))
+
+    def geojson(self) -> dict[str, Any]:
+        """A FeatureCollection (RFC 7946) that a GIS opens at the right place.
+
+        Without georeference the features keep their pixel boxes and have no geometry. What could
+        not be made of a feature is null, and the member ``warnings`` says why.
         """
         after = Afterwork()
         features = [
@@ -112,7 +117,7 @@ class EvidenceList(Sequence[Evidence]):
         collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
         if after.warnings:
             collection["warnings"] = list(after.warnings)
-        write_text(path, json.dumps(collection, indent=1))
+        return collection
 
     def to_geodataframe(self) -> geopandas.GeoDataFrame:
         """A GeoDataFrame in the scene's CRS; in pixel space (crs None) without georeference.
@@ -129,7 +134,7 @@ class EvidenceList(Sequence[Evidence]):
             raise MissingExtraError("geopandas", "geo", "to_geodataframe()") from error
         after = Afterwork()
         located = [
-            after.done(
+            after.attempt(
                 "the geometry of evidence", partial(geometry_crs, self._scene, item.box_scene), None
             )
             for item in self._items
@@ -145,7 +150,7 @@ class EvidenceList(Sequence[Evidence]):
         }
         in_pixels = [polygon_scene(item.box_scene) for item in self._items]
         crs = self._scene.crs_wkt if on_map else None
-        frame = after.done(
+        frame = after.attempt(
             "the map in the CRS of the scene",
             lambda: geopandas.GeoDataFrame(
                 columns, geometry=located if on_map else in_pixels, crs=crs
@@ -160,7 +165,7 @@ class EvidenceList(Sequence[Evidence]):
         return frame
 
     def _area(self, item: Evidence, after: Afterwork) -> float | None:
-        return after.done("an area", partial(area_m2, self._scene, item.box_scene), None)
+        return after.attempt("an area", partial(area_m2, self._scene, item.box_scene), None)
 
     def to_geoparquet(self, path: str | os.PathLike[str]) -> None:
         """Write the GeoDataFrame as GeoParquet, which keeps its CRS.
@@ -186,32 +191,34 @@ class Look:
         tiles: Boxes of the tiles in scene pixels.
         token_boxes: Boxes of their tokens, float64 (n, 4) as x0, y0, x1, y1 in scene pixels.
         token_scores: Their scores, float32 (n,); comparable within the level only.
+        addresses: The tiles, in the order of their boxes.
     """
 
     level: int
     tiles: tuple[Box, ...]
     token_boxes: NDArray[np.float64]
     token_scores: NDArray[np.float32]
+    addresses: tuple[Tile, ...] = ()
 
 
-def evidence_of(descent: Descent, kept: TokenSet, pyramid: Pyramid) -> list[Evidence]:
+def evidence_of(descent: Descent, tokens: TokenSet, pyramid: Pyramid) -> list[Evidence]:
     """The tiles whose tokens were kept, from native to coarse, the best of a level first.
 
     Args:
         descent: Where was looked.
-        kept: The tokens that reached the decoder.
+        tokens: The tokens that reached the decoder.
         pyramid: Of the scene.
     """
-    counts = torch.bincount(kept.tile_index, minlength=len(kept.tiles)).tolist()
-    tokens = dict(zip(kept.tiles, counts, strict=True))
+    counts = torch.bincount(tokens.tile_index, minlength=len(tokens.tiles)).tolist()
+    token_counts = dict(zip(tokens.tiles, counts, strict=True))
     items = []
     for look in descent.looks:
         scores = look.tile_scores
         total = sum(scores) or 1.0
         for tile, score in zip(look.tiles, scores, strict=True):
-            if tile in tokens:
+            if tile in token_counts:
                 box = pyramid.box_scene(tile)
-                items.append(Evidence(tile, box, score / total, tokens[tile]))
+                items.append(Evidence(tile, box, score / total, token_counts[tile]))
     return sorted(items, key=lambda item: (item.tile.level, -item.score, item.tile))
 
 
@@ -222,4 +229,5 @@ def record_of(look: LevelLook, pyramid: Pyramid) -> Look:
         tiles=tuple(pyramid.box_scene(tile) for tile in look.tiles),
         token_boxes=look.tokens.boxes_scene.numpy(),
         token_scores=look.scores.numpy(),
+        addresses=tuple(look.tiles),
     )

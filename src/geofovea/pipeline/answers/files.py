@@ -28,9 +28,9 @@ def with_files(
     """
     after = Afterwork()
     if evidence:
-        after.done(f"the file {evidence}", lambda: answer.evidence.to_geojson(evidence), None)
+        after.attempt(f"the file {evidence}", lambda: answer.evidence.to_geojson(evidence), None)
     if picture:
-        after.done(f"the file {picture}", lambda: _save_picture(answer, reader, picture), None)
+        after.attempt(f"the file {picture}", lambda: _save_picture(answer, reader, picture), None)
     return replace(answer, warnings=(*answer.warnings, *after.warnings))
 
 

@@ -78,8 +78,8 @@ def _safe(text: str) -> str:
 def _picture(answer: NotebookAnswer) -> str:
     scene = answer.scene
     try:
-        shown = answer.radiometry or plan_radiometry(scene)
-        page = draw_answer(answer, TileReader(scene, scene.pyramid(256), shown))
+        radiometry = answer.radiometry or plan_radiometry(scene)
+        page = draw_answer(answer, TileReader(scene, scene.pyramid(256), radiometry))
         data = base64.b64encode(_png(page)).decode("ascii")
     except Exception as error:
         # an answer outlives its file and its picture; the words are still worth showing

@@ -100,9 +100,9 @@ def draw_answer(answer: Pictured, reader: TileReader) -> Image.Image:
     for index, panel in enumerate(panels):
         following = panels[index + 1].box if index + 1 < len(panels) else None
         heat = answer.looks[-1] if index and index == len(panels) - 1 else None
-        drawn = panel.draw(answer, reader, following, heat)
+        image = panel.draw(answer, reader, following, heat)
         left, top = _GAP + index * (_PANEL + _GAP), _CAPTION + _GAP
-        page.paste(drawn, (left, top))
+        page.paste(image, (left, top))
         note = panel.title + (f" · {panel.note}" if panel.note else "")
         ImageDraw.Draw(page).text((left, top + _PANEL + 6), note, _FAINT, _font(14))
     return page
@@ -199,8 +199,10 @@ def _crop(answer: Pictured) -> Box:
         return answer.scene.box
     # the tokens that hold half of the attention, strongest first
     order = np.argsort(-look.token_scores, kind="stable")
-    held = np.cumsum(look.token_scores[order])
-    strongest = look.token_boxes[order[: 1 + int(np.searchsorted(held, 0.5 * held[-1]))]]
+    cumulative = np.cumsum(look.token_scores[order])
+    strongest = look.token_boxes[
+        order[: 1 + int(np.searchsorted(cumulative, 0.5 * cumulative[-1]))]
+    ]
     middle = np.median((strongest[:, :2] + strongest[:, 2:]) / 2, axis=0)
     tile = max(look.tiles, key=lambda box: box.area)
     side = 2 * max(tile.width, tile.height)

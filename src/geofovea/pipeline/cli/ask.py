@@ -113,7 +113,7 @@ def ask(
     from geofovea.tiling.verification import verify_scene
 
     started = time.perf_counter()
-    opened = open_scene(
+    raster = open_scene(
         scene,
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
@@ -121,10 +121,10 @@ def ask(
         nodata=settings.nodata,
     )
     if verify:
-        verify_scene(opened)
+        verify_scene(raster)
     open_seconds = time.perf_counter() - started
-    settings = settings.for_scenes([opened])
-    session = settings.open_session(opened, settings.load_host(), open_seconds)
+    settings = settings.for_scenes([raster])
+    session = settings.open_session(raster, settings.load_host(), open_seconds)
     boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
         from geofovea.pipeline.runs.many_questions import ManyQuestions
@@ -132,7 +132,7 @@ def ask(
         many = ManyQuestions(session, settings, boxes_scene, choices)
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
-    answer = _asked_alone(settings, session, questions.only, boxes=boxes_scene, choices=choices)
+    answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
     answer = with_files(answer, session.reader, evidence, picture)
     if as_json:
         echo(json.dumps(answer.to_json()))
@@ -140,7 +140,7 @@ def ask(
         _print_answer(answer)
 
 
-def _asked_alone(
+def _answer_one(
     settings: AskSettings, session: SceneSession, question: str, **options: Any
 ) -> Answer:
     from geofovea.pipeline.system.failure import failure_of
@@ -171,8 +171,8 @@ def _print_answer(answer: Answer) -> None:
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":
-            left = f"{stage.tokens_out} of {stage.tokens_in} {what}"
-            echo(f"  {stage.name:<10} left {left}")
+            remainder = f"{stage.tokens_out} of {stage.tokens_in} {what}"
+            echo(f"  {stage.name:<10} left {remainder}")
     for choice in answer.choices:
         echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:

@@ -133,9 +133,9 @@ def batch(
     }
     if (region_layer or region_name) and not regions:
         raise click.UsageError("--region-layer and --region-name go with --regions")
-    named = []
+    areas = []
     if regions:
-        named = read_regions(regions, layer=region_layer, name_column=region_name, crs=region_crs)
+        areas = read_regions(regions, layer=region_layer, name_column=region_name, crs=region_crs)
     columns = ManifestColumns(scene_column, question_column)
     rows = list_scenes(list(sources), asset=asset, columns=columns)
     if region_crs:
@@ -145,7 +145,7 @@ def batch(
             for row in rows
         ]
     settings = settings.for_scenes(openable_scenes((row.scene for row in rows), access))
-    plan = plan_batch(rows, questions, named, settings.hash, access)
+    plan = plan_batch(rows, questions, areas, settings.hash, access)
     work = SceneWork(settings.within(output), settings.hash, access, workers.threads, verify)
     summary = run_batch(
         plan,
@@ -154,7 +154,7 @@ def batch(
         workers.executor_of(work),
         retry_failed=retry_failed,
         max_failures=max_failures,
-        company=workers.company,
+        batch_size=workers.batch_size,
     )
     if as_json:
         echo(json.dumps(summary.to_json()))

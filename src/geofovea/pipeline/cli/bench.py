@@ -104,8 +104,10 @@ def policies(
     host = load_host(**loading)
     default = host.default_budget
     budget = replace(default, tiles=tiles or default.tiles, tokens=tokens or default.tokens)
-    chosen = list(sides) or [4096, 16384, 32768]
-    table = run_policies(output, chosen, scenes, per_category, seed, host, budget, unusual(loading))
+    scene_sides = list(sides) or [4096, 16384, 32768]
+    table = run_policies(
+        output, scene_sides, scenes, per_category, seed, host, budget, unusual(loading)
+    )
     echo(table, lines=True)
 
 
@@ -197,11 +199,15 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     Draws a reliability curve of ITEMS, the items.jsonl of bench synthetic.
     """
     from geofovea.datasets.scoring.metrics import interval_text
-    from geofovea.pipeline.evaluation.calibration import calibrate, draw_reliability, read_judged
+    from geofovea.pipeline.evaluation.calibration import (
+        calibrate,
+        draw_reliability,
+        read_confidences,
+    )
     from geofovea.pipeline.system.files import make_folder, write_text
     from geofovea.pipeline.system.tables import print_table
 
-    result = calibrate(read_judged(items, method), bins)
+    result = calibrate(read_confidences(items, method), bins)
     folder = make_folder(output)
     write_text(folder / "calibration.json", json.dumps(result.to_json(), indent=1))
     draw_reliability(result, f"{method}: {result.answers} answers", folder / "calibration.png")

@@ -56,18 +56,18 @@ def list_command(as_json: bool) -> None:
 
     folder = levels_folder().parent
     entries, limit, leftover = list_cache(), cache_limit_bytes(), leftover_bytes()
-    kept, tokens_limit = list_tokens(), tokens_limit_bytes()
+    token_entries, tokens_limit = list_tokens(), tokens_limit_bytes()
     findings, findings_bytes = count_findings()
-    tokens_total = sum(entry.bytes for entry in kept)
+    tokens_total = sum(entry.bytes for entry in token_entries)
     total = sum(entry.bytes for entry in entries) + leftover
     if as_json:
-        shown = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
+        scene_records = [asdict(entry) | {"levels": list(entry.levels)} for entry in entries]
         sizes = {"bytes": total, "limit_bytes": limit, "leftover_bytes": leftover}
         sizes |= {"tokens_bytes": tokens_total, "tokens_limit_bytes": tokens_limit}
         sizes |= {"findings": findings, "findings_bytes": findings_bytes}
-        tokens = [asdict(entry) for entry in kept]
-        told = {"folder": str(folder), **sizes, "scenes": shown, "tokens": tokens}
-        echo(json.dumps(told))
+        tokens = [asdict(entry) for entry in token_entries]
+        record = {"folder": str(folder), **sizes, "scenes": scene_records, "tokens": tokens}
+        echo(json.dumps(record))
         return
     if entries:
         from geofovea.pipeline.system.tables import print_table
@@ -89,17 +89,18 @@ def list_command(as_json: bool) -> None:
     if leftover:
         echo(f"{leftover / 1e6:.1f} MB of these are of builds under way or given up")
     echo(f"{findings} finding(s) of contrast and borders, {findings_bytes / 1e6:.1f} MB")
-    if kept:
+    if token_entries:
         from geofovea.pipeline.system.tables import print_table
 
         of_tiles = [
-            [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene] for k in kept
+            [f"{k.bytes / 1e6:.1f}", str(k.tiles), _day(k.used), k.model, k.scene]
+            for k in token_entries
         ]
         columns = ("MB", "tiles", "last used", "encoded by", "scene")
         print_table(columns, of_tiles, numbers_from=len(columns))
     echo(
-        f"{sum(k.tiles for k in kept)} encoded tile(s), {tokens_total / 1e6:.1f} MB of at most "
-        f"{tokens_limit / 1e9:g} GB"
+        f"{sum(k.tiles for k in token_entries)} encoded tile(s), "
+        f"{tokens_total / 1e6:.1f} MB of at most {tokens_limit / 1e9:g} GB"
     )
 
 
@@ -135,31 +136,31 @@ def clear_command(
     from geofovea.tiling.cache.folder import levels_folder
 
     folder = levels_folder().parent
-    chosen = [kind for kind in _KINDS if kind in (kinds or _KINDS)]
+    selection = [kind for kind in _KINDS if kind in (kinds or _KINDS)]
     if not yes:
-        _confirm(chosen, scenes, age, folder)
+        _confirm(selection, scenes, age, folder)
     before = None if age is None else time.time() - age
     places: list[str | None] = [str(Path(scene).absolute()) for scene in scenes]
     removed = dict.fromkeys(("scenes", "findings", "tiles"), 0)
     size = 0
-    for kind in chosen:
+    for kind in selection:
         name, clear = _clearing(kind)
         for place in places or [None]:
             count, freed = clear(place, before)
             removed[name] += count
             size += freed
-    left = _left_alone(chosen)
+    foreign = _foreign_files(selection)
     if as_json:
-        told = {"folder": str(folder), **removed, "bytes": size, "left_alone": left}
-        echo(json.dumps(told))
+        record = {"folder": str(folder), **removed, "bytes": size, "left_alone": foreign}
+        echo(json.dumps(record))
         return
     echo(
         f"removed {removed['scenes']} scene(s), {removed['findings']} finding(s) and "
         f"{removed['tiles']} encoded tile(s), {size / 1e6:.1f} MB from {folder}"
     )
-    if left:
-        names = ", ".join(map(ascii, left[:_MOST_NAMES]))
-        more = f" and {len(left) - _MOST_NAMES} more" if len(left) > _MOST_NAMES else ""
+    if foreign:
+        names = ", ".join(map(ascii, foreign[:_MOST_NAMES]))
+        more = f" and {len(foreign) - _MOST_NAMES} more" if len(foreign) > _MOST_NAMES else ""
         echo(f"left alone, because GeoFovea did not write it: {names}{more}")
 
 
@@ -191,15 +192,15 @@ def _clearing(
     }[kind]
 
 
-def _left_alone(kinds: Iterable[str]) -> list[str]:
+def _foreign_files(kinds: Iterable[str]) -> list[str]:
     """What lies among things of some kinds and was not written here, with their folders."""
     from geofovea.pipeline.engine.token_store_upkeep import strangers_among_tokens
     from geofovea.tiling.cache.findings import strangers_among_findings
     from geofovea.tiling.cache.upkeep import strangers_among_levels
 
-    found = {
+    listings = {
         "levels": strangers_among_levels,
         "findings": strangers_among_findings,
         "tokens": strangers_among_tokens,
     }
-    return [f"{kind}/{name}" for kind in kinds for name in found[kind]()]
+    return [f"{kind}/{name}" for kind in kinds for name in listings[kind]()]

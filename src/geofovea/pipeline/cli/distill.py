@@ -24,8 +24,8 @@ __all__ = ["distill"]
     help="Questions in the LRS-VQA format beside their scenes; synthetic worlds if unset.",
 )
 @click.option("--layers", help="Decoder layers to copy, such as 0,2; the first and the host's own.")
-@click.option("--steps", default=600, show_default=True, help="Lessons, one a step.")
-@click.option("--questions", default=24, show_default=True, help="Most questions of a lesson.")
+@click.option("--steps", default=600, show_default=True, help="Samples, one a step.")
+@click.option("--questions", default=24, show_default=True, help="Most questions of a sample.")
 @click.option("--learning-rate", default=1e-3, show_default=True, help="Its peak.")
 @click.option("--boxes", default=1.0, show_default=True, help="Weight of the annotated boxes.")
 @click.option("--rows", default=0.1, show_default=True, help="Weight of the host's attention.")
@@ -35,7 +35,7 @@ __all__ = ["distill"]
 @click.option(
     "--without-trend", "trend", is_flag=True, help="Take the positional trend out of them."
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the lessons.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--minutes", type=float, help="Stop with a state after this time.")
 @click.option("--install", is_flag=True, help="Copy the module beside the model's weights.")
@@ -62,18 +62,18 @@ def distill(
 
     The same command resumes a stopped run.
     """
-    chosen = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
+    layer_numbers = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
     import torch
 
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.system.progress import progress_bar
     from geofovea.pipeline.training import distill as distillation
-    from geofovea.pipeline.training.focus_samples import FocusLessons, RecordLessons, WorldLessons
+    from geofovea.pipeline.training.focus_samples import FocusSamples, RecordSamples, WorldSamples
     from geofovea.pipeline.training.report import draw_distillation
 
-    recipe = distillation.DistillationRecipe(
+    config = distillation.DistillationConfig(
         steps=steps,
-        layers=chosen,
+        layers=layer_numbers,
         learning_rate=learning_rate,
         rows_weight=rows,
         boxes_weight=boxes,
@@ -83,19 +83,19 @@ def distill(
     # attention is full of numbers too small for a CPU's fast path
     torch.set_flush_denormal(True)
     host = load_host(model, device)
-    lessons: FocusLessons = WorldLessons(host, seed=seed, questions=questions)
+    samples: FocusSamples = WorldSamples(host, seed=seed, questions=questions)
     if data is not None:
-        lessons = RecordLessons.read(host, data, seed=seed, questions=questions)
+        samples = RecordSamples.read(host, data, seed=seed, questions=questions)
     stop_after = math.inf if minutes is None else 60 * minutes
     with progress_bar(f"distilling from {model}") as advance:
-        for record in distillation.distill(host, lessons, recipe, output, stop_after=stop_after):
+        for record in distillation.distill(host, samples, config, output, stop_after=stop_after):
             echo(json.dumps(record), err=True)
             advance(record["step"] / steps)
     card = distillation.write_module(output, host)
     draw_distillation(output, output / "distillation_curve.png")
     if install:
         distillation.install_focus(output, _folder_of(model), host)
-    _report(output, card.cost, record=_last_measured(output), as_json=as_json)
+    _report(output, card.cost, record=_last_measurement(output), as_json=as_json)
 
 
 def _folder_of(model: str) -> Path:
@@ -104,11 +104,11 @@ def _folder_of(model: str) -> Path:
     return embedded_model_path() if model == EMBEDDED else Path(model)
 
 
-def _last_measured(run: Path) -> dict[str, Any]:
+def _last_measurement(run: Path) -> dict[str, Any]:
     from geofovea.pipeline.training.run_log import distillation_log
 
-    found = [r["held_out"] for r in distillation_log(run).read() if "held_out" in r]
-    return found[-1] if found else {}
+    measurements = [r["held_out"] for r in distillation_log(run).read() if "held_out" in r]
+    return measurements[-1] if measurements else {}
 
 
 def _report(output: Path, cost: str, record: dict[str, Any], *, as_json: bool) -> None:

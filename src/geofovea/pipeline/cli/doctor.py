@@ -22,11 +22,11 @@ __all__ = ["doctor", "examine_here", "loadable_families", "print_models"]
 @json_option
 def doctor(as_json: bool) -> None:
     """Check the machine and the installation."""
-    found = examine_here()
+    examination = examine_here()
     if as_json:
-        echo(json.dumps(found.to_json()))
+        echo(json.dumps(examination.to_json()))
     else:
-        _print(found)
+        _print(examination)
 
 
 def examine_here() -> Examination:
@@ -54,36 +54,38 @@ def loadable_families() -> Collection[str]:
     return FAMILIES
 
 
-def _print(found: Examination) -> None:
-    echo(f"system    {found.system}, Python {found.python}")
-    echo(f"CPU       {found.cpu}, {found.cores} cores")
-    for device in found.devices:
+def _print(examination: Examination) -> None:
+    echo(f"system    {examination.system}, Python {examination.python}")
+    echo(f"CPU       {examination.cpu}, {examination.cores} cores")
+    for device in examination.devices:
         label = "memory" if device.name == "cpu" else "GPU"
         what = "" if device.name == "cpu" else f"{device.name} {device.model}, "
         free, total = device.free_bytes / 1e9, device.total_bytes / 1e9
         echo(f"{label:<10}{what}{free:.1f} of {total:.1f} GB free")
-    if len(found.devices) == 1:
+    if len(examination.devices) == 1:
         echo("GPU       none that torch can use")
-    for note in found.notes:
+    for note in examination.notes:
         echo(f"note      {note}")
-    shown = ", ".join(f"{name} {number or 'missing'}" for name, number in found.versions.items())
-    echo(f"versions  {shown}")
-    _print_missing(found)
-    print_models(found)
+    versions = ", ".join(
+        f"{name} {number or 'missing'}" for name, number in examination.versions.items()
+    )
+    echo(f"versions  {versions}")
+    _print_missing(examination)
+    print_models(examination)
 
 
-def _print_missing(found: Examination) -> None:
+def _print_missing(examination: Examination) -> None:
     """What is needed, and what only some uses need: an extra by its one command."""
-    needed = [missing for missing in found.missing if not missing.extra]
+    needed = [missing for missing in examination.missing if not missing.extra]
     for missing in needed:
         why = "" if missing.reason == "not installed" else f" ({missing.reason})"
         echo(f"missing   {missing.package}{why}: {missing.command}")
-    if not found.has_embedded:
+    if not examination.has_embedded:
         echo("missing   the embedded model's weights: geofovea train --output RUN")
-    if not needed and found.has_embedded:
+    if not needed and examination.has_embedded:
         echo("OK        all that GeoFovea needs is installed")
     extras: dict[str, list[str]] = {}
-    for missing in found.missing:
+    for missing in examination.missing:
         if missing.extra:
             why = "" if missing.reason == "not installed" else f" ({missing.reason})"
             extras.setdefault(missing.command, []).append(missing.package + why)

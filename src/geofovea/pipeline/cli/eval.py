@@ -101,24 +101,24 @@ def eval_command(
         raise click.UsageError(
             "give one of --output FOLDER (ask a model), --predictions FILE, --blind and --train"
         )
-    chosen = load_benchmark(benchmark)
-    file = annotations or find_annotations(chosen, root)
-    collection = _chosen(read_benchmark(chosen, root, file), limit, sample, seed)
+    definition = load_benchmark(benchmark)
+    file = annotations or find_annotations(definition, root)
+    collection = _chosen(read_benchmark(definition, root, file), limit, sample, seed)
     dictionary = load_synonyms(synonyms)
     if blind:
-        _measure_blind(chosen, collection, dictionary, runs, as_json)
+        _measure_blind(definition, collection, dictionary, runs, as_json)
     elif trained_on:
         _look_for_leaks(root, collection, trained_on, as_json)
     elif predictions:
         scores, rows, configuration = _score_file(
-            chosen, collection, dictionary, predictions, answer_field
+            definition, collection, dictionary, predictions, answer_field
         )
         if output:
             from geofovea.pipeline.evaluation.run import write_results
 
             plain, counts = scores.to_json(), {"scored": scores.answered}
-            write_results(output, chosen, rows, plain, configuration, root, file, counts)
-        _show(chosen, scores, as_json)
+            write_results(output, definition, rows, plain, configuration, root, file, counts)
+        _show(definition, scores, as_json)
     elif output:
         from geofovea.pipeline.evaluation.run import FinishedRun, run_eval, write_run
         from geofovea.pipeline.runs.scene_worker import openable_scenes
@@ -126,10 +126,10 @@ def eval_command(
         settings = settings.for_scenes(openable_scenes(_scenes_of(root, collection), {}))
 
         def write(run: FinishedRun) -> None:
-            write_run(run, output, chosen, settings, root, file)
+            write_run(run, output, definition, settings, root, file)
 
         run = run_eval(
-            chosen,
+            definition,
             root,
             collection,
             dictionary,
@@ -143,12 +143,12 @@ def eval_command(
             early=write,
         )
         write(run)
-        _show(chosen, run.scores, as_json)
+        _show(definition, run.scores, as_json)
         if not as_json:
             rate = run.hit_rate
             echo(
                 ("" if rate is None else f"tile hit rate {rate:.3f}; ")
-                + f"{run.counts.answered} answered now, {run.counts.kept} before, "
+                + f"{run.counts.answered} answered now, {run.counts.earlier} before, "
                 f"{len(run.errors)} failed; make a page of it with: geofovea report {output}"
             )
 
@@ -179,11 +179,11 @@ def _chosen(collection: Collection, limit: int | None, sample: int | None, seed:
 
 
 def _measure_blind(
-    chosen: Benchmark, collection: Collection, dictionary: Synonyms, runs: int, as_json: bool
+    benchmark: Benchmark, collection: Collection, dictionary: Synonyms, runs: int, as_json: bool
 ) -> None:
     from geofovea.pipeline.evaluation.blind import measure_blind
 
-    scores = measure_blind(chosen, collection.samples, dictionary, runs)
+    scores = measure_blind(benchmark, collection.samples, dictionary, runs)
     if as_json:
         echo(json.dumps(scores.to_json()))
     else:
@@ -203,7 +203,7 @@ def _look_for_leaks(
 
 
 def _score_file(
-    chosen: Benchmark,
+    benchmark: Benchmark,
     collection: Collection,
     dictionary: Synonyms,
     predictions: Path,
@@ -213,19 +213,19 @@ def _score_file(
     from geofovea.datasets.benchmarks.scores import score
     from geofovea.datasets.records.predictions import read_predictions
 
-    asked, fields = collection.samples, chosen.prediction_fields
-    read = read_predictions(predictions, fields, answer_field, samples=asked)
-    notes = [*collection.notes, *read.notes]
+    samples, fields = collection.samples, benchmark.prediction_fields
+    file = read_predictions(predictions, fields, answer_field, samples=samples)
+    notes = [*collection.notes, *file.notes]
     for stage in () if answer_field else fields[1:]:
-        if any(stage in row for row in read.rows.values()):
-            earlier = read_predictions(predictions, fields, stage, samples=asked).answers
-            before, _ = score(chosen, collection.samples, earlier, dictionary)
+        if any(stage in row for row in file.rows.values()):
+            earlier = read_predictions(predictions, fields, stage, samples=samples).answers
+            before, _ = score(benchmark, collection.samples, earlier, dictionary)
             figures = before.figures["official"].items()
-            told = ", ".join(f"{name} {100 * found.value:.2f}" for name, found in figures)
-            notes.append(f"the column {stage} alone, official rule: {told}")
-    scores, judged = score(chosen, collection.samples, read.answers, dictionary, notes)
+            text = ", ".join(f"{name} {100 * figure.value:.2f}" for name, figure in figures)
+            notes.append(f"the column {stage} alone, official rule: {text}")
+    scores, answers = score(benchmark, collection.samples, file.answers, dictionary, notes)
     configuration = {"model": predictions.name, "sha256": _digest(predictions)}
-    rows = [item.to_json() | {"image": item.sample.images[0]} for item in judged]
+    rows = [item.to_json() | {"image": item.sample.images[0]} for item in answers]
     return scores, rows, configuration
 
 
@@ -241,11 +241,11 @@ def _digest(answers: Path) -> str:
     return hashlib.sha256("".join(map(file_digest, parts)).encode()).hexdigest()
 
 
-def _show(chosen: Benchmark, scores: Scores, as_json: bool) -> None:
+def _show(benchmark: Benchmark, scores: Scores, as_json: bool) -> None:
     if as_json:
         echo(json.dumps(scores.to_json()))
     else:
-        _print_scores(chosen, scores.to_json())
+        _print_scores(benchmark, scores.to_json())
 
 
 def _print_scores(benchmark: Benchmark, scores: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def inspect(
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.opening import open_scene
 
-    opened = open_scene(
+    raster = open_scene(
         scene,
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
@@ -55,9 +55,9 @@ def inspect(
         from geofovea.tiling.verification import verify_scene
 
         with progress_bar("reading every block") as advance:
-            count = verify_scene(opened, advance)
+            count = verify_scene(raster, advance)
         notice(f"every block of {scene} was read: {count:,} values")
-    inspection = inspect_scene(opened, opened.pyramid(tile_size), **view)
+    inspection = inspect_scene(raster, raster.pyramid(tile_size), **view)
     if as_json:
         echo(json.dumps(inspection.to_json()))
         return

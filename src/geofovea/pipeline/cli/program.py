@@ -34,6 +34,7 @@ from geofovea.pipeline.cli.inspect import inspect
 from geofovea.pipeline.cli.models import models
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.report import report
+from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.cli.synth import synth
 from geofovea.pipeline.cli.train import train
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
@@ -149,6 +150,7 @@ for _verb in (
     inspect,
     models,
     report,
+    serve,
     synth,
     train,
 ):

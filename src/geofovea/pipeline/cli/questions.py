@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
     from geofovea.pipeline.runs.many_questions import ManyQuestions
 
-__all__ = ["GivenQuestions", "questions_of", "tell_all"]
+__all__ = ["QuestionInput", "questions_of", "tell_all"]
 
 _STANDARD_INPUT = "-"
-_SHOWN = 80
+_MAX_QUOTED = 80
 
 
 @dataclass(frozen=True, slots=True)
-class GivenQuestions:
+class QuestionInput:
     """What the command line says is to be asked.
 
     Attributes:
@@ -67,7 +67,7 @@ class GivenQuestions:
                 pass
 
 
-def questions_of(words: tuple[str, ...], file: str | None) -> GivenQuestions:
+def questions_of(words: tuple[str, ...], file: str | None) -> QuestionInput:
     """What is asked by the words and ``--questions``.
 
     Raises:
@@ -83,14 +83,14 @@ def questions_of(words: tuple[str, ...], file: str | None) -> GivenQuestions:
     if is_torn and not all(word.endswith("?") for word in questions):
         raise click.UsageError(
             f"each question is one argument, got {len(questions)} of one word each: put a question "
-            f'in quotes, such as "{printable(" ".join(questions), _SHOWN)}"'
+            f'in quotes, such as "{printable(" ".join(questions), _MAX_QUOTED)}"'
         )
-    return GivenQuestions(questions, files)
+    return QuestionInput(questions, files)
 
 
 def tell_all(
     many: ManyQuestions,
-    given: GivenQuestions,
+    source: QuestionInput,
     *,
     as_json: bool,
     show: Callable[[Answer], None],
@@ -107,19 +107,19 @@ def tell_all(
         if as_json:
             echo(json.dumps(_record(question, end)))
         elif isinstance(end, Exception):
-            echo(f"error: {printable(question, _SHOWN)!r}: {_one_line(end)}", err=True)
+            echo(f"error: {printable(question, _MAX_QUOTED)!r}: {_one_line(end)}", err=True)
         else:
             echo(printable(question, len(question)))
             show(end)
 
     try:
-        many.ask(given.words, given.files, tell, tally)
+        many.ask(source.words, source.files, tell, tally)
     except (GeoFoveaError, KeyboardInterrupt) as error:
         error.add_note(f"{tally.answered} answers were printed, {tally.failed} failed")
         raise
     if tally.failed:
-        asked = tally.answered + tally.failed
-        echo(f"error: {tally.failed} of {asked} questions failed", err=True)
+        total = tally.answered + tally.failed
+        echo(f"error: {tally.failed} of {total} questions failed", err=True)
         sys.exit(1)
 
 

@@ -14,11 +14,11 @@ __all__ = ["train"]
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--scale", default=1.0, show_default=True, help="Multiplies the recipe's steps.")
-@click.option("--batch", default=4, show_default=True, help="Lessons a step; more on a GPU.")
+@click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
+@click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option("--workers", default=1, show_default=True, help="Processes that render lessons.")
+@click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
 @click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
@@ -38,13 +38,13 @@ def train(
     import math
 
     from geofovea.pipeline.training import train as training
-    from geofovea.pipeline.training.curriculum import default_recipe
+    from geofovea.pipeline.training.curriculum import default_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
 
-    recipe = default_recipe(scale, seed, batch)
+    config = default_config(scale, seed, batch)
     records = training.train(
-        recipe,
+        config,
         output,
         device=device,
         workers=workers,
@@ -54,6 +54,6 @@ def train(
     for record in records:
         echo(json.dumps(record), err=True)
     export_model(output, output / "model")
-    write_card(output, output / "model" / "README.md", recipe)
+    write_card(output, output / "model" / "README.md", config)
     draw_curve(output, output / "curve.png")
     echo(f"wrote {output / 'model'}")

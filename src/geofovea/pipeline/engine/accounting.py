@@ -32,11 +32,11 @@ class StageClock:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of a ``with`` block towards a stage."""
-        begun = self.now()
+        start = self.now()
         try:
             yield
         finally:
-            self._seconds[name] += self.now() - begun
+            self._seconds[name] += self.now() - start
 
     def add_earlier(self, name: str, seconds: float) -> None:
         """Count time that a stage took before this was made."""

@@ -118,7 +118,7 @@ class _Table:
         """Meet some needs together; one by one if that fails, to tell whose failure it is."""
         began = time.perf_counter()
         try:
-            found = do(needs)
+            results = do(needs)
         except BaseException as error:  # whatever a model raises is a failure of its question
             failure = failure_of(error)
             if len(needs) == 1:
@@ -127,34 +127,34 @@ class _Table:
         share = (time.perf_counter() - began) / len(needs)
         return [
             each if isinstance(each, _Served | Exception) else _Served(each, share)
-            for each in found
+            for each in results
         ]
 
     def _encoded(self, needs: list[_Tiles]) -> list[_Served | Exception]:
         clock = StageClock()
         before = [need.usage.tiles_read for need in needs]
-        known = self.tiles.of_each([(need.tiles, need.usage) for need in needs], clock)
+        entries_by_need = self.tiles.of_each([(need.tiles, need.usage) for need in needs], clock)
         took = clock.seconds()
-        read = [n.usage.tiles_read - b for n, b in zip(needs, before, strict=True)]
-        given: list[_Served | Exception] = []
-        for need, found, own in zip(needs, known, read, strict=True):
-            share = own / max(1, sum(read))
+        tiles_read = [n.usage.tiles_read - b for n, b in zip(needs, before, strict=True)]
+        served: list[_Served | Exception] = []
+        for need, entries, own in zip(needs, entries_by_need, tiles_read, strict=True):
+            share = own / max(1, sum(tiles_read))
             need.usage.clock.charge(share, took)
             try:
-                tokens = self.tiles.tokens_of(need.tiles, found)
-                given.append(_Served(tokens, share * took["total"]))
+                tokens = self.tiles.tokens_of(need.tiles, entries)
+                served.append(_Served(tokens, share * took["total"]))
             except GeoFoveaError as error:
-                given.append(error)
-        return given
+                served.append(error)
+        return served
 
     def _scored(self, needs: list[_Look]) -> list[Tensor]:
-        found: dict[int, Tensor] = {}
+        scores: dict[int, Tensor] = {}
         for again in (True, False):
             which = [i for i, need in enumerate(needs) if need.again is again]
-            asked = [(needs[i].question, needs[i].tokens) for i in which]
-            scores = self.host.scores_together(asked, again=again) if asked else []
-            found |= zip(which, scores, strict=True)
-        return [found[i] for i in range(len(needs))]
+            prompts = [(needs[i].question, needs[i].tokens) for i in which]
+            batch_scores = self.host.scores_together(prompts, again=again) if prompts else []
+            scores |= zip(which, batch_scores, strict=True)
+        return [scores[i] for i in range(len(needs))]
 
     def _answered(self, prompts: list[Prompt]) -> list[Generation]:
         return self.host.generate_together(prompts)

@@ -64,8 +64,8 @@ class DirectCalls:
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``; hosts without choices or reductions are not told of any."""
-        wanted: dict[str, Any] = {"choices": prompt.choices} if prompt.choices else {}
+        options: dict[str, Any] = {"choices": prompt.choices} if prompt.choices else {}
         if prompt.reduction is not None:
-            wanted["reduction"] = prompt.reduction
-        generation: Generation = self._host.generate(prompt.question, prompt.tokens, **wanted)
+            options["reduction"] = prompt.reduction
+        generation: Generation = self._host.generate(prompt.question, prompt.tokens, **options)
         return generation

@@ -17,13 +17,13 @@ from geofovea.pipeline.system.failure import failure_of
 __all__ = ["run_together"]
 
 Need = TypeVar("Need")
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 End = TypeVar("End")
 
 
 def run_together(
-    works: Sequence[Callable[[Callable[[Need], Given]], End]],
-    serve: Callable[[list[Need]], Mapping[int, Given | Exception]],
+    works: Sequence[Callable[[Callable[[Need], Result]], End]],
+    serve: Callable[[list[Need]], Mapping[int, Result | Exception]],
 ) -> list[End | Exception]:
     """Run pieces of work to their ends.
 
@@ -36,14 +36,14 @@ def run_together(
     Returns:
         What became of each piece; the exception that ended it, where one did.
     """
-    members: list[_Member[Need, Given, End]] = [_Member(work) for work in works]
+    members: list[_Member[Need, Result, End]] = [_Member(work) for work in works]
     try:
         for member in members:
             member.start()
         while waiting := [member for member in members if not member.has_ended]:
-            given = serve([member.need for member in waiting])
-            for index in sorted(given):
-                waiting[index].go_on(given[index])
+            results = serve([member.need for member in waiting])
+            for index in sorted(results):
+                waiting[index].go_on(results[index])
     finally:
         # an interrupt, or a failure of what serves: nobody may wait for ever
         for member in members:
@@ -55,15 +55,15 @@ class _RunIsOver(BaseException):
     """Unwinds a piece of work that is waited for no more."""
 
 
-class _Member(Generic[Need, Given, End]):
+class _Member(Generic[Need, Result, End]):
     """One piece of work and its thread."""
 
     need: Need
     end: End | Exception
 
-    def __init__(self, work: Callable[[Callable[[Need], Given]], End]) -> None:
+    def __init__(self, work: Callable[[Callable[[Need], Result]], End]) -> None:
         self.has_ended = False
-        self._given: SimpleQueue[Given | BaseException] = SimpleQueue()
+        self._results: SimpleQueue[Result | BaseException] = SimpleQueue()
         self._turn: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread = Thread(target=self._live, args=(work,), daemon=True)
 
@@ -72,15 +72,15 @@ class _Member(Generic[Need, Given, End]):
         self._thread.start()
         self._wait()
 
-    def go_on(self, given: Given | Exception) -> None:
+    def go_on(self, result: Result | Exception) -> None:
         """Give it what it waits for, and let it run on."""
-        self._given.put(given)
+        self._results.put(result)
         self._wait()
 
     def leave(self) -> None:
         """End it where it waits."""
         if self._thread.is_alive():
-            self._given.put(_RunIsOver())
+            self._results.put(_RunIsOver())
             self._thread.join()
 
     def _wait(self) -> None:
@@ -89,7 +89,7 @@ class _Member(Generic[Need, Given, End]):
             # no failure of one piece: an interrupt
             raise failure
 
-    def _live(self, work: Callable[[Callable[[Need], Given]], End]) -> None:
+    def _live(self, work: Callable[[Callable[[Need], Result]], End]) -> None:
         failure: BaseException | None = None
         try:
             self.end = work(self._ask)
@@ -103,11 +103,11 @@ class _Member(Generic[Need, Given, End]):
         self.has_ended = True
         self._turn.put(failure)
 
-    def _ask(self, need: Need) -> Given:
+    def _ask(self, need: Need) -> Result:
         self.need = need
         self._turn.put(None)
-        given: Any = self._given.get()
-        if isinstance(given, BaseException):
-            raise given
-        answer: Given = given
-        return answer
+        result: Any = self._results.get()
+        if isinstance(result, BaseException):
+            raise result
+        reply: Result = result
+        return reply

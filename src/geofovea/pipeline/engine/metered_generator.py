@@ -40,9 +40,9 @@ class MeteredGenerator:
         started = time.perf_counter()
         generation = self.calls.generate(Prompt(question, tokens, self.choices, self.reduction))
         self.seconds += time.perf_counter() - started
-        shown = 0 if tokens is None else len(tokens)
+        tokens_in = 0 if tokens is None else len(tokens)
         by_layer = generation.tokens_by_layer
-        written = len(generation.log_probabilities)
-        self.runs.append(DecoderPass(shown, generation.text_tokens, written, by_layer))
-        self.tokens_end += by_layer[-1] if by_layer else shown
+        answer_tokens = len(generation.log_probabilities)
+        self.runs.append(DecoderPass(tokens_in, generation.text_tokens, answer_tokens, by_layer))
+        self.tokens_end += by_layer[-1] if by_layer else tokens_in
         return generation

@@ -18,6 +18,7 @@ from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals
 from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.pipeline.system.cancellation import check_cancelled
 from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
@@ -61,18 +62,18 @@ class TileTokens:
             SceneError: If no tile so far shows anything.
             ModelError: If the host cannot encode as planned.
         """
-        (found,) = self.of_each([(tiles, usage)], usage.clock)
-        return self.tokens_of(tiles, found)
+        (entries,) = self.of_each([(tiles, usage)], usage.clock)
+        return self.tokens_of(tiles, entries)
 
     def of_each(
-        self, wanted: Sequence[tuple[Sequence[Tile], QuestionUsage]], clock: StageClock
+        self, requests: Sequence[tuple[Sequence[Tile], QuestionUsage]], clock: StageClock
     ) -> list[dict[Tile, TokenEntry]]:
         """What is known of the tiles that several questions want; each is encoded once.
 
         The question that wants a tile first has it counted as its own.
 
         Args:
-            wanted: Tiles of each question, and what it has spent.
+            requests: Tiles of each question, and what it has spent.
             clock: Counts reading and encoding.
 
         Raises:
@@ -80,52 +81,52 @@ class TileTokens:
             ModelError: If the host cannot encode as planned.
         """
         with self._lock:
-            return self._of_each(wanted, clock)
+            return self._of_each(requests, clock)
 
     def _of_each(
-        self, wanted: Sequence[tuple[Sequence[Tile], QuestionUsage]], clock: StageClock
+        self, requests: Sequence[tuple[Sequence[Tile], QuestionUsage]], clock: StageClock
     ) -> list[dict[Tile, TokenEntry]]:
-        known: list[dict[Tile, TokenEntry]] = []
+        entries_by_request: list[dict[Tile, TokenEntry]] = []
         missing: dict[EncodePlan, dict[Tile, QuestionUsage]] = {}
-        for tiles, usage in wanted:
-            found: dict[Tile, TokenEntry] = {}
+        for tiles, usage in requests:
+            entries: dict[Tile, TokenEntry] = {}
             for tile in tiles:
-                entry = self._known(tile, usage.encoding)
+                entry = self._cached_entry(tile, usage.encoding)
                 if entry is not None:
-                    found |= entry
+                    entries |= entry
                 else:
                     missing.setdefault(usage.encoding, {}).setdefault(tile, usage)
-            known.append(found)
+            entries_by_request.append(entries)
         fresh: dict[EncodePlan, dict[Tile, TokenEntry]] = {}
         for encoding, payers in missing.items():
             fresh[encoding] = self._encode(list(payers), clock, encoding)
             for tile, usage in payers.items():
                 usage.tiles_read += 1
                 usage.tiles_encoded += tile in fresh[encoding]
-        for found, (tiles, usage) in zip(known, wanted, strict=True):
+        for entries, (tiles, usage) in zip(entries_by_request, requests, strict=True):
             encoded = fresh.get(usage.encoding, {})
-            found |= {tile: encoded[tile] for tile in tiles if tile in encoded}
-            usage.entries |= found
-        return known
+            entries |= {tile: encoded[tile] for tile in tiles if tile in encoded}
+            usage.entries |= entries
+        return entries_by_request
 
-    def tokens_of(self, tiles: Sequence[Tile], found: Mapping[Tile, TokenEntry]) -> TokenSet:
+    def tokens_of(self, tiles: Sequence[Tile], entries: Mapping[Tile, TokenEntry]) -> TokenSet:
         """Tokens of tiles of which is known what there is to know.
 
         Raises:
             SceneError: If no tile so far shows anything.
         """
-        entries = [found[tile] for tile in tiles if tile in found]
+        present = [entries[tile] for tile in tiles if tile in entries]
         if self._no_features is None:
             raise SceneError(
                 f"{self._reader.scene.path} shows no valid pixel: there is nothing to look at; "
                 "check its nodata and mask with geofovea inspect"
             )
         return tokens_of_tiles(
-            torch.stack([e.features for e in entries]) if entries else self._no_features,
+            torch.stack([e.features for e in present]) if present else self._no_features,
             self._host.grid,
-            [tile for tile in tiles if tile in found],
+            [tile for tile in tiles if tile in entries],
             self._pyramid,
-            torch.stack([e.shown for e in entries]) if entries else None,
+            torch.stack([e.valid for e in present]) if present else None,
         )
 
     def context(
@@ -144,7 +145,7 @@ class TileTokens:
         warning = self._store and self._store.warning
         return (warning,) if warning else ()
 
-    def _known(self, tile: Tile, plan: EncodePlan) -> dict[Tile, TokenEntry] | None:
+    def _cached_entry(self, tile: Tile, plan: EncodePlan) -> dict[Tile, TokenEntry] | None:
         """A tile from memory or disk: nothing if it is empty, None if it has to be encoded."""
         entry = self._cache.get((plan.reduction, plan.share, tile))
         if entry is not None and plan.signals <= entry.signals.keys():
@@ -158,51 +159,52 @@ class TileTokens:
         entry = self._store and self._store.get(tile)
         if not entry:
             return None
-        if not entry.shown.any():
+        if not entry.valid.any():
             self._empty.add(tile)
             return {}
         self._no_features = entry.features[:0].clone()
         return {tile: self._cache.put((None, 1.0, tile), entry.on_its_own())}
 
-    def _keep(self, tile: Tile, features: Tensor, shown: Tensor) -> None:
+    def _keep(self, tile: Tile, features: Tensor, valid: Tensor) -> None:
         if self._store is not None:
-            self._store.put(tile, TokenEntry(features, shown))
+            self._store.put(tile, TokenEntry(features, valid))
 
     def _encode(
         self, missing: Sequence[Tile], clock: StageClock, plan: EncodePlan
     ) -> dict[Tile, TokenEntry]:
         """Encode some tiles at a time, while the next ones are read."""
         pictures = self._ahead.read(missing)
-        found: dict[Tile, TokenEntry] = {}
+        entries: dict[Tile, TokenEntry] = {}
         while True:
+            check_cancelled()
             with clock.stage("read"):
                 some = list(islice(pictures, _TILES_AT_ONCE))
             if not some:
-                return found
-            found |= self._encode_some(some, clock, plan)
+                return entries
+            entries |= self._encode_some(some, clock, plan)
 
     def _encode_some(
         self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
     ) -> dict[Tile, TokenEntry]:
-        shown = [_shown_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
-        for picture, shows in zip(pictures, shown, strict=True):
+        valid = [_valid_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
+        for picture, shows in zip(pictures, valid, strict=True):
             if not shows.any():
                 self._empty.add(picture.tile)
                 self._keep(picture.tile, torch.zeros(0, 0), torch.from_numpy(shows))
-        full = [(p, s) for p, s in zip(pictures, shown, strict=True) if s.any()]
+        full = [(p, s) for p, s in zip(pictures, valid, strict=True) if s.any()]
         if not full:
             return {}
         with clock.stage("encode"):
             pixels = np.stack([picture.rgb for picture, _ in full])
-            tiles, full_shown = [picture.tile for picture, _ in full], [shows for _, shows in full]
+            tiles, full_valid = [picture.tile for picture, _ in full], [shows for _, shows in full]
             encoded = self._encode_tiles(pixels, tiles, plan)
             # a reduction inside the encoder does not know which patches are padding
-            lost = encoded.lost(full_shown) if plan.reduction is not None else []
+            lost = encoded.lost(full_valid) if plan.reduction is not None else []
             if lost:
                 whole = self._encode_tiles(pixels[lost], [tiles[i] for i in lost], EncodePlan())
-                encoded = encoded.with_whole(lost, whole.features, full_shown)
+                encoded = encoded.with_whole(lost, whole.features, full_valid)
         self._no_features = encoded.features[:0].clone()
-        found = {}
+        entries = {}
         for place, (picture, shows) in enumerate(full):
             signals: TileSignals = encoded.signals[place]
             if "entropy" in plan.signals:
@@ -218,10 +220,10 @@ class TileTokens:
                 encoded.patches,
                 encoded.patches_left[place],
             )
-            found[picture.tile] = self._cache.put(key, entry.on_its_own())
+            entries[picture.tile] = self._cache.put(key, entry.on_its_own())
             if plan.reduction is None:
-                self._keep(picture.tile, entry.features, entry.shown)
-        return found
+                self._keep(picture.tile, entry.features, entry.valid)
+        return entries
 
     def _encode_tiles(
         self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], plan: EncodePlan
@@ -239,7 +241,7 @@ class TileTokens:
         return host.encode_planned(pixels, tiles, self._pyramid, by_host)
 
 
-def _shown_tokens(
+def _valid_tokens(
     valid: NDArray[np.bool_], valid_size: tuple[int, int], grid: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Which tokens of a tile show data on at least half of their part of the scene, row-major.
@@ -253,7 +255,7 @@ def _shown_tokens(
     on_scene = np.zeros_like(valid)
     on_scene[:height, :width] = True
     shape = (grid[0], len(valid) // grid[0], grid[1], len(valid) // grid[1])
-    known = valid.reshape(shape).sum((1, 3))
+    counts = valid.reshape(shape).sum((1, 3))
     possible = on_scene.reshape(shape).sum((1, 3))
-    shown: NDArray[np.bool_] = ((known * 2 >= possible) & (known > 0)).ravel()
-    return shown
+    result: NDArray[np.bool_] = ((counts * 2 >= possible) & (counts > 0)).ravel()
+    return result

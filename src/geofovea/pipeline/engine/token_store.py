@@ -79,25 +79,25 @@ class TokenStore:
             is_file = stat.S_ISREG(status.st_mode) and is_believed(path)
             if not is_file or status.st_size > _LARGEST_FILE:
                 return None
-            found = load(path.read_bytes())
-            features, shown = found["features"], found["shown"]
-            is_sound = torch.equal(found["check"], self._check(tile, features, shown))
+            arrays = load(path.read_bytes())
+            features, valid = arrays["features"], arrays["shown"]
+            is_sound = torch.equal(arrays["check"], self._check(tile, features, valid))
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError):
             return None
         if not is_sound:
             return None
         with suppress(OSError):
             os.utime(path)
-        return TokenEntry(features.to(self._device), shown)
+        return TokenEntry(features.to(self._device), valid)
 
     def put(self, tile: Tile, entry: TokenEntry) -> None:
         """Keep a tile, unless something went wrong before."""
         if self.warning is not None:
             return
         features = entry.features.detach().cpu().contiguous()
-        shown = entry.shown.cpu()
-        check = self._check(tile, features, shown)
-        content = save({"features": features, "shown": shown, "check": check})
+        valid = entry.valid.cpu()
+        check = self._check(tile, features, valid)
+        content = save({"features": features, "shown": valid, "check": check})
         if len(content) > self._limit:
             self.warning = (
                 f"encoded tiles of {len(content) / 1e6:.1f} MB are not kept: all together may take "
@@ -129,11 +129,11 @@ class TokenStore:
     def _path(self, tile: Tile) -> Path:
         return self.folder / f"{tile.level}_{tile.row}_{tile.col}.safetensors"
 
-    def _check(self, tile: Tile, features: Tensor, shown: Tensor) -> Tensor:
+    def _check(self, tile: Tile, features: Tensor, valid: Tensor) -> Tensor:
         """SHA-256 of a tile's file as bytes, uint8 (32,)."""
-        told = f"{self.folder.name} {tile} {features.dtype} {tuple(features.shape)};"
-        digest = hashlib.sha256(told.encode())
-        for part in (features, shown):
+        header = f"{self.folder.name} {tile} {features.dtype} {tuple(features.shape)};"
+        digest = hashlib.sha256(header.encode())
+        for part in (features, valid):
             digest.update(part.flatten().view(torch.uint8).numpy().tobytes())
         return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
@@ -154,7 +154,7 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
     identity = host.encoder_identity() if isinstance(host, SupportsFingerprint) else None
     if identity is None:
         return None
-    shown, level_files = asdict(radiometry), level_files_of(scene)
+    radiometry_values, level_files = asdict(radiometry), level_files_of(scene)
     parts = {
         "format": _FORMAT,
         "encoder": identity.digest,
@@ -163,7 +163,11 @@ def store_of_tokens(host: Host, reader: TileReader) -> TokenStore | None:
         "nodata": repr(scene.nodata),
         "level_files": level_files and asdict(level_files),
         "tile_size": reader.pyramid.tile_size,
-        "radiometry": {k: shown[k] for k in shown if k not in ("reason", "warnings", "composite")},
+        "radiometry": {
+            k: radiometry_values[k]
+            for k in radiometry_values
+            if k not in ("reason", "warnings", "composite")
+        },
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
     return TokenStore(
@@ -181,14 +185,14 @@ class TokenEntry:
 
     Attributes:
         features: Its vision tokens (n, d).
-        shown: bool (n,), which of them show data.
+        valid: bool (n,), which of them show data.
         signals: What else the encoder showed of it.
         patches: Patches that entered the encoder, where it dropped some.
         patches_left: Those that left it.
     """
 
     features: Tensor
-    shown: Tensor
+    valid: Tensor
     signals: TileSignals = field(default_factory=dict)
     patches: int = 0
     patches_left: int = 0

@@ -33,10 +33,10 @@ from geofovea.tiling.cache.ownership import (
 __all__ = [
     "KEEP_VARIABLE",
     "TOKENS_LIMIT_VARIABLE",
-    "KeptTokens",
+    "TokenFolder",
     "clear_tokens",
     "folder_of_tokens",
-    "is_keeping_wanted",
+    "keeps_tokens",
     "list_tokens",
     "make_room_for_tokens",
     "mark_tokens",
@@ -67,7 +67,7 @@ _LATER_NS = 3600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class KeptTokens:
+class TokenFolder:
     """What is kept of one scene as one encoder sees it.
 
     Attributes:
@@ -87,14 +87,14 @@ class KeptTokens:
     used: float
 
 
-def is_keeping_wanted(chosen: bool | None) -> bool:
+def keeps_tokens(preference: bool | None) -> bool:
     """What the caller chose about keeping tokens on disk, else ``$GEOFOVEA_CACHE_TOKENS``.
 
     Raises:
         OutputError: If the variable says neither yes nor no.
     """
-    if chosen is not None:
-        return chosen
+    if preference is not None:
+        return preference
     text = os.environ.get(KEEP_VARIABLE, "")
     if text.lower() not in _WORDS:
         raise OutputError(f"{KEEP_VARIABLE}={text!r} is neither yes nor no; set it to 1 or 0")
@@ -140,10 +140,10 @@ def record_of_tokens(folder: Path) -> Path:
     return folder / "record.json"
 
 
-def list_tokens() -> list[KeptTokens]:
+def list_tokens() -> list[TokenFolder]:
     """All that is kept, largest first."""
-    kept = [_kept(folder) for folder in _folders()]
-    return sorted((k for k in kept if k.tiles), key=lambda k: -k.bytes)
+    entries = [_entry_of(folder) for folder in _folders()]
+    return sorted((k for k in entries if k.tiles), key=lambda k: -k.bytes)
 
 
 def clear_tokens(scene: str | None = None, before: float | None = None) -> tuple[int, int]:
@@ -161,10 +161,10 @@ def clear_tokens(scene: str | None = None, before: float | None = None) -> tuple
     """
     tiles, size = 0, 0
     for folder in _folders():
-        kept = _kept(folder)
-        if scene in (None, kept.scene) and (before is None or kept.used < before):
+        entry = _entry_of(folder)
+        if scene in (None, entry.scene) and (before is None or entry.used < before):
             size += remove_ours(folder, _FILES)
-            tiles += kept.tiles
+            tiles += entry.tiles
     return tiles, size
 
 
@@ -174,32 +174,32 @@ def strangers_among_tokens() -> list[str]:
     return [name for name in left_in(tokens_folder()) if name not in ours]
 
 
-def make_room_for_tokens(limit_bytes: int, wanted_bytes: int) -> int:
+def make_room_for_tokens(limit_bytes: int, new_bytes: int) -> int:
     """Remove the tiles that were not wanted for the longest time, until more fit under the limit.
 
     Args:
         limit_bytes: How large all files may be together.
-        wanted_bytes: What is to be written now; at most the limit.
+        new_bytes: What is to be written now; at most the limit.
 
     Returns:
         How much may be written until this is called again, at least what is wanted.
     """
-    found, now = [], time.time_ns() + _LATER_NS
+    files, now = [], time.time_ns() + _LATER_NS
     for path, status in (each for folder in _folders() for each in _tiles(folder)):
         # a clock that was wrong when it was used must not keep a tile for ever
         used = status.st_mtime_ns if status.st_mtime_ns <= now else 0
-        found.append((used, status.st_size, path))
-    total = sum(size for _, size, _ in found)
-    if total + wanted_bytes > limit_bytes:
-        bound = max(0, int((1 - _SLACK) * limit_bytes) - wanted_bytes)
-        for _, size, path in sorted(found):
+        files.append((used, status.st_size, path))
+    total = sum(size for _, size, _ in files)
+    if total + new_bytes > limit_bytes:
+        bound = max(0, int((1 - _SLACK) * limit_bytes) - new_bytes)
+        for _, size, path in sorted(files):
             if total <= bound:
                 break
             with suppress(OSError):
                 path.unlink()
                 total -= size
                 _drop_if_bare(path.parent)
-    return max(wanted_bytes, min(limit_bytes - total, int(_UNSEEN * limit_bytes)))
+    return max(new_bytes, min(limit_bytes - total, int(_UNSEEN * limit_bytes)))
 
 
 def _drop_if_bare(folder: Path) -> None:
@@ -233,9 +233,9 @@ def _record(folder: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _kept(folder: Path) -> KeptTokens:
+def _entry_of(folder: Path) -> TokenFolder:
     record = _record(folder)
     scene, model = str(record.get("scene", "")), str(record.get("model", ""))
     used = [status.st_mtime for _, status in _tiles(folder)]
     last = max(used, default=0.0)
-    return KeptTokens(scene, model, str(folder), len(used), bytes_in(folder), last)
+    return TokenFolder(scene, model, str(folder), len(used), bytes_in(folder), last)

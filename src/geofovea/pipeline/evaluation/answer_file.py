@@ -94,12 +94,12 @@ class AnswerFile(Generic[Item]):
             self._append(dict(settings))
             return
         try:
-            held = None if line is None else json.loads(line)
+            earlier = None if line is None else json.loads(line)
         except ValueError as error:
             raise self._damaged(error) from error
-        if not isinstance(held, dict) or described_hash(held) != described_hash(settings):
+        if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
             raise DataError(
-                f"{self._path} is of another bench ({held or 'empty'}), this one has "
+                f"{self._path} is of another bench ({earlier or 'empty'}), this one has "
                 f"{dict(settings)}; name another folder, or remove the file"
             )
 

@@ -76,16 +76,18 @@ def measure_blind(
     scorer = benchmark.scorers(synonyms)["official"]
     constants = constant_answers(samples, scorer)
     draws = Bootstrap(samples)
-    right = _judged(samples, constants_for(samples, samples, scorer), scorer)
+    right = _verdicts(samples, constants_for(samples, samples, scorer), scorer)
     crossed: list[dict[str, float]] = []
     neighbours: list[dict[str, float]] = []
     with progress_bar("answering blindly") as advance:
         for seed in range(runs):
-            known, asked = halves(samples, seed)
-            crossed.append(_figures(benchmark, asked, constants_for(known, asked, scorer), scorer))
+            reference, rest = halves(samples, seed)
+            crossed.append(
+                _figures(benchmark, rest, constants_for(reference, rest, scorer), scorer)
+            )
             if seed < _NEIGHBOUR_RUNS:
-                found = neighbour_answers(known, asked)
-                neighbours.append(_figures(benchmark, asked, found, scorer))
+                answers = neighbour_answers(reference, rest)
+                neighbours.append(_figures(benchmark, rest, answers, scorer))
             advance((seed + 1) / runs)
     return BlindScores(
         benchmark=benchmark.title,
@@ -97,7 +99,7 @@ def measure_blind(
     )
 
 
-def _judged(samples: Sequence[Sample], answers: Mapping[str, str], scorer: Scorer) -> list[bool]:
+def _verdicts(samples: Sequence[Sample], answers: Mapping[str, str], scorer: Scorer) -> list[bool]:
     return [scorer(sample, answers[sample.id]).correct for sample in samples]
 
 
@@ -105,7 +107,7 @@ def _figures(
     benchmark: Benchmark, samples: Sequence[Sample], answers: Mapping[str, str], scorer: Scorer
 ) -> dict[str, float]:
     draws = Bootstrap(samples, draws=0)
-    right = np.array(_judged(samples, answers, scorer))
+    right = np.array(_verdicts(samples, answers, scorer))
     return {f.name: draws.measure(f, right).value for f in benchmark.metrics}
 
 

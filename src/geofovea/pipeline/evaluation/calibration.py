@@ -23,7 +23,7 @@ from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
 
-__all__ = ["Bin", "Calibration", "SureAnswer", "calibrate", "draw_reliability", "read_judged"]
+__all__ = ["Bin", "Calibration", "SureAnswer", "calibrate", "draw_reliability", "read_confidences"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Calibration:
         return asdict(self)
 
 
-def read_judged(path: Path, method: str) -> list[SureAnswer]:
+def read_confidences(path: Path, method: str) -> list[SureAnswer]:
     """The answers of one method out of the ``items.jsonl`` of a bench.
 
     Raises:
@@ -107,48 +107,48 @@ def read_judged(path: Path, method: str) -> list[SureAnswer]:
             item = json.loads(line)
             methods.add(str(item["method"]))
             scene = int(item["side"]), int(item["scene"])
-            judged = SureAnswer(scene, float(item["confidence"]), item["answer"] == item["truth"])
+            answer = SureAnswer(scene, float(item["confidence"]), item["answer"] == item["truth"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"line {number} of {path} is no item of a bench") from error
-        if not 0 <= judged.confidence <= 1:
+        if not 0 <= answer.confidence <= 1:
             raise DataError(
-                f"line {number} of {path} has a confidence of {judged.confidence}, not in [0, 1]"
+                f"line {number} of {path} has a confidence of {answer.confidence}, not in [0, 1]"
             )
         if item["method"] == method:
-            answers.append(judged)
+            answers.append(answer)
     if not answers:
         there = ", ".join(sorted(methods)) or "none"
         raise DataError(f"{path} holds no answer by {method!r}; the methods in it are: {there}")
     return answers
 
 
-def calibrate(judged: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> Calibration:
+def calibrate(answers: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> Calibration:
     """Compare confidence with accuracy.
 
     Args:
-        judged: Answers.
+        answers: Answers.
         bins: Of equal width over [0, 1].
         seed: Of the resampling.
 
     Raises:
         DataError: If there is no answer, or no bin.
     """
-    if not judged or bins < 1:
+    if not answers or bins < 1:
         raise DataError(
-            f"a calibration needs at least one answer and one bin, got {len(judged)} and {bins}"
+            f"a calibration needs at least one answer and one bin, got {len(answers)} and {bins}"
         )
-    confidence = np.array([j.confidence for j in judged])
-    right = np.array([j.is_right for j in judged], float)
-    scenes = sorted({j.scene for j in judged})
+    confidence = np.array([j.confidence for j in answers])
+    right = np.array([j.is_right for j in answers], float)
+    scenes = sorted({j.scene for j in answers})
     # by scene and bin: answers, sums of confidence, answers that are right
     place = {scene: i for i, scene in enumerate(scenes)}
-    of_scene = np.array([place[j.scene] for j in judged])
+    of_scene = np.array([place[j.scene] for j in answers])
     of_bin = np.minimum((confidence * bins).astype(int), bins - 1)
     cell = of_scene * bins + of_bin
     table = np.stack(
         [
             np.bincount(cell, values, len(scenes) * bins).reshape(len(scenes), bins)
-            for values in (np.ones(len(judged)), confidence, right)
+            for values in (np.ones(len(answers)), confidence, right)
         ],
         axis=1,
     )
@@ -156,7 +156,7 @@ def calibrate(judged: Sequence[SureAnswer], bins: int = 10, seed: int = 0) -> Ca
     low, high = np.quantile(errors, (0.025, 0.975))
     counts, sums, hits = table.sum(0)
     return Calibration(
-        answers=len(judged),
+        answers=len(answers),
         scenes=len(scenes),
         accuracy=float(right.mean()),
         confidence=float(confidence.mean()),

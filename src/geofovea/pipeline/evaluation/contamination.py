@@ -64,9 +64,9 @@ def look_for_leaks(root: Path, samples: Sequence[Sample], trained_on: Sequence[P
         raise DataError(f"nothing to compare: {images.describe_missing()}")
     with progress_bar("hashing benchmark images") as advance:
         hashes = []
-        for done, (name, path) in enumerate(images.paths.items(), 1):
+        for count, (name, path) in enumerate(images.paths.items(), 1):
             hashes.append(hash_image(path, name))
-            advance(done / len(images.paths))
+            advance(count / len(images.paths))
     others = list(_training_hashes(trained_on))
     matches = tuple(find_leaks(hashes, others))
     leaked = {match.image for match in matches}

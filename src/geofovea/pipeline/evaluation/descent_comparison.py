@@ -128,12 +128,12 @@ def run_policies(
 def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            earlier = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}; choose an empty folder") from error
-        if not isinstance(found, dict) or described_hash(found) != described_hash(settings):
+        if not isinstance(earlier, dict) or described_hash(earlier) != described_hash(settings):
             raise DataError(
-                f"{path.parent} holds a run with {found}, not with {settings}: choose an empty "
+                f"{path.parent} holds a run with {earlier}, not with {settings}: choose an empty "
                 "folder, or the same settings"
             )
         return
@@ -141,14 +141,14 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _ask_scene(
-    host: Host, budget: Budget, scene: BenchScene, done: Mapping[Hashable, PolicyItem]
+    host: Host, budget: Budget, scene: BenchScene, earlier: Mapping[Hashable, PolicyItem]
 ) -> Iterator[PolicyItem]:
     # one session for all: no time is measured here, and a tile is encoded once
     session, world = scene.session(host), scene.world
     for question in scene.questions:
         for policy in POLICIES:
             key = (world.width, world.seed, policy, question.text)
-            yield done.get(key) or _ask_once(session, world, question, policy, budget)
+            yield earlier.get(key) or _ask_once(session, world, question, policy, budget)
 
 
 def _ask_once(
@@ -186,12 +186,14 @@ def _report(items: Sequence[PolicyItem], host: Host, budget: Budget) -> str:
     groups = [(f"{s} × {s} px", [i for i in items if i.side == s]) for s in sides]
     if len(sides) > 1:
         groups.append(("all sides", list(items)))
-    for title, chosen in groups:
-        count = len({(item.side, item.scene) for item in chosen})
-        asked = sum(item.policy == base for item in chosen)
-        parts.append(f"\n### {title} ({count} scenes, {asked} questions)\n")
+    for title, group_items in groups:
+        count = len({(item.side, item.scene) for item in group_items})
+        questions = sum(item.policy == base for item in group_items)
+        parts.append(f"\n### {title} ({count} scenes, {questions} questions)\n")
         header = ["policy", "accuracy", f"against {base}", "tile hit", "shown", "tiles", "tokens"]
-        parts.append(markdown_table(header, [_row(chosen, policy, base) for policy in POLICIES]))
+        parts.append(
+            markdown_table(header, [_row(group_items, policy, base) for policy in POLICIES])
+        )
     return "\n".join(parts)
 
 
@@ -200,13 +202,13 @@ def _row(items: Sequence[PolicyItem], policy: str, base: str) -> list[str]:
     others = [item for item in items if item.policy == base]
     mean, low, high = difference_interval(mine, others)
     rate = hit_rate(item.hit for item in mine)
-    shown = [item.shown for item in mine if item.shown is not None]
+    shown_hits = [item.shown for item in mine if item.shown is not None]
     return [
         policy,
         accuracy_text(mine),
         "–" if policy == base else f"{mean:+.2f} {interval_text(low, high, '+.2f')}",
         "–" if rate is None else f"{rate:.2f}",
-        f"{fmean(shown):.2f}" if shown else "–",
+        f"{fmean(shown_hits):.2f}" if shown_hits else "–",
         f"{fmean(item.tiles for item in mine):.1f}",
         f"{fmean(item.tokens for item in mine):.0f}",
     ]

@@ -113,37 +113,37 @@ def make_answerer(
         # what cannot be loaded is refused before the first image
         settings.load_host()
     sessions: OrderedDict[tuple[str, int | None], SceneSession] = OrderedDict()
-    given_tokens = settings.load.answer_tokens
-    told: set[str] = set()
+    own_limit = settings.load.answer_tokens
+    reported: set[str] = set()
 
     def answer(image: str, prompt: str, answer_tokens: int | None = None) -> str:
-        can_vary = given_tokens is None and answer_tokens
+        can_vary = own_limit is None and answer_tokens
         most = min(answer_tokens or 0, _LONGEST_ANSWER) if can_vary else None
         key = image, most
         session = sessions.get(key)
         if session is None:
             scene = open_scene(image)
             host = settings.for_scenes([scene]).load_host()
-            asked = host.answering(most) if most and isinstance(host, LvlmHost) else host
-            session = settings.open_session(scene, asked)
+            answering_host = host.answering(most) if most and isinstance(host, LvlmHost) else host
+            session = settings.open_session(scene, answering_host)
         sessions[key] = session
         sessions.move_to_end(key)
         if len(sessions) > _OPEN_SCENES:
             sessions.popitem(last=False)
-        found = settings.ask(session, prompt, kind="prompt")
+        result = settings.ask(session, prompt, kind="prompt")
         # a harness keeps the text alone: what is doubtful about it is told once a sentence
-        for doubt in found.warnings:
-            if doubt not in told:
-                told.add(doubt)
+        for doubt in result.warnings:
+            if doubt not in reported:
+                reported.add(doubt)
                 _LOG.warning("%s: %s", image, doubt)
-        return found.text
+        return result.text
 
     return answer
 
 
-def _number(kind: Callable[[Any], Number], given: object) -> Number | None:
+def _number(kind: Callable[[Any], Number], text: object) -> Number | None:
     """A number that a harness may have left as text."""
-    return None if given is None else kind(given)
+    return None if text is None else kind(text)
 
 
 def only_image(images: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ class GeoFovea(lmms):  # type: ignore[misc]
         super().__init__()
         self._answer = make_answerer(**settings)
         self._folder: Path | None = None
-        self._written = 0
+        self._image_count = 0
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Answer requests in their order, greedily, each as long as its task allows or longer."""
@@ -89,8 +89,8 @@ class GeoFovea(lmms):  # type: ignore[misc]
                 "read them lazily",
                 stacklevel=2,
             )
-        self._written += 1
-        path = self._folder / f"{self._written}.png"
+        self._image_count += 1
+        path = self._folder / f"{self._image_count}.png"
         image.convert("RGB").save(path)
         return str(path)
 

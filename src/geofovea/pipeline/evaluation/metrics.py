@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HIT_SHARE",
-    "Judged",
+    "HasVerdict",
     "accuracy_text",
     "bootstrap_interval",
     "covered_share",
@@ -71,18 +71,18 @@ def token_share(tokens: TokenSet, targets: Sequence[Box]) -> float:
     return covered_share({Box(*cell) for cell in cells}, targets)
 
 
-def covered_share(seen: Iterable[Box], targets: Sequence[Box]) -> float:
+def covered_share(boxes: Iterable[Box], targets: Sequence[Box]) -> float:
     """The largest share of a target that boxes cover together, all in scene pixels, in [0, 1].
 
     Args:
-        seen: Boxes that do not overlap: tiles of one level, or cells of tokens.
+        boxes: Boxes that do not overlap: tiles of one level, or cells of tokens.
         targets: At least one box.
     """
-    seen = list(seen)
-    return max(sum(target.share_inside(each) for each in seen) for target in targets)
+    boxes = list(boxes)
+    return max(sum(target.share_inside(each) for each in boxes) for target in targets)
 
 
-class Judged(Protocol):
+class HasVerdict(Protocol):
     """An answer that is right or wrong, from a scene."""
 
     @property
@@ -101,7 +101,7 @@ class Judged(Protocol):
         ...
 
 
-def bootstrap_interval(items: Iterable[Judged], seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(items: Iterable[HasVerdict], seed: int = 0) -> tuple[float, float]:
     """95 % interval of the mean accuracy, scenes resampled with replacement."""
     by_scene: dict[tuple[int, int], list[bool]] = {}
     for item in items:
@@ -111,7 +111,7 @@ def bootstrap_interval(items: Iterable[Judged], seed: int = 0) -> tuple[float, f
 
 
 def difference_interval(
-    items: Iterable[Judged], base: Iterable[Judged], seed: int = 0
+    items: Iterable[HasVerdict], base: Iterable[HasVerdict], seed: int = 0
 ) -> tuple[float, float, float]:
     """How much more accurate answers are than others to the same questions, and its 95 % interval.
 
@@ -123,15 +123,15 @@ def difference_interval(
         seed: Of the draws.
     """
     gains: dict[tuple[int, int], int] = {}
-    asked: dict[tuple[int, int], int] = {}
+    counts: dict[tuple[int, int], int] = {}
     for item in base:
         scene = (item.side, item.scene)
         gains[scene] = gains.get(scene, 0) - item.correct
-        asked[scene] = asked.get(scene, 0) + 1
+        counts[scene] = counts.get(scene, 0) + 1
     for item in items:
         gains[item.side, item.scene] += item.correct
-    low, high = _interval(list(gains.values()), list(asked.values()), seed)
-    return sum(gains.values()) / sum(asked.values()), low, high
+    low, high = _interval(list(gains.values()), list(counts.values()), seed)
+    return sum(gains.values()) / sum(counts.values()), low, high
 
 
 def _interval(sums: Sequence[int], counts: Sequence[int], seed: int) -> tuple[float, float]:
@@ -147,7 +147,7 @@ def resampled_scenes(count: int, seed: int = 0) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
 
 
-def accuracy_text(items: Sequence[Judged]) -> str:
+def accuracy_text(items: Sequence[HasVerdict]) -> str:
     """Accuracy with its interval; a dash where nothing was asked."""
     if not items:
         return "–"

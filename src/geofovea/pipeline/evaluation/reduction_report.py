@@ -77,10 +77,10 @@ def _row(items: list[ReductionItem]) -> ReductionRow:
     first = items[0]
     by_category = {}
     for category in CATEGORIES:
-        chosen = [item for item in items if item.category == category]
-        if chosen:
-            mean = fmean(item.correct for item in chosen)
-            by_category[category] = (mean, *bootstrap_interval(chosen))
+        of_category = [item for item in items if item.category == category]
+        if of_category:
+            mean = fmean(item.correct for item in of_category)
+            by_category[category] = (mean, *bootstrap_interval(of_category))
     return ReductionRow(
         first.look,
         first.method,
@@ -108,13 +108,15 @@ def report(rows: Sequence[ReductionRow], model: str) -> str:
     ]
     for look in LOOKS:
         for share in sorted({r.share for r in rows if r.look == look}, reverse=True):
-            chosen = [r for r in rows if (r.look, r.share) == (look, share)]
-            looked = fmean(r.looked for r in chosen)
-            title = f"{look}, {share:.0%} of {looked:.0f} tokens, {chosen[0].questions} questions"
+            group = [r for r in rows if (r.look, r.share) == (look, share)]
+            mean_tokens = fmean(r.looked for r in group)
+            title = (
+                f"{look}, {share:.0%} of {mean_tokens:.0f} tokens, {group[0].questions} questions"
+            )
             parts.append(f"\n### {title}\n")
-            parts.append(markdown_table(*_costs(chosen)))
+            parts.append(markdown_table(*_costs(group)))
             parts.append("")
-            parts.append(markdown_table(*_categories(chosen)))
+            parts.append(markdown_table(*_categories(group)))
     return "\n".join(parts)
 
 

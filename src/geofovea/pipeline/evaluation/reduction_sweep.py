@@ -176,10 +176,10 @@ def methods_at(method: str, share: float) -> Chain:
     links = list(parse_chain(method).links)
     projected = [link.name for link in links if link.stage == "projected"]
     if projected or len(links) > 1:
-        named = [_at(link, share) if link.stage == "projected" else link for link in links]
+        resized = [_at(link, share) if link.stage == "projected" else link for link in links]
     else:
-        named = [Link(FIRST_PARTS.get(links[0].name, "top_score"), 1.0), _at(links[0], share)]
-    return make_chain("+".join(_word(link) for link in named))
+        resized = [Link(FIRST_PARTS.get(links[0].name, "top_score"), 1.0), _at(links[0], share)]
+    return make_chain("+".join(_word(link) for link in resized))
 
 
 def _at(link: Link, share: float) -> Link:
@@ -195,27 +195,27 @@ def _ask_scene(
     budget: Budget,
     chains: Sequence[tuple[str, float, Chain]],
     scene: BenchScene,
-    done: Mapping[Hashable, ReductionItem],
+    earlier: Mapping[Hashable, ReductionItem],
 ) -> Iterator[ReductionItem]:
     session = scene.session(host)
     for number, question in enumerate(scene.questions):
         for look, way in LOOKS.items():
             blank = _blank(scene.world, number, question, look)
             items = [(replace(blank, method=m, share=s), chain) for m, s, chain in chains]
-            shared = [c for item, c in items if item.key not in done and c.encoder is None]
+            shared = [c for item, c in items if item.key not in earlier and c.encoder is None]
             common = None
             if shared:
                 usage = QuestionUsage(plan_encoding(host, shared))
                 common = session.search(way, question.text, budget, usage), usage
             for item, chain in items:
-                if item.key in done:
-                    yield done[item.key]
+                if item.key in earlier:
+                    yield earlier[item.key]
                     continue
-                seen = common
-                if chain.encoder is not None or seen is None:
+                search = common
+                if chain.encoder is not None or search is None:
                     own = QuestionUsage(plan_encoding(host, [chain]))
-                    seen = session.search(way, question.text, budget, own), own
-                yield _measure(item, chain, session, question, *seen)
+                    search = session.search(way, question.text, budget, own), own
+                yield _measure(item, chain, session, question, *search)
 
 
 def _blank(world: World, number: int, question: Question, look: str) -> ReductionItem:
@@ -244,25 +244,25 @@ def _measure(
     chain: Chain,
     session: SceneSession,
     question: Question,
-    found: SearchResult,
+    search: SearchResult,
     usage: QuestionUsage,
 ) -> ReductionItem:
-    shown = sum(len(look.tokens) for look in found.shown.looks)
+    tokens_in = sum(len(look.tokens) for look in search.relevant.looks)
     # the budget of tokens is the share, which the chain holds
-    budget = Budget(tokens=shown)
+    budget = Budget(tokens=tokens_in)
     reducer = Reducer(session.host, chain, question.text, session.tiles, usage)
     before = reset_peak_rss()
     try:
-        reduced = reducer.answer(question.text, found, budget)
+        reduced = reducer.answer(question.text, search, budget)
     except BudgetError as error:
-        return replace(blank, refused=str(error), looked=shown)
-    said = reduced.reply
+        return replace(blank, refused=str(error), looked=tokens_in)
+    reply = reduced.reply
     return replace(
         blank,
-        answer=said.generation.text,
-        hit=is_hit(token_share(said.kept, [question.box])) if question.box else None,
-        looked=shown,
-        entered=said.tokens_llm,
+        answer=reply.generation.text,
+        hit=is_hit(token_share(reply.tokens, [question.box])) if question.box else None,
+        looked=tokens_in,
+        entered=reply.tokens_llm,
         end=reduced.tokens_end,
         selection_seconds=reducer.informed.seconds,
         decoder_seconds=reducer.decoder_seconds,

@@ -26,7 +26,7 @@ from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.evaluation.metrics import hit_rate
 from geofovea.pipeline.evaluation.worker import EvalWork, configuration_of, make_items
-from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
+from geofovea.pipeline.hosts.endpoint.shared_ledger import make_ledger_file, spent
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
 from geofovea.pipeline.runs.item import ItemKey
 from geofovea.pipeline.runs.journal import JOURNAL, Entry, Journal
@@ -47,14 +47,14 @@ class FinishedRun:
 
     Attributes:
         scores: Its numbers; failed questions count as wrong.
-        judged: Every answer.
+        answers: Every answer.
         records: What else is known of an answer (cost, looks), by id.
         errors: Why a question failed, by id.
         counts: What this run did and what it found done.
     """
 
     scores: Scores
-    judged: Sequence[ScoredAnswer]
+    answers: Sequence[ScoredAnswer]
     records: Mapping[str, Mapping[str, Any]]
     errors: Mapping[str, str]
     counts: RunCounts
@@ -119,7 +119,7 @@ def run_eval(
     def tell(now: RunCounts) -> None:
         nonlocal counts
         counts = now
-        advance(1 - now.left / max(1, now.planned))
+        advance(1 - now.remaining / max(1, now.planned))
 
     def finished(entries: Mapping[ItemKey, Entry], notes: Sequence[str]) -> FinishedRun:
         ended = {
@@ -132,7 +132,7 @@ def run_eval(
     with interruptible(), Journal(folder / JOURNAL, wait=wait) as journal:
         journal.adopt(configuration, described, beside_others=replace_others)
         if settings.endpoint is not None:
-            new_purse(folder)
+            make_ledger_file(folder)
         try:
             with progress_bar(f"asking {benchmark.title}") as advance:
                 counts = run_items(
@@ -141,7 +141,7 @@ def run_eval(
                     executor,
                     retry_failed=retry_failed,
                     max_failures=max_failures,
-                    company=workers.company,
+                    batch_size=workers.batch_size,
                     report=tell,
                 )
         except (GeoFoveaError, KeyboardInterrupt) as error:
@@ -149,8 +149,8 @@ def run_eval(
                 if early is not None:
                     early(finished(journal.entries(configuration), journal.notes))
                     error.add_note(
-                        f"{counts.planned - counts.left} of {counts.planned} questions have an end "
-                        f"and are scored in {folder}; the same command goes on"
+                        f"{counts.planned - counts.remaining} of {counts.planned} questions "
+                        f"have an end and are scored in {folder}; the same command goes on"
                     )
             raise
         entries = journal.entries(configuration)
@@ -169,31 +169,33 @@ def _scored(
     """The scores of all questions that came to an end."""
     records = {key: json.loads(e.record) for key, e in ended.items() if e.record is not None}
     errors = {key: e.error or "" for key, e in ended.items() if e.state == "failed"}
-    answers = {key: str(record["answer"]) for key, record in records.items()}
-    left = (
-        [f"{counts.left} question(s) have no end yet: the run was stopped"] if counts.left else []
+    texts = {key: str(record["answer"]) for key, record in records.items()}
+    unfinished = (
+        [f"{counts.remaining} question(s) have no end yet: the run was stopped"]
+        if counts.remaining
+        else []
     )
-    scores, judged = score(
+    scores, answers = score(
         benchmark,
         collection.samples,
-        answers | dict.fromkeys(errors, ""),
+        texts | dict.fromkeys(errors, ""),
         synonyms,
         (
             *collection.notes,
             *_notes(collection, images, errors),
             *_cut(records),
-            *left,
+            *unfinished,
             *notes,
         ),
     )
-    return FinishedRun(scores, judged, records, errors, counts)
+    return FinishedRun(scores, answers, records, errors, counts)
 
 
 def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) -> list[str]:
     notes = []
     if images.missing:
-        left = sum(images.of(sample) is None for sample in collection.samples)
-        notes.append(f"{images.describe_missing()}; {left} question(s) are left out")
+        missing = sum(images.of(sample) is None for sample in collection.samples)
+        notes.append(f"{images.describe_missing()}; {missing} question(s) are left out")
     if several := sum(len(sample.images) > 1 for sample in collection.samples):
         notes.append(f"{several} question(s) about several images were asked about the first")
     if errors:
@@ -207,7 +209,7 @@ def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) ->
 def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How many answers the limit on their length ended."""
     doubts = (record.get("warnings") or () for record in records.values())
-    count = sum(any(CUT in doubt for doubt in told) for told in doubts)
+    count = sum(any(CUT in doubt for doubt in warnings) for warnings in doubts)
     return [f"{count} answer(s) {CUT} their limit; allow more with answer_tokens="] if count else []
 
 
@@ -221,18 +223,18 @@ def write_run(
 ) -> None:
     """Write ``items.jsonl``, ``scores.json`` and ``manifest.json`` into the folder of a run."""
     rows = [
-        judged.to_json()
-        | {"image": judged.sample.images[0], "prompt": benchmark.prompt(judged.sample)}
-        | {"boxes": [list(box.as_tuple()) for box in judged.sample.boxes]}
-        | dict(run.records.get(judged.sample.id, {}))
-        | {"error": run.errors.get(judged.sample.id)}
-        for judged in run.judged
+        answer.to_json()
+        | {"image": answer.sample.images[0], "prompt": benchmark.prompt(answer.sample)}
+        | {"boxes": [list(box.as_tuple()) for box in answer.sample.boxes]}
+        | dict(run.records.get(answer.sample.id, {}))
+        | {"error": run.errors.get(answer.sample.id)}
+        for answer in run.answers
     ]
     scores = run.scores.to_json() | {"hit rate": run.hit_rate}
     use = spent(folder)
     counts = {
         "planned": run.counts.planned,
-        "kept from before": run.counts.kept,
+        "kept from before": run.counts.earlier,
         "answered": run.counts.answered,
         "failed": run.counts.failed,
     } | ({} if use is None else {"endpoint": use.to_json()})
@@ -280,10 +282,10 @@ def file_digest(path: Path) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in ("geofovea", "torch", "transformers", "numpy", "rasterio", "pillow"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions

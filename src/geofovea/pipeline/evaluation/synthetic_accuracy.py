@@ -152,11 +152,11 @@ def _report(items: list[Item], host: Host, budget: Budget) -> str:
         "accuracy [95 % interval, bootstrap over scenes]."
     ]
     for side in sorted({item.side for item in items}):
-        chosen = [item for item in items if item.side == side]
-        count = len({item.scene for item in chosen})
-        questions = len([item for item in chosen if item.method == METHODS[0]])
+        of_side = [item for item in items if item.side == side]
+        count = len({item.scene for item in of_side})
+        questions = len([item for item in of_side if item.method == METHODS[0]])
         parts.append(f"\n### {side} × {side} px ({count} scenes, {questions} questions)\n")
-        parts.append(markdown_table(*_table(chosen)))
+        parts.append(markdown_table(*_table(of_side)))
     return "\n".join(parts)
 
 

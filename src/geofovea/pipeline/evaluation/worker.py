@@ -86,22 +86,24 @@ class EvalWork:
     def open(self) -> Worker:
         """Load the model."""
         host = loaded_host(self.settings, self.threads, self.planned)
-        asker = _Asker(self.settings, host)
-        return SceneWorker(self.settings, host).worker(asker.asked, asker.record)
+        task = _EvalTask(self.settings, host)
+        return SceneWorker(self.settings, host).worker(task.request, task.record)
 
 
-class _Asker:
+class _EvalTask:
     def __init__(self, settings: AskSettings, host: Host) -> None:
         self._settings = settings
         self._host = host
 
-    def asked(self, session: SceneSession, payload: Payload) -> AskRequest:  # noqa: ARG002
+    def request(self, session: SceneSession, payload: Payload) -> AskRequest:  # noqa: ARG002
         boxes = _boxes(payload)
         is_told = self._settings.options.focus == "oracle"
         if is_told and not boxes:
             raise QuestionError("focus 'oracle' needs an annotated box, and this question has none")
-        told = boxes if is_told else ()
-        return self._settings.request(self._host, payload["prompt"], boxes=told, kind="prompt")
+        region_boxes = boxes if is_told else ()
+        return self._settings.request(
+            self._host, payload["prompt"], boxes=region_boxes, kind="prompt"
+        )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
         boxes = _boxes(payload)

@@ -99,10 +99,10 @@ class DualEncoder:
             padding="max_length" if is_padded else False,
             return_tensors="pt",
         )
-        given = {"input_ids": encoded["input_ids"]}
+        inputs = {"input_ids": encoded["input_ids"]}
         if not is_padded:
-            given["attention_mask"] = encoded["attention_mask"]
-        return _vectors(self._model.get_text_features(**given))[0]
+            inputs["attention_mask"] = encoded["attention_mask"]
+        return _vectors(self._model.get_text_features(**inputs))[0]
 
     def _prepared(self, picture: NDArray[np.uint8]) -> Tensor:
         size = (self.side, self.side)
@@ -142,17 +142,18 @@ def _loaded(name: str) -> DualEncoder:
         raise ModelError(f"the focus model {name!r} is a file; name its folder")
     try:
         with quiet_transformers():
-            written = companion(name, "config.json")
-            told = read_json(written) if written else {}
-            if told and told.get("model_type") not in _KINDS:
+            config_file = companion(name, "config.json")
+            config_values = read_json(config_file) if config_file else {}
+            if config_values and config_values.get("model_type") not in _KINDS:
                 raise ModelError(
-                    f"the focus model {name!r} is a {told.get('model_type')!r}; supported are "
-                    f"{', '.join(_KINDS)} and models in their format, such as RemoteCLIP"
+                    f"the focus model {name!r} is a {config_values.get('model_type')!r}; "
+                    f"supported are {', '.join(_KINDS)} and models in their format, such as "
+                    "RemoteCLIP"
                 )
-            held = check_files(name, told)
+            weight_count = check_files(name, config_values)
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-            if held is not None:
-                check_size(name, AutoModel.from_config, config, held)
+            if weight_count is not None:
+                check_size(name, AutoModel.from_config, config, weight_count)
             model, report = AutoModel.from_pretrained(
                 name,
                 dtype=torch.float32,
@@ -186,12 +187,12 @@ def _tokenizer(name: str) -> Any:
 
 def _normalisation(name: str, kind: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation of ``preprocessor_config.json``; the family's own without it."""
-    found = (CLIP_MEAN, CLIP_STD) if kind == "clip" else (_HALF, _HALF)
+    defaults = (CLIP_MEAN, CLIP_STD) if kind == "clip" else (_HALF, _HALF)
     path = companion(name, "preprocessor_config.json", may_be_out_of_reach=False)
     if path is None:
-        return found
-    given = read_json(path)
-    mean, std = given.get("image_mean", found[0]), given.get("image_std", found[1])
+        return defaults
+    config = read_json(path)
+    mean, std = config.get("image_mean", defaults[0]), config.get("image_std", defaults[1])
     for values in (mean, std):
         numbers = isinstance(values, (list, tuple)) and len(values) == 3
         if not numbers or not all(isinstance(v, (int, float)) for v in values) or 0 in std:

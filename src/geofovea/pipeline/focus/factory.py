@@ -57,7 +57,7 @@ def check_focus(
     elif name == "prompted":
         _pictures_host(host)
     elif name == "similarity":
-        _named_encoder(focus_model)
+        _encoder_name(focus_model)
     else:
         raise ModelError(f"unknown focus {name!r}; choose one of {', '.join(FOCUS_NAMES)}")
 
@@ -108,7 +108,7 @@ class FocusFactory:
             )
         if name == "prompted":
             return PromptedFocus(_pictures_host(self._host), question, usage.clock, usage.warnings)
-        return self._similarity(question, usage, _named_encoder(focus_model))
+        return self._similarity(question, usage, _encoder_name(focus_model))
 
     def _attention(
         self, question: str, calls: EngineCalls, usage: QuestionUsage
@@ -173,7 +173,7 @@ def _pictures_host(host: Host) -> SupportsImages:
     return host
 
 
-def _named_encoder(focus_model: str | None) -> str:
+def _encoder_name(focus_model: str | None) -> str:
     if focus_model is None:
         raise ModelError(
             "focus='similarity' needs a dual encoder; name one, for example "

@@ -53,10 +53,10 @@ def parse_cells(reply: str, count: int) -> tuple[int, ...] | None:
     text = _unwrapped(reply)
     if _NONE.fullmatch(text):
         return ()
-    found = _LIST.fullmatch(text)
-    if found is None:
+    match = _LIST.fullmatch(text)
+    if match is None:
         return None
-    numbers = [int(number) for number in re.findall(r"\d+", found[1])]
+    numbers = [int(number) for number in re.findall(r"\d+", match[1])]
     if not all(1 <= number <= count for number in numbers):
         return None
     return tuple(dict.fromkeys(number - 1 for number in numbers))
@@ -66,10 +66,10 @@ def _unwrapped(reply: str) -> str:
     """What stands within a fence, an object or emphasis."""
     text = reply.strip()
     for around in (_FENCED, _OBJECT):
-        if found := around.fullmatch(text):
-            text = found[1]
+        if match := around.fullmatch(text):
+            text = match[1]
     # with room around it, lest two numbers become one
-    return _EMPHASIS.sub(lambda found: f" {found[1] or found[2]} ", text).strip()
+    return _EMPHASIS.sub(lambda match: f" {match[1] or match[2]} ", text).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,12 @@ class NumberedGrid:
     @classmethod
     def over(cls, tiles: Sequence[Tile]) -> NumberedGrid:
         """The grid for some tiles: at most ``MOST_CELLS`` cells, but at least one a tile."""
-        ordered = tuple(sorted(tiles))
-        rows, cols = {t.row for t in ordered}, {t.col for t in ordered}
-        fills_rectangle = len(rows) * len(cols) == len(ordered)
-        columns = len(cols) if fills_rectangle else math.ceil(math.sqrt(len(ordered)))
-        cells = max(1, math.isqrt(MOST_CELLS // max(1, len(ordered))))
-        return cls(ordered, columns, cells)
+        in_order = tuple(sorted(tiles))
+        rows, cols = {t.row for t in in_order}, {t.col for t in in_order}
+        fills_rectangle = len(rows) * len(cols) == len(in_order)
+        columns = len(cols) if fills_rectangle else math.ceil(math.sqrt(len(in_order)))
+        cells = max(1, math.isqrt(MOST_CELLS // max(1, len(in_order))))
+        return cls(in_order, columns, cells)
 
     @property
     def count(self) -> int:
@@ -119,10 +119,10 @@ class NumberedGrid:
             col: Likewise.
         """
         side = self.cells_a_side
-        above, left = divmod(tile, self.columns)
+        above, across = divmod(tile, self.columns)
         whole_rows = above * side * self.columns * side
         in_row = min(self.columns, len(self.tiles) - above * self.columns)
-        return whole_rows + row * in_row * side + left * side + col
+        return whole_rows + row * in_row * side + across * side + col
 
     def draw(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """The sheet, uint8 (rows, columns, 3), at most ``1344`` pixels a side.
@@ -137,12 +137,12 @@ class NumberedGrid:
         cell = side / self.cells_a_side
         font = ImageFont.load_default(max(10, min(28, int(cell / 4))))
         for index, picture in enumerate(pixels):
-            above, left = divmod(index, self.columns)
+            above, across = divmod(index, self.columns)
             tile = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
-            sheet.paste(tile, (left * side, above * side))
+            sheet.paste(tile, (across * side, above * side))
             for row in range(self.cells_a_side):
                 for col in range(self.cells_a_side):
-                    x, y = left * side + col * cell, above * side + row * cell
+                    x, y = across * side + col * cell, above * side + row * cell
                     pen.rectangle((x, y, x + cell - 1, y + cell - 1), outline=_INK)
                     number = str(self.cell(index, row, col) + 1)
                     pen.text((x + 3, y + 2), number, _INK, font, stroke_width=2, stroke_fill=_EDGE)

@@ -66,14 +66,14 @@ class PromptedFocus:
         request = _REQUEST.format(count=grid.count, most=_MOST_PICKED, question=self._question)
         reply = host.ask_picture(grid.draw([of_tile[tile] for tile in grid.tiles]), request)
         picked = parse_cells(reply, grid.count)
-        asked = f"asked where to look on level {tokens.tiles[0].level}, the model"
+        subject = f"asked where to look on level {tokens.tiles[0].level}, the model"
         if doubt := _doubt(picked, grid.count):
-            self._warnings.append(f"{asked} {doubt}: the level was looked at evenly")
+            self._warnings.append(f"{subject} {doubt}: the level was looked at evenly")
         if picked is None or doubt:
             return torch.ones(len(tokens))
         if len(picked) > _MOST_PICKED:
             self._warnings.append(
-                f"{asked} named {len(picked)} cells where at most {_MOST_PICKED} were asked for: "
+                f"{subject} named {len(picked)} cells where at most {_MOST_PICKED} were asked for: "
                 "the first of them were followed"
             )
         cells = self._cells(tokens, grid)
@@ -83,7 +83,7 @@ class PromptedFocus:
         shares = weights[cells] / torch.bincount(cells, minlength=grid.count)[cells]
         if not bool(shares.any()):
             self._warnings.append(
-                f"{asked} named cells of missing pixels alone: the level was looked at evenly"
+                f"{subject} named cells of missing pixels alone: the level was looked at evenly"
             )
             return torch.ones(len(tokens))
         return shares + _ELSEWHERE * _nearness(tokens, shares > 0)
@@ -93,13 +93,13 @@ class PromptedFocus:
         rows, cols = cells_of_tokens(tokens, self._host.tile_size, grid.cells_a_side)
         place = {tile: i for i, tile in enumerate(grid.tiles)}
         index = [place[tile] for tile in tokens.tiles]
-        found = [
+        cells = [
             grid.cell(index[tile], row, col)
             for tile, row, col in zip(
                 tokens.tile_index.tolist(), rows.tolist(), cols.tolist(), strict=True
             )
         ]
-        return torch.tensor(found, dtype=torch.int64)
+        return torch.tensor(cells, dtype=torch.int64)
 
 
 def _doubt(picked: tuple[int, ...] | None, count: int) -> str:

@@ -55,7 +55,7 @@ class SimilarityFocus:
         self._tile_size = tile_size
         self._cache = cache
         self._clock = clock
-        self._asked: Tensor | None = None
+        self._question_vector: Tensor | None = None
 
     def score(self, tokens: TokenSet) -> Tensor:
         """Each crop's share, evenly over the tokens in it, float32 (n,)."""
@@ -63,11 +63,11 @@ class SimilarityFocus:
             return self._score(tokens)
 
     def _score(self, tokens: TokenSet) -> Tensor:
-        if self._asked is None:
-            self._asked = self._encoder.embed_text(self._question)
+        if self._question_vector is None:
+            self._question_vector = self._encoder.embed_text(self._question)
         vectors = self._vectors(tokens)
         # (tiles, crops): crops without a token show nothing and take no part
-        logits = self._encoder.scale * (vectors @ self._asked)
+        logits = self._encoder.scale * (vectors @ self._question_vector)
         rows, cols = cells_of_tokens(tokens, self._tile_size, _CROPS_A_SIDE)
         crops = (tokens.tile_index * _CROPS_A_SIDE + rows) * _CROPS_A_SIDE + cols
         counts = torch.bincount(crops, minlength=logits.numel())
@@ -76,20 +76,20 @@ class SimilarityFocus:
 
     def _vectors(self, tokens: TokenSet) -> Tensor:
         """Of the crops of each tile, float32 (tiles, crops, d), remembered where possible."""
-        found: dict[Tile, Tensor] = {}
+        by_tile: dict[Tile, Tensor] = {}
         for tile in tokens.tiles:
             if (vectors := self._cache.get(tile)) is not None:
-                found[tile] = vectors
-        is_new = torch.tensor([tile not in found for tile in tokens.tiles])
+                by_tile[tile] = vectors
+        is_new = torch.tensor([tile not in by_tile for tile in tokens.tiles])
         if bool(is_new.any()):
             fresh = tokens.select(is_new[tokens.tile_index])
             crops = [crop for picture in self._pixels(fresh) for crop in _crops(picture)]
             flat = self._encoder.embed_pictures(crops)
             embedded = flat.view(len(fresh.tiles), _CROPS_A_SIDE**2, -1)
             for tile, vectors in zip(fresh.tiles, embedded, strict=True):
-                found[tile] = vectors
+                by_tile[tile] = vectors
                 self._cache.put(tile, vectors.clone())
-        return torch.stack([found[tile] for tile in tokens.tiles])
+        return torch.stack([by_tile[tile] for tile in tokens.tiles])
 
 
 def _crops(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

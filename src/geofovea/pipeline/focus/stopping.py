@@ -69,21 +69,21 @@ class ConfidentStop:
         host: The model.
         question: What is asked.
         threshold: The least confidence that ends the descent.
-        purse: Tokens for all probes together.
+        budget_tokens: Tokens for all probes together.
         reduction: Chooses the tokens of a probe.
         spent: Tokens that probes have shown.
         generation: The answer that was sure enough.
-        kept: What it was read from.
+        tokens: What it was read from.
     """
 
     host: Speaker
     question: str
     threshold: float
-    purse: int
+    budget_tokens: int
     reduction: Reduction
     spent: int = 0
     generation: Generation | None = None
-    kept: TokenSet | None = None
+    tokens: TokenSet | None = None
 
     def reason(
         self,
@@ -91,13 +91,13 @@ class ConfidentStop:
         looks: Sequence[LevelLook] = (),
     ) -> str | None:
         """``"confident"`` when the model is; see ``StopRule``."""
-        share = min(self.purse // _PROBES, self.purse - self.spent)
+        share = min(self.budget_tokens // _PROBES, self.budget_tokens - self.spent)
         if share < 1 or not looks:
             return None
-        kept, _ = keep_tokens(Descent(tuple(looks), "probed"), share, self.reduction)
-        generation = self.host.generate(self.question, kept)
-        self.spent += len(kept)
+        tokens, _ = keep_tokens(Descent(tuple(looks), "probed"), share, self.reduction)
+        generation = self.host.generate(self.question, tokens)
+        self.spent += len(tokens)
         if confidence_of(generation.log_probabilities) < self.threshold:
             return None
-        self.generation, self.kept = generation, kept
+        self.generation, self.tokens = generation, tokens
         return "confident"

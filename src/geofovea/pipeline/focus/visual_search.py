@@ -9,6 +9,7 @@ from functools import partial
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.engine.watching import WatchedFocus, Watcher
 from geofovea.pipeline.focus.factory import FocusFactory, check_focus
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.system.memory import MemoryStop
@@ -88,13 +89,13 @@ class SearchResult:
 
     Attributes:
         descent: All that was looked at.
-        shown: What of it is worth showing.
+        relevant: What of it may reach the decoder.
         places: Tiles of the places that share the finest tokens; empty where nothing is shared.
         route: Why it was looked at so; None for ways of looking that ignore the question.
     """
 
     descent: Descent
-    shown: Descent
+    relevant: Descent
     places: tuple[tuple[Tile, ...], ...] = ()
     route: Route | None = None
 
@@ -109,6 +110,7 @@ class VisualSearch:
         pyramid: Of the scene.
         encode: Makes tokens of tiles.
         usage: Counts what the focus does.
+        watch: Hears of every look that the focus scores.
     """
 
     focuses: FocusFactory
@@ -116,6 +118,7 @@ class VisualSearch:
     pyramid: Pyramid
     encode: Encode
     usage: QuestionUsage
+    watch: Watcher | None = None
 
     def run(self, options: SearchOptions, question: str, budget: Budget) -> SearchResult:
         """Look for what answers a question, under its budget of tiles.
@@ -150,7 +153,7 @@ class VisualSearch:
             descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
             descent = merge_descents(descents)
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
-            places = _disjoint([place for found in nearest for place in found])
+            places = _disjoint([place for cluster in nearest for place in cluster])
         else:
             spread = DiscountedPlaces() if route.word == "several" else None
             descent = go(budget.tiles, self.encode, focus, diversity=spread)
@@ -193,7 +196,7 @@ class VisualSearch:
         return float(scores.max() / scores.mean().clamp(min=1e-30))
 
     def _focus(self, options: SearchOptions, question: str) -> Focus:
-        return self.focuses.make(
+        focus = self.focuses.make(
             options.focus,
             question,
             self.calls,
@@ -201,13 +204,14 @@ class VisualSearch:
             boxes=options.boxes,
             focus_model=options.focus_model,
         )
+        return focus if self.watch is None else WatchedFocus(focus, self.watch)
 
 
 def _disjoint(places: Sequence[Sequence[Tile]]) -> tuple[tuple[Tile, ...], ...]:
     """Places without the tiles that an earlier one has."""
-    taken: set[Tile] = set()
+    covered: set[Tile] = set()
     parted = []
     for place in places:
-        parted.append(tuple(tile for tile in place if tile not in taken))
-        taken.update(place)
+        parted.append(tuple(tile for tile in place if tile not in covered))
+        covered.update(place)
     return tuple(place for place in parted if place)

@@ -117,7 +117,7 @@ class SupportsBatching(Protocol):
     """A host in this process that takes questions side by side, each as if it were alone."""
 
     def scores_together(
-        self, asked: Sequence[tuple[str, TokenSet]], *, again: bool
+        self, prompts: Sequence[tuple[str, TokenSet]], *, again: bool
     ) -> list[Tensor]:
         """As ``Host.scores`` for each; ``again`` as ``SupportsPrefixCache.scores_again``."""
         ...
@@ -149,7 +149,7 @@ class SupportsPrefixCache(Protocol):
 class SupportsSpecialWords(Protocol):
     """A host whose tokenizer knows special words, which are left out of questions."""
 
-    def left_out(self, question: str) -> tuple[str, ...]:
+    def omitted_words(self, question: str) -> tuple[str, ...]:
         """What a careful reader should know about the words that are left out of a question."""
         ...
 

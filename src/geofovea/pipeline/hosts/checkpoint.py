@@ -93,38 +93,38 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
     files = _weight_files(name, config)
     if not files:
         return None
-    held = _count(files)
-    check_depth(name, config, held)
-    return held
+    count = _count(files)
+    check_depth(name, config, count)
+    return count
 
 
-def check_depth(name: str, config: Mapping[str, Any], held: WeightCount) -> None:
+def check_depth(name: str, config: Mapping[str, Any], count: WeightCount) -> None:
     """Refuse a number of layers that the weights cannot have, before lists are made for them.
 
     Args:
         name: Of the model.
         config: Its ``config.json``.
-        held: What its files hold.
+        count: What its files hold.
 
     Raises:
         ModelError: If there are fewer tensors than layers, or no layer.
     """
     for key, depth in _entries(config):
-        if key in _DEPTHS and isinstance(depth, (int, float)) and not 1 <= depth <= held.tensors:
+        if key in _DEPTHS and isinstance(depth, (int, float)) and not 1 <= depth <= count.tensors:
             raise ModelError(
                 f"the config.json of {name} asks for {depth} layers ({key}), and its files hold "
-                f"{held.tensors} tensors; copy or download it again"
+                f"{count.tensors} tensors; copy or download it again"
             )
 
 
-def check_size(name: str, make: Any, config: Any, held: WeightCount) -> None:
+def check_size(name: str, make: Any, config: Any, count: WeightCount) -> None:
     """Refuse a configuration with far more weights than there are, before memory is taken for them.
 
     Args:
         name: Of the model.
         make: Its class in ``transformers``.
         config: Its configuration.
-        held: What its files hold.
+        count: What its files hold.
 
     Raises:
         ModelError: If it is of other weights than these.
@@ -133,12 +133,12 @@ def check_size(name: str, make: Any, config: Any, held: WeightCount) -> None:
 
     with torch.device("meta"):
         model = make(config)
-    wanted = sum(w.numel() for w in (*model.parameters(), *model.buffers()))
-    most = held.numbers * _TIED * (_PACKED if getattr(config, "quantization_config", None) else 1)
-    if wanted > most:
+    weights = sum(w.numel() for w in (*model.parameters(), *model.buffers()))
+    most = count.numbers * _TIED * (_PACKED if getattr(config, "quantization_config", None) else 1)
+    if weights > most:
         raise ModelError(
-            f"config.json of {name!r} speaks of {wanted:,} weights, its files hold "
-            f"{held.numbers:,}: they do not belong together; copy or download it again"
+            f"config.json of {name!r} speaks of {weights:,} weights, its files hold "
+            f"{count.numbers:,}: they do not belong together; copy or download it again"
         )
 
 
@@ -175,13 +175,13 @@ def companion(name: str, file: str, *, may_be_out_of_reach: bool = True) -> Path
         return folder / file if (folder / file).exists() else None
     from transformers.utils import cached_file
 
-    found = cached_file(
+    path = cached_file(
         name,
         file,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=not may_be_out_of_reach,
     )
-    return None if found is None else Path(found)
+    return None if path is None else Path(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -191,10 +191,10 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: If it cannot be read as JSON.
     """
     try:
-        found: object = json_of(path)
+        value: object = json_of(path)
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a JSON object: {error}") from error
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -242,30 +242,30 @@ def _weight_files(name: str, config: Mapping[str, Any]) -> list[Path]:
     Raises:
         ModelError: If one would be no safetensors file of this model.
     """
-    chosen = config.get("transformers_weights")
+    listing = config.get("transformers_weights")
     names: tuple[str, ...] = (_WEIGHTS, _INDEX)
-    if chosen is not None:
-        names = (_checked(name, chosen, "config.json", (".safetensors", _INDEX_ENDING)),)
-    found = next((path for file in names if (path := companion(name, file))), None)
-    if found is None or found.suffix != ".json":
-        return [found] if found else []
-    parts = read_json(found).get("weight_map")
+    if listing is not None:
+        names = (_checked(name, listing, "config.json", (".safetensors", _INDEX_ENDING)),)
+    weights = next((path for file in names if (path := companion(name, file))), None)
+    if weights is None or weights.suffix != ".json":
+        return [weights] if weights else []
+    parts = read_json(weights).get("weight_map")
     if not isinstance(parts, dict) or not parts:
-        raise ModelError(f"{found} names no file of weights; copy or download it again")
-    shards = {_checked(name, part, found.name, (".safetensors",)) for part in parts.values()}
+        raise ModelError(f"{weights} names no file of weights; copy or download it again")
+    shards = {_checked(name, part, weights.name, (".safetensors",)) for part in parts.values()}
     paths = {shard: companion(name, shard) for shard in sorted(shards)}
     for shard, path in paths.items():
         if path is None:
-            raise ModelError(f"{name} lacks {shard}, which {found.name} names; copy it again")
+            raise ModelError(f"{name} lacks {shard}, which {weights.name} names; copy it again")
     return [path for path in paths.values() if path is not None]
 
 
-def _checked(name: str, file: object, told_by: str, endings: tuple[str, ...]) -> str:
+def _checked(name: str, file: object, source: str, endings: tuple[str, ...]) -> str:
     """The name of a file with weights in the folder of a model, as one of its own files has it."""
     path = PurePosixPath(str(file))
     if not isinstance(file, str) or path.is_absolute() or ".." in path.parts or "\\" in file:
         raise ModelError(
-            f"the weights of {name} could not be loaded: {told_by} looks for them in {file!r}, "
+            f"the weights of {name} could not be loaded: {source} looks for them in {file!r}, "
             "which is no file of its folder; copy or download it again"
         )
     if file.endswith(endings):
@@ -273,7 +273,7 @@ def _checked(name: str, file: object, told_by: str, endings: tuple[str, ...]) ->
     if any(path.match(pattern) for pattern in _PICKLES):
         raise _is_pickle(name, file)
     raise ModelError(
-        f"{told_by} of {name} looks for weights in {file!r}, which is no safetensors; convert them"
+        f"{source} of {name} looks for weights in {file!r}, which is no safetensors; convert them"
     )
 
 
@@ -281,8 +281,8 @@ def _count(files: list[Path]) -> WeightCount:
     tensors = numbers = 0
     for path in files:
         try:
-            with safe_open(path, "pt") as opened:
-                shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]  # noqa: SIM118
+            with safe_open(path, "pt") as reader:
+                shapes = [reader.get_slice(key).get_shape() for key in reader.keys()]  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise ModelError(
                 f"the weights in {path} could not be loaded ({error}); copy or download them again"

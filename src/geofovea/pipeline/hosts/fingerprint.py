@@ -71,8 +71,8 @@ def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> s
         Hexadecimal; None where a weight has no value, as behind ``accelerate``'s offloading.
     """
     versions = {"geofovea": __version__} | {name: version(name) for name in _VERSIONS_OF}
-    told = json.dumps({"about": about, "versions": versions}, sort_keys=True, default=str)
-    digest = hashlib.sha256(told.encode())
+    record = json.dumps({"about": about, "versions": versions}, sort_keys=True, default=str)
+    digest = hashlib.sha256(record.encode())
     for name, value in sorted(weights.items()):
         if value.is_meta:
             return None
@@ -97,9 +97,9 @@ def weights_hash(weights: Iterable[tuple[str, Tensor]]) -> str:
     """
     digest = hashlib.sha256()
     # earlier releases of transformers have one more part in the names of a CLIP tower
-    named = sorted((n.replace(".vision_model.", "."), value) for n, value in weights)
-    step = -(-sum(value.numel() for _, value in named) // _MOST_VALUES)
-    for name, value in named:
+    tensors = sorted((n.replace(".vision_model.", "."), value) for n, value in weights)
+    step = -(-sum(value.numel() for _, value in tensors) // _MOST_VALUES)
+    for name, value in tensors:
         digest.update(f"{name} {tuple(value.shape)};".encode())
         some = value.detach().reshape(-1)[:: max(1, step)].to("cpu", torch.bfloat16)
         digest.update(some.contiguous().view(torch.int16).numpy().tobytes())

@@ -53,9 +53,9 @@ class LoadOptions:
             "positions": POSITIONS,
         }
         for name, values in allowed.items():
-            given = getattr(self, name)
-            if given is not None and given not in values:
-                raise ModelError(f"{name}={given!r} is none of {', '.join(values)}")
+            value = getattr(self, name)
+            if value is not None and value not in values:
+                raise ModelError(f"{name}={value!r} is none of {', '.join(values)}")
         tokens = self.answer_tokens
         if tokens is not None and (
             not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= 4096

@@ -198,10 +198,10 @@ class LvlmHost:
     @one_at_a_time
     @torch.inference_mode()
     def scores_together(
-        self, asked: Sequence[tuple[str, TokenSet]], *, again: bool = False
+        self, prompts: Sequence[tuple[str, TokenSet]], *, again: bool = False
     ) -> list[Tensor]:
         """See ``SupportsBatching``."""
-        return self._attention.scores(asked, again=again)
+        return self._attention.scores(prompts, again=again)
 
     @one_at_a_time
     def forget_prefixes(self) -> None:
@@ -255,9 +255,9 @@ class LvlmHost:
         """Words that the tokenizer can only map to its unknown token."""
         return self._prompts.words.unknown_words(question)
 
-    def left_out(self, question: str) -> tuple[str, ...]:
+    def omitted_words(self, question: str) -> tuple[str, ...]:
         """See ``SupportsSpecialWords``."""
-        return self._prompts.words.left_out(question)
+        return self._prompts.words.omitted_words(question)
 
     @property
     def decoder(self) -> Any:

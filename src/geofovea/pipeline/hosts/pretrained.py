@@ -49,10 +49,10 @@ def load_lvlm(
         MissingExtraError: If an option needs a package that is not installed.
     """
     kind = family_of(name, config)
-    held = check_files(name, config)
+    weight_count = check_files(name, config)
     options.check_installed()
     settings = _settings(name, kind.defaults, options)
-    model, tokenizer = _load(name, kind, config, held, options)
+    model, tokenizer = _load(name, kind, config, weight_count, options)
     if not options.places:
         model = model.to(options.device)
     device = model.get_input_embeddings().weight.device
@@ -126,7 +126,7 @@ def _load(
     name: str,
     kind: type[Family],
     config: dict[str, Any],
-    held: WeightCount | None,
+    weight_count: WeightCount | None,
     options: LoadOptions,
 ) -> tuple[Any, Any]:
     import transformers
@@ -134,8 +134,8 @@ def _load(
     make = getattr(transformers, kind.model_class)
     try:
         with quiet_transformers():
-            if held is not None:
-                check_size(name, make, make.config_class.from_dict(config), held)
+            if weight_count is not None:
+                check_size(name, make, make.config_class.from_dict(config), weight_count)
             model, report = make.from_pretrained(
                 name,
                 use_safetensors=True,
@@ -173,8 +173,8 @@ def could_not_load(name: str, error: Exception) -> ModelError:
     """The first line of what ``transformers`` or the hub has to say, and what to do."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # some say in the first line only that the next one tells what is wrong
-    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    message = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     return ModelError(
-        f"the model {name!r} could not be loaded ({said or type(error).__name__}); name a "
+        f"the model {name!r} could not be loaded ({message or type(error).__name__}); name a "
         "folder or hub id of a supported model in safetensors, or use model='embedded'"
     )

@@ -142,22 +142,22 @@ class DistilledFocus(nn.Module):
         for layer in copies:
             layer.self_attn.config._attn_implementation = "sdpa"
 
-    def rows(self, pack: PromptPack, wanted: Sequence[int] | None = None) -> dict[int, Tensor]:
+    def rows(self, pack: PromptPack, layers: Sequence[int] | None = None) -> dict[int, Tensor]:
         """Attention logits by own layer, see ``layer_rows``; the ranking layer's by default."""
         ranking = len(self.layers) - 1
         return layer_rows(
-            list(self.layers), self.rotary, pack, (ranking,) if wanted is None else tuple(wanted)
+            list(self.layers), self.rotary, pack, (ranking,) if layers is None else tuple(layers)
         )
 
     @torch.inference_mode()
-    def scores(self, given: Sequence[DecoderInput]) -> list[Tensor]:
+    def scores(self, inputs: Sequence[DecoderInput]) -> list[Tensor]:
         """What each of n tokens gets, for each prompt: float32 ``(n,)``, sum 1, on the host."""
         ranking = len(self.layers) - 1
-        found: list[Tensor] = []
-        for pack in pack_prompts(given, torch.float32):
+        scores: list[Tensor] = []
+        for pack in pack_prompts(inputs, torch.float32):
             logits = self.rows(pack)[ranking][..., pack.image]
-            found += logits.softmax(-1).mean(1).cpu().unbind(0)
-        return found
+            scores += logits.softmax(-1).mean(1).cpu().unbind(0)
+        return scores
 
 
 def save_focus(module: DistilledFocus, card: FocusCard, folder: Path) -> None:
@@ -185,8 +185,8 @@ def read_card(folder: Path) -> FocusCard:
             f"distill --output {folder}"
         )
     try:
-        given = json_of(path)
-        values = {field.name: given[field.name] for field in fields(FocusCard)}
+        record = json_of(path)
+        values = {field.name: record[field.name] for field in fields(FocusCard)}
         return FocusCard(**values | {"layers": tuple(values["layers"])})
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise ModelError(f"{path} does not describe a region focus module: {error!r}") from error
@@ -200,12 +200,12 @@ def load_focus(folder: Path, host: SupportsDecoderAccess) -> tuple[DistilledFocu
     """
     card = read_card(folder)
     name = getattr(host, "name", "this host")
-    found = weights_hash(host.weights())
-    if found != card.host_hash:
+    host_hash = weights_hash(host.weights())
+    if host_hash != card.host_hash:
         raise ModelError(
             f"the region focus module in {folder} was distilled from {card.base_model!r} with "
-            f"weights {card.host_hash[:12]}, and {name!r} has weights {found[:12]}: distil one for "
-            f"it with geofovea distill --model {name}"
+            f"weights {card.host_hash[:12]}, and {name!r} has weights {host_hash[:12]}: "
+            f"distil one for it with geofovea distill --model {name}"
         )
     if card.host_layers != decoder_depth(host):
         raise ModelError(

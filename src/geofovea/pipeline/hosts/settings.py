@@ -89,17 +89,17 @@ class HostSettings:
         defaults = defaults or cls()
         if not path.exists():
             return defaults
-        known = {f.name for f in fields(cls)}
+        names = {f.name for f in fields(cls)}
         try:
-            given = json_of(path)
+            record = json_of(path)
         except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{path} is not a JSON object: {error}") from error
-        if not isinstance(given, dict):
-            raise ModelError(f"{path} is not a JSON object but {given!r:.40}")
-        if unknown := sorted(set(given) - known):
-            raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(known)}")
+        if not isinstance(record, dict):
+            raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
+        if unknown := sorted(set(record) - names):
+            raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(names)}")
         values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in given.items()
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
         }
         return replace(defaults, **values)
 

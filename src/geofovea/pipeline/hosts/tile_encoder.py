@@ -59,7 +59,7 @@ class TileEncoder:
         self._name, self._family, self._settings, self._dtype = name, family, settings, dtype
         self._normalization = Normalization(settings.image_mean, settings.image_std)
         self._batch = ShrinkingBatch(TILES_AT_ONCE)
-        self._known: tuple[Any, str | None, torch.device] | None = None
+        self._last_digest: tuple[Any, str | None, torch.device] | None = None
         self.clip = (
             ClipEncoder(family.model, self.grid[0], settings.pool, self._normalization)
             if family.is_clip
@@ -129,8 +129,8 @@ class TileEncoder:
         """See ``SupportsFingerprint``; weights are read anew where one was changed in place."""
         model, family = self._family.model, self._family
         own = {id(p) for part in (family.decoder, model.lm_head) for p in part.parameters()}
-        named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        weights = {name: value for name, value in named.items() if id(value) not in own}
+        tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        weights = {name: value for name, value in tensors.items() if id(value) not in own}
         if self.scene_position is not None:
             weights[SCENE_POSITION_FILE] = self.scene_position
         state = tuple(
@@ -138,10 +138,10 @@ class TileEncoder:
             for name, value in weights.items()
             if not value.is_meta
         )
-        if self._known is None or self._known[0] != state:
+        if self._last_digest is None or self._last_digest[0] != state:
             device = self._device()
             about = encoder_settings(family, self._settings, self.grid)
             about |= {"dtype": str(self._dtype), "device": str(device)}
-            self._known = state, encoder_digest(weights, about), device
-        _, digest, device = self._known
+            self._last_digest = state, encoder_digest(weights, about), device
+        _, digest, device = self._last_digest
         return None if digest is None else EncoderIdentity(digest, device)

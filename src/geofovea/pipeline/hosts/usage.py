@@ -42,12 +42,12 @@ class EndpointUse:
         counts = asdict(more)
         return EndpointUse(**{k: v + counts[k] for k, v in asdict(self).items()})
 
-    def settled(self, estimated: tuple[int, int], counted: tuple[int, int]) -> EndpointUse:
+    def settled(self, estimated: tuple[int, int], actual: tuple[int, int]) -> EndpointUse:
         """With what a request really took (prompt, answer tokens) instead of its estimate."""
         return replace(
             self,
-            prompt_tokens=self.prompt_tokens - estimated[0] + counted[0],
-            answer_tokens=self.answer_tokens - estimated[1] + counted[1],
+            prompt_tokens=self.prompt_tokens - estimated[0] + actual[0],
+            answer_tokens=self.answer_tokens - estimated[1] + actual[1],
             estimated_calls=self.estimated_calls - 1,
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from geofovea.errors import GeoFoveaError, OutputError
 from geofovea.pipeline.answers.afterwork import Afterwork
-from geofovea.pipeline.hosts.endpoint.shared_ledger import new_purse, spent
+from geofovea.pipeline.hosts.endpoint.shared_ledger import make_ledger_file, spent
 from geofovea.pipeline.runs.batch_plan import BatchPlan
 from geofovea.pipeline.runs.batch_results import (
     ANSWERS,
@@ -86,7 +86,7 @@ def run_batch(
     *,
     retry_failed: bool = False,
     max_failures: int | None = None,
-    company: int = 1,
+    batch_size: int = 1,
 ) -> BatchSummary:
     """Ask what was planned and has no end yet, then write all results.
 
@@ -99,7 +99,7 @@ def run_batch(
         executor: Who asks.
         retry_failed: Ask again what failed before.
         max_failures: Stop when so many items have failed in this run.
-        company: How many questions about a scene may be answered together.
+        batch_size: How many questions about a scene may be answered together.
 
     Raises:
         RunError: If another run works in the folder, it holds another configuration, or no item
@@ -111,7 +111,7 @@ def run_batch(
     with interruptible(), folder.journal() as journal:
         journal.adopt(settings.hash, settings.described(), beside_others=folder.replace)
         if settings.endpoint is not None:
-            new_purse(folder.path)
+            make_ledger_file(folder.path)
         keys = {item.key for item in plan.items}
         try:
             with counting_bar("asking", len(keys)) as advance:
@@ -121,8 +121,8 @@ def run_batch(
                     executor,
                     retry_failed=retry_failed,
                     max_failures=max_failures,
-                    company=company,
-                    report=_teller(advance),
+                    batch_size=batch_size,
+                    report=_reporter(advance),
                 )
         except (GeoFoveaError, KeyboardInterrupt) as error:
             # a run that cannot go on shows what it has, unless that is what it cannot do
@@ -137,7 +137,7 @@ def run_batch(
             raise
         with shielded():
             results = result_rows(plan.rows, journal.entries(settings.hash))
-            not_written = _write(results, folder)
+            write_notes = _write(results, folder)
         mended = tuple(journal.notes)
     return summarize(
         results,
@@ -145,9 +145,9 @@ def run_batch(
         rows=len(plan.rows),
         scenes=len({row.scene for row in plan.rows}),
         seconds=time.perf_counter() - started,
-        notes=(*plan.notes, *not_written),
+        notes=(*plan.notes, *write_notes),
         configuration=settings.hash,
-        files=_names(folder.outputs[:1] if not_written else folder.outputs),
+        files=_names(folder.outputs[:1] if write_notes else folder.outputs),
         stopped=f"{counts.failed} items failed" if counts.stopped else "",
         endpoint=spent(folder.path),
         mended=mended,
@@ -160,14 +160,14 @@ def _write(results: Sequence[Mapping[str, Any]], folder: BatchFolder) -> tuple[s
     after = Afterwork()
     if folder.geoparquet:
         table = folder.outputs[1]
-        after.done(f"the file {table}", lambda: write_geoparquet(results, table), None)
+        after.attempt(f"the file {table}", lambda: write_geoparquet(results, table), None)
     return after.warnings
 
 
-def _teller(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:
+def _reporter(advance: Callable[[int, str], None]) -> Callable[[RunCounts], None]:
     def tell(counts: RunCounts) -> None:
         failed = f"{counts.failed} failed" if counts.failed else ""
-        advance(counts.kept + counts.answered + counts.failed, failed)
+        advance(counts.earlier + counts.answered + counts.failed, failed)
 
     return tell
 

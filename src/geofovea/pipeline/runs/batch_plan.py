@@ -80,7 +80,7 @@ def plan_batch(
     Raises:
         DataError: If a row has no question, or no scene shows any polygon.
     """
-    asked: list[tuple[ManifestRow, str | None]] = []
+    placed: list[tuple[ManifestRow, str | None]] = []
     for row in rows:
         if row.question is None and not questions and not row.problem:
             raise DataError(
@@ -90,31 +90,31 @@ def plan_batch(
         several = row.question is None and len(questions) > 1
         for number, question in enumerate([row.question] if row.question else questions, 1):
             name = f"{row.id}#{number}" if several else row.id
-            asked.append((replace(row, id=name, question=question), None))
+            placed.append((replace(row, id=name, question=question), None))
     # before any of them is opened: what changes from here on is noticed by who asks
-    identities = {row.scene: scene_identity(row.scene) for row, _ in asked}
+    identities = {row.scene: scene_identity(row.scene) for row, _ in placed}
     notes: tuple[str, ...] = ()
     if regions:
-        asked, notes = _with_regions([row for row, _ in asked], regions, access)
-    check_ids(row for row, _ in asked)
-    unasked = {row.scene for row, _ in asked if row.problem}
-    scenes = dict.fromkeys(row.scene for row, _ in asked)
+        placed, notes = _with_regions([row for row, _ in placed], regions, access)
+    check_ids(row for row, _ in placed)
+    unasked = {row.scene for row, _ in placed if row.problem}
+    scenes = dict.fromkeys(row.scene for row, _ in placed)
     identities = {s: s if s in unasked else scene_identity(s) for s in scenes}
     # scene by scene, in the order of their first rows
     order = {identity: place for place, identity in enumerate(dict.fromkeys(identities.values()))}
-    asked.sort(key=lambda pair: order[identities[pair[0].scene]])
+    placed.sort(key=lambda pair: order[identities[pair[0].scene]])
     texts = _RegionTexts()
-    planned = [_planned(r, name, identities[r.scene], configuration, texts) for r, name in asked]
-    return BatchPlan(tuple(planned), (*notes, *_taken_for_one(rows)))
+    planned = [_planned(r, name, identities[r.scene], configuration, texts) for r, name in placed]
+    return BatchPlan(tuple(planned), (*notes, *_same_name_notes(rows)))
 
 
-def _taken_for_one(rows: Sequence[ManifestRow]) -> Iterator[str]:
+def _same_name_notes(rows: Sequence[ManifestRow]) -> Iterator[str]:
     """Notes on URLs that are taken for one scene although they may be two."""
-    seen: dict[str, dict[str, str]] = {}
+    scenes_by_name: dict[str, dict[str, str]] = {}
     for row in rows:
         if is_remote_name(row.scene):
             doubtful = doubtful_secrets(row.scene)
-            first = seen.setdefault(row.name, doubtful)
+            first = scenes_by_name.setdefault(row.name, doubtful)
             if names := sorted(n for n in doubtful if first.get(n, doubtful[n]) != doubtful[n]):
                 yield (
                     f"{row.id}: taken for the same scene as another URL, from which it differs in "
@@ -127,16 +127,18 @@ class _RegionTexts:
 
     def __init__(self) -> None:
         # the geometry is kept, so that no other can have its id
-        self._kept: dict[tuple[int, str | None], tuple[Any, tuple[bytes, str | None], str]] = {}
+        self._by_region: dict[
+            tuple[int, str | None], tuple[Any, tuple[bytes, str | None], str]
+        ] = {}
 
     def of(self, geometry: Any, crs: str | None) -> tuple[tuple[bytes, str | None], str]:
         """``((WKB, CRS), digest)``."""
         key = (id(geometry), crs)
-        if key not in self._kept:
+        if key not in self._by_region:
             wkb = geometry.wkb
             digest = hashlib.sha256(wkb + (crs or "").encode()).hexdigest()[:16]
-            self._kept[key] = geometry, (wkb, crs), digest
-        return self._kept[key][1:]
+            self._by_region[key] = geometry, (wkb, crs), digest
+        return self._by_region[key][1:]
 
 
 def _planned(
@@ -198,17 +200,17 @@ def _with_regions(
             )
         names[region.name] = region.origin
     pairs: list[tuple[ManifestRow, str | None]] = []
-    shown: set[str] = set()
-    shown_by: dict[str, Callable[[NamedRegion], bool]] = {}
+    visible_names: set[str] = set()
+    visibility: dict[str, Callable[[NamedRegion], bool]] = {}
     for row in rows:
         if row.region is not None or row.problem:
             pairs.append((row, None))
             continue
-        if row.scene not in shown_by:
-            shown_by[row.scene] = _shows(row.scene, access)
+        if row.scene not in visibility:
+            visibility[row.scene] = _shows(row.scene, access)
         for region in regions:
-            if shown_by[row.scene](region):
-                shown.add(region.name)
+            if visibility[row.scene](region):
+                visible_names.add(region.name)
                 placed = replace(
                     row,
                     id=f"{row.id}@{region.name}",
@@ -216,7 +218,7 @@ def _with_regions(
                     region_crs=region.crs,
                 )
                 pairs.append((placed, region.name))
-    nowhere = [region for region in regions if region.name not in shown]
+    nowhere = [region for region in regions if region.name not in visible_names]
     if not pairs:
         raise DataError(
             f"none of the {len(regions)} polygons lies in any of the scenes: check their CRS "

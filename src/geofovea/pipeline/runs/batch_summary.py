@@ -105,7 +105,7 @@ def summarize(
         failed=len(failed),
         left=rows - len(results),
         answered_now=counts.answered,
-        kept=counts.kept,
+        kept=counts.earlier,
         deaths=counts.deaths,
         seconds=round(seconds, 2),
         tiles_encoded=sum(r["cost"]["tiles_encoded"] for r in answered),

@@ -57,23 +57,23 @@ class SceneWork:
             RunError: If it is not the one that was planned.
         """
         host = loaded_host(self.settings, self.threads, self.configuration)
-        asker = _Asker(self, host)
+        task = _BatchTask(self, host)
         scenes = SceneWorker(self.settings, host, self.access, verify=self.verify)
-        return scenes.worker(asker.asked, asker.record)
+        return scenes.worker(task.request, task.record)
 
 
-class _Asker:
+class _BatchTask:
     def __init__(self, work: SceneWork, host: Host) -> None:
         self._work = work
         self._host = host
         # polygons may have a million vertices, and rows of one polygon follow one another
         self._placed: tuple[SceneSession, Any, Region] | None = None
 
-    def asked(self, session: SceneSession, payload: Payload) -> AskRequest:
-        begun = time.perf_counter()
+    def request(self, session: SceneSession, payload: Payload) -> AskRequest:
+        start = time.perf_counter()
         region = self._region(session, payload)
         if region is not None:
-            session.charge_region(time.perf_counter() - begun)
+            session.charge_region(time.perf_counter() - start)
         return self._work.settings.request(
             self._host, payload["question"], region=region, kind="listed"
         )
@@ -82,7 +82,7 @@ class _Asker:
         after = Afterwork()
         load = self._work.settings.load
         record = answer.to_json()
-        record["geometry"] = after.done(
+        record["geometry"] = after.attempt(
             "the geometry", lambda: _geometry_lonlat(answer, self._region(session, payload)), None
         )
         record["warnings"] += self._cautions(session, payload, after)
@@ -91,7 +91,7 @@ class _Asker:
             "configuration": self._work.configuration,
             "device": load.device_map or load.place,
             "scene_identity": session.scene.identity,
-            "versions": after.done("the list of versions", _versions, {}),
+            "versions": after.attempt("the list of versions", _versions, {}),
         }
         record["warnings"] += after.warnings
         return _finite(record)
@@ -99,7 +99,7 @@ class _Asker:
     def _cautions(self, session: SceneSession, payload: Payload, after: Afterwork) -> list[str]:
         from geofovea.tiling.geo.region import region_caution
 
-        region = after.done("the region", lambda: self._region(session, payload), None)
+        region = after.attempt("the region", lambda: self._region(session, payload), None)
         crs = None if payload["region"] is None else payload["region"][1]
         return [] if region is None else list(region_caution(session.scene, region, crs))
 
@@ -108,14 +108,14 @@ class _Asker:
 
         from geofovea.tiling.geo.region import region_from_crs
 
-        given = payload["region"]
-        if given is None:
+        record = payload["region"]
+        if record is None:
             return None
-        if self._placed and self._placed[0] is session and self._placed[1] == given:
+        if self._placed and self._placed[0] is session and self._placed[1] == record:
             return self._placed[2]
-        wkb, crs = given
+        wkb, crs = record
         region = region_from_crs(session.scene, shapely.from_wkb(wkb), crs)
-        self._placed = session, given, region
+        self._placed = session, record, region
         return region
 
 
@@ -132,8 +132,8 @@ def _geometry_lonlat(answer: Answer, region: Region | None) -> Any:
     boxes = [polygon_scene(item.box_scene) for item in answer.evidence if item.tile.level == finest]
     if region is not None:
         boxes = [shapely.intersection(region.geometry, box) for box in boxes]
-    found = shapely.union_all(boxes)
-    parts = [p for p in shapely.get_parts(found) if isinstance(p, shapely.Polygon) and p.area > 0]
+    merged = shapely.union_all(boxes)
+    parts = [p for p in shapely.get_parts(merged) if isinstance(p, shapely.Polygon) and p.area > 0]
     geometry = polygon_lonlat(answer.scene, shapely.MultiPolygon(parts)) if parts else None
     if geometry is None or geometry["type"] == "MultiPolygon":
         return geometry
@@ -143,7 +143,7 @@ def _geometry_lonlat(answer: Answer, region: Region | None) -> Any:
 
 def _finite(record: Record) -> Record:
     """A record without numbers that JSON lacks: they would cost the whole answer."""
-    left_out: list[str] = []
+    non_finite: list[str] = []
 
     def cleaned(value: Any, name: str) -> Any:
         if isinstance(value, dict):
@@ -154,13 +154,13 @@ def _finite(record: Record) -> Record:
         if isinstance(value, (list, tuple)):
             return [cleaned(each, name) for each in value]
         if isinstance(value, float) and not math.isfinite(value):
-            left_out.append(name)
+            non_finite.append(name)
             return None
         return value
 
     result: Record = cleaned(record, "")
-    if left_out:
-        names = ", ".join(dict.fromkeys(left_out))
+    if non_finite:
+        names = ", ".join(dict.fromkeys(non_finite))
         result["warnings"].append(f"numbers that are not finite were left out of {names}")
     return result
 

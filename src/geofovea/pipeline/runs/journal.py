@@ -45,7 +45,7 @@ _FAILED_BEFORE = (
     "UPDATE items SET state = 'failed' WHERE scene = ? AND question = ? AND configuration = ? "
     "AND state = 'begun' AND error NOT NULL"
 )
-_NEVER_BEGUN = (
+_NEVER_STARTED = (
     "DELETE FROM items WHERE scene = ? AND question = ? AND configuration = ? "
     "AND state = 'begun' AND tries = 0"
 )
@@ -136,23 +136,23 @@ class Journal:
                 f"({difference}); name another folder, or pass "
                 "--overwrite to write new results over its files (its answers stay in the journal)"
             )
-        told = {"hash": configuration, "described": dict(described)}
-        self._write("INSERT OR REPLACE INTO facts VALUES ('current', ?)", (json.dumps(told),))
+        record = {"hash": configuration, "described": dict(described)}
+        self._write("INSERT OR REPLACE INTO facts VALUES ('current', ?)", (json.dumps(record),))
 
     def entries(self, configuration: str) -> dict[ItemKey, Entry]:
         """All that is known of items of one configuration.
 
         A damaged entry is taken out, so that its item is worked on again; see ``notes``.
         """
-        named = ", ".join(COLUMNS)
+        columns = ", ".join(COLUMNS)
         rows = self._all(
-            f"SELECT rowid, {named} FROM items WHERE configuration = ?",  # noqa: S608
+            f"SELECT rowid, {columns} FROM items WHERE configuration = ?",  # noqa: S608
             (configuration,),
         )
-        found, damaged = {}, []
+        entries, damaged = {}, []
         for number, *row in rows:
             if is_sound(row):
-                found[ItemKey(*row[:3])] = Entry(*row[3:-1])
+                entries[ItemKey(*row[:3])] = Entry(*row[3:-1])
             else:
                 damaged.append(number)
         if damaged:
@@ -163,7 +163,7 @@ class Journal:
                 f"{len(damaged)} damaged entries of {self.path} were taken out: what they were "
                 "about is asked again"
             )
-        return found
+        return entries
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -194,7 +194,7 @@ class Journal:
         """
         whose = (key.scene, key.question, key.configuration)
         self._write(_FAILED_BEFORE, whose)
-        self._write(_NEVER_BEGUN, whose)
+        self._write(_NEVER_STARTED, whose)
 
     def answer(self, key: ItemKey, record: str) -> None:
         """Keep an answer; one that is kept is never written over."""
@@ -214,7 +214,7 @@ class Journal:
             saved = salvage(self.path)
             self.notes.append(
                 f"{self.path} was damaged: {saved.ends} answers and failures in it were sound and "
-                f"are kept, the rest is asked again; the damaged file is now {saved.kept}"
+                f"are kept, the rest is asked again; the damaged file is now {saved.backup}"
             )
         logged = rows_of_log(self.path)
         with self._errors():
@@ -228,10 +228,10 @@ class Journal:
             self._check_format()
             base.executescript(TABLES)
             renewed(base)
-            found = keep_rows(base, logged)
-        if found:
+            changed = keep_rows(base, logged)
+        if changed:
             self.notes.append(
-                f"the log of {self.path} was damaged: {found} answers and failures in it were "
+                f"the log of {self.path} was damaged: {changed} answers and failures in it were "
                 "sound and are kept, the rest is asked again"
             )
         holder = f"process {os.getpid()} on {socket.gethostname()}"
@@ -254,8 +254,8 @@ class Journal:
         """The hash of the configuration of the last run, and what it consists of, if known."""
         rows = self._all("SELECT value FROM facts WHERE name = 'current'")
         try:
-            told = json.loads(rows[0][0])
-            return str(told["hash"]), dict(told["described"])
+            record = json.loads(rows[0][0])
+            return str(record["hash"]), dict(record["described"])
         except (IndexError, KeyError, TypeError, ValueError):
             return None
 

@@ -42,8 +42,8 @@ class Entry:
 
 def digest_of(key: ItemKey, state: str, record: str | None, error: str | None) -> str:
     """What an entry that has an end is checked by; its tries and its time are not in it."""
-    said = (key.scene, key.question, key.configuration, state, record, error)
-    parts = [b"-" if text is None else b"+" + _encoded(text) for text in said]
+    values = (key.scene, key.question, key.configuration, state, record, error)
+    parts = [b"-" if text is None else b"+" + _encoded(text) for text in values]
     # each with its length, so that nothing can move from one to the next
     text = b"".join(b"%d:%b" % (len(part), part) for part in parts)
     return hashlib.sha256(text).hexdigest()[:_DIGITS]
@@ -54,8 +54,8 @@ def is_sound(row: Sequence[Any]) -> bool:
 
     Of an item that was begun nothing is at stake but the order of work.
     """
-    *said, digest = row
-    scene, question, configuration, state, tries, record, error, changed = said
+    *values, digest = row
+    scene, question, configuration, state, tries, record, error, changed = values
     texts = (scene, question, configuration, state)
     if not all(isinstance(text, str) for text in texts) or not isinstance(tries, int):
         return False

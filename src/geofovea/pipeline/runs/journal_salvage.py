@@ -31,11 +31,11 @@ class Salvaged:
     """What was done about a damaged journal.
 
     Attributes:
-        kept: Where the damaged file is now.
+        backup: Where the damaged file is now.
         ends: Answers and failures that were saved.
     """
 
-    kept: Path
+    backup: Path
     ends: int
 
 
@@ -93,9 +93,11 @@ def salvage(path: Path) -> Salvaged:
             leftover.unlink(missing_ok=True)
         ends = _write(mended, path)
         if not ends:
-            raise DataError(_nothing_found(path))
-        kept = _free_name(path)
-        for old, new in zip((path, *_companions(path)), (kept, *_companions(kept)), strict=True):
+            raise DataError(_no_rows_message(path))
+        backup = _free_name(path)
+        for old, new in zip(
+            (path, *_companions(path)), (backup, *_companions(backup)), strict=True
+        ):
             if _size(old) and not old.name.endswith("-shm"):
                 shutil.copy2(old, new)
         # a log beside a file that it is not of would be taken for its own
@@ -109,7 +111,7 @@ def salvage(path: Path) -> Salvaged:
         ) from error
     finally:
         mended.unlink(missing_ok=True)
-    return Salvaged(kept, ends)
+    return Salvaged(backup, ends)
 
 
 def rows_of_log(path: Path) -> list[tuple[Any, ...]]:
@@ -153,7 +155,7 @@ def _sound_rows(path: Path, *, log_only: bool = False) -> Iterator[tuple[Any, ..
             yield row
 
 
-def _nothing_found(path: Path) -> str:
+def _no_rows_message(path: Path) -> str:
     try:
         with path.open("rb") as file:
             is_database = file.read(len(MAGIC)) == MAGIC

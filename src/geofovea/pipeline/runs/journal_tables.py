@@ -34,8 +34,8 @@ def renewed(base: sqlite3.Connection) -> None:
         return
     base.execute("BEGIN IMMEDIATE")
     base.execute("ALTER TABLE items ADD COLUMN digest TEXT")
-    named = ", ".join(OLD_COLUMNS)
-    ends = f"SELECT rowid, {named} FROM items WHERE state != 'begun'"  # noqa: S608
+    old_columns = ", ".join(OLD_COLUMNS)
+    ends = f"SELECT rowid, {old_columns} FROM items WHERE state != 'begun'"  # noqa: S608
     for number, *values in base.execute(ends).fetchall():
         row = sound_row(values)
         digest = None if row is None else row[COLUMNS.index("digest")]
@@ -46,5 +46,5 @@ def renewed(base: sqlite3.Connection) -> None:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings two configurations do not share, for people."""
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    shown = [f"{name}: {old.get(name)!r} there, {new.get(name)!r} now" for name in names[:4]]
-    return "; ".join(shown) + ("; ..." if len(names) > 4 else "")
+    texts = [f"{name}: {old.get(name)!r} there, {new.get(name)!r} now" for name in names[:4]]
+    return "; ".join(texts) + ("; ..." if len(names) > 4 else "")

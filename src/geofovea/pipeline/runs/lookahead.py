@@ -1,7 +1,7 @@
 """Items that are answered together with one before them, and handed over when they are asked for.
 
 A run hands out items one by one and writes down the end of each. What a worker is likely to be
-given next comes along with an item, so that it can be answered in the same company; for the journal
+given next comes along with an item, so that it can be answered in the same batch; for the journal
 nothing changes, and what is lost with a worker is asked again.
 """
 
@@ -42,7 +42,7 @@ class Lookahead:
         """
         self._answer_all = answer_all
         self._together = together
-        self._known: list[tuple[str, Payload, Record | Exception]] = []
+        self._outcomes: list[tuple[str, Payload, Record | Exception]] = []
 
     def __call__(self, group: str, payload: Payload) -> Record:
         """The record of an item; see ``Worker``."""
@@ -51,7 +51,7 @@ class Lookahead:
     def remembers(self, group: str, payload: Payload) -> bool:
         """Whether an item was answered along with another and not handed over yet."""
         own = _own(payload)
-        return any(g == group and p == own for g, p, _ in self._known)
+        return any(g == group and p == own for g, p, _ in self._outcomes)
 
     def answer(self, group: str, payload: Payload) -> Record:
         """The record of an item; see ``Worker``."""
@@ -60,16 +60,16 @@ class Lookahead:
         if result is None:
             together: list[Payload] = [own, *(payload.get(_AHEAD, ()) if self._together else ())]
             result, *others = self._answer_all(group, together)
-            self._known = [(group, p, o) for p, o in zip(together[1:], others, strict=True)]
+            self._outcomes = [(group, p, o) for p, o in zip(together[1:], others, strict=True)]
         if isinstance(result, Exception):
             raise result
         return result
 
     def _remembered(self, group: str, payload: Payload) -> Record | Exception | None:
-        for index, (known_group, known, found) in enumerate(self._known):
-            if known_group == group and known == payload:
-                del self._known[index]
-                return found
+        for index, (own_group, own_payload, outcome) in enumerate(self._outcomes):
+            if own_group == group and own_payload == payload:
+                del self._outcomes[index]
+                return outcome
         return None
 
 

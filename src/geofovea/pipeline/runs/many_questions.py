@@ -1,4 +1,4 @@
-"""Many questions about one open scene: answered in company, each told as soon as it has an end."""
+"""Many questions about one open scene: answered in batches, each reported as soon as it ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.runs.outcome import OF_THE_RUN
-from geofovea.pipeline.runs.workers import COMPANY
+from geofovea.pipeline.runs.workers import BATCH_QUESTIONS
 from geofovea.pipeline.session.question_lines import QuestionLine, open_questions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
@@ -68,10 +68,10 @@ class ManyQuestions:
             GeoFoveaError: If no question can be answered as things are: a full disk, a used up
                 spend limit. Those before were told.
         """
-        most = self._company
-        given = [QuestionLine(text) for text in words]
-        for start in range(0, len(given), most):
-            self._ask(given[start : start + most], tell, tally)
+        most = self._batch_size
+        lines = [QuestionLine(text) for text in words]
+        for start in range(0, len(lines), most):
+            self._ask(lines[start : start + most], tell, tally)
         for path in files:
             with open_questions(path, most) as groups:
                 self._ask_groups(groups, tell, tally)
@@ -86,11 +86,13 @@ class ManyQuestions:
             self._ask(group, tell, tally)
 
     @property
-    def _company(self) -> int:
+    def _batch_size(self) -> int:
         """How many gain by being asked together; none waits for others that it gains nothing by."""
         host = self.session.host
-        asked = self.settings.request(host, "")
-        return COMPANY if isinstance(host, SupportsBatching) and asked.can_be_batched else 1
+        request = self.settings.request(host, "")
+        return (
+            BATCH_QUESTIONS if isinstance(host, SupportsBatching) and request.can_be_batched else 1
+        )
 
     def _ask(
         self,
@@ -98,10 +100,10 @@ class ManyQuestions:
         tell: Callable[[str, Answer | Exception], None],
         tally: Tally,
     ) -> None:
-        found = list(self._ends(group))
+        outcomes = list(self._ends(group))
         # what was computed is told before a signal ends this process
         with shielded():
-            for line, end in zip(group, found, strict=True):
+            for line, end in zip(group, outcomes, strict=True):
                 if isinstance(end, OF_THE_RUN):
                     raise end
                 tell(line.text, end)
@@ -110,15 +112,15 @@ class ManyQuestions:
 
     def _ends(self, group: Sequence[QuestionLine]) -> Iterator[Answer | Exception]:
         host = self.session.host
-        asked = [
+        requests = [
             self.settings.request(host, line.text, boxes=self.boxes, choices=self.choices)
             for line in group
             if line.error is None
         ]
         try:
-            answers = iter(self.session.answer_many(asked))
+            answers = iter(self.session.answer_many(requests))
         except BaseException as error:
             failure = failure_of(error)
-            answers = iter([failure] * len(asked))
+            answers = iter([failure] * len(requests))
         for line in group:
             yield next(answers) if line.error is None else line.error

@@ -36,7 +36,7 @@ class RunCounts:
 
     Attributes:
         planned: Items of the run.
-        kept: Answered or failed for good before this run began.
+        earlier: Answered or failed for good before this run began.
         answered: Answered in this run.
         failed: Failed in this run.
         deaths: Workers that died and were replaced.
@@ -45,7 +45,7 @@ class RunCounts:
     """
 
     planned: int
-    kept: int
+    earlier: int
     answered: int = 0
     failed: int = 0
     deaths: int = 0
@@ -53,9 +53,9 @@ class RunCounts:
     stopped: bool = False
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Items that still have to be worked on."""
-        return self.planned - self.kept - self.answered - self.failed
+        return self.planned - self.earlier - self.answered - self.failed
 
 
 def run_items(
@@ -66,7 +66,7 @@ def run_items(
     retry_failed: bool = False,
     max_failures: int | None = None,
     max_tries: int = MAX_TRIES,
-    company: int = 1,
+    batch_size: int = 1,
     report: Callable[[RunCounts], None] | None = None,
 ) -> RunCounts:
     """Answer every item that the journal does not know the end of.
@@ -86,7 +86,7 @@ def run_items(
         retry_failed: Work on items again that failed before.
         max_failures: Stop when this many items have failed in this run; None never stops.
         max_tries: How many workers may die over one item.
-        company: How many items of a group a worker may answer together; see ``Lookahead``. A
+        batch_size: How many items of a group a worker may answer together; see ``Lookahead``. A
             group over which a worker died goes on one by one.
         report: Called with the counts at the beginning and after each item.
 
@@ -98,22 +98,22 @@ def run_items(
         OutputError: If the journal cannot be written. All answers before are in it.
         Interrupted: If a signal asks this process to end, and those are watched.
     """
-    if company < 1:
-        raise RunError(f"items are answered 1 at a time or more, got company={company}")
+    if batch_size < 1:
+        raise RunError(f"items are answered 1 at a time or more, got batch_size={batch_size}")
     if max_failures is not None and max_failures < 1:
         raise RunError(f"a run may stop after 1 failure or more, got max_failures={max_failures}")
     distinct = {item.key: item for item in items}
-    known: dict[ItemKey, Entry] = {}
+    entries: dict[ItemKey, Entry] = {}
     for configuration in {key.configuration for key in distinct}:
-        known |= journal.entries(configuration)
-    todo = [i for key, i in distinct.items() if _is_open(known.get(key), retry_failed)]
-    begun = {key for key, entry in known.items() if entry.state == "begun"}
-    fresh = [item for item in todo if item.key not in begun]
-    suspect = [item for item in todo if item.key in begun]
+        entries |= journal.entries(configuration)
+    todo = [i for key, i in distinct.items() if _is_open(entries.get(key), retry_failed)]
+    started = {key for key, entry in entries.items() if entry.state == "begun"}
+    fresh = [item for item in todo if item.key not in started]
+    suspect = [item for item in todo if item.key in started]
     if suspect and isinstance(executor, InProcessExecutor):
         executor = executor.apart()
     run = _Run(
-        journal, executor, max_failures, max_tries, len(distinct), len(todo), company, report
+        journal, executor, max_failures, max_tries, len(distinct), len(todo), batch_size, report
     )
     if todo:
         run.work_off(ItemQueue(fresh, last=suspect))
@@ -137,7 +137,7 @@ class _Run:
         max_tries: int,
         planned: int,
         todo: int,
-        company: int,
+        batch_size: int,
         report: Callable[[RunCounts], None] | None,
     ) -> None:
         self._journal = journal
@@ -151,7 +151,7 @@ class _Run:
         self._deaths_of: Counter[ItemKey] = Counter()
         self._deaths_before_ready = 0
         self._halted = ""
-        self._company = company
+        self._batch_size = batch_size
         self._perilous: set[str] = set()
         self._deaths_over: Counter[str] = Counter()
         self._fruitful: set[str] = set()
@@ -161,7 +161,7 @@ class _Run:
     def counts(self) -> RunCounts:
         return RunCounts(
             planned=self._planned,
-            kept=self._planned - self._todo,
+            earlier=self._planned - self._todo,
             answered=self._ends["answered"],
             failed=self._ends["failed"],
             deaths=self._ends["deaths"],
@@ -204,7 +204,7 @@ class _Run:
                     executor.replace(worker)
                 gone -= handed_out.keys()
                 for worker, item in handed_out.items():
-                    executor.give(worker, self._in_company(worker, item, queue))
+                    executor.give(worker, self._with_batch(worker, item, queue))
             results = list(executor.results())
 
     def _handed_out(
@@ -235,22 +235,22 @@ class _Run:
         """Keep what is there at an early end, and put back what nobody works on any more."""
         with self._journal.together():
             for worker, item in in_hand.items():
-                result = executor.known(worker, item)
+                result = executor.ready_result(worker, item)
                 if isinstance(result, Answered | Failed):
                     self._settle(item, result, queue)
                 else:
                     self._journal.put_back(item.key)
             for worker in in_hand:
-                for item in queue.ahead(worker, self._company):
-                    if isinstance(result := executor.known(worker, item), Answered | Failed):
+                for item in queue.ahead(worker, self._batch_size):
+                    if isinstance(result := executor.ready_result(worker, item), Answered | Failed):
                         self._journal.begin(item.key)
                         self._settle(item, result, queue)
         if in_hand:
             self._tell()
 
-    def _in_company(self, worker: int, item: Item, queue: ItemQueue) -> Item:
+    def _with_batch(self, worker: int, item: Item, queue: ItemQueue) -> Item:
         # what killed a worker may have been one of those that came along
-        few = 0 if item.group in self._perilous else self._company - 1
+        few = 0 if item.group in self._perilous else self._batch_size - 1
         return with_lookahead(item, queue.ahead(worker, few))
 
     def _settle(self, item: Item, result: Result, queue: ItemQueue) -> bool:

@@ -28,7 +28,7 @@ __all__ = ["PLANNED", "SceneWorker", "loaded_host", "openable_scenes"]
 PLANNED = "planned scene"
 """Under this the payload of an item holds the identity of its scene when the run was planned."""
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 def loaded_host(
@@ -97,7 +97,7 @@ class SceneWorker:
         self._host = host
         self._access = access or {}
         # one: sessions hold hundreds of megabytes
-        self._kept = functools.lru_cache(maxsize=1)(self._open)
+        self._session_of = functools.lru_cache(maxsize=1)(self._open)
 
     def session(self, path: str, planned: str | None = None) -> SceneSession:
         """A scene, ready to be asked about.
@@ -110,11 +110,11 @@ class SceneWorker:
             SceneChangedError: If the file is not the one that was planned.
             SceneError: If it cannot be opened; it is tried once and not with every question.
         """
-        session = self._kept(path)
+        session = self._session_of(path)
         if not isinstance(session, SceneError) and not session.scene.source.is_current:
             # the file that was planned may be back by now
-            self._kept.cache_clear()
-            session = self._kept(path)
+            self._session_of.cache_clear()
+            session = self._session_of(path)
         self._check_planned(path, planned, session)
         if isinstance(session, SceneError):
             raise session
@@ -130,7 +130,7 @@ class SceneWorker:
         if not isinstance(session, SceneError):
             is_planned = is_planned and session.scene.source.is_current
         if not is_planned:
-            self._kept.cache_clear()
+            self._session_of.cache_clear()
             raise SceneChangedError(
                 f"{path!r} is not the file that it was when the run was planned, and was not asked "
                 "about; run the same command again to ask about the file of now"
@@ -138,14 +138,14 @@ class SceneWorker:
 
     def worker(
         self,
-        asked: Callable[[SceneSession, Payload], AskRequest],
+        make_request: Callable[[SceneSession, Payload], AskRequest],
         record: Callable[[SceneSession, Payload, Answer], Record],
     ) -> Worker:
         """Answers items; those that follow along with one, if the model takes several at once."""
         from geofovea.pipeline.hosts.base import SupportsBatching
 
         return Lookahead(
-            lambda path, payloads: self.records(path, payloads, asked, record),
+            lambda path, payloads: self.records(path, payloads, make_request, record),
             together=isinstance(self._host, SupportsBatching),
         )
 
@@ -153,7 +153,7 @@ class SceneWorker:
         self,
         path: str,
         payloads: Sequence[Payload],
-        asked: Callable[[SceneSession, Payload], AskRequest],
+        make_request: Callable[[SceneSession, Payload], AskRequest],
         record: Callable[[SceneSession, Payload, Answer], Record],
     ) -> list[Record | Exception]:
         """Answer questions about a scene together.
@@ -161,7 +161,7 @@ class SceneWorker:
         Args:
             path: Of the scene.
             payloads: Of the items.
-            asked: The question of an item.
+            make_request: The question of an item.
             record: What is written down of its answer.
 
         Returns:
@@ -172,11 +172,11 @@ class SceneWorker:
         """
         # items of one scene were planned at one moment
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
-        questions = [_tried(partial(asked, session, payload)) for payload in payloads]
+        questions = [_attempt(partial(make_request, session, payload)) for payload in payloads]
         answers = iter(session.answer_many([q for q in questions if not isinstance(q, Exception)]))
         results = [q if isinstance(q, Exception) else next(answers) for q in questions]
         return [
-            f if isinstance(f, Exception) else _tried(partial(record, session, payload, f))
+            f if isinstance(f, Exception) else _attempt(partial(record, session, payload, f))
             for payload, f in zip(payloads, results, strict=True)
         ]
 
@@ -194,7 +194,7 @@ class SceneWorker:
             return error
 
 
-def _tried(make: Callable[[], Made]) -> Made | Exception:
+def _attempt(make: Callable[[], Value]) -> Value | Exception:
     """What is made, or why it could not be: one item must not spoil those beside it."""
     try:
         return make()

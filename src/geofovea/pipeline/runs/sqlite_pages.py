@@ -35,7 +35,7 @@ def records(path: Path, *, log_only: bool = False) -> Iterator[tuple[Any, ...]]:
         log_only: Leave out the records that are in the file itself.
     """
     main, log = _mapped(path), _mapped(Path(f"{path}-wal"))
-    for size in dict.fromkeys((*_sizes_said(main, log), _USUAL)):
+    for size in dict.fromkeys((*_declared_sizes(main, log), _USUAL)):
         pages = _Pages(main, log, size)
         yield from pages.records(log_only=log_only)
 
@@ -50,9 +50,9 @@ def _mapped(path: Path) -> bytes | mmap.mmap:
     return b""
 
 
-def _sizes_said(main: bytes | mmap.mmap, log: bytes | mmap.mmap) -> Iterator[int]:
-    said = int.from_bytes(main[16:18], "big"), int.from_bytes(log[8:12], "big")
-    for size in said:
+def _declared_sizes(main: bytes | mmap.mmap, log: bytes | mmap.mmap) -> Iterator[int]:
+    sizes = int.from_bytes(main[16:18], "big"), int.from_bytes(log[8:12], "big")
+    for size in sizes:
         real = 65536 if size == 1 else size
         if 512 <= real <= 65536 and real & (real - 1) == 0:
             yield real
@@ -96,13 +96,13 @@ class _Pages:
         if length > len(self._main) + len(self._log):
             raise ValueError("longer than the file")
         own = self._own_bytes(length)
-        found = bytearray(page[start : start + own])
+        payload = bytearray(page[start : start + own])
         following = int.from_bytes(page[start + own : start + own + 4], "big")
-        while len(found) < length:
+        while len(payload) < length:
             more = self._page(following, with_log=with_log)
-            found += more[4 : 4 + length - len(found)]
+            payload += more[4 : 4 + length - len(payload)]
             following = int.from_bytes(more[:4], "big")
-        return bytes(found)
+        return bytes(payload)
 
     def _own_bytes(self, length: int) -> int:
         """How many bytes of a record are on its own page."""

@@ -12,13 +12,13 @@ from geofovea.pipeline.runs.executors.ray import RayExecutor
 from geofovea.pipeline.runs.item import Work
 from geofovea.tiling.machine.cores import usable_cores
 
-__all__ = ["COMPANY", "EXECUTORS", "Workers"]
+__all__ = ["BATCH_QUESTIONS", "EXECUTORS", "Workers"]
 
 EXECUTORS = ("inline", "processes", "ray")
 """This process, processes of their own, Ray actors."""
 
 # what is answered and not yet written down is lost when a run is killed
-COMPANY = 8
+BATCH_QUESTIONS = 8
 """How many questions about a scene are answered together."""
 
 
@@ -63,9 +63,9 @@ class Workers:
         return None if self.count == 1 else max(1, usable_cores() // self.count)
 
     @property
-    def company(self) -> int:
+    def batch_size(self) -> int:
         """How many questions about a scene each may answer together; a limit on time is of one."""
-        return COMPANY if self.item_seconds is None else 1
+        return BATCH_QUESTIONS if self.item_seconds is None else 1
 
     def executor_of(self, work: Work) -> Executor:
         """What has them do a work; nothing is started yet.

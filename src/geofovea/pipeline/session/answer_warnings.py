@@ -63,7 +63,7 @@ def answer_warnings(
                 + FORMS["object color"][1].format(thing="plane", site="airport")
             )
     if isinstance(host, SupportsSpecialWords):
-        warnings += host.left_out(question)
+        warnings += host.omitted_words(question)
     if scene.georef == "none":
         warnings.append("the scene has no georeference: evidence is in pixels only")
         warnings += [scene.georeference.note] if scene.georeference.note else []
@@ -82,19 +82,19 @@ def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple
         seconds: What the answer took.
         peak_rss_mb: Largest memory of the process with its children, in MB of 10⁶ bytes.
     """
-    said = []
+    warnings = []
     if budget.seconds is not None and seconds > budget.seconds:
-        said.append(
+        warnings.append(
             f"the answer took {seconds:.2f} s of the {budget.seconds:g} s allowed: the first look "
             "and the answer itself are never left out"
         )
     peak_mib = peak_rss_mb * 1e6 / 2**20
     if budget.host_ram_mb is not None and peak_mib > budget.host_ram_mb:
-        said.append(
+        warnings.append(
             f"the process has held {peak_mib:.0f} MiB of memory, {budget.host_ram_mb:g} were "
             "allowed: set a smaller tile or token budget, or load the model with another dtype"
         )
-    return tuple(said)
+    return tuple(warnings)
 
 
 def warn_of_demo(*answers: Answer | Exception) -> None:

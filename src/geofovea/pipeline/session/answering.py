@@ -24,13 +24,13 @@ class Reply:
 
     Attributes:
         generation: The answer.
-        kept: The tokens that it was read from, in reading order.
+        tokens: The tokens that it was read from, in reading order.
         tokens_llm: Vision tokens that reached the decoder, those of probes included.
         warnings: What a careful reader should know.
     """
 
     generation: Generation
-    kept: TokenSet
+    tokens: TokenSet
     tokens_llm: int
     warnings: tuple[str, ...] = ()
 
@@ -59,24 +59,24 @@ def answer_from(
         ModelError: If the reduction requires what the tokens do not have.
     """
     spent = sure.spent if sure else 0
-    if sure and sure.generation and sure.kept is not None:
-        return Reply(sure.generation, sure.kept, spent)
-    left = budget.tokens - spent
+    if sure and sure.generation and sure.tokens is not None:
+        return Reply(sure.generation, sure.tokens, spent)
+    remaining = budget.tokens - spent
     if image_tokens is not None:
         # it counts over several pictures by itself, and one more question is one more call
-        whole = keep_tiles(result.shown, left, image_tokens)
+        whole = keep_tiles(result.relevant, remaining, image_tokens)
         return Reply(generator.generate(question, whole), whole, spent + len(whole))
     # a number to choose from is not added up of numbers to choose from
     may_count = not generator.choices
     if may_count and result.route and result.route.is_count and result.places:
-        counted = count_by_groups(generator, question, result.shown, left, reduction)
-        if counted:
-            used = spent + len(counted.kept)
-            given = sum(number is not None for number in counted.numbers)
+        counts = count_by_groups(generator, question, result.relevant, remaining, reduction)
+        if counts:
+            used = spent + len(counts.tokens)
+            answered = sum(number is not None for number in counts.numbers)
             warning = (
-                f"the number is a sum over {given} of {len(counted.numbers)} places that were "
+                f"the number is a sum over {answered} of {len(counts.numbers)} places that were "
                 "looked at closely; the rest of the scene was not counted"
             )
-            return Reply(counted.generation, counted.kept, used, (warning,))
-    kept, _ = keep_tokens(result.shown, left, reduction, result.places)
-    return Reply(generator.generate(question, kept), kept, spent + len(kept))
+            return Reply(counts.generation, counts.tokens, used, (warning,))
+    tokens, _ = keep_tokens(result.relevant, remaining, reduction, result.places)
+    return Reply(generator.generate(question, tokens), tokens, spent + len(tokens))

@@ -104,11 +104,11 @@ def ask(
         DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
     """
     started = time.perf_counter()
-    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
     open_seconds = time.perf_counter() - started
     host = host_of(
         model,
-        opened,
+        raster,
         endpoint,
         device=device,
         dtype=dtype,
@@ -119,7 +119,7 @@ def ask(
         threads=threads,
     )
     session = SceneSession(
-        opened,
+        raster,
         host,
         bands,
         composite=composite,

@@ -48,14 +48,16 @@ def assemble_answer(
     generation = reply.generation
     after, scene, pyramid = Afterwork(), reader.scene, reader.pyramid
     is_demo = is_beyond(host, scene)
-    items = after.done("the evidence", lambda: evidence_of(descent, reply.kept, pyramid), ())
-    flops = after.done("the count of operations", lambda: _flops(host, plan, reduced, usage), None)
-    looks = after.done(
+    items = after.attempt("the evidence", lambda: evidence_of(descent, reply.tokens, pyramid), ())
+    flops = after.attempt(
+        "the count of operations", lambda: _flops(host, plan, reduced, usage), None
+    )
+    looks = after.attempt(
         "the record of looks",
         lambda: tuple(record_of(look, pyramid) for look in descent.looks),
         (),
     )
-    warned = after.done(
+    warned = after.attempt(
         "the list of warnings",
         lambda: answer_warnings(
             scene, reader.radiometry, host, plan.question, descent.stopped, plan.choices

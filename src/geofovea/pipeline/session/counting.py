@@ -16,7 +16,7 @@ from geofovea.regionfocus.selection.kept_tokens import reduce_look
 from geofovea.regionfocus.selection.places import groups_of, look_at
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["Counted", "count_by_groups", "number_in"]
+__all__ = ["GroupCounts", "count_by_groups", "number_in"]
 
 _NUMBER_WORDS = {
     word: number
@@ -49,24 +49,24 @@ _NUMBER_WORDS = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counted:
+class GroupCounts:
     """A sum with what it was made of.
 
     Attributes:
         generation: The sum as text; its one log probability is that of all numbers together. The
             first answer as it is, where none was a number.
-        kept: All tokens that reached the decoder, in reading order.
-        numbers: What each group was said to hold; None where the answer was no number.
+        tokens: All tokens that reached the decoder, in reading order.
+        numbers: How many each group holds, by the answer; None where the answer was no number.
     """
 
     generation: Generation
-    kept: TokenSet
+    tokens: TokenSet
     numbers: tuple[int | None, ...]
 
 
 def count_by_groups(
-    host: Speaker, question: str, shown: Descent, budget_tokens: int, reduction: Reduction
-) -> Counted | None:
+    host: Speaker, question: str, descent: Descent, budget_tokens: int, reduction: Reduction
+) -> GroupCounts | None:
     """Ask for a number once for each group of touching tiles of the finest level, and add up.
 
     An object on the seam of two tiles lies inside of their group and is shown whole, so no two
@@ -75,23 +75,23 @@ def count_by_groups(
     Returns:
         None where there are fewer than two groups, or more than tokens: nothing was asked then.
     """
-    finest = shown.looks[-1]
+    finest = descent.looks[-1]
     groups = [look_at(finest, group) for group in groups_of(finest.tokens.tiles)]
     if len(groups) < 2 or len(groups) > budget_tokens:
         return None
     shares = even_shares([len(group.tokens) for group in groups], budget_tokens)
-    kept: list[TokenSet] = []
-    said = []
+    token_sets: list[TokenSet] = []
+    answers = []
     for group, share in zip(groups, shares, strict=True):
         tokens, _ = reduce_look(group, share, reduction)
-        kept.append(tokens)
-        said.append(host.generate(question, tokens.in_reading_order()))
-    numbers = tuple(number_in(answer.text) for answer in said)
-    known = [number for number in numbers if number is not None]
+        token_sets.append(tokens)
+        answers.append(host.generate(question, tokens.in_reading_order()))
+    numbers = tuple(number_in(answer.text) for answer in answers)
+    present = [number for number in numbers if number is not None]
     # an empty answer has no probability at all
-    logs = [math.log(max(confidence_of(answer.log_probabilities), 1e-300)) for answer in said]
-    total = Generation(str(sum(known)), (math.fsum(logs),)) if known else said[0]
-    return Counted(total, TokenSet.concat(kept).in_reading_order(), numbers)
+    logs = [math.log(max(confidence_of(answer.log_probabilities), 1e-300)) for answer in answers]
+    total = Generation(str(sum(present)), (math.fsum(logs),)) if present else answers[0]
+    return GroupCounts(total, TokenSet.concat(token_sets).in_reading_order(), numbers)
 
 
 def number_in(text: str) -> int | None:

@@ -154,11 +154,11 @@ def plan_encoding(host: Host, chains: Sequence[Chain]) -> EncodePlan:
     signals: frozenset[str] = frozenset()
     for chain in chains:
         _check_stages(host, chain)
-        wanted = chain.fields_wanted(host.capabilities.signals)
+        fields = chain.fields_wanted(host.capabilities.signals)
         if chain.encoder is not None:
-            _check_blind(chain, wanted)
-            wanted = frozenset()
-        signals |= wanted & TILE_SIGNALS
+            _check_blind(chain, fields)
+            fields = frozenset()
+        signals |= fields & TILE_SIGNALS
     encoders = {(chain.encoder, chain.encoder_share) for chain in chains if chain.encoder}
     if len(encoders) > 1 or (encoders and any(chain.encoder is None for chain in chains)):
         raise ModelError("tiles that were encoded in one way cannot answer for another; ask anew")
@@ -183,14 +183,14 @@ def _check_stages(host: Host, chain: Chain) -> None:
         )
 
 
-def _check_blind(chain: Chain, wanted: frozenset[str]) -> None:
+def _check_blind(chain: Chain, fields: frozenset[str]) -> None:
     """An encoder that drops patches shows nothing of them to the projected reduction."""
     assert chain.encoder is not None  # noqa: S101 - only asked then
     try:
-        chain.fields_wanted(wanted - TILE_SIGNALS)
+        chain.fields_wanted(fields - TILE_SIGNALS)
     except ModelError as error:
         raise ModelError(
-            f"{chain.projected_name} reads {', '.join(sorted(wanted & TILE_SIGNALS))} of an "
+            f"{chain.projected_name} reads {', '.join(sorted(fields & TILE_SIGNALS))} of an "
             f"encoder in which {chain.encoder.name} drops tokens; combine it with a reduction that "
             "reads features and scores only, such as focus_spread, strided, divprune or m3"
         ) from error

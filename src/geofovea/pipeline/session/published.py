@@ -22,6 +22,7 @@ from geofovea.pipeline.answers.confidence import confidence_of
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, Look
 from geofovea.pipeline.engine.accounting import StageClock
+from geofovea.pipeline.engine.watching import Watcher
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.published.host import PublishedHost
 from geofovea.pipeline.hosts.published.image import PublishedImage, refuse_huge
@@ -119,40 +120,50 @@ def plan_published_answer(
     return PublishedAnswerPlan(host, question, budget)
 
 
-def ask_as_published(plan: PublishedAnswerPlan, reader: TileReader, clock: StageClock) -> Answer:
+def ask_as_published(
+    plan: PublishedAnswerPlan, reader: TileReader, clock: StageClock, watch: Watcher | None = None
+) -> Answer:
     """Answer a question as the published method does.
+
+    Args:
+        plan: How.
+        reader: Of the scene.
+        clock: Counts the time.
+        watch: Hears of both looks once the answer is there.
 
     Raises:
         GeoFoveaError: As `answer_as_published` does.
     """
     host, question, budget, scene = plan.host, plan.question, plan.budget, reader.scene
-    found = answer_as_published(host, reader, question, budget, clock)
+    result = answer_as_published(host, reader, question, budget, clock)
+    if watch is not None:
+        _tell(watch, result)
     after = Afterwork()
-    warned = after.done(
+    warned = after.attempt(
         "the list of warnings",
         lambda: answer_warnings(scene, reader.radiometry, host, question, "published"),
         (),
     )
     return Answer(
         question=question,
-        text=found.generation.text,
-        confidence=confidence_of(found.generation.log_probabilities),
+        text=result.generation.text,
+        confidence=confidence_of(result.generation.log_probabilities),
         model=host.name,
         scene=scene,
         levels=reader.pyramid.top_level + 1,
-        evidence=EvidenceList(found.evidence, scene),
+        evidence=EvidenceList(result.evidence, scene),
         cost=Cost(
-            tiles_read=found.tiles_read,
-            tiles_encoded=sum(found.tiles_by_level.values()),
-            tiles_by_level=found.tiles_by_level,
-            tokens_total=found.tokens_total,
-            tokens_llm=found.tokens_llm,
+            tiles_read=result.tiles_read,
+            tiles_encoded=sum(result.tiles_by_level.values()),
+            tiles_by_level=result.tiles_by_level,
+            tokens_total=result.tokens_total,
+            tokens_llm=result.tokens_llm,
             seconds=clock.seconds(),
             peak_rss_mb=peak_rss_mb(),
             budget=budget,
         ),
-        looks=found.looks,
-        warnings=(*warned, *found.generation.warnings, *after.warnings, *reader.notes),
+        looks=result.looks,
+        warnings=(*warned, *result.generation.warnings, *after.warnings, *reader.notes),
         stopped="published",
         radiometry=reader.radiometry,
     )
@@ -191,6 +202,17 @@ def answer_as_published(
         tokens_total=_GLOBAL_TOKENS + int(look.first.valid.sum() + look.second.valid.sum()),
         tokens_llm=_GLOBAL_TOKENS + len(look.second.index),
     )
+
+
+def _tell(watch: Watcher, found: PublishedAnswer) -> None:
+    """What was looked at, in the words of a descent; nothing is told of it on the way."""
+    for look in found.looks:
+        watch.looking(dict(zip(look.addresses, look.tiles, strict=True)))
+        watch.seen(len(look.tiles), len(look.token_scores))
+        watch.scored(
+            look.level, torch.from_numpy(look.token_boxes), torch.from_numpy(look.token_scores)
+        )
+    watch.reading(len(found.evidence), found.tokens_llm)
 
 
 def check_budget(plan: PublishedPlan, budget: Budget) -> None:
@@ -250,19 +272,20 @@ def _boxes(
 
 def _look(plan: PublishedPlan, one: PublishedPass) -> Look:
     """The valid tokens of a pass with their scores, newlines left out: they lie nowhere."""
-    shown = one.valid.view(one.grid).clone()
-    shown[:, -1] = False
-    rows, cols = shown.numpy().nonzero()
+    valid = one.valid.view(one.grid).clone()
+    valid[:, -1] = False
+    rows, cols = valid.numpy().nonzero()
     scores = one.scores.view(one.grid).numpy()[rows, cols]
+    level = _nearest_level(plan, plan.levels[one.level].resized)
+    places = [
+        (row, col) for row, col in one.tiles.tolist() if _is_on_scene(plan, one.level, row, col)
+    ]
     return Look(
-        level=_nearest_level(plan, plan.levels[one.level].resized),
-        tiles=tuple(
-            _box(plan, one.level, row, col)
-            for row, col in one.tiles.tolist()
-            if _is_on_scene(plan, one.level, row, col)
-        ),
+        level=level,
+        tiles=tuple(_box(plan, one.level, row, col) for row, col in places),
         token_boxes=_boxes(plan, one.level, rows, cols, TILE_SIDE // TOKENS_PER_SIDE),
         token_scores=scores.astype(np.float32),
+        addresses=tuple(Tile(level, row, col) for row, col in places),
     )
 
 
@@ -275,14 +298,14 @@ def _evidence(look: PublishedLook) -> tuple[Evidence, ...]:
     """Tiles that kept tokens lie on, best first, then the global tile."""
     plan, one = look.plan, look.second
     level = _nearest_level(plan, plan.levels[one.level].resized)
-    kept = torch.zeros(one.grid, dtype=torch.bool)
-    kept.view(-1)[one.index] = True
+    reached = torch.zeros(one.grid, dtype=torch.bool)
+    reached.view(-1)[one.index] = True
     scores = one.scores.view(one.grid)
     side, items = TOKENS_PER_SIDE, []
     for row, col in one.tiles.tolist():
         part = slice(row * side, (row + 1) * side), slice(col * side, (col + 1) * side)
         # the last column holds newlines, which belong to no tile
-        count = int(kept[:, :-1][part].sum())
+        count = int(reached[:, :-1][part].sum())
         if count:
             mass = float(scores[:, :-1][part].sum())
             box = _box(plan, one.level, row, col)

@@ -19,7 +19,7 @@ from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH
 
 __all__ = ["QuestionLine", "open_questions"]
 
-_READ_BYTES = 65536
+_CHUNK_BYTES = 65536
 # a longer line is refused for its length, whatever the rest of it is
 _MOST_BYTES = 8 * MAX_QUESTION_LENGTH
 
@@ -89,25 +89,25 @@ def _groups(source: int | IO[bytes], most: int, name: str) -> Iterator[Sequence[
         group: list[QuestionLine] = []
         while len(group) < most and (line := lines.next(wait=not group)) is not None:
             number += 1
-            asked = _asked(line, name, number)
-            if asked is not None:
-                group.append(asked)
+            parsed = _parse(line, name, number)
+            if parsed is not None:
+                group.append(parsed)
         if not group:
             return
         yield group
 
 
-def _asked(line: bytes, name: str, number: int) -> QuestionLine | None:
+def _parse(line: bytes, name: str, number: int) -> QuestionLine | None:
     if number == 1:
         line = line.removeprefix(b"\xef\xbb\xbf")
     try:
         text = line.decode().strip()
     except UnicodeDecodeError:
-        shown = line[:MAX_QUESTION_LENGTH].decode(errors="replace").strip()
+        text = line[:MAX_QUESTION_LENGTH].decode(errors="replace").strip()
         if len(line) >= _MOST_BYTES:  # cut in the middle of a letter
-            return QuestionLine(shown)
+            return QuestionLine(text)
         return QuestionLine(
-            shown, QuestionError(f"line {number} of {name} is not UTF-8: save it as UTF-8")
+            text, QuestionError(f"line {number} of {name} is not UTF-8: save it as UTF-8")
         )
     return QuestionLine(text) if text else None
 
@@ -124,12 +124,14 @@ class _Lines:
     def next(self, *, wait: bool) -> bytes | None:
         """The next line; None at the end, or if it is not there yet and shall not be waited for."""
         while not self._whole and not self._has_ended and (wait or self._is_ready()):
-            self._read()
+            self._fill()
         return self._whole.popleft() if self._whole else None
 
-    def _read(self) -> None:
+    def _fill(self) -> None:
         source = self._source
-        data = os.read(source, _READ_BYTES) if isinstance(source, int) else source.read(_READ_BYTES)
+        data = (
+            os.read(source, _CHUNK_BYTES) if isinstance(source, int) else source.read(_CHUNK_BYTES)
+        )
         *whole, rest = (self._rest + data).split(b"\n")
         self._whole += (line[:_MOST_BYTES] for line in whole)
         self._rest = rest[:_MOST_BYTES]

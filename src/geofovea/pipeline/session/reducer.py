@@ -69,9 +69,11 @@ class Reducer:
             ModelError: If the host does not show or cannot do what the chain needs.
         """
         self._chain, self._usage = chain, usage
-        self._wanted = chain.fields_wanted(host.capabilities.signals)
+        self._signal_fields = chain.fields_wanted(host.capabilities.signals)
         embeds: list[Tensor] = []
-        reads_text = bool(self._wanted & _OF_TEXT) and isinstance(host, SupportsEncoderSignals)
+        reads_text = bool(self._signal_fields & _OF_TEXT) and isinstance(
+            host, SupportsEncoderSignals
+        )
 
         def context_of(look: LevelLook) -> TokenContext:
             if reads_text and not embeds:
@@ -107,9 +109,9 @@ class Reducer:
             BudgetError: If a method cannot hold so many tokens at a time.
             ModelError: If the context lacks what the method needs.
         """
-        chain, shown = self._chain, sum(len(look.tokens) for look in result.shown.looks)
+        chain, tokens_in = self._chain, sum(len(look.tokens) for look in result.relevant.looks)
         if chain.projected_share is not None:
-            most = max(1, math.floor(chain.projected_share * shown + 0.5))
+            most = max(1, math.floor(chain.projected_share * tokens_in + 0.5))
             budget = replace(budget, tokens=min(budget.tokens, most))
         with self._usage.clock.stage("answer"):
             reply = answer_from(
@@ -117,7 +119,7 @@ class Reducer:
             )
         reply = replace(reply, warnings=(*reply.warnings, *self._warnings()))
         entered, end = reply.tokens_llm, self.generator.tokens_end
-        stages = [StageTokens(chain.projected_name, "projected", shown, entered)]
+        stages = [StageTokens(chain.projected_name, "projected", tokens_in, entered)]
         if chain.encoder is not None:
             patches = self._usage.patches
             stages.insert(0, StageTokens(chain.encoder.name, "encoder_layer", *patches))
@@ -126,7 +128,7 @@ class Reducer:
         return ReducedAnswer(reply, tuple(stages), end, tuple(self.generator.runs))
 
     def _warnings(self) -> tuple[str, ...]:
-        if "text_similarity" in self._wanted:
+        if "text_similarity" in self._signal_fields:
             return (
                 f"{self._name} has no contrastive encoder of texts: tokens were compared "
                 "with the question among the embeddings of its decoder",

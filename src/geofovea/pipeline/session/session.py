@@ -18,7 +18,8 @@ from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
-from geofovea.pipeline.engine.token_store_upkeep import is_keeping_wanted
+from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
+from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, build_progress, watched_by
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
@@ -31,7 +32,6 @@ from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_publ
 from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
 from geofovea.pipeline.system.failure import failure_of
-from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -89,9 +89,9 @@ class SceneSession:
         self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
         self.pyramid: Pyramid = scene.pyramid(host.tile_size)
         radiometry = plan_radiometry(scene, bands, composite=composite, band_map=band_map)
-        self.reader = TileReader(scene, self.pyramid, radiometry, progress=progress_bar)
-        kept = store_of_tokens(self.host, self.reader) if is_keeping_wanted(cache_tokens) else None
-        self.tiles = TileTokens(self.host, self.reader, kept)
+        self.reader = TileReader(scene, self.pyramid, radiometry, progress=build_progress)
+        store = store_of_tokens(self.host, self.reader) if keeps_tokens(cache_tokens) else None
+        self.tiles = TileTokens(self.host, self.reader, store)
         self._focuses = FocusFactory(self.host, self.reader)
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
@@ -111,6 +111,7 @@ class SceneSession:
         region: Region | None = None,
         choices: Sequence[str] = (),
         focus_model: str | None = None,
+        watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
 
@@ -132,8 +133,10 @@ class SceneSession:
             region: What alone is looked at; see ``restrict``. Not with ``published``.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
             focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+            watch: Hears what happens while it happens, and may end the question.
 
         Raises:
+            CancelledError: If the watcher ended it; the session can be asked again.
             EndpointError: If the model is behind an endpoint that does not answer.
             QuestionError: If the question is empty or too long, or the choices cannot be meant.
             BudgetError: If the budget cannot hold what the focus needs.
@@ -154,7 +157,7 @@ class SceneSession:
             region=region,
             choices=choices,
         )
-        answer = self.answer(request)
+        answer = self.answer(request, watch=watch)
         warn_of_demo(answer)
         return answer
 
@@ -179,39 +182,56 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        host, results = self.host, dict[int, Answer | Exception]()
+        host, answers = self.host, dict[int, Answer | Exception]()
         batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         if isinstance(host, SupportsBatching) and len(batch) > 1:
             works = [partial(self.answer, requests[i]) for i in batch]
-            results |= zip(batch, answer_together(host, self.tiles, works), strict=True)
+            answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(requests):
-            if i not in results:
+            if i not in answers:
                 try:
-                    results[i] = self.answer(each)
+                    answers[i] = self.answer(each)
                 except BaseException as error:  # in place of the answer, like those of others
-                    results[i] = failure_of(error)
-        return [results[i] for i in range(len(requests))]
+                    answers[i] = failure_of(error)
+        return [answers[i] for i in range(len(requests))]
 
-    def answer(self, request: AskRequest, calls: BatchedCalls | None = None) -> Answer:
-        """Answer a question as `ask` does; with ``calls``, in a batch with others."""
+    def answer(
+        self,
+        request: AskRequest,
+        calls: BatchedCalls | None = None,
+        *,
+        watch: Watcher | None = None,
+    ) -> Answer:
+        """Answer a question as `ask` does.
+
+        Args:
+            request: The question.
+            calls: Of a batch, if it is answered with others.
+            watch: See `ask`.
+        """
+        direct: EngineCalls = calls or DirectCalls(self.host, self.tiles)
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
-            return self._answer(request, calls or DirectCalls(self.host, self.tiles))
+            if watch is None:
+                return self._answer(request, direct, None)
+            with watched_by(watch):
+                return self._answer(request, WatchedCalls(direct, watch, self.pyramid), watch)
 
-    def _answer(self, request: AskRequest, calls: EngineCalls) -> Answer:
+    def _answer(self, request: AskRequest, calls: EngineCalls, watch: Watcher | None) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
         clock = StageClock(calls.now)
         plan = plan_answer(self.host, request)
         clock.add_earlier("open", self._take_open_seconds())
         if isinstance(plan, PublishedAnswerPlan):
-            return ask_as_published(plan, self.reader, clock)
+            return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
         probe = reducer.probe(plan.stop, plan.question, plan.decoder_budget)
-        result = self.search(plan.search_with(probe), plan.question, plan.budget, usage, calls)
+        search = plan.search_with(probe)
+        result = self.search(search, plan.question, plan.budget, usage, calls, watch)
         reduced = reducer.answer(plan.question, result, plan.decoder_budget, probe)
         notes = (*self.tiles.warnings, *self.reader.notes)
         return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
@@ -235,6 +255,7 @@ class SceneSession:
         budget: Budget,
         usage: QuestionUsage,
         calls: EngineCalls | None = None,
+        watch: Watcher | None = None,
     ) -> SearchResult:
         """Look for what answers a question, without answering it.
 
@@ -244,6 +265,7 @@ class SceneSession:
             budget: What may be spent.
             usage: Takes what is spent; its encoding says what is wanted beside tokens.
             calls: How the host and the tiles are asked; directly if None.
+            watch: Hears of the looks that are scored; ``calls`` tell it of the rest.
 
         Raises:
             GeoFoveaError: As `ask` does.
@@ -254,7 +276,7 @@ class SceneSession:
             encode = restrict(
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
-        search = VisualSearch(self._focuses, calls, self.pyramid, encode, usage)
+        search = VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
         with builds_within(budget.seconds):
             result = search.run(options, question, budget)
         if not any(len(look.tokens) for look in result.descent.looks):

@@ -91,11 +91,11 @@ class AskSettings:
         others. No secret is in it, for settings hold none.
         """
         own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")
-        told: dict[str, Any] = {name: getattr(self, name) for name in own}
+        record: dict[str, Any] = {name: getattr(self, name) for name in own}
         of_answers = ("reduction", "descent", "route", "focus_model")
-        told |= {name: getattr(self.options, name) for name in of_answers}
+        record |= {name: getattr(self.options, name) for name in of_answers}
         stop = self.options.stop
-        told |= {
+        record |= {
             "flatness": None if stop is None else stop.flatness,
             "confidence": None if stop is None else stop.confidence,
             "focus": self.options.focus or ("attention" if self.endpoint is None else "prompted"),
@@ -109,13 +109,13 @@ class AskSettings:
             "rfm_digest": model_digest(self.rfm),
         }
         if self.load.answer_tokens is not None:
-            told["answer_tokens"] = self.load.answer_tokens
+            record["answer_tokens"] = self.load.answer_tokens
         # through JSON, so that what is compared later is what was stored
-        plain: dict[str, Any] = json.loads(json.dumps(told, sort_keys=True))
+        plain: dict[str, Any] = json.loads(json.dumps(record, sort_keys=True))
         return plain
 
     def within(self, folder: Path) -> AskSettings:
-        """These settings for a run in a folder: all its workers spend from one purse."""
+        """These settings for a run in a folder: all its workers spend under one limit."""
         return replace(self, endpoint=with_shared_ledger(self.endpoint, folder))
 
     @property
@@ -211,13 +211,13 @@ def described_hash(described: Mapping[str, Any]) -> str:
     A model whose content is known is the same under any name: its folder may have been moved, or be
     written in another way.
     """
-    known = {
+    by_content = {
         name.removesuffix(_DIGEST)
         for name, digest in described.items()
         if name.endswith(_DIGEST) and digest
     }
-    told = {name: value for name, value in described.items() if name not in known}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    record = {name: value for name, value in described.items() if name not in by_content}
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def model_digest(name: str | None) -> str:

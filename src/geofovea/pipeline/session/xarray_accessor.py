@@ -119,14 +119,14 @@ class FoveaAccessor:
             focus_model=focus_model,
         )
 
-    def _session(self, host: Host, **shown: Any) -> SceneSession:
+    def _session(self, host: Host, **view: Any) -> SceneSession:
         """What asks this host about the object, shown in this way."""
         from geofovea.pipeline.session.session import SceneSession
 
-        key = (id(host), repr(shown))
+        key = (id(host), repr(view))
         if key not in self._sessions:
             # the session holds the host, so its id stays its own
-            self._sessions[key] = SceneSession(self.scene, host, **shown)
+            self._sessions[key] = SceneSession(self.scene, host, **view)
         return self._sessions[key]
 
 

@@ -37,11 +37,11 @@ class ShrinkingBatch:
         Raises:
             ModelError: If a single item does not fit; ``advice`` says what to do.
         """
-        done: list[Tensor] = []
+        results: list[Tensor] = []
         start = 0
         while start < count:
             try:
-                done.append(work(slice(start, min(start + self.size, count))))
+                results.append(work(slice(start, min(start + self.size, count))))
                 start += self.size
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -53,7 +53,7 @@ class ShrinkingBatch:
                 continue
             # outside of the handler, whose traceback keeps the tensors of the failed batch alive
             give_back()
-        return torch.cat(done)
+        return torch.cat(results)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ __all__ = ["TOGETHER", "Device", "Examination", "Fit", "Missing", "examine", "fi
 _MEMINFO = Path("/proc/meminfo")
 _CPUINFO = Path("/proc/cpuinfo")
 _DRIVER = Path("/proc/driver/nvidia/version")
-_SHOWN = ("geofovea", "torch", "transformers", "huggingface_hub", "rasterio", "numpy", "httpx2")
+_PACKAGES = ("geofovea", "torch", "transformers", "huggingface_hub", "rasterio", "numpy", "httpx2")
 QUESTION_TOKENS = 4096
 """Tokens that a question is taken to have: the default budget, the words, and some air."""
 TOGETHER = "--device-map auto"
@@ -126,7 +126,7 @@ def examine(families: Collection[str], *, has_embedded: bool) -> Examination:
         cpu=_cpu_name(),
         cores=usable_cores(),
         devices=devices,
-        versions={name: installed_version(name) for name in _SHOWN},
+        versions={name: installed_version(name) for name in _PACKAGES},
         missing=missing_packages(),
         notes=notes,
         fits=tuple(fits(model, devices, families) for model in CATALOGUE),
@@ -172,8 +172,8 @@ def _host() -> Device:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = total
     if _MEMINFO.exists():
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
-        free = int(found[1]) * 1024 if found else total
+        match = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
+        free = int(match[1]) * 1024 if match else total
     # a container may be allowed less than the machine has
     limits = container_limits()
     total = min(total, limits.total_bytes or total)
@@ -192,31 +192,31 @@ def _accelerators() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     except Exception:  # not there, or its libraries do not fit: told among what is missing
         return (), (("an NVIDIA driver is here, and torch is not",) if has_driver else ())
     if torch.version.cuda is None and torch.version.hip is None:
-        told = (
+        note = (
             f"an NVIDIA driver is here, and torch {torch.__version__} is built for the CPU alone: "
             "pip install --force-reinstall torch"
         )
-        return (), ((told,) if has_driver else ())
-    with warnings.catch_warnings(record=True) as said:
+        return (), ((note,) if has_driver else ())
+    with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
-        why = " ".join(str(said[0].message).split())[:200] if said else "no GPU was found"
+        why = " ".join(str(messages[0].message).split())[:200] if messages else "no GPU was found"
         build = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}"
         return (), (f"torch is built for {build}, but: {why}",)
-    found, notes = [], []
+    devices, notes = [], []
     for index in range(count):
         try:
             free, total = torch.cuda.mem_get_info(index)
-            found.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), total, free))
+            devices.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), total, free))
         except RuntimeError as error:
             notes.append(f"cuda:{index} cannot be asked: {' '.join(str(error).split())[:200]}")
-    return tuple(found), tuple(notes)
+    return tuple(devices), tuple(notes)
 
 
 def _cpu_name() -> str:
     if _CPUINFO.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
-        if found:
-            return found[1].strip()
+        match = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+        if match:
+            return match[1].strip()
     return platform.processor() or "unknown"

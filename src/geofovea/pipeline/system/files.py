@@ -75,10 +75,10 @@ def _descriptor_of(path: Path) -> int | None:
     """The open descriptor of this process that a path such as ``/dev/stdout`` stands for."""
     for _ in range(_MOST_LINKS):
         folder = os.path.realpath(path.parent)
-        found = _OWN_DESCRIPTOR.fullmatch(f"{folder}/{path.name}")
-        if found:
-            is_own = found[1] in (None, str(os.getpid()))
-            return int(found[2]) if is_own else None
+        match = _OWN_DESCRIPTOR.fullmatch(f"{folder}/{path.name}")
+        if match:
+            is_own = match[1] in (None, str(os.getpid()))
+            return int(match[2]) if is_own else None
         if not path.is_symlink():
             return None
         path = Path(folder) / path.readlink()
@@ -176,14 +176,14 @@ def _write_into(path: Path, write: Callable[[Path], object]) -> None:
             aside = Path(folder) / f"result{path.suffix}"
             aside.touch()
             write(aside)
-            with aside.open("rb") as whole, open(_opened(path), "wb") as out:
+            with aside.open("rb") as whole, open(_open_descriptor(path), "wb") as out:
                 shutil.copyfileobj(whole, out)
     except OSError as error:
         reason = "nobody reads from it" if error.errno == errno.ENXIO else str(error)
         raise OutputError(f"{path} could not be written: {reason}") from error
 
 
-def _opened(path: Path) -> int:
+def _open_descriptor(path: Path) -> int:
     """A descriptor of a pipe or device; without a reader it fails instead of waiting for one."""
     own = _descriptor_of(path)
     if own is not None:

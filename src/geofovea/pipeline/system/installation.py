@@ -53,15 +53,15 @@ def missing_packages() -> tuple[Missing, ...]:
     except PackageNotFoundError:
         return (Missing("geofovea", "", "pip install geofovea"),)
     needed = [each for text in requirements if (each := _requirement(text))]
-    found = []
+    gaps = []
     for each in needed:
         if reason := _wrong(each):
-            what = f"geofovea[{each.extra}]" if each.extra else each.wanted
-            found.append(Missing(each.name, each.extra, f"pip install '{what}'", reason))
-    if any(not missing.extra for missing in found):
+            what = f"geofovea[{each.extra}]" if each.extra else each.requirement
+            gaps.append(Missing(each.name, each.extra, f"pip install '{what}'", reason))
+    if any(not missing.extra for missing in gaps):
         # what is there cannot be blamed for what is not
-        return tuple(found)
-    return (*_broken(each for each in needed if not each.extra), *found)
+        return tuple(gaps)
+    return (*_broken(each for each in needed if not each.extra), *gaps)
 
 
 def _broken(needed: Iterable[_Requirement]) -> Iterator[Missing]:
@@ -72,9 +72,9 @@ def _broken(needed: Iterable[_Requirement]) -> Iterator[Missing]:
         try:
             import_module(each.name)
         except Exception as error:  # whatever a library that does not fit this machine raises
-            said = f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
-            again = f"pip install --force-reinstall '{each.wanted}'"
-            yield Missing(each.name, "", again, f"cannot be imported: {said}")
+            reason = f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
+            again = f"pip install --force-reinstall '{each.requirement}'"
+            yield Missing(each.name, "", again, f"cannot be imported: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,36 +83,36 @@ class _Requirement:
 
     Attributes:
         name: Of what is required.
-        wanted: The same with its versions, as pip takes it.
+        requirement: The same with its versions, as pip takes it.
         extra: The extra that brings it; empty for a requirement of the package itself.
         versions: Which ones will do; None where that cannot be told.
     """
 
     name: str
-    wanted: str
+    requirement: str
     extra: str
     versions: SpecifierSet | None = None
 
 
 def _requirement(text: str) -> _Requirement | None:
     """A line of the metadata; None for one that is for another Python or system."""
-    wanted, _, condition = (part.strip() for part in text.partition(";"))
-    name, extra = _NAME.match(wanted), _EXTRA.search(condition)
+    requirement, _, condition = (part.strip() for part in text.partition(";"))
+    name, extra = _NAME.match(requirement), _EXTRA.search(condition)
     if name is None:
         return None
-    plain = _Requirement(name[1], wanted, extra[1] if extra else "")
+    plain = _Requirement(name[1], requirement, extra[1] if extra else "")
     try:
         from packaging.requirements import InvalidRequirement, Requirement
     except ImportError:
         # it is a requirement too: missing then, and named by this
         return plain
     try:
-        read = Requirement(text)
+        parsed = Requirement(text)
     except InvalidRequirement:
         return plain
-    if read.marker is not None and not read.marker.evaluate({"extra": plain.extra}):
+    if parsed.marker is not None and not parsed.marker.evaluate({"extra": plain.extra}):
         return None
-    return replace(plain, versions=read.specifier)
+    return replace(plain, versions=parsed.specifier)
 
 
 def _wrong(needed: _Requirement) -> str:
@@ -122,7 +122,7 @@ def _wrong(needed: _Requirement) -> str:
         return "not installed"
     if needed.versions is None or _will_do(version_here, needed.versions):
         return ""
-    return f"is {version_here}, needed is {needed.wanted.removeprefix(needed.name)}"
+    return f"is {version_here}, needed is {needed.requirement.removeprefix(needed.name)}"
 
 
 def _will_do(version_here: str, versions: SpecifierSet) -> bool:

@@ -78,6 +78,6 @@ class MemoryStop:
         if self.host_mib is not None and _rss_mib() > self.host_mib:
             return "memory"
         if self.device_mib is not None and torch.cuda.is_available():
-            taken = torch.cuda.memory_allocated() / _MIB
-            return "memory" if taken > self.device_mib else None
+            used = torch.cuda.memory_allocated() / _MIB
+            return "memory" if used > self.device_mib else None
         return None

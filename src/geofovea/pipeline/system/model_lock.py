@@ -22,8 +22,8 @@ __all__ = ["LOADING", "HasModelLock", "ThisThread", "lock_of", "models_at_rest",
 LOADING = ForkSafeLock()
 """Held by whoever looks for a model among those that are loaded, and loads it if it is not."""
 
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
+Params = ParamSpec("Params")
+Value = TypeVar("Value")
 
 
 class HasModelLock(Protocol):
@@ -53,13 +53,13 @@ def lock_of(model: Any) -> ForkSafeLock:
 
 
 def one_at_a_time(
-    run: Callable[Concatenate[Runner, Given], Made],
-) -> Callable[Concatenate[Runner, Given], Made]:
+    run: Callable[Concatenate[Runner, Params], Value],
+) -> Callable[Concatenate[Runner, Params], Value]:
     """A method of what runs a model, under the lock of that and with its number of threads."""
     from geofovea.pipeline.system.torch_threads import using_threads
 
     @wraps(run)
-    def locked(self: Runner, *args: Given.args, **kwargs: Given.kwargs) -> Made:
+    def locked(self: Runner, *args: Params.args, **kwargs: Params.kwargs) -> Value:
         with self.model_lock, using_threads(self.threads):
             return run(self, *args, **kwargs)
 

@@ -32,9 +32,9 @@ def visible(text: str, *, lines: bool = False) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    kept = "\n\t" if lines else ""
+    line_breaks = "\n\t" if lines else ""
     return "".join(
-        c if c.isprintable() or c in kept or c in _JOINERS else _escaped(c) for c in text
+        c if c.isprintable() or c in line_breaks or c in _JOINERS else _escaped(c) for c in text
     )
 
 

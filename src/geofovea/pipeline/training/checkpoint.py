@@ -12,7 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import write_file, write_text
-from geofovea.pipeline.training.curriculum import Recipe, recipe_from_json
+from geofovea.pipeline.training.curriculum import TrainingConfig, config_from_json
 from geofovea.pipeline.training.student import Student
 
 __all__ = [
@@ -57,7 +57,7 @@ def load_moments(optimizer: torch.optim.Optimizer, prefix: str, tensors: dict[st
 def save_state(
     student: Student,
     optimizers: tuple[torch.optim.Optimizer, ...],
-    recipe: Recipe,
+    config: TrainingConfig,
     step: int,
     folder: Path,
 ) -> None:
@@ -75,22 +75,22 @@ def save_state(
         tensors |= moments_of(optimizer, f"optimizer.{which}")
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_file(folder / STATE_FILE, lambda aside: save_file(stored, aside))
-    progress = {"step": step, "recipe": asdict(recipe)}
+    progress = {"step": step, "recipe": asdict(config)}
     write_text(folder / PROGRESS_FILE, json.dumps(progress, indent=1))
 
 
-def load_student(folder: Path) -> tuple[Student, Recipe]:
-    """The student of a run as it stands, on the CPU, and the recipe it is made by.
+def load_student(folder: Path) -> tuple[Student, TrainingConfig]:
+    """The student of a run as it stands, on the CPU, and the config it is made by.
 
     Raises:
         DataError: If the folder holds no training state.
     """
     if not (folder / PROGRESS_FILE).exists():
         raise DataError(f"{folder} holds no training state: run geofovea train --output {folder}")
-    recipe = recipe_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
-    student = Student(recipe.shape)
+    config = config_from_json(json.loads((folder / PROGRESS_FILE).read_text())["recipe"])
+    student = Student(config.shape)
     _load_weights(student, load_file(folder / STATE_FILE))
-    return student.eval(), recipe
+    return student.eval(), config
 
 
 def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
@@ -104,7 +104,7 @@ def _load_weights(student: Student, tensors: dict[str, Tensor]) -> None:
 def resume(
     student: Student,
     optimizers: tuple[torch.optim.Optimizer, ...],
-    recipe: Recipe,
+    config: TrainingConfig,
     folder: Path,
 ) -> int:
     """Load the state in a folder, if there is one, and return the step to go on from.
@@ -115,7 +115,7 @@ def resume(
     if not (folder / PROGRESS_FILE).exists():
         return 0
     progress = json.loads((folder / PROGRESS_FILE).read_text())
-    for key, ours in (("seed", recipe.seed), ("shape", asdict(recipe.shape))):
+    for key, ours in (("seed", config.seed), ("shape", asdict(config.shape))):
         if progress["recipe"][key] != ours:
             raise DataError(
                 f"{folder} holds a run with {key} {progress['recipe'][key]}, not {ours}: "

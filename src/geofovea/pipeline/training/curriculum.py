@@ -1,4 +1,4 @@
-"""Recipes: everything that decides what a training run makes, as values."""
+"""Configuration: everything that decides what a training run makes, as values."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geofovea.pipeline.training.embedded_model import ModelShape
-from geofovea.pipeline.training.samples import LessonPlan
+from geofovea.pipeline.training.samples import SampleSpec
 
-__all__ = ["Phase", "Recipe", "Turn", "cosine_pace", "default_recipe", "recipe_from_json"]
+__all__ = ["Phase", "TrainingConfig", "Turn", "config_from_json", "cosine_pace", "default_config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Turn:
     """
 
     lessons: int
-    plan: LessonPlan
+    plan: SampleSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Some steps that take turns in their kinds of lessons.
+    """Some steps that take turns in their kinds of samples.
 
     Attributes:
         steps: How many.
@@ -42,11 +42,11 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingConfig:
     """Everything that decides what a training run makes.
 
     Attributes:
-        seed: Of the weights and of the lessons.
+        seed: Of the weights and of the samples.
         shape: Of the model.
         phases: One after the other.
         learning_rate: Peak for embeddings, heads and vectors (AdamW).
@@ -111,8 +111,8 @@ def cosine_pace(step: int, warmup: int, steps: int) -> float:
     return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
-def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
-    """The recipe, its steps multiplied by ``scale``, with lessons of ``batch`` scenes a step.
+def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> TrainingConfig:
+    """The config, its steps multiplied by ``scale``, with samples of ``batch`` scenes a step.
 
     First tiles crowded with things, so that things get their names. Then three kinds of steps in
     turn: tiles that are all pad, with many questions, for what the words of a question have to do
@@ -120,11 +120,11 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     scenes from far away. At last the pyramid as a descent sees it, with the eyes as they are.
 
     Steps are small because early on their number counts, not their size: with the same tiles, 1,000
-    steps of 4 lessons name things far better than 250 of 16. Measured: asked about pads in scenes
+    steps of 4 samples name things far better than 250 of 16. Measured: asked about pads in scenes
     alone, among many other tokens, the model attends to any thing instead of the kind that it is
     asked for, for 8,000 steps.
     """
-    crowded = LessonPlan(
+    crowded = SampleSpec(
         overview=False,
         coarse_levels=1,
         coarse_tiles=2,
@@ -132,8 +132,8 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         crowded_tiles=6,
         questions=0,
     )
-    pads = LessonPlan(lone_pad=True, questions=12)
-    maps = LessonPlan(
+    pads = SampleSpec(lone_pad=True, questions=12)
+    maps = SampleSpec(
         coarse_levels=0,
         native_tiles=0,
         strangers=0.9,
@@ -142,7 +142,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         questions=12,
         scene_sides=(5120, 6144, 8192, 10240),
     )
-    sites = LessonPlan(
+    sites = SampleSpec(
         base_tiles=9,
         coarse_levels=1,
         coarse_tiles=3,
@@ -153,7 +153,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
         thinned=0.25,
         questions=24,
     )
-    scenes = LessonPlan(
+    scenes = SampleSpec(
         base_tiles=2,
         coarse_levels=1,
         coarse_tiles=1,
@@ -168,7 +168,7 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     many_maps = Turn(4 * batch, maps)
     far = Turn(max(1, batch // 2), sites)
     near = Turn(batch, scenes)
-    return Recipe(
+    return TrainingConfig(
         seed=seed,
         phases=(
             Phase(max(1, round(4000 * scale)), (crowds,)),
@@ -182,20 +182,20 @@ def default_recipe(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Recipe:
     )
 
 
-def recipe_from_json(given: dict[str, Any]) -> Recipe:
-    """The recipe that ``dataclasses.asdict`` made plain."""
+def config_from_json(record: dict[str, Any]) -> TrainingConfig:
+    """The config that ``dataclasses.asdict`` made plain."""
     phases = tuple(
         Phase(
             p["steps"],
             tuple(
                 Turn(
                     t["lessons"],
-                    LessonPlan(**t["plan"] | {"scene_sides": tuple(t["plan"]["scene_sides"])}),
+                    SampleSpec(**t["plan"] | {"scene_sides": tuple(t["plan"]["scene_sides"])}),
                 )
                 for t in p["turns"]
             ),
             p["vision_frozen"],
         )
-        for p in given["phases"]
+        for p in record["phases"]
     )
-    return Recipe(**given | {"shape": ModelShape(**given["shape"]), "phases": phases})
+    return TrainingConfig(**record | {"shape": ModelShape(**record["shape"]), "phases": phases})

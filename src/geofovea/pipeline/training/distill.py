@@ -1,6 +1,6 @@
 """Distillation of a region focus module from a host: reproducible, and resumable at any step.
 
-Step ``i`` is a function of the weights before it and of lesson ``i``. A run that was killed goes on
+Step ``i`` is a function of the weights before it and of sample ``i``. A run that was killed goes on
 from its last state, and what it had logged beyond that is logged again.
 """
 
@@ -41,27 +41,27 @@ from geofovea.pipeline.training.distill_state import (
     resumed,
     save,
 )
-from geofovea.pipeline.training.focus_quality import found_places, scorer
-from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
+from geofovea.pipeline.training.focus_quality import place_ranks, scorer
+from geofovea.pipeline.training.focus_samples import FocusSample, FocusSamples
 from geofovea.pipeline.training.focus_targets import observed_trend, row_targets
 from geofovea.pipeline.training.run_log import distillation_log
 from geofovea.regionfocus.rfm.attention_debiasing import PlaceTrend
 from geofovea.regionfocus.rfm.distillation_losses import box_loss, row_losses
 
-__all__ = ["DistillationRecipe", "distill", "install_focus", "write_module"]
+__all__ = ["DistillationConfig", "distill", "install_focus", "write_module"]
 
-_HELD_OUT_LESSONS = 12
+_HELD_OUT_SAMPLES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class DistillationRecipe:
-    """Everything that decides what a run makes, beside its host and its lessons.
+class DistillationConfig:
+    """Everything that decides what a run makes, beside its host and its samples.
 
     The defaults are what `benchmarks/focus_quality.py` supports. The weight of the rows matters
     only beside boxes: without any, they are all that there is to learn from.
 
     Attributes:
-        steps: Lessons that are learnt from, one a step.
+        steps: Samples that are learnt from, one a step.
         layers: Decoder layers of the host to copy, ascending; empty for ``default_layers``.
         learning_rate: Peak, for AdamW; it warms up linearly and falls along a cosine to 2 %.
         warmup: Steps of the warm-up.
@@ -69,7 +69,7 @@ class DistillationRecipe:
         boxes_weight: Weight of −log of the mass in the annotated boxes; 0 leaves boxes alone.
         sinks: Whether attention sinks are taken out of what is taught.
         trend: Whether the mean positional trend is.
-        trend_lessons: Lessons that the trend is measured on.
+        trend_lessons: Samples that the trend is measured on.
 
     Raises:
         DataError: If a number is impossible, or both weights are 0.
@@ -94,7 +94,7 @@ class DistillationRecipe:
             or not (min(weights) >= 0 and math.isfinite(sum(weights)) and any(weights))
         ):
             raise DataError(
-                "a distillation needs at least 1 step and 1 lesson for the trend, a learning rate "
+                "a distillation needs at least 1 step and 1 sample for the trend, a learning rate "
                 f"above 0, and weights of at least 0 that are not all 0; got {self}"
             )
 
@@ -105,8 +105,8 @@ class DistillationRecipe:
 
 def distill(
     host: object,
-    lessons: FocusLessons,
-    recipe: DistillationRecipe,
+    samples: FocusSamples,
+    config: DistillationConfig,
     folder: Path,
     *,
     log_every: int = 20,
@@ -120,12 +120,12 @@ def distill(
 
     Args:
         host: Any that exposes attention, see ``SupportsDecoderAccess``.
-        lessons: What to learn from.
-        recipe: How.
+        samples: What to learn from.
+        config: How.
         folder: Where state and log are kept; made if missing.
         log_every: Steps between records of the losses.
         save_every: Steps between states that a killed run can go on from.
-        measure_every: Steps between measurements on held-out lessons.
+        measure_every: Steps between measurements on held-out samples.
         stop_after: Seconds after which to stop with a state, to be resumed later.
 
     Raises:
@@ -135,38 +135,38 @@ def distill(
         OutputError: If the folder cannot be written.
     """
     teacher = with_decoder_access(host)
-    recipe = replace(recipe, layers=recipe.layers or default_layers(teacher))
+    config = replace(config, layers=config.layers or default_layers(teacher))
     make_folder(folder)
     log = distillation_log(folder)
-    run = _begun(teacher, lessons, recipe, folder)
+    run = _start(teacher, samples, config, folder)
     log.forget_beyond(run.step)
     started = last_time = time.monotonic()
     last_step = run.step
-    while run.step < recipe.steps:
-        losses = _take_step(teacher, run, recipe, lessons.lesson(run.step))
+    while run.step < config.steps:
+        losses = _take_step(teacher, run, config, samples.sample(run.step))
         out_of_time = time.monotonic() - started > stop_after
-        ends = run.step == recipe.steps or out_of_time
+        ends = run.step == config.steps or out_of_time
         if run.step % log_every == 0 or ends:
             now = time.monotonic()
             seconds = (now - last_time) / max(1, run.step - last_step)
             last_time, last_step = now, run.step
-            record = {"step": run.step, "steps": recipe.steps, **losses}
+            record = {"step": run.step, "steps": config.steps, **losses}
             yield log.append(record | {"seconds_per_step": round(seconds, 3)})
-        if (run.step % measure_every == 0 or ends) and (spared := lessons.held_out()):
-            found = measured(run.module, teacher, spared)
-            if found:
-                yield log.append({"step": run.step, "held_out": found})
+        if (run.step % measure_every == 0 or ends) and (held_out := samples.held_out()):
+            measurement = measure(run.module, teacher, held_out)
+            if measurement:
+                yield log.append({"step": run.step, "held_out": measurement})
         if run.step % save_every == 0 or ends:
             save(run, folder)
         if out_of_time:
             return
 
 
-def measured(
-    module: DistilledFocus, host: SupportsDecoderAccess, lessons: FocusLessons
+def measure(
+    module: DistilledFocus, host: SupportsDecoderAccess, samples: FocusSamples
 ) -> dict[str, float]:
-    """Attention mass in boxes and share of questions hit, on some lessons; empty without boxes."""
-    ranks = list(found_places(scorer(module, host), lessons, _HELD_OUT_LESSONS))
+    """Attention mass in boxes and share of questions hit, on some samples; empty without boxes."""
+    ranks = list(place_ranks(scorer(module, host), samples, _HELD_OUT_SAMPLES))
     if not ranks:
         return {}
     return {
@@ -178,34 +178,34 @@ def measured(
     }
 
 
-def _begun(
-    host: SupportsDecoderAccess, lessons: FocusLessons, recipe: DistillationRecipe, folder: Path
+def _start(
+    host: SupportsDecoderAccess, samples: FocusSamples, config: DistillationConfig, folder: Path
 ) -> Distillation:
-    module = DistilledFocus(host.decoder, recipe.layers)
+    module = DistilledFocus(host.decoder, config.layers)
     module.to(next(host.decoder.parameters()).device)
     card = FocusCard(
         base_model=str(getattr(host, "name", "unnamed")),
         host_hash=weights_hash(host.weights()),
-        layers=recipe.layers,
+        layers=config.layers,
         host_layers=decoder_depth(host),
         host_focus_layer=host.focus_layer,
-        steps=recipe.steps,
-        recipe=asdict(recipe) | {"lessons": lessons.name},
+        steps=config.steps,
+        recipe=asdict(config) | {"lessons": samples.name},
     )
     if (folder / STATE_FILE).exists():
         return resumed(module, card, folder)
     trend = None
-    if recipe.trend:
-        trend = observed_trend(host, lessons, recipe.layers[-1], recipe.trend_lessons)
+    if config.trend:
+        trend = observed_trend(host, samples, config.layers[-1], config.trend_lessons)
     return Distillation(module, card, trend)
 
 
 def _take_step(
-    host: SupportsDecoderAccess, run: Distillation, recipe: DistillationRecipe, lesson: FocusLesson
+    host: SupportsDecoderAccess, run: Distillation, config: DistillationConfig, sample: FocusSample
 ) -> dict[str, float]:
     for group in run.optimizer.param_groups:
-        group["lr"] = recipe.learning_rate * recipe.pace_at(run.step)
-    total, parts = lesson_loss(host, run.module, lesson, recipe, run.trend)
+        group["lr"] = config.learning_rate * config.pace_at(run.step)
+    total, parts = sample_loss(host, run.module, sample, config, run.trend)
     if not bool(total.isfinite()):
         raise TrainingError(
             f"the loss of step {run.step + 1} is {total.item()}; the state of an earlier step is "
@@ -219,35 +219,35 @@ def _take_step(
     return {"loss": total.item()} | {name: value.item() for name, value in parts.items()}
 
 
-def lesson_loss(
+def sample_loss(
     host: SupportsDecoderAccess,
     module: DistilledFocus,
-    lesson: FocusLesson,
-    recipe: DistillationRecipe,
+    sample: FocusSample,
+    config: DistillationConfig,
     trend: PlaceTrend | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What a lesson says: the weighted loss, a scalar, and its parts by name."""
+    """What a sample says: the weighted loss, a scalar, and its parts by name."""
     rank = len(module.layer_ids) - 1
-    right = lesson.right
+    right = sample.right
     sums: dict[str, Tensor] = {}
-    for part in row_targets(host, lesson, module.layer_ids, sinks=recipe.sinks, trend=trend):
+    for part in row_targets(host, sample, module.layer_ids, sinks=config.sinks, trend=trend):
         pack = part.pack.to(torch.float32)
-        found = module.rows(pack, range(rank + 1))
-        share = len(pack.tails) / len(lesson.questions)
+        logits = module.rows(pack, range(rank + 1))
+        share = len(pack.tails) / len(sample.questions)
         by_layer = [
-            row_losses(found[own], part.rows[layer], pack.seen, pack.image)
+            row_losses(logits[own], part.rows[layer], pack.key_mask, pack.image)
             for own, layer in enumerate(module.layer_ids)
         ]
-        named = {
-            name: torch.stack([getattr(losses, name) for losses in by_layer]).mean()
+        losses = {
+            name: torch.stack([getattr(of_layer, name) for of_layer in by_layer]).mean()
             for name in ("row", "image", "logits")
         }
         of_boxes = right[part.questions].to(pack.prefix.device)
-        named["boxes"] = box_loss(found[rank][..., pack.image], of_boxes)
-        for name, value in named.items():
+        losses["boxes"] = box_loss(logits[rank][..., pack.image], of_boxes)
+        for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + share * value
     rows = sums["row"] + sums["image"] + sums["logits"]
-    return recipe.rows_weight * rows + recipe.boxes_weight * sums["boxes"], sums
+    return config.rows_weight * rows + config.boxes_weight * sums["boxes"], sums
 
 
 def write_module(run: Path, host: object) -> FocusCard:

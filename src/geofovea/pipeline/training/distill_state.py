@@ -34,7 +34,7 @@ class Distillation:
     Attributes:
         module: What learns.
         card: What it is made from.
-        trend: What is subtracted, if the recipe says so.
+        trend: What is subtracted, if the config says so.
         step: Steps taken.
         optimizer: Its moments.
     """
@@ -105,8 +105,8 @@ def _check_same_run(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) 
     name = differs[0]
     changes = {key: value for key, value in ours.items() if key == name}
     if name == "recipe":
-        held = theirs.get("recipe") or {}
-        changes = {k: v for k, v in ours["recipe"].items() if held.get(k) != v}
+        earlier = theirs.get("recipe") or {}
+        changes = {k: v for k, v in ours["recipe"].items() if earlier.get(k) != v}
     raise DataError(
         f"{folder} holds another run: its {name} differs, here it is {changes}; name another "
         "folder, or remove that one"

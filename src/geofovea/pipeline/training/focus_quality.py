@@ -17,20 +17,28 @@ from geofovea.pipeline.inference.decoder.shared_prefix import (
     pack_prompts,
     with_linear_attention,
 )
-from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
+from geofovea.pipeline.training.focus_samples import FocusSample, FocusSamples
 
-__all__ = ["Found", "Scorer", "found_places", "host_rows", "host_scorer", "lesson_packs", "scorer"]
+__all__ = [
+    "PlaceRank",
+    "Scorer",
+    "host_rows",
+    "host_scorer",
+    "place_ranks",
+    "sample_packs",
+    "scorer",
+]
 
-Scorer = Callable[[FocusLesson], Tensor]
-"""Scores ``(q, n)`` of a lesson's tokens for each of its questions; each row sums to 1."""
+Scorer = Callable[[FocusSample], Tensor]
+"""Scores ``(q, n)`` of a sample's tokens for each of its questions; each row sums to 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PlaceRank:
     """How a focus did with one question.
 
     Attributes:
-        scene: Number of the lesson; intervals resample lessons.
+        scene: Number of the sample; intervals resample samples.
         mass: Share of the scores on tokens that share area with an annotated box.
         rank: Tokens that scored above the best of those; 0 if it came first.
         chance: Share of tokens that share area with a box: the mass of equal scores.
@@ -42,21 +50,21 @@ class Found:
     chance: float
 
 
-def found_places(score: Scorer, lessons: FocusLessons, count: int) -> Iterator[Found]:
-    """Judge a focus on ``count`` lessons, by their questions with boxes that single something out.
+def place_ranks(score: Scorer, samples: FocusSamples, count: int) -> Iterator[PlaceRank]:
+    """Judge a focus on ``count`` samples, by their questions with boxes that single something out.
 
     Args:
         score: The focus.
-        lessons: Such as ``FocusLessons.held_out``.
+        samples: Such as ``FocusSamples.held_out``.
         count: How many of them.
     """
     for index in range(count):
-        lesson = lessons.lesson(index)
-        rights = lesson.right
-        for scores, right in zip(score(lesson).cpu(), rights, strict=True):
+        sample = samples.sample(index)
+        rights = sample.right
+        for scores, right in zip(score(sample).cpu(), rights, strict=True):
             if bool(right.any()) and not bool(right.all()):
                 best = scores[right].max()
-                yield Found(
+                yield PlaceRank(
                     scene=index,
                     mass=float(scores[right].sum()),
                     # equal scores are shared out in halves, or a flat focus would look perfect
@@ -65,11 +73,11 @@ def found_places(score: Scorer, lessons: FocusLessons, count: int) -> Iterator[F
                 )
 
 
-def lesson_packs(
-    host: SupportsDecoderAccess, lesson: FocusLesson, dtype: torch.dtype
+def sample_packs(
+    host: SupportsDecoderAccess, sample: FocusSample, dtype: torch.dtype
 ) -> list[PromptPack]:
-    """A lesson's questions with its tokens, as a decoder takes them."""
-    inputs = [host.decoder_input(question, lesson.tokens) for question in lesson.questions]
+    """A sample's questions with its tokens, as a decoder takes them."""
+    inputs = [host.decoder_input(question, sample.tokens) for question in sample.questions]
     return pack_prompts(inputs, dtype)
 
 
@@ -86,11 +94,11 @@ def host_rows(
 def host_scorer(host: SupportsDecoderAccess) -> Scorer:
     """The host's own focus, many questions at a time."""
 
-    def score(lesson: FocusLesson) -> Tensor:
+    def score(sample: FocusSample) -> Tensor:
         layer, dtype = host.focus_layer, next(host.decoder.parameters()).dtype
         parts = [
             host_rows(host, pack, (layer,))[layer][..., pack.image].softmax(-1).mean(1)
-            for pack in lesson_packs(host, lesson, dtype)
+            for pack in sample_packs(host, sample, dtype)
         ]
         return torch.cat(parts)
 
@@ -100,8 +108,8 @@ def host_scorer(host: SupportsDecoderAccess) -> Scorer:
 def scorer(module: DistilledFocus, host: SupportsDecoderAccess) -> Scorer:
     """A region focus module, many questions at a time."""
 
-    def score(lesson: FocusLesson) -> Tensor:
-        inputs = [host.decoder_input(question, lesson.tokens) for question in lesson.questions]
+    def score(sample: FocusSample) -> Tensor:
+        inputs = [host.decoder_input(question, sample.tokens) for question in sample.questions]
         return torch.stack(module.scores(inputs))
 
     return score

@@ -1,6 +1,6 @@
 """What a region focus module is taught with: the tokens of one level, and questions about them.
 
-A lesson is a function of a seed and of its number, so that a run that was stopped meets the same
+A sample is a function of a seed and of its number, so that a run that was stopped meets the same
 ones again. Two sources: worlds that are rendered on the fly, and scene files with questions in the
 LRS-VQA format, whose boxes (where a row has any) say where to look.
 """
@@ -33,7 +33,7 @@ from geofovea.regionfocus.tokens import TokenSet, tokens_of_tiles
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["FocusLesson", "FocusLessons", "RecordLessons", "WorldLessons"]
+__all__ = ["FocusSample", "FocusSamples", "RecordSamples", "WorldSamples"]
 
 _SHARE_OF_STRANGERS = 0.5
 _FEWEST_TILES, _MOST_TILES = 4, 12
@@ -43,7 +43,7 @@ _HELD_OUT_SCENES = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FocusLesson:
+class FocusSample:
     """The tokens of one level of one scene, with questions.
 
     Attributes:
@@ -66,7 +66,7 @@ class FocusLesson:
     def __post_init__(self) -> None:
         if not self.questions or len(self.questions) != len(self.boxes) or not len(self.tokens):
             raise DataError(
-                f"a lesson needs questions, as many entries of boxes, and tokens; got "
+                f"a sample needs questions, as many entries of boxes, and tokens; got "
                 f"{len(self.questions)}, {len(self.boxes)} and {len(self.tokens)}"
             )
 
@@ -83,33 +83,33 @@ class FocusLesson:
         return rows
 
 
-class FocusLessons(Protocol):
-    """An endless supply of lessons."""
+class FocusSamples(Protocol):
+    """An endless supply of samples."""
 
     @property
     def name(self) -> str:
-        """What tells these lessons from others, for the record of a run."""
+        """What tells these samples from others, for the record of a run."""
         ...
 
-    def lesson(self, index: int) -> FocusLesson:
-        """Lesson number ``index``, the same whenever it is asked for."""
+    def sample(self, index: int) -> FocusSample:
+        """TrainingSample number ``index``, the same whenever it is asked for."""
         ...
 
-    def held_out(self) -> FocusLessons | None:
-        """Base levels of scenes that no lesson shows; None if there are none to spare."""
+    def held_out(self) -> FocusSamples | None:
+        """Base levels of scenes that no sample shows; None if there are none to spare."""
         ...
 
 
 @dataclass(frozen=True)
-class WorldLessons:
-    """Lessons about synthetic worlds, rendered tile by tile.
+class WorldSamples:
+    """Samples about synthetic worlds, rendered tile by tile.
 
     Attributes:
         host: What encodes the tiles.
         seed: Of the worlds.
-        questions: Most questions of a lesson.
-        finer: Share of lessons about levels below the base level.
-        sides: Sides of the scenes in pixels; each lesson draws one.
+        questions: Most questions of a sample.
+        finer: Share of samples about levels below the base level.
+        sides: Sides of the scenes in pixels; each sample draws one.
 
     Raises:
         DataError: If there are no questions, or no sides.
@@ -124,23 +124,23 @@ class WorldLessons:
     def __post_init__(self) -> None:
         if self.questions < 1 or not self.sides or not 0 <= self.finer <= 1:
             raise DataError(
-                "lessons need at least one question, one side, and a share of finer levels in 0 "
+                "samples need at least one question, one side, and a share of finer levels in 0 "
                 f"to 1; got {self.questions}, {list(self.sides)} and {self.finer}"
             )
 
     @property
     def name(self) -> str:
-        """See `FocusLessons`."""
+        """See `FocusSamples`."""
         sides = ",".join(map(str, self.sides))
         return f"worlds {self.seed}, sides {sides}, {self.questions} questions, {self.finer} finer"
 
-    def lesson(self, index: int) -> FocusLesson:
-        """See `FocusLessons`."""
+    def sample(self, index: int) -> FocusSample:
+        """See `FocusSamples`."""
         rng = random.Random(f"geofovea-focus-{self.seed}-{index}")
         side = rng.choice(self.sides)
         world = make_world(rng.getrandbits(48), side, side)
         pyramid = Pyramid(world.width, world.height, self.host.tile_size)
-        tiles, asked = _base_of(pyramid), self._about_all(rng, world)
+        tiles, questions = _base_of(pyramid), self._about_all(rng, world)
         is_base = not pyramid.base_level or rng.random() >= self.finer
         if not is_base:
             site = rng.choice(world.named_sites)
@@ -149,23 +149,23 @@ class WorldLessons:
             about = list(islice(ask_about(world, site, rng), self.questions))
             place = rng.choice(rng.choice(about).places)
             tiles = _each_once(tiles_around(rng, pyramid, level, place, count))
-            asked = _mixed(rng, about, asked, self.questions)
-        return FocusLesson(
+            questions = _mixed(rng, about, questions, self.questions)
+        return FocusSample(
             tokens=self._encode(world, pyramid, tiles),
             size=(world.width, world.height),
-            questions=tuple(question.text for question in asked),
-            boxes=tuple(question.places for question in asked),
+            questions=tuple(question.text for question in questions),
+            boxes=tuple(question.places for question in questions),
             is_base=is_base,
         )
 
-    def held_out(self) -> WorldLessons:
-        """See `FocusLessons`; its worlds come from another seed."""
+    def held_out(self) -> WorldSamples:
+        """See `FocusSamples`; its worlds come from another seed."""
         return replace(self, seed=self.seed + 10**9, finer=0.0)
 
     def _about_all(self, rng: random.Random, world: World) -> list[Question]:
         per_category = -(-2 * self.questions // len(CATEGORIES))
-        asked = ask_world(world, per_category, seed=rng.getrandbits(32))
-        return rng.sample(asked, min(self.questions, len(asked)))
+        questions = ask_world(world, per_category, seed=rng.getrandbits(32))
+        return rng.sample(questions, min(self.questions, len(questions)))
 
     def _encode(self, world: World, pyramid: Pyramid, tiles: list[Tile]) -> TokenSet:
         side = self.host.tile_size
@@ -177,19 +177,19 @@ class WorldLessons:
 
 
 @dataclass(frozen=True)
-class RecordLessons:
-    """Lessons about scene files, with questions in the LRS-VQA format.
+class RecordSamples:
+    """Samples about scene files, with questions in the LRS-VQA format.
 
     Attributes:
         host: What encodes the tiles.
         root: Folder that images are relative to; scenes are opened when their turn comes.
         by_image: The rows about each image.
-        images: Those that lessons show.
-        spared: Those that none shows; lessons about them measure.
+        images: Those that samples show.
+        spared: Those that none shows; samples about them measure.
         seed: Of the order.
-        questions: Most questions of a lesson.
-        finer: Share of lessons about levels below the base level, where rows have boxes.
-        name: What tells these lessons from others.
+        questions: Most questions of a sample.
+        finer: Share of samples about levels below the base level, where rows have boxes.
+        name: What tells these samples from others.
 
     Raises:
         DataError: If there are no questions.
@@ -210,7 +210,7 @@ class RecordLessons:
 
     def __post_init__(self) -> None:
         if self.questions < 1:
-            raise DataError(f"a lesson needs at least one question, got {self.questions}")
+            raise DataError(f"a sample needs at least one question, got {self.questions}")
 
     @classmethod
     def read(
@@ -221,15 +221,15 @@ class RecordLessons:
         seed: int = 0,
         questions: int = 24,
         finer: float = 0.4,
-    ) -> RecordLessons:
-        """Lessons about the images of a file of annotations, some of them spared for measuring.
+    ) -> RecordSamples:
+        """Samples about the images of a file of annotations, some of them spared for measuring.
 
         Args:
             host: What encodes the tiles.
             annotations: A file of JSON lines; images are relative to its folder.
             seed: Of the order.
-            questions: Most questions of a lesson.
-            finer: Share of lessons about levels below the base level.
+            questions: Most questions of a sample.
+            finer: Share of samples about levels below the base level.
 
         Raises:
             DataError: If the file holds no question, or a row is damaged.
@@ -240,30 +240,30 @@ class RecordLessons:
         if not by_image:
             raise DataError(f"{annotations} holds no question; name a file with at least one")
         images = sorted(by_image)
-        spared = images[::_HELD_OUT_SCENES] if len(images) >= _HELD_OUT_SCENES else []
+        held_out = images[::_HELD_OUT_SCENES] if len(images) >= _HELD_OUT_SCENES else []
         digest = hashlib.sha256(annotations.read_bytes()).hexdigest()[:16]
         return cls(
             host=host,
             root=annotations.parent,
             by_image=by_image,
-            images=tuple(image for image in images if image not in spared),
-            spared=tuple(spared),
+            images=tuple(image for image in images if image not in held_out),
+            spared=tuple(held_out),
             seed=seed,
             questions=questions,
             finer=finer,
             name=f"records {digest}, order {seed}, {questions} questions, {finer} finer",
         )
 
-    def lesson(self, index: int) -> FocusLesson:
-        """See `FocusLessons`; each pass over the scenes has an order of its own."""
+    def sample(self, index: int) -> FocusSample:
+        """See `FocusSamples`; each pass over the scenes has an order of its own."""
         turn, place = divmod(index, len(self.images))
         order = random.Random(f"geofovea-scenes-{self.seed}-{turn}")
         image = order.sample(self.images, len(self.images))[place]
         rng = random.Random(f"geofovea-records-{self.seed}-{index}")
         session, records = self._session(image), self.by_image[image]
-        asked = rng.sample(records, min(self.questions, len(records)))
+        asked_records = rng.sample(records, min(self.questions, len(records)))
         pyramid = session.pyramid
-        boxes = [places for record in asked if (places := _places(record))]
+        boxes = [places for record in asked_records if (places := _places(record))]
         is_base = not boxes or not pyramid.base_level or rng.random() >= self.finer
         tiles = _base_of(pyramid)
         if not is_base:
@@ -271,16 +271,16 @@ class RecordLessons:
             around = rng.choice(rng.choice(boxes))
             count = rng.randint(_FEWEST_TILES, _MOST_TILES)
             tiles = _each_once(tiles_around(rng, pyramid, level, around, count))
-        return FocusLesson(
+        return FocusSample(
             tokens=session.tokens(tiles),
             size=(pyramid.width, pyramid.height),
-            questions=tuple(record.question for record in asked),
-            boxes=tuple(_places(record) for record in asked),
+            questions=tuple(record.question for record in asked_records),
+            boxes=tuple(_places(record) for record in asked_records),
             is_base=is_base,
         )
 
-    def held_out(self) -> RecordLessons | None:
-        """See `FocusLessons`; every fifth scene, where there are five."""
+    def held_out(self) -> RecordSamples | None:
+        """See `FocusSamples`; every fifth scene, where there are five."""
         if not self.spared:
             return None
         name = f"{self.name}, held out"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack
-from geofovea.pipeline.training.focus_quality import host_rows, lesson_packs
-from geofovea.pipeline.training.focus_samples import FocusLesson, FocusLessons
+from geofovea.pipeline.training.focus_quality import host_rows, sample_packs
+from geofovea.pipeline.training.focus_samples import FocusSample, FocusSamples
 from geofovea.regionfocus.rfm.attention_debiasing import (
     PlaceTrend,
     constant_sinks,
@@ -25,12 +25,12 @@ __all__ = ["RowTargets", "observed_trend", "row_targets"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowTargets:
-    """What some questions of a lesson are taught.
+    """What some questions of a sample are taught.
 
     Attributes:
         pack: The prompts, as the host takes them.
         rows: Wanted logits ``(q, heads, s)`` by layer of the host.
-        questions: Which of the lesson's questions they are.
+        questions: Which of the sample's questions they are.
     """
 
     pack: PromptPack
@@ -40,28 +40,28 @@ class RowTargets:
 
 def row_targets(
     host: SupportsDecoderAccess,
-    lesson: FocusLesson,
+    sample: FocusSample,
     layers: Sequence[int],
     *,
     sinks: bool = False,
     trend: PlaceTrend | None = None,
 ) -> list[RowTargets]:
-    """The host's rows for a lesson; the last layer's denoised, since it is what ranks.
+    """The host's rows for a sample; the last layer's denoised, since it is what ranks.
 
     Args:
         host: The teacher; only one row of its attention is computed, see ``layer_rows``.
-        lesson: The questions and tokens.
+        sample: The questions and tokens.
         layers: Layers of the host, ascending.
         sinks: Whether to take attention from sinks.
         trend: Of the last layer, to subtract; None for none.
     """
-    raw = _raw_targets(host, lesson, layers)
+    raw = _raw_targets(host, sample, layers)
     rank = layers[-1]
     image = torch.cat([part.rows[rank][..., part.pack.image] for part in raw])
     device = image.device
     if trend is not None:
         image = without_trend(
-            image, trend.at(place_features(lesson.tokens, lesson.size)).to(device)
+            image, trend.at(place_features(sample.tokens, sample.size)).to(device)
         )
     if sinks:
         image = without_sinks(image, constant_sinks(image))
@@ -71,7 +71,7 @@ def row_targets(
 
 
 def observed_trend(
-    host: SupportsDecoderAccess, lessons: FocusLessons, layer: int, count: int
+    host: SupportsDecoderAccess, samples: FocusSamples, layer: int, count: int
 ) -> PlaceTrend:
     """How the host's attention in a layer depends on place alone, over base levels.
 
@@ -79,27 +79,27 @@ def observed_trend(
 
     Args:
         host: The host.
-        lessons: Where the first ``count`` lessons come from; finer levels among them are skipped.
+        samples: Where the first ``count`` samples come from; finer levels among them are skipped.
         layer: The layer.
-        count: Lessons to look at.
+        count: Samples to look at.
     """
     trend = PlaceTrend(host.decoder.config.num_attention_heads)
     for index in range(count):
-        lesson = lessons.lesson(index)
-        if not lesson.is_base:
+        sample = samples.sample(index)
+        if not sample.is_base:
             continue
-        features = place_features(lesson.tokens, lesson.size)
-        for part in _raw_targets(host, lesson, (layer,)):
+        features = place_features(sample.tokens, sample.size)
+        for part in _raw_targets(host, sample, (layer,)):
             trend.observe(features, part.rows[layer][..., part.pack.image])
     return trend
 
 
 def _raw_targets(
-    host: SupportsDecoderAccess, lesson: FocusLesson, layers: Sequence[int]
+    host: SupportsDecoderAccess, sample: FocusSample, layers: Sequence[int]
 ) -> list[RowTargets]:
-    dtype, done, parts = next(host.decoder.parameters()).dtype, 0, []
-    for pack in lesson_packs(host, lesson, dtype):
+    dtype, start, parts = next(host.decoder.parameters()).dtype, 0, []
+    for pack in sample_packs(host, sample, dtype):
         rows = host_rows(host, pack, tuple(layers))
-        parts.append(RowTargets(pack, rows, slice(done, done + len(pack.tails))))
-        done += len(pack.tails)
+        parts.append(RowTargets(pack, rows, slice(start, start + len(pack.tails))))
+        start += len(pack.tails)
     return parts

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geofovea.pipeline.training.dense_labels import IGNORED
 
-__all__ = ["Losses", "answer_position", "focus_loss", "heard_loss", "only_dense"]
+__all__ = ["Losses", "answer_position", "focus_loss", "only_dense", "question_loss"]
 
 _MOST_GROUPS = 5
 
@@ -22,8 +22,8 @@ class Losses:
         answer: Cross entropy of answers and ends.
         dense: Mean cross entropy of the dense labels.
         focus: Mean of −log(attention mass on the right tokens).
-        heard: Mean of −log(probability of a word of the question), told from what the last word
-            of the question has gathered below the focus layer.
+        question_words: Mean of −log(probability of a word of the question), read from what the
+            last word of the question has gathered below the focus layer.
         correct: bool (b, q), whether the answer word was the most likely one.
         mass: float (b, q, groups), attention mass on the right tokens; NaN where undefined.
     """
@@ -31,17 +31,17 @@ class Losses:
     answer: Tensor
     dense: Tensor
     focus: Tensor
-    heard: Tensor
+    question_words: Tensor
     correct: Tensor
     mass: Tensor
 
 
 def only_dense(dense: Tensor, batch: dict[str, Tensor]) -> Losses:
-    """The losses of lessons without questions."""
+    """The losses of samples without questions."""
     none = dense.new_zeros(())
-    asked = batch["words"].shape[:2]
+    shape = batch["words"].shape[:2]
     return Losses(
-        none, dense, none, none, none.new_zeros(asked), none.new_zeros((*asked, _MOST_GROUPS))
+        none, dense, none, none, none.new_zeros(shape), none.new_zeros((*shape, _MOST_GROUPS))
     )
 
 
@@ -50,7 +50,7 @@ def answer_position(targets: Tensor) -> Tensor:
     return (targets != IGNORED).int().argmax(-1)
 
 
-def heard_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+def question_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
     """Mean of −log(probability) of the words of each question, logits (b, q, V).
 
     Until the name of a site has come to where the focus is computed, nothing tells which site the
@@ -59,19 +59,19 @@ def heard_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
     """
     words, last = batch["words"], answer_position(batch["targets"])[..., None]
     is_asked = torch.arange(words.shape[2], device=words.device) <= last
-    wanted = -logits.log_softmax(-1).gather(2, words)
-    return (wanted * is_asked).sum() / is_asked.sum().clamp_min(1)
+    negative_logs = -logits.log_softmax(-1).gather(2, words)
+    return (negative_logs * is_asked).sum() / is_asked.sum().clamp_min(1)
 
 
 def focus_loss(logits: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Per level: softmax over its visible tokens, mean of heads, −log of the mass that is right."""
     total, count, masses = logits.new_zeros(()), logits.new_zeros(()), []
     for group in range(_MOST_GROUPS):
-        shown = ((batch["group"] == group) & batch["visible"])[:, None]  # (b, 1, n)
-        right = batch["focus"] & shown
+        in_group = ((batch["group"] == group) & batch["visible"])[:, None]  # (b, 1, n)
+        right = batch["focus"] & in_group
         # a level where everything or nothing is right teaches nothing
-        defined = right.any(-1) & (shown & ~batch["focus"]).any(-1)
-        scores = logits.masked_fill(~shown[:, None], -1e4).softmax(-1).mean(1)
+        defined = right.any(-1) & (in_group & ~batch["focus"]).any(-1)
+        scores = logits.masked_fill(~in_group[:, None], -1e4).softmax(-1).mean(1)
         mass = (scores * right).sum(-1)
         total = total + (-(mass.clamp_min(1e-5).log()) * defined).sum()
         count = count + defined.sum()

@@ -52,11 +52,11 @@ def packed_attention(
     key_prefix, value_prefix = key[:, :, :p], value[:, :, :p]
     logits = query[:, :, :p] @ key_prefix.transpose(-1, -2) * scaling + hidden + _future(p, query)
     of_prefix = logits.softmax(-1) @ value_prefix
-    asking, words, said = (_split(x[:, :, p:], question_length) for x in (query, key, value))
+    asking, words, words_value = (_split(x[:, :, p:], question_length) for x in (query, key, value))
     on_prefix = query[:, :, p:] @ key_prefix.transpose(-1, -2) * scaling + hidden
     on_itself = asking @ words.transpose(-1, -2) * scaling + _future(question_length, query)
     weights = torch.cat([on_prefix, on_itself.flatten(2, 3)], -1).softmax(-1)
-    of_itself = _split(weights[..., p:], question_length) @ said
+    of_itself = _split(weights[..., p:], question_length) @ words_value
     of_questions = weights[..., :p] @ value_prefix + of_itself.flatten(2, 3)
     return torch.cat([of_prefix, of_questions], 2).transpose(1, 2), None
 

@@ -11,13 +11,13 @@ import torch
 
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file, write_text
-from geofovea.pipeline.training.curriculum import Recipe
+from geofovea.pipeline.training.curriculum import TrainingConfig
 from geofovea.pipeline.training.run_log import distillation_log, training_log
 from geofovea.pipeline.training.student import Student
 
 __all__ = ["draw_curve", "draw_distillation", "write_card"]
 
-_SMALLEST_DRAWN = 1e-4
+_FLOOR = 1e-4
 
 
 def draw_curve(run: Path, path: Path) -> None:
@@ -28,25 +28,25 @@ def draw_curve(run: Path, path: Path) -> None:
     """
     records = training_log(run).read()
     losses = [r for r in records if "answer" in r]
-    measured = [r for r in records if "held_out" in r]
+    measurements = [r for r in records if "held_out" in r]
     figure = figure_class("the training curve")(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
     for name in ("answer", "dense", "focus"):
-        left.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)
-    left.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
-    left.legend()
-    categories = sorted({c for r in measured for c in r["held_out"]["accuracy"]})
+        loss_axes.plot([r["step"] for r in losses], [r[name] for r in losses], label=name, lw=1)
+    loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="training losses")
+    loss_axes.legend()
+    categories = sorted({c for r in measurements for c in r["held_out"]["accuracy"]})
     for category in categories:
-        points = [(r["step"], r["held_out"]["accuracy"].get(category)) for r in measured]
-        right.plot([p[0] for p in points], [p[1] for p in points], label=category, lw=1)
-    right.plot(
-        [r["step"] for r in measured],
-        [r["held_out"]["overall"] for r in measured],
+        points = [(r["step"], r["held_out"]["accuracy"].get(category)) for r in measurements]
+        accuracy_axes.plot([p[0] for p in points], [p[1] for p in points], label=category, lw=1)
+    accuracy_axes.plot(
+        [r["step"] for r in measurements],
+        [r["held_out"]["overall"] for r in measurements],
         color="black",
         label="overall",
     )
-    right.set(xlabel="step", ylim=(0, 1), title="accuracy on held-out lessons")
-    right.legend(fontsize=7)
+    accuracy_axes.set(xlabel="step", ylim=(0, 1), title="accuracy on held-out samples")
+    accuracy_axes.legend(fontsize=7)
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
 
 
@@ -59,25 +59,25 @@ def draw_distillation(run: Path, path: Path) -> None:
     """
     records = distillation_log(run).read()
     losses = [r for r in records if "loss" in r]
-    found = [r for r in records if "held_out" in r]
+    measurements = [r for r in records if "held_out" in r]
     figure = figure_class("the curve of a distillation")(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    loss_axes, rank_axes = figure.subplots(1, 2)
     for name in ("row", "image", "logits", "boxes"):
         # a scale of powers of ten has no place for 0
-        values = [max(r[name], _SMALLEST_DRAWN) for r in losses]
-        left.plot([r["step"] for r in losses], values, label=name, lw=1)
-    left.set(xlabel="step", ylabel="loss", yscale="log", title="losses")
-    left.legend()
+        values = [max(r[name], _FLOOR) for r in losses]
+        loss_axes.plot([r["step"] for r in losses], values, label=name, lw=1)
+    loss_axes.set(xlabel="step", ylabel="loss", yscale="log", title="losses")
+    loss_axes.legend()
     for name in ("mass", "hit_1", "hit_4", "chance"):
-        values = [r["held_out"][name] for r in found]
-        right.plot([r["step"] for r in found], values, label=name, marker=".", lw=1)
-    right.set(xlabel="step", ylim=(0, 1), title="held-out base levels: attention in the box")
-    if found:
-        right.legend()
+        values = [r["held_out"][name] for r in measurements]
+        rank_axes.plot([r["step"] for r in measurements], values, label=name, marker=".", lw=1)
+    rank_axes.set(xlabel="step", ylim=(0, 1), title="held-out base levels: attention in the box")
+    if measurements:
+        rank_axes.legend()
     write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
 
 
-def write_card(run: Path, path: Path, recipe: Recipe) -> None:
+def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
     """Write what is known about a run's model: data, steps, time, hardware, accuracy, limits."""
     records = training_log(run).read()
     last = [r for r in records if "held_out" in r][-1]
@@ -90,9 +90,9 @@ def write_card(run: Path, path: Path, recipe: Recipe) -> None:
     write_text(
         path,
         _CARD.format(
-            parameters=sum(p.numel() for p in Student(recipe.shape).llava.parameters()) / 1e6,
-            shape=asdict(recipe.shape),
-            seed=recipe.seed,
+            parameters=sum(p.numel() for p in Student(config.shape).llava.parameters()) / 1e6,
+            shape=asdict(config.shape),
+            seed=config.seed,
             steps=last["step"],
             questions=questions,
             hours=hours,
@@ -127,7 +127,7 @@ the pipeline says so with every such answer.
 | hardware | {hardware} |
 | made by | `geofovea train --output RUN` |
 
-Accuracy on held-out lessons (right tiles given) at the end of the run:
+Accuracy on held-out samples (right tiles given) at the end of the run:
 
 | category | accuracy |
 |---|---|

@@ -23,8 +23,8 @@ from geofovea.pipeline.training.losses import (
     Losses,
     answer_position,
     focus_loss,
-    heard_loss,
     only_dense,
+    question_loss,
 )
 from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
 
@@ -58,7 +58,7 @@ class Student(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGE_STD) * 255, persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
-        """Losses of a batch of lessons, see ``Lesson`` for the shapes (with a leading b)."""
+        """Losses of a batch; ``TrainingSample`` has the shapes, here with a leading b."""
         tokens = self._encode(batch["tiles"])
         dense = self._dense_loss(tokens, batch["dense"])
         if not batch["words"].shape[1]:
@@ -67,18 +67,18 @@ class Student(nn.Module):
         tokens = tokens[:, : batch["places"].shape[1]]
         placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
         logits, attention_logits, gathered = self._decode(placed, batch)
-        heard = heard_loss(self.heard_head(gathered).float(), batch)
+        words_loss = question_loss(self.heard_head(gathered).float(), batch)
         targets, answered = batch["targets"], batch["answered"]
-        wanted = targets.masked_fill(~answered[..., None], IGNORED)
+        labels = targets.masked_fill(~answered[..., None], IGNORED)
         losses = F.cross_entropy(
-            logits.flatten(0, 2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits.flatten(0, 2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        answer = losses / (wanted != IGNORED).sum().clamp_min(1)
+        answer = losses / (labels != IGNORED).sum().clamp_min(1)
         focus, mass = focus_loss(attention_logits, batch)
-        asked = answer_position(targets)[..., None]
-        predicted = logits.argmax(-1).gather(2, asked)
-        correct = (predicted == targets.gather(2, asked))[..., 0]
-        return Losses(answer, dense, focus, heard, correct, mass)
+        position = answer_position(targets)[..., None]
+        predicted = logits.argmax(-1).gather(2, position)
+        correct = (predicted == targets.gather(2, position))[..., 0]
+        return Losses(answer, dense, focus, words_loss, correct, mass)
 
     def _encode(self, tiles: Tensor) -> Tensor:
         """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
@@ -95,17 +95,17 @@ class Student(nn.Module):
     def _dense_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
         logits = self.dense_head(tokens).float().split(list(DENSE_LABELS.values()), -1)
         losses = []
-        for (name, classes), part, wanted in zip(
+        for (name, classes), part, target in zip(
             DENSE_LABELS.items(), logits, labels.unbind(1), strict=True
         ):
             weight = part.new_ones(classes)
             # nearly all tokens show no thing, and would drown what tells the kinds apart
             weight[0] = _WEIGHT_OF_NOTHING if name == "thing" else 1.0
-            seen = (wanted != IGNORED).float() * weight[wanted.clamp_min(0)]
+            weights = (target != IGNORED).float() * weight[target.clamp_min(0)]
             loss = F.cross_entropy(
-                part.flatten(0, 1), wanted.flatten(), weight, ignore_index=IGNORED, reduction="sum"
+                part.flatten(0, 1), target.flatten(), weight, ignore_index=IGNORED, reduction="sum"
             )
-            losses.append(loss / seen.sum().clamp_min(1))
+            losses.append(loss / weights.sum().clamp_min(1))
         return torch.stack(losses).mean()
 
     def _decode(self, vision: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,8 +120,8 @@ class Student(nn.Module):
         start = embed(torch.full_like(words[:, 0, :1], config.bos_token_id))
         hidden = torch.cat([start, vision, embed(words.flatten(1))], 1).to(vision.dtype)
         # not F.pad: compiled for a CPU it reads before the first element, perhaps unmapped memory
-        seen = torch.cat([visible.new_ones(batch_size, 1), visible], 1)
-        positions = _packed_positions(seen, questions, length)
+        attended = torch.cat([visible.new_ones(batch_size, 1), visible], 1)
+        positions = _packed_positions(attended, questions, length)
         decoder = self.llava.model.language_model
         rotary = decoder.rotary_emb(hidden, positions)
         attention_logits = gathered = hidden.new_zeros(())
@@ -132,7 +132,7 @@ class Student(nn.Module):
                 gathered = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
             hidden = layer(
                 hidden,
-                attention_mask=seen,
+                attention_mask=attended,
                 position_ids=positions,
                 position_embeddings=rotary,
                 question_length=length,
@@ -142,14 +142,14 @@ class Student(nn.Module):
         return logits.view(batch_size, questions, length, -1), attention_logits, gathered
 
 
-def _packed_positions(seen: Tensor, questions: int, length: int) -> Tensor:
+def _packed_positions(attended: Tensor, questions: int, length: int) -> Tensor:
     """Positions (b, s) of the prefix, then of questions that each go on behind what is seen of it.
 
     So every question has the positions that it would have alone behind the pruned prefix.
     """
-    count = seen.sum(1, keepdim=True)
-    within = torch.arange(length, device=seen.device).repeat(questions)
-    return torch.cat([seen.cumsum(1) - 1, count + within], 1)
+    count = attended.sum(1, keepdim=True)
+    within = torch.arange(length, device=attended.device).repeat(questions)
+    return torch.cat([attended.cumsum(1) - 1, count + within], 1)
 
 
 def _packed_rows(targets: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Which tokens of a lesson the model sees, and what can be answered from them.
+"""Which tokens of a sample the model sees, and what can be answered from them.
 
-At work the model sees what a descent and a reduction leave, so lessons hide tokens too: some at
-random, and in thinned lessons as many as a reduction drops, but not those that are asked about.
+At work the model sees what a descent and a reduction leave, so samples hide tokens too: some at
+random, and in thinned samples as many as a reduction drops, but not those that are asked about.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHARE_OF_WHOLE_TILES = 0.7
 _ENOUGH_OF_A_PLACE = 0.6
 _ENOUGH_OF_THE_TOKENS = 0.8
 _LEAST_SHARE = 0.03
-_SHARE_SPARED = 0.35
+_SHARE_EXEMPT = 0.35
 
 
 def hide_some(rng: random.Random, boxes: Sequence[TokenBoxes], most: float) -> NDArray[np.bool_]:
@@ -38,9 +38,9 @@ def hide_some(rng: random.Random, boxes: Sequence[TokenBoxes], most: float) -> N
     """
     on_scene = np.concatenate([b.on_scene for b in boxes])
     chance = np.random.default_rng(rng.getrandbits(32)).random(len(on_scene))
-    spared = [b.level == 0 and rng.random() < _SHARE_OF_WHOLE_TILES for b in boxes]
-    kept = (chance >= rng.uniform(0, most)) | np.repeat(spared, len(on_scene) // len(boxes))
-    return np.asarray(on_scene & kept)
+    exempt = [b.level == 0 and rng.random() < _SHARE_OF_WHOLE_TILES for b in boxes]
+    survives = (chance >= rng.uniform(0, most)) | np.repeat(exempt, len(on_scene) // len(boxes))
+    return np.asarray(on_scene & survives)
 
 
 def thin(
@@ -62,8 +62,8 @@ def thin(
     """
     draw = np.random.default_rng(rng.getrandbits(32))
     shares = np.exp(draw.uniform(math.log(_LEAST_SHARE), 0, int(group.max()) + 1))
-    spared = focus[draw.random(len(focus)) < _SHARE_SPARED].any(0)
-    return np.asarray(visible & (spared | (draw.random(len(visible)) < shares[group])))
+    exempt = focus[draw.random(len(focus)) < _SHARE_EXEMPT].any(0)
+    return np.asarray(visible & (exempt | (draw.random(len(visible)) < shares[group])))
 
 
 def is_kept(

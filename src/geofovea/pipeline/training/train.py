@@ -1,6 +1,6 @@
 """Training of the embedded model from nothing on the synthetic world: reproducible and resumable.
 
-Batch ``i`` is a function of the recipe's seed and of ``i`` alone, so a run that was stopped goes on
+Batch ``i`` is a function of the config's seed and of ``i`` alone, so a run that was stopped goes on
 as if it had not been.
 """
 
@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.pipeline.system.files import make_folder
 from geofovea.pipeline.training.checkpoint import resume, save_state
-from geofovea.pipeline.training.curriculum import Phase, Recipe
+from geofovea.pipeline.training.curriculum import Phase, TrainingConfig
 from geofovea.pipeline.training.embedded_model import vocabulary
 from geofovea.pipeline.training.losses import Losses
 from geofovea.pipeline.training.run_log import RunLog, training_log
-from geofovea.pipeline.training.samples import lessons
+from geofovea.pipeline.training.samples import training_samples
 from geofovea.pipeline.training.student import Student
 
 __all__ = ["train"]
@@ -36,29 +36,31 @@ _HELD_OUT = 10**9
 
 
 class _Batches(Dataset[dict[str, Tensor]]):
-    """Batch ``i`` of a recipe, made on demand, so that workers share nothing."""
+    """Batch ``i`` of a config, made on demand, so that workers share nothing."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, config: TrainingConfig) -> None:
+        self._config = config
         self._word_ids = {word: index for index, word in enumerate(vocabulary())}
 
     def __len__(self) -> int:
-        return self._recipe.steps
+        return self._config.steps
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        turn = self._recipe.turn_at(index)
-        seed = (self._recipe.seed << 40) + index
-        made = list(
-            islice(lessons(seed, self._recipe.shape, turn.plan, self._word_ids), turn.lessons)
+        turn = self._config.turn_at(index)
+        seed = (self._config.seed << 40) + index
+        samples = list(
+            islice(
+                training_samples(seed, self._config.shape, turn.plan, self._word_ids), turn.lessons
+            )
         )
         return {
-            name: torch.from_numpy(np.stack([getattr(lesson, name) for lesson in made]))
-            for name in vars(made[0])
+            name: torch.from_numpy(np.stack([getattr(sample, name) for sample in samples]))
+            for name in vars(samples[0])
         }
 
 
 def train(
-    recipe: Recipe,
+    config: TrainingConfig,
     folder: Path,
     *,
     device: str = "cpu",
@@ -71,14 +73,14 @@ def train(
     """Train, or go on training, and yield one log record at a time.
 
     Args:
-        recipe: What to make. The number of steps may differ from that of the run being resumed;
+        config: What to make. The number of steps may differ from that of the run being resumed;
             the shape and the seed may not.
         folder: Where state and log are kept; made if missing.
         device: A torch device.
-        workers: Processes that make lessons.
+        workers: Processes that make samples.
         compiled: Whether to compile the model first.
         log_every: Steps between records of the training loss.
-        measure_every: Steps between measurements on held-out lessons, and between checkpoints.
+        measure_every: Steps between measurements on held-out samples, and between checkpoints.
         stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
 
     Raises:
@@ -90,14 +92,14 @@ def train(
     # must come before the first parallel region, for its threads inherit the setting: attention
     # that has learnt to ignore most tokens is full of numbers too small for a CPU's fast path
     torch.set_flush_denormal(True)
-    torch.manual_seed(recipe.seed)
-    student = Student(recipe.shape).to(device)
-    optimizers = _optimizers(student, recipe)
-    step = resume(student, optimizers, recipe, folder)
+    torch.manual_seed(config.seed)
+    student = Student(config.shape).to(device)
+    optimizers = _optimizers(student, config)
+    step = resume(student, optimizers, config, folder)
     forward = torch.compile(student, dynamic=False) if compiled else student
     loader = DataLoader(
-        _Batches(recipe),
-        sampler=range(step, recipe.steps),
+        _Batches(config),
+        sampler=range(step, config.steps),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=6 if workers else None,
@@ -107,29 +109,29 @@ def train(
     for batch in loader:
         for optimizer in optimizers:
             for parameters in optimizer.param_groups:
-                parameters["lr"] = parameters["peak"] * recipe.pace_at(step)
-        student.vision_frozen = recipe.phase_at(step).vision_frozen
-        losses = _step(forward, student, optimizers, recipe, batch, device)
+                parameters["lr"] = parameters["peak"] * config.pace_at(step)
+        student.vision_frozen = config.phase_at(step).vision_frozen
+        losses = _step(forward, student, optimizers, config, batch, device)
         step += 1
         out_of_time = time.monotonic() - started > stop_after
-        ends = step == recipe.steps or out_of_time
+        ends = step == config.steps or out_of_time
         if step % log_every == 0 or ends:
             now = time.monotonic()
-            record = {"step": step, "steps": recipe.steps, **_summary(losses, batch)}
+            record = {"step": step, "steps": config.steps, **_summary(losses, batch)}
             record["seconds"] = round(now - last_time, 2)
             record["steps_per_second"] = round((step - last_step) / (now - last_time), 3)
             last_time, last_step = now, step
             yield _logged(log, record)
         if step % measure_every == 0 or ends:
-            if any(turn.plan.questions for turn in recipe.phase_at(step - 1).turns):
-                held_out = measure(student, recipe, step, device)
+            if any(turn.plan.questions for turn in config.phase_at(step - 1).turns):
+                held_out = measure(student, config, step, device)
                 yield _logged(log, {"step": step, "held_out": held_out})
-            save_state(student, optimizers, recipe, step, folder)
+            save_state(student, optimizers, config, step, folder)
         if out_of_time:
             return
 
 
-def _optimizers(student: Student, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+def _optimizers(student: Student, config: TrainingConfig) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the matrices of the layers, AdamW for all else (tables, heads, vectors)."""
     llava = student.llava.model
     parts = (llava.vision_tower, llava.multi_modal_projector, llava.language_model)
@@ -139,17 +141,17 @@ def _optimizers(student: Student, recipe: Recipe) -> tuple[torch.optim.Optimizer
     others = [p for p in student.parameters() if id(p) not in in_layers]
     muon = torch.optim.Muon(
         matrices,
-        lr=recipe.matrix_learning_rate,
-        weight_decay=recipe.weight_decay,
+        lr=config.matrix_learning_rate,
+        weight_decay=config.weight_decay,
         # one step moves a matrix as far as AdamW would
         adjust_lr_fn="match_rms_adamw",
     )
     adam = torch.optim.AdamW(
         [
-            {"params": [p for p in others if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
             {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
         ],
-        lr=recipe.learning_rate,
+        lr=config.learning_rate,
         betas=(0.9, 0.95),
         fused=True,
     )
@@ -163,7 +165,7 @@ def _step(
     forward: Any,
     student: nn.Module,
     optimizers: tuple[torch.optim.Optimizer, ...],
-    recipe: Recipe,
+    config: TrainingConfig,
     batch: dict[str, Tensor],
     device: str,
 ) -> Losses:
@@ -172,9 +174,9 @@ def _step(
         losses = cast(Losses, forward(on_device))
     total = (
         losses.answer
-        + recipe.dense_weight * losses.dense
-        + recipe.focus_weight * losses.focus
-        + recipe.heard_weight * losses.heard
+        + config.dense_weight * losses.dense
+        + config.focus_weight * losses.focus
+        + config.heard_weight * losses.question_words
     )
     total.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -185,23 +187,23 @@ def _step(
 
 
 def measure(
-    student: Student, recipe: Recipe, step: int, device: str, batches: int = 6
+    student: Student, config: TrainingConfig, step: int, device: str, batches: int = 6
 ) -> dict[str, Any]:
     """Accuracy by category, and by turn the attention mass on the right tokens of each level.
 
     On ``batches`` held-out batches of each turn of the phase that a step belongs to.
     """
-    phase = recipe.phase_at(step - 1)
+    phase = config.phase_at(step - 1)
     right: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     masses = []
     for turn in phase.turns:
         if not turn.plan.questions:
             continue
         held_out = Phase(2 * _HELD_OUT, (turn,))
-        made = _Batches(replace(recipe, phases=(held_out,)))
+        batches_of_scenes = _Batches(replace(config, phases=(held_out,)))
         mass = []
         for index in range(batches):
-            losses, batch = _look_at(student, made[_HELD_OUT + index], device)
+            losses, batch = _look_at(student, batches_of_scenes[_HELD_OUT + index], device)
             for category, correct, answered in zip(
                 batch["category"].flatten().tolist(),
                 losses.correct.flatten().tolist(),
@@ -236,7 +238,7 @@ def _summary(losses: Losses, batch: dict[str, Tensor]) -> dict[str, float]:
         "answer": round(losses.answer.item(), 4),
         "dense": round(losses.dense.item(), 4),
         "focus": round(losses.focus.item(), 4),
-        "heard": round(losses.heard.item(), 4),
+        "heard": round(losses.question_words.item(), 4),
         "correct": round((losses.correct * answered).sum().item() / max(1, int(answered.sum())), 4),
         "questions": batch["words"].shape[0] * batch["words"].shape[1],
     }

@@ -98,7 +98,8 @@ class GeometricSplit:
 class AllToFinestSplit:
     """Everything on native at once, chosen from the scores of the start alone.
 
-    A descent then scores every native tile under the start: seconds where they are a million.
+    A descent then scores every native tile under the start: seconds where they are a million. No
+    name of a descent reaches it; tests compare the splits that have names with it.
     """
 
     def tiles_per_level(self, pyramid: Pyramid, budget_tiles: int) -> dict[int, int]:

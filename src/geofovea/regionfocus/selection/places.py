@@ -16,6 +16,9 @@ tell:
 * It gives a number alone. A number has no place, so no rule can tell which of its objects another
   number holds too. It must be asked about ground whose edges cut no object: `groups_of` makes
   groups of tiles that touch, one question each, and no two groups share a seam.
+
+`groups_of` is what a count asks by. No host here gives boxes, so no command reaches the cores: they
+are for programs that ask a detector tile by tile.
 """
 
 from __future__ import annotations

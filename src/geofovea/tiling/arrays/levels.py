@@ -29,9 +29,10 @@ from geofovea.tiling.marks import (
     equals_nodata,
     opaque_number,
 )
+from geofovea.tiling.pixels.halving import Known, halved
 from geofovea.tiling.pixels.sample import sample_windows
 
-__all__ = ["ArrayLevels", "ArrayMask", "Patch", "halve"]
+__all__ = ["ArrayLevels", "ArrayMask", "Patch"]
 
 READ_AT_ONCE = 8 * 2**20
 KEPT_BYTES = 64 * 2**20
@@ -137,7 +138,15 @@ class ArrayLevels:
         step = 1 << (level - level_kept)
         fine_rows, fine_cols = (slice(p.start * step, p.stop * step) for p in (rows, cols))
         inside = Patch(*(plane[:, fine_rows, fine_cols] for plane in copy))
-        return _halved(inside, level - level_kept)
+        return self._halved(inside, indexes, start, level - level_kept)
+
+    def _halved(self, patch: Patch, indexes: tuple[int, ...], start: int, times: int) -> Patch:
+        """Halve pixels of a level, or ones that were made from them."""
+        nodata = self.missing.nodata_of(indexes, start)
+        is_by_number = any(value is not None for value in nodata) or self.native.dtype.kind == "f"
+        values, valid = halved(Known(*patch), times, nodata, needs_half=not is_by_number)
+        assert valid is not None  # noqa: S101  (halving keeps the masks that it is given)
+        return Patch(values, valid)
 
     def _read_own(self, indexes: tuple[int, ...], level: int, rows: slice, cols: slice) -> Patch:
         bands, missing = self.own[level], self.missing
@@ -187,7 +196,8 @@ class ArrayLevels:
             for piece_cols in _pieces(cols, side):
                 finer_rows = _refined(piece_rows, times, image.height)
                 finer_cols = _refined(piece_cols, times, image.width)
-                patch = _halved(self._read_own(indexes, start, finer_rows, finer_cols), times)
+                finer = self._read_own(indexes, start, finer_rows, finer_cols)
+                patch = self._halved(finer, indexes, start, times)
                 place = (..., _shifted(piece_rows, rows.start), _shifted(piece_cols, cols.start))
                 values[place], valid[place] = patch
         return Patch(values, valid)
@@ -206,50 +216,6 @@ class ArrayLevels:
                 whole = slice(0, height), slice(0, width)
                 self._patches[indexes, level] = self._average(indexes, start, level, *whole)
             return self._patches[indexes, level]
-
-
-def halve(values: Pixels, valid: Mask) -> Patch:
-    """Average squares of 2 × 2 valid pixels; a square is valid if any of it is.
-
-    An odd last row or column is averaged by itself. Whole numbers are rounded to the nearest,
-    halves away from zero.
-
-    Args:
-        values: ``(bands, h, w)``.
-        valid: ``(bands or 1, h, w)``.
-
-    Returns:
-        ``(bands, ceil(h / 2), ceil(w / 2))`` and the same for the validity; 0 where nothing is
-        valid.
-    """
-    kind, size = values.dtype.kind, values.dtype.itemsize
-    exact: type = np.int32 if kind in "ui" and size <= 2 else np.float64
-    total = _sum_of_squares(np.where(valid, values, values.dtype.type(0)).astype(exact))
-    count = _sum_of_squares(valid.astype(np.int32))
-    divisor = np.maximum(count, 1)
-    if exact is np.int32:
-        mean = np.sign(total) * ((2 * np.abs(total) + divisor) // (2 * divisor))
-    else:
-        mean = total / divisor
-        if kind in "ui":
-            limits = np.iinfo(values.dtype)
-            mean = np.clip(np.trunc(mean + np.copysign(0.5, mean)), limits.min, limits.max)
-    return Patch(mean.astype(values.dtype), count > 0)
-
-
-def _halved(patch: Patch, times: int) -> Patch:
-    for _ in range(times):
-        patch = halve(*patch)
-    return patch
-
-
-def _sum_of_squares(plane: Pixels) -> Pixels:
-    odd_rows, odd_cols = plane.shape[1] % 2, plane.shape[2] % 2
-    if odd_rows or odd_cols:
-        plane = np.pad(plane, ((0, 0), (0, odd_rows), (0, odd_cols)))
-    rows = plane[:, ::2] + plane[:, 1::2]
-    total: Pixels = rows[..., ::2] + rows[..., 1::2]
-    return total
 
 
 def _pieces(part: slice, side: int) -> list[slice]:

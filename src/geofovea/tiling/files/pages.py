@@ -6,26 +6,21 @@ directories are read here as they are chained, a bounded number of them; no pixe
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from geofovea.errors import SceneRefusedError
 from geofovea.tiling.files.handles import open_bytes, read_errors
 from geofovea.tiling.files.source import Source
+from geofovea.tiling.files.tiff_directories import HEIGHT, SAMPLES, WIDTH, Directory, directories
 
 __all__ = ["Page", "choose_page", "pages_of"]
 
 _MOST_DIRECTORIES = 1024
-_MOST_ENTRIES = 4096
 _MOST_NAMED = 6
-_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT = (
-    254, 256, 257, 258, 262, 277, 339,
-)  # fmt: skip
-_TAGS = (_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT)
+_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _FORMAT = 254, 258, 262, 339
 _REDUCED, _MASK = 1, 4
-_LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,59 +105,25 @@ def _listed(pages: list[Page]) -> str:
 
 
 def pages_of(source: Source) -> list[Page]:
-    """The directories of a TIFF, the first thousand at most; none of one that is odd.
+    """The directories of a TIFF, the first thousand at most, as far as they can be read.
 
     Raises:
         SceneReadError: If the file cannot be read.
     """
     with read_errors(source), open_bytes(source) as file:
-        try:
-            return list(_pages(file))
-        except (struct.error, OverflowError):
-            return []  # GDAL says what is wrong with it
+        chain = islice(directories(file), _MOST_DIRECTORIES)
+        return [_page(number, directory, file) for number, directory in enumerate(chain, 1)]
 
 
-def _pages(file: Any) -> Iterator[Page]:
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    is_big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
-    offset = struct.unpack_from(f"{order}Q" if is_big else f"{order}I", head, 8 if is_big else 4)[0]
-    visited: set[int] = set()
-    while offset and offset not in visited and len(visited) < _MOST_DIRECTORIES:
-        visited.add(offset)
-        tags, offset = _directory(file, offset, order, is_big)
-        subfile = tags.get(_SUBFILE_TYPE, 0)
-        yield Page(
-            len(visited),
-            tags.get(_WIDTH, 0),
-            tags.get(_HEIGHT, 0),
-            tags.get(_SAMPLES, 1),
-            (tags.get(_BITS, 1), tags.get(_FORMAT, 1)),
-            bool(subfile & _REDUCED),
-            bool(subfile & _MASK) or tags.get(_PHOTOMETRIC) == _MASK,
-        )
-
-
-def _directory(file: Any, offset: int, order: str, is_big: bool) -> tuple[dict[int, int], int]:
-    """The first number of each tag that is wanted, and where the next directory begins."""
-    count_form, entry_form, next_form = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
-    file.seek(offset)
-    count_size, entry_size = struct.calcsize(f"{order}{count_form}"), 20 if is_big else 12
-    (count,) = struct.unpack(f"{order}{count_form}", file.read(count_size))
-    if count > _MOST_ENTRIES:
-        raise struct.error("too many entries")
-    entries = file.read(count * entry_size + struct.calcsize(f"{order}{next_form}"))
-    tags: dict[int, int] = {}
-    for index in range(count):
-        tag, kind, number, value = struct.unpack_from(
-            f"{order}{entry_form}", entries, index * entry_size
-        )
-        if tag in _TAGS and kind in _LETTERS and number:
-            form = f"{order}{_LETTERS[kind]}"
-            if struct.calcsize(form) * number > len(value):
-                (place,) = struct.unpack(f"{order}{next_form}", value)
-                file.seek(place)
-                value = file.read(struct.calcsize(form))
-            tags[tag] = struct.unpack_from(form, value)[0]
-    (following,) = struct.unpack_from(f"{order}{next_form}", entries, count * entry_size)
-    return tags, following
+def _page(number: int, directory: Directory, file: Any) -> Page:
+    subfile = directory.number(_SUBFILE_TYPE, 0)
+    return Page(
+        number,
+        directory.number(WIDTH, 0),
+        directory.number(HEIGHT, 0),
+        directory.number(SAMPLES, 1),
+        # one number a band: they may stand outside the directory
+        (directory.first(_BITS, 1, file), directory.first(_FORMAT, 1, file)),
+        bool(subfile & _REDUCED),
+        bool(subfile & _MASK) or directory.number(_PHOTOMETRIC, 0) == _MASK,
+    )

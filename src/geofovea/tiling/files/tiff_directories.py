@@ -56,6 +56,23 @@ class Directory:
             return default
         return int(np.frombuffer(raw[:size], self.order + dtype)[0])
 
+    def first(self, tag: int, default: int, file: Any) -> int:
+        """The first value of a tag, wherever its values stand; the default where it has none."""
+        dtype, count, raw = self.tags.get(tag, ("", 0, b""))
+        size = np.dtype(dtype).itemsize if dtype else 0
+        if count < 1 or not size:
+            return default
+        if size * count > len(raw):
+            raw = self._bytes_at(raw, size, file)
+        if len(raw) < size:
+            return default
+        return int(np.frombuffer(raw[:size], self.order + dtype)[0])
+
+    def _bytes_at(self, raw: bytes, size: int, file: Any) -> bytes:
+        (place,) = struct.unpack(self.order + ("Q" if self.is_big else "I"), raw)
+        file.seek(place)
+        return bytes(file.read(size))
+
     def numbers(self, tag: int, file: Any) -> NDArray[np.uint64] | None:
         """All values of a tag; None where there are none, or not as many as it says."""
         dtype, count, raw = self.tags.get(tag, ("", 0, b""))
@@ -63,9 +80,7 @@ class Directory:
             return None
         size = count * np.dtype(dtype).itemsize
         if size > len(raw):
-            (place,) = struct.unpack(self.order + ("Q" if self.is_big else "I"), raw)
-            file.seek(place)
-            raw = file.read(size)
+            raw = self._bytes_at(raw, size, file)
         if len(raw) < size:
             return None
         return np.frombuffer(raw[:size], self.order + dtype).astype(np.uint64)

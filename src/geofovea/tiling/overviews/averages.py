@@ -1,7 +1,8 @@
-"""The first averages of a scene, where GDAL must not make them from stored numbers.
+"""Averages of an image over squares of two pixels, in pieces.
 
-Palette indexes and phases are expanded first, and pixels that GDAL does not know to be missing are
-left out.
+GDAL makes them, because its average leaves out what is missing and takes any pixel type. Where it
+must not, they are made here: palette indexes and phases are expanded first, and pixels that GDAL
+does not know to be missing are left out.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from geofovea.tiling.files.layout import palette_of
-from geofovea.tiling.marks import rounded
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelFiles, LevelImage
+from geofovea.tiling.pixels.halving import halve
 from geofovea.tiling.pixels.radiometry import Radiometry
-from geofovea.tiling.pixels.validity import join_masks, read_band_masks
+from geofovea.tiling.pixels.validity import join_masks, needs_half_known, read_band_masks
 from geofovea.tiling.scene import Scene
 
-__all__ = ["Step", "expanded", "halved_expanded", "halved_marked"]
+__all__ = ["Step", "averages", "expanded", "halved_expanded", "halved_marked"]
 
 Step = tuple[Window, "NDArray[np.generic] | None", "NDArray[np.bool_] | None"]
 
@@ -42,7 +43,7 @@ def halved_expanded(
     """
     for window in _pieces(Window(0, 0, image.width, image.height)):
         values, valid = expanded(scene, files, source, *_doubled(source, files, window))
-        yield (window, *_mean_of_four(values, valid))
+        yield (window, *_halved(scene, values, valid))
 
 
 def halved_marked(
@@ -61,20 +62,19 @@ def halved_marked(
     Yields:
         Windows of level pixels, values ``(bands, h, w)`` and where they are known, ``(h, w)``.
     """
-    for window_source, window in strips:
+    for _, window in strips:
         pieces = list(_pieces(window))
         shape = (files.count, window.height, window.width)
-        if all(_is_known(scene, files, source, piece) for piece in pieces):
-            options = {"window": window_source, "out_shape": shape}
-            values = source.read(list(files.bands), resampling=Resampling.average, **options)
-            yield window, values, np.ones(shape[1:], bool)
+        is_known = all(_is_known(scene, files, source, piece) for piece in pieces)
+        if is_known and not scene.is_min_white:
+            yield window, averages(source, list(files.bands), window)[0], np.ones(shape[1:], bool)
             continue
         values, valid = np.empty(shape, files.dtype), np.empty(shape[1:], bool)
         for piece in pieces:
             y, x = piece.row_off - window.row_off, piece.col_off - window.col_off
             place = np.s_[..., y : y + piece.height, x : x + piece.width]
             parts = expanded(scene, files, source, *_doubled(source, files, piece))
-            values[place], valid[place] = _mean_of_four(*parts)
+            values[place], valid[place] = _halved(scene, *parts)
         yield window, values, valid
 
 
@@ -129,22 +129,50 @@ def expanded(
     return Radiometry((1,), palette=palette_of(source, bands[0])).expand(array, valid)
 
 
-def _mean_of_four(
-    values: NDArray[np.generic], valid: NDArray[np.bool_]
+def _halved(
+    scene: Scene, values: NDArray[np.generic], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Means over squares of two, of what is known; a square is valid if half of it is."""
-    pad = ((0, valid.shape[0] % 2), (0, valid.shape[1] % 2))
-    is_known = np.pad(valid & np.isfinite(values), ((0, 0), *pad))
-    filled = np.pad(
-        np.where(is_known[:, : valid.shape[0], : valid.shape[1]], values, 0), ((0, 0), *pad)
-    )
-    bands, rows, cols = filled.shape
-    shape = (bands, rows // 2, 2, cols // 2, 2)
-    counts = is_known.reshape(shape).sum(axis=(2, 4))
-    sums = filled.reshape(shape).sum(axis=(2, 4), dtype=np.float64)
-    means = sums / np.maximum(counts, 1)
-    on_image = np.pad(np.ones(valid.shape, bool), pad).reshape(shape[1:]).sum(axis=(1, 3))
-    marked = np.pad(valid, pad).reshape(shape[1:]).sum(axis=(1, 3)) * 2 >= on_image
-    if values.dtype.kind in "ui":
-        return rounded(means, values.dtype), marked
-    return np.where(counts > 0, means, np.nan), marked
+    """Means over squares of two, of what is known; NaN or 0 where nothing is."""
+    known = valid & np.isfinite(values)
+    means = halve(values, known, needs_half=needs_half_known(scene))
+    assert means.valid is not None  # noqa: S101  (halving keeps the masks that it is given)
+    return means.values, np.asarray(means.valid.any(axis=0))
+
+
+def averages(
+    source: Any, bands: list[int], window: Window, *, has_mask: bool = False
+) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+    """GDAL's averages of an image over squares of two pixels.
+
+    The last column or row of an odd side is averaged by itself. GDAL would stretch all squares a
+    little instead, so that none lies where the grid of its level has it.
+
+    Args:
+        source: The open image.
+        bands: Which, counted from 1.
+        window: In pixels of its half.
+        has_mask: Whether the mask of the file is averaged too.
+
+    Returns:
+        Values ``(bands, h, w)``, and where at least half is known, ``(h, w)``.
+    """
+    shape = (window.height, window.width)
+    values = np.empty((len(bands), *shape), source.dtypes[bands[0] - 1])
+    valid = np.empty(shape, bool) if has_mask else None
+    for rows, stored_rows in _evenly(window.row_off, window.height, source.height):
+        for cols, stored_cols in _evenly(window.col_off, window.width, source.width):
+            options = {"window": Window.from_slices(stored_rows, stored_cols)}
+            options["resampling"] = Resampling.average
+            size = (rows.stop - rows.start, cols.stop - cols.start)
+            values[:, rows, cols] = source.read(bands, out_shape=(len(bands), *size), **options)
+            if valid is not None:
+                valid[rows, cols] = source.read_masks(1, out_shape=size, **options) >= 128
+    return values, valid
+
+
+def _evenly(offset: int, length: int, extent: int) -> list[tuple[slice, tuple[int, int]]]:
+    """Level pixels of a window that have two pixels below them, and then the one that has one."""
+    whole = min(length, extent // 2 - offset)
+    start, middle = 2 * offset, 2 * (offset + whole)
+    parts = [(slice(0, whole), (start, middle)), (slice(whole, length), (middle, extent))]
+    return [part for part in parts if part[0].start < part[0].stop]

@@ -1,8 +1,8 @@
 """Level files, computed: strip by strip, each level from the one before, never a whole image.
 
-GDAL averages, because its average is the one that overviews have: missing pixels are left out, and
-any pixel type is taken. Which strips it is given decides whether its arithmetic is the same to the
-last bit: see ``pieces_to_halve``. Pieces of which nothing is stored are neither read nor written.
+Each pixel of a level is the average of two by two pixels of the one before, as in the overviews
+that GDAL builds where sides are even; see ``averages``. Pieces of which nothing is stored are
+neither read nor written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 
@@ -27,7 +26,13 @@ from geofovea.tiling.files.source import Source, resolve_source
 from geofovea.tiling.files.tiff_directories import stored_blocks
 from geofovea.tiling.files.verify import check_whole
 from geofovea.tiling.machine.cores import usable_cores
-from geofovea.tiling.overviews.averages import Step, expanded, halved_expanded, halved_marked
+from geofovea.tiling.overviews.averages import (
+    Step,
+    averages,
+    expanded,
+    halved_expanded,
+    halved_marked,
+)
 from geofovea.tiling.overviews.checks import BlockChecks, LevelChecks, checks_path, nature_of
 from geofovea.tiling.overviews.level_files import BLOCK_SIDE, LevelFiles, LevelImage
 from geofovea.tiling.overviews.progress import BuildProgress, Watch
@@ -166,7 +171,6 @@ def _write_level(
     with _output_errors(path), without_georeference_warning():
         target = rasterio.open(path, "w", **profile, sparse_ok=stored is not None)
     with target:
-        _mark_alpha(scene, files, target)
         if image.level == 0:
             steps = _copied(scene, files, source, stored)
         elif must_expand and files.is_expanded:
@@ -246,17 +250,9 @@ def _profile(work: BuildProgress, image: LevelImage) -> dict[str, Any]:
     if scene.transform is not None:
         # only to be a file like others: the scene, not its level files, says where things are
         a, b, c, d, e, f = scene.transform
-        step_x, step_y = scene.width / image.width, scene.height / image.height
-        profile["transform"] = Affine(a * step_x, b * step_y, c, d * step_x, e * step_y, f)
+        step = 1 << image.level
+        profile["transform"] = Affine(a * step, b * step, c, d * step, e * step, f)
     return profile
-
-
-def _mark_alpha(scene: Scene, files: LevelFiles, target: Any) -> None:
-    if scene.alpha in files.bands and not files.is_expanded and not files.is_marked:
-        target.colorinterp = [
-            ColorInterp.alpha if band == scene.alpha else ColorInterp.undefined
-            for band in files.bands
-        ]
 
 
 def _needs_mask(scene: Scene, files: LevelFiles) -> bool:
@@ -291,22 +287,12 @@ def _halved(
 ) -> Iterator[Step]:
     """The averages of some bands of an image, mask included, in pieces of level pixels."""
     has_mask = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
-    has_alpha = any(flag.name == "alpha" for flag in source.mask_flag_enums[0])
     indexes = list(bands or source.indexes)
     for window_source, window in pieces_to_halve(source, image, is_sparse=stored is not None):
         if stored is not None and not stored.has_any(window_source):
             yield window, None, None
             continue
-        options = {
-            "window": window_source,
-            "out_shape": (len(indexes), window.height, window.width),
-            "resampling": Resampling.average,
-        }
-        array = source.read(indexes, **options)
-        valid = None
-        if has_mask and not has_alpha:
-            valid = source.read_masks(1, **(options | {"out_shape": array.shape[1:]})) >= 128
-        yield window, array, valid
+        yield (window, *averages(source, indexes, window, has_mask=has_mask))
 
 
 class _output_errors:  # noqa: N801

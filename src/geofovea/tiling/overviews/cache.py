@@ -65,7 +65,7 @@ __all__ = [
 Progress = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Given a title, a context whose value takes the share that is done, in [0, 1]."""
 
-_FORMAT = 3  # counts up when the same source gives other level files
+_FORMAT = 4  # counts up when the same source gives other level files
 
 
 @dataclass(frozen=True, slots=True)

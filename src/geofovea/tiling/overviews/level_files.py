@@ -114,7 +114,8 @@ class LevelFiles:
         is_expanded: The files hold what the pixels show and not what is stored, because that may
             not be averaged: RGB instead of palette indexes, power instead of complex numbers.
         is_marked: Missing pixels are found before the first average, because GDAL does not know
-            them: the files hold NaN there, or a mask of their own.
+            them, or weighs them by how transparent they are: the files hold NaN there, or a mask of
+            their own. So are scans in which zero is white, whose halves GDAL rounds down.
 
     Raises:
         GeometryError: If levels do not follow one another.
@@ -197,12 +198,8 @@ def level_files_of(scene: Scene) -> LevelFiles | None:
     colors = tuple(band for band in bands_shown if band != scene.alpha) or bands_shown
     is_palette = len(colors) == 1 and scene.colorinterp[colors[0] - 1] == "palette"
     is_complex = scene.dtype.startswith("complex")
-    is_marked = not is_masked_by_gdal(scene)
-    bands = colors if is_palette else bands_shown
-    if scene.alpha and not is_palette and not is_marked:
-        # GDAL averages with it
-        bands = (*colors, scene.alpha)
-    bands = tuple(sorted(set(bands)))
+    is_marked = not is_masked_by_gdal(scene) or scene.mask_kind == "alpha" or scene.is_min_white
+    bands = tuple(sorted(set(colors if is_palette else bands_shown)))
     first, base_overview = 1, None
     if not scene.has_random_access or scene.missing is not None:
         # what the caller declared missing must be marked before anything is averaged

@@ -45,44 +45,32 @@ def pieces_to_halve(
 ) -> Iterator[tuple[Window, Window]]:
     """Windows of an image and of its half, row by row or column by column.
 
-    GDAL places a level pixel by multiplying its index with the ratio of the sizes, which is not
-    exactly two where a side is odd; the product from the start of a piece may then differ in its
-    last bit, and turn a tie of an integer average. So pieces run along a side that is halved
-    exactly, and span the other side as a whole, unless that side is halved exactly too or blocks
-    are so large that a strip of them would not be bounded. Where both sides are odd, averages have
-    too many different weights for ties, and only 64-bit floats can differ, in their last bits.
+    Pieces run along the rows, and span them unless blocks are so large that a strip of them would
+    not be bounded.
 
     Args:
         source: The open image.
         image: Its half.
         is_sparse: Whether some blocks are not stored, so that small pieces may be left out.
     """
-    ratio_x, ratio_y = source.width / image.width, source.height / image.height
-    by_row = ratio_y == 2 or ratio_x != 2
     height_block, width_block = (_aligned(side // 2) for side in source.block_shapes[0])
-    block_along, block_across = (
-        (height_block, width_block) if by_row else (width_block, height_block)
-    )
-    along, across = (image.height, image.width) if by_row else (image.width, image.height)
     bytes_pixel = source.count * np.dtype(source.dtypes[0]).itemsize
-    step = max(1, _STRIP_BYTES // (across * bytes_pixel * block_along)) * block_along
-    reach = across
-    if is_sparse and (ratio_x if by_row else ratio_y) == 2:
-        step, reach = block_along, max(block_across, _SPARSE_SIDE)
-    if min(step, along) * min(reach, across) * bytes_pixel > _MOST_BYTES:
-        reach = _within(_MOST_BYTES // (bytes_pixel * min(step, along)), block_across)
-        step = min(step, _within(_MOST_BYTES // (bytes_pixel * min(reach, across)), BLOCK_SIDE))
-    for start in range(0, along, step):
-        for first in range(0, across, reach):
-            size, length = min(step, along - start), min(reach, across - first)
-            if by_row:
-                x, y, width, height = first, start, length, size
-            else:
-                x, y, width, height = start, first, size, length
-            yield (
-                Window(x * ratio_x, y * ratio_y, width * ratio_x, height * ratio_y),
-                Window(x, y, width, height),
+    step = max(1, _STRIP_BYTES // (image.width * bytes_pixel * height_block)) * height_block
+    reach = image.width
+    if is_sparse:
+        step, reach = height_block, max(width_block, _SPARSE_SIDE)
+    if min(step, image.height) * min(reach, image.width) * bytes_pixel > _MOST_BYTES:
+        reach = _within(_MOST_BYTES // (bytes_pixel * min(step, image.height)), width_block)
+        most_rows = _MOST_BYTES // (bytes_pixel * min(reach, image.width))
+        step = min(step, _within(most_rows, BLOCK_SIDE))
+    for row in range(0, image.height, step):
+        for col in range(0, image.width, reach):
+            width, height = min(reach, image.width - col), min(step, image.height - row)
+            below = (
+                min(2 * width, source.width - 2 * col),
+                min(2 * height, source.height - 2 * row),
             )
+            yield Window(2 * col, 2 * row, *below), Window(col, row, width, height)
 
 
 def pieces_to_copy(source: Any) -> Iterator[Window]:

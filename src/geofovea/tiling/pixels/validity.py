@@ -24,6 +24,7 @@ from geofovea.tiling.scene import Scene
 __all__ = [
     "block_mean",
     "join_masks",
+    "needs_half_known",
     "read_band_masks",
     "read_known",
     "read_valid",
@@ -64,6 +65,15 @@ def join_masks(scene: Scene, bands: tuple[int, ...], masks: NDArray[np.bool_]) -
     return join_bands(masks, scene.nodata_of(bands), scene.dtype)
 
 
+def needs_half_known(scene: Scene) -> bool:
+    """Whether a pixel of a coarser level is known only where at least half of it is.
+
+    Where numbers mark what is missing, GDAL's overviews show all that is known in any part; masks
+    and alpha are averaged, and half decides.
+    """
+    return scene.mask_kind != "nodata" and not scene.dtype.startswith(("float", "complex"))
+
+
 def read_band_masks(
     handle: Any, scene: Scene, bands: tuple[int, ...], **options: Any
 ) -> NDArray[np.bool_] | None:
@@ -89,8 +99,11 @@ def read_band_masks(
         masks = handle.read_masks(list(bands), **options) >= _HALF
     elif scene.mask_kind == "internal" and _has_doubtful_mask(handle, scene):
         masks = _masks_of_file(handle, scene, bands, options)
-    elif scene.mask_kind == "internal" or (scene.mask_kind == "alpha" and is_masked_by_gdal(scene)):
+    elif scene.mask_kind == "internal":
         masks = _one_mask(handle, bands, options)
+    elif scene.mask_kind == "alpha" and is_masked_by_gdal(scene):
+        # the band of alpha itself has no mask
+        masks = _one_mask(handle, bands, options, 2 if scene.alpha == 1 else 1)
     if is_masked_by_gdal(scene):
         return masks
     marks = _marks(handle, scene, bands, options | {"resampling": Resampling.nearest})
@@ -144,11 +157,13 @@ def read_known(
     return block_mean(values, masks, side)
 
 
-def _one_mask(handle: Any, bands: tuple[int, ...], options: dict[str, Any]) -> NDArray[np.bool_]:
-    """The mask of a file, which is one for all bands."""
+def _one_mask(
+    handle: Any, bands: tuple[int, ...], options: dict[str, Any], band: int = 0
+) -> NDArray[np.bool_]:
+    """The mask of a file, which is one for all bands; read of the first of them, or of another."""
     if "out_shape" in options:
         options = options | {"out_shape": (1, *options["out_shape"][-2:])}
-    mask = handle.read_masks(list(bands[:1]), **options) >= _HALF
+    mask = handle.read_masks([band or bands[0]], **options) >= _HALF
     return np.broadcast_to(mask, (len(bands), *mask.shape[1:]))
 
 

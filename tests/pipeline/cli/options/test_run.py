@@ -1,4 +1,4 @@
-"""Runs take the options of one question in the same words, hold them in their hash, and a purse."""
+"""Runs take the options of one question in the same words, hash them, and share one limit."""
 
 import json
 import threading
@@ -15,7 +15,12 @@ from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.errors import BudgetError, ModelError, OutputError, SpendLimitError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, SharedLedger, new_purse, spent
+from geofovea.pipeline.hosts.endpoint.shared_ledger import (
+    LEDGER_FILE,
+    SharedLedger,
+    make_ledger_file,
+    spent,
+)
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
@@ -174,22 +179,22 @@ def test_another_module_in_the_folder_is_another_configuration(tmp_path):
     assert settings.hash != before
 
 
-def test_one_purse_holds_for_all_who_spend_from_it(tmp_path):
-    new_purse(tmp_path)
+def test_one_ledger_holds_for_all_who_spend_from_it(tmp_path):
+    make_ledger_file(tmp_path)
     limit = SpendLimit(calls=25, tokens=10**6)
-    purses = [SharedLedger(limit, tmp_path / PURSE) for _ in range(4)]
+    ledgers = [SharedLedger(limit, tmp_path / LEDGER_FILE) for _ in range(4)]
 
     refusals = []
 
-    def spend(purse):
+    def spend(ledger):
         try:
             while True:
-                reserved = purse.reserve(100, 10, 2, is_repeat=False)
-                purse.settle(reserved, (90, 3))
+                reserved = ledger.reserve(100, 10, 2, is_repeat=False)
+                ledger.settle(reserved, (90, 3))
         except SpendLimitError as error:
             refusals.append(str(error))
 
-    threads = [threading.Thread(target=spend, args=[purse]) for purse in purses]
+    threads = [threading.Thread(target=spend, args=[ledger]) for ledger in ledgers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -198,28 +203,28 @@ def test_one_purse_holds_for_all_who_spend_from_it(tmp_path):
     together = spent(tmp_path)
     assert (together.calls, together.images, together.tokens) == (25, 50, 25 * 93)
     assert together.estimated_calls == 0
-    assert sum(purse.use.calls for purse in purses) == 25
+    assert sum(ledger.use.calls for ledger in ledgers) == 25
 
 
 def test_what_a_lost_worker_had_begun_to_spend_stays_spent(tmp_path):
-    new_purse(tmp_path)
+    make_ledger_file(tmp_path)
     limit = SpendLimit(calls=9, tokens=150)
-    SharedLedger(limit, tmp_path / PURSE).reserve(90, 10, 1, is_repeat=False)
+    SharedLedger(limit, tmp_path / LEDGER_FILE).reserve(90, 10, 1, is_repeat=False)
     # as a new run does
-    new_purse(tmp_path)
-    later = SharedLedger(limit, tmp_path / PURSE)
+    make_ledger_file(tmp_path)
+    later = SharedLedger(limit, tmp_path / LEDGER_FILE)
     with pytest.raises(SpendLimitError, match="100 of at most 150 are spent"):
         later.reserve(90, 10, 1, is_repeat=False)
     later.reserve(40, 10, 1, is_repeat=False)
     assert (later.use.tokens, spent(tmp_path).tokens) == (50, 150)
 
 
-def test_a_purse_that_is_not_there_or_no_purse_is_told(tmp_path):
+def test_a_ledger_that_is_missing_or_is_none_is_reported(tmp_path):
     with pytest.raises(OutputError, match="is not on this machine"):
-        SharedLedger(SpendLimit(), tmp_path / PURSE)
-    (tmp_path / PURSE).write_bytes(b"something else" * 99)
+        SharedLedger(SpendLimit(), tmp_path / LEDGER_FILE)
+    (tmp_path / LEDGER_FILE).write_bytes(b"something else" * 99)
     with pytest.raises(OutputError, match="cannot be counted in"):
-        SharedLedger(SpendLimit(), tmp_path / PURSE).reserve(1, 1, 1, is_repeat=False)
+        SharedLedger(SpendLimit(), tmp_path / LEDGER_FILE).reserve(1, 1, 1, is_repeat=False)
     assert spent(tmp_path / "nowhere") is None
 
 

@@ -267,7 +267,7 @@ def test_names_without_a_model_or_an_endpoint_are_refused():
         gf.load_host("openai:x", dtype="float16", endpoint=EndpointSettings("http://localhost/v1"))
 
 
-def test_what_may_be_spent_is_one_purse_whatever_else_was_loaded():
+def test_what_may_be_spent_is_one_limit_whatever_else_was_loaded():
     address = EndpointSettings("http://localhost/v1")
     first = gf.load_host("openai:x", endpoint=address)
     for other in ("openai:y", "openai:z", "openai:w"):

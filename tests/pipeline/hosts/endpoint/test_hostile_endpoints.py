@@ -23,7 +23,12 @@ from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import parse_reply
 from geofovea.pipeline.hosts.endpoint.sanitize import without_key
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
-from geofovea.pipeline.hosts.endpoint.shared_ledger import PURSE, SharedLedger, new_purse, spent
+from geofovea.pipeline.hosts.endpoint.shared_ledger import (
+    LEDGER_FILE,
+    SharedLedger,
+    make_ledger_file,
+    spent,
+)
 
 KEY = "sk-proj-0123456789-abcdefghijkl"
 PAYLOAD = {"model": "m", "messages": [], "max_tokens": 8, "temperature": 0, "logprobs": True}
@@ -295,14 +300,14 @@ def test_an_endpoint_that_counts_more_than_was_expected_cannot_outspend_the_limi
 
 
 def test_what_one_worker_found_it_to_cost_holds_for_all_and_after_a_restart(tmp_path):
-    new_purse(tmp_path)
+    make_ledger_file(tmp_path)
     limit = SpendLimit(tokens=6500)
-    first, second = (SharedLedger(limit, tmp_path / PURSE) for _ in range(2))
+    first, second = (SharedLedger(limit, tmp_path / LEDGER_FILE) for _ in range(2))
     first.settle(first.reserve(1000, 8, 1, is_repeat=False), (2500, 40))
     assert second.reserve(1000, 8, 1, is_repeat=False).tokens == (2500, 40)
-    new_purse(tmp_path)
+    make_ledger_file(tmp_path)
     with pytest.raises(SpendLimitError, match="may cost 2540 tokens"):
-        SharedLedger(limit, tmp_path / PURSE).reserve(1000, 8, 1, is_repeat=False)
+        SharedLedger(limit, tmp_path / LEDGER_FILE).reserve(1000, 8, 1, is_repeat=False)
     assert spent(tmp_path).tokens == 5080
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofovea.pipeline.hosts.endpoint.retry_after import asked_wait
+from geofovea.pipeline.hosts.endpoint.retry_after import retry_hint
 
 
 def body(value):
@@ -35,7 +35,7 @@ def in_words(text):
     ],
 )
 def test_headers_that_ask_for_patience(headers, seconds):
-    found = asked_wait(headers)
+    found = retry_hint(headers)
     assert found.is_certain
     assert found.seconds == pytest.approx(seconds)
 
@@ -53,12 +53,12 @@ def test_a_date_is_one_of_the_clock_of_the_reply(hours, write):
         "ms": str(int(1000 * until.timestamp())),
     }[write]
     headers = {"date": format_datetime(clock, usegmt=True), "retry-after": written}
-    assert asked_wait(headers).seconds == pytest.approx(8)
+    assert retry_hint(headers).seconds == pytest.approx(8)
 
 
 def test_without_a_clock_of_the_reply_ours_is_taken():
     until = datetime.now(UTC) + timedelta(seconds=60)
-    found = asked_wait({"retry-after": format_datetime(until, usegmt=True), "date": "noon"})
+    found = retry_hint({"retry-after": format_datetime(until, usegmt=True), "date": "noon"})
     assert 55 < found.seconds <= 60
 
 
@@ -84,7 +84,7 @@ def test_without_a_clock_of_the_reply_ours_is_taken():
     ],
 )
 def test_bodies_that_ask_for_patience(content, seconds):
-    found = asked_wait({}, content)
+    found = retry_hint({}, content)
     assert found.is_certain
     assert found.seconds == pytest.approx(seconds)
 
@@ -115,13 +115,13 @@ def test_bodies_that_ask_for_patience(content, seconds):
     ],
 )
 def test_when_a_limit_is_reset_is_a_hint(headers, seconds):
-    found = asked_wait(headers)
+    found = retry_hint(headers)
     assert not found.is_certain
     assert found.seconds == pytest.approx(seconds)
 
 
 def test_what_is_asked_for_counts_more_than_when_a_limit_is_reset():
-    found = asked_wait({"retry-after": "3", "x-ratelimit-reset-tokens": "6m0s"})
+    found = retry_hint({"retry-after": "3", "x-ratelimit-reset-tokens": "6m0s"})
     assert (found.seconds, found.is_certain) == (3, True)
 
 
@@ -138,7 +138,7 @@ def test_what_is_asked_for_counts_more_than_when_a_limit_is_reset():
     ],
 )
 def test_what_asks_for_nothing_is_none(headers, content):
-    assert asked_wait(headers, content) is None
+    assert retry_hint(headers, content) is None
 
 
 json_values = st.recursive(
@@ -156,5 +156,5 @@ json_values = st.recursive(
     st.dictionaries(st.sampled_from(["retry-after", "date", "ratelimit"]), st.text()), json_values
 )
 def test_any_reply_is_a_time_or_none(headers, value):
-    found = asked_wait(headers, body(value))
+    found = retry_hint(headers, body(value))
     assert found is None or 0 <= found.seconds < float("inf")

@@ -66,11 +66,11 @@ def test_killed_actors_lose_nothing_and_do_nothing_twice(cluster, journal, tmp_p
     # an actor that kills its own process with SIGKILL looks from outside like one on a lost node
     work = Squares(tmp_path / "notes", {3: "killed once", 17: "killed once", 9: "bad"})
     counts = run_items(items(24, groups=4), journal, RayExecutor(2, work))
-    assert (counts.answered, counts.failed, counts.deaths, counts.left) == (23, 1, 2, 0)
+    assert (counts.answered, counts.failed, counts.deaths, counts.remaining) == (23, 1, 2, 0)
     assert answers(journal) == {n: n**2 for n in range(24) if n != 9}
     assert Counter(work.worked_on()) == Counter([*range(24), 3, 17])
     again = run_items(items(24, groups=4), journal, RayExecutor(2, work))
-    assert (again.kept, again.answered) == (24, 0)
+    assert (again.earlier, again.answered) == (24, 0)
 
 
 OF_ITS_OWN = """

@@ -41,9 +41,11 @@ def run_options(command: Callable[..., Any]) -> Any:
         item_seconds: float | None,
         **others: Any,
     ) -> Any:
-        chosen = executor or ("inline" if worker_count == 1 else "processes")
+        executor_name = executor or ("inline" if worker_count == 1 else "processes")
         try:
-            workers = Workers(chosen, worker_count, address, worker_cpus, worker_gpus, item_seconds)
+            workers = Workers(
+                executor_name, worker_count, address, worker_cpus, worker_gpus, item_seconds
+            )
         except WorkersError as error:
             raise click.UsageError(_CONFLICTS.get(error.field, str(error))) from error
         return command(workers=workers, **others)

@@ -169,9 +169,11 @@ def _cost_table(items: Sequence[Mapping[str, Any]]) -> Table:
         ("peak memory, MB", [c["peak_rss_mb"] for c in costs]),
     ):
         if values:
-            ordered = sorted(values)
-            middle = ordered[len(ordered) // 2]
-            rows.append([name, *(f"{v:.4g}" for v in (ordered[0], middle, ordered[-1]))])
+            values_sorted = sorted(values)
+            middle = values_sorted[len(values_sorted) // 2]
+            rows.append(
+                [name, *(f"{v:.4g}" for v in (values_sorted[0], middle, values_sorted[-1]))]
+            )
     return ("", "least", "median", "most"), rows
 
 

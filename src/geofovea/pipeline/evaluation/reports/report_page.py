@@ -111,13 +111,13 @@ def _picture(item: Mapping[str, Any], root: Path) -> dict[str, str]:
         paths = find_images(root, [sample]).of(sample)
         if paths is None:
             return {"note": f"{item['image']} is not below the root"}
-        data = base64.b64encode(_drawn(paths[0], item)).decode("ascii")
+        data = base64.b64encode(_png_with_boxes(paths[0], item)).decode("ascii")
     except GeoFoveaError as error:
         return {"note": str(error)}
     return {"picture": f"data:image/jpeg;base64,{data}"}
 
 
-def _drawn(path: Path, item: Mapping[str, Any]) -> bytes:
+def _png_with_boxes(path: Path, item: Mapping[str, Any]) -> bytes:
     """The scene with what was looked at, and the annotated place beside it; two small reads."""
     scene = open_scene(path)
     reader = TileReader(scene, scene.pyramid(256), plan_radiometry(scene))

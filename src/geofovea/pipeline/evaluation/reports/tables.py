@@ -18,9 +18,9 @@ Table = tuple[tuple[str, ...], list[list[str]]]
 """Header and rows."""
 
 
-def _percent(measured: Mapping[str, Any], sign: str = "") -> str:
-    low, high = (None if measured[end] is None else 100 * measured[end] for end in ("low", "high"))
-    return f"{100 * measured['value']:{sign}.2f} {interval_text(low, high, f'{sign}.2f')}"
+def _percent(estimate: Mapping[str, Any], sign: str = "") -> str:
+    low, high = (None if estimate[end] is None else 100 * estimate[end] for end in ("low", "high"))
+    return f"{100 * estimate['value']:{sign}.2f} {interval_text(low, high, f'{sign}.2f')}"
 
 
 def figure_rows(scores: Mapping[str, Any]) -> Table:
@@ -40,9 +40,14 @@ def figure_rows(scores: Mapping[str, Any]) -> Table:
 def group_rows(scores: Mapping[str, Any]) -> Table:
     """Plain accuracy of every group in every mode."""
     rows = [
-        [kind, name, str(found["official"]["count"]), *(_percent(found[mode]) for mode in MODES)]
+        [
+            kind,
+            name,
+            str(estimates["official"]["count"]),
+            *(_percent(estimates[mode]) for mode in MODES),
+        ]
         for kind, groups in scores["groups"].items()
-        for name, found in groups.items()
+        for name, estimates in groups.items()
     ]
     return ("by", "group", "questions", *MODES), rows
 

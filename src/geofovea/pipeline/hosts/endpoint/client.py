@@ -13,10 +13,11 @@ from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.parameters import adapted, is_too_much, refused_parameter
 from geofovea.pipeline.hosts.endpoint.patience import Patience
 from geofovea.pipeline.hosts.endpoint.response import ChatReply, NotAReplyError, parse_reply
-from geofovea.pipeline.hosts.endpoint.retry_after import asked_wait
+from geofovea.pipeline.hosts.endpoint.retry_after import retry_hint
 from geofovea.pipeline.hosts.endpoint.sanitize import printable, without_key
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.endpoint.transport import MOST_SAID, SPEAKS, Failure, Refusal, post
+from geofovea.pipeline.hosts.endpoint.transport import MAX_DETAIL, SPEAKS, Failure, Refusal, post
+from geofovea.pipeline.system.cancellation import check_cancelled
 
 __all__ = ["EndpointClient"]
 
@@ -82,6 +83,7 @@ class EndpointClient:
             images: Pictures in it.
 
         Raises:
+            CancelledError: If nobody wants the answer any more; nothing more is sent then.
             EndpointUnavailableError: If the endpoint answers nothing as things are.
             EndpointError: If there is no answer within the time and the attempts allowed, or the
                 endpoint refuses, or answers with something else.
@@ -89,18 +91,19 @@ class EndpointClient:
         """
         patience, is_repeat = Patience(self.settings), False
         while True:
+            check_cancelled()
             seconds = patience.seconds
             reserved = self.ledger.reserve(
                 prompt_tokens, answer_tokens, images, is_repeat=is_repeat
             )
-            left_out = frozenset(self._refused)
-            sent = adapted(payload, left_out)
+            refused = frozenset(self._refused)
+            request = adapted(payload, refused)
             try:
-                reply = self._attempt(sent, seconds)
+                reply = self._attempt(request, seconds)
             except (Refusal, Failure) as problem:
                 if not problem.is_billed:
                     self.ledger.settle(reserved, (0, 0))
-                if self._learn(problem, sent, left_out):
+                if self._learn(problem, request, refused):
                     continue
                 if isinstance(problem, Refusal):
                     raise patience.refused(problem) from None
@@ -111,9 +114,9 @@ class EndpointClient:
                     self.ledger.settle(reserved, reply.usage)
                 return replace(reply, notes=self._notes(patience))
 
-    def _attempt(self, sent: Mapping[str, Any], seconds: float) -> ChatReply:
+    def _attempt(self, request: Mapping[str, Any], seconds: float) -> ChatReply:
         key = self.settings.key()
-        status, headers, content = post(self.settings, key, json.dumps(sent).encode(), seconds)
+        status, headers, content = post(self.settings, key, json.dumps(request).encode(), seconds)
         if status != 200:
             raise self._unanswered(status, headers, content, key)
         try:
@@ -132,49 +135,49 @@ class EndpointClient:
                 "give the address it leads to",
                 is_of_all=True,
             )
-        said = _said(content, key) if status >= 400 else ""
-        reason = f"it answered {status}{_in_words(said)}"
+        detail = _detail(content, key) if status >= 400 else ""
+        reason = f"it answered {status}{_in_words(detail)}"
         # pages are read and not repeated
-        said = said or _page(content)
-        loads = status >= 400 and _is_loading(said)
+        detail = detail or _page(content)
+        loads = status >= 400 and _is_loading(detail)
         if loads or status in _TRANSIENT:
             return Failure(
                 reason,
                 is_billed=status not in _UNBILLED,
-                wait=asked_wait(headers, content),
+                wait=retry_hint(headers, content),
                 advice=_ADVICE[429] if status == 429 else "",
-                said=said,
+                detail=detail,
                 status=status,
                 is_of_all=loads or status in _OF_ALL,
             )
         advice = _ADVICE.get(status, "see what it says")
-        if status in (400, 422) and is_too_much(said):
+        if status in (400, 422) and is_too_much(detail):
             advice = _ADVICE[413]
         advice = advice.format(key_variable=self.settings.key_variable)
-        is_closed = status in _CLOSED or bool(_KEY_IS_WRONG.search(said))
+        is_closed = status in _CLOSED or bool(_KEY_IS_WRONG.search(detail))
         # who accepts a request may work on it, whatever comes back
         return Refusal(
             reason,
             advice,
-            said,
+            detail,
             status=status,
             is_billed=200 <= status < 300,
-            is_of_all=is_closed and not _MODERATED.search(said),
+            is_of_all=is_closed and not _MODERATED.search(detail),
         )
 
     def _not_a_reply(
         self, error: NotAReplyError, headers: Mapping[str, str], content: bytes, key: str | None
     ) -> Refusal | Failure:
         """What a status of 200 means without an answer; the model may have worked for it."""
-        told, kind = error_of(content), headers.get("content-type", "json").lower()
-        said = _said(content, key)
-        in_words = _in_words(said)
+        error_body, kind = error_of(content), headers.get("content-type", "json").lower()
+        detail = _detail(content, key)
+        in_words = _in_words(detail)
         if "event-stream" in kind:
             return Failure(
-                f"it streams its reply, and {error}{in_words}", is_billed=True, said=said
+                f"it streams its reply, and {error}{in_words}", is_billed=True, detail=detail
             )
         # some report an error with a status that says that all is well
-        loads = _is_loading(said or _page(content))
+        loads = _is_loading(detail or _page(content))
         if error.may_pass and not loads and not any(name in kind for name in ("json", "stream")):
             return Refusal(
                 "its reply is not JSON but of another type",
@@ -182,24 +185,24 @@ class EndpointClient:
                 is_billed=True,
                 is_of_all=True,
             )
-        if error.may_pass or loads or told.code in _TRANSIENT:
+        if error.may_pass or loads or error_body.code in _TRANSIENT:
             return Failure(
                 f"{error}{in_words}",
                 is_billed=True,
-                wait=asked_wait(headers, content),
-                said=said,
-                status=told.code or 0,
-                is_of_all=loads or told.code in _OF_ALL,
+                wait=retry_hint(headers, content),
+                detail=detail,
+                status=error_body.code or 0,
+                is_of_all=loads or error_body.code in _OF_ALL,
             )
-        return Refusal(f"{error}{in_words}", SPEAKS, said, is_billed=True)
+        return Refusal(f"{error}{in_words}", SPEAKS, detail, is_billed=True)
 
     def _learn(
-        self, problem: Refusal | Failure, sent: Mapping[str, Any], left_out: frozenset[str]
+        self, problem: Refusal | Failure, request: Mapping[str, Any], refused: frozenset[str]
     ) -> bool:
         """Whether a reply names a parameter that can be done without; it is left out from now."""
-        name = refused_parameter(problem.said, problem.status, sent)
+        name = refused_parameter(problem.detail, problem.status, request)
         # another thread may have learnt it since this request was sent
-        if name is None or name in left_out:
+        if name is None or name in refused:
             return False
         self._refused.add(name)
         return True
@@ -214,15 +217,15 @@ class EndpointClient:
         return tuple(notes)
 
 
-def _is_loading(said: str) -> bool:
+def _is_loading(text: str) -> bool:
     """Whether a server says that its model will be there in a while."""
-    return bool(_LOADS.search(said)) and not _CANNOT_LOAD.search(said)
+    return bool(_LOADS.search(text)) and not _CANNOT_LOAD.search(text)
 
 
-def _adapted(payload: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
+def _adapted(payload: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
     """A request without what an endpoint does not take."""
     adapted = dict(payload)
-    for name in left_out & adapted.keys():
+    for name in refused & adapted.keys():
         value = adapted.pop(name)
         if name == "max_tokens":
             # the newer word of the same API
@@ -230,7 +233,7 @@ def _adapted(payload: Mapping[str, Any], left_out: frozenset[str]) -> dict[str, 
     return adapted
 
 
-def _said(content: bytes, key: str | None) -> str:
+def _detail(content: bytes, key: str | None) -> str:
     """What an endpoint says of an error, without any part of the key; often nothing."""
     return without_key(error_of(content).text, key, min(_KEY_RUN, len(key or "")))
 
@@ -241,5 +244,5 @@ def _page(content: bytes) -> str:
     return "" if page.lstrip().startswith(("{", "[")) else page
 
 
-def _in_words(said: str) -> str:
-    return f" ({printable(said, MOST_SAID)})" if said else ""
+def _in_words(text: str) -> str:
+    return f" ({printable(text, MAX_DETAIL)})" if text else ""

@@ -49,37 +49,41 @@ def error_of(content: bytes) -> ChatError:
     return ChatError(printable(_words(body, 0), _MOST_CHARACTERS), _code(body))
 
 
-def _words(found: Any, depth: int) -> str:
-    if isinstance(found, str):
-        return found
+def _words(value: Any, depth: int) -> str:
+    if isinstance(value, str):
+        return value
     if depth > _DEEPEST:
         return ""
-    if isinstance(found, list):
-        return "; ".join(filter(None, (_words(item, depth + 1) for item in found[:_MOST_ITEMS])))
-    if not isinstance(found, dict):
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_words(item, depth + 1) for item in value[:_MOST_ITEMS])))
+    if not isinstance(value, dict):
         return ""
-    text = next(filter(None, (_words(found.get(name), depth + 1) for name in _NAMES)), "")
-    behind = found.get("metadata")
+    text = next(filter(None, (_words(value.get(name), depth + 1) for name in _NAMES)), "")
+    behind = value.get("metadata")
     raw = behind.get("raw") if isinstance(behind, dict) else None
     if isinstance(raw, str) and raw:
         # what the provider behind a gateway said, in its own shape
         text = f"{text}: {raw}" if text else raw
-    place, named = found.get("loc"), found.get("param")
+    place, parameter = value.get("loc"), value.get("param")
     if isinstance(place, list) and place and isinstance(place[-1], str):
-        named = place[-1]
-    return f"{text} ({named})" if text and isinstance(named, str) and named not in text else text
+        parameter = place[-1]
+    return (
+        f"{text} ({parameter})"
+        if text and isinstance(parameter, str) and parameter not in text
+        else text
+    )
 
 
-def _code(found: Any) -> int | None:
+def _code(value: Any) -> int | None:
     for _ in range(_DEEPEST):
-        if isinstance(found, list):
-            found = found[0] if found else None
-        if not isinstance(found, dict):
+        if isinstance(value, list):
+            value = value[0] if value else None
+        if not isinstance(value, dict):
             return None
-        code = found.get("code")
+        code = value.get("code")
         if isinstance(code, int) and not isinstance(code, bool):
             return code
         if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) == 3:
             return int(code)
-        found = found.get("error")
+        value = value.get("error")
     return None

@@ -164,9 +164,9 @@ class EndpointHost:
         return self._place.words(level, box_scene)
 
     def _image(self, rgb: NDArray[np.uint8]) -> dict[str, Any]:
-        sent = framed(rgb)
-        url = data_url(sent, self._client.settings.picture_format)
-        return {"type": "image_url", "image_url": {"url": url}, _SIZE: sent.shape[:2]}
+        image = framed(rgb)
+        url = data_url(image, self._client.settings.picture_format)
+        return {"type": "image_url", "image_url": {"url": url}, _SIZE: image.shape[:2]}
 
     def _ask(
         self, content: list[dict[str, Any]], answer_tokens: int
@@ -203,7 +203,7 @@ class EndpointHost:
                 "declare it with image_tokens="
             )
         if settings.key() is not None and not settings.is_private:
-            doubts.append(f"the key and the pictures travel to {settings.shown} unencrypted")
+            doubts.append(f"the key and the pictures travel to {settings.display_url} unencrypted")
         return doubts
 
 
@@ -225,8 +225,8 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
             "endpoint=, for example endpoint='http://localhost:8000/v1'"
         )
     settings.key()
-    limit, purse = settings.limit, settings.purse
-    ledger = Ledger(limit) if purse is None else SharedLedger(limit, purse)
+    limit, file = settings.limit, settings.ledger_file
+    ledger = Ledger(limit) if file is None else SharedLedger(limit, file)
     return EndpointHost(model, EndpointClient(settings, ledger))
 
 

@@ -55,11 +55,11 @@ class ScenePlace:
         y0, y1 = (f"{100 * y / self.height:.4g} %" for y in (box_scene.y0, box_scene.y1))
         step = 1 << level
         zoom = "full resolution" if level == 0 else f"{step} times coarser than full resolution"
-        said = f"level {level} ({zoom}), x from {x0} to {x1}, y from {y0} to {y1} of the scene"
+        text = f"level {level} ({zoom}), x from {x0} to {x1}, y from {y0} to {y1} of the scene"
         if self.gsd_m is None:
-            return said
+            return text
         across, down = (_length(s * self.gsd_m) for s in (box_scene.width, box_scene.height))
-        return f"{said}, about {across} x {down} on the ground"
+        return f"{text}, about {across} x {down} on the ground"
 
 
 def _length(metres: float) -> str:

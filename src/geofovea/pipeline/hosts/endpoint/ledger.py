@@ -47,10 +47,11 @@ class CostRatio:
         prompt, answer = (math.ceil(tokens * times) for tokens, times in scaled)
         return Reservation(estimate, (prompt, answer))
 
-    def seen(self, reserved: Reservation, counted: tuple[int, int]) -> CostRatio:
-        """After a request that took ``counted``."""
+    def after(self, reserved: Reservation, actual: tuple[int, int]) -> CostRatio:
+        """After a request that took ``actual``."""
         shares = [
-            took / max(1, told) for took, told in zip(counted, reserved.estimate, strict=True)
+            took / max(1, estimate)
+            for took, estimate in zip(actual, reserved.estimate, strict=True)
         ]
         return CostRatio(max(self.prompt, shares[0]), max(self.answer, shares[1]))
 
@@ -72,7 +73,7 @@ class Ledger:
         self.limit = limit
         self._use = EndpointUse()
         self._here = _Here()
-        self._dearness = CostRatio()
+        self._cost_ratio = CostRatio()
         self._lock = ForkSafeLock()
 
     @property
@@ -100,32 +101,32 @@ class Ledger:
             SpendLimitError: If it might exceed the limit; nothing is counted then.
         """
         with self._lock:
-            reserved = self._dearness.applied(prompt_tokens, answer_tokens)
-            asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
-            self._check(self._use, asked)
-            self._note(lambda use: use.plus(asked))
+            reserved = self._cost_ratio.applied(prompt_tokens, answer_tokens)
+            request = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
+            self._check(self._use, request)
+            self._note(lambda use: use.plus(request))
             return reserved
 
-    def settle(self, reserved: Reservation, counted: tuple[int, int]) -> None:
+    def settle(self, reserved: Reservation, actual: tuple[int, int]) -> None:
         """Replace the estimate of a request by what it really took (prompt, answer tokens)."""
         with self._lock:
-            self._note(lambda use: use.settled(reserved.tokens, counted))
-            self._dearness = self._dearness.seen(reserved, counted)
+            self._note(lambda use: use.settled(reserved.tokens, actual))
+            self._cost_ratio = self._cost_ratio.after(reserved, actual)
 
     def _note(self, change: Callable[[EndpointUse], EndpointUse]) -> None:
         """Change what all threads spent, and what this one did."""
         self._use, self._here.use = change(self._use), change(self._here.use)
 
-    def _check(self, use: EndpointUse, asked: EndpointUse) -> None:
+    def _check(self, use: EndpointUse, request: EndpointUse) -> None:
         """Refuse a request that might exceed the limit after ``use``."""
         limit = self.limit
         if use.calls + 1 > limit.calls:
             raise SpendLimitError(
                 f"the spend limit of {limit.calls} calls is used up; raise it with --max-calls"
             )
-        if use.tokens + asked.tokens > limit.tokens:
+        if use.tokens + request.tokens > limit.tokens:
             raise SpendLimitError(
-                f"the next call may cost {asked.tokens} tokens, {use.tokens} of at most "
+                f"the next call may cost {request.tokens} tokens, {use.tokens} of at most "
                 f"{limit.tokens} are spent; raise the limit with --max-api-tokens, or send "
                 "less with tokens="
             )

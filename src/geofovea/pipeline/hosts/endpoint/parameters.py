@@ -32,39 +32,39 @@ _REFUSES = re.compile(
 _PATIENCE = frozenset({408, 425, 429})
 
 
-def is_too_much(said: str) -> bool:
+def is_too_much(text: str) -> bool:
     """Whether a refusal is about the size of the prompt."""
-    return _TOO_MUCH.search(said) is not None
+    return _TOO_MUCH.search(text) is not None
 
 
-def refused_parameter(said: str, status: int, sent: Mapping[str, Any]) -> str | None:
+def refused_parameter(text: str, status: int, request: Mapping[str, Any]) -> str | None:
     """The parameter of a request that a reply refuses, whatever its status says.
 
     Gateways turn the refusal of a server behind them into a fault of their own, such as 500.
 
     Args:
-        said: What the endpoint says in words.
+        text: What the endpoint says in words.
         status: Of its reply.
-        sent: The request.
+        request: The request.
 
     Returns:
         One of those that can be done without; None if none is named, or only in passing.
     """
-    if sent.get("stream") is False and _WANTS_STREAM.search(said):
+    if request.get("stream") is False and _WANTS_STREAM.search(text):
         return _STREAMED
-    named = (name for name, words in _NAMES.items() if name in sent and words.search(said))
-    name = next(named, None)
-    if (status in _PATIENCE or is_too_much(said)) and not _REFUSES.search(said):
+    matches = (name for name, words in _NAMES.items() if name in request and words.search(text))
+    name = next(matches, None)
+    if (status in _PATIENCE or is_too_much(text)) and not _REFUSES.search(text):
         return None
     return name
 
 
 def adapted(payload: Mapping[str, Any], refused: Collection[str]) -> dict[str, Any]:
     """A request without what is refused; the length of an answer stays bounded."""
-    kept = {name: value for name, value in payload.items() if name not in refused}
+    request = {name: value for name, value in payload.items() if name not in refused}
     if "max_tokens" in refused and "max_tokens" in payload:
         # the newer word of the same API
-        kept["max_completion_tokens"] = payload["max_tokens"]
+        request["max_completion_tokens"] = payload["max_tokens"]
     if _STREAMED in refused:
-        kept["stream"] = True
-    return kept
+        request["stream"] = True
+    return request

@@ -15,7 +15,7 @@ __all__ = ["Patience"]
 _MOST_PAUSE_SECONDS = 30.0
 _FAILURES_BORNE = 4
 # shorter pauses are not told
-_TOLD_SECONDS = 2.0
+_REPORTED_SECONDS = 2.0
 
 
 class Patience:
@@ -32,7 +32,7 @@ class Patience:
         self._deadline = time.monotonic() + settings.total_seconds
         self._requests = 0
         self._borne = 0
-        self._told = ""
+        self._last_reason = ""
         self.waited_seconds = 0.0
         self.reason = ""
 
@@ -43,10 +43,10 @@ class Patience:
         Raises:
             EndpointError: If no time is left.
         """
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
             raise self._over(Failure("it did not answer in time", is_billed=False))
-        return min(left, self._settings.attempt_seconds or left)
+        return min(remaining, self._settings.attempt_seconds or remaining)
 
     def refused(self, refusal: Refusal) -> EndpointError:
         """The error of a refusal."""
@@ -76,18 +76,18 @@ class Patience:
         longest = min(self._settings.pause_seconds * 2.0 ** min(self._requests - 1, 60), 1e9)
         # full jitter spreads clients that were refused together; half of it is kept as distance
         pause = min(_MOST_PAUSE_SECONDS, longest) * random.uniform(0.5, 1)
-        left = self._deadline - time.monotonic()
+        remaining = self._deadline - time.monotonic()
         if failure.wait is not None:
-            asked = failure.wait.seconds
-            if failure.wait.is_certain and asked >= left:
-                raise self._over(failure, f"asks for {asked:,.0f} s of patience")
-            pause = max(pause, asked) if asked < left else pause
-        if pause < left:
+            hint = failure.wait.seconds
+            if failure.wait.is_certain and hint >= remaining:
+                raise self._over(failure, f"asks for {hint:,.0f} s of patience")
+            pause = max(pause, hint) if hint < remaining else pause
+        if pause < remaining:
             return pause
-        if not failure.is_waited_for or left <= max(self._settings.pause_seconds, 1.0):
+        if not failure.is_waited_for or remaining <= max(self._settings.pause_seconds, 1.0):
             raise self._over(failure)
         # what is left is for one request more, and time for its answer
-        return left / 2
+        return remaining / 2
 
     def _over(self, failure: Failure, asks: str = "") -> EndpointError:
         total = self._settings.total_seconds
@@ -100,15 +100,15 @@ class Patience:
         )
 
     def _tell(self, reason: str, seconds: float) -> None:
-        if seconds < _TOLD_SECONDS or reason == self._told:
+        if seconds < _REPORTED_SECONDS or reason == self._last_reason:
             return
-        self._told = reason
-        left = max(0.0, self._deadline - time.monotonic())
+        self._last_reason = reason
+        remaining = max(0.0, self._deadline - time.monotonic())
         tell(
-            f"waiting for the endpoint {self._settings.shown}: {reason}; asked again in "
-            f"{seconds:.0f} s, for {left:.0f} s at most"
+            f"waiting for the endpoint {self._settings.display_url}: {reason}; asked again in "
+            f"{seconds:.0f} s, for {remaining:.0f} s at most"
         )
 
     def _error(self, reason: str, advice: str, *, is_of_all: bool) -> EndpointError:
         kind = EndpointUnavailableError if is_of_all else EndpointError
-        return kind(f"the endpoint {self._settings.shown} failed: {reason}; {advice}")
+        return kind(f"the endpoint {self._settings.display_url} failed: {reason}; {advice}")

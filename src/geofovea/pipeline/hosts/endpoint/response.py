@@ -20,7 +20,7 @@ _CUT = ("length", "max_tokens")
 # OpenAI's word, and those of servers that give their own
 _ENDED = ("", "stop", "eos", "eos_token", "stop_sequence", "end_turn", *_CUT)
 # kinds of parts of a reply that are no thoughts
-_SPOKEN_PARTS = (None, "text", "output_text")
+_TEXT_PARTS = (None, "text", "output_text")
 
 
 class NotAReplyError(Exception):
@@ -74,16 +74,16 @@ def parse_reply(content: bytes) -> ChatReply:
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        said, refusal = message.get("content"), message.get("refusal")
+        content, refusal = message.get("content"), message.get("refusal")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise NotAReplyError("its reply is not a chat completion") from error
     if choice.get("error"):
         raise NotAReplyError("the model behind it failed", may_pass=True)
-    spoken = _text(said)
-    meant = spoken_answer(spoken)
-    answer = meant.text
+    text = _text(content)
+    spoken = spoken_answer(text)
+    answer = spoken.text
     # where the text is not all that was written, its log-probabilities are looked for by its words
-    has_more = answer != spoken.strip() or isinstance(said, list)
+    has_more = answer != text.strip() or isinstance(content, list)
     has_thought = has_more or bool(message.get("reasoning_content") or message.get("reasoning"))
     reason = choice.get("finish_reason")
     ended = reason if isinstance(reason, str) else ""
@@ -97,36 +97,36 @@ def parse_reply(content: bytes) -> ChatReply:
         _usage(body.get("usage")),
         ended in _CUT,
         "refusal" if is_refused else "" if ended in _ENDED else printable(ended, 40),
-        () if is_refused else tuple(printable(doubt, 200) for doubt in meant.doubts),
+        () if is_refused else tuple(printable(doubt, 200) for doubt in spoken.doubts),
     )
 
 
-def _text(said: Any) -> str:
-    if said is None:
+def _text(content: Any) -> str:
+    if content is None:
         return ""
-    if isinstance(said, list):
+    if isinstance(content, list):
         # the newer form: parts, of which only texts are of use, and thoughts may be texts too
-        spoken = [p for p in said if isinstance(p, dict) and p.get("type") in _SPOKEN_PARTS]
-        parts = [part.get("text") for part in spoken]
+        text_parts = [p for p in content if isinstance(p, dict) and p.get("type") in _TEXT_PARTS]
+        parts = [part.get("text") for part in text_parts]
         return "".join(part for part in parts if isinstance(part, str))
-    if not isinstance(said, str):
+    if not isinstance(content, str):
         raise NotAReplyError("its reply is not a chat completion")
-    return said
+    return content
 
 
-def _log_probabilities(found: Any, answer: str | None) -> tuple[float, ...] | None:
+def _log_probabilities(value: Any, answer: str | None) -> tuple[float, ...] | None:
     """Of each token, None unless all are there and possible.
 
     Args:
-        found: What the endpoint gives.
+        value: What the endpoint gives.
         answer: The end of the text whose tokens alone are wanted; None for all.
     """
-    content = found.get("content") if isinstance(found, dict) else None
-    if not isinstance(content, Sequence) or not content or isinstance(content, str):
+    tokens = value.get("content") if isinstance(value, dict) else None
+    if not isinstance(tokens, Sequence) or not tokens or isinstance(tokens, str):
         return None
     if answer is not None:
-        content = _tokens_of(content, answer)
-    values = [_number(item.get("logprob")) if isinstance(item, dict) else None for item in content]
+        tokens = _tokens_of(tokens, answer)
+    values = [_number(item.get("logprob")) if isinstance(item, dict) else None for item in tokens]
     numbers = [value for value in values if value is not None]
     if not numbers or len(numbers) != len(values) or max(numbers) > 1e-3:
         return None
@@ -158,13 +158,13 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _usage(found: Any) -> tuple[int, int] | None:
+def _usage(value: Any) -> tuple[int, int] | None:
     """Tokens of prompt and answer; None where they are not told or cannot be."""
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         return None
     prompt, answer, total = (
-        value
-        if isinstance(value := found.get(f"{name}_tokens"), int) and not isinstance(value, bool)
+        count
+        if isinstance(count := value.get(f"{name}_tokens"), int) and not isinstance(count, bool)
         else None
         for name in ("prompt", "completion", "total")
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 from geofovea.pipeline.hosts.endpoint.error_body import error_of
 
-__all__ = ["AskedWait", "asked_wait"]
+__all__ = ["RetryHint", "retry_hint"]
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _UNIT = r"ms|msecs?|millis|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?"
@@ -46,7 +46,7 @@ _EXPLICIT_HEADERS = {
 }
 _RESET_HEADER = re.compile(r"(?:^|-)rate-?limit-(?:.*-)?reset(?:-.*)?$")
 _RESET_FIELD = re.compile(r"\b(?:reset|t)=(\d+)", re.IGNORECASE)
-_LEFT_FIELD = re.compile(r"\b(?:remaining|r)=(\d+)", re.IGNORECASE)
+_REMAINING_FIELD = re.compile(r"\b(?:remaining|r)=(\d+)", re.IGNORECASE)
 
 # names of fields in a body, without what joins their words, and their units taken off
 _WAITS = frozenset(
@@ -64,7 +64,7 @@ _EPOCH, _EPOCH_MS = 1e9, 1e11
 
 
 @dataclass(frozen=True, slots=True)
-class AskedWait:
+class RetryHint:
     """A time for which an endpoint wants no request.
 
     Attributes:
@@ -77,7 +77,7 @@ class AskedWait:
     is_certain: bool = True
 
 
-def asked_wait(headers: Mapping[str, str], content: bytes = b"") -> AskedWait | None:
+def retry_hint(headers: Mapping[str, str], content: bytes = b"") -> RetryHint | None:
     """What a reply asks for; None where it asks for nothing that can be understood.
 
     Args:
@@ -85,22 +85,22 @@ def asked_wait(headers: Mapping[str, str], content: bytes = b"") -> AskedWait | 
         content: Its body.
     """
     now = _date(headers.get("date", "")) or datetime.now(UTC).timestamp()
-    told = [
+    requested = [
         _seconds(headers[name], now, scale)
         for name, scale in _EXPLICIT_HEADERS.items()
         if name in headers
     ]
     estimates: list[float | None] = []
     for field, value in _fields(_body(content), 0):
-        for found, names in ((told, _WAITS), (estimates, _ESTIMATES)):
+        for waits, names in ((requested, _WAITS), (estimates, _ESTIMATES)):
             if (scale := _scale(field, names)) is not None:
-                found.append(_seconds(value, now, scale))
-    told += _in_words(_text(content), now)
-    if waits := [seconds for seconds in told if seconds is not None]:
-        return AskedWait(max(waits))
+                waits.append(_seconds(value, now, scale))
+    requested += _in_words(_text(content), now)
+    if waits := [seconds for seconds in requested if seconds is not None]:
+        return RetryHint(max(waits))
     estimates += _resets(headers, now)
     hints = [seconds for seconds in estimates if seconds is not None]
-    return AskedWait(min(hints), is_certain=False) if hints else None
+    return RetryHint(min(hints), is_certain=False) if hints else None
 
 
 def _scale(field: str, names: frozenset[str]) -> float | None:
@@ -115,17 +115,17 @@ def _scale(field: str, names: frozenset[str]) -> float | None:
 
 def _resets(headers: Mapping[str, str], now: float) -> list[float | None]:
     """Until when limits on the rate hold; of several, those that are used up."""
-    found: list[tuple[bool, float | None]] = []
+    resets: list[tuple[bool, float | None]] = []
     for name, value in headers.items():
         if name == "ratelimit" and (reset := _RESET_FIELD.search(value)):
-            left = _LEFT_FIELD.search(value)
-            found.append((left is not None and int(left[1]) == 0, float(reset[1])))
+            remaining = _REMAINING_FIELD.search(value)
+            resets.append((remaining is not None and int(remaining[1]) == 0, float(reset[1])))
         elif _RESET_HEADER.search(name):
-            left_text = headers.get(name.replace("reset", "remaining"), "")
-            found.append((left_text.strip() in ("0", "0.0"), _seconds(value, now)))
-    used_up = [seconds for is_used_up, seconds in found if is_used_up and seconds is not None]
+            remaining_text = headers.get(name.replace("reset", "remaining"), "")
+            resets.append((remaining_text.strip() in ("0", "0.0"), _seconds(value, now)))
+    used_up = [seconds for is_used_up, seconds in resets if is_used_up and seconds is not None]
     # all that are used up have to be waited for
-    return [max(used_up)] if used_up else [seconds for _, seconds in found]
+    return [max(used_up)] if used_up else [seconds for _, seconds in resets]
 
 
 def _body(content: bytes) -> Any:
@@ -137,26 +137,26 @@ def _body(content: bytes) -> Any:
 
 def _text(content: bytes) -> str:
     """What is said in words: the error of a JSON body, or a short page as it is."""
-    said = error_of(content).text
-    if not said and _body(content) is None:
-        said = content[:_MOST_TEXT].decode(errors="replace")
-    return said
+    text = error_of(content).text
+    if not text and _body(content) is None:
+        text = content[:_MOST_TEXT].decode(errors="replace")
+    return text
 
 
-def _fields(found: Any, depth: int) -> Iterator[tuple[str, Any]]:
+def _fields(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Names and values of all plain fields of a body, within bounds."""
     if depth > _DEEPEST:
         return
-    if isinstance(found, list):
-        for item in found[:_MOST_FIELDS]:
+    if isinstance(value, list):
+        for item in value[:_MOST_FIELDS]:
             yield from _fields(item, depth + 1)
-    elif isinstance(found, dict):
-        for name, value in list(found.items())[:_MOST_FIELDS]:
+    elif isinstance(value, dict):
+        for name, item in list(value.items())[:_MOST_FIELDS]:
             field = re.sub(r"[^a-z]", "", str(name).lower())
-            if isinstance(value, (dict, list)) and not _is_span(value):
-                yield from _fields(value, depth + 1)
+            if isinstance(item, (dict, list)) and not _is_span(item):
+                yield from _fields(item, depth + 1)
             else:
-                yield field, value
+                yield field, item
 
 
 def _is_span(value: Any) -> bool:
@@ -165,10 +165,10 @@ def _is_span(value: Any) -> bool:
 
 
 def _in_words(text: str, now: float) -> list[float | None]:
-    found = [_span(match) for match in _IN_WORDS.findall(text[:_MOST_TEXT])]
-    found += [float(match) for match in _BARE_IN_WORDS.findall(text[:_MOST_TEXT])]
+    spans = [_span(match) for match in _IN_WORDS.findall(text[:_MOST_TEXT])]
+    spans += [float(match) for match in _BARE_IN_WORDS.findall(text[:_MOST_TEXT])]
     dates = [_date(match) for match in _AT_IN_WORDS.findall(text[:_MOST_TEXT])]
-    return [*found, *(max(0.0, date - now) for date in dates if date is not None)]
+    return [*spans, *(max(0.0, date - now) for date in dates if date is not None)]
 
 
 def _seconds(value: Any, now: float, scale: float = 1.0) -> float | None:
@@ -213,9 +213,9 @@ def _iso_span(text: str) -> float | None:
 
 def _date(text: str) -> float | None:
     """Seconds since 1970 of a date as HTTP or ISO 8601 writes it; UTC where it names no zone."""
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            date = read(text.strip())
+            date = parse(text.strip())
             return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["printable", "without_key"]
 
-_HIDDEN = "***"
+_MASK = "***"
 
 
 def printable(text: str, most: int) -> str:
@@ -21,15 +21,15 @@ def without_key(text: str, key: str | None, least: int) -> str:
     """
     if key is None or len(key) < least:
         return text
-    kept, place = [], 0
+    parts, place = [], 0
     while place < len(text):
         end = place + least
         if text[place:end] in key and end <= len(text):
             while end < len(text) and text[place : end + 1] in key:
                 end += 1
-            kept.append(_HIDDEN)
+            parts.append(_MASK)
             place = end
         else:
-            kept.append(text[place])
+            parts.append(text[place])
             place += 1
-    return "".join(kept)
+    return "".join(parts)

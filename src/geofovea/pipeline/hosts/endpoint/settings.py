@@ -77,7 +77,8 @@ class EndpointSettings:
             time allows, with longer and longer pauses, while the endpoint is not ready or asks to
             be left alone.
         pause_seconds: First pause before a repetition; each further one is twice as long.
-        purse: File that makes the limit one for all processes that name it; see ``SharedLedger``.
+        ledger_file: File that makes the limit one for all processes that name it; see
+            ``SharedLedger``.
 
     Raises:
         ModelError: If a value cannot be meant.
@@ -94,7 +95,7 @@ class EndpointSettings:
     total_seconds: float = 180.0
     attempts: int | None = None
     pause_seconds: float = 0.5
-    purse: str | None = None
+    ledger_file: str | None = None
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -105,11 +106,11 @@ class EndpointSettings:
                 f"{DEFAULT_KEY_VARIABLE}; the key itself is never an argument"
             )
         for name in ("tile_size", "image_tokens", "answer_tokens", "attempts"):
-            found: object = getattr(self, name)
-            if found is None and name in _MAY_BE_NONE:
+            value: object = getattr(self, name)
+            if value is None and name in _MAY_BE_NONE:
                 continue
-            if isinstance(found, bool) or not isinstance(found, int):
-                raise ModelError(f"{name} must be a whole number, got {found!r:.80}")
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ModelError(f"{name} must be a whole number, got {value!r:.80}")
         if not 1 <= self.tile_size <= _MOST_SIDE:
             raise ModelError(f"tile_size is 1 to {_MOST_SIDE} pixels, got {self.tile_size}")
         side = math.isqrt(max(0, self.image_tokens))
@@ -122,11 +123,11 @@ class EndpointSettings:
         if self.picture_format not in ("jpeg", "png"):
             raise ModelError(f"picture_format is 'jpeg' or 'png', got {self.picture_format!r}")
         for name in ("answer_tokens", "attempts", "attempt_seconds", "total_seconds"):
-            found = getattr(self, name)
-            if found is None and name in _MAY_BE_NONE:
+            value = getattr(self, name)
+            if value is None and name in _MAY_BE_NONE:
                 continue
-            if not isinstance(found, (int, float)) or not 0 < found < math.inf:
-                raise ModelError(f"{name} must be positive, got {found!r:.80}")
+            if not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                raise ModelError(f"{name} must be positive, got {value!r:.80}")
         pause: object = self.pause_seconds
         if not isinstance(pause, (int, float)) or not 0 <= pause < math.inf:
             raise ModelError(f"pause_seconds must not be negative, got {pause!r:.80}")
@@ -135,7 +136,7 @@ class EndpointSettings:
         """What of it changes answers; how long, how often and under which key do not."""
         names = ("tile_size", "image_tokens", "picture_format", "answer_tokens")
         # as it is asked for: a stroke at the end or a capital in the host is no other endpoint
-        parts = urlsplit(self.shown)
+        parts = urlsplit(self.display_url)
         url = urlunsplit(parts._replace(netloc=parts.netloc.lower()))
         return {"url": url} | {name: getattr(self, name) for name in names}
 
@@ -146,7 +147,7 @@ class EndpointSettings:
         return side, side
 
     @property
-    def shown(self) -> str:
+    def display_url(self) -> str:
         """The address as it may stand in messages."""
         return self.url.rstrip("/")
 
@@ -188,9 +189,12 @@ class EndpointSettings:
             if self.key_variable == DEFAULT_KEY_VARIABLE:
                 return None
             # a key may have been given in place of a name, and some look nearly like one
-            named = self.key_variable if _USUAL.fullmatch(self.key_variable) else "that was named"
+            variable = (
+                self.key_variable if _USUAL.fullmatch(self.key_variable) else "that was named"
+            )
             raise ModelError(
-                f"the environment variable {named} is not set; put the key of {self.shown} into it"
+                f"the environment variable {variable} is not set; put the key of "
+                f"{self.display_url} into it"
             )
         if not _KEY.fullmatch(key):
             raise ModelError(

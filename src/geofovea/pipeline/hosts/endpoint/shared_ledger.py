@@ -1,7 +1,7 @@
-"""One purse for all workers of a run: what they spend at an endpoint, under one limit.
+"""What all workers of a run spend at an endpoint, under one limit.
 
 It is a small database beside the journal. What a request may cost is written there before it is
-sent, so workers that are killed, replaced or started again never spend more together than one
+sent, so workers that are killed, replaced or started again never spend more shared than one
 could. Workers on other machines do not see the file and are refused.
 """
 
@@ -20,13 +20,13 @@ from geofovea.pipeline.hosts.endpoint.ledger import CostRatio, Ledger, Reservati
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.hosts.usage import EndpointUse
 
-__all__ = ["PURSE", "SharedLedger", "new_purse", "spent", "with_shared_ledger"]
+__all__ = ["LEDGER_FILE", "SharedLedger", "make_ledger_file", "spent", "with_shared_ledger"]
 
-PURSE = "spending.sqlite"
+LEDGER_FILE = "spending.sqlite"
 _BUSY_SECONDS = 30
 # kept beside the counts, in thousandths
-_DEARNESS, _PARTS = "dearness_", 1000
-_DEAR_NAMES = tuple(field.name for field in fields(CostRatio))
+_RATIO, _PARTS = "dearness_", 1000
+_RATIO_NAMES = tuple(field.name for field in fields(CostRatio))
 _NAMES = tuple(field.name for field in fields(EndpointUse))
 
 
@@ -52,55 +52,55 @@ class SharedLedger(Ledger):
         self, prompt_tokens: int, answer_tokens: int, images: int, *, is_repeat: bool
     ) -> Reservation:
         """See ``Ledger``; what others spent counts too, and what they found it to cost."""
-        with self._lock, _changing(self._path) as together:
-            reserved = together.dearness.applied(prompt_tokens, answer_tokens)
-            asked = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
-            self._check(together.use, asked)
-            together.use = together.use.plus(asked)
-            self._note(lambda use: use.plus(asked))
+        with self._lock, _changing(self._path) as shared:
+            reserved = shared.cost_ratio.applied(prompt_tokens, answer_tokens)
+            request = EndpointUse(1, int(is_repeat), images, *reserved.tokens, 1)
+            self._check(shared.use, request)
+            shared.use = shared.use.plus(request)
+            self._note(lambda use: use.plus(request))
             return reserved
 
-    def settle(self, reserved: Reservation, counted: tuple[int, int]) -> None:
+    def settle(self, reserved: Reservation, actual: tuple[int, int]) -> None:
         """See ``Ledger``."""
-        with self._lock, _changing(self._path) as together:
-            together.use = together.use.settled(reserved.tokens, counted)
-            together.dearness = together.dearness.seen(reserved, counted)
-            self._note(lambda use: use.settled(reserved.tokens, counted))
+        with self._lock, _changing(self._path) as shared:
+            shared.use = shared.use.settled(reserved.tokens, actual)
+            shared.cost_ratio = shared.cost_ratio.after(reserved, actual)
+            self._note(lambda use: use.settled(reserved.tokens, actual))
 
 
-class _Together:
+class _Shared:
     """What all have spent and found it to cost, while nobody else may change it."""
 
-    def __init__(self, use: EndpointUse, dearness: CostRatio) -> None:
-        self.use, self.dearness = use, dearness
+    def __init__(self, use: EndpointUse, cost_ratio: CostRatio) -> None:
+        self.use, self.cost_ratio = use, cost_ratio
 
 
-def new_purse(folder: Path) -> None:
-    """Make the purse of a run; one that is there is kept, with what was spent from it.
+def make_ledger_file(folder: Path) -> None:
+    """Make the ledger file of a run; one that is there stays, with what was spent.
 
     Raises:
         OutputError: If it cannot be written.
     """
-    path = folder / PURSE
+    path = folder / LEDGER_FILE
     with _base(path) as base:
         base.execute("CREATE TABLE IF NOT EXISTS spent (name TEXT PRIMARY KEY, count INTEGER)")
         base.executemany("INSERT OR IGNORE INTO spent VALUES (?, 0)", [(n,) for n in _NAMES])
 
 
 def with_shared_ledger(settings: EndpointSettings | None, folder: Path) -> EndpointSettings | None:
-    """The same settings, whose limit holds for all that use the purse in this folder together."""
+    """The same settings under one limit for all that use the ledger file in this folder."""
     if settings is None:
         return None
-    return replace(settings, purse=str((folder / PURSE).absolute()))
+    return replace(settings, ledger_file=str((folder / LEDGER_FILE).absolute()))
 
 
 def spent(folder: Path) -> EndpointUse | None:
-    """What was spent from the purse in a folder; None where there is none.
+    """What the ledger file in a folder has recorded as spent; None where there is none.
 
     Raises:
         OutputError: If it cannot be read.
     """
-    path = folder / PURSE
+    path = folder / LEDGER_FILE
     if not path.is_file():
         return None
     with _base(path) as base:
@@ -108,14 +108,14 @@ def spent(folder: Path) -> EndpointUse | None:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[_Together]:
+def _changing(path: Path) -> Iterator[_Shared]:
     with _base(path) as base:
-        together = _Together(_read(base), _read_dearness(base))
-        yield together
-        found = asdict(together.use)
-        dear = asdict(together.dearness)
-        found |= {_DEARNESS + name: math.ceil(times * _PARTS) for name, times in dear.items()}
-        base.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?)", found.items())
+        shared = _Shared(_read(base), _read_cost_ratio(base))
+        yield shared
+        values = asdict(shared.use)
+        ratios = asdict(shared.cost_ratio)
+        values |= {_RATIO + name: math.ceil(times * _PARTS) for name, times in ratios.items()}
+        base.executemany("INSERT OR REPLACE INTO spent VALUES (?, ?)", values.items())
 
 
 def _read(base: sqlite3.Connection) -> EndpointUse:
@@ -123,11 +123,11 @@ def _read(base: sqlite3.Connection) -> EndpointUse:
     return EndpointUse(**{name: int(counts[name]) for name in _NAMES})
 
 
-def _read_dearness(base: sqlite3.Connection) -> CostRatio:
-    asked = [_DEARNESS + name for name in _DEAR_NAMES]
-    found = base.execute("SELECT name, count FROM spent WHERE name IN (?, ?)", asked).fetchall()
-    # a purse of an earlier version has none
-    return CostRatio(**{name.removeprefix(_DEARNESS): count / _PARTS for name, count in found})
+def _read_cost_ratio(base: sqlite3.Connection) -> CostRatio:
+    names = [_RATIO + name for name in _RATIO_NAMES]
+    rows = base.execute("SELECT name, count FROM spent WHERE name IN (?, ?)", names).fetchall()
+    # a file of an earlier version has none
+    return CostRatio(**{name.removeprefix(_RATIO): count / _PARTS for name, count in rows})
 
 
 @contextmanager

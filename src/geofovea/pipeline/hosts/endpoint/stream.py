@@ -43,8 +43,8 @@ def joined_stream(content: bytes) -> dict[str, Any] | None:
             texts += [t for t in [delta.get("content")] if isinstance(t, str)]
             thought = delta.get("reasoning_content") or delta.get("reasoning")
             thoughts += [thought] if isinstance(thought, str) else []
-        told = choice.get("logprobs")
-        tokens += told.get("content") or [] if isinstance(told, dict) else []
+        probabilities = choice.get("logprobs")
+        tokens += probabilities.get("content") or [] if isinstance(probabilities, dict) else []
         reason = choice.get("finish_reason") or reason
         usage = piece.get("usage") or usage
         is_over = is_over or reason is not None
@@ -72,7 +72,7 @@ def _choice(piece: dict[str, Any]) -> dict[str, Any]:
 
 def _pieces(content: bytes) -> Iterator[Any]:
     """The JSON values of all events or lines; None for what is not JSON."""
-    held = ""
+    pending = ""
     # no other line ends: JSON texts may hold those
     for line in content.decode("utf-8", errors="replace").split("\n"):
         name, colon, value = line.partition(":")
@@ -81,12 +81,12 @@ def _pieces(content: bytes) -> Iterator[Any]:
         text = (value if name == "data" else line).strip()
         if text == _END:
             break
-        held += text
+        pending += text
         try:
-            yield json.loads(held)
+            yield json.loads(pending)
         except (ValueError, RecursionError):
             # one value may go over several lines
             continue
-        held = ""
-    if held:
+        pending = ""
+    if pending:
         yield None

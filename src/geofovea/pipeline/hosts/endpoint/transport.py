@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from geofovea.pipeline.hosts.endpoint.retry_after import AskedWait
+from geofovea.pipeline.hosts.endpoint.retry_after import RetryHint
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
-__all__ = ["MOST_SAID", "SPEAKS", "Failure", "Refusal", "post"]
+__all__ = ["MAX_DETAIL", "SPEAKS", "Failure", "Refusal", "post"]
 
 Cause = TypeVar("Cause", bound=BaseException)
 
@@ -29,7 +29,7 @@ _GRACE_SECONDS = 5.0
 _CONNECT_SECONDS = 15.0
 # no loop takes the time of a call that may last for years
 _MOST_SECONDS = 86_400.0
-MOST_SAID = 200
+MAX_DETAIL = 200
 """Characters of what others say that are repeated in a message."""
 _MORE_TIME = "allow it more time with total_seconds="
 SPEAKS = "check that the endpoint speaks OpenAI's chat API"
@@ -46,14 +46,14 @@ class Refusal(Exception):  # noqa: N818 - made into an EndpointError where it is
         self,
         reason: str,
         advice: str,
-        said: str = "",
+        detail: str = "",
         *,
         status: int = 0,
         is_billed: bool = False,
         is_of_all: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.advice, self.said, self.status = reason, advice, said, status
+        self.reason, self.advice, self.detail, self.status = reason, advice, detail, status
         self.is_billed, self.is_of_all = is_billed, is_of_all
 
 
@@ -71,16 +71,16 @@ class Failure(Exception):  # noqa: N818 - likewise
         reason: str,
         *,
         is_billed: bool,
-        wait: AskedWait | None = None,
+        wait: RetryHint | None = None,
         advice: str = "",
-        said: str = "",
+        detail: str = "",
         status: int = 0,
         is_of_all: bool = False,
         is_waited_for: bool | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason, self.is_billed, self.wait = reason, is_billed, wait
-        self.said, self.status = said, status
+        self.detail, self.status = detail, status
         self.is_of_all = is_of_all
         self.is_waited_for = is_of_all if is_waited_for is None else is_waited_for
         self.advice = advice or "check that it runs, or try again later"
@@ -119,7 +119,7 @@ async def _post(
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    url = f"{settings.shown}/chat/completions"
+    url = f"{settings.display_url}/chat/completions"
     try:
         client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
@@ -133,14 +133,14 @@ async def _post(
             "name one by an http address there, or the endpoint's host in NO_PROXY",
             is_of_all=True,
         ) from None
-    has_begun = False
+    has_answered = False
     try:
         async with (
             asyncio.timeout(seconds),
             client,
             client.stream("POST", url, content=body, headers=headers) as response,
         ):
-            has_begun = True
+            has_answered = True
             is_billed = 200 <= response.status_code < 300
             if response.headers.get("content-encoding", "").lower() not in ("", "identity"):
                 raise Refusal(
@@ -157,8 +157,8 @@ async def _post(
                         SPEAKS,
                         is_billed=is_billed,
                     )
-            found = {name.lower(): value for name, value in response.headers.items()}
-            return response.status_code, found, bytes(content)
+            answer_headers = {name.lower(): value for name, value in response.headers.items()}
+            return response.status_code, answer_headers, bytes(content)
     except httpx2.ConnectTimeout:
         raise Failure("it cannot be reached in time", is_billed=False, is_of_all=True) from None
     except (TimeoutError, httpx2.TimeoutException):
@@ -182,7 +182,7 @@ async def _post(
             f"the connection broke ({kind})",
             is_billed=True,
             # who forwards a port to a server that does not listen yet hangs up at once
-            is_waited_for=not has_begun,
+            is_waited_for=not has_answered,
         ) from None
 
 
@@ -226,7 +226,7 @@ def _trusted(settings: EndpointSettings) -> ssl.SSLContext:
 def _doubted(error: BaseException) -> str:
     """Why a certificate was not trusted, in OpenSSL's words; empty if it was something else."""
     cause = _caused_by(error, ssl.SSLCertVerificationError)
-    return "" if cause is None else printable(cause.verify_message, MOST_SAID)
+    return "" if cause is None else printable(cause.verify_message, MAX_DETAIL)
 
 
 def _caused_by(error: BaseException, kind: type[Cause]) -> Cause | None:

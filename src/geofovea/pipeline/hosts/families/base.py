@@ -76,7 +76,7 @@ class Family:
     def is_clip(self) -> bool:
         """Whether its tower is a CLIP of which one layer makes the tokens, so it can be entered.
 
-        Other towers have no class token, or pool: what is heard would be of other tokens.
+        Other towers have no class token, or pool: signals would be of other tokens.
         """
         layer = getattr(self.config, "vision_feature_layer", 0)
         tower = self.config.vision_config.model_type
@@ -136,13 +136,13 @@ class Family:
 
         They are numbered as in ``hidden_states``: 0 are the embeddings, -1 is the last layer's.
         """
-        given = self.config.vision_feature_layer
-        layers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+        setting = self.config.vision_feature_layer
+        layers = tuple(setting) if isinstance(setting, (list, tuple)) else (setting,)
         if not layers or not all(_is_layer(each, depth) for each in layers):
             raise ModelError(
-                f"the vision_feature_layer {given!r} is none of the hidden states {-depth - 1} to "
-                f"{depth} of the vision tower of this {self.model_type}; correct its config.json, "
-                "or download the model again"
+                f"the vision_feature_layer {setting!r} is none of the hidden states "
+                f"{-depth - 1} to {depth} of the vision tower of this {self.model_type}; "
+                "correct its config.json, or download the model again"
             )
         return layers
 
@@ -156,10 +156,10 @@ class Family:
             )
         return (patches // merge, patches // merge)
 
-    def _only_tile_size(self, given: int | None, fixed: int) -> int:
-        if given not in (None, fixed):
+    def _only_tile_size(self, tile_size: int | None, fixed: int) -> int:
+        if tile_size not in (None, fixed):
             raise ModelError(
-                f"a {self.model_type} takes tiles of {fixed} pixels, not {given}; correct "
+                f"a {self.model_type} takes tiles of {fixed} pixels, not {tile_size}; correct "
                 f"tile_size in its {SETTINGS_FILE}, or leave it out"
             )
         return fixed

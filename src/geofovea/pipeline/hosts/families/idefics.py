@@ -38,10 +38,10 @@ class Idefics3Family(Family):
     def encode(self, images: Tensor) -> Tensor:
         """Tokens of the connector, for tiles of any content."""
         # get_image_features takes a tile that is exactly zero for padding, and drops it silently
-        shown = torch.ones(
+        mask = torch.ones(
             len(images), self._patches, self._patches, dtype=torch.bool, device=images.device
         )
-        output = self.vision(pixel_values=images, patch_attention_mask=shown)
+        output = self.vision(pixel_values=images, patch_attention_mask=mask)
         tokens: Tensor = self.model.model.connector(output.last_hidden_state)
         return tokens
 

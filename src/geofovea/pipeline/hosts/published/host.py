@@ -71,9 +71,9 @@ class PublishedHost:
     def region_scores(self, question: str, tokens: TokenSet) -> Tensor:
         """Scores of its RFM over the tokens, as if they were all of the image."""
         before, after = self.model.words(self.model.prompt_ids(question))
-        shown = tokens.features.to(before.device, before.dtype)
-        embeds = torch.cat([before, shown, after])
-        scores: Tensor = self.model.parts.focus(embeds, len(before), len(shown))
+        features = tokens.features.to(before.device, before.dtype)
+        embeds = torch.cat([before, features, after])
+        scores: Tensor = self.model.parts.focus(embeds, len(before), len(features))
         return scores.float().cpu()
 
     @one_at_a_time
@@ -81,8 +81,8 @@ class PublishedHost:
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """Greedy answer from these tokens (or blindly), in their order, without separators."""
         before, after = self.model.words(self.model.prompt_ids(question))
-        shown = before[:0] if tokens is None else tokens.features.to(before.device, before.dtype)
-        embeds = torch.cat([before, shown, after])
+        features = before[:0] if tokens is None else tokens.features.to(before.device, before.dtype)
+        embeds = torch.cat([before, features, after])
         self.model.check_length(len(embeds))
         return self.model.answer(embeds)
 

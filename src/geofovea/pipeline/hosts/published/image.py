@@ -55,9 +55,9 @@ class PublishedImage:
 
     def tiles(self, level: int) -> Tensor:
         """All tiles of a level, float32 ``(rows, columns, 3, 336, 336)``, normalised."""
-        chosen = self.plan.levels[level]
-        rows, cols = chosen.blocks
-        whole = self._resized(chosen.resized, chosen.padded)
+        level_plan = self.plan.levels[level]
+        rows, cols = level_plan.blocks
+        whole = self._resized(level_plan.resized, level_plan.padded)
         cut = whole.view(3, rows, TILE_SIDE, cols, TILE_SIDE)
         return cut.permute(1, 3, 0, 2, 4)
 
@@ -75,8 +75,8 @@ class PublishedImage:
 
 def normalized(pixels: NDArray[np.uint8]) -> Tensor:
     """Pictures uint8 ``(n, height, width, 3)`` as a CLIP tower takes them: ``(n, 3, ...)``."""
-    given = torch.from_numpy(pixels).float().div_(255)
-    return ((given - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)).permute(0, 3, 1, 2)
+    scaled = torch.from_numpy(pixels).float().div_(255)
+    return ((scaled - torch.tensor(CLIP_MEAN)) / torch.tensor(CLIP_STD)).permute(0, 3, 1, 2)
 
 
 def read_whole(path: str | Path) -> NDArray[np.uint8]:

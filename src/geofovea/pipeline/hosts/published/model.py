@@ -234,9 +234,9 @@ class PublishedModel:
         """What the tower makes of tiles (m, 3, 336, 336): ``(m, 576, dv)``, no class token."""
         parts = []
         for start in range(0, len(pixels), TILES_AT_ONCE):
-            given = pixels[start : start + TILES_AT_ONCE].to(self._device, self._dtype)
+            batch = pixels[start : start + TILES_AT_ONCE].to(self._device, self._dtype)
             layers = (self.parts.feature_layer,)
-            parts.append(tower_features(self.parts.tower, given, layers, has_class_token=True))
+            parts.append(tower_features(self.parts.tower, batch, layers, has_class_token=True))
         return torch.cat(parts)
 
     @one_at_a_time
@@ -277,17 +277,17 @@ class PublishedModel:
         from transformers import DynamicCache
 
         cache = DynamicCache(config=self.parts.decoder.config)
-        chosen: list[int] = []
+        token_ids: list[int] = []
         log_probabilities: list[float] = []
         for _ in range(count):
             logits, cache = self._step(embeds, cache)
             best = logits.log_softmax(-1).max(-1)
             if int(best.indices) in stop:
                 break
-            chosen.append(int(best.indices))
+            token_ids.append(int(best.indices))
             log_probabilities.append(float(best.values))
-            embeds = self._embed(chosen[-1:])
-        return chosen, log_probabilities
+            embeds = self._embed(token_ids[-1:])
+        return token_ids, log_probabilities
 
     def ask(
         self, image: PublishedImage, question: str, *, mask_defect: bool = False
@@ -305,13 +305,13 @@ class PublishedModel:
     def answer(self, embeds: Tensor) -> Generation:
         """A greedy answer after a prompt ``(k, d)``; needs the tokenizer."""
         most = self.answer_tokens
-        chosen, log_probabilities = self.greedy(embeds, most, stop=self._stop_ids())
+        token_ids, log_probabilities = self.greedy(embeds, most, stop=self._stop_ids())
         return decoded_answer(
             self.parts.tokenizer,
-            chosen,
+            token_ids,
             log_probabilities,
             most=most,
-            has_ended=len(chosen) < most,
+            has_ended=len(token_ids) < most,
         )
 
     def _pass(
@@ -358,12 +358,12 @@ class PublishedModel:
                 f"a prompt holds exactly one image ({IMAGE_ID}) and words after it; got "
                 f"{len(places)} images in {len(ids)} ids"
             )
-        given = ids.tolist()
-        return self._embed(given[: places[0]]), self._embed(given[places[0] + 1 :])
+        token_ids = ids.tolist()
+        return self._embed(token_ids[: places[0]]), self._embed(token_ids[places[0] + 1 :])
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
-        given = torch.tensor(ids, dtype=torch.int64, device=self._device)
-        embedded: Tensor = self.parts.decoder.get_input_embeddings()(given)
+        token_ids = torch.tensor(ids, dtype=torch.int64, device=self._device)
+        embedded: Tensor = self.parts.decoder.get_input_embeddings()(token_ids)
         return embedded
 
     def _step(self, embeds: Tensor, cache: object) -> tuple[Tensor, object]:
@@ -383,8 +383,8 @@ class PublishedModel:
         return logits.float(), cache
 
     def _stop_ids(self) -> set[int]:
-        given = self.parts.decoder.config.eos_token_id
-        listed = given if isinstance(given, list) else [given]
+        eos = self.parts.decoder.config.eos_token_id
+        listed = eos if isinstance(eos, list) else [eos]
         return {i for i in (*listed, self.parts.tokenizer.eos_token_id) if i is not None}
 
 

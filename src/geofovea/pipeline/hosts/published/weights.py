@@ -225,13 +225,13 @@ def _decoder(
         "llama": (LlamaConfig, LlamaForCausalLM),
     }
     make_config, make = classes[family]
-    given = {key: config[key] for key in _DECODER_FIELDS if key in config}
+    fields = {key: config[key] for key in _DECODER_FIELDS if key in config}
     theta = float(config.get("rope_theta", 10_000.0))
     own = re.compile(r"model\.(embed_tokens|layers|norm)\.|lm_head\.")
     return _loaded(
         name,
         make,
-        make_config(**given, rope_parameters={"rope_type": "default", "rope_theta": theta}),
+        make_config(**fields, rope_parameters={"rope_type": "default", "rope_theta": theta}),
         {key: w for key, w in weights.items() if own.match(key)},
         dtype,
     )
@@ -248,8 +248,8 @@ def _tower(
     if not own:
         if not source:
             raise ModelError(f"{name!r} neither holds a vision tower nor names one")
-        written = companion(source, "config.json")
-        check_files(source, read_json(written) if written else {})
+        config_file = companion(source, "config.json")
+        check_files(source, read_json(config_file) if config_file else {})
         tower = CLIPVisionModel.from_pretrained(
             source, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
@@ -262,8 +262,8 @@ def _tower(
                 key.startswith("vision_model.") for key in CLIPVisionModel(vision).state_dict()
             )
         plain = {key.removeprefix("vision_model."): w for key, w in own.items()}
-        named = {f"vision_model.{key}": w for key, w in plain.items()} if nested else plain
-        tower = _loaded(name, CLIPVisionModel, vision, named, dtype)
+        state = {f"vision_model.{key}": w for key, w in plain.items()} if nested else plain
+        tower = _loaded(name, CLIPVisionModel, vision, state, dtype)
     patches = 2 * TOKENS_PER_SIDE
     if (tower.config.image_size, tower.config.image_size // tower.config.patch_size) != (
         TILE_SIDE,
@@ -304,7 +304,7 @@ def _projector(name: str, weights: dict[str, Tensor]) -> nn.Module:
 
 def _focus(name: str, config: dict[str, Any], weights: dict[str, Tensor]) -> RegionFocusModule:
     own = _under(weights, _PRUNER)
-    numbers = [int(found[1]) for key in own if (found := re.match(r"layers\.(\d+)\.", key))]
+    numbers = [int(match[1]) for key in own if (match := re.match(r"layers\.(\d+)\.", key))]
     if not numbers:
         raise ModelError(
             f"{name!r} holds no region focus module (no weight under {_PRUNER}); name a checkpoint "

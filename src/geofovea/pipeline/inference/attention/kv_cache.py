@@ -58,12 +58,12 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         """Append ``(b, h, m, d)`` keys and values; all of them, ``(b, h, n + m, d)``."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        seen = self.get_seq_length()
-        end = seen + key_states.shape[-2]
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
         self._all_keys = self._with_room(self._all_keys, self.keys, key_states, end)
         self._all_values = self._with_room(self._all_values, self.values, value_states, end)
-        self._all_keys[..., seen:end, :] = key_states
-        self._all_values[..., seen:end, :] = value_states
+        self._all_keys[..., start:end, :] = key_states
+        self._all_values[..., start:end, :] = value_states
         self.keys, self.values = self._all_keys[..., :end, :], self._all_values[..., :end, :]
         return self.keys, self.values
 
@@ -75,6 +75,6 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
             return whole
         places = self._room if end <= self._room else 2 * end
         roomy = new.new_empty((*new.shape[:-2], places, new.shape[-1]))
-        seen = filled.shape[-2]
-        roomy[..., :seen, :] = filled
+        length = filled.shape[-2]
+        roomy[..., :length, :] = filled
         return roomy

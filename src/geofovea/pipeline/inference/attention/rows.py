@@ -54,8 +54,8 @@ def rotated_queries(
 ) -> Tensor:
     """Queries of ``rows`` (b, q) as the layer would use them, (b, heads, q, head_dim)."""
     attention = layer.self_attn
-    wanted = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
-    queries = attention.q_proj(layer.input_layernorm(wanted))
+    states = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
+    queries = attention.q_proj(layer.input_layernorm(states))
     queries = queries.view(*rows.shape, -1, attention.head_dim)
     if hasattr(attention, "q_norm"):
         queries = attention.q_norm(queries)
@@ -69,8 +69,8 @@ def rotated_keys(
 ) -> Tensor:
     """``count`` keys from ``first`` on as the layer would use them, (b, key heads, count, dim)."""
     attention = layer.self_attn
-    wanted = layer.input_layernorm(hidden[:, first : first + count])
-    keys = attention.k_proj(wanted).view(len(hidden), count, -1, attention.head_dim)
+    states = layer.input_layernorm(hidden[:, first : first + count])
+    keys = attention.k_proj(states).view(len(hidden), count, -1, attention.head_dim)
     if hasattr(attention, "k_norm"):
         keys = attention.k_norm(keys)
     cos, sin = (table[:, first : first + count] for table in rotary)

@@ -49,7 +49,7 @@ def can_batch(decoder: Any) -> bool:
     from transformers.cache_utils import DynamicLayer
 
     return not has_dynamic_rope(decoder) and all(
-        type(kept) is DynamicLayer for kept in _kept_by_layer(decoder)
+        type(layer_cache) is DynamicLayer for layer_cache in _cache_by_layer(decoder)
     )
 
 
@@ -67,16 +67,16 @@ def attention_window(decoder: Any, layer: int | None = None) -> int | None:
         decoder: The text model.
         layer: Number of the layer; None takes the one that sees least.
     """
-    kept = _kept_by_layer(decoder)
+    layer_caches = _cache_by_layer(decoder)
     windows = [
         int(each.sliding_window)
-        for each in (kept if layer is None else kept[layer : layer + 1])
+        for each in (layer_caches if layer is None else layer_caches[layer : layer + 1])
         if getattr(each, "is_sliding", False)
     ]
     return min(windows, default=None)
 
 
-def _kept_by_layer(decoder: Any) -> list[Any]:
+def _cache_by_layer(decoder: Any) -> list[Any]:
     from transformers import DynamicCache
 
     layers: list[Any] = DynamicCache(config=decoder.config).layers

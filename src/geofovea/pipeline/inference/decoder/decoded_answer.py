@@ -29,12 +29,12 @@ def decoded_answer(
     """
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
     # marks of thoughts are special words in some vocabularies, and are gone from that text
-    meant = spoken_answer(tokenizer.decode(ids, skip_special_tokens=False))
+    spoken = spoken_answer(tokenizer.decode(ids, skip_special_tokens=False))
     special = [str(word) for word in tokenizer.all_special_tokens]
-    freed = _without(meant.text, special)
+    freed = _without(spoken.text, special)
     if freed.split() != _without(text, special).split():
         text, logs = freed, _logs_of(tokenizer, ids, logs, freed) if freed else ()
-    doubts = replace(meant, text=text, mark=spoken_answer(text).mark).doubts
+    doubts = replace(spoken, text=text, mark=spoken_answer(text).mark).doubts
     warnings = doubts if has_ended else (cut_warning(most), *doubts)
     return Generation(text, tuple(logs), warnings=warnings)
 
@@ -50,10 +50,10 @@ def _logs_of(
 ) -> Sequence[float]:
     """Of the last ids that write an answer and nothing else; none where there are no such."""
     for start in range(len(ids) - 1, -1, -1):
-        written = tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
-        if written == answer:
+        text = tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
+        if text == answer:
             return logs[start:]
-        if len(written) > len(answer):
+        if len(text) > len(answer):
             break
     return ()
 

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.system.cancellation import check_cancelled
 
 __all__ = ["forward"]
 
@@ -33,8 +34,11 @@ def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
         The output of the module.
 
     Raises:
+        CancelledError: If nobody wants the answer any more.
         ModelError: If the module takes no cache, or left it empty.
     """
+    # each token of an answer comes through here, and each layer of a run that drops tokens
+    check_cancelled()
     if cache is None:
         return module(*args, use_cache=False, **inputs)
     kind: Any = type(module)

@@ -69,19 +69,19 @@ class AnswerGenerator:
         kinds: dict[_Kind, list[int]] = {}
         for i, prompt in enumerate(prompts):
             kinds.setdefault(self._kind(prompt), []).append(i)
-        made: dict[int, Generation] = {}
+        generations: dict[int, Generation] = {}
         for kind, which in kinds.items():
             together = kind is not _Kind.ALONE and can_batch(self.decoder)
-            found = run_side_by_side(
+            results = run_side_by_side(
                 [len(sequences[i]) for i in which],
                 lambda some, kind=kind, of=which: self._answered(  # type: ignore[misc]
                     kind, [prompts[of[i]] for i in some], [sequences[of[i]] for i in some]
                 ),
                 together=together,
             )
-            made |= zip(which, found, strict=True)
+            generations |= zip(which, results, strict=True)
         texts = [len(each) - len(each.visual) for each in sequences]
-        return [replace(made[i], text_tokens=count) for i, count in enumerate(texts)]
+        return [replace(generations[i], text_tokens=count) for i, count in enumerate(texts)]
 
     def _kind(self, prompt: Prompt) -> _Kind:
         if prompt.drops_tokens or (prompt.choices and not self.letters(prompt.choices)):
@@ -124,10 +124,10 @@ class AnswerGenerator:
             states: Of the last token of each prompt, ``(b, d)``.
             advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
         """
-        chosen: list[list[int]] = [[] for _ in states]
-        open_rows = set(range(len(chosen)))
+        token_ids: list[list[int]] = [[] for _ in states]
+        open_rows = set(range(len(token_ids)))
         log_probabilities: list[Tensor] = []
-        for left in reversed(range(self.most)):
+        for steps_left in reversed(range(self.most)):
             best = self._believed(states).max(-1)
             log_probabilities.append(best.values)
             # the one thing that a step waits for; all else stays on the device until the end
@@ -135,8 +135,8 @@ class AnswerGenerator:
                 if row in open_rows and token in self.stop:
                     open_rows.remove(row)
                 elif row in open_rows:
-                    chosen[row].append(token)
-            if not open_rows or not left:
+                    token_ids[row].append(token)
+            if not open_rows or not steps_left:
                 break
             # answers that have ended are written on and not read: others wait for nothing else
             states = advance(self.embed(best.indices)[:, None])
@@ -150,7 +150,7 @@ class AnswerGenerator:
                 most=self.most,
                 has_ended=row not in open_rows,
             )
-            for row, (ids, log) in enumerate(zip(chosen, logs.tolist(), strict=True))
+            for row, (ids, log) in enumerate(zip(token_ids, logs.tolist(), strict=True))
         ]
 
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:

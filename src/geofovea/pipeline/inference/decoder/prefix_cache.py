@@ -23,7 +23,7 @@ from geofovea.pipeline.system.lru import ByteLru
 
 __all__ = ["PrefixCache", "can_reuse_prefix"]
 
-_KEPT_BYTES = 256 * 2**20
+_CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class PrefixCache:
     gaps, and for decoders whose layers all attend to everything before.
     """
 
-    def __init__(self, decoder: Any, layer: int, limit_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(self, decoder: Any, layer: int, limit_bytes: int = _CACHE_BYTES) -> None:
         """Start empty.
 
         Args:
@@ -83,11 +83,11 @@ class PrefixCache:
             # one that is too large to be kept serves the prompts beside it all the same
             at_hand = (prefix for prefix in prefixes if torch.equal(prefix.embedded, begins))
             prefixes.append(next(at_hand, None) or self._prefix(each, begins))
-        found: dict[int, Tensor] = {}
+        logits: dict[int, Tensor] = {}
         for prefix in {id(prefix): prefix for prefix in prefixes}.values():
             alike = [i for i, other in enumerate(prefixes) if other is prefix]
-            found |= zip(alike, self._behind(prefix, [sequences[i] for i in alike]), strict=True)
-        return [found[i] for i in range(len(sequences))]
+            logits |= zip(alike, self._behind(prefix, [sequences[i] for i in alike]), strict=True)
+        return [logits[i] for i in range(len(sequences))]
 
     def _behind(self, prefix: _Prefix, sequences: Sequence[PromptSequence]) -> Tensor:
         """Logits ``(b, heads, n)`` of prompts that begin with a prefix."""
@@ -105,9 +105,9 @@ class PrefixCache:
         length = embedded.shape[1]
         # tells scenes apart as a rule; where it does not, the comparison does
         key = (length, *embedded[0, int(sequence.visual[0]), :4].tolist())
-        kept = self._prefixes.get(key)
-        if kept is not None and torch.equal(kept.embedded, embedded):
-            return kept
+        entry = self._prefixes.get(key)
+        if entry is not None and torch.equal(entry.embedded, embedded):
+            return entry
         self.runs += 1
         cache = self._new_cache()
         hidden, rotary = self._run(PromptBatch.of([sequence.until(length)]), cache)
@@ -115,9 +115,9 @@ class PrefixCache:
         layer = self._decoder.layers[self._layer]
         keys = rotated_keys(layer, hidden, rotary, 0, length)[:, :, visual]
         below = cache.layers[: self._layer]
-        made = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
-        self._keep(key, made)
-        return made
+        entry = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
+        self._keep(key, entry)
+        return entry
 
     def _keep(self, key: tuple[Any, ...], prefix: _Prefix) -> None:
         if prefix.nbytes > self._limit:
@@ -132,8 +132,8 @@ class PrefixCache:
 
     def _run(self, prompts: PromptBatch, cache: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         inputs = prompts.inputs()
-        mask, seen = inputs["attention_mask"], cache.get_seq_length()
-        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
+        mask, length = inputs["attention_mask"], cache.get_seq_length()
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), length), mask], dim=1)
         return layer_input(self._decoder, self._layer, inputs, cache)
 
 

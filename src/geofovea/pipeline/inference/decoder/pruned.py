@@ -145,10 +145,10 @@ class PrunedRun:
         for number, layer in enumerate(self._layers):
             view = PruningView(sequence, number, depth)
             if reduction and number in acting and len(sequence.visual):
-                before, kept = len(sequence.visual), reduction.reduce(view)
-                sequence.shorten(kept, contiguous=reduction.positions == "contiguous")
+                before, selection = len(sequence.visual), reduction.reduce(view)
+                sequence.shorten(selection, contiguous=reduction.positions == "contiguous")
                 if len(sequence.visual) < before:
-                    self.drops.append(Drop(number, sequence.identity.cpu(), kept))
+                    self.drops.append(Drop(number, sequence.identity.cpu(), selection))
                 view = PruningView(sequence, number, depth)
             sequence.remember(number, reach)
             with watched(layer, view, reduction if number in to_watch else None):
@@ -159,13 +159,13 @@ class PrunedRun:
 
     def _generate(self, embedded: Tensor) -> Tensor:
         self._check_window(self._next + 1)
-        hidden, rotary, known = embedded, None, -1
+        hidden, rotary, position_of_rotary = embedded, None, -1
         is_contiguous = self._reduction is not None and self._reduction.positions == "contiguous"
         for number, layer in enumerate(self._layers):
             position = self.cache.get_seq_length(number) if is_contiguous else self._next
-            if rotary is None or position != known:
+            if rotary is None or position != position_of_rotary:
                 where = torch.tensor([[position]], device=embedded.device)
-                rotary, known = self._decoder.rotary_emb(embedded, where), position
+                rotary, position_of_rotary = self._decoder.rotary_emb(embedded, where), position
             hidden = self._through(layer, hidden, rotary)
         self._next += 1
         return hidden

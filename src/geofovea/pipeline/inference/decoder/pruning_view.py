@@ -111,15 +111,15 @@ class PrunedSequence:
         self.carried = {name: of.to(device)[candidates] for name, of in carried.items()}
         self.past: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
-    def shorten(self, kept: TokenChoice, *, contiguous: bool) -> None:
+    def shorten(self, selection: TokenChoice, *, contiguous: bool) -> None:
         """Drop, or merge, what the reduction says."""
         device = self.hidden.device
-        index = kept.index.to(device)
-        if kept.features is not None:
+        index = selection.index.to(device)
+        if selection.features is not None:
             merged = self.hidden.clone()
-            merged[0, self.visual[index]] = kept.features.to(device, merged.dtype)
+            merged[0, self.visual[index]] = selection.features.to(device, merged.dtype)
             self.hidden = merged
-        if len(index) == len(self.visual) and kept.features is None:
+        if len(index) == len(self.visual) and selection.features is None:
             return
         length = self.hidden.shape[1]
         stays = sequence_after(length, self.visual, index)
@@ -135,8 +135,8 @@ class PrunedSequence:
         self.carried = {
             name: values[index.to(values.device)] for name, values in self.carried.items()
         }
-        if kept.sizes is not None:
-            self.carried["sizes"] = kept.sizes.to(device)
+        if selection.sizes is not None:
+            self.carried["sizes"] = selection.sizes.to(device)
         # rows of earlier layers would be over another sequence
         self.past.clear()
 
@@ -217,9 +217,9 @@ class PruningView:
         """`rows` over the first ``length`` tokens, which hold all that the queries see."""
         layer, (hidden, rotary) = self._entering(back)
         places = queries.to(hidden.device)
-        found = rotated_queries(layer, hidden, rotary, places[None])
+        rotated = rotated_queries(layer, hidden, rotary, places[None])
         keys = self._rotated(back)[:, :, :length]
-        logits = pair_logits(found, keys, layer.self_attn.scaling)[0]
+        logits = pair_logits(rotated, keys, layer.self_attn.scaling)[0]
         later = torch.arange(length, device=hidden.device) > places[:, None]
         return logits.masked_fill_(later, -torch.inf).softmax(-1)
 

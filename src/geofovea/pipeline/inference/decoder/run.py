@@ -53,9 +53,9 @@ class DecoderRun:
     def peek(self, embedded: Tensor) -> Tensor:
         """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
         # a layer that sees a window cannot be cropped, but no layer changes what it held in place
-        held, before = [copy(layer) for layer in self._cache.layers], self._next
+        layers, before = [copy(layer) for layer in self._cache.layers], self._next
         states = self._run(embedded)[0]
-        self._cache.layers, self._next = held, before
+        self._cache.layers, self._next = layers, before
         return states
 
     def _run(self, embedded: Tensor) -> Tensor:

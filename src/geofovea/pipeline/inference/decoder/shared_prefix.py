@@ -41,7 +41,7 @@ class PromptPack:
     image: slice
 
     @property
-    def seen(self) -> Tensor:
+    def key_mask(self) -> Tensor:
         """Which keys of a row are no padding, bool ``(q, p + t)``."""
         within = torch.arange(self.tails.shape[1], device=self.lengths.device)
         of_tail = within < self.lengths[:, None]
@@ -59,16 +59,16 @@ def pack_prompts(inputs: Sequence[DecoderInput], dtype: torch.dtype) -> list[Pro
         inputs: At least one.
         dtype: What the packs are converted to.
     """
-    ends = [given.first + given.count for given in inputs]
+    ends = [prompt.first + prompt.count for prompt in inputs]
     first = inputs[0].embeds[:, : ends[0]]
     if any(not torch.equal(x.embeds[:, :end], first) for x, end in zip(inputs, ends, strict=True)):
-        return [_packed([given], dtype) for given in inputs]
+        return [_packed([prompt], dtype) for prompt in inputs]
     return [_packed(inputs, dtype)]
 
 
 def _packed(inputs: Sequence[DecoderInput], dtype: torch.dtype) -> PromptPack:
     end = inputs[0].first + inputs[0].count
-    tails = [given.embeds[0, end:].to(dtype) for given in inputs]
+    tails = [prompt.embeds[0, end:].to(dtype) for prompt in inputs]
     return PromptPack(
         prefix=inputs[0].embeds[:, :end].to(dtype),
         tails=torch.nn.utils.rnn.pad_sequence(tails, batch_first=True),
@@ -78,7 +78,7 @@ def _packed(inputs: Sequence[DecoderInput], dtype: torch.dtype) -> PromptPack:
 
 
 def layer_rows(
-    layers: Sequence[Any], rotary: Any, pack: PromptPack, wanted: Collection[int]
+    layers: Sequence[Any], rotary: Any, pack: PromptPack, indices: Collection[int]
 ) -> dict[int, Tensor]:
     """Attention logits of the last prompt token, in some layers.
 
@@ -88,32 +88,32 @@ def layer_rows(
         layers: Decoder layers of ``transformers``, in the order in which they run.
         rotary: Their rotary embedding, as a decoder holds it.
         pack: The prompts.
-        wanted: Indices into ``layers``.
+        indices: Indices into ``layers``.
 
     Returns:
         For each wanted layer, float32 ``(q, heads, p + t)``, before mask and softmax.
     """
-    shared, asked = pack.prefix, pack.tails
-    before, length = shared.shape[1], asked.shape[1]
+    shared, tails = pack.prefix, pack.tails
+    before, length = shared.shape[1], tails.shape[1]
     places = torch.arange(before + length, device=shared.device)[None]
     rotary_shared = rotary(shared, places[:, :before])
-    rotary_asked = rotary(asked, places[:, before:].expand(len(asked), -1))
-    mask = _tail_mask(before, asked)
+    tail_rotary = rotary(tails, places[:, before:].expand(len(tails), -1))
+    mask = _tail_mask(before, tails)
     rows = {}
-    for index in range(max(wanted) + 1):
+    for index in range(max(indices) + 1):
         layer = layers[index]
-        if index in wanted:
-            query = rotated_queries(layer, asked, rotary_asked, pack.lengths[:, None] - 1)
+        if index in indices:
+            query = rotated_queries(layer, tails, tail_rotary, pack.lengths[:, None] - 1)
             keys = (
                 rotated_keys(layer, shared, rotary_shared, 0, before),
-                rotated_keys(layer, asked, rotary_asked, 0, length),
+                rotated_keys(layer, tails, tail_rotary, 0, length),
             )
             scaling = layer.self_attn.scaling
             rows[index] = torch.cat([pair_logits(query, k, scaling) for k in keys], -1)[:, :, 0]
-        if index < max(wanted):
+        if index < max(indices):
             memory = SharedPrefix()
             shared = _through(layer, shared, rotary_shared, None, memory)
-            asked = _through(layer, asked, rotary_asked, mask, memory)
+            tails = _through(layer, tails, tail_rotary, mask, memory)
     return rows
 
 
@@ -137,25 +137,25 @@ class SharedPrefix:
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[Tensor, Tensor] | None = None
+        self._prefix: tuple[Tensor, Tensor] | None = None
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Keep the first keys and values; later ones come behind those."""
-        if self._kept is None:
-            self._kept = keys, values
+        if self._prefix is None:
+            self._prefix = keys, values
             return keys, values
-        old_keys, old_values = (kept.expand(len(keys), -1, -1, -1) for kept in self._kept)
+        old_keys, old_values = (states.expand(len(keys), -1, -1, -1) for states in self._prefix)
         return torch.cat([old_keys, keys], 2), torch.cat([old_values, values], 2)
 
 
-def _tail_mask(before: int, asked: Tensor) -> Tensor:
+def _tail_mask(before: int, tails: Tensor) -> Tensor:
     """What is added for questions to see the prefix and themselves, ``(1, 1, t, p + t)``.
 
     Padding stands behind a question, where causality hides it.
     """
-    length = asked.shape[1]
-    mask = asked.new_zeros(length, before + length)
-    lowest = torch.finfo(asked.dtype).min
+    length = tails.shape[1]
+    mask = tails.new_zeros(length, before + length)
+    lowest = torch.finfo(tails.dtype).min
     mask[:, before:] = torch.full_like(mask[:, before:], lowest).triu(1)
     return mask[None, None]
 

@@ -22,7 +22,7 @@ _MOST_PLACES = 16384
 """Places, padding included, that run at once: of a 7B host, keys and values of 0.9 GB."""
 _LEAST_FILLED = 0.75
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,10 +114,10 @@ def _padded(values: Tensor, length: int, dim: int) -> Tensor:
 
 def run_side_by_side(
     lengths: Sequence[int],
-    run: Callable[[list[int]], list[Made]],
+    run: Callable[[list[int]], list[Result]],
     *,
     together: bool = True,
-) -> list[Made]:
+) -> list[Result]:
     """Run prompts of like length together; where the device has too little memory, fewer.
 
     Args:
@@ -132,12 +132,12 @@ def run_side_by_side(
         RuntimeError: If a single prompt does not fit; see ``is_out_of_memory``.
         MemoryError: Likewise.
     """
-    made: dict[int, Made] = {}
+    results: dict[int, Result] = {}
     waiting = _alike(lengths) if together else [[i] for i in range(len(lengths))]
     while waiting:
         group = waiting.pop()
         try:
-            made |= zip(group, run(group), strict=True)
+            results |= zip(group, run(group), strict=True)
         except (RuntimeError, MemoryError) as error:
             if len(group) == 1 or not is_out_of_memory(error):
                 raise
@@ -147,7 +147,7 @@ def run_side_by_side(
             continue
         # outside of the handler, whose traceback keeps the tensors of the failed run alive
         give_back()
-    return [made[i] for i in range(len(lengths))]
+    return [results[i] for i in range(len(lengths))]
 
 
 def _alike(lengths: Sequence[int]) -> list[list[int]]:

@@ -55,8 +55,8 @@ def rendered_chats(
     """
     if len(template) > _LONGEST_TEMPLATE:
         raise _refused(f"is {len(template):,} characters long, at most {_LONGEST_TEMPLATE:,} are")
-    asked = {"template": template, "words": dict(words), "contents": list(contents)}
-    return _rendered(json.dumps(asked | {"longest": LONGEST_CHAT}, default=str))
+    request = {"template": template, "words": dict(words), "contents": list(contents)}
+    return _rendered(json.dumps(request | {"longest": LONGEST_CHAT}, default=str))
 
 
 @functools.lru_cache(maxsize=64)

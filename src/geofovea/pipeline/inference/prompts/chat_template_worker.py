@@ -35,38 +35,38 @@ def _bound() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         with open("/proc/self/statm", encoding="ascii") as sizes:  # noqa: PTH123
-            taken = int(sizes.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            used = int(sizes.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
 
 
-def _rendered(asked: dict[str, Any], content: Any) -> str:
+def _rendered(request: dict[str, Any], content: Any) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     message = {"role": "user", "content": content}
     try:
         texts, _ = render_jinja_template(
             conversations=[[message]],
-            chat_template=asked["template"],
+            chat_template=request["template"],
             add_generation_prompt=True,
-            **asked["words"],
+            **request["words"],
         )
     except MemoryError:
         raise
     except Exception:  # a template may raise whatever it likes
         return ""
     # one more than allowed tells that it is too long
-    return str(texts[0])[: asked["longest"] + 1]
+    return str(texts[0])[: request["longest"] + 1]
 
 
 def _main() -> int:
     import transformers.utils.chat_template_utils  # noqa: F401, loaded before the bounds hold
 
-    asked = json.loads(sys.stdin.buffer.read())
+    request = json.loads(sys.stdin.buffer.read())
     _bound()
     try:
-        texts = [_rendered(asked, content) for content in asked["contents"]]
+        texts = [_rendered(request, content) for content in request["contents"]]
         sys.stdout.write(json.dumps(texts))
     except MemoryError:
         return TOO_MUCH_MEMORY

@@ -84,16 +84,16 @@ class PromptLayout:
         """Places that all tiles together take besides their own."""
         return len(self.marks.before) + len(self.marks.after)
 
-    def places(self, kept: Tensor) -> int:
-        """Places in the sequence of tiles with ``kept`` tokens each, (k,)."""
-        return int(kept.sum()) + len(kept) * self.around_tile() + self.around_image()
+    def places(self, counts: Tensor) -> int:
+        """Places in the sequence of tiles with ``counts`` tokens each, (k,)."""
+        return int(counts.sum()) + len(counts) * self.around_tile() + self.around_image()
 
-    def reach(self, kept: Tensor) -> int:
-        """Places or positions, whichever are more, of tiles with ``kept`` tokens each, (k,)."""
+    def reach(self, counts: Tensor) -> int:
+        """Places or positions, whichever are more, of tiles with ``counts`` tokens each, (k,)."""
         rows, cols = self.grid
         whole = rows * cols if self.axes == 1 else max(rows, cols)
-        gaps = len(kept) * whole - int(kept.sum()) if self.policy == "original" else 0
-        return self.places(kept) + max(0, gaps)
+        gaps = len(counts) * whole - int(counts.sum()) if self.policy == "original" else 0
+        return self.places(counts) + max(0, gaps)
 
     def sequence(self, ids: PromptIds, tokens: TokenSet | None) -> PromptSequence:
         """Embed a prompt; without tokens it has no image at all."""
@@ -106,7 +106,7 @@ class PromptLayout:
         )
         writer = PositionWriter(self.policy, self.axes, self.grid)
         writer.words(len(first))
-        visual, deep, shown = torch.zeros(0, dtype=torch.int64), None, first[:0]
+        visual, deep, visual_part = torch.zeros(0, dtype=torch.int64), None, first[:0]
         if tokens is not None and len(tokens):
             features = tokens.features.to(first.device, first.dtype)
             if self.newline is not None:
@@ -114,13 +114,13 @@ class PromptLayout:
             _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
             runs = TileSpans.of(counts, len(opening), len(closing))
             own = _interleaved(features[:, : self.width], opening, closing, runs)
-            shown = torch.cat([before, own, after])
+            visual_part = torch.cat([before, own, after])
             visual = runs.tokens + len(first) + len(before)
             self._place(tokens, runs, writer)
             if features.shape[1] > self.width:
                 deep = torch.stack(torch.split(features[:, self.width :], self.width, dim=1))
         writer.words(len(last))
-        whole = torch.cat([first, shown, last])[None]
+        whole = torch.cat([first, visual_part, last])[None]
         return PromptSequence(whole, writer.written().to(whole.device), visual, deep, writer.next)
 
     def _place(self, tokens: TokenSet, runs: TileSpans, writer: PositionWriter) -> None:

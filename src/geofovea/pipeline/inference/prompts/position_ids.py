@@ -69,12 +69,12 @@ class PositionWriter:
         places = first + cells[:, 0] * cols + cells[:, 1]
         if self.axes == 3:
             places = torch.stack([first, first + cells[:, 0], first + cells[:, 1]])
-        written = torch.empty((self.axes, len(runs)), dtype=torch.int64)
-        written[:, runs.tokens] = places
-        written[:, runs.opening] = starts[:, None] + torch.arange(opening)
+        ids = torch.empty((self.axes, len(runs)), dtype=torch.int64)
+        ids[:, runs.tokens] = places
+        ids[:, runs.opening] = starts[:, None] + torch.arange(opening)
         behind = starts[:, None] + opening + whole
-        written[:, runs.closing] = behind + torch.arange(runs.closing.shape[1])
-        self._parts.append(written)
+        ids[:, runs.closing] = behind + torch.arange(runs.closing.shape[1])
+        self._parts.append(ids)
         self.next += count * (whole + around)
 
     def scene(self, tokens: TokenSet, tile_size: int) -> None:

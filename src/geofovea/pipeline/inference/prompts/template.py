@@ -22,7 +22,7 @@ __all__ = ["PromptIds", "PromptTemplate"]
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
 _LONGEST_CHAT = 20_000
-_PROMPTS_KEPT = 64
+_MAX_PROMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class PromptTemplate:
             ModelError: If the tokenizer lacks a special word of the family's prompts.
         """
         self._tokenizer = tokenizer
-        self._known = style.vocabulary
+        self._vocabulary_size = style.vocabulary
         self._prompts: dict[tuple[bool, str, str | None], PromptIds] = {}
         self._instruction = instruction
         marks = self._marks = style.markers
@@ -81,20 +81,20 @@ class PromptTemplate:
         """
         # a descent asks for the prompt of one question at every look
         # a finished prompt is equal to the question of the same words
-        asked_for = (isinstance(question, FinishedPrompt), question, instruction)
-        if asked_for not in self._prompts:
-            if len(self._prompts) >= _PROMPTS_KEPT:
+        key = (isinstance(question, FinishedPrompt), question, instruction)
+        if key not in self._prompts:
+            if len(self._prompts) >= _MAX_PROMPTS:
                 self._prompts.clear()
-            self._prompts[asked_for] = self._written(question, instruction)
-        return self._prompts[asked_for]
+            self._prompts[key] = self._render(question, instruction)
+        return self._prompts[key]
 
-    def _written(self, question: str, instruction: str | None) -> PromptIds:
-        asked = self.plain(question)
+    def _render(self, question: str, instruction: str | None) -> PromptIds:
+        text = self.plain(question)
         if instruction is not None:
-            asked += instruction
+            text += instruction
         elif not isinstance(question, FinishedPrompt):
-            asked += self._instruction
-        parts = [part.replace("{question}", asked) for part in self._template.split("{image}")]
+            text += self._instruction
+        parts = [part.replace("{question}", text) for part in self._template.split("{image}")]
         return self._around_image(*parts) or PromptIds(
             self._encode(parts[0], special=self._adds_special),
             self._encode(parts[1], special=False),
@@ -109,8 +109,8 @@ class PromptTemplate:
         if self._image is None:
             return None
         marks = self._marks
-        shown = f"{marks.before}{marks.open}{self._image}{marks.close}{marks.after}"
-        ids = self._encode(f"{before}{shown}{after}", special=self._adds_special)
+        image = f"{marks.before}{marks.open}{self._image}{marks.close}{marks.after}"
+        ids = self._encode(f"{before}{image}{after}", special=self._adds_special)
         first = [*self.marks.before, *self.marks.open]
         last = [*self.marks.close, *self.marks.after]
         if ids.count(self._image_id) != 1:
@@ -140,13 +140,13 @@ class PromptTemplate:
         lines = text.strip().splitlines()
         return text if is_finished else "\n".join(" ".join(line.split()) for line in lines)
 
-    def left_out(self, question: str) -> tuple[str, ...]:
+    def omitted_words(self, question: str) -> tuple[str, ...]:
         """What a careful reader should know about words of a question that `plain` leaves out."""
-        found = [word for word in self._special_words if word in question]
-        if not found:
+        words = [word for word in self._special_words if word in question]
+        if not words:
             return ()
         return (
-            f"the question holds {', '.join(found[:8])}, which would mean something special to the "
+            f"the question holds {', '.join(words[:8])}, which would mean something special to the "
             "model: it was asked without",
         )
 
@@ -156,14 +156,14 @@ class PromptTemplate:
 
     def letter_ids(self, letter: str) -> list[int]:
         """Every single token that prints as this letter; empty if the vocabulary has none."""
-        found = {
+        single_ids = {
             ids[-1]
             for text in (letter, f" {letter}")
             if (ids := self._encode(text, special=False))
             and ids[-1] != self._tokenizer.unk_token_id
             and self._tokenizer.decode([ids[-1]]).strip() == letter
         }
-        return sorted(found)
+        return sorted(single_ids)
 
     def unknown_words(self, question: str) -> list[str]:
         """Words that the tokenizer can only map to its unknown token."""
@@ -188,10 +188,13 @@ class PromptTemplate:
         if special and not ids and self._tokenizer.bos_token_id is not None:
             return [self._tokenizer.bos_token_id]
         # the word of an image is never looked up
-        if (most := max((i for i in ids if i != self._image_id), default=0)) >= self._known:
+        if (
+            most := max((i for i in ids if i != self._image_id), default=0)
+        ) >= self._vocabulary_size:
             raise ModelError(
                 f"the tokenizer writes {self._tokenizer.decode([most])!r} as number {most}, and "
-                f"its model knows {self._known}; copy or download both again, from one place"
+                f"its model knows {self._vocabulary_size}; copy or download both again, "
+                "from one place"
             )
         return ids
 
@@ -227,8 +230,8 @@ def _from_chat(tokenizer: Any, image: str | None, marks: ImageMarkers) -> str | 
     if not isinstance(template, str):
         return None
     for rendered in rendered_chats(template, tokenizer.special_tokens_map, contents):
-        if found := _with_places(rendered, [around, image]):
-            return found
+        if parts := _with_places(rendered, [around, image]):
+            return parts
     return None
 
 

@@ -1,4 +1,4 @@
-"""From pixels to projected tokens, with a LLaVA of stock classes: heard, or pruned."""
+"""From pixels to projected tokens, with a LLaVA of stock classes: whole with signals, or pruned."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class ClipEncoder:
         tower = self._model.model.vision_tower
         features, signals = [], []
         for some in _batches(pixels):
-            listener = SignalRecorder(plan.signals, self._side, self._pool, self._layers_run() - 1)
-            with recording(tower, listener):
+            recorder = SignalRecorder(plan.signals, self._side, self._pool, self._layers_run() - 1)
+            with recording(tower, recorder):
                 patches = self._run(some)
-            listener.show_hidden(patches)
+            recorder.show_hidden(patches)
             features.append(self._project(patches))
-            signals += listener.tiles(len(some))
+            signals += recorder.tiles(len(some))
         tokens = torch.cat(features)
         count, n = len(tokens), self._side * self._pool
         present = np.ones(tokens.shape[:2], np.bool_)
@@ -67,7 +67,7 @@ class ClipEncoder:
         """A token is the mean of what is left of its patches; where nothing is, there is none."""
         tower, side = self._model.model.vision_tower, self._side * self._pool
         k = max(1, int(plan.share * side * side + 0.5))
-        features, present, left = [], [], []
+        features, present, patch_counts = [], [], []
         for some in _batches(pixels):
             for image in encode_pruned(tower, self._images(some), plan.reduction, k, self._layer):
                 projected = self._model.model.multi_modal_projector(image.features)
@@ -76,10 +76,10 @@ class ClipEncoder:
                 tokens = group_means(projected, cells, self._side**2).to(projected.dtype)
                 features.append(tokens)
                 present.append(torch.bincount(cells, minlength=self._side**2).numpy() > 0)
-                left.append(len(image.positions))
-        signals: tuple[TileSignals, ...] = ({},) * len(left)
+                patch_counts.append(len(image.positions))
+        signals: tuple[TileSignals, ...] = ({},) * len(patch_counts)
         stacked = torch.stack(features)
-        return EncodedTiles(stacked, np.stack(present), signals, side * side, tuple(left))
+        return EncodedTiles(stacked, np.stack(present), signals, side * side, tuple(patch_counts))
 
     def _run(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Patches (b, patches, d) of the feature layer, without the class token."""

@@ -105,15 +105,15 @@ def calibrate_dymu(
     for pixels in batches:
         layers, embedded = _embed(tower, pixels, feature_layer)
         calibration = calibration or ThresholdCalibration(len(layers))
-        images = [_Left.start(hidden) for hidden in embedded]
+        images = [_EncoderState.start(hidden) for hidden in embedded]
         for number, layer in enumerate(layers):
-            begun = [_begin(layer, left, _KEYS, is_proportional=True) for left in images]
-            views = [_view(number, left, shown) for left, shown in begun]
+            attended = [_begin(layer, image, _KEYS, is_proportional=True) for image in images]
+            views = [_view(number, image, signals) for image, signals in attended]
             threshold = layer_threshold(views, r)
             calibration.add(number, threshold)
             images = [
-                _finish(layer, left.after(merge_above(view, threshold).outcome()))
-                for (left, _), view in zip(begun, views, strict=True)
+                _finish(layer, image.after(merge_above(view, threshold).outcome()))
+                for (image, _), view in zip(attended, views, strict=True)
             ]
     if calibration is None:
         raise ModelError("DyMU is calibrated on at least one batch of images, got none; give some")
@@ -163,18 +163,18 @@ def run_layers(
     run = None
     if reduction is not None and k is not None and layers and max(1, k) < n:
         run = reduction.start(n, max(1, k), len(layers))
-    left = _Left.start(hidden)
+    state = _EncoderState.start(hidden)
     lengths = [n]
     for number, layer in enumerate(layers):
-        left = _run_layer(layer, number, left, run, reduction)
-        lengths.append(len(left.positions))
+        state = _run_layer(layer, number, state, run, reduction)
+        lengths.append(len(state.positions))
     return PrunedImage(
-        left.hidden, left.positions.cpu(), left.sizes.cpu(), left.groups.cpu(), tuple(lengths)
+        state.hidden, state.positions.cpu(), state.sizes.cpu(), state.groups.cpu(), tuple(lengths)
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Left:
+class _EncoderState:
     """Tokens on their way: ``hidden`` (m + 1, d) with the class token, the rest of patches only."""
 
     hidden: Tensor
@@ -183,71 +183,77 @@ class _Left:
     groups: Tensor
 
     @classmethod
-    def start(cls, hidden: Tensor) -> _Left:
+    def start(cls, hidden: Tensor) -> _EncoderState:
         """All patches of an image, ``(n + 1, d)``."""
         each = torch.arange(len(hidden) - 1, device=hidden.device)
         return cls(hidden, each, torch.ones(len(each), device=hidden.device), each)
 
-    def after(self, kept: TokenChoice | None) -> _Left:
+    def after(self, selection: TokenChoice | None) -> _EncoderState:
         """What a step of a reduction leaves; all for None."""
-        if kept is None:
+        if selection is None:
             return self
         patches = self.hidden[1:]
         m, device = len(patches), patches.device
-        index = kept.index.to(device)
-        if kept.groups is None:
+        index = selection.index.to(device)
+        if selection.groups is None:
             groups = torch.full((m,), -1, device=device)
             groups[index] = torch.arange(len(index), device=device)
         else:
-            groups = kept.groups.to(device)
+            groups = selection.groups.to(device)
         # a patch that was dropped earlier stays so: its -1 must not count from the end
         gone = self.groups < 0
         groups = torch.where(gone, -1, groups[self.groups.clamp_min(0)])
-        features = patches[index] if kept.features is None else kept.features.to(patches.dtype)
-        sizes = self.sizes[index] if kept.sizes is None else kept.sizes.to(device)
+        features = (
+            patches[index] if selection.features is None else selection.features.to(patches.dtype)
+        )
+        sizes = self.sizes[index] if selection.sizes is None else selection.sizes.to(device)
         hidden = torch.cat([self.hidden[:1], features])
-        return _Left(hidden, self.positions[index], sizes, groups)
+        return _EncoderState(hidden, self.positions[index], sizes, groups)
 
 
 def _run_layer(
-    layer: Any, number: int, left: _Left, run: EncoderRun | None, reduction: EncoderReduction | None
-) -> _Left:
+    layer: Any,
+    number: int,
+    state: _EncoderState,
+    run: EncoderRun | None,
+    reduction: EncoderReduction | None,
+) -> _EncoderState:
     if run is None or reduction is None:
-        return _finish(layer, _begin(layer, left, frozenset(), is_proportional=False)[0])
+        return _finish(layer, _begin(layer, state, frozenset(), is_proportional=False)[0])
     needs = run.needs(number)
-    left, shown = _begin(layer, left, needs, is_proportional=reduction.is_proportional)
+    state, signals = _begin(layer, state, needs, is_proportional=reduction.is_proportional)
     if needs and reduction.place == "attention":
-        left = left.after(run.step(_view(number, left, shown)))
-    left = _finish(layer, left)
+        state = state.after(run.step(_view(number, state, signals)))
+    state = _finish(layer, state)
     if needs and reduction.place == "block":
-        left = left.after(run.step(_view(number, left, shown)))
-    return left
+        state = state.after(run.step(_view(number, state, signals)))
+    return state
 
 
 def _begin(
-    layer: Any, left: _Left, needs: frozenset[str], *, is_proportional: bool
-) -> tuple[_Left, dict[str, Tensor]]:
+    layer: Any, state: _EncoderState, needs: frozenset[str], *, is_proportional: bool
+) -> tuple[_EncoderState, dict[str, Tensor]]:
     """Tokens after the attention of a layer, and what was asked of it."""
-    sizes = left.sizes if is_proportional else None
-    mixed, shown = _attend(layer.self_attn, layer.layer_norm1(left.hidden), sizes, needs)
-    return replace(left, hidden=left.hidden + mixed), shown
+    sizes = state.sizes if is_proportional else None
+    mixed, signals = _attend(layer.self_attn, layer.layer_norm1(state.hidden), sizes, needs)
+    return replace(state, hidden=state.hidden + mixed), signals
 
 
-def _finish(layer: Any, left: _Left) -> _Left:
+def _finish(layer: Any, state: _EncoderState) -> _EncoderState:
     """Tokens after the MLP of a layer."""
-    return replace(left, hidden=left.hidden + layer.mlp(layer.layer_norm2(left.hidden)))
+    return replace(state, hidden=state.hidden + layer.mlp(layer.layer_norm2(state.hidden)))
 
 
-def _view(number: int, left: _Left, shown: dict[str, Tensor]) -> LayerView:
+def _view(number: int, state: _EncoderState, signals: dict[str, Tensor]) -> LayerView:
     return LayerView(
         number,
-        left.hidden[1:],
-        left.positions,
-        left.sizes,
-        class_row=shown.get("class_row"),
-        keys=shown.get("keys"),
-        values=shown.get("values"),
-        attention=shown.get("attention"),
+        state.hidden[1:],
+        state.positions,
+        state.sizes,
+        class_row=signals.get("class_row"),
+        keys=signals.get("keys"),
+        values=signals.get("values"),
+        attention=signals.get("attention"),
     )
 
 
@@ -266,7 +272,7 @@ def _attend(
     bias = None
     if sizes is not None and bool((sizes != 1).any()):
         bias = torch.cat([sizes.new_zeros(1), sizes.log()])
-    shown: dict[str, Tensor] = {}
+    signals: dict[str, Tensor] = {}
     if "attention" in needs:
         if m > _MOST_TOKENS:
             raise ModelError(
@@ -275,20 +281,20 @@ def _attend(
             )
         weights = _weights(queries, keys, attention.scale, bias)
         mixed = weights.to(values.dtype) @ values
-        shown["attention"] = weights
+        signals["attention"] = weights
     else:
         mask = None if bias is None else bias.to(queries.dtype)[None, None, None]
         mixed = F.scaled_dot_product_attention(
             queries[None], keys[None], values[None], attn_mask=mask, scale=attention.scale
         )[0]
     if "class_row" in needs:
-        shown["class_row"] = _weights(queries[:, :1], keys, attention.scale, bias)[:, 0, 1:]
+        signals["class_row"] = _weights(queries[:, :1], keys, attention.scale, bias)[:, 0, 1:]
     if "keys" in needs:
-        shown["keys"] = keys
+        signals["keys"] = keys
     if "values" in needs:
-        shown["values"] = values
+        signals["values"] = values
     output: Tensor = attention.out_proj(mixed.transpose(0, 1).reshape(m, -1))
-    return output, shown
+    return output, signals
 
 
 def _weights(queries: Tensor, keys: Tensor, scale: float, bias: Tensor | None) -> Tensor:

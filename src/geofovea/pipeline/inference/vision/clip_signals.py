@@ -2,7 +2,7 @@
 
 Hooks see the input of each layer's attention; queries and keys are projected again and the wanted
 rows of the softmax made of them, for the fused kernels give none away. The encoder's own output is
-what it would be unheard. Values are those of whole vision tokens: attention to a token of
+what it would be without hooks. Values are those of whole vision tokens: attention to a token of
 ``pool × pool`` patches is that to all of them, attention from it the mean of theirs.
 """
 
@@ -36,40 +36,40 @@ class SignalRecorder:
     """Collects signals of one batch of tiles.
 
     Attributes:
-        wanted: Some of `CLIP_SIGNALS`.
+        signals: Some of `CLIP_SIGNALS`.
         side: Tokens along a side of a tile.
         pool: Patches along a side of a token.
         last: The layer whose output the tokens are made of; `keys` and `attention` are its own.
     """
 
-    wanted: frozenset[str]
+    signals: frozenset[str]
     side: int
     pool: int
     last: int
     _by_layer: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     _whole: dict[str, Tensor] = field(default_factory=dict)
 
-    def hear(self, number: int, attention: Any, hidden: Tensor) -> None:
-        """Take what is wanted from a layer's attention and its normed input (b, m, d)."""
+    def record(self, number: int, attention: Any, hidden: Tensor) -> None:
+        """Take the signals from a layer's attention and its normed input (b, m, d)."""
         is_last = number == self.last
-        wants_map = "received" in self.wanted or ("attention" in self.wanted and is_last)
-        if not (wants_map or "cls_attention" in self.wanted or is_last):
+        wants_map = "received" in self.signals or ("attention" in self.signals and is_last)
+        if not (wants_map or "cls_attention" in self.signals or is_last):
             return
         queries, keys = (
             project(hidden).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2).float()
             for project in (attention.q_proj, attention.k_proj)
         )
-        if "cls_attention" in self.wanted:
+        if "cls_attention" in self.signals:
             row = (queries[:, :, :1] @ keys.transpose(2, 3) * attention.scale).softmax(-1)
             self._keep("cls_attention", number, self._of_keys(row[:, :, 0, 1:]))
         if wants_map:
-            self._hear_maps(number, queries, keys, attention.scale)
-        if "keys" in self.wanted and is_last:
+            self._record_maps(number, queries, keys, attention.scale)
+        if "keys" in self.signals and is_last:
             self._whole["keys"] = pooled_mean(keys.mean(1)[:, 1:], self.side, self.pool)
 
     def show_hidden(self, hidden: Tensor) -> None:
         """Take the encoder's output (b, patches, d) before the projector."""
-        if "encoder_hidden" in self.wanted:
+        if "encoder_hidden" in self.signals:
             self._whole["encoder_hidden"] = pooled_mean(hidden, self.side, self.pool)
 
     def tiles(self, count: int) -> list[TileSignals]:
@@ -83,7 +83,7 @@ class SignalRecorder:
             for i in range(count)
         ]
 
-    def _hear_maps(self, number: int, queries: Tensor, keys: Tensor, scale: float) -> None:
+    def _record_maps(self, number: int, queries: Tensor, keys: Tensor, scale: float) -> None:
         if keys.shape[2] > _MOST_PATCHES:
             raise ModelError(
                 f"the attention map of {keys.shape[2]} patches does not fit, at most "
@@ -95,12 +95,12 @@ class SignalRecorder:
         for query, key in zip(queries, keys, strict=True):
             table = (query @ key.transpose(1, 2) * scale).softmax(-1)
             received.append(table.mean((0, 1))[1:])
-            if "attention" in self.wanted and number == self.last:
+            if "attention" in self.signals and number == self.last:
                 to_tokens = self._of_keys(table[:, 1:, 1:])
                 square = (self.side, self.pool, self.side, self.pool)
                 grouped = to_tokens.reshape(len(table), *square, -1).mean((2, 4))
                 maps.append(grouped.flatten(1, 2))
-        if "received" in self.wanted:
+        if "received" in self.signals:
             self._keep("received", number, self._of_keys(torch.stack(received)))
         if maps:
             self._keep("attention", number, torch.stack(maps))
@@ -116,22 +116,22 @@ class SignalRecorder:
 
 
 @contextmanager
-def recording(tower: Any, listener: SignalRecorder) -> Iterator[None]:
-    """Let a listener hear a ``CLIPVisionModel`` that this thread runs, up to its last layer."""
+def recording(tower: Any, recorder: SignalRecorder) -> Iterator[None]:
+    """Let a recorder watch a ``CLIPVisionModel`` that this thread runs, up to its last layer."""
     layers = getattr(tower, "vision_model", tower).encoder.layers
     thread = ThisThread()
 
     def hook(number: int) -> Any:
-        def hear(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        def record(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             if not thread.is_here:
                 return
-            listener.hear(number, module, args[0] if args else kwargs["hidden_states"])
+            recorder.record(number, module, args[0] if args else kwargs["hidden_states"])
 
-        return hear
+        return record
 
     handles = [
         layer.self_attn.register_forward_pre_hook(hook(number), with_kwargs=True)
-        for number, layer in enumerate(layers[: listener.last + 1])
+        for number, layer in enumerate(layers[: recorder.last + 1])
     ]
     try:
         yield

@@ -30,6 +30,6 @@ def tower_features(
     is_last = tuple(layers) == (-1,) and has_class_token
     output = tower(images, output_hidden_states=not is_last)
     states = (output.last_hidden_state,) if is_last else output.hidden_states
-    chosen = [states[number] for number in layers]
-    features: Tensor = chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=-1)
+    selection = [states[number] for number in layers]
+    features: Tensor = selection[0] if len(selection) == 1 else torch.cat(selection, dim=-1)
     return features[:, 1:] if has_class_token else features

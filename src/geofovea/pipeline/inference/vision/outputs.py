@@ -33,27 +33,27 @@ class EncodedTiles:
     patches: int
     patches_left: tuple[int, ...]
 
-    def lost(self, shown: Sequence[NDArray[np.bool_]]) -> list[int]:
+    def lost(self, valid: Sequence[NDArray[np.bool_]]) -> list[int]:
         """The tiles that show data, bool ``(g²,)`` each, and of which none was left."""
-        return [i for i, shows in enumerate(shown) if not (shows & self.present[i]).any()]
+        return [i for i, shows in enumerate(valid) if not (shows & self.present[i]).any()]
 
     def with_whole(
-        self, places: Sequence[int], features: Tensor, shown: Sequence[NDArray[np.bool_]]
+        self, places: Sequence[int], features: Tensor, valid: Sequence[NDArray[np.bool_]]
     ) -> EncodedTiles:
         """The same, with as many tokens of some tiles as were left, of those that show data.
 
         Args:
             places: The tiles.
             features: Of these as if nothing were dropped, ``(m, g², d)``.
-            shown: Of all tiles.
+            valid: Of all tiles.
         """
-        own, present, left = self.features.clone(), self.present.copy(), list(self.patches_left)
+        own, present, counts = self.features.clone(), self.present.copy(), list(self.patches_left)
         patches_a_token = max(1, self.patches // present.shape[1])
         for place, whole in zip(places, features, strict=True):
-            candidates = shown[place].nonzero()[0]
-            count = max(1, left[place] // patches_a_token)
-            chosen = candidates[even_positions(len(candidates), count)]
+            candidates = valid[place].nonzero()[0]
+            count = max(1, counts[place] // patches_a_token)
+            places_in_tile = candidates[even_positions(len(candidates), count)]
             own[place], present[place] = whole, False
-            present[place][chosen] = True
-            left[place] = len(chosen) * patches_a_token
-        return replace(self, features=own, present=present, patches_left=tuple(left))
+            present[place][places_in_tile] = True
+            counts[place] = len(places_in_tile) * patches_a_token
+        return replace(self, features=own, present=present, patches_left=tuple(counts))

@@ -39,7 +39,7 @@ class Executor(AbstractContextManager["Executor"], Protocol):
         """Start a new worker in place of one that died."""
         ...
 
-    def known(self, worker: int, item: Item) -> Result | None:
+    def ready_result(self, worker: int, item: Item) -> Result | None:
         """What is there already of an item, where a run ends early; does not wait for more."""
         ...
 

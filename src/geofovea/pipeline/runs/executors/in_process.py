@@ -64,7 +64,7 @@ class InProcessExecutor:
         """See ``Executor``; this process cannot outlive itself."""
         raise RunError("the process of a run cannot be replaced by itself")
 
-    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
+    def ready_result(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
         """See ``Executor``: an answer that was not handed over, or that came along with another."""
         if self._last is not None and self._last[0] is item:
             return self._last[1]

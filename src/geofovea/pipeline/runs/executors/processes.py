@@ -68,7 +68,7 @@ class ProcessExecutor:
         self._deadlines = ItemDeadlines(item_seconds)
         self._work = work
         self._members: list[_Member] = []
-        self._found: list[tuple[int, Result]] = []
+        self._results: list[tuple[int, Result]] = []
 
     def __enter__(self) -> Self:
         self._members = [self._started() for _ in range(self.size)]
@@ -106,31 +106,31 @@ class ProcessExecutor:
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """See ``Executor``."""
-        while not self._found:
+        while not self._results:
             # the end of a pipe is readable too, so nothing else need be waited for
             busy = [m.pipe for m in self._members if m.has_item]
             ready = connection.wait(busy, self._deadlines.seconds_left())
             for number, member in enumerate(self._members):
                 if member.pipe in ready:
-                    result = self._heard(number, member)
+                    result = self._receive(number, member)
                     if result is not None:
                         self._ended(number)
-                        self._found.append((number, result))
+                        self._results.append((number, result))
             for number in self._deadlines.overdue():
                 if self._members[number].pipe.poll():
                     continue
                 self._members[number].process.kill()
                 self._ended(number)
-                self._found.append((number, TimedOut(self._deadlines.item_seconds or 0.0)))
-        results, self._found = self._found, []
+                self._results.append((number, TimedOut(self._deadlines.item_seconds or 0.0)))
+        results, self._results = self._results, []
         yield from results
 
-    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
+    def ready_result(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
         """See ``Executor``."""
-        result = dict(self._found).get(worker)
+        result = dict(self._results).get(worker)
         member = self._members[worker]
         while result is None and member.has_item and member.pipe.poll():
-            result = self._heard(worker, member)
+            result = self._receive(worker, member)
         return result
 
     def replace(self, worker: int) -> None:
@@ -155,7 +155,7 @@ class ProcessExecutor:
         theirs.close()
         return _Member(process, ours)
 
-    def _heard(self, worker: int, member: _Member) -> Result | None:
+    def _receive(self, worker: int, member: _Member) -> Result | None:
         try:
             message = member.pipe.recv()
         except (EOFError, OSError):

@@ -101,7 +101,7 @@ class RayExecutor:
         self._start_seconds = start_seconds
         self._actors: list[Any] = []
         self._opening: dict[int, Any] = {}
-        self._asked: dict[Any, tuple[int, bool]] = {}
+        self._pending: dict[Any, tuple[int, bool]] = {}
         self._items: dict[int, Item] = {}
         self._owns_cluster = False
         self._redirection: AbstractContextManager[Any] = nullcontext()
@@ -147,19 +147,19 @@ class RayExecutor:
         """See ``Executor``."""
         self._items[worker] = item
         if worker in self._opening:
-            self._asked[self._opening[worker]] = (worker, False)
+            self._pending[self._opening[worker]] = (worker, False)
         else:
             self._ask(worker)
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """See ``Executor``."""
-        found: list[tuple[int, Result]] = []
+        results: list[tuple[int, Result]] = []
         began = time.monotonic()
-        while not found:
-            opening = any(not is_answer for _, is_answer in self._asked.values())
+        while not results:
+            opening = any(not is_answer for _, is_answer in self._pending.values())
             starts = [began + self._start_seconds - time.monotonic()] if opening else []
             ready, _ = self._ray.wait(
-                list(self._asked), timeout=self._deadlines.seconds_left(starts)
+                list(self._pending), timeout=self._deadlines.seconds_left(starts)
             )
             if opening and not ready and time.monotonic() - began >= self._start_seconds:
                 raise RunError(
@@ -168,17 +168,17 @@ class RayExecutor:
                     "workers, or for less with --worker-cpus and --worker-gpus"
                 )
             for reference in ready:
-                worker, is_answer = self._asked.pop(reference)
-                result = self._heard(worker, reference, is_answer)
+                worker, is_answer = self._pending.pop(reference)
+                result = self._receive(worker, reference, is_answer)
                 if result is not None:
                     self._ended(worker)
-                    found.append((worker, result))
+                    results.append((worker, result))
             for worker in self._deadlines.overdue():
                 self._ray.kill(self._actors[worker])
-                self._asked = {r: who for r, who in self._asked.items() if who[0] != worker}
+                self._pending = {r: who for r, who in self._pending.items() if who[0] != worker}
                 self._ended(worker)
-                found.append((worker, TimedOut(self._deadlines.item_seconds or 0.0)))
-        yield from found
+                results.append((worker, TimedOut(self._deadlines.item_seconds or 0.0)))
+        yield from results
 
     def replace(self, worker: int) -> None:
         """See ``Executor``."""
@@ -187,34 +187,34 @@ class RayExecutor:
         self._actors[worker] = self._ray.remote(_Actor).options(**options).remote(self._work)
         self._opening[worker] = self._actors[worker].open.remote()
 
-    def known(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
+    def ready_result(self, worker: int, item: Item) -> Result | None:  # noqa: ARG002
         """See ``Executor``."""
-        asked = [ref for ref, who in self._asked.items() if who == (worker, True)]
-        ready, _ = self._ray.wait(asked, timeout=0) if asked else ([], [])
-        return self._heard(worker, ready[0], is_answer=True) if ready else None
+        references = [ref for ref, who in self._pending.items() if who == (worker, True)]
+        ready, _ = self._ray.wait(references, timeout=0) if references else ([], [])
+        return self._receive(worker, ready[0], is_answer=True) if ready else None
 
     def _ask(self, worker: int) -> None:
         item = self._items[worker]
         reference = self._actors[worker].answer.remote(item.group, dict(item.payload))
-        self._asked[reference] = (worker, True)
+        self._pending[reference] = (worker, True)
         self._deadlines.start(worker)
 
     def _ended(self, worker: int) -> None:
         del self._items[worker]
         self._deadlines.stop(worker)
 
-    def _heard(self, worker: int, reference: Any, is_answer: bool) -> Result | None:
+    def _receive(self, worker: int, reference: Any, is_answer: bool) -> Result | None:
         try:
-            heard = self._ray.get(reference)
+            value = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             self._opening.pop(worker, None)
             return WorkerDied(f"Ray: {type(error).__name__}", is_answer)
         if is_answer:
-            result: Result = heard
+            result: Result = value
             return result
         del self._opening[worker]
-        if heard:
-            return Halted(heard)
+        if value:
+            return Halted(value)
         self._ask(worker)
         return None
 
@@ -236,7 +236,7 @@ class RayExecutor:
         for actor in self._actors:
             if actor is not None:
                 self._ray.kill(actor)
-        self._actors, self._asked, self._items, self._opening = [], {}, {}, {}
+        self._actors, self._pending, self._items, self._opening = [], {}, {}, {}
         if self._owns_cluster:
             self._ray.shutdown()
             self._owns_cluster = False

@@ -7,6 +7,10 @@ within a square window. The released code simulates the saving by a mask, and so
 other savings (heads that ignore the picture, sparse feed-forward, late layers that skip it) change
 the layers of a model and are not here. O(n²) in time and memory: at most 8,192 tokens, so tile by
 tile.
+
+No name of a reduction reaches this module: a mask saves nothing in a stock decoder, whose attention
+still computes every pair. It stands here, compared with the released code, for a host whose
+attention can skip pairs.
 """
 
 from __future__ import annotations

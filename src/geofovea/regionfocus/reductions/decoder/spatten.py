@@ -11,6 +11,9 @@ judging, not for speed. `evicted` acts on the cache after prefill (stage: cache)
 
 ``faithful``: `cumulative_attention`, `evicted`. ``fixed`` differs in stable ties, and in an even
 choice when no score is finite. Like every sum under a causal mask, it favours early tokens.
+
+No name of a reduction reaches `evicted`: the cache of a host here holds the same entries for all
+heads, as a stock layer needs it, and a head of SpAtten keeps its own.
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ exact, and costs the attention over n: it saves the projections and the MLP only
 memory O(n²) for the scores, so n is bounded.
 
 ``fixed`` equals ``faithful`` here.
+
+No name of a reduction reaches this module: it replaces the attention of a decoder, and our hosts
+run stock layers. The reductions of ``dymu`` work without it. It stands here, compared with the
+released code, for a host that can swap its attention.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ the model (Llama-2-7B: 2533 and 1415; 13B: 2100 and 4743). Two uses:
   no token.
 
 `redistribute` is faithful; ours is one guard more: a row without another vision token stays as it
-is, where the published formula divides by zero.
+is, where the published formula divides by zero. Only the filter has a name that reaches it; our
+hosts run stock attention, which gives no place to change its weights.
 """
 
 from __future__ import annotations

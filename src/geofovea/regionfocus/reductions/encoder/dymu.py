@@ -13,7 +13,8 @@ Time O(n²d/4) a round for the n tokens of a tile, memory O(n).
 `batch_threshold` is the released one. The classes here differ as ToMe's do, and in the budget,
 which the method does not know: pairs above the threshold merge, in rounds, until none or k is left;
 then the best of the others, to keep the budget. With ``is_adaptive`` a simple image may end below
-k.
+k. No command calibrates: thresholds of a new model come from ``calibrate_dymu`` of the pipeline's
+``inference.vision.clip_pruning``.
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ is left to the caller.
 
 Both move with the number of vision tokens whatever the model does, so they are only ever reported
 together with it.
+
+No command reports them: they need the attention of every layer, which the decoder never computes
+here (`focus` reads a few rows of one layer). They are for notebooks that run a model with its
+attention written out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,93 @@
+"""``geofovea serve``: a page on this machine that shows scenes and answers questions about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand
+from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.session.settings import AskSettings
+
+__all__ = ["serve"]
+
+
+@click.command(cls=GroupedCommand, examples=["geofovea serve scene.tif --model HUB_ID"])
+@click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
+@ask_options(oracle=False)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--allow-network",
+    is_flag=True,
+    help="Let other machines reach it by --host; nothing is encrypted.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on; a free one if unset.",
+)
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+@access_options
+def serve(
+    scenes: tuple[str, ...],
+    settings: AskSettings,
+    host: str,
+    allow_network: bool,
+    port: int,
+    no_open: bool,
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+) -> None:
+    """Ask about scenes on a local page.
+
+    Shows every raster SCENE, and where the model looks while it looks. The page is reached from
+    this machine alone, by the address that is printed, which holds a secret. Ctrl-C ends it.
+    """
+    from geofovea.pipeline.viewer.app import make_app
+    from geofovea.pipeline.viewer.desk import Desk
+    from geofovea.pipeline.viewer.served_scene import ServedScene
+    from geofovea.pipeline.viewer.serving import listen, run_server
+    from geofovea.tiling.opening import open_scene
+
+    listening = listen(host, port, allow_network=allow_network)
+    opened = [
+        open_scene(
+            scene,
+            allow_vrt=allow_vrt,
+            allow_remote=allow_remote,
+            allowed_hosts=allowed_hosts,
+            nodata=settings.nodata,
+        )
+        for scene in scenes
+    ]
+    settings = settings.for_scenes(opened)
+    model = settings.load_host()
+    served = [
+        ServedScene(str(number), settings.open_session(scene, model))
+        for number, scene in enumerate(opened, 1)
+    ]
+    desk = Desk(
+        served, model, budget=settings.budget(model.default_budget), options=settings.options
+    )
+    app = make_app(desk, listening.token, listening.served_at)
+
+    def ready() -> None:
+        echo(listening.address)
+        if listening.served_at.is_open:
+            echo(
+                "other machines can reach it, and nothing is encrypted: who listens on the way "
+                "reads scenes, questions and the token",
+                err=True,
+            )
+
+    try:
+        run_server(app, listening, opens_browser=not no_open, ready=ready)
+    finally:
+        desk.close()

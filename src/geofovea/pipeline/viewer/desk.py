@@ -1,0 +1,232 @@
+"""Where questions about several scenes wait for one model: one queue, one thread that asks."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from geofovea.errors import CancelledError, GeoFoveaError
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.system.failure import failure_of
+from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.viewer.events import answer_data
+from geofovea.pipeline.viewer.job import Job
+from geofovea.pipeline.viewer.job_request import JobRequest
+from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.regionfocus.budget import Budget
+
+__all__ = ["Desk", "DeskFullError", "NoSuchSceneError"]
+
+_MOST_WAITING = 16
+_MOST_JOBS = 100
+_MOST_EVENT_BYTES = 32 * 2**20
+_CLOSING_SECONDS = 5.0
+MODEL_FAILED = "the model failed; see the terminal"
+"""What a page is told of an error that is not ours: its words may hold anything."""
+
+
+class DeskFullError(GeoFoveaError):
+    """As many questions wait as may."""
+
+
+class NoSuchSceneError(GeoFoveaError):
+    """No scene has such an id."""
+
+
+class Desk:
+    """Takes questions, and lets one thread answer them in turn. Threads may share it.
+
+    A question about a scene whose levels are being built lets later ones about other scenes go
+    first.
+
+    Attributes:
+        scenes: By id.
+        host: Answers.
+        budget: The most that a question may spend.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[ServedScene],
+        host: Host,
+        *,
+        budget: Budget | None = None,
+        options: AnswerOptions | None = None,
+        most_waiting: int = _MOST_WAITING,
+    ) -> None:
+        """Start the thread that asks, and one that prepares scenes, one after the other.
+
+        Args:
+            scenes: What may be asked about.
+            host: The model of their sessions.
+            budget: The most that a question may spend; the model's own by default.
+            options: How questions are answered.
+            most_waiting: Questions that may wait beside the one that is answered.
+        """
+        self.scenes = {scene.id: scene for scene in scenes}
+        self.host = host
+        self.budget = budget or host.default_budget
+        self._options = options or AnswerOptions()
+        self._most_waiting = most_waiting
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._waiting: list[Job] = []
+        self._running: Job | None = None
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="geofovea-desk", daemon=True)
+        self._thread.start()
+        unready = [scene for scene in scenes if not scene.is_ready]
+        if unready:
+            args = (unready,)
+            threading.Thread(target=self._prepare, args=args, daemon=True).start()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a page knows before it asks."""
+        return {
+            "model": self.host.name,
+            "domain": self.host.capabilities.domain,
+            "choices": self.host.capabilities.choices,
+            "budget": self.budget.to_json(),
+            "scenes": [scene.to_json() for scene in self.scenes.values()],
+        }
+
+    def submit(self, sent: JobRequest) -> Job:
+        """Take a question.
+
+        Raises:
+            NoSuchSceneError: If it is about none of the scenes.
+            DeskFullError: If too many wait.
+            GeoFoveaError: If it cannot be asked; see ``JobRequest.request``.
+        """
+        scene = self.scenes.get(sent.scene)
+        if scene is None:
+            raise NoSuchSceneError(f"there is no scene {sent.scene!r:.40}")
+        job = Job(scene, sent.request(scene.session.scene, self.budget, self._options))
+        with self._changed:
+            if self._is_closed or len(self._waiting) >= self._most_waiting:
+                raise DeskFullError(
+                    f"{len(self._waiting)} questions wait already: ask again when one is answered"
+                )
+            before = len(self._waiting) + (self._running is not None)
+            job.post("queued", {"job": job.id, "question": job.request.question, "before": before})
+            if scene.error:
+                job.post("error", {"type": "SceneError", "message": scene.error})
+            else:
+                self._waiting.append(job)
+            self._jobs[job.id] = job
+            self._forget_oldest()
+            self._changed.notify_all()
+        return job
+
+    def jobs(self) -> list[Job]:
+        """All that are known, newest first."""
+        with self._changed:
+            return list(reversed(self._jobs.values()))
+
+    def job(self, job_id: str) -> Job | None:
+        """One of them."""
+        with self._changed:
+            return self._jobs.get(job_id)
+
+    def cancel(self, job_id: str) -> bool:
+        """End a job, or forget one that has ended.
+
+        Returns:
+            Whether there is such a job.
+        """
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return False
+            if job.has_ended:
+                del self._jobs[job_id]
+                return True
+            job.watcher.cancel()
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.post("cancelled", {})
+        return True
+
+    def close(self) -> None:
+        """End all jobs, and wait a few seconds for the one that is answered."""
+        with self._changed:
+            self._is_closed = True
+            for job in self._waiting:
+                job.post("cancelled", {})
+            self._waiting.clear()
+            if self._running is not None:
+                self._running.watcher.cancel()
+            self._changed.notify_all()
+        self._thread.join(_CLOSING_SECONDS)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                self._answer(job)
+            finally:
+                with self._changed:
+                    self._running = None
+
+    def _next(self) -> Job | None:
+        """The first job whose scene is ready; None once the desk is closed."""
+        with self._changed:
+            while not self._is_closed:
+                for job in self._waiting:
+                    if job.scene.is_ready:
+                        self._waiting.remove(job)
+                        self._running = job
+                        return job
+                self._changed.wait()
+        return None
+
+    def _answer(self, job: Job) -> None:
+        session = job.scene.session
+        pyramid = session.pyramid
+        levels = {"top": pyramid.top_level, "base": pyramid.base_level, "tile": pyramid.tile_size}
+        job.post("started", levels)
+        try:
+            answer = session.answer(job.request, watch=job.watcher)
+            data = answer_data(answer, job.scene.name)
+        except CancelledError:
+            job.post("cancelled", {})
+        except GeoFoveaError as error:
+            message = job.scene.without_path(str(error))
+            job.post("error", {"type": type(error).__name__, "message": message})
+        except BaseException as error:  # whatever a library raises ends its question alone
+            failure = failure_of(error)
+            echo("".join(traceback.format_exception(failure)), err=True, lines=True)
+            job.post("error", {"type": "ModelError", "message": MODEL_FAILED})
+        else:
+            job.answer = answer
+            job.post("answer", data)
+
+    def _prepare(self, scenes: Sequence[ServedScene]) -> None:
+        for scene in scenes:
+            scene.prepare(partial(self._told, scene))
+
+    def _told(self, scene: ServedScene) -> None:
+        """Something happened to a scene that is prepared: its questions hear of it."""
+        with self._changed:
+            waiting = [job for job in self._waiting if job.scene is scene]
+            for job in waiting:
+                if scene.error:
+                    self._waiting.remove(job)
+                    job.post("error", {"type": "SceneError", "message": scene.error})
+                elif not scene.is_ready:
+                    job.post("preparing", {"share": round(scene.share, 3)})
+            self._changed.notify_all()
+
+    def _forget_oldest(self) -> None:
+        """Forget jobs that have ended, the oldest first, beyond what may be kept."""
+        ended = [job for job in self._jobs.values() if job.has_ended]
+        count, kept = len(self._jobs), sum(job.nbytes for job in self._jobs.values())
+        for job in ended:
+            if count <= _MOST_JOBS and kept <= _MOST_EVENT_BYTES:
+                return
+            del self._jobs[job.id]
+            count, kept = count - 1, kept - job.nbytes

@@ -1,0 +1,109 @@
+"""One question on its way: its events, who hears of them, and what came of it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
+from geofovea.pipeline.viewer.served_scene import ServedScene
+
+__all__ = ["Job", "JobState"]
+
+JobState = Literal["queued", "running", "answered", "failed", "cancelled"]
+
+_ENDED: dict[str, JobState] = {"answer": "answered", "error": "failed", "cancelled": "cancelled"}
+
+
+class Job:
+    """A question about one scene. Threads may share it.
+
+    Attributes:
+        id: By which pages name it; nobody can guess it.
+        scene: What is asked about.
+        request: What is asked.
+        asked_at: When, in seconds since 1970.
+        answer: What was answered, once it is there.
+        watcher: Hears of the question, and ends it.
+    """
+
+    def __init__(self, scene: ServedScene, request: AskRequest) -> None:
+        """Take what is asked; nothing is done yet."""
+        self.id = secrets.token_urlsafe(12)
+        self.scene = scene
+        self.request = request
+        self.asked_at = time.time()
+        self.answer: Answer | None = None
+        self.watcher = JobWatcher(self.post)
+        self._since = time.monotonic()
+        self._state: JobState = "queued"
+        self._lock = threading.Lock()
+        self._events: list[Event] = []
+        self._listeners: list[Callable[[], None]] = []
+        self.nbytes = 0
+
+    @property
+    def state(self) -> JobState:
+        """How far it is."""
+        return self._state
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no event follows."""
+        return self._state not in ("queued", "running")
+
+    def post(self, name: str, data: dict[str, Any]) -> None:
+        """Add an event and wake who listens; what comes after the end is dropped."""
+        text = to_text(data, self._since)
+        with self._lock:
+            if self.has_ended:
+                return
+            event = Event(len(self._events) + 1, name, text)
+            self._events.append(event)
+            self.nbytes += len(text)
+            if name == "started":
+                self._state = "running"
+            self._state = _ENDED.get(name, self._state)
+            listeners = tuple(self._listeners)
+        for wake in listeners:
+            wake()
+
+    def events_after(self, number: int) -> tuple[Event, ...]:
+        """The events behind that of a number; 0 for all."""
+        with self._lock:
+            return tuple(self._events[max(0, number) :])
+
+    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call a function at each event from now on, in the thread that posts it.
+
+        Returns:
+            A function that ends it.
+        """
+        with self._lock:
+            self._listeners.append(wake)
+
+        def leave() -> None:
+            with self._lock:
+                if wake in self._listeners:
+                    self._listeners.remove(wake)
+
+        return leave
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of the history."""
+        answer, region = self.answer, self.request.region
+        return {
+            "job": self.id,
+            "scene": self.scene.id,
+            "question": self.request.question,
+            "state": self._state,
+            "asked_at": round(self.asked_at, 3),
+            "region": None if region is None else list(region.geometry.bounds),
+            "answer": None if answer is None else answer.text,
+            "confidence": answer.confidence if answer and answer.confidence_known else None,
+        }

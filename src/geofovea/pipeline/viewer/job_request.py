@@ -1,0 +1,131 @@
+"""What a page asks, as it arrives: checked, and made into a request of a session."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import shapely
+
+from geofovea.errors import BudgetError, GeometryError, QuestionError
+from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.request import AskRequest, checked_choices
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.geo.region import PIXELS, Region, region_from_crs
+from geofovea.tiling.scene import Scene
+
+__all__ = ["BadJobError", "JobRequest"]
+
+_KEYS = ("scene", "question", "region", "budget", "choices")
+_MOST_CORNERS = 1000
+_LIMITS = tuple(field.name for field in fields(Budget))
+
+
+class BadJobError(QuestionError):
+    """A job that no page would send: a part of it is missing, or of the wrong kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A question in the words of a page.
+
+    Attributes:
+        scene: Id of the scene.
+        question: What is asked.
+        region: ``{"box": [x0, y0, x1, y1]}`` or ``{"polygon": [[x, y], ...]}`` in scene pixels;
+            None for the whole scene.
+        budget: Limits by name, none above those of the server; None for the server's.
+        choices: Answers to choose from.
+    """
+
+    scene: str
+    question: str
+    region: Mapping[str, Any] | None = None
+    budget: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, sent: Any) -> JobRequest:
+        """Read the body of a request.
+
+        Raises:
+            BadJobError: If it is not one.
+        """
+        if not isinstance(sent, dict) or not set(sent) <= set(_KEYS):
+            raise BadJobError(f"a job is an object with {', '.join(_KEYS)}; got other members")
+        scene, question = sent.get("scene"), sent.get("question")
+        if not isinstance(scene, str) or not isinstance(question, str):
+            raise BadJobError("a job names a scene and a question, both texts")
+        choices = sent.get("choices") or ()
+        if not isinstance(choices, list | tuple) or not all(isinstance(c, str) for c in choices):
+            raise BadJobError("choices are a list of texts")
+        region, budget = sent.get("region"), sent.get("budget")
+        for name, value in (("region", region), ("budget", budget)):
+            if value is not None and not isinstance(value, dict):
+                raise BadJobError(f"{name} is an object or null")
+        return cls(scene, question, region, budget, tuple(choices))
+
+    def request(self, scene: Scene, most: Budget, options: AnswerOptions) -> AskRequest:
+        """The request of a session; all that can be refused at once is refused here.
+
+        Args:
+            scene: What it is about.
+            most: The most that may be spent.
+            options: How the server answers.
+
+        Raises:
+            QuestionError: If the question is empty or too long, or the choices cannot be meant.
+            BudgetError: If a limit is impossible, or above the server's.
+            GeometryError: If the region is no polygon, or outside the scene.
+        """
+        request = AskRequest(
+            self.question,
+            _budget(self.budget or {}, most),
+            options,
+            region=None if self.region is None else _region(self.region, scene),
+            choices=checked_choices(self.choices),
+        )
+        request.words()
+        return request
+
+
+def _budget(limits: Mapping[str, Any], most: Budget) -> Budget:
+    unknown = set(limits) - set(_LIMITS)
+    if unknown:
+        raise BudgetError(f"a budget limits {', '.join(_LIMITS)}; got {min(unknown)!r:.60}")
+    values = {name: getattr(most, name) for name in _LIMITS}
+    for name, value in limits.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BudgetError(f"a limit is a number, got {value!r:.60} for {name}")
+        allowed = values[name]
+        if allowed is not None and value > allowed:
+            raise BudgetError(f"this server allows {name} up to {allowed}, got {value}")
+        values[name] = value
+    return Budget(**values)
+
+
+def _region(sent: Mapping[str, Any], scene: Scene) -> Region:
+    if set(sent) == {"box"}:
+        shape = shapely.box(*_numbers(sent["box"], 4))
+    elif set(sent) == {"polygon"}:
+        corners = sent["polygon"]
+        if not isinstance(corners, list) or not 3 <= len(corners) <= _MOST_CORNERS:
+            raise GeometryError(f"a polygon has 3 to {_MOST_CORNERS} corners")
+        shape = shapely.Polygon([_numbers(corner, 2) for corner in corners])
+    else:
+        raise GeometryError(
+            'a region is {"box": [x0, y0, x1, y1]} or {"polygon": [[x, y], ...]} in scene pixels'
+        )
+    return region_from_crs(scene, shape, PIXELS)
+
+
+def _numbers(sent: Any, count: int) -> Sequence[float]:
+    is_list = isinstance(sent, list) and len(sent) == count
+    plain = is_list and all(isinstance(v, int | float) and not isinstance(v, bool) for v in sent)
+    if not plain or not all(abs(v) < 1e9 and math.isfinite(v) for v in sent):
+        raise GeometryError(f"a place is {count} numbers in scene pixels, got {sent!r:.60}")
+    return [float(value) for value in sent]

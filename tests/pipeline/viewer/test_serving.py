@@ -1,0 +1,235 @@
+"""The server as a process meets it: on real sockets, bounded, and gone when it is told to go."""
+
+import http.client
+import ipaddress
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+import uvicorn
+from pipeline_toys import QUESTION
+from viewer_toys import gate_before, until
+
+from geofovea.errors import ServingError
+from geofovea.pipeline.viewer.app import make_app
+from geofovea.pipeline.viewer.serving import listen, server_config
+
+TOKEN_PATTERN = r"http://127\.0\.0\.1:(\d+)/#token=([A-Za-z0-9_-]{43})\n"
+
+
+def test_it_listens_on_the_loopback_with_a_fresh_secret():
+    first, second = listen(), listen()
+    with first.socket, second.socket:
+        assert first.socket.getsockname()[0] == "127.0.0.1"
+        assert first.token != second.token
+        assert re.fullmatch(TOKEN_PATTERN, first.address + "\n")
+        assert not first.served_at.is_open
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.evil"])
+def test_beyond_the_loopback_it_listens_only_when_that_is_allowed(host):
+    with pytest.raises(ServingError, match=r"--allow-network.*ssh -L"):
+        listen(host)
+
+
+def test_where_that_is_allowed_the_address_is_one_that_a_browser_opens():
+    listening = listen("0.0.0.0", allow_network=True)
+    with listening.socket:
+        assert listening.served_at.is_open
+        assert listening.address.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost", "127.0.0.2"])
+def test_every_address_of_the_loopback_will_do(host):
+    listening = listen(host)
+    with listening.socket:
+        assert not listening.served_at.is_open
+        shown = listening.address.split("/")[2].rpartition(":")[0].strip("[]")
+        assert shown == host
+        assert shown == "localhost" or ipaddress.ip_address(shown).is_loopback
+
+
+def test_a_port_that_is_taken_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServingError, match=f"port {port} of 127.0.0.1 cannot be had.*--port"):
+            listen(port=port)
+
+
+@contextmanager
+def running(desk):
+    """The application on a real socket: ``(address, token)``."""
+    listening = listen()
+    app = make_app(desk, listening.token, listening.served_at)
+    server = uvicorn.Server(server_config(app))
+    thread = threading.Thread(target=server.run, args=([listening.socket],), daemon=True)
+    thread.start()
+    until(lambda: server.started, "the start of the server")
+    try:
+        yield listening.socket.getsockname(), listening.token
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.socket.close()
+
+
+def raw(address, request):
+    """The head of what comes back for some bytes."""
+    with socket.create_connection(address, timeout=20) as sock:
+        sock.sendall(request)
+        head = b""
+        while b"\r\n\r\n" not in head and (more := sock.recv(4096)):
+            head += more
+        return head.split(b"\r\n\r\n")[0]
+
+
+@pytest.fixture
+def desk(make_desk):
+    return make_desk()
+
+
+def test_over_real_sockets_bodies_and_heads_are_bounded(desk):
+    with running(desk) as (address, token):
+        port = address[1]
+        head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n".encode()
+        good = raw(address, b"GET /api/scenes HTTP/1.1\r\n" + head + b"\r\n")
+        assert good.startswith(b"HTTP/1.1 200")
+        assert b"server:" not in good.lower()
+        big = b"X: " + b"x" * 40_000 + b"\r\n"
+        assert raw(address, b"GET / HTTP/1.1\r\n" + head + big).startswith(b"HTTP/1.1 4")
+        lengthy = head + b"Content-Type: application/json\r\nContent-Length: 9999999\r\n\r\n"
+        assert raw(address, b"POST /api/jobs HTTP/1.1\r\n" + lengthy).startswith(b"HTTP/1.1 413")
+        chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+        chunked = head + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        reply = raw(address, b"POST /api/jobs HTTP/1.1\r\n" + chunked + chunk * 20 + b"0\r\n\r\n")
+        assert reply.startswith(b"HTTP/1.1 413")
+        twice = head + f"Host: 127.0.0.1:{port}\r\n\r\n".encode()
+        assert raw(address, b"GET / HTTP/1.1\r\n" + twice)[:12] in (
+            b"HTTP/1.1 400",
+            b"HTTP/1.1 421",
+        )
+        assert raw(address, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421")
+        assert raw(address, b"\x16\x03\x01\x02\x00").startswith(b"HTTP/1.1 400")
+
+
+def test_more_connections_than_it_takes_are_told_so(desk):
+    with running(desk) as (address, token):
+        held = [socket.create_connection(address, timeout=20) for _ in range(70)]
+        try:
+            request = f"GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n"
+            request += f"Authorization: Bearer {token}\r\n\r\n"
+            until(lambda: raw(address, request.encode()).startswith(b"HTTP/1.1 503"), "a refusal")
+        finally:
+            for sock in held:
+                sock.close()
+        until(lambda: raw(address, request.encode()).startswith(b"HTTP/1.1 200"), "an answer")
+
+
+@contextmanager
+def streamed(address, token):
+    """A question, and its events as they come: ``(job id, connection, response)``."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection(*address, timeout=60)) as asking:
+        body = json.dumps({"scene": "1", "question": QUESTION})
+        asking.request("POST", "/api/jobs", body, headers)
+        job = json.loads(asking.getresponse().read())["job"]
+        asking.request("GET", f"/api/jobs/{job}/events", headers=headers)
+        with asking.getresponse() as stream:
+            yield job, stream
+
+
+def test_events_arrive_while_the_question_runs(desk):
+    with (
+        running(desk) as (address, token),
+        gate_before(desk.scenes["1"].session) as gate,
+        streamed(address, token) as (_, stream),
+    ):
+        gate.wait()
+        names, lines = [], iter(stream.readline, b"")
+        for line in lines:
+            if line.startswith(b"event: "):
+                names.append(line.split()[1].decode())
+            if names[-1:] == ["look"]:
+                break
+        # the gate is shut: the model has not seen a tile yet
+        assert names == ["queued", "started", "look"]
+        gate.open()
+        names += [line.split()[1].decode() for line in lines if line.startswith(b"event: ")]
+        assert names[-1] == "answer"
+
+
+def test_who_leaves_a_stream_leaves_nothing_behind(desk):
+    with running(desk) as (address, token), gate_before(desk.scenes["1"].session) as gate:
+        with streamed(address, token) as (job_id, _):
+            gate.wait()
+            job = desk.job(job_id)
+            until(lambda: len(job._listeners) == 1, "the listener")
+        until(lambda: not job._listeners, "the end of the listener")
+        gate.open()
+    until(lambda: job.has_ended)
+    assert job.state == "answered"
+
+
+def test_a_tile_that_nobody_waits_for_any_more_is_not_read(desk, monkeypatch):
+    scene, read, held = desk.scenes["1"], [], threading.Event()
+    exact = scene.grid.read
+
+    def slow(tile):
+        read.append(tile)
+        assert held.wait(60)
+        return exact(tile)
+
+    monkeypatch.setattr(scene.grid, "read", slow)
+    with running(desk) as (address, token):
+        head = f"Host: 127.0.0.1:{address[1]}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        socks = []
+        for col in range(4):
+            for row in range(4):
+                sock = socket.create_connection(address, timeout=30)
+                sock.sendall(f"GET /api/scenes/1/view/0/{row}/{col} HTTP/1.1\r\n{head}".encode())
+                socks.append(sock)
+        until(lambda: len(read) == 4, "the first tiles")
+        time.sleep(0.3)
+        for sock in socks:
+            sock.close()
+        time.sleep(0.3)
+        held.set()
+        time.sleep(0.5)
+    assert len(read) < 16
+
+
+@pytest.mark.slow
+def test_the_verb_prints_one_address_answers_and_ends_on_a_signal(scene_path, tiny_folder):
+    code = "from geofovea.pipeline.cli import main; main()"
+    words = ["serve", str(scene_path), "--model", str(tiny_folder), "--no-open"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        match = re.fullmatch(TOKEN_PATTERN, line)
+        assert match, line + (process.stderr.read() if process.poll() is not None else "")
+        connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
+        connection.request("GET", "/api/scenes", headers={"Authorization": f"Bearer {match[2]}"})
+        told = json.loads(connection.getresponse().read())
+        assert told["scenes"][0]["name"] == scene_path.name
+        connection.request("GET", "/api/scenes")
+        assert connection.getresponse().status == 401
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) <= 1
