@@ -26,6 +26,10 @@
     ├── ConfigurationError      a configuration file says what cannot be meant
     └── MissingExtraError       an optional dependency is not installed
 
+Where people expect an error of Python, ours is one, too: `SceneNotFoundError` is a
+``FileNotFoundError``, `MissingExtraError` an ``ImportError``, and `BudgetError`, `QuestionError`,
+`GeometryError` and `ConfigurationError` are ``ValueError``.
+
 A message says what was given, what is allowed, and what to do next.
 """
 
@@ -73,7 +77,7 @@ class SceneError(GeoFoveaError):
     """A raster cannot serve as a scene."""
 
 
-class SceneNotFoundError(SceneError):
+class SceneNotFoundError(SceneError, FileNotFoundError):
     """There is no regular file at the given path."""
 
 
@@ -93,11 +97,11 @@ class LevelBuildError(SceneError):
     """The level files of a scene cannot be built within the limits on pixels and time."""
 
 
-class GeometryError(GeoFoveaError):
+class GeometryError(GeoFoveaError, ValueError):
     """A box, tile, level or window is impossible."""
 
 
-class BudgetError(GeoFoveaError):
+class BudgetError(GeoFoveaError, ValueError):
     """A budget is not positive, or too small for the smallest possible answer."""
 
 
@@ -105,7 +109,7 @@ class SpendLimitError(BudgetError):
     """What may be spent at an endpoint is used up; the request was not sent."""
 
 
-class QuestionError(GeoFoveaError):
+class QuestionError(GeoFoveaError, ValueError):
     """A question is empty or too long for the model."""
 
 
@@ -163,7 +167,7 @@ class WorkersError(RunError):
         self.field = field
 
 
-class ConfigurationError(GeoFoveaError):
+class ConfigurationError(GeoFoveaError, ValueError):
     """A configuration file cannot be read, or says what cannot be meant."""
 
     exit_code: ClassVar[int] = 2
@@ -173,7 +177,7 @@ class ServingError(GeoFoveaError):
     """A server cannot be started at the address that was asked for."""
 
 
-class MissingExtraError(GeoFoveaError):
+class MissingExtraError(GeoFoveaError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.answer import Answer
@@ -13,6 +14,7 @@ from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
+from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
@@ -25,7 +27,7 @@ from geofovea.tiling.scene import Scene
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["ask", "host_of"]
+__all__ = ["ask", "budget_of", "host_of"]
 
 
 def ask(
@@ -34,6 +36,8 @@ def ask(
     *,
     model: str | Host = AUTO,
     budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
     focus: str | None = None,
     reduction: str = DEFAULT_REDUCTION,
     descent: str = DEFAULT_DESCENT,
@@ -66,6 +70,8 @@ def ask(
             the one of ``$GEOFOVEA_MODEL``; without it, synthetic scenes are answered by the
             embedded demo model, and others are refused with ways to a real one.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
+        tiles: Most tiles to encode, in place of the budget's.
+        tokens: Most vision tokens for the decoder, in place of the budget's.
         focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module),
             ``similarity`` (a dual encoder), ``prompted`` (the model at an endpoint picks cells), or
             a baseline: ``overview``, ``uniform``, ``oracle``, ``full``. By default ``attention``,
@@ -129,7 +135,7 @@ def ask(
     )
     return session.ask(
         question,
-        budget=budget,
+        budget=budget_of(host, budget, tiles, tokens),
         focus=focus,
         reduction=reduction,
         descent=descent,
@@ -139,6 +145,19 @@ def ask(
         choices=choices,
         focus_model=focus_model,
     )
+
+
+def budget_of(
+    host: Host, budget: Budget | None, tiles: int | None = None, tokens: int | None = None
+) -> Budget | None:
+    """A budget with some limits replaced; None, the host's own, where nothing was given.
+
+    Raises:
+        BudgetError: If it is no budget, or a limit is impossible.
+    """
+    limits = {"tiles": tiles, "tokens": tokens}
+    changes = {name: limit for name, limit in limits.items() if limit is not None}
+    return replace(checked_budget(budget) or host.default_budget, **changes) if changes else budget
 
 
 def host_of(

@@ -1,6 +1,6 @@
 """``da.fovea.ask("...")``: questions to xarray objects.
 
-The accessor is there as soon as this module is imported, or after the first
+The accessor is there after ``import geofovea``, or after the first
 ``xr.open_datatree(..., engine="geofovea")``: this is the module that xarray loads the engine from.
 So it imports nothing heavy; the model comes with the first question.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from geofovea.pipeline.session.accessor_hook import register
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
@@ -60,6 +61,8 @@ class FoveaAccessor:
         *,
         model: str | Host = "auto",
         budget: Budget | None = None,
+        tiles: int | None = None,
+        tokens: int | None = None,
         focus: str | None = None,
         reduction: str = DEFAULT_REDUCTION,
         descent: str = DEFAULT_DESCENT,
@@ -89,7 +92,7 @@ class FoveaAccessor:
         Warns:
             DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
         """
-        from geofovea.pipeline.session.ask import host_of
+        from geofovea.pipeline.session.ask import budget_of, host_of
 
         host = host_of(
             model,
@@ -108,7 +111,7 @@ class FoveaAccessor:
         )
         return session.ask(
             question,
-            budget=budget,
+            budget=budget_of(host, budget, tiles, tokens),
             focus=focus,
             reduction=reduction,
             descent=descent,
@@ -130,7 +133,4 @@ class FoveaAccessor:
         return self._sessions[key]
 
 
-# xarray gives these three no types
-xr.register_dataarray_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
-xr.register_dataset_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
-xr.register_datatree_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
+register(xr)
