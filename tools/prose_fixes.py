@@ -12,8 +12,8 @@ import re
 import tokenize
 from pathlib import Path
 
-from prose_texts import ARGUMENT, MARKDOWN, ROOT, without_code
-from prose_words import BRITISH_WORD, american
+from prose_texts import ARGUMENT, MARKDOWN, ROOT, without_code, without_fields
+from prose_words import REPLACEABLE, american
 
 # prompts, answers and texts of others are data: only what explains them is ours
 DATA = ("datasets/benchmarks", "datasets/scoring", "datasets/synthetic")
@@ -28,7 +28,7 @@ def american_text(original: str, prose: str) -> str:
         prose: The same, of the same length, with blanks for what must stay.
     """
     pieces, end = [], 0
-    for match in BRITISH_WORD.finditer(prose):
+    for match in REPLACEABLE.finditer(prose):
         pieces += [original[end : match.start()], american(match[0])]
         end = match.end()
     return "".join(pieces) + original[end:]
@@ -47,7 +47,7 @@ def _literal(token: str, is_docstring: bool) -> str:
     if is_docstring:
         prose = ARGUMENT.sub(lambda m: " " * len(m[0]), prose)
     if "f" in prefix.lower():
-        prose = re.sub(r"\{[^{}]*\}", lambda m: " " * len(m[0]), prose)
+        prose = without_fields(prose)
     return prefix + quote + american_text(body, prose) + quote
 
 
@@ -89,13 +89,13 @@ def write_american() -> list[Path]:
                for path in sorted((ROOT / top).rglob("*.py"))]  # fmt: skip
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for path in (*MARKDOWN, *notebooks, *modules):
-        if path.name in ("prose_words.py", "CHANGELOG.md"):
+        if path.name in ("prose_words.py", "test_prose.py", "CHANGELOG.md"):
             continue
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".py":
             better = american_python(text, any(part in path.as_posix() for part in DATA))
         elif path.suffix == ".ipynb":
-            better = american_notebook(text) if BRITISH_WORD.search(text) else text
+            better = american_notebook(text) if REPLACEABLE.search(text) else text
         else:
             better = american_markdown(text)
         if better != text:

@@ -54,6 +54,11 @@ def without_code(text: str) -> str:
     return re.sub(r"\"[^\"\n]{1,80}\"", _blank, text)
 
 
+def without_fields(text: str) -> str:
+    """The text of an f-string without what is filled in."""
+    return re.sub(r"\{[^{}]*\}", _blank, text)
+
+
 def markdown_texts() -> Iterator[Text]:
     """Every page of Markdown, as one text."""
     for path in MARKDOWN:
@@ -91,7 +96,7 @@ def comment_texts() -> Iterator[Text]:
             place = f"{path.relative_to(ROOT)}:{token.start[0]}"
             is_message = token.type == tokenize.STRING and " " in token.string.strip()
             if token.type == tokenize.COMMENT or (is_message and '"""' not in token.string):
-                yield Text(place, without_code(token.string.strip("\"'#")), False)
+                yield Text(place, without_fields(without_code(token.string.strip("\"'#"))), False)
 
 
 def help_texts() -> Iterator[Text]:

@@ -57,18 +57,25 @@ BRITISH_WORD = re.compile(
     re.IGNORECASE,
 )
 
-HOUSE_WORDS: dict[str, str] = {
+PHRASES: dict[str, str] = {
+    "first of all": "first",
+    "for ever": "forever",
+    "go on with": "continue with",
+    "goes on where": "resumes where",
+    "goes on with": "continues with",
+    "going on with": "continuing with",
+    "of somebody else": "of others",
+}
+"""Phrases that can be replaced wherever they stand."""
+
+HOUSE_WORDS: dict[str, str] = PHRASES | {
     r"a question in company|questions in company": "questions answered together",
     r"dearness|dearer|dearest": "cost, more expensive",
-    r"for ever": "forever",
-    r"goes on (with|where)|go on with|going on with": "resumes, continues",
     r"how sure is not known": "confidence unknown",
     r"map of the house|the house": "the architecture, the project",
-    r"of somebody else": "another provider's",
     r"seen from above": "visible on the overview",
     r"sureness": "confidence",
     r"the way in": "the path of the search",
-    r"(is|are|be|was) told(?! (where|to|which|how|that|so|apart|by))": "is reported",
     r"who works": "where to run",
     r"whereof|thereof|therefrom|whereby|wherein": "a plainer word",
 }
@@ -77,11 +84,13 @@ HOUSE_WORDS: dict[str, str] = {
 HOUSE_WORD = re.compile(
     r"\b(" + "|".join(f"(?:{pattern})" for pattern in HOUSE_WORDS) + r")\b", re.IGNORECASE
 )
+REPLACEABLE = re.compile(f"{BRITISH_WORD.pattern}|\\b(?:{'|'.join(PHRASES)})\\b", re.IGNORECASE)
+"""What can be replaced without a look at the sentence."""
 
 
 def american(word: str) -> str:
-    """An American spelling of a British word, with its capitals."""
-    plain = AMERICAN[word.lower()]
+    """The American spelling of a British word, or the plain form of a phrase, with its capitals."""
+    plain = AMERICAN.get(word.lower()) or PHRASES[" ".join(word.lower().split())]
     if word.isupper():
         return plain.upper()
     return plain.capitalize() if word[0].isupper() else plain

@@ -48,23 +48,16 @@ def test_the_embedded_model_answers_and_focuses_by_its_module(scene_path, focus)
     assert answer.confidence > 0
 
 
-@pytest.mark.parametrize(
-    ("british", "american"),
-    [
-        ("What Colour is the plane at the airport?", "What color is the plane at the airport?"),
-        ("How many boats are at the harbour?", "How many boats are at the harbor?"),
-    ],
-)  # fmt: skip
-def test_the_embedded_model_answers_both_spellings_of_a_question_alike(
-    scene_path, british, american
-):
+@pytest.mark.parametrize(("word", "other"), [("color", "Colour"), ("harbor", "harbour")])
+def test_the_embedded_model_answers_both_spellings_of_a_question_alike(scene_path, word, other):
     session = gf.SceneSession(gf.open_scene(scene_path), load_host("embedded"))
-    one, other = (
+    american = "What color is the plane at the harbor?"
+    one, another = (
         session.ask(question, budget=gf.Budget(tiles=12, tokens=100))
-        for question in (british, american)
+        for question in (american, american.replace(word, other))
     )
-    assert (one.text, one.confidence) == (other.text, other.confidence)
-    assert one.warnings == other.warnings
+    assert (one.text, one.confidence) == (another.text, another.confidence)
+    assert one.warnings == another.warnings
 
 
 def test_a_trained_model_gets_the_tokenizer_of_the_embedded_one():
