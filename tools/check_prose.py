@@ -29,8 +29,8 @@ from prose_words import BRITISH_WORD, HOUSE_WORD, american, instead_of
 # what these want is typography, or no matter of plain English
 LEFT_OUT = (
     "typography", "dates_times", "needless_variants", "misc.capitalization", "misc.currency",
-    "misc.metadiscourse", "misc.phrasal_adjectives", "misc.preferred_forms", "misc.professions", "punctuation",
-    "restricted", "scientific", "lexical_illusions",
+    "misc.metadiscourse", "misc.phrasal_adjectives", "misc.preferred_forms", "misc.professions",
+    "punctuation", "restricted", "scientific", "lexical_illusions",
 )  # fmt: skip
 HISTORY = ("CHANGELOG.md",)
 

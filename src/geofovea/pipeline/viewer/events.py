@@ -17,7 +17,16 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.tiling.pyramid import Box, Tile
 
-__all__ = ["ENDINGS", "Event", "JobWatcher", "Post", "answer_data", "boxes_and_shares", "to_text"]
+__all__ = [
+    "ENDINGS",
+    "Event",
+    "JobWatcher",
+    "Post",
+    "answer_data",
+    "boxes_and_shares",
+    "json_text",
+    "to_text",
+]
 
 ENDINGS = frozenset({"answer", "error", "cancelled"})
 """Exactly one of these ends a job."""
@@ -159,11 +168,15 @@ def to_text(data: Mapping[str, Any], since: float) -> str:
         data: Plain values.
         since: When the job began, as ``time.monotonic`` counts.
     """
-    stamped = {"t": round(time.monotonic() - since, 4), **data}
+    return json_text({"t": round(time.monotonic() - since, 4), **data})
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    """Data as one line of JSON that browsers read; a number that is none becomes null."""
     try:
-        return json.dumps(stamped, allow_nan=False, separators=(",", ":"))
+        return json.dumps(data, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        return json.dumps(_finite(stamped), allow_nan=False, separators=(",", ":"))
+        return json.dumps(_finite(data), allow_nan=False, separators=(",", ":"))
 
 
 def _tile_row(tile: Tile, box: Box) -> list[int]:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["lonlat_grid", "scene_facts"]
+__all__ = ["lonlat_grid", "scene_facts", "shown_facts"]
 
 _NODES = (17, 33, 65)
 _LONLAT_DIGITS = 8
@@ -25,7 +26,23 @@ def scene_facts(session: SceneSession) -> dict[str, Any]:
     Args:
         session: One scene and one model.
     """
-    scene, pyramid, radiometry = session.scene, session.pyramid, session.reader.radiometry
+    pyramid = session.pyramid
+    model = {
+        "side": pyramid.tile_size,
+        "levels": pyramid.top_level + 1,
+        "base": pyramid.base_level,
+        "top": pyramid.top_level,
+    }
+    return shown_facts(session.scene, session.reader.radiometry) | {"model": model}
+
+
+def shown_facts(scene: Scene, radiometry: Radiometry) -> dict[str, Any]:
+    """Facts of a scene that need no model.
+
+    Args:
+        scene: Which scene.
+        radiometry: How its pixels become colors.
+    """
     return {
         "width": scene.width,
         "height": scene.height,
@@ -39,12 +56,6 @@ def scene_facts(session: SceneSession) -> dict[str, Any]:
         "shown": radiometry.reason,
         "shown_bands": list(radiometry.bands),
         "warnings": [*scene.warnings, *radiometry.warnings],
-        "model": {
-            "side": pyramid.tile_size,
-            "levels": pyramid.top_level + 1,
-            "base": pyramid.base_level,
-            "top": pyramid.top_level,
-        },
         "lonlat": lonlat_grid(scene),
     }
 

@@ -37,7 +37,7 @@ class ServedScene:
         self.id = scene_id
         self.session = session
         self.name = scene_name(session.scene.path)
-        self.grid = ViewGrid.of(session.reader)
+        self.grid = ViewGrid(session.reader)
         self.version = _version(session, self.grid)
         self.error = ""
         self.share = 1.0 if self.grid.is_prepared else 0.0
