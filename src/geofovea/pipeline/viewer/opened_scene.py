@@ -37,7 +37,7 @@ class OpenedScene(SceneSession):
             MissingExtraError: If what shows widgets is not installed.
         """
         try:
-            widget = import_module("geofovea.pipeline.viewer.widget")
+            widget = import_module(".widget", __package__)
         except ModuleNotFoundError as error:
             raise MissingExtraError("anywidget", "notebook", "showing a scene") from error
         return widget.show(self, **options)

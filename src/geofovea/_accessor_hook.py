@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["install", "register"]
+__all__ = ["install"]
 
 _NAME = "fovea"
 _KINDS = ("dataarray", "dataset", "datatree")
@@ -24,12 +25,12 @@ def install() -> None:
     """Register the accessor now, or as soon as xarray is imported."""
     xarray = sys.modules.get("xarray")
     if xarray is not None:
-        register(xarray)
+        _register(xarray)
     elif not any(isinstance(finder, _XarrayFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _XarrayFinder())
 
 
-def register(xarray: ModuleType) -> None:
+def _register(xarray: ModuleType) -> None:
     """Give the objects of xarray their accessor, once; a half-imported xarray is left alone."""
     registers = [getattr(xarray, f"register_{kind}_accessor", None) for kind in _KINDS]
     if None in registers or hasattr(xarray.DataArray, _NAME):
@@ -40,9 +41,9 @@ def register(xarray: ModuleType) -> None:
 
 def _accessor_of(obj: Any) -> Any:
     """The accessor of one object; xarray keeps it with the object."""
-    from geofovea.pipeline.session.xarray_accessor import FoveaAccessor
-
-    return FoveaAccessor(obj)
+    # by its name: the root knows no room before somebody uses it
+    home = import_module(f"{__package__}.pipeline.session.xarray_accessor")
+    return home.FoveaAccessor(obj)
 
 
 class _XarrayFinder(MetaPathFinder):
@@ -80,4 +81,4 @@ class _RegisteringLoader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._own
         self._own.exec_module(module)
-        register(module)
+        _register(module)
