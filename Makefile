@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 # what `make cases` judges with; nothing of it is in the repository
 SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 
-.PHONY: help setup lock demo test quick oldest newest ray cases check format bench clean
+.PHONY: help setup lock demo test quick oldest newest ray cases web browser check format bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,15 @@ cases: setup  ## Faults that people met, with the programs that judge them
 	@if test -x $(SHARED)/cases/run; \
 		then GEOFOVEA_MODEL=embedded PYTHON=$(BIN)/python $(SHARED)/cases/run geo model robust; \
 		else echo "skipped: there is no $(SHARED)/cases/run; set GEOFOVEA_SHARED to its folder"; fi
+
+web:  ## Build the page from web/ (Node 20 or newer) into the package
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run -s build
+
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
+browser: setup  ## Tests of the page in a real browser; installs Debian's Chromium where there is none
+	test -n "$(CHROMIUM)" || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	CI=true $(PYTEST) -q tests/pipeline/viewer
 
 check: setup  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -77,7 +77,7 @@ def question_work(folder: Path, scenes: int, each: int) -> tuple[list[Item], Sce
             text = f"How many {thing}s are at the {place}?"
             key = ItemKey(str(path), f"{n} {text}", "c")
             items.append(Item(key, str(path), {"question": text, "region": None}))
-    return items, SceneWork(settings, "c", ACCESS, threads=1)
+    return items, SceneWork(settings, settings.hash, ACCESS, threads=1)
 
 
 def executor_of(executor: str, workers: int, work: Work) -> Executor:

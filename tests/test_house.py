@@ -38,7 +38,7 @@ FLOORS = {
         {"focus"},
         {"session"},
         {"runs", "training", "viewer"},
-        {"evaluation"},
+        {"evaluation", "agents"},
         {"cli"},
     ],
     "tiling": [

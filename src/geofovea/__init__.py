@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
     from geofovea.pipeline.viewer.opened_scene import open_session as open  # noqa: A004
+    from geofovea.pipeline.viewer.show import show
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.geo.region import Region
     from geofovea.tiling.opening import open_scene
@@ -110,6 +112,7 @@ __all__ = [
     "StopAt",
     "Tile",
     "TrainingError",
+    "Watcher",
     "WorkersError",
     "__version__",
     "ask",
@@ -117,6 +120,7 @@ __all__ = [
     "load_model",
     "open",
     "open_scene",
+    "show",
 ]
 
 try:
@@ -143,11 +147,13 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
+    "show": "geofovea.pipeline.viewer.show",
 }
 
 # before anything imports torch

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -52,26 +51,25 @@ class _XarrayFinder(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002
-        target: ModuleType | None = None,  # noqa: ARG002
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         if fullname != "xarray":
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec("xarray")
-        if spec is None or spec.loader is None:
-            # not installed yet: a notebook may do so
-            sys.meta_path.insert(0, self)
-            return None
-        spec.loader = _RegisteringLoader(spec.loader)
+        # whoever only asks whether there is an xarray gets an answer, and nothing is registered
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _RegisteringLoader(spec.loader, self)
         return spec
 
 
 class _RegisteringLoader(Loader):
     """Loads xarray as its own loader does, which then takes this one's place."""
 
-    def __init__(self, own: Loader) -> None:
-        self._own = own
+    def __init__(self, own: Loader, finder: MetaPathFinder) -> None:
+        self._own, self._finder = own, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._own.create_module(spec)
@@ -81,4 +79,6 @@ class _RegisteringLoader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._own
         self._own.exec_module(module)
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
         _register(module)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from repository import SHARED
 
+from geofovea.regionfocus.reductions.context import TokenContext
+
 FOLDER = SHARED / "vectors"
 
 # the fixture of the worked examples: 8 tokens of 3 features on a grid of 2 x 4
@@ -26,6 +28,17 @@ X = torch.tensor(
 )
 CLS = torch.tensor([0.05, 0.22, 0.10, 0.08, 0.03, 0.30, 0.12, 0.10])
 TEXT = torch.tensor([0.1, 0.2, 1.0])
+OTHER = torch.tensor([0.10, 0.12, 0.30, 0.03, 0.08, 0.10, 0.22, 0.05])
+
+
+def tokens(**fields):
+    """The tokens of the worked examples with some fields of a `TokenContext`."""
+    return TokenContext(X, grid=(2, 4), **fields)
+
+
+def noise(*shape, seed):
+    """Normal numbers that a seed repeats."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def formula(n):

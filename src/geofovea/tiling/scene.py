@@ -10,6 +10,7 @@ from typing import TypeVar
 from rasterio.crs import CRS
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.files.layout import MaskKind
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference, GeorefKind
@@ -80,7 +81,18 @@ class Scene:
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.count, *self.block_shape) < 1:
-            raise GeometryError(f"a scene needs at least one pixel and one band, got {self}")
+            raise GeometryError(
+                "a scene needs at least one pixel and one band, got "
+                f"{self.width} x {self.height} pixels in {self.count} bands, "
+                f"in blocks of {self.block_shape}"
+            )
+
+    def __repr__(self) -> str:
+        bands = f"{self.count} band{'' if self.count == 1 else 's'}"
+        return (
+            f"Scene({self.path!r}, {self.width} x {self.height} px, {bands} {self.dtype}, "
+            f"{self.driver}, {self.crs_name or 'no CRS'}, {len(self.overviews)} overviews)"
+        )
 
     @property
     def driver(self) -> str:
@@ -141,7 +153,7 @@ class Scene:
     @property
     def has_random_access(self) -> bool:
         """Whether a small window can be read without decoding most of the rows around it."""
-        is_sequential = self.driver in ("PNG", "JPEG")
+        is_sequential = self.driver in drivers_where("is_sequential")
         is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
         return not is_sequential and not is_striped
 

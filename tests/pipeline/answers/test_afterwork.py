@@ -49,25 +49,30 @@ def test_a_session_answers_where_what_follows_the_answer_fails(make_session, mon
     assert any("no luck" in warning for warning in answer.warnings)
 
 
-PLACES = ["lonlat_from_scene", "area_m2", "geometry_crs"]
+PLACES = {
+    "lonlat_from_scene": ("evidence", "features"),
+    "area_m2": ("features",),
+    "geometry_crs": ("features",),
+}
 
 
 @pytest.mark.parametrize("name", PLACES)
 def test_evidence_is_written_where_its_places_fail(make_session, monkeypatch, tmp_path, name):
     answer = make_session().ask(QUESTION, budget=FEW)
-    monkeypatch.setattr(f"geofovea.pipeline.answers.evidence.{name}", fail)
+    for module in PLACES[name]:
+        monkeypatch.setattr(f"geofovea.pipeline.answers.{module}.{name}", fail)
     record = answer.to_json()
     assert (record["answer"], len(record["evidence"])) == (answer.text, len(answer.evidence))
     assert any("no luck" in w for w in record["warnings"]) == (name == "lonlat_from_scene")
     answer.evidence.to_geojson(tmp_path / "e.geojson")
     written = json.loads((tmp_path / "e.geojson").read_text())
-    assert len(written["features"]) == len(answer.evidence)
+    assert len(written["features"]) == len(answer.evidence.tiles)
     assert ("warnings" in written) == (name != "geometry_crs")
     frame = answer.evidence.to_geodataframe()
-    assert len(frame) == len(answer.evidence)
+    assert len(frame) == len(answer.evidence.tiles)
     assert ("warnings" in frame.attrs) == (name != "lonlat_from_scene")
     answer.evidence.to_geoparquet(tmp_path / "e.parquet")
-    assert len(geopandas.read_parquet(tmp_path / "e.parquet")) == len(answer.evidence)
+    assert len(geopandas.read_parquet(tmp_path / "e.parquet")) == len(answer.evidence.tiles)
 
 
 def test_every_part_of_a_record_may_fail_but_the_answer(make_session, monkeypatch):
@@ -97,8 +102,8 @@ SMALL = ("--tiles", "6", "--tokens", "60")
     "target",
     [
         "geofovea.pipeline.answers.evidence.lonlat_from_scene",
-        "geofovea.pipeline.answers.evidence.area_m2",
-        "geofovea.pipeline.answers.evidence.write_text",
+        "geofovea.pipeline.answers.features.area_m2",
+        "geofovea.pipeline.answers.evidence_files.write_text",
         "geofovea.pipeline.answers.picture.draw_answer",
         "geofovea.pipeline.session.assembly.answer_warnings",
     ],

@@ -78,9 +78,11 @@ def test_geojson_opens_with_closed_rings_on_the_scene(answer, scene_path, tmp_pa
     collection = json.loads((tmp_path / "evidence.geojson").read_text(encoding="utf-8"))
     with rasterio.open(scene_path) as dataset:
         west, south, east, north = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds)
+    assert collection == answer.evidence.geojson()
     assert collection["type"] == "FeatureCollection"
-    assert len(collection["features"]) == len(answer.evidence)
-    for feature, item in zip(collection["features"], answer.evidence, strict=True):
+    assert "crs" not in collection
+    items = answer.evidence.tiles[::-1]
+    for feature, item in zip(collection["features"], items, strict=True):
         assert feature["type"] == "Feature"
         assert feature["properties"]["tokens"] == item.tokens
         assert feature["properties"]["box_scene"] == list(item.box_scene.as_tuple())
@@ -104,36 +106,39 @@ def test_each_polygon_is_where_rasterio_puts_its_box(answer, scene_path):
         assert (min(lon), min(lat), max(lon), max(lat)) == pytest.approx(bounds, abs=1e-7)
 
 
-def test_without_georeference_there_is_no_geometry(placeless, tmp_path):
+def test_without_georeference_the_contract_has_no_geometry(placeless):
     row = placeless.to_json()
     assert row["scene"]["crs"] is None
     assert row["scene"]["gsd_m"] is None
     assert {item["geometry"] for item in row["evidence"]} == {None}
-    placeless.evidence.to_geojson(tmp_path / "evidence.geojson")
-    collection = json.loads((tmp_path / "evidence.geojson").read_text(encoding="utf-8"))
-    assert all(feature["geometry"] is None for feature in collection["features"])
-    assert all(len(f["properties"]["box_scene"]) == 4 for f in collection["features"])
 
 
 def test_a_geodataframe_has_the_crs_and_the_areas_of_the_scene(answer):
     frame = answer.evidence.to_geodataframe()
     assert frame.crs.to_epsg() == 32633
-    assert list(frame.columns) == ["level", "row", "col", "score", "tokens", "area_m2", "geometry"]
-    assert list(frame.area) == pytest.approx([i.box_scene.area * 0.25 for i in answer.evidence])
-    assert int(frame.tokens.sum()) == answer.cost.tokens_llm
+    assert list(frame.columns) == [
+        "question", "answer", "confidence", "model", "level", "row", "col", "score", "attention",
+        "tokens", "area_m2", "geometry",
+    ]  # fmt: skip
+    items = answer.evidence.tiles[::-1]
+    assert list(frame.area) == pytest.approx([item.box_scene.area * 0.25 for item in items])
+    whole = sum(i.tokens for i in answer.evidence if i.box_scene == answer.scene.box)
+    assert int(frame.tokens.sum()) + whole == answer.cost.tokens_llm
 
 
 def test_a_geodataframe_without_georeference_is_in_pixels(placeless):
     frame = placeless.evidence.to_geodataframe()
     assert frame.crs is None
-    assert list(frame.area) == pytest.approx([i.box_scene.area for i in placeless.evidence])
+    assert list(frame.area) == pytest.approx(
+        [i.box_scene.area for i in placeless.evidence.tiles[::-1]]
+    )
 
 
 def test_a_turned_scene_keeps_the_areas_of_its_tiles(make_session, make_tiff):
     turned = Affine.translation(500_000, 5_400_000) @ Affine.rotation(30) @ Affine.scale(2, -2)
     path = make_tiff(texture(200, 300), transform=turned, crs=CRS.from_epsg(32633))
     answer = make_session(path).ask(QUESTION, budget=FEW)
-    areas = [4 * item.box_scene.area for item in answer.evidence]
+    areas = [4 * item.box_scene.area for item in answer.evidence.tiles[::-1]]
     assert list(answer.evidence.to_geodataframe().area) == pytest.approx(areas)
 
 
@@ -144,7 +149,8 @@ def test_evidence_has_its_area_on_the_ground_whatever_the_crs_does_to_areas(
     mercator = Affine(1, 0, 1_113_194.9, 0, -1, 8_399_737.9)
     path = make_tiff(texture(200, 300), transform=mercator, crs=CRS.from_epsg(3857))
     answer = make_session(path).ask(QUESTION, budget=FEW)
-    expected = [pytest.approx(item.box_scene.area / 4, rel=1e-2) for item in answer.evidence]
+    items = answer.evidence.tiles[::-1]
+    expected = [pytest.approx(item.box_scene.area / 4, rel=1e-2) for item in items]
     assert list(answer.evidence.to_geodataframe().area_m2) == expected
     answer.evidence.to_geojson(tmp_path / "e.geojson")
     features = json.loads((tmp_path / "e.geojson").read_text(encoding="utf-8"))["features"]

@@ -1,6 +1,7 @@
 """Answers for people and as one object, warnings apart, one line for what cannot be asked."""
 
 import json
+import re
 
 import pytest
 from cli_toys import is_one_error_line
@@ -14,7 +15,8 @@ def test_ask_prints_the_answer_and_what_it_cost(ask):
     assert "% sure)" in result.stdout.splitlines()[0]
     assert "looked at  12 tiles" in result.stdout
     assert "60 of 192 vision tokens" in result.stdout
-    assert "evidence   pixels x " in result.stdout
+    where = r"evidence   49\.\d{5}° N, 12\.\d{5}° E, \d+ m x \d+ m \(pixels x "
+    assert re.search(where, result.stdout)
     # the toy never ends an answer by itself
     assert result.stderr.split()[:6] == ["warning", "the", "answer", "was", "cut", "at"]
     assert len(result.stderr.splitlines()) == 1
@@ -53,7 +55,15 @@ def test_evidence_and_picture_are_written(ask, tmp_path):
     assert json.loads((tmp_path / "e.geojson").read_text())["features"]
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.format == "PNG"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["e.geojson", "p.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["e.geojson", "e.qml", "p.png"]
+
+
+def test_the_page_is_written(ask, tmp_path):
+    result = ask("--page", tmp_path / "answer.html")
+    assert result.exit_code == 0, result.stderr
+    assert "connect-src" not in (page := (tmp_path / "answer.html").read_text())
+    assert page.startswith("<!doctype html>")
+    assert result.stdout.split("   (")[0] in page
 
 
 def test_bands_are_taken_from_the_words(ask, make_tiff):
@@ -153,7 +163,7 @@ def test_a_budget_that_cannot_be_kept_is_one_error_line(ask, options):
     assert "is no budget: it needs a" in result.stderr
 
 
-@pytest.mark.parametrize("option", ["--picture", "--evidence"])
+@pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])
 def test_a_result_that_cannot_be_written_is_told_before_the_work(ask, option, tmp_path):
     # the scene is missing too: had it been opened first, the error would be another
     result = ask(option, tmp_path / "nowhere" / "file.png", scene=tmp_path / "missing.tif")
@@ -163,7 +173,7 @@ def test_a_result_that_cannot_be_written_is_told_before_the_work(ask, option, tm
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--picture", "--evidence"])
+@pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])
 def test_the_scene_itself_is_never_written_over(ask, option, make_png):
     scene = make_png(80, 90)
     before = scene.read_bytes()

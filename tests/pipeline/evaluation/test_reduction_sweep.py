@@ -50,7 +50,22 @@ def test_a_share_is_kept_where_the_method_acts(method, share, chain):
 
 def item(method, share, scene=1, **changes):
     blank = ReductionItem(
-        2048, scene, 0, "base", method, share, "count", "1", "1", None, 100, 10, 10, 0.1, 0.2, 3.0
+        side=2048,
+        scene=scene,
+        number=0,
+        look="base",
+        method=method,
+        share=share,
+        category="count",
+        answer="1",
+        truth="1",
+        hit=None,
+        looked=100,
+        entered=10,
+        end=10,
+        selection_seconds=0.1,
+        decoder_seconds=0.2,
+        peak_mb=3.0,
     )
     return replace(blank, **changes)
 

@@ -98,8 +98,14 @@ def test_a_report_is_one_page_with_pictures_and_one_table(finished):
     result = CliRunner().invoke(main, ["report", str(folder)])
     assert result.exit_code == 0, result.output
     page = (folder / "report.html").read_text()
-    # nothing is fetched: all that is shown is inside
-    assert not re.findall(r"(?:src|href)=['\"](?!data:)", page)
+    # nothing is fetched: all that is shown is inside, and links lead to files beside it
+    assert not re.findall(r"src=['\"](?!data:)", page)
+    links = re.findall(r"href=['\"]([^'\"]*)", page)
+    assert links
+    for link in links:
+        about = (folder / link).read_text()
+        assert 'href="../report.html"' in about
+        assert about.count("data:image/jpeg") == 1
     wrong = sum(n for rule, n in scores["rules"]["official"].items() if "wrong" in rule)
     assert page.count("data:image/jpeg") == min(6, wrong) > 0
     assert "<gone>" not in page

@@ -24,7 +24,6 @@ from geofovea.pipeline.hosts.region_focus import DistilledFocus
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.pipeline.inference.decoder.shared_prefix import pack_prompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
-from geofovea.pipeline.system.lru import ByteLru
 from geofovea.pipeline.system.model_lock import models_at_rest
 from geofovea.pipeline.training.focus_quality import host_rows
 from geofovea.regionfocus.reductions.registry import (
@@ -33,6 +32,7 @@ from geofovea.regionfocus.reductions.registry import (
     make_decoder_reduction,
     make_encoder_reduction,
 )
+from geofovea.tiling.machine.lru import LruCache
 
 FEW = gf.Budget(tiles=8, tokens=40)
 QUESTIONS = (
@@ -348,7 +348,7 @@ def test_threads_learn_at_once_what_an_endpoint_does_not_take(server):
 
 def test_a_cache_of_tokens_keeps_its_limit_among_threads():
     entry = TokenEntry(torch.zeros(8, 4), torch.ones(8, dtype=torch.bool))
-    cache = ByteLru(10 * entry.nbytes, lambda each: each.nbytes)
+    cache = LruCache(10 * entry.nbytes, lambda each: each.nbytes)
 
     def use(first):
         for key in range(first, first + 200):
@@ -358,4 +358,4 @@ def test_a_cache_of_tokens_keeps_its_limit_among_threads():
 
     for made in in_threads([partial(use, first) for first in range(6)]):
         assert len(set(map(repr, made))) == 1
-    assert cache._bytes == sum(e.nbytes for e in cache._values.values()) <= 10 * entry.nbytes
+    assert cache.nbytes == sum(e.nbytes for e in cache._values.values()) <= 10 * entry.nbytes

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pipeline_toys import QUESTION
 from published_toys import write_published
+from watch_toys import Listener
 
 import geofovea as gf
 from geofovea.errors import BudgetError, GeometryError, ModelError
@@ -50,6 +51,42 @@ def test_evidence_and_looks_lie_on_the_scene(host, path):
         assert boxes.min() >= 0
         assert (boxes.max(0) <= [1300, 560, 1300, 560]).all()
     assert answer.to_json()["cost"]["tiles_encoded"] == answer.cost.tiles_encoded
+
+
+def test_who_watches_hears_of_both_looks_once_the_answer_is_there(host, path):
+    session, listener = gf.SceneSession(gf.open_scene(path), host), Listener()
+    written, answer_of = [], host.model.answer
+
+    def answer_and_note(embeds):
+        written.append(list(listener.heard))
+        return answer_of(embeds)
+
+    host.model.answer = answer_and_note
+    try:
+        answer = session.ask(QUESTION, watch=listener, **AS_PUBLISHED)
+    finally:
+        del host.model.answer
+    assert written == [[]]
+    kinds = [each[0] for each in listener.heard]
+    assert kinds == ["looking", "seen", "scored"] * 2 + ["reading"]
+    # all but the global tile; two levels of the method may be nearest to one of ours
+    assert sum(len(tiles) for _, tiles in listener.of("looking")) == answer.cost.tiles_encoded - 1
+    for look, (_, tiles) in zip(answer.looks, listener.of("looking"), strict=True):
+        assert tuple(tiles.values()) == look.tiles
+    for look, (_, level, boxes, scores) in zip(answer.looks, listener.of("scored"), strict=True):
+        assert level == look.level
+        np.testing.assert_array_equal(boxes.numpy(), look.token_boxes)
+        np.testing.assert_array_equal(scores.numpy(), look.token_scores)
+    assert listener.heard[-1] == ("reading", len(answer.evidence), answer.cost.tokens_llm)
+
+
+def test_who_watches_hears_the_scores_of_its_module(host, path):
+    listener = Listener()
+    session = gf.SceneSession(gf.open_scene(path), host)
+    answer = session.ask(QUESTION, focus="rfm", budget=Budget(tiles=7, tokens=100), watch=listener)
+    assert {level for _, level, _, _ in listener.of("scored")} == {
+        look.level for look in answer.looks[1:]
+    }
 
 
 @pytest.mark.parametrize("budget", [Budget(tiles=3), Budget(tokens=600), Budget(seconds=9.0)])

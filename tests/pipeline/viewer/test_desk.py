@@ -1,17 +1,23 @@
 """One queue and one thread: bounded, in order, blocked by nothing, and still there after errors."""
 
 import json
+import threading
 
 import pytest
+from chat_server import says
 from pipeline_toys import QUESTION, texture
 from viewer_toys import ended, gate_before, last_of, names_of, until
 
 from geofovea.errors import SceneReadError
+from geofovea.pipeline.hosts.endpoint.host import endpoint_host
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer import desk as module
-from geofovea.pipeline.viewer.desk import DeskFullError, NoSuchSceneError
+from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
 from geofovea.pipeline.viewer.job_request import JobRequest
+from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.opening import open_scene
 
 
 def asked(question=QUESTION, scene="1", **more):
@@ -213,8 +219,6 @@ def test_a_scene_whose_levels_are_built_tells_how_far_it_is_and_blocks_no_other(
     slow = serve_scene(striped, "2")
     assert not slow.is_ready
     prepare = slow.grid.prepare
-    import threading
-
     allowed = threading.Event()
 
     def waiting():
@@ -259,8 +263,6 @@ def test_a_desk_that_is_closed_ends_all_its_jobs(make_desk):
     with gate_before(desk.scenes["1"].session) as gate:
         running, waiting = desk.submit(asked()), desk.submit(asked())
         gate.wait()
-        import threading
-
         closing = threading.Thread(target=desk.close)
         closing.start()
         until(lambda: waiting.has_ended, "the end of what waits")
@@ -276,3 +278,19 @@ def test_a_session_that_is_asked_elsewhere_meanwhile_gives_the_same_answers(make
     job = desk.submit(asked())
     own = session.ask(QUESTION, budget=Budget(tiles=12, tokens=60))
     assert ended(job).answer.text == own.text
+
+
+def test_a_model_behind_an_endpoint_keeps_its_spending_limit(server, scene_path):
+    server.otherwise = says("3, 4")
+    host = endpoint_host(
+        "openai:some", EndpointSettings(server.url, limit=SpendLimit(calls=4, tokens=10**6))
+    )
+    scene = ServedScene("1", SceneSession(open_scene(scene_path), host))
+    desk = Desk([scene], host, budget=Budget(8, 2048))
+    try:
+        ends = [last_of(ended(desk.submit(asked()))) for _ in range(3)]
+    finally:
+        desk.close()
+    assert len(server.requests) <= 4
+    assert ends[-1][0] == "error"
+    assert ends[-1][1]["type"] == "SpendLimitError"

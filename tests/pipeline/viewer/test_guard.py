@@ -1,12 +1,16 @@
 """Nothing but our own page, and whoever has the token, is answered; and nothing large is taken."""
 
+import asyncio
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
+from geofovea.pipeline.viewer import guard as module
 from geofovea.pipeline.viewer.guard import HEADERS, MOST_BODY_BYTES, Guard, ServedAt
 
 TOKEN = "z" * 43
@@ -176,8 +180,6 @@ def test_the_policy_lets_nothing_be_loaded_from_elsewhere_or_run_from_text():
 
 
 def test_a_websocket_is_closed_at_once():
-    from starlette.websockets import WebSocketDisconnect
-
     with pytest.raises(WebSocketDisconnect), client().websocket_connect("/data", headers=RIGHT):
         pass
 
@@ -198,10 +200,6 @@ def test_at_port_80_browsers_leave_the_port_out():
 
 
 def test_a_body_that_never_ends_is_given_up(monkeypatch):
-    import asyncio
-
-    from geofovea.pipeline.viewer import guard as module
-
     monkeypatch.setattr(module, "_BODY_SECONDS", 0.05)
     sent = []
     app = Guard(

@@ -9,8 +9,10 @@ from pipeline_toys import texture
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
-from geofovea.pipeline.viewer.scene_facts import lonlat_grid
-from geofovea.pipeline.viewer.served_scene import scene_name
+from geofovea.pipeline.answers.page.data import scene_name
+from geofovea.pipeline.answers.page.facts import lonlat_grid
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.opening import open_scene
 
 
@@ -164,9 +166,6 @@ def test_a_name_is_the_last_part_of_a_path(path, name):
 def test_the_version_changes_with_the_file_and_with_what_is_shown(
     serve_scene, make_tiff, tiny_host
 ):
-    from geofovea.pipeline.session.session import SceneSession
-    from geofovea.pipeline.viewer.served_scene import ServedScene
-
     path = make_tiff(texture(300, 300, 4))
     first = serve_scene(path).version
     assert serve_scene(path).version == first

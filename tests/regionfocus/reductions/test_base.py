@@ -16,7 +16,7 @@ from geofovea.regionfocus.reductions.registry import REDUCTION_NAMES, make_reduc
 from geofovea.regionfocus.search.baselines import look_full
 from geofovea.regionfocus.search.descent import descend
 from geofovea.regionfocus.selection.allocation import allot
-from geofovea.regionfocus.selection.kept_tokens import Informed, keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import keep_tokens
 from geofovea.regionfocus.uniform_sampling import even_positions
 from geofovea.tiling.pyramid import Pyramid
 
@@ -212,10 +212,10 @@ def test_importance_reaches_the_decoder_with_its_tokens(budget):
         cells = torch.stack([y0, x0], dim=1).long() // 10
         return replace(plain, received={0: attention_at(look.tokens)}, cells=cells)
 
-    kept, _ = keep_tokens(descent, budget, Informed(VFlowOpt(tells_importance=True), known))
+    kept, _ = keep_tokens(descent, budget, VFlowOpt(tells_importance=True), context_of=known)
     assert len(kept) == min(budget, sum(len(look.tokens) for look in descent.looks))
     assert torch.equal(kept.importance, attention_at(kept))
-    kept, _ = keep_tokens(descent, budget, Informed(VFlowOpt(), known))
+    kept, _ = keep_tokens(descent, budget, VFlowOpt(), context_of=known)
     assert kept.importance is None
 
 

@@ -13,9 +13,9 @@ import geofovea
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger, SpendLimit
 from geofovea.pipeline.inference.attention import backend as attention_kernels
 from geofovea.pipeline.system import model_lock
-from geofovea.pipeline.system.lru import ByteLru
 from geofovea.tiling.cache.blocks import BlockCache
 from geofovea.tiling.machine.forks import ForkSafeLock, renew_after_fork
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.remote import signing
 
 pytestmark = [
@@ -76,7 +76,7 @@ LOCKS = {
     "loading": model_lock.LOADING,
     "models": model_lock._making,
     "ledger": Ledger(SpendLimit())._lock,
-    "tokens": ByteLru(100, len)._lock,
+    "tokens": LruCache(100, len)._lock,
 }
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.confidence import Choice, confidence_text
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import EvidenceList, Look
+from geofovea.pipeline.answers.features import AnswerFacts
 from geofovea.regionfocus.search.router import Route
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
+    import folium
     import xarray
 
 __all__ = ["Answer"]
+
+_SHORT = 60
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,70 @@ class Answer:
         """How sure the model is, in words."""
         known = self.confidence if self.confidence_known else None
         return confidence_text(known, is_demo=self.is_demo)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.evidence, EvidenceList):
+            # what is no number would be no JSON
+            is_number = self.confidence_known and math.isfinite(self.confidence)
+            confidence = self.confidence if is_number else None
+            facts = AnswerFacts(self.question, self.text, confidence, self.model)
+            object.__setattr__(self, "evidence", self.evidence.about(facts))
+
+    def __repr__(self) -> str:
+        scene = self.scene
+        lines = (
+            f"Answer({_short(self.text)}, {self.confidence_text}, "
+            f"model {self.model!r}, {_count(len(self.warnings), 'warning')})",
+            f"  {_short(self.question)} of {PurePath(scene.path).name!r}, {scene.width} x "
+            f"{scene.height} px, read from {_count(len(self.evidence), 'tile')}",
+        )
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the answer as what the suffix says.
+
+        ``.png`` is the picture, ``.html`` a page with deep zoom that needs nothing else, ``.json``
+        the object of the command line, ``.geojson`` the evidence with a QGIS style beside it,
+        ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet, ``.tif`` the heat
+        map of `to_xarray`.
+
+        Raises:
+            OutputError: If no format has this suffix, or the file cannot be written.
+            MissingExtraError: If a package is missing for the format.
+            SceneError: If a picture is wanted and the scene is not the file it was.
+        """
+        # here, because most answers are asked for words alone and no picture is drawn of them
+        from geofovea.pipeline.answers.formats import save_answer
+
+        save_answer(self, path)
+
+    def show(self) -> Path | None:
+        """Display the answer in a notebook; elsewhere open its page in a browser.
+
+        Returns:
+            None in a notebook, else where the page is.
+        """
+        from geofovea.pipeline.answers.showing import show_answer
+
+        return show_answer(self)
+
+    def explore(self, **options: Any) -> folium.Map:
+        """The evidence on an interactive map, colored by attention.
+
+        Args:
+            **options: As ``GeoDataFrame.explore`` takes them, such as ``tiles`` for another
+                background or ``m`` for a map that is there.
+
+        Returns:
+            A folium map. Its background comes from the network when it is shown; without
+            georeference there is none, and the map is in pixels.
+
+        Raises:
+            MissingExtraError: If a package of the extra ``maps`` is not installed.
+        """
+        from geofovea.pipeline.answers.showing import explore_answer
+
+        return explore_answer(self, **options)
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract; what could not be made of it is null."""
@@ -126,3 +197,12 @@ class Answer:
         from geofovea.pipeline.answers.html import answer_html
 
         return answer_html(self)
+
+
+def _short(text: str) -> str:
+    """A text as Python writes it, cut where it is long."""
+    return repr(text if len(text) <= _SHORT else text[: _SHORT - 1] + "…")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,12 @@ _EXAMPLES = (
     is_common=True,
     help="Write a picture of the answer.",
 )
+@option(
+    "--page",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write an HTML page to look around in.",
+)
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per question.")
 @ask_options()
 @option(
@@ -80,6 +87,7 @@ def ask(
     as_json: bool,
     evidence: Path | None,
     picture: Path | None,
+    page: Path | None,
     settings: AskSettings,
     boxes: tuple[str, ...],
     choices: tuple[str, ...],
@@ -98,9 +106,9 @@ def ask(
     from geofovea.pipeline.system.files import check_writable
 
     questions = questions_of(words, file)
-    questions.check_outputs(evidence, picture)
+    questions.check_outputs(evidence, picture, page)
     questions.check_files()
-    for path in (evidence, picture):
+    for path in (evidence, picture, page):
         if path:
             check_writable(path, keep=scene)
     from geofovea.tiling.opening import open_scene
@@ -128,7 +136,7 @@ def ask(
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
     answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
-    answer = with_files(answer, session.reader, evidence, picture)
+    answer = _with_page(with_files(answer, session.reader, evidence, picture), page)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
@@ -148,7 +156,21 @@ def _answer_one(
         raise failure_of(error) from None
 
 
+def _with_page(answer: Answer, page: Path | None) -> Answer:
+    """Write the page of an answer; one that cannot be written becomes a warning of it."""
+    if page is None:
+        return answer
+    from geofovea.pipeline.answers.afterwork import Afterwork
+    from geofovea.pipeline.answers.page.document import save_answer_page
+
+    after = Afterwork()
+    after.attempt(f"the file {page}", lambda: save_answer_page(answer, page), None)
+    return replace(answer, warnings=(*answer.warnings, *after.warnings))
+
+
 def _print_answer(answer: Answer) -> None:
+    from geofovea.pipeline.answers.drawing.ground import evidence_text
+
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
     # a model may answer in paragraphs
@@ -172,8 +194,8 @@ def _print_answer(answer: Answer) -> None:
         echo(f"  {choice.letter}          {choice.probability:4.0%}  {choice.text}")
     if answer.evidence:
         best = answer.evidence[0]
-        x0, y0, x1, y1 = (round(c) for c in best.box_scene.as_tuple())
-        echo(f"  evidence   pixels x {x0}-{x1}, y {y0}-{y1} (level {best.tile.level})")
+        where = evidence_text(answer.scene, best.box_scene)
+        echo(f"  evidence   {where}, level {best.tile.level}")
     command = click.get_current_context().command
     for warning in answer.warnings:
         notice(f"  warning    {in_shell_words(warning, command)}")

@@ -21,16 +21,49 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
+Command = Callable[..., Any]
+
+_output_option = click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
+)
+
+
+def _scene_options(scenes: int, per_category: int) -> Callable[[Command], Command]:
+    """Options that say which synthetic scenes are asked about, with the defaults of a bench."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in (
+            click.option(
+                "--seed", default=900_000, show_default=True, help="Seed of the first scene."
+            ),
+            click.option(
+                "--per-category",
+                default=per_category,
+                show_default=True,
+                help="Questions of each category.",
+            ),
+            click.option(
+                "--scenes", default=scenes, show_default=True, help="Scenes of each side."
+            ),
+        ):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def _budget_options(command: Command) -> Command:
+    """Options that replace limits of the model's own budget; see ``_budget``."""
+    command = click.option("--tokens", type=int, help="Budget of tokens.")(command)
+    return click.option("--tiles", type=int, help="Budget of tiles.")(command)
+
 
 @click.command("synthetic")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@_output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
-@click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
-@click.option("--per-category", default=3, show_default=True, help="Questions of each category.")
-@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@_scene_options(scenes=6, per_category=3)
 @synthetic_model_options
-@click.option("--tiles", type=int, help="Budget of tiles.")
-@click.option("--tokens", type=int, help="Budget of tokens.")
+@_budget_options
 def synthetic(
     output: Path,
     sides: str,
@@ -49,7 +82,7 @@ def synthetic(
     from geofovea.pipeline.hosts.load import load_host
 
     host = load_host(**loading)
-    budget = _checked_budget({"tiles": tiles, "tokens": tokens}, host.default_budget)
+    budget = _budget(host.default_budget, tiles=tiles, tokens=tokens)
     table = run_bench(
         output, list(comma_separated(sides, int)), scenes, per_category, seed, host, budget
     )
@@ -68,7 +101,7 @@ def _several_numbers(
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@_output_option
 @option(
     "--sides",
     callback=_several_numbers,
@@ -76,12 +109,9 @@ def _several_numbers(
     earlier=["--side"],
     help="Sides in pixels, such as 4096,16384.",
 )
-@click.option("--scenes", default=2, show_default=True, help="Scenes of each side.")
-@click.option("--per-category", default=4, show_default=True, help="Questions of each category.")
-@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@_scene_options(scenes=2, per_category=4)
 @synthetic_model_options
-@click.option("--tiles", type=int, help="Budget of tiles.")
-@click.option("--tokens", type=int, help="Budget of tokens.")
+@_budget_options
 def policies(
     output: Path,
     sides: tuple[int, ...],
@@ -96,14 +126,11 @@ def policies(
 
     Measures hit rate and accuracy. The same command resumes a stopped run.
     """
-    from dataclasses import replace
-
     from geofovea.pipeline.evaluation.descent_comparison import run_policies
     from geofovea.pipeline.hosts.load import load_host
 
     host = load_host(**loading)
-    default = host.default_budget
-    budget = replace(default, tiles=tiles or default.tiles, tokens=tokens or default.tokens)
+    budget = _budget(host.default_budget, tiles=tiles, tokens=tokens)
     scene_sides = list(sides) or [4096, 16384, 32768]
     table = run_policies(
         output, scene_sides, scenes, per_category, seed, host, budget, unusual(loading)
@@ -125,11 +152,9 @@ def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@_output_option
 @click.option("--sides", callback=_numbers(int), default="4096,16384", show_default=True)
-@click.option("--scenes", default=6, show_default=True, help="Scenes of each side.")
-@click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
-@click.option("--seed", default=900_000, show_default=True, help="Seed of the first scene.")
+@_scene_options(scenes=6, per_category=2)
 @synthetic_model_options
 @click.option("--tiles", type=int, help="Budget of tiles; the model's own default if unset.")
 @click.option(
@@ -163,15 +188,13 @@ def reductions(
 
     Writes reductions.md, reductions.json and reductions.png beside the journal of answers.
     """
-    from dataclasses import replace
-
     from geofovea.pipeline.evaluation.reduction_report import check_drawing, write_report
     from geofovea.pipeline.evaluation.reduction_sweep import measure_reductions
     from geofovea.pipeline.hosts.load import load_host
 
     check_drawing()
     host = load_host(**loading)
-    budget = host.default_budget if tiles is None else replace(host.default_budget, tiles=tiles)
+    budget = _budget(host.default_budget, tiles=tiles)
     items = measure_reductions(
         output,
         sides,
@@ -189,7 +212,7 @@ def reductions(
 
 @click.command()
 @click.argument("items", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@_output_option
 @click.option("--method", default="attention", show_default=True, help="Whose answers.")
 @click.option("--bins", type=click.IntRange(1, 100), default=10, show_default=True)
 @json_option
@@ -210,7 +233,11 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     result = calibrate(read_confidences(items, method), bins)
     folder = make_folder(output)
     write_text(folder / "calibration.json", json.dumps(result.to_json(), indent=1))
-    draw_reliability(result, f"{method}: {result.answers} answers", folder / "calibration.png")
+    draw_reliability(
+        result,
+        f"Are answers as sure as right? {method}, {result.answers} answers",
+        folder / "calibration.png",
+    )
     if as_json:
         echo(json.dumps(result.to_json()))
         return
@@ -228,14 +255,11 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
 
 
-def _checked_budget(limits: dict[str, Any], default: Budget | None = None) -> Budget:
-    """The default budget with the limits that were given; refused before anything is loaded."""
+def _budget(default: Budget, **limits: int | None) -> Budget:
+    """The budget of a model with the limits of the command line in place of its own."""
     from dataclasses import replace
 
-    from geofovea.regionfocus.budget import Budget
-
-    changes = {name: value for name, value in limits.items() if value is not None}
-    return replace(default or Budget(), **changes)
+    return replace(default, **{name: n for name, n in limits.items() if n is not None})
 
 
 @click.group()

@@ -31,6 +31,7 @@ from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
+from geofovea.pipeline.cli.mcp import mcp
 from geofovea.pipeline.cli.models import models
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.report import report
@@ -148,6 +149,7 @@ for _verb in (
     doctor,
     eval_command,
     inspect,
+    mcp,
     models,
     report,
     serve,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -19,11 +19,11 @@ from geofovea.pipeline.inference.vision.clip_signals import grey_entropy
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.cancellation import check_cancelled
-from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.tile_signals import TileSignals, question_context
 from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles, tokens_of_tiles
 from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.read_ahead import ReadAhead
 from geofovea.tiling.reader import TilePixels, TileReader
@@ -48,7 +48,9 @@ class TileTokens:
         self._reader = reader
         self._ahead = ReadAhead(reader)
         self._pyramid = reader.pyramid
-        self._cache: ByteLru[TokenEntry] = ByteLru(_CACHE_BYTES, lambda entry: entry.nbytes)
+        self._cache: LruCache[Hashable, TokenEntry] = LruCache(
+            _CACHE_BYTES, lambda entry: entry.nbytes
+        )
         self._empty: set[Tile] = set()
         self._no_features: Tensor | None = None
         self._lock = ForkSafeLock()

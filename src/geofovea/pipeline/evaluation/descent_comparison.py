@@ -28,10 +28,12 @@ from geofovea.pipeline.evaluation.metrics import (
     tile_share,
 )
 from geofovea.pipeline.evaluation.synthetic_bench import (
+    BenchAnswer,
     BenchScene,
     BenchScenes,
     bench_settings,
     measure,
+    question_facts,
 )
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
@@ -54,41 +56,23 @@ POLICIES: dict[str, dict[str, Any]] = {
 """Arguments of ``SceneSession.ask``; the first is what the others are compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyItem:
-    """One answer to one question by one policy.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyItem(BenchAnswer):
+    """An answer by one policy; native tiles that were looked at make its hit.
 
     Attributes:
-        side: Side of the scene in pixels.
-        scene: Seed of the scene; intervals resample scenes.
         policy: One of ``POLICIES``.
-        category: Of the question.
         question: Its text.
-        answer: What was answered.
-        truth: What is right.
-        hit: Whether native tiles covered at least half of the box (`metrics`); None without
-            a box.
-        shown: The same of the tiles whose tokens reached the decoder.
+        shown: The hit of the tiles whose tokens reached the decoder.
         tiles: Tiles looked at.
         tokens: Vision tokens that reached the decoder.
     """
 
-    side: int
-    scene: int
     policy: str
-    category: str
     question: str
-    answer: str
-    truth: str
-    hit: bool | None
     shown: bool | None
     tiles: int
     tokens: int
-
-    @property
-    def correct(self) -> bool:
-        """Exact match; answers of the synthetic world are single words in lower case."""
-        return self.answer == self.truth
 
     @property
     def key(self) -> tuple[int, int, str, str]:
@@ -161,13 +145,10 @@ def _ask_once(
     box = question.box
     native = {item.box_scene for item in answer.evidence if item.tile.level == 0}
     return PolicyItem(
-        side=world.width,
-        scene=world.seed,
+        **question_facts(world, question),
         policy=policy,
-        category=question.category,
         question=question.text,
         answer=answer.text,
-        truth=question.answer,
         hit=None if box is None else is_hit(tile_share(answer, [box])),
         shown=None if box is None else is_hit(covered_share(native, [box])),
         tiles=answer.cost.tiles_encoded,

@@ -30,10 +30,12 @@ from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.evaluation.answer_file import AnswerFile
 from geofovea.pipeline.evaluation.metrics import is_hit, token_share
 from geofovea.pipeline.evaluation.synthetic_bench import (
+    BenchAnswer,
     BenchScene,
     BenchScenes,
     bench_settings,
     measure,
+    question_facts,
 )
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult
 from geofovea.pipeline.hosts.base import Host
@@ -62,22 +64,15 @@ _WITHOUT_SHARE = frozenset({"todre_drop_all"})
 """They drop all or none; they are asked once, and stand under the share 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReductionItem:
-    """One answer to one question after one reduction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReductionItem(BenchAnswer):
+    """An answer after one reduction; native tokens that entered the decoder make its hit.
 
     Attributes:
-        side: Side of the scene in pixels.
-        scene: Seed of the scene; intervals resample scenes.
         number: Of the question on its scene.
         look: One of ``LOOKS``.
         method: As in a chain, without its share; or ``all tokens``.
         share: Of the tokens that the looks gave, as asked for.
-        category: Of the question.
-        answer: What was answered.
-        truth: What is right.
-        hit: Whether native tokens that entered the decoder cover half of the box (`metrics`); None
-            without one.
         looked: Tokens that the look would show.
         entered: Tokens that entered the decoder.
         end: Tokens that its last layer saw.
@@ -87,16 +82,10 @@ class ReductionItem:
         refused: Why there is no answer; empty otherwise. It counts as wrong.
     """
 
-    side: int
-    scene: int
     number: int
     look: str
     method: str
     share: float
-    category: str
-    answer: str
-    truth: str
-    hit: bool | None
     looked: int
     entered: int
     end: int
@@ -107,7 +96,7 @@ class ReductionItem:
 
     @property
     def correct(self) -> bool:
-        """Exact match; answers of the synthetic world are single words in lower case."""
+        """Exact match; a question that was refused has no right answer."""
         return self.answer == self.truth and not self.refused
 
     @property
@@ -220,15 +209,12 @@ def _ask_scene(
 
 def _blank(world: World, number: int, question: Question, look: str) -> ReductionItem:
     return ReductionItem(
-        side=world.width,
-        scene=world.seed,
+        **question_facts(world, question),
         number=number,
         look=look,
         method="",
         share=1.0,
-        category=question.category,
         answer="",
-        truth=question.answer,
         hit=None,
         looked=0,
         entered=0,
@@ -253,7 +239,7 @@ def _measure(
     reducer = Reducer(session.host, chain, question.text, session.tiles, usage)
     before = reset_peak_rss()
     try:
-        reduced = reducer.answer(question.text, search, budget)
+        reduced = reducer.answer(search, budget)
     except BudgetError as error:
         return replace(blank, refused=str(error), looked=tokens_in)
     reply = reduced.reply
@@ -264,7 +250,7 @@ def _measure(
         looked=tokens_in,
         entered=reply.tokens_llm,
         end=reduced.tokens_end,
-        selection_seconds=reducer.informed.seconds,
+        selection_seconds=reducer.selection_seconds,
         decoder_seconds=reducer.decoder_seconds,
         peak_mb=peak_rss_since(before),
     )

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,7 @@ def write_results(
     make_folder(folder)
     manifest = {
         "command": [without_secrets(word) for word in sys.argv],
+        "date": datetime.now(UTC).isoformat("T", "seconds"),
         "benchmark": benchmark.name,
         "root": str(root.resolve()),
         "annotations": {"path": str(annotations), "sha256": file_digest(annotations)},

@@ -13,7 +13,13 @@ from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.datasets.synthetic.world import World
 from geofovea.pipeline.evaluation.metrics import accuracy_text, hit_rate, is_hit, tile_share
-from geofovea.pipeline.evaluation.synthetic_bench import BenchScene, BenchScenes, measure
+from geofovea.pipeline.evaluation.synthetic_bench import (
+    BenchAnswer,
+    BenchScene,
+    BenchScenes,
+    measure,
+    question_facts,
+)
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
@@ -27,44 +33,27 @@ METHODS = ("blind", "overview", "uniform", "attention", "rfm", "oracle")
 region focus module is not asked by ``rfm``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One answer to one question by one method.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item(BenchAnswer):
+    """An answer by one method; native tiles that were looked at make its hit.
 
     Attributes:
-        side: Side of the scene in pixels.
-        scene: Seed of the scene; intervals resample scenes.
         method: One of ``METHODS``.
-        category: Of the question.
         question: Its text.
-        answer: What was answered.
-        truth: What is right.
         confidence: As answered.
-        hit: Whether native tiles covered at least half of the box (`metrics`); None without a box.
         tiles: Tiles looked at.
         tokens: Vision tokens that reached the decoder.
         seconds: Wall time of the question.
         peak_rss_mb: Of the process so far.
     """
 
-    side: int
-    scene: int
     method: str
-    category: str
     question: str
-    answer: str
-    truth: str
     confidence: float
-    hit: bool | None
     tiles: int
     tokens: int
     seconds: float
     peak_rss_mb: float
-
-    @property
-    def correct(self) -> bool:
-        """Exact match; answers of the synthetic world are single words in lower case."""
-        return self.answer == self.truth
 
     @property
     def key(self) -> tuple[int, int, str, str]:
@@ -113,17 +102,10 @@ def _ask_scene(
 def _ask_once(
     session: SceneSession, world: World, question: Question, method: str, budget: Budget
 ) -> Item:
-    common = {
-        "side": world.width,
-        "scene": world.seed,
-        "method": method,
-        "category": question.category,
-        "question": question.text,
-        "truth": question.answer,
-    }
+    common = question_facts(world, question) | {"method": method, "question": question.text}
     if method == "blind":
         return Item(
-            **common,  # type: ignore[arg-type]
+            **common,
             answer=session.host.generate(question.text, None).text,
             confidence=0.0,
             hit=None,
@@ -135,7 +117,7 @@ def _ask_once(
     boxes = question.places if method == "oracle" else ()
     answer = session.ask(question.text, budget=budget, focus=method, boxes=boxes)
     return Item(
-        **common,  # type: ignore[arg-type]
+        **common,
         answer=answer.text,
         confidence=answer.confidence,
         hit=is_hit(tile_share(answer, [question.box])) if question.box else None,

@@ -16,12 +16,57 @@ from geofovea.datasets.synthetic.world import World, make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.answer_file import AnswerFile, Item
 from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.folder_digest import model_digest
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.session.settings import model_digest
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.tiling.opening import open_scene
 
-__all__ = ["BenchScene", "BenchScenes", "Measurement", "bench_settings", "measure"]
+__all__ = [
+    "BenchAnswer",
+    "BenchScene",
+    "BenchScenes",
+    "Measurement",
+    "bench_settings",
+    "measure",
+    "question_facts",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchAnswer:
+    """One answer to one question about a synthetic scene; each bench adds what it measures.
+
+    Attributes:
+        side: Side of the scene in pixels.
+        scene: Seed of the scene; intervals resample scenes.
+        category: Of the question.
+        answer: What was answered.
+        truth: What is right.
+        hit: Whether the tiles or tokens that count covered at least half of the box (`metrics`);
+            None without a box.
+    """
+
+    side: int
+    scene: int
+    category: str
+    answer: str
+    truth: str
+    hit: bool | None
+
+    @property
+    def correct(self) -> bool:
+        """Exact match; answers of the synthetic world are single words in lower case."""
+        return self.answer == self.truth
+
+
+def question_facts(world: World, question: Question) -> dict[str, Any]:
+    """What a ``BenchAnswer`` holds of its question, whatever the answer is."""
+    return {
+        "side": world.width,
+        "scene": world.seed,
+        "category": question.category,
+        "truth": question.answer,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
 from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
-from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
 from geofovea.regionfocus.tokens import TokenSet
-from geofovea.tiling.pyramid import Box
+from geofovea.tiling.machine.lru import LruCache
+from geofovea.tiling.pyramid import Box, Tile
 from geofovea.tiling.reader import TileReader
 
 __all__ = ["FocusFactory", "check_focus", "default_focus"]
@@ -69,7 +69,7 @@ class FocusFactory:
         """Keep the host and the reader of a session."""
         self._host = host
         self._reader = reader
-        self._embedded: dict[str, ByteLru[Tensor]] = {}
+        self._embedded: dict[str, LruCache[Tile, Tensor]] = {}
 
     def make(
         self,
@@ -125,7 +125,7 @@ class FocusFactory:
     def _similarity(self, question: str, usage: QuestionUsage, focus_model: str) -> Focus:
         encoder = load_dual_encoder(focus_model)
         cache = self._embedded.setdefault(
-            focus_model, ByteLru(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)
+            focus_model, LruCache(_EMBEDDING_BYTES, lambda vectors: vectors.nbytes)
         )
 
         def pixels(tokens: TokenSet) -> list[NDArray[np.uint8]]:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from geofovea.pipeline.engine.accounting import StageClock
 from geofovea.pipeline.focus.dual_encoder import DualEncoder
-from geofovea.pipeline.system.lru import ByteLru
 from geofovea.regionfocus.tokens import TokenSet, cells_of_tokens
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["SimilarityFocus"]
@@ -36,7 +36,7 @@ class SimilarityFocus:
         question: str,
         pixels: Callable[[TokenSet], list[NDArray[np.uint8]]],
         tile_size: int,
-        cache: ByteLru[Tensor],
+        cache: LruCache[Tile, Tensor],
         clock: StageClock,
     ) -> None:
         """Keep the parts.

@@ -15,7 +15,7 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent, LevelLook
 from geofovea.regionfocus.search.stopping import FlatStop, StopRule
-from geofovea.regionfocus.selection.kept_tokens import keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import ContextOf, keep_tokens, plain_context
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["ConfidentStop", "StopAt"]
@@ -45,12 +45,19 @@ class StopAt:
             raise BudgetError(f"a stop needs a confidence in (0, 1], got {self.confidence!r}")
 
     def confident(
-        self, host: Speaker, question: str, budget: Budget, reduction: Reduction
+        self,
+        host: Speaker,
+        question: str,
+        budget: Budget,
+        reduction: Reduction,
+        context_of: ContextOf = plain_context,
     ) -> ConfidentStop | None:
         """The rule that asks on the way, where one was wanted and the tokens allow it."""
         if self.confidence is None or budget.tokens < 2 * _PROBES:
             return None
-        return ConfidentStop(host, question, self.confidence, budget.tokens // 2, reduction)
+        return ConfidentStop(
+            host, question, self.confidence, budget.tokens // 2, reduction, context_of
+        )
 
     def rules(self, confident: ConfidentStop | None) -> tuple[StopRule, ...]:
         """The rules in the order of their cost."""
@@ -71,6 +78,7 @@ class ConfidentStop:
         threshold: The least confidence that ends the descent.
         budget_tokens: Tokens for all probes together.
         reduction: Chooses the tokens of a probe.
+        context_of: What the reduction may know of the tokens of a look.
         spent: Tokens that probes have shown.
         generation: The answer that was sure enough.
         tokens: What it was read from.
@@ -81,6 +89,7 @@ class ConfidentStop:
     threshold: float
     budget_tokens: int
     reduction: Reduction
+    context_of: ContextOf = plain_context
     spent: int = 0
     generation: Generation | None = None
     tokens: TokenSet | None = None
@@ -94,7 +103,9 @@ class ConfidentStop:
         share = min(self.budget_tokens // _PROBES, self.budget_tokens - self.spent)
         if share < 1 or not looks:
             return None
-        tokens, _ = keep_tokens(Descent(tuple(looks), "probed"), share, self.reduction)
+        tokens, _ = keep_tokens(
+            Descent(tuple(looks), "probed"), share, self.reduction, context_of=self.context_of
+        )
         generation = self.host.generate(self.question, tokens)
         self.spent += len(tokens)
         if confidence_of(generation.log_probabilities) < self.threshold:

@@ -11,7 +11,7 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.session.counting import count_by_groups
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.base import Reduction
-from geofovea.regionfocus.selection.kept_tokens import keep_tokens
+from geofovea.regionfocus.selection.kept_tokens import ContextOf, keep_tokens, plain_context
 from geofovea.regionfocus.selection.whole_tiles import keep_tiles
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -43,6 +43,7 @@ def answer_from(
     reduction: Reduction,
     sure: ConfidentStop | None = None,
     image_tokens: int | None = None,
+    context_of: ContextOf = plain_context,
 ) -> Reply:
     """Choose tokens and let the model answer; a count over an area is added up from its places.
 
@@ -54,6 +55,7 @@ def answer_from(
         reduction: Chooses tokens.
         sure: What asked on the way, with its answer if that was sure enough.
         image_tokens: What one tile costs a host that takes whole tiles; None for others.
+        context_of: What the reduction may know of the tokens of a look.
 
     Raises:
         ModelError: If the reduction requires what the tokens do not have.
@@ -69,7 +71,9 @@ def answer_from(
     # a number to choose from is not added up of numbers to choose from
     may_count = not generator.choices
     if may_count and result.route and result.route.is_count and result.places:
-        counts = count_by_groups(generator, question, result.relevant, remaining, reduction)
+        counts = count_by_groups(
+            generator, question, result.relevant, remaining, reduction, context_of
+        )
         if counts:
             used = spent + len(counts.tokens)
             answered = sum(number is not None for number in counts.numbers)
@@ -78,5 +82,5 @@ def answer_from(
                 "looked at closely; the rest of the scene was not counted"
             )
             return Reply(counts.generation, counts.tokens, used, (warning,))
-    tokens, _ = keep_tokens(result.relevant, remaining, reduction, result.places)
+    tokens, _ = keep_tokens(result.relevant, remaining, reduction, result.places, context_of)
     return Reply(generator.generate(question, tokens), tokens, spent + len(tokens))

@@ -12,7 +12,7 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.reductions.base import Reduction
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.selection.allocation import even_shares
-from geofovea.regionfocus.selection.kept_tokens import reduce_look
+from geofovea.regionfocus.selection.kept_tokens import ContextOf, plain_context, reduce_look
 from geofovea.regionfocus.selection.places import groups_of, look_at
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -65,7 +65,12 @@ class GroupCounts:
 
 
 def count_by_groups(
-    host: Speaker, question: str, descent: Descent, budget_tokens: int, reduction: Reduction
+    host: Speaker,
+    question: str,
+    descent: Descent,
+    budget_tokens: int,
+    reduction: Reduction,
+    context_of: ContextOf = plain_context,
 ) -> GroupCounts | None:
     """Ask for a number once for each group of touching tiles of the finest level, and add up.
 
@@ -83,7 +88,7 @@ def count_by_groups(
     token_sets: list[TokenSet] = []
     answers = []
     for group, share in zip(groups, shares, strict=True):
-        tokens, _ = reduce_look(group, share, reduction)
+        tokens, _ = reduce_look(group, share, reduction, context_of)
         token_sets.append(tokens)
         answers.append(host.generate(question, tokens.in_reading_order()))
     numbers = tuple(number_in(answer.text) for answer in answers)

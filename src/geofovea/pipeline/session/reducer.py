@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -21,7 +22,6 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.search.looks import LevelLook
-from geofovea.regionfocus.selection.kept_tokens import Informed
 
 __all__ = ["ReducedAnswer", "Reducer"]
 
@@ -50,7 +50,7 @@ class Reducer:
 
     Attributes:
         generator: Answers through the chain's reduction inside the decoder.
-        informed: The chain's reduction of projected tokens, told of what the host showed.
+        selection_seconds: Time of the choice on projected tokens.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Reducer:
         Raises:
             ModelError: If the host does not show or cannot do what the chain needs.
         """
-        self._chain, self._usage = chain, usage
+        self._chain, self._question, self._usage = chain, question, usage
         self._signal_fields = chain.fields_wanted(host.capabilities.signals)
         embeds: list[Tensor] = []
         reads_text = bool(self._signal_fields & _OF_TEXT) and isinstance(
@@ -82,28 +82,32 @@ class Reducer:
 
         self._image_tokens = host.image_tokens if isinstance(host, SupportsImages) else None
         self._name = host.name
+        self._context_of = context_of
+        self._probe: ConfidentStop | None = None
         self.generator = MeteredGenerator(calls or DirectCalls(host, tiles), chain.decoder, choices)
-        self.informed = Informed(chain.projected, context_of)
+        self.selection_seconds = 0.0
 
     @property
     def decoder_seconds(self) -> float:
         """Time spent in the decoder so far."""
         return self.generator.seconds
 
-    def probe(self, stop: StopAt, question: str, budget: Budget) -> ConfidentStop | None:
-        """What asks the model on the way, where that is wanted and the tokens allow it."""
-        return stop.confident(self.generator, question, budget, self.informed)
+    def probe(self, stop: StopAt, budget: Budget) -> ConfidentStop | None:
+        """What asks the model on the way, where ``stop`` wants it and the tokens allow it.
 
-    def answer(
-        self, question: str, result: SearchResult, budget: Budget, sure: ConfidentStop | None = None
-    ) -> ReducedAnswer:
-        """Reduce what was found, and answer from what is left.
+        The answer counts what it spends, and is its answer if that is sure enough.
+        """
+        self._probe = stop.confident(
+            self.generator, self._question, budget, self._chain.projected, self._context_of
+        )
+        return self._probe
+
+    def answer(self, result: SearchResult, budget: Budget) -> ReducedAnswer:
+        """Reduce what the search gave, and answer from the tokens that survive.
 
         Args:
-            question: As it goes into the prompt.
-            result: What was looked at, and what of it may be shown.
+            result: What was looked at, and what of it may reach the decoder.
             budget: Its tokens are the most that may enter the decoder.
-            sure: What asked on the way.
 
         Raises:
             BudgetError: If a method cannot hold so many tokens at a time.
@@ -114,18 +118,38 @@ class Reducer:
             most = max(1, math.floor(chain.projected_share * tokens_in + 0.5))
             budget = replace(budget, tokens=min(budget.tokens, most))
         with self._usage.clock.stage("answer"):
-            reply = answer_from(
-                self.generator, question, result, budget, self.informed, sure, self._image_tokens
-            )
+            reply = self._reply(result, budget)
         reply = replace(reply, warnings=(*reply.warnings, *self._warnings()))
-        entered, end = reply.tokens_llm, self.generator.tokens_end
+        stages = self._stages(tokens_in, reply.tokens_llm)
+        end, runs = self.generator.tokens_end, tuple(self.generator.runs)
+        return ReducedAnswer(reply, stages, end, runs)
+
+    def _reply(self, result: SearchResult, budget: Budget) -> Reply:
+        started, before = time.perf_counter(), self.generator.seconds
+        reply = answer_from(
+            self.generator,
+            self._question,
+            result,
+            budget,
+            self._chain.projected,
+            self._probe,
+            self._image_tokens,
+            self._context_of,
+        )
+        in_decoder = self.generator.seconds - before
+        self.selection_seconds += time.perf_counter() - started - in_decoder
+        return reply
+
+    def _stages(self, tokens_in: int, entered: int) -> tuple[StageTokens, ...]:
+        chain = self._chain
         stages = [StageTokens(chain.projected_name, "projected", tokens_in, entered)]
         if chain.encoder is not None:
             patches = self._usage.patches
             stages.insert(0, StageTokens(chain.encoder.name, "encoder_layer", *patches))
         if chain.decoder is not None:
+            end = self.generator.tokens_end
             stages.append(StageTokens(chain.decoder.name, "decoder_layer", entered, end))
-        return ReducedAnswer(reply, tuple(stages), end, tuple(self.generator.runs))
+        return tuple(stages)
 
     def _warnings(self) -> tuple[str, ...]:
         if "text_similarity" in self._signal_fields:

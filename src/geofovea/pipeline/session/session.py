@@ -96,6 +96,13 @@ class SceneSession:
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
 
+    def __repr__(self) -> str:
+        pyramid = self.pyramid
+        return (
+            f"SceneSession({self.scene.path!r}, {pyramid.width} x {pyramid.height} px, model "
+            f"{self.host.name!r}, tiles of {pyramid.tile_size} px, levels 0 to {pyramid.top_level})"
+        )
+
     def ask(
         self,
         question: str,
@@ -229,10 +236,9 @@ class SceneSession:
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
-        probe = reducer.probe(plan.stop, plan.question, plan.decoder_budget)
-        search = plan.search_with(probe)
-        result = self.search(search, plan.question, plan.budget, usage, calls, watch)
-        reduced = reducer.answer(plan.question, result, plan.decoder_budget, probe)
+        options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
+        result = self.search(options, plan.question, plan.budget, usage, calls, watch)
+        reduced = reducer.answer(result, plan.decoder_budget)
         notes = (*self.tiles.warnings, *self.reader.notes)
         return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
 

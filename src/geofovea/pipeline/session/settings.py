@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geofovea import __version__
 from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
-from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
+from geofovea.pipeline.hosts.folder_digest import model_digest
+from geofovea.pipeline.hosts.load import EMBEDDED, load_host
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.model_choice import chosen_model, named_model
 from geofovea.pipeline.session.options import AnswerOptions
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
     from geofovea.tiling.pyramid import Box
     from geofovea.tiling.scene import Scene
 
-__all__ = ["AskSettings", "described_hash", "model_digest"]
+__all__ = ["AskSettings", "described_hash"]
 
-_SAMPLE_BYTES = 2**20
-_MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 _DIGEST = "_digest"
 
 
@@ -218,26 +217,3 @@ def described_hash(described: Mapping[str, Any]) -> str:
     }
     record = {name: value for name, value in described.items() if name not in by_content}
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def model_digest(name: str | None) -> str:
-    """What tells a folder's model from another of its name; empty for a hub id, or for none.
-
-    Large files enter by their size, beginning and end, which differ between any two trainings.
-    """
-    if name is None:
-        return ""
-    folder = Path(name)
-    if name == EMBEDDED:
-        folder = embedded_model_path()
-    if not folder.is_dir():
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in _MODEL_SUFFIXES:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                digest.update(f"{path.name}|{size}|".encode() + file.read(_SAMPLE_BYTES))
-                file.seek(max(0, size - _SAMPLE_BYTES))
-                digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()[:16]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.page.data import answer_data
+from geofovea.pipeline.answers.page.document import answer_page
 from geofovea.pipeline.answers.picture import draw_answer
-from geofovea.pipeline.viewer.events import answer_data
 from geofovea.pipeline.viewer.served_scene import ServedScene
 
 __all__ = ["EXPORTS", "Export"]
@@ -42,9 +43,14 @@ def _picture(answer: Answer, scene: ServedScene) -> bytes:
     return stream.getvalue()
 
 
+def _page(answer: Answer, scene: ServedScene) -> bytes:  # noqa: ARG001
+    return answer_page(answer).encode()
+
+
 EXPORTS: Mapping[str, Export] = {
     "answer.json": Export("application/json", _json),
     "evidence.geojson": Export("application/geo+json", _geojson),
+    "page.html": Export("text/html", _page),
     "picture.png": Export("image/png", _picture),
 }
 """By the name of the file."""

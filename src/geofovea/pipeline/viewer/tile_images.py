@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geofovea.pipeline.system.lru import ByteLru
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.files.handles import check_current
+from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["TILE_KINDS", "TILE_THREADS", "TileImage", "TileImages", "TileKind", "tile_image"]
@@ -65,7 +65,9 @@ class TileImages:
 
     def __init__(self, limit_bytes: int = _CACHE_BYTES, threads: int = TILE_THREADS) -> None:
         """Start empty; no thread runs before the first tile."""
-        self._cache: ByteLru[TileImage] = ByteLru(limit_bytes, lambda image: len(image.content))
+        self._cache: LruCache[tuple[str, TileKind, Tile], TileImage] = LruCache(
+            limit_bytes, lambda image: len(image.content)
+        )
         self._pool = ThreadPoolExecutor(threads, "geofovea-tile")
 
     @property

@@ -1,15 +1,14 @@
-"""The tokens of a descent that survive a reduction, which may be told what a host showed."""
+"""The tokens of a descent that survive a reduction, by what a host showed of them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from geofovea.regionfocus.reductions.base import Reduction, Stage, TokenChoice
+from geofovea.regionfocus.reductions.base import Reduction, TokenChoice
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.projected.baselines import Strided
 from geofovea.regionfocus.search.looks import Descent, LevelLook
@@ -18,49 +17,16 @@ from geofovea.regionfocus.selection.places import look_at
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Tile
 
-__all__ = ["Informed", "keep_tokens", "reduce_look"]
+__all__ = ["ContextOf", "keep_tokens", "plain_context", "reduce_look"]
 
 
-@dataclass(slots=True, eq=False)
-class Informed:
-    """A reduction with what makes its contexts; it is one itself.
+ContextOf = Callable[[LevelLook], TokenContext]
+"""What a reduction may know of the tokens of a look."""
 
-    Attributes:
-        reduction: What chooses.
-        context_of: What it may know of the tokens of a look.
-        seconds: Time that contexts and choices took so far.
-    """
 
-    reduction: Reduction
-    context_of: Callable[[LevelLook], TokenContext]
-    seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """See `Reduction`."""
-        return self.reduction.name
-
-    @property
-    def stage(self) -> Stage:
-        """See `Reduction`."""
-        return self.reduction.stage
-
-    @property
-    def requires(self) -> frozenset[str]:
-        """See `Reduction`."""
-        return self.reduction.requires
-
-    def reduce(self, context: TokenContext, k: int) -> TokenChoice:
-        """See `Reduction`."""
-        return self.reduction.reduce(context, k)
-
-    def reduce_look(self, look: LevelLook, k: int) -> TokenChoice:
-        """Keep ``k`` of the tokens of a look, told of all that is known of them."""
-        started = time.perf_counter()
-        try:
-            return self.reduction.reduce(self.context_of(look), k)
-        finally:
-            self.seconds += time.perf_counter() - started
+def plain_context(look: LevelLook) -> TokenContext:
+    """Features and scores alone, where nothing more is known."""
+    return TokenContext.of(look.tokens, look.scores)
 
 
 def keep_tokens(
@@ -68,6 +34,7 @@ def keep_tokens(
     budget_tokens: int,
     reduction: Reduction,
     places: Sequence[Sequence[Tile]] = (),
+    context_of: ContextOf = plain_context,
 ) -> tuple[TokenSet, Tensor]:
     """The tokens of a descent that reach the decoder, and their scores.
 
@@ -81,6 +48,7 @@ def keep_tokens(
         reduction: Chooses among the tokens of one level, or of one place.
         places: Tiles of the finest level by place, each tile once. Each place gets the same share
             of what that level gets; what one cannot use goes to the others.
+        context_of: What the reduction may know of the tokens of a look.
 
     Returns:
         At most ``budget_tokens`` tokens in reading order, and float32 ``(n,)`` aligned with them.
@@ -98,7 +66,7 @@ def keep_tokens(
             parts = [look_at(look, place) for place in places]
         sizes = [len(part.tokens) for part in parts]
         for part, share in zip(parts, even_shares(sizes, shares[look.level]), strict=True):
-            part_tokens, part_scores = reduce_look(part, share, reduction)
+            part_tokens, part_scores = reduce_look(part, share, reduction, context_of)
             token_sets.append(part_tokens)
             scores.append(part_scores)
     tokens = TokenSet.concat(token_sets)
@@ -106,22 +74,21 @@ def keep_tokens(
     return tokens.select(order), torch.cat(scores)[order]
 
 
-def reduce_look(look: LevelLook, count: int, reduction: Reduction) -> tuple[TokenSet, Tensor]:
+def reduce_look(
+    look: LevelLook, count: int, reduction: Reduction, context_of: ContextOf = plain_context
+) -> tuple[TokenSet, Tensor]:
     """At most ``count`` tokens of a look, and float32 scores aligned with them."""
     # a reduction keeps at least one token: a look without a share keeps none
     choice = TokenChoice(torch.arange(0))
     if count:
         is_blind = look.is_flat and "scores" in reduction.requires
-        choose = Strided() if is_blind else reduction
-        choice = _reduce(choose, look, count)
+        # evenly spaced tokens need no context, and a context may cost a run of the encoder
+        choice = (
+            Strided().reduce(plain_context(look), count)
+            if is_blind
+            else reduction.reduce(context_of(look), count)
+        )
     tokens = replace(look.tokens.select(choice.index), importance=choice.importance)
     if choice.features is not None:
         tokens = replace(tokens, features=choice.features)
     return tokens, look.scores[choice.index]
-
-
-def _reduce(reduction: Reduction, look: LevelLook, k: int) -> TokenChoice:
-    """Keep ``k`` of the tokens of a look; one that is not informed knows features and scores."""
-    if isinstance(reduction, Informed):
-        return reduction.reduce_look(look, k)
-    return reduction.reduce(TokenContext.of(look.tokens, look.scores), k)

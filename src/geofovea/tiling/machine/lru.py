@@ -15,13 +15,17 @@ Value = TypeVar("Value")
 
 
 class LruCache(Generic[Key, Value]):
-    """A least-recently-used cache, bounded in bytes. Threads may share it."""
+    """A least-recently-used cache, bounded in bytes. Threads may share it.
+
+    An array or a tensor that is a slice keeps alive all that it is a slice of: copy it before you
+    put it in.
+    """
 
     def __init__(self, limit_bytes: int, size: Callable[[Value], int]) -> None:
         """Start empty.
 
         Args:
-            limit_bytes: Most bytes that are kept. A value that is larger is not kept.
+            limit_bytes: Most bytes that the cache holds. It holds no value that is larger.
             size: Bytes of a value, always the same for one.
         """
         self._limit_bytes = limit_bytes
@@ -34,6 +38,9 @@ class LruCache(Generic[Key, Value]):
         # least recently used first
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     def get(self, key: Key) -> Value | None:
         """The value under a key, or None."""
         with self._lock:
@@ -42,14 +49,18 @@ class LruCache(Generic[Key, Value]):
             self._values.move_to_end(key)
             return self._values[key]
 
-    def put(self, key: Key, value: Value) -> None:
-        """Keep a value, and forget the ones that were not used for longest."""
+    def put(self, key: Key, value: Value) -> Value:
+        """Hold a value in place of the earlier one, and forget those unused for longest.
+
+        Returns:
+            The value, whether the cache has room for it or not.
+        """
         with self._lock:
             if key in self._values:
                 self.nbytes -= self._size(self._values.pop(key))
-            if self._size(value) > self._limit_bytes:
-                return
-            self._values[key] = value
-            self.nbytes += self._size(value)
+            if self._size(value) <= self._limit_bytes:
+                self._values[key] = value
+                self.nbytes += self._size(value)
             while self.nbytes > self._limit_bytes:
                 self.nbytes -= self._size(self._values.popitem(last=False)[1])
+        return value

@@ -183,5 +183,5 @@ def _joined(parts: list[Known], axis: int) -> Known:
         for part in parts
     ]
     planes = max(map(len, masks))
-    shown = [np.broadcast_to(mask, (planes, *mask.shape[1:])) for mask in masks]
-    return Known(values, np.concatenate(shown, axis=axis))
+    planes_of_masks = [np.broadcast_to(mask, (planes, *mask.shape[1:])) for mask in masks]
+    return Known(values, np.concatenate(planes_of_masks, axis=axis))

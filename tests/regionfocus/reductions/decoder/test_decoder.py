@@ -1,51 +1,36 @@
-"""Methods that drop vision tokens between decoder layers equal their references and examples."""
+"""What holds for every method that drops vision tokens between decoder layers."""
 
 import pytest
 import torch
-from decoder_toys import random_view, reduce_to, worked_attention
+from decoder_toys import random_view, reduce_to
 from hypothesis import given
 from hypothesis import strategies as st
 from reduction_vectors import X
 
 from geofovea.errors import BudgetError, GeometryError, ModelError
 from geofovea.regionfocus.reductions.decoder.catp import CatpDecoder
-from geofovea.regionfocus.reductions.decoder.flowcut import (
-    FlowCutDecoder,
-    decoder_flow,
-    share_of_vision,
-)
 from geofovea.regionfocus.reductions.decoder.local_attention import local_mask
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule, Step
 from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     PUBLISHED,
     SparseVlm,
-    rank_count,
-    raters,
 )
-from geofovea.regionfocus.reductions.decoder.spatten import CacheBudget, evicted
+from geofovea.regionfocus.reductions.decoder.spatten import CacheBudget
 from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
-from geofovea.regionfocus.reductions.decoder.vflowopt import VFlowOptDecoder
 from geofovea.regionfocus.reductions.decoder.visiondrop import VisionDrop, contextual
 from geofovea.regionfocus.reductions.decoder.visual_sinks import (
     SinkFilter,
-    exclude_visual_sinks,
-    redistribute,
-    sink_dimensions,
 )
-from geofovea.regionfocus.reductions.encoder.flowcut import flowcut_score, key_relation
 from geofovea.regionfocus.reductions.primitives.clustering import cluster_by_density
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, make_decoder_reduction
 
-nan = torch.nan
 SCHEDULED = tuple(name for name in DECODER_REDUCTION_NAMES if name != "todre_drop_all")
 BY_SCORE = (
     *("fastv", "pyramiddrop", "transprune", "flowcut_decoder", "vflowopt_decoder"),
     "spatten",
 )
 """Methods whose choice is a top-k of one score."""
-
-
-# --- reference vectors
+nan = torch.nan
 
 
 def in_bfloat16(view):
@@ -118,45 +103,6 @@ def test_scores_go_with_their_tokens(n, name):
     assert {int(turned[i]) for i in moved} == kept
 
 
-@given(st.integers(1, 40), st.integers(0, 9))
-def test_the_flow_of_a_decoder_is_the_same_with_sums_divided_out_as_in_the_paper(n, seed):
-    view = random_view(n, seed)
-    values = view.values()
-    seen = values[:, view.visual]
-    likeness = key_relation(values[:, view.text[-1]], seen)
-    relation = share_of_vision(view.rows(view.text[-1:]), view.visual)
-    torch.testing.assert_close(decoder_flow(view), flowcut_score(relation, likeness, seen.mean(0)))
-
-
-def test_a_head_that_sees_no_vision_token_does_not_spoil_the_flow():
-    view = random_view(6)
-    view.attention[0][0, :, view.visual] = 0
-    assert bool(decoder_flow(view).isfinite().all())
-    assert "fallback" not in reduce_to("flowcut_decoder", view, 3).info
-
-
-def test_vflowopt_goes_on_after_a_third_and_two_thirds_of_the_depth():
-    assert VFlowOptDecoder().schedule.counts(1000, 28) == {9: 1000, 18: 601}
-    at_a_half = Schedule.of((9 / 28, 0.7487), (18 / 28, 0.487))
-    assert at_a_half.counts(1000, 28) == {9: 749, 18: 487}
-
-
-def test_vflowopt_keeps_the_most_important_and_refuses_tokens_that_do_not_know():
-    importance = torch.tensor(
-        [0.09468, 0.23195, 0.09645, 0.21923, 0.42729, 0.10776, 0.15418, 0.16846]
-    )
-    view = random_view(8, carried={"importance": importance})
-    assert reduce_to("vflowopt_decoder", view, 4).index.tolist() == [1, 3, 4, 7]
-    with pytest.raises(ModelError, match=r"came without it; let vflowopt leave them"):
-        reduce_to("vflowopt_decoder", random_view(8, carried={}), 4)
-
-
-def test_flowcut_halves_what_the_encoder_left_before_the_second_layer():
-    for depth in (2, 6, 28, 32):
-        assert FlowCutDecoder().schedule.counts(576, depth) == {1: 288}
-    assert make_decoder_reduction("flowcut_decoder", 0.1).schedule.counts(576, 28) == {1: 58}
-
-
 @given(st.integers(3, 60), st.integers(1, 59), st.integers(0, 9))
 def test_merging_methods_lose_or_keep_every_token_and_count_what_they_merged(n, k, seed):
     for name in ("sparsevlm", "visiondrop"):
@@ -189,13 +135,6 @@ def test_selection_in_bfloat16_equals_that_of_its_float32_copy(n, k, name, seed)
     assert torch.equal(reduce_to(name, one, k).index, reduce_to(name, two, k).index)
 
 
-@given(st.integers(2, 40), st.floats(0, 1), st.integers(0, 9))
-def test_dropping_all_or_none_does_not_depend_on_the_precision(n, threshold, seed):
-    one, two = in_bfloat16(random_view(n, seed))
-    kept = [TodreDropAll(threshold=threshold).reduce(view).index.tolist() for view in (one, two)]
-    assert kept[0] == kept[1]
-
-
 @given(st.integers(2, 40), st.integers(1, 39), st.sampled_from(("fastv", "pyramiddrop")))
 def test_only_the_order_of_the_last_row_matters(n, k, name):
     view = random_view(n, k)
@@ -214,95 +153,10 @@ def test_a_choice_between_layers_is_repeatable(n, k, name, seed):
         assert a is None or torch.equal(a, b)
 
 
-@given(st.integers(1, 700), st.integers(3, 40), st.sampled_from(SCHEDULED), st.floats(0.01, 0.9))
-def test_schedules_never_grow_and_end_where_they_are_bent_to(n, depth, name, share):
-    schedule = make_decoder_reduction(name, share).schedule
-    counts = schedule.counts(n, depth)
-    left = list(counts.values())
-    assert left == sorted(left, reverse=True)
-    assert left[-1] == max(1, int(share * n + 0.5))
-    assert all(1 <= layer < depth for layer in counts)
-    assert list(counts) == sorted(counts)
-
-
 def test_sparsevlm_and_visiondrop_keep_the_published_counts():
     assert SparseVlm().schedule.counts(576, 32) == {3: 300, 7: 200, 16: 110}
     assert PUBLISHED[64].counts(576, 32) == {3: 66, 7: 30, 16: 17}
     assert VisionDrop().schedule.counts(48, 32) == {8: 35, 16: 26, 24: 19}
-
-
-def test_sparsevlm_keeps_what_the_rank_of_its_attention_asks_for_within_the_schedule():
-    attention = torch.eye(3, 10).expand(2, 3, 10)
-    assert [rank_count(attention, share) for share in (0.0, 0.5, 1.0)] == [10, 7, 3]
-    view = random_view(30)
-    for share, left in ((0.0, 20), (1.0, len(raters(view.embedded_visual, view.embedded_text)))):
-        reduction = SparseVlm(Schedule.of((2, 20)), rank_strength=share)
-        assert len(reduction.reduce(view).index) == left
-
-
-def test_todre_drops_all_or_none():
-    rows = worked_attention(8, causal=True)
-    fields = {"attention": {0: rows}, "visual": torch.arange(1, 5), "text": torch.arange(5, 8)}
-    view = random_view(4, before=1, after=3, **fields)
-    assert TodreDropAll(threshold=0.1).reduce(view).index.tolist() == [0, 1, 2, 3]
-    assert TodreDropAll(threshold=0.9).reduce(view).index.tolist() == []
-
-
-def test_catp_shrinks_context_first_and_its_own_picture_one_layer_later():
-    reduction = CatpDecoder(schedule=Schedule.of((2, 9)))
-    assert reduction.layers(8) == (2, 3)
-    levels = torch.tensor([3] * 12 + [0] * 6)
-    first = reduction.reduce(random_view(18, carried={"levels": levels}))
-    kept = levels[first.index]
-    assert (int((kept == 3).sum()), int((kept == 0).sum())) == (6, 6)
-    later = random_view(12, layer=3, original=18, carried={"levels": kept})
-    kept = kept[reduction.reduce(later).index]
-    assert (int((kept == 3).sum()), int((kept == 0).sum())) == (6, 3)
-
-
-@given(st.integers(0, 50))
-def test_moving_attention_from_sinks_keeps_the_sums_of_rows(seed):
-    view = random_view(10, seed)
-    generator = torch.Generator().manual_seed(seed)
-    is_sink = torch.rand(len(view.hidden), generator=generator) < 0.4
-    rows = torch.rand(view.attention[0].shape[:2], generator=generator) < 0.5
-    moved = redistribute(view.attention[0], is_sink, view.visual, rows)
-    torch.testing.assert_close(moved.sum(-1), view.attention[0].sum(-1), atol=1e-5, rtol=0)
-    assert torch.equal(moved[~rows], view.attention[0][~rows])
-    unchanged = redistribute(view.attention[0], is_sink & False, view.visual, rows)
-    assert torch.equal(unchanged, view.attention[0])
-
-
-def test_a_sink_cannot_win_unless_all_are_sinks():
-    view = random_view(6)
-    view.hidden.fill_(0.1)
-    view.hidden[0, 5] = view.hidden[view.visual[2], 5] = 900
-    assert sink_dimensions(view.hidden[0], 2) == (5,)
-    filtered = exclude_visual_sinks(torch.ones(6), view, SinkFilter(threshold=2))
-    assert filtered.isneginf().tolist() == [False, False, True, False, False, False]
-    view.hidden[view.visual, 5] = 900
-    assert torch.equal(
-        exclude_visual_sinks(torch.ones(6), view, SinkFilter(threshold=2)), torch.ones(6)
-    )
-    assert torch.equal(exclude_visual_sinks(torch.ones(6), view, None), torch.ones(6))
-
-
-def test_all_words_rate_where_none_stands_out():
-    assert raters(X, torch.ones(4, 3)).tolist() == [0, 1, 2, 3]
-
-
-@given(st.integers(1, 60), st.integers(0, 5), st.integers(0, 6), st.integers(1, 9))
-def test_a_cache_never_outgrows_its_budget(s, first, important, recent):
-    budget = CacheBudget(first, important, recent)
-    generator = torch.Generator().manual_seed(s)
-    keys = torch.randn(1, 2, s, 4, generator=generator)
-    kept, _, stays = evicted(keys, keys, torch.randn(1, 2, 3, s, generator=generator), budget)
-    assert kept.shape[2] == min(s, budget.size)
-    assert bool((stays.diff(dim=-1) > 0).all())
-    assert torch.equal(kept[0, 1], keys[0, 1, stays[0, 1]])
-
-
-# --- refusals
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.errors import DataError
-from geofovea.pipeline.evaluation.reports.report_page import report_page
+from geofovea.pipeline.evaluation.reports.report_page import (
+    ITEMS,
+    item_page,
+    item_page_name,
+    report_page,
+)
 from geofovea.pipeline.evaluation.reports.tables import (
     Table,
+    collapsed,
     figure_rows,
     group_rows,
     head_lines,
     rule_rows,
 )
-from geofovea.pipeline.system.files import write_text
+from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 
 __all__ = ["RunOnDisk", "read_run", "write_report"]
@@ -52,12 +60,28 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
         ("Cost", _cost_table(items)),
     ]
     sections = [(title, table) for title, table in sections if table[1]]
-    head = _head(benchmark, scores, manifest)
+    head = _head(benchmark, scores)
     failures = list(_worst(items, worst))
-    markdown = [f"# {benchmark.title}", "", *head, ""]
+    model = f"Model {manifest['configuration']['model']}."
+    markdown = [f"# {benchmark.title}", "", model, *head, ""]
     for title, table in sections:
-        markdown += [f"## {title}", "", markdown_table(*_piped(table)), ""]
-    page = report_page(benchmark.title, head, sections, failures, images, manifest)
+        markdown += [f"## {title}", "", markdown_table(*_piped(collapsed(table))), ""]
+    names = [item_page_name(item) for item in failures]
+    if failures:
+        make_folder(folder / ITEMS)
+    for item, name in zip(failures, names, strict=True):
+        write_text(folder / ITEMS / name, item_page(item, images))
+    page = report_page(
+        benchmark.title,
+        head,
+        sections,
+        failures,
+        images,
+        manifest,
+        scores=scores,
+        about=_about(folder, manifest),
+        links=[f"{ITEMS}/{name}" for name in names],
+    )
     write_text(folder / "report.html", page)
     write_text(folder / "report.md", "\n".join(markdown))
     return folder / "report.html", folder / "report.md"
@@ -98,14 +122,31 @@ def read_run(folder: Path) -> RunOnDisk:
         ) from error
 
 
-def _head(
-    benchmark: Benchmark, scores: Mapping[str, Any], manifest: Mapping[str, Any]
-) -> list[str]:
-    lines = [f"Model {manifest['configuration']['model']}.", *head_lines(benchmark, scores)]
+def _about(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the run was: model, date, command, versions, machine."""
+    configuration, versions = manifest["configuration"], manifest.get("versions", {})
+    # runs of earlier versions have no date of their own
+    changed = datetime.fromtimestamp((folder / "scores.json").stat().st_mtime, UTC).isoformat()
+    date = f"{str(manifest.get('date') or changed)[:16].replace('T', ' ')} UTC"
+    machine = manifest.get("machine", {})
+    facts = {
+        "model": " ".join(
+            str(configuration.get(name) or "") for name in ("model", "model_digest")
+        ).strip(),
+        "date": date,
+        "command": " ".join(shlex.quote(str(word)) for word in manifest.get("command", ())),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "machine": ", ".join(str(part) for part in machine.values()),
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _head(benchmark: Benchmark, scores: Mapping[str, Any]) -> list[str]:
+    lines = [*head_lines(benchmark, scores)]
     if scores.get("hit rate") is not None:
         lines.append(
-            f"Tile hit rate {scores['hit rate']:.3f}: so many of the annotated objects were "
-            "looked at in native pixels, by half of their box or more."
+            f"Tile hit rate {scores['hit rate']:.3f}: the share of annotated objects of which the "
+            "model looked at half the box or more in native pixels."
         )
     return lines
 

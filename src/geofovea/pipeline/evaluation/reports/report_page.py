@@ -1,61 +1,34 @@
 """The page of an evaluation run: HTML that holds all it shows, and asks nobody for anything.
 
-Words of models, people and files are escaped by the template.
+Words of models, people and files are escaped by the template. A page runs no script, and its
+policy allows the one style that it holds and pictures that are part of it.
 """
 
 from __future__ import annotations
 
 import base64
-import io
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import Image, ImageDraw
 
-from geofovea.datasets.benchmarks.local_files import find_images
-from geofovea.datasets.records.sample import Sample
-from geofovea.errors import GeoFoveaError
-from geofovea.pipeline.answers.confidence import confidence_text
-from geofovea.pipeline.evaluation.reports.tables import Table
-from geofovea.tiling.opening import open_scene
-from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
-from geofovea.tiling.pyramid import Box
-from geofovea.tiling.reader import TileReader
+from geofovea.pipeline.evaluation.reports.charts import chart_rows
+from geofovea.pipeline.evaluation.reports.failures import Failure, failure_of, item_facts
+from geofovea.pipeline.evaluation.reports.tables import Table, collapsed
 
-__all__ = ["report_page"]
+__all__ = ["ITEMS", "item_page", "item_page_name", "report_page"]
 
-_MOST_CHARACTERS = 600
-_PANEL = 420
-_TEMPLATE = """\
-<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{{ title }}</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; color: #202228 }
-table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .25em .8em; text-align: left }
-tr:nth-child(even) { background: #f4f4f1 } th { border-bottom: 2px solid #999 }
-.ours { font-weight: bold } img { max-width: 100% } .note { color: #a33 }
-</style></head><body><h1>{{ title }}</h1>
-{% for line in head %}<p>{{ line }}</p>
-{% endfor %}
-{% for name, header, rows in sections %}
-<h2>{{ name }}</h2><table><tr>{% for cell in header %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for is_ours, row in rows %}
-<tr{% if is_ours %} class='ours'{% endif %}>
-{%- for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</table>
-{% endfor %}
-<h2>Surest wrong answers</h2>
-{% for failure in failures %}
-<p>{{ failure.question }}<br>{{ failure.answer }}</p>
-{% if failure.picture %}
-<img alt='where the model looked' src='{{ failure.picture }}'>
-{% elif failure.note %}
-<p class='note'>no picture: {{ failure.note }}</p>
-{% endif %}
-{% endfor %}
-<h2>Manifest</h2><pre>{{ manifest }}</pre></body></html>"""
+ITEMS = "report-items"
+"""The folder of the pages about single questions, beside the report."""
+
+_PANEL, _LARGE_PANEL = 420, 900
+_MOST_WARNINGS = 12
+_NUMBER = re.compile(r"[-+−]?\d[\d.,]*( ?%)?( \[[^\]]*\])?|–|")
 
 
 def report_page(
@@ -65,6 +38,10 @@ def report_page(
     failures: Sequence[Mapping[str, Any]],
     root: Path,
     manifest: Mapping[str, Any],
+    *,
+    scores: Mapping[str, Any] | None = None,
+    about: Sequence[tuple[str, str]] = (),
+    links: Sequence[str] = (),
 ) -> str:
     """The page.
 
@@ -75,73 +52,74 @@ def report_page(
         failures: Items whose answer is wrong, shown with a picture where their image is there.
         root: Folder of the images.
         manifest: What the run was made from.
+        scores: Numbers for the chart, as ``Scores.to_json`` gives them.
+        about: Names and values of what the run was: model, date, command, versions.
+        links: For each failure the address of the page about it, where there is one.
     """
-    template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
-    ).from_string(_TEMPLATE)
-    return template.render(
-        title=title,
+    pages = [*links, *[""] * (len(failures) - len(links))]
+    return _rendered(
+        "report.html",
+        title=title[:1].upper() + title[1:],
         head=head,
-        sections=[(name, header, list(map(_row, rows))) for name, (header, rows) in sections],
-        failures=[_failure(item, root) for item in failures],
+        about=about,
+        chart=[] if scores is None else chart_rows(scores),
+        sections=[_section(name, collapsed(table)) for name, table in sections],
+        failures=[
+            failure_of(item, root, _PANEL, page) for item, page in zip(failures, pages, strict=True)
+        ],
         manifest=json.dumps(manifest, indent=1),
     )
+
+
+def item_page(item: Mapping[str, Any], root: Path) -> str:
+    """The page about one question of a run, with a larger picture.
+
+    Args:
+        item: A row of ``items.jsonl``.
+        root: Folder of the images.
+    """
+    failure: Failure = failure_of(item, root, _LARGE_PANEL)
+    return _rendered(
+        "item.html",
+        title=failure.question,
+        failure=failure,
+        about=item_facts(item),
+        warnings=[str(warning) for warning in (item.get("warnings") or ())[:_MOST_WARNINGS]],
+    )
+
+
+def item_page_name(item: Mapping[str, Any]) -> str:
+    """A file name for the page about a question, whatever its id is."""
+    known = str(item["question_id"])
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", known)[:60]
+    return f"{plain}-{hashlib.sha256(known.encode(errors='replace')).hexdigest()[:8]}.html"
+
+
+def _rendered(name: str, **values: Any) -> str:
+    folder = files(__name__.rpartition(".")[0]) / "templates"
+    loader = jinja2.FunctionLoader(lambda each: (folder / each).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    style = (folder / "style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    page = environment.get_template(name)
+    return page.render(style=style, style_hash=f"sha256-{digest}", **values)
+
+
+def _section(
+    name: str, table: Table
+) -> tuple[str, Sequence[str], list[tuple[bool, Sequence[str]]], list[bool]]:
+    """A table with what its template asks: rows of this run, columns of numbers."""
+    header, rows = table
+    numbers = [
+        any(row[column] for row in rows)
+        and all(_NUMBER.fullmatch(row[column]) is not None for row in rows)
+        for column in range(len(header))
+    ]
+    return name, header, [_row(row) for row in rows], numbers
 
 
 def _row(cells: Sequence[str]) -> tuple[bool, Sequence[str]]:
     """Whether a row is about this run, and its cells."""
     return any(cell.startswith("→") for cell in cells), cells
-
-
-def _failure(item: Mapping[str, Any], root: Path) -> dict[str, str]:
-    """The words of a wrong answer, and a picture, or why there is none."""
-    answer = item["answer"] or item.get("error") or "(no answer)"
-    question = f"{item['question_id']} ({item['category']}): {item['question']}"
-    verdict = f"answered {answer!r}, {confidence_text(item.get('confidence'))}; right: "
-    verdict += ", ".join(item["truth"])
-    words = {"question": question[:_MOST_CHARACTERS], "answer": verdict[:_MOST_CHARACTERS]}
-    return {"picture": "", "note": ""} | words | _picture(item, root)
-
-
-def _picture(item: Mapping[str, Any], root: Path) -> dict[str, str]:
-    if not item.get("looks"):
-        return {}
-    try:
-        sample = Sample(item["question_id"], (item["image"],), "?", ("",), "")
-        paths = find_images(root, [sample]).of(sample)
-        if paths is None:
-            return {"note": f"{item['image']} is not below the root"}
-        data = base64.b64encode(_png_with_boxes(paths[0], item)).decode("ascii")
-    except GeoFoveaError as error:
-        return {"note": str(error)}
-    return {"picture": f"data:image/jpeg;base64,{data}"}
-
-
-def _png_with_boxes(path: Path, item: Mapping[str, Any]) -> bytes:
-    """The scene with what was looked at, and the annotated place beside it; two small reads."""
-    scene = open_scene(path)
-    reader = TileReader(scene, scene.pyramid(256), plan_radiometry(scene))
-    tiles = [Box(*t) for t in item["looks"][-1]["tiles"]]
-    truth = [Box(*b) for b in item["boxes"]]
-    views = [scene.box]
-    if truth:
-        (x, y), side = truth[0].center, 4 * max(truth[0].width, truth[0].height, 64)
-        near = Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2).intersection(scene.box)
-        views += [near] if near else []
-    page = Image.new("RGB", (len(views) * (_PANEL + 8), _PANEL), "white")
-    for index, view in enumerate(views):
-        scale = _PANEL / max(view.width, view.height)
-        shape = max(1, round(view.height * scale)), max(1, round(view.width * scale))
-        panel = Image.fromarray(reader.read_box(view, shape)[0])
-        pen = ImageDraw.Draw(panel)
-        for boxes, color in ((tiles, (255, 150, 30)), (truth, (40, 220, 90))):
-            for box in filter(None, (b.intersection(view) for b in boxes)):
-                corners = [
-                    ((x - view.x0) * scale, (y - view.y0) * scale)
-                    for x, y in ((box.x0, box.y0), (box.x1, box.y1))
-                ]
-                pen.rectangle((*corners[0], *(c - 1 for c in corners[1])), outline=color, width=2)
-        page.paste(panel, (index * (_PANEL + 8), 0))
-    buffer = io.BytesIO()
-    page.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()

@@ -5,14 +5,14 @@ All take scores as ``Scores.to_json`` gives them, so that a run on disk is shown
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.scoring.verdict import MODES
 
-__all__ = ["Table", "figure_rows", "group_rows", "head_lines", "rule_rows"]
+__all__ = ["Table", "collapsed", "figure_rows", "group_rows", "head_lines", "rule_rows"]
 
 Table = tuple[tuple[str, ...], list[list[str]]]
 """Header and rows."""
@@ -72,3 +72,22 @@ def head_lines(benchmark: Benchmark, scores: Mapping[str, Any]) -> Iterator[str]
         yield f"note: {scores['unknown']} answer(s) have ids that the benchmark does not have"
     for note in scores["notes"]:
         yield f"note: {note}"
+
+
+def collapsed(table: Table) -> Table:
+    """The table with neighboring columns of numbers that are the same in every row made one."""
+    header, rows = table
+    groups: list[list[int]] = []
+    for column in range(len(header)):
+        before = groups[-1][-1] if groups else None
+        if before is not None and rows and all(_is_repeated(row, before, column) for row in rows):
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+    titles = tuple(", ".join(header[column] for column in group) for group in groups)
+    return titles, [[row[group[0]] for group in groups] for row in rows]
+
+
+def _is_repeated(row: Sequence[str], before: int, column: int) -> bool:
+    """Whether a cell repeats a number; words may be the same by chance."""
+    return row[column] == row[before] and any(c.isdigit() for c in row[column])

@@ -7,7 +7,7 @@ by number before it is used, so nothing has to be promised about where tokens ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.run import layer_input
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
-from geofovea.pipeline.system.lru import ByteLru
+from geofovea.tiling.machine.lru import LruCache
 
 __all__ = ["PrefixCache", "can_reuse_prefix"]
 
@@ -63,8 +63,9 @@ class PrefixCache:
         """
         self._decoder = decoder
         self._layer = layer
-        self._limit = limit_bytes
-        self._prefixes: ByteLru[_Prefix] = ByteLru(limit_bytes, lambda prefix: prefix.nbytes)
+        self._prefixes: LruCache[Hashable, _Prefix] = LruCache(
+            limit_bytes, lambda prefix: prefix.nbytes
+        )
         self.runs = 0
 
     @property
@@ -116,14 +117,7 @@ class PrefixCache:
         keys = rotated_keys(layer, hidden, rotary, 0, length)[:, :, visual]
         below = cache.layers[: self._layer]
         entry = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
-        self._keep(key, entry)
-        return entry
-
-    def _keep(self, key: tuple[Any, ...], prefix: _Prefix) -> None:
-        if prefix.nbytes > self._limit:
-            self._prefixes.drop(key)
-        else:
-            self._prefixes.put(key, prefix)
+        return self._prefixes.put(key, entry)
 
     def _new_cache(self) -> Any:
         from transformers import DynamicCache

@@ -1,0 +1,1 @@
+"""The parts of the picture of an answer: places, layout, panels, marks, words."""

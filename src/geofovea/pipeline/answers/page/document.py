@@ -1,0 +1,162 @@
+"""One answer as one HTML file: the page of the server, with what it shows inside.
+
+The file asks nobody for anything: its policy forbids every request, and allows the one script and
+the one style that it holds, by their hashes. Data stands in an element that is never run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
+from geofovea.pipeline.answers.page.data import answer_data, json_text, scene_name
+from geofovea.pipeline.answers.page.facts import shown_facts
+from geofovea.pipeline.answers.page.tiles import MEDIA_TYPE, page_tiles
+from geofovea.pipeline.system.files import write_text
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
+from geofovea.tiling.reader import TileReader
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+
+__all__ = ["MOST_PAGE_BYTES", "answer_page", "page_content", "save_answer_page"]
+
+MOST_PAGE_BYTES = 3 * 10**6
+"""Of a page by default: small enough for mail, large enough for about a hundred tiles."""
+
+_TILE_SIDE = 512
+_LEAST_TILE_BYTES = 200_000
+
+_DOCUMENT = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body class="geofovea-body">
+<div id="geofovea" class="geofovea"><noscript>{words}</noscript></div>
+<script type="application/json" id="geofovea-data">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def save_answer_page(
+    answer: Answer, path: str | os.PathLike[str], most_bytes: int = MOST_PAGE_BYTES
+) -> None:
+    """Write an answer as a page that needs nothing else: it works offline and from a disk.
+
+    Args:
+        answer: What to show.
+        path: Of the file.
+        most_bytes: How large it may be; tiles that fit no more are shown coarser.
+
+    Raises:
+        OutputError: If the file cannot be written.
+        SceneError: If the scene is not the file it was, or cannot be read.
+    """
+    write_text(path, answer_page(answer, most_bytes=most_bytes))
+
+
+def answer_page(answer: Answer, most_bytes: int = MOST_PAGE_BYTES) -> str:
+    """An answer as an HTML document; see `save_answer_page`.
+
+    Args:
+        answer: What to show.
+        most_bytes: How large the document may be.
+
+    Raises:
+        SceneError: If the scene is not the file it was, or cannot be read.
+    """
+    script, style = _asset("/viewer.js"), _asset("/viewer.css")
+    around = len(script) + len(style) + len(_DOCUMENT)
+    content = page_content(answer, most_bytes - around)
+    return _DOCUMENT.format(
+        policy=_policy(script, style),
+        title=html.escape(f"{answer.question} – GeoFovea"),
+        words=html.escape(f"{answer.question} {answer.text}"),
+        style=style,
+        data=_as_data(content),
+        script=script,
+    )
+
+
+def page_content(answer: Answer, most_bytes: int) -> dict[str, Any]:
+    """What the page of an answer shows, as plain values; see ``web/src/transport/file.js``.
+
+    Args:
+        answer: What to show.
+        most_bytes: The most that it may have as JSON.
+
+    Raises:
+        SceneError: If the scene is not the file it was, or cannot be read.
+    """
+    reader = _reader(answer)
+    content = _content(answer, reader)
+    room = max(_LEAST_TILE_BYTES, most_bytes - len(_as_data(content).encode()))
+    return content | {"tiles": page_tiles(answer, reader, room)}
+
+
+def _reader(answer: Answer) -> TileReader:
+    scene = answer.scene
+    return TileReader(scene, scene.pyramid(_TILE_SIDE), answer.radiometry or plan_radiometry(scene))
+
+
+def _content(answer: Answer, reader: TileReader) -> dict[str, Any]:
+    """What the page shows, without tiles; the scene has a name and no path."""
+    name = scene_name(answer.scene.path)
+    pyramid = reader.pyramid
+    levels = pyramid.top_level + 1
+    grid = {"side": _TILE_SIDE, "levels": levels, "width": pyramid.width, "height": pyramid.height}
+    facts = shown_facts(answer.scene, reader.radiometry)
+    facts["warnings"] = []  # the answer has them
+    scene = {"id": "1", "name": name, "grid": grid, "model": {"levels": answer.levels}} | facts
+    return {
+        "overview": {"model": answer.model, "scenes": [scene]},
+        "answer": answer_data(answer, name),
+        "region": None,
+        "media_type": MEDIA_TYPE,
+        "tiles": {},
+    }
+
+
+def _as_data(content: Any) -> str:
+    """JSON that no HTML parser takes for the end of its element, and no script for a line end."""
+    text = json_text(content)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def _policy(script: str, style: str) -> str:
+    return (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "img-src blob: data:; base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+@cache
+def _asset(path: str) -> str:
+    content = read_page_file(PAGE_FILES[path])
+    if content is None:
+        name = Path(PAGE_FILES[path].name)
+        raise FileNotFoundError(f"{name} was not built: run make web in the source tree")
+    return content.decode()

@@ -1,0 +1,36 @@
+// What outlives a reload. The view stands in the address, for bookmarks: #x,y,resolution,scene.
+// The questions of this window stand in its session.
+
+const JOBS = "geofovea-jobs";
+const MOST_JOBS = 20;
+
+/** Remembers a question of this window. */
+export function keepJob(job) {
+  sessionStorage.setItem(JOBS, [job, ...keptJobs()].slice(0, MOST_JOBS).join(" "));
+}
+
+/** @returns {string[]} questions of this window, newest first */
+export function keptJobs() {
+  return (sessionStorage.getItem(JOBS) ?? "").split(" ").filter(Boolean);
+}
+
+let timer = null;
+
+/** Writes the view once it rests. */
+export function keepView(side) {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const { x, y, resolution } = side.map.state();
+    const parts = [x.toFixed(1), y.toFixed(1), Number(resolution.toPrecision(6)), encodeURIComponent(side.scene.id)];
+    history.replaceState(null, "", `#${parts.join(",")}`);
+  }, 300);
+}
+
+/** @returns {{x, y, resolution, scene}|null} what the address says, if it says something possible */
+export function viewOfAddress() {
+  clearTimeout(timer);
+  const [x, y, resolution, scene] = location.hash.slice(1).split(",");
+  const numbers = [x, y, resolution].map(Number);
+  if (!scene || !numbers.every(Number.isFinite) || numbers[2] <= 0) return null;
+  return { x: numbers[0], y: numbers[1], resolution: numbers[2], scene: decodeURIComponent(scene) };
+}

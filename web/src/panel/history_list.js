@@ -1,0 +1,25 @@
+// Questions of before, newest first. Showing one again costs nothing: the server kept its events.
+
+import { button, el, fill } from "../dom.js";
+
+export class HistoryList {
+  /** @param {{chosen: Function}} listeners `chosen(job)` with the row of the server */
+  constructor(listeners) {
+    this.listeners = listeners;
+    this.list = el("ul", { class: "gf-history" });
+    this.element = el("section", { hidden: true }, el("h2", {}, "Asked before"), this.list);
+  }
+
+  /** @param {Object[]} jobs `{job, scene, question, state, answer, region}` */
+  show(jobs, nameOf) {
+    this.element.hidden = !jobs.length;
+    fill(this.list, jobs.map((job) => el("li", {},
+      button(job.question, () => this.listeners.chosen(job), { class: "gf-link" }),
+      el("span", { class: "gf-faint" }, this.#line(job, nameOf)))));
+  }
+
+  #line(job, nameOf) {
+    const outcome = job.answer ?? { cancelled: "stopped", error: "failed", failed: "failed" }[job.state] ?? job.state;
+    return [outcome, nameOf(job.scene), job.region ? "in a part" : null].filter(Boolean).join(" · ");
+  }
+}

@@ -1,0 +1,209 @@
+// One scene with its map and what was last asked of it. Two of them may stand beside each other.
+
+import { el } from "./dom.js";
+import { levelScale } from "./format.js";
+import { Asking, statusText } from "./asking.js";
+import { SceneMap } from "./map/scene_map.js";
+import { AnswerCard } from "./panel/answer_card.js";
+import { EvidenceTable } from "./panel/evidence_table.js";
+import { LevelLadder } from "./panel/level_ladder.js";
+import { sceneFacts } from "./panel/scene_facts.js";
+
+export class Side {
+  /**
+   * @param {Object} transport
+   * @param {Object} scene facts
+   * @param {Object} listeners `moved`, `pointed` of the map; `sent(job)`; `changed(side)` when a question moved
+   *   on; `exported(side, file, name)` or null; `again(side, ring)` or null
+   */
+  constructor(transport, scene, listeners, model) {
+    Object.assign(this, { transport, scene, listeners, model });
+    this.asking = null;
+    this.stopper = null;
+    this.follows = true;
+    this.map = new SceneMap(transport, scene, {
+      moved: () => listeners.moved(this),
+      pointed: (_, point) => listeners.pointed(this, point),
+      picked: (_, point) => this.#pickAt(point),
+    });
+    this.#holdOnTouch();
+    this.answer = new AnswerCard({
+      exported: listeners.exported && ((file, name) => listeners.exported(this, file, name)),
+    });
+    this.ladder = new LevelLadder({
+      zoomed: (level) => this.#zoomTo(level),
+      toggled: (hidden) => this.map.overlay.set({ hidden: new Set(hidden) }),
+    });
+    this.evidence = new EvidenceTable({
+      picked: (index) => this.pick(index),
+      again: listeners.again && (() => listeners.again(this, this.#bestRing())),
+    });
+    this.title = el("h2", { class: "gf-scene-name" }, scene.name);
+    this.element = el("section", { class: "gf-side", "aria-label": scene.name },
+      this.title, this.answer.element, this.ladder.element, this.evidence.element,
+      sceneFacts(scene, model));
+  }
+
+  get top() {
+    return this.map.overlay.model.top;
+  }
+
+  status() {
+    if (!this.asking) return "";
+    const scale = (level) => levelScale(level, this.scene.gsd_m);
+    return statusText(this.asking, scale) || this.#outcome();
+  }
+
+  #outcome() {
+    const { answer } = this.asking;
+    const known = answer.confidence !== null && answer.confidence_known !== false;
+    const sure = known ? `, ${Math.round(answer.confidence * 100)}% sure` : "";
+    return `Answer: ${answer.answer}${sure}.`;
+  }
+
+  /** Sends a question and follows its events to the end. */
+  async ask({ question, region, choices, budget }) {
+    const asking = new Asking(this.scene.id, question, region);
+    this.#begin(asking);
+    const body = { scene: this.scene.id, question };
+    if (region) body.region = { polygon: region };
+    if (choices?.length) body.choices = choices;
+    if (budget) body.budget = budget;
+    await this.#run(asking, async () => {
+      const { job } = await this.transport.ask(body);
+      asking.job = job;
+      this.listeners.sent(job);
+      if (asking.isUnwanted) await this.transport.cancel(job);
+    });
+  }
+
+  /** Shows a job of before, or goes on with one that runs. */
+  async replay(job) {
+    const asking = new Asking(this.scene.id, job.question, job.region && ringOf(job.region));
+    asking.job = job.job;
+    this.#begin(asking);
+    await this.#run(asking, async () => {});
+  }
+
+  #begin(asking) {
+    this.stopper?.abort();
+    this.stopper = new AbortController();
+    this.asking = asking;
+    this.follows = true;
+    this.map.overlay.set({ asking, marked: null, region: asking.region });
+    this.refresh();
+  }
+
+  async #run(asking, send) {
+    const { signal } = this.stopper;
+    try {
+      await send();
+      if (signal.aborted) return;
+      await this.transport.events(asking.job, (name, data) => {
+        if (signal.aborted) return;
+        asking.apply(name, data);
+        this.#onEvent(name);
+      }, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      asking.apply("error", { message: error.message });
+    }
+    if (this.asking === asking) this.refresh();
+  }
+
+  #onEvent(name) {
+    if (this.follows && this.listeners.following()) {
+      if (name === "look") this.#followLook();
+      if (name === "answer") this.#followAnswer();
+    }
+    if (name === "answer") this.showsAnswer = true;
+    this.refresh();
+  }
+
+  #followLook() {
+    const boxes = this.asking.waiting.map((tile) => tile.box);
+    if (boxes.length) this.map.fit(union(boxes), { margin: 0.15 });
+  }
+
+  #followAnswer() {
+    const rows = this.asking.evidence;
+    const finest = Math.min(...rows.map((row) => row.level));
+    const boxes = rows.filter((row) => row.level === finest).map((row) => row.box_scene);
+    if (boxes.length) this.map.fit(union(boxes), { margin: 0.15 });
+  }
+
+  async stop() {
+    if (!this.asking?.isRunning) return;
+    // the server may not have named the job yet
+    this.asking.isUnwanted = true;
+    if (this.asking.job) await this.transport.cancel(this.asking.job);
+  }
+
+  /** Shows the state of the question everywhere; once a frame, however many events came. */
+  refresh() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.map.overlay.set({ asking: this.asking });
+      this.answer.show(this.asking);
+      this.ladder.show(this.asking, this.top, this.scene.gsd_m);
+      this.evidence.show(this.asking, this.scene.gsd_m, this.map.overlay.model.marked);
+      this.listeners.changed(this);
+      if (this.showsAnswer) this.answer.element.scrollIntoView({ block: "nearest" });
+      this.showsAnswer = false;
+    });
+  }
+
+  /** Marks one region of the evidence, on the map and in the table. */
+  pick(index) {
+    this.follows = false;
+    this.map.overlay.set({ marked: index });
+    this.evidence.mark(index);
+    this.map.fit(this.asking.evidence[index].box_scene, { margin: 0.8 });
+  }
+
+  #pickAt([x, y]) {
+    const rows = this.asking?.evidence ?? [];
+    const index = rows.findIndex(({ box_scene: [x0, y0, x1, y1] }) => x >= x0 && x < x1 && y >= y0 && y < y1);
+    if (index < 0) return;
+    this.map.overlay.set({ marked: index });
+    this.evidence.mark(index);
+  }
+
+  #zoomTo(level) {
+    this.follows = false;
+    const boxes = [...this.asking.levels.get(level).tiles.values()];
+    if (boxes.length) this.map.fit(union(boxes), { margin: 0.1 });
+  }
+
+  #bestRing() {
+    return ringOf(this.asking.evidence[this.map.overlay.model.marked ?? 0].box_scene.map(Math.round));
+  }
+
+  /** Whoever moves the map by hand wants to see what is there, and is not carried off. */
+  #holdOnTouch() {
+    const hold = () => { this.follows = false; };
+    for (const event of ["pointerdown", "wheel", "keydown"]) {
+      this.map.target.addEventListener(event, hold, { passive: true });
+    }
+  }
+
+  dispose() {
+    this.stopper?.abort();
+    this.map.dispose();
+    this.element.remove();
+  }
+}
+
+function ringOf([x0, y0, x1, y1]) {
+  return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+}
+
+/** The smallest box around all of them. */
+export function union(boxes) {
+  return [0, 1, 2, 3].map((i) => {
+    const values = boxes.map((box) => box[i]);
+    return i < 2 ? Math.min(...values) : Math.max(...values);
+  });
+}
