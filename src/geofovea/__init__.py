@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
+from geofovea._accessor_hook import install as _install_accessor
 from geofovea._lazy import lazy_names
 from geofovea._moved import install as _install_old_names
 from geofovea._waiting import wait_asleep as _wait_asleep
-from geofovea.pipeline.session.accessor_hook import install as _install_accessor
 
 if TYPE_CHECKING:
     from geofovea.errors import (

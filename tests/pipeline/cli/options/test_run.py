@@ -324,7 +324,7 @@ def test_an_endpoint_that_drips_for_ever_costs_one_row_and_its_time(
     started = time.monotonic()
     patient = ("--endpoint-seconds", 3600, "--executor", "processes", "--item-seconds", 25)
     result = ask_away("batch", scene, *questions(5), *patient, "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 3, result.stderr
     summary = json.loads(result.stdout)
     assert (summary["answered"], summary["failed"], summary["overdue"]) == (4, 1, 1)
     rows = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
