@@ -16,12 +16,12 @@ from contextlib import closing, contextmanager
 import pytest
 import uvicorn
 from pipeline_toys import QUESTION
-from viewer_toys import gate_before, until
+from viewer_toys import gate_before, running, until
 
 from geofovea.errors import ServingError
 from geofovea.pipeline.viewer import serving
 from geofovea.pipeline.viewer.app import make_app
-from geofovea.pipeline.viewer.serving import listen, run_server, server_config
+from geofovea.pipeline.viewer.serving import listen, run_server
 
 TOKEN_PATTERN = r"http://127\.0\.0\.1:(\d+)/#token=([A-Za-z0-9_-]{43})\n"
 
@@ -107,23 +107,6 @@ def test_a_port_that_is_taken_is_told():
         port = taken.getsockname()[1]
         with pytest.raises(ServingError, match=f"port {port} of 127.0.0.1 cannot be had.*--port"):
             listen(port=port)
-
-
-@contextmanager
-def running(desk):
-    """The application on a real socket: ``(address, token)``."""
-    listening = listen()
-    app = make_app(desk, listening.token, listening.served_at)
-    server = uvicorn.Server(server_config(app))
-    thread = threading.Thread(target=server.run, args=([listening.socket],), daemon=True)
-    thread.start()
-    until(lambda: server.started, "the start of the server")
-    try:
-        yield listening.socket.getsockname(), listening.token
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listening.socket.close()
 
 
 def raw(address, request):

@@ -58,9 +58,10 @@ def _write_json(answer: Answer, path: Path) -> None:
 
 
 def _write_page(answer: Answer, path: Path) -> None:
-    from geofovea.pipeline.answers.html import answer_page
+    # the page is made by the viewer, which stands above answers: the package knows where
+    from geofovea import save_answer_page
 
-    write_text(path, answer_page(answer))
+    save_answer_page(answer, path)
 
 
 _WRITERS: dict[str, Writer] = {
