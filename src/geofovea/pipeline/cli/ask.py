@@ -166,7 +166,7 @@ def _with_page(answer: Answer, page: Path | None) -> Answer:
     if page is None:
         return answer
     from geofovea.pipeline.answers.afterwork import Afterwork
-    from geofovea.pipeline.viewer.answer_page import save_answer_page
+    from geofovea.pipeline.answers.page.document import save_answer_page
 
     after = Afterwork()
     after.attempt(f"the file {page}", lambda: save_answer_page(answer, page), None)
