@@ -1,5 +1,6 @@
 """The server as a process meets it: on real sockets, bounded, and gone when it is told to go."""
 
+import asyncio
 import http.client
 import ipaddress
 import json
@@ -32,6 +33,24 @@ def test_it_listens_on_the_loopback_with_a_fresh_secret():
         assert first.token != second.token
         assert re.fullmatch(TOKEN_PATTERN, first.address + "\n")
         assert not first.served_at.is_open
+
+
+def test_small_pieces_of_a_response_are_sent_at_once(desk, monkeypatch):
+    options, transport = [], asyncio.selector_events._SelectorSocketTransport
+    start = transport.__init__
+
+    def note(self, loop, sock, *more, **named):
+        start(self, loop, sock, *more, **named)
+        options.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(transport, "__init__", note)
+    with running(desk) as (address, token):
+        head = f"Host: 127.0.0.1:{address[1]}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        assert raw(address, f"GET /api/jobs HTTP/1.1\r\n{head}".encode()).startswith(
+            b"HTTP/1.1 200"
+        )
+    assert options
+    assert all(options)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.evil"])

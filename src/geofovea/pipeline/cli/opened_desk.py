@@ -31,7 +31,7 @@ def open_desk(
 
     Raises:
         SceneError: If a scene cannot be opened; before the model is loaded.
-        ModelError: If the model cannot be loaded.
+        ModelError: If the model cannot be loaded, or none is named and a scene is not synthetic.
     """
     from geofovea.pipeline.viewer.desk import Desk
     from geofovea.pipeline.viewer.served_scene import ServedScene
@@ -47,6 +47,7 @@ def open_desk(
         )
         for scene in scenes
     ]
+    settings = settings.for_scenes(opened)
     model = settings.load_host()
     served = [
         ServedScene(str(number), settings.open_session(scene, model))
