@@ -73,7 +73,7 @@ ray: setup  ## Tests on a local Ray, which the others leave out for its size
 
 cases: setup  ## Faults that people met, with the programs that judge them
 	@if test -x $(SHARED)/cases/run; \
-		then PYTHON=$(BIN)/python $(SHARED)/cases/run geo model robust; \
+		then GEOFOVEA_MODEL=embedded PYTHON=$(BIN)/python $(SHARED)/cases/run geo model robust; \
 		else echo "skipped: there is no $(SHARED)/cases/run; set GEOFOVEA_SHARED to its folder"; fi
 
 web:  ## Build the page from web/ (Node 20 or newer) into the package

@@ -101,11 +101,11 @@ def test_ask_a_scene_runs_and_shows_an_answer(run, tmp_path):
     assert not [out for out in outputs_of(notebook) if out["output_type"] == "error"]
     pages = [page for page in shown(notebook, "text/html") if "geofovea-answer" in page]
     assert len(pages) == 1
-    assert "data:image/png;base64," in pages[0]
+    assert "data:image/webp;base64," in pages[0]
     assert len(shown(notebook, "image/png")) == 2
     assert "4096 × 4096 px" in printed(notebook)
     written = {file.name for file in (tmp_path / "notebook-output").iterdir()}
-    assert written == {"scene.tif", "evidence.geojson", "evidence.parquet"}
+    assert written == {"scene.tif", "evidence.geojson", "evidence.qml", "evidence.parquet"}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""An answer as one piece of HTML for a notebook.
+"""An answer in a notebook as one piece of HTML: its picture, and its cost folded below.
 
 Everything is in the text itself, so a saved notebook shows it offline and asks nobody for anything.
 Words of people, files and models are escaped. Colors are those of the notebook, light or dark.
@@ -12,7 +12,6 @@ from html import escape
 
 from PIL import Image
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.drawing.pictured import Pictured
 from geofovea.pipeline.answers.picture import draw_answer
 
@@ -21,9 +20,8 @@ __all__ = ["MAX_NOTEBOOK_BYTES", "answer_html"]
 MAX_NOTEBOOK_BYTES = 150_000
 """A notebook keeps every cell, so the HTML of one answer may not be longer than this."""
 
-_WIDTHS = (1660, 1160, 830, 560, 400, 280)
+_WIDTHS = (830, 560, 400, 280)
 _QUALITIES = (85, 70, 50)
-_NOTEBOOK_WIDTH = 830
 _MAX_WARNINGS = 12
 _MAX_TEXT = 2000
 _TAGS = 1000
@@ -36,8 +34,8 @@ def answer_html(answer: Pictured) -> str:
     Question, answer and confidence stand in the picture alone; without one they stand as text.
     """
     words = _details(answer)
-    picture = _picture(answer, MAX_NOTEBOOK_BYTES - len(words) - _TAGS, _NOTEBOOK_WIDTH)
-    style = f"max-width:{_NOTEBOOK_WIDTH}px"
+    picture = _picture(answer, MAX_NOTEBOOK_BYTES - len(words) - _TAGS)
+    style = f"max-width:{_WIDTHS[0]}px"
     return f"<div class='geofovea-answer' style='{style}'>{picture}{words}</div>"
 
 
@@ -72,11 +70,11 @@ def _safe(text: str) -> str:
     return escape(short, quote=True)
 
 
-def _picture(answer: Pictured, most: int, widest: int) -> str:
-    confidence = confidence_text(answer.confidence if answer.confidence_known else None)
+def _picture(answer: Pictured, most: int) -> str:
+    confidence = answer.confidence_text
     words = f"{answer.question} – {answer.text or '(no answer)'} – {confidence}"
     try:
-        data = _encoded(draw_answer(answer), most - len(_safe(words)), widest)
+        data = _encoded(draw_answer(answer), most - len(_safe(words)))
     except Exception as error:
         # an answer outlives its file and its picture; the words are still worth showing
         return (
@@ -88,10 +86,10 @@ def _picture(answer: Pictured, most: int, widest: int) -> str:
     return f"<img alt='{_safe(words)}' style='{style}' src='{data}'>"
 
 
-def _encoded(page: Image.Image, most: int, widest: int) -> str:
+def _encoded(page: Image.Image, most: int) -> str:
     """The page as a data address, smaller and coarser until it keeps the limit."""
     address = ""
-    for width in (w for w in _WIDTHS if w <= widest):
+    for width in _WIDTHS:
         height = max(1, round(page.height * min(1.0, width / page.width)))
         smaller = page.resize((min(page.width, width), height), Image.Resampling.LANCZOS)
         for quality in _QUALITIES:

@@ -211,9 +211,7 @@ def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How many answers the limit on their length ended."""
     doubts = (record.get("warnings") or () for record in records.values())
     count = sum(any(CUT in doubt for doubt in warnings) for warnings in doubts)
-    return (
-        [f"{count} answer(s) {CUT} their limit; allow more with --answer-tokens"] if count else []
-    )
+    return [f"{count} answer(s) {CUT} their limit; allow more with answer_tokens="] if count else []
 
 
 def write_run(

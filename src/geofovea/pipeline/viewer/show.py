@@ -6,13 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from geofovea.errors import MissingExtraError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.load import EMBEDDED
-from geofovea.pipeline.session.ask import host_of
+from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.tiling.opening import open_scene
+from geofovea.pipeline.viewer.opened_scene import open_session, widget_class
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ Shown = Answer | SceneSession | Scene | str | os.PathLike[str]
 def show(
     shown: Shown | Sequence[SceneSession | Scene | str | os.PathLike[str]],
     *,
-    model: str | Host = EMBEDDED,
+    model: str | Host = AUTO,
     height: int = 640,
 ) -> SceneWidget:
     """A widget with the page of ``geofovea serve``: look around, ask, see where it is read.
@@ -42,18 +40,13 @@ def show(
     Raises:
         MissingExtraError: If anywidget is not installed.
         SceneError: If a scene cannot be opened, or is not the one that the answer is about.
+        NoModelError: If no model is named, and a scene is not synthetic.
         ModelError: If there is no such model.
     """
-    try:
-        from geofovea.pipeline.viewer.widget import SceneWidget
-    except ImportError as error:
-        if (error.name or "").startswith("geofovea"):
-            raise
-        raise MissingExtraError("anywidget", "notebook", "show()") from error
     if isinstance(shown, Answer):
-        return SceneWidget.of_answer(shown, height=height)
+        return widget_class().of_answer(shown, height=height)
     several = shown if isinstance(shown, Sequence) and not isinstance(shown, str) else [shown]
-    return SceneWidget([_session(each, model) for each in several], height=height)
+    return widget_class()([_session(each, model) for each in several], height=height)
 
 
 def _session(
@@ -61,5 +54,4 @@ def _session(
 ) -> SceneSession:
     if isinstance(shown, SceneSession):
         return shown
-    scene = shown if isinstance(shown, Scene) else open_scene(shown)
-    return SceneSession(scene, host_of(model))
+    return open_session(shown, model=model)
