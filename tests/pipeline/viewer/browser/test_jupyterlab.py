@@ -108,9 +108,11 @@ def test_a_scene_is_shown_and_asked_in_jupyterlab_and_the_saved_notebook_keeps_t
         page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputArea-editor").click()
         page.keyboard.press("Shift+Enter")
         page.get_by_text(f"ANSWER {expected} 1").wait_for()
+        # what the saved notebook keeps is drawn after the answer is there
+        page.locator(".jp-OutputArea details summary").get_by_text(QUESTION).wait_for()
         page.keyboard.press("Control+s")
         deadline = time.monotonic() + 60
-        while "ANSWER" not in notebook.read_text():
+        while "data:image/webp" not in notebook.read_text():
             assert time.monotonic() < deadline, "the notebook was not saved"
             time.sleep(0.2)
     finally:
