@@ -64,11 +64,18 @@ def _write_page(answer: Answer, path: Path) -> None:
     save_answer_page(answer, path)
 
 
+def _write_heat_map(answer: Answer, path: Path) -> None:
+    from geofovea.pipeline.answers.heat_map_file import write_heat_map
+
+    write_heat_map(path, answer.to_xarray(), answer.scene)
+
+
 _WRITERS: dict[str, Writer] = {
     ".geojson": lambda answer, path: answer.evidence.to_geojson(path),
     ".gpkg": lambda answer, path: answer.evidence.to_geopackage(path),
     ".html": _write_page,
     ".json": _write_json,
     ".parquet": lambda answer, path: answer.evidence.to_geoparquet(path),
+    ".tif": _write_heat_map,
     ".png": lambda answer, path: save_picture(answer, None, path),
 }

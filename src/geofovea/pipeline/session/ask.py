@@ -83,7 +83,7 @@ def ask(
         route: ``auto``, or how many places to look at closely: ``none``, ``one``, ``several``.
         stop: When to end a descent before its tiles are spent.
         bands: Bands to show, 1-based; None chooses from the scene.
-        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
         choices: Answers to choose from; all are scored, and the likeliest is the answer.

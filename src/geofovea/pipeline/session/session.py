@@ -73,7 +73,7 @@ class SceneSession:
             scene: The scene.
             host: The model.
             bands: Which bands to show, 1-based; None chooses them from the scene.
-            composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+            composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
             band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
             cache_tokens: Whether encoded tiles are kept on disk for later sessions; None does as
                 ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.

@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from geofovea.errors import MissingExtraError
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.viewer.show import show
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.scene import Scene
 
@@ -21,22 +21,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.viewer.widget import SceneWidget
 
-__all__ = ["OpenedScene", "open_session", "widget_class"]
-
-
-def widget_class() -> type[SceneWidget]:
-    """The widget, whose package is an extra.
-
-    Raises:
-        MissingExtraError: If anywidget is not installed.
-    """
-    try:
-        from geofovea.pipeline.viewer.widget import SceneWidget
-    except ImportError as error:
-        if (error.name or "").startswith("geofovea"):
-            raise
-        raise MissingExtraError("anywidget", "notebook", "showing a scene") from error
-    return SceneWidget
+__all__ = ["OpenedScene", "open_session"]
 
 
 class OpenedScene(SceneSession):
@@ -46,12 +31,12 @@ class OpenedScene(SceneSession):
         """The page of this scene as a widget: zoom, ask, and watch where the model looks.
 
         Args:
-            options: Of the widget.
+            options: As for ``geofovea.show``.
 
         Raises:
-            MissingExtraError: If what shows widgets is not installed.
+            MissingExtraError: If anywidget is not installed.
         """
-        return widget_class()([self], **options)
+        return show(self, **options)
 
 
 def open_session(

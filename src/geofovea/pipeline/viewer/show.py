@@ -6,11 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from geofovea.errors import MissingExtraError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.load_options import AUTO
+from geofovea.pipeline.session.ask import host_of
+from geofovea.pipeline.session.model_choice import chosen_model
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.viewer.opened_scene import open_session, widget_class
+from geofovea.tiling.opening import open_scene
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
@@ -34,24 +37,36 @@ def show(
     Args:
         shown: A scene, its path, a session, or several of them, to ask about; or an answer, which
             is shown with the pixels that it was read from and needs no model.
-        model: Of scenes that come without a session, as for ``ask``.
+        model: Of scenes that come without a session, as for ``ask``; loaded once for all.
         height: In pixels of the screen.
 
     Raises:
         MissingExtraError: If anywidget is not installed.
         SceneError: If a scene cannot be opened, or is not the one that the answer is about.
-        NoModelError: If no model is named, and a scene is not synthetic.
+        NoModelError: If no model is named, and one of the scenes is not synthetic.
         ModelError: If there is no such model.
     """
+    try:
+        from geofovea.pipeline.viewer.widget import SceneWidget
+    except ImportError as error:
+        if (error.name or "").startswith("geofovea"):
+            raise
+        raise MissingExtraError("anywidget", "notebook", "show()") from error
     if isinstance(shown, Answer):
-        return widget_class().of_answer(shown, height=height)
+        return SceneWidget.of_answer(shown, height=height)
     several = shown if isinstance(shown, Sequence) and not isinstance(shown, str) else [shown]
-    return widget_class()([_session(each, model) for each in several], height=height)
+    return SceneWidget(_sessions(several, model), height=height)
 
 
-def _session(
-    shown: SceneSession | Scene | str | os.PathLike[str], model: str | Host
-) -> SceneSession:
-    if isinstance(shown, SceneSession):
-        return shown
-    return open_session(shown, model=model)
+def _sessions(
+    shown: Sequence[SceneSession | Scene | str | os.PathLike[str]], model: str | Host
+) -> list[SceneSession]:
+    opened = [
+        each if isinstance(each, SceneSession | Scene) else open_scene(each) for each in shown
+    ]
+    scenes = [each for each in opened if isinstance(each, Scene)]
+    if not scenes:
+        return [each for each in opened if isinstance(each, SceneSession)]
+    name = chosen_model(model, scenes) if isinstance(model, str) else model
+    host = host_of(name, scenes[0], device=AUTO)
+    return [each if isinstance(each, SceneSession) else SceneSession(each, host) for each in opened]

@@ -115,7 +115,7 @@ def choose_bands(
             )
         return BandChoice(tuple(bands), f"bands {_listed(bands)} as asked")
     if composite is not None or band_map is not None:
-        return _compose(scene, composite_named(composite or "true-colour"), band_map or {})
+        return _compose(scene, composite_named(composite or "true-color"), band_map or {})
     names = scene.colorinterp
     if set(_RGB) <= set(names):
         rgb = tuple(names.index(name) + 1 for name in _RGB)

@@ -81,6 +81,14 @@ def test_questions_that_a_run_did_not_answer_are_left_out_of_all(make_run):
     assert [run.accuracy.value for run in comparison.runs] == [1.0, 0.5]
 
 
+def test_figures_of_sources_that_no_question_is_of_are_left_out(make_run):
+    folders = [make_run(name, judged([True, False] * 3), "lrs-vqa") for name in "ab"]
+    figures = compare_runs(folders).runs[1].figures
+    assert "OA" in figures
+    assert "Bridge AA" not in figures
+    assert all(found.value == found.value for found in figures.values())
+
+
 def test_a_run_beside_itself_is_no_difference_and_no_interval(make_run):
     folder = make_run("a", judged([True, False] * 5))
     comparison = compare_runs([folder, folder])

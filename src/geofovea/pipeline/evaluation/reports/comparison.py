@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -153,13 +154,15 @@ def compare_runs(folders: Sequence[Path], seed: int = 0) -> Comparison:
     bootstrap, plain = Bootstrap(samples, seed), Metric("accuracy")
     right = [[_is_right(items[key]) for key in shared] for items in by_id]
     settings = _differing([run.manifest["configuration"] for run in read])
+    # a figure of a source that no question is of has no value
+    metrics = [m for m in benchmark.metrics if not isnan(bootstrap.measure(m, right[0]).value)]
     runs = tuple(
         ComparedRun(
             name,
             settings[index],
             bootstrap.measure(plain, right[index]),
             bootstrap.difference(plain, right[index], right[0]) if index else None,
-            {m.name: bootstrap.difference(m, right[index], right[0]) for m in benchmark.metrics},
+            {m.name: bootstrap.difference(m, right[index], right[0]) for m in metrics},
             _median([items[k] for k in shared], lambda cost: cost["tokens_llm"]),
             _median([items[k] for k in shared], lambda cost: cost["seconds"]["total"]),
         )
