@@ -121,6 +121,6 @@ def test_a_path_is_opened(scene_path, tiny_host):
 
 def test_without_anywidget_the_extra_is_named(scene_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    monkeypatch.delitem(sys.modules, "geofovea.pipeline.viewer.widget")
+    monkeypatch.delitem(sys.modules, "geofovea.pipeline.viewer.widget", raising=False)
     with pytest.raises(MissingExtraError, match=r"geofovea\[notebook\]"):
         gf.show(scene_path)

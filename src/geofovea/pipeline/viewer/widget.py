@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from typing import Any
 
@@ -150,7 +151,9 @@ class SceneWidget(anywidget.AnyWidget):
         self._answers.append(job.answer)
         self.answer = job.answer
         if self._record is not None:
-            self._record.update(_Saved(self._answers))
+            # the thread of the desk goes on, whatever the notebook makes of it
+            with suppress(Exception):
+                self._record.update(_Saved(self._answers))
 
     def _ipython_display_(self) -> None:
         """Show the widget, and below it, folded, what a saved notebook keeps of its answers."""

@@ -34,6 +34,11 @@ def notebook(tmp_path: Path, scene_path: Path) -> Path:
     path = tmp_path / "work" / "try.ipynb"
     path.parent.mkdir()
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+    }
     nbformat.write(book, path)
     return path
 
@@ -84,7 +89,7 @@ def test_a_scene_is_shown_and_asked_in_jupyterlab_and_the_saved_notebook_keeps_t
     context = chromium.new_context(viewport={"width": 1360, "height": 900})
     try:
         page = context.new_page()
-        page.set_default_timeout(240_000)
+        page.set_default_timeout(120_000)
         page.goto(f"{lab}lab/tree/try.ipynb?token={TOKEN}&reset")
         page.locator(".jp-Notebook .jp-CodeCell").first.click()
         page.locator(".jp-Notebook.jp-mod-editMode, .jp-Notebook").first.wait_for()
@@ -103,9 +108,11 @@ def test_a_scene_is_shown_and_asked_in_jupyterlab_and_the_saved_notebook_keeps_t
         page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputArea-editor").click()
         page.keyboard.press("Shift+Enter")
         page.get_by_text(f"ANSWER {expected} 1").wait_for()
+        # what the saved notebook keeps is drawn after the answer is there
+        page.locator(".jp-OutputArea details summary").get_by_text(QUESTION).wait_for()
         page.keyboard.press("Control+s")
         deadline = time.monotonic() + 60
-        while "ANSWER" not in notebook.read_text():
+        while "data:image/webp" not in notebook.read_text():
             assert time.monotonic() < deadline, "the notebook was not saved"
             time.sleep(0.2)
     finally:
