@@ -143,6 +143,8 @@ def make_host(model: Any, shape: Shape, answer: int) -> tuple[Any, Any]:
     settings = HostSettings(
         template="{image} {question}",
         instruction="",
+        # as the published method has it
+        pool=2,
         focus_layer=shape.focus_layer,
         answer_tokens=answer,
     )

@@ -34,7 +34,11 @@ _SPECIAL = (
     "</img>",
     "<fake_token_around_image>",
     "<global-img>",
+    "<|begin_of_image|>",
+    "<|end_of_image|>",
 )
+OF_ANY_SIZE = tuple(family for family, kind in FAMILIES.items() if kind.axes == 3)
+"""Families whose tiles may have any side, and whose positions have three axes."""
 WORDS = {w: i for i, w in enumerate([*vocabulary(), "A", "B", "C", *_SPECIAL])}
 
 
@@ -48,6 +52,7 @@ class Shape:
     tile: int
 
 
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
 SHAPES = {
     "narrow": Shape(seed=1, hidden=64, layers=3, tile=32),
     "deep": Shape(seed=7, hidden=96, layers=4, tile=48),
@@ -98,7 +103,7 @@ def _random(family: str, config: Any, seed: int) -> Any:
 
 def host_of(family: str, shape: str = "narrow", chat: str | None = None, **given: Any) -> LvlmHost:
     """A host of that model, one token a patch, focus in its second layer."""
-    tile = SHAPES[shape].tile if "qwen" in family else None
+    tile = SHAPES[shape].tile if family in OF_ANY_SIZE else None
     return _host(family, model_of(family, shape), tile, chat, **given)
 
 
@@ -133,7 +138,7 @@ def variant_of(
         for parameter in model.parameters():
             if parameter.ndim == 1:  # norms and biases are ones and zeros at first
                 parameter.add_(torch.randn_like(parameter) / 8)
-    positions = "original" if "qwen" in family else "compact"
+    positions = "original" if family in OF_ANY_SIZE else "compact"
     return _host(family, model, tile, positions=positions)
 
 
@@ -185,7 +190,9 @@ def stock_inputs(host: LvlmHost, family: str, count: int = 2, seed: int = 5) -> 
     vision = [WORDS["<|vision_start|>"], *image, WORDS["<|vision_end|>"]]
     fake = WORDS["<fake_token_around_image>"]
     shown = [fake, WORDS["<global-img>"], *image, fake]
-    marks |= dict.fromkeys(("qwen2_5_vl", "qwen3_vl"), vision * count)
+    marks |= dict.fromkeys((f for f in OF_ANY_SIZE if "qwen" in f), vision * count)
+    begun = [WORDS["<|begin_of_image|>"], *image, WORDS["<|end_of_image|>"]]
+    marks |= dict.fromkeys((f for f in OF_ANY_SIZE if "glm" in f), begun * count)
     marks |= dict.fromkeys(("idefics3", "smolvlm"), shown * count)
     ids = torch.tensor([[WORDS["what"], *marks[family], *question_ids()]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -198,7 +205,7 @@ def _stock_pixels(
     images, side, model = normalised(tiles), host.tile_size, host._model
     if family in ("idefics3", "smolvlm"):
         return {"pixel_values": images[None]}
-    if "qwen" in family:
+    if family in OF_ANY_SIZE:
         vision = model.config.vision_config
         processor = transformers.Qwen2VLImageProcessor(
             patch_size=vision.patch_size,
@@ -331,7 +338,32 @@ def _config(family: str, shape: Shape) -> Any:
         return transformers.SmolVLMConfig(
             vision_config=vision, text_config={"model_type": "llama"} | text, **marked
         )
+    if "glm" in family:
+        return _glm_config(family, shape, text, marked)
     return _qwen_config(family, shape, text, marked)
+
+
+def _glm_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[str, Any]) -> Any:
+    marked |= {
+        "image_start_token_id": WORDS["<|begin_of_image|>"],
+        "image_end_token_id": WORDS["<|end_of_image|>"],
+        "video_token_id": WORDS["<pad>"],
+    }
+    vision = {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
+    vision |= {"patch_size": 4, "spatial_merge_size": 2, "out_hidden_size": shape.hidden}
+    vision |= {"image_size": 4 * 8}
+    # a half of each head is turned
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 1, 1]}
+    text |= {"rope_parameters": rope | {"partial_rotary_factor": 0.5}}
+    if family == "glm4v_moe":
+        text |= {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2}
+        text |= {"moe_intermediate_size": 32, "first_k_dense_replace": 1, "n_group": 1}
+        text |= {"topk_group": 1, "head_dim": 16}
+        return transformers.Glm4vMoeConfig(vision_config=vision, text_config=text, **marked)
+    kind = transformers.Glm46VConfig if family == "glm46v" else transformers.Glm4vConfig
+    if family == "glm46v":
+        vision["model_type"], text["model_type"] = "glm4v_vision", "glm4v_text"
+    return kind(vision_config=vision, text_config=text, **marked)
 
 
 def _qwen_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[str, Any]) -> Any:
@@ -343,9 +375,18 @@ def _qwen_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[s
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]}
     vision = {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
     vision |= {"patch_size": 4, "spatial_merge_size": 2, "out_hidden_size": shape.hidden}
-    if family == "qwen3_vl":
+    if family == "qwen2_vl":
+        vision |= {"embed_dim": 32, "hidden_size": shape.hidden, "mlp_ratio": 2}
+        vision = {k: v for k, v in vision.items() if k not in ("intermediate_size",)}
+        del vision["out_hidden_size"]
+        text |= {"rope_parameters": rope}
+        return transformers.Qwen2VLConfig(vision_config=vision, text_config=text, **marked)
+    if "qwen3_vl" in family:
         vision |= {"deepstack_visual_indexes": [0, 1], "num_position_embeddings": 64}
         text |= {"head_dim": 16, "rope_parameters": rope | {"mrope_interleaved": True}}
+        if family == "qwen3_vl_moe":
+            text |= EXPERTS
+            return transformers.Qwen3VLMoeConfig(vision_config=vision, text_config=text, **marked)
         return transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **marked)
     vision |= {"window_size": 16, "fullatt_block_indexes": [1]}
     text |= {"rope_parameters": rope}

@@ -4,7 +4,16 @@ import json
 
 import pytest
 import torch
-from family_toys import QUESTION, STD, host_of, model_of, tokenizer, tokens_of, variant_of
+from family_toys import (
+    OF_ANY_SIZE,
+    QUESTION,
+    STD,
+    host_of,
+    model_of,
+    tokenizer,
+    tokens_of,
+    variant_of,
+)
 from safetensors.torch import load_file, save_file
 
 from geofovea.errors import ModelError
@@ -25,7 +34,7 @@ def folder_of(tmp_path):
         model_of(family).save_pretrained(folder)
         tokenizer().save_pretrained(folder)
         settings = {"pool": 1, "focus_layer": 1, "image_std": STD}
-        settings |= {"tile_size": 32} if "qwen" in family else {}
+        settings |= {"tile_size": 32} if family in OF_ANY_SIZE else {}
         (folder / SETTINGS_FILE).write_text(json.dumps(settings))
         return folder
 
@@ -74,11 +83,11 @@ def test_a_config_that_does_not_fit_its_weights_is_refused(folder_of, family, pa
     assert "\n" not in str(caught.value)
 
 
-def test_tokens_that_the_pool_of_a_family_does_not_divide_stay_single(tmp_path):
+def test_tokens_are_those_that_a_family_was_trained_with_unless_fewer_are_chosen(tmp_path):
     vision = {"image_size": 24, "patch_size": 8}
     variant_of("llava", vision=vision)._model.save_pretrained(tmp_path)
     tokenizer().save_pretrained(tmp_path)
-    assert FAMILIES["llava"].defaults.pool == 2
+    assert {family.defaults.pool for family in FAMILIES.values()} == {1}
     assert load_host(str(tmp_path)).grid == (3, 3)
     (tmp_path / SETTINGS_FILE).write_text('{"pool": 2}')
     models._load.cache_clear()

@@ -13,7 +13,7 @@ import geofovea as gf
 from geofovea.errors import ModelError
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.families.llava import LlavaFamily
-from geofovea.pipeline.hosts.families.qwen_vl import Qwen2VLFamily
+from geofovea.pipeline.hosts.families.qwen_vl import Qwen25VLFamily
 from geofovea.pipeline.hosts.flops import DecoderPass, count_flops, published_tera
 from geofovea.pipeline.hosts.shapes import DecoderShape, EncoderShape, HostShape
 from geofovea.regionfocus.budget import Budget
@@ -104,6 +104,8 @@ BUILDS = {
     ),
     "qwen3_vl": ("qwen3_vl", {"tile": 40}),
     "qwen3_vl: not deep": ("qwen3_vl", {"tile": 16, "vision": {"deepstack_visual_indexes": []}}),
+    "qwen2_vl": ("qwen2_vl", {"tile": 40}),
+    "glm4v": ("glm4v", {"tile": 40}),
     "internvl": ("internvl", {}),
     "internvl: sixteen patches a token": ("internvl", {"downsample_ratio": 0.25}),
     "idefics3": ("idefics3", {}),
@@ -193,7 +195,7 @@ def test_a_way_of_looking_without_attention_costs_no_focus(make_session):
 def test_a_shape_that_a_config_does_not_tell_is_unknown():
     assert LlavaFamily.host_shape(object(), 1) is None
     # how many patches a tile has is not in it
-    assert Qwen2VLFamily.host_shape(Qwen2_5_VLConfig(), 1) is None
+    assert Qwen25VLFamily.host_shape(Qwen2_5_VLConfig(), 1) is None
     # which experts run, and how many matrices other kinds have
     for kind in ("mixtral", "starcoder2"):
         config = LlavaConfig(text_config={"model_type": kind})

@@ -26,6 +26,7 @@ from geofovea.pipeline.cli.bench import bench
 from geofovea.pipeline.cli.cache import cache
 from geofovea.pipeline.cli.compare import compare
 from geofovea.pipeline.cli.config import apply_configuration, config, config_option
+from geofovea.pipeline.cli.convert import convert
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
@@ -144,6 +145,7 @@ for _verb in (
     cache,
     compare,
     config,
+    convert,
     demo,
     distill,
     doctor,

@@ -42,6 +42,10 @@ _CODE = frozenset(
     for what in ("attn", "experts")
     for end in ("", "_internal")
 )
+_CONVERSION = (
+    'python -c "import torch, safetensors.torch as s; '
+    "s.save_file(torch.load('{file}', weights_only=True), '{stem}.safetensors')\""
+)
 _MOST_TEMPLATE_BYTES, _MOST_CONFIG_BYTES = 2**20, 2**26
 _CONFIGS = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 # a head that is tied to the embeddings has no weights of its own
@@ -232,7 +236,8 @@ def _refuse_long_texts(folder: Path) -> None:
 def _is_pickle(name: str, file: str) -> ModelError:
     return ModelError(
         f"{name} holds its weights as pickle ({file}), which runs code when it is opened and is "
-        "refused; convert them to safetensors"
+        "refused; convert them to safetensors on a machine that holds nothing else: "
+        f"{_CONVERSION.format(file=file, stem=PurePosixPath(file).stem)}"
     )
 
 

@@ -60,9 +60,6 @@ def load_lvlm(
     position = read_scene_position(companion(name, SCENE_POSITION_FILE), device)
     with parts_that_fit(name):
         family = kind(model.eval(), settings.tile_size)
-        if any(side % settings.pool for side in family.grid):
-            # tokens that the family's pool does not divide stay single, unless told otherwise
-            settings = _settings(name, replace(kind.defaults, pool=1), options)
         host = LvlmHost(called or name, family, tokenizer, settings, position)
     try_model(host)
     if focus := companion(name, FOCUS_FILE):

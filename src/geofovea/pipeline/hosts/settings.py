@@ -27,7 +27,7 @@ class HostSettings:
         template: The prompt; ``{image}`` is where the vision tokens go. None takes the chat
             template of the tokenizer, or else that of the model's family.
         instruction: Added to every question.
-        pool: Projected tokens are averaged ``pool × pool``.
+        pool: Projected tokens are averaged ``pool × pool``; 1 keeps them as the model was trained.
         focus_layer: Decoder layer whose last-token attention is the focus.
         domain: ``"general"`` or ``"synthetic"``.
         image_mean: Of the red, green and blue that the vision tower expects.
@@ -42,7 +42,7 @@ class HostSettings:
 
     template: str | None = None
     instruction: str = "\nAnswer the question using a single word or phrase."
-    pool: int = 2
+    pool: int = 1
     focus_layer: int = 3
     domain: str = "general"
     image_mean: Colours = CLIP_MEAN

@@ -14,12 +14,14 @@ __all__ = ["DecoderShape", "EncoderShape", "HostShape", "host_shape"]
 _GATED = frozenset(
     {
         "gemma",
+        "glm4v_text",
         "granite",
         "llama",
         "mistral",
         "phi3",
         "qwen2",
         "qwen2_5_vl_text",
+        "qwen2_vl_text",
         "qwen3",
         "qwen3_vl_text",
     }

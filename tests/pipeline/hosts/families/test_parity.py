@@ -3,6 +3,7 @@
 import pytest
 import torch
 from family_toys import (
+    OF_ANY_SIZE,
     QUESTION,
     SHAPES,
     host_of,
@@ -25,7 +26,7 @@ POLICIES = [(family, p) for family, kind in FAMILIES.items() for p in kind.polic
 
 def native(family):
     """The policy whose positions are those of the stock prompt."""
-    return "original" if "qwen" in family else "compact"
+    return "original" if family in OF_ANY_SIZE else "compact"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from family_toys import (
+    OF_ANY_SIZE,
     QUESTION,
     WORDS,
     host_of,
@@ -143,7 +144,7 @@ def test_tokens_that_such_a_model_lost_leave_no_trace(family, changes, first_log
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_sixteen_bits_a_host_is_as_far_off_as_its_stock_model(family, dtype, first_logits):
-    host = variant_of(family, dtype=dtype, tile=24 if "qwen" in family else None)
+    host = variant_of(family, dtype=dtype, tile=24 if family in OF_ANY_SIZE else None)
     inputs = stock_inputs(host, family)
     inputs |= {k: v.to(dtype) for k, v in inputs.items() if v.is_floating_point()}
     expected = stock_logits(host, family, inputs).float()
@@ -153,7 +154,7 @@ def test_in_sixteen_bits_a_host_is_as_far_off_as_its_stock_model(family, dtype, 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_letters_are_scored_as_the_stock_forward_pass_has_them(family):
-    host = host_of(family, positions="original" if "qwen" in family else "compact")
+    host = host_of(family, positions="original" if family in OF_ANY_SIZE else "compact")
     choices = ("red", "blue", "green")
     found = host.generate(QUESTION, tokens_of(host), choices=choices).choices
     inputs = stock_inputs(host, family)

@@ -46,7 +46,7 @@ class Family:
     model_class: ClassVar[str]
     policies: ClassVar[tuple[str, ...]] = ("compact", "original")
     axes: ClassVar[int] = 1
-    defaults: ClassVar[HostSettings] = HostSettings(pool=1)
+    defaults: ClassVar[HostSettings] = HostSettings()
     words: ClassVar[ImageMarkers] = ImageMarkers()
     words_scene: ClassVar[ImageMarkers] = ImageMarkers()
 

@@ -22,7 +22,7 @@ class Idefics3Family(Family):
 
     model_type = "idefics3"
     model_class = "Idefics3ForConditionalGeneration"
-    defaults = HostSettings(pool=1, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
+    defaults = HostSettings(image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
     words = ImageMarkers(
         open="<fake_token_around_image><global-img>", close="<fake_token_around_image>"
     )

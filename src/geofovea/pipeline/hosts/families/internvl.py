@@ -20,9 +20,7 @@ class InternVLFamily(Family):
 
     model_type = "internvl"
     model_class = "InternVLForConditionalGeneration"
-    defaults = HostSettings(
-        pool=1, image_mean=(0.485, 0.456, 0.406), image_std=(0.229, 0.224, 0.225)
-    )
+    defaults = HostSettings(image_mean=(0.485, 0.456, 0.406), image_std=(0.229, 0.224, 0.225))
     # the tiles of one image follow each other without a word between them
     words = ImageMarkers(before="<img>", after="</img>")
     template = CHAT_ML

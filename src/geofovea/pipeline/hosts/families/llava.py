@@ -46,7 +46,8 @@ class LlavaFamily(Family):
 
     model_type = "llava"
     model_class = "LlavaForConditionalGeneration"
-    defaults = HostSettings(pool=2)
+    # as many tokens as NeXT shows of one image at most: five tiles of 576
+    defaults = HostSettings(tokens=2880)
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)
@@ -122,4 +123,4 @@ class LlavaOnevisionFamily(LlavaNextFamily):
 
     model_type = "llava_onevision"
     model_class = "LlavaOnevisionForConditionalGeneration"
-    defaults = HostSettings(pool=1, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
+    defaults = HostSettings(image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL and Qwen3-VL: patches of any image, positions of three axes, DeepStack.
+"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: patches of any image, positions of three axes, DeepStack.
 
 Sources: Bai et al., Qwen2.5-VL Technical Report, arXiv 2502.13923; Meng et al., DeepStack,
 arXiv 2406.04334.
@@ -17,14 +17,14 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.hosts.shapes import EncoderShape
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
-__all__ = ["Qwen2VLFamily", "Qwen3VLFamily"]
+__all__ = ["Qwen2VLFamily", "Qwen3VLFamily", "Qwen3VLMoeFamily", "Qwen25VLFamily"]
 
 _TOKENS_A_SIDE = 12
 _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 _USER = "<|im_start|>user\n{image}{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-class Qwen2VLFamily(Family):
+class Qwen25VLFamily(Family):
     """Qwen2.5-VL: tiles of 336 pixels, 144 tokens, unless told otherwise."""
 
     model_type = "qwen2_5_vl"
@@ -76,14 +76,23 @@ class Qwen2VLFamily(Family):
         parts = parts.expand(*parts.shape[:6], vision.temporal_patch_size, patch, patch)
         return parts.reshape(-1, 3 * vision.temporal_patch_size * patch * patch)
 
+    @staticmethod
+    def patches_a_side(config: Any, tile_size: int | None) -> int:
+        """Patches along a side of a tile.
+
+        Raises:
+            ModelError: If the side of a tile is not known.
+        """
+        if tile_size is None:
+            raise ModelError("the patches of a tile of any size are not known; give its tile_size")
+        return int(tile_size // config.vision_config.patch_size)
+
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:
         """See `Family`."""
-        vision = config.vision_config
-        if tile_size is None:
-            raise ModelError("the patches of a tile of any size are not known; give its tile_size")
+        vision, side = config.vision_config, cls.patches_a_side(config, tile_size)
         deep = len(getattr(vision, "deepstack_visual_indexes", ()))
-        side, merged = tile_size // vision.patch_size, vision.spatial_merge_size**2
+        merged = vision.spatial_merge_size**2
         joined = merged * vision.hidden_size
         is_windowed = hasattr(vision, "fullatt_block_indexes")
         return EncoderShape(
@@ -99,7 +108,7 @@ class Qwen2VLFamily(Family):
         )
 
 
-class Qwen3VLFamily(Qwen2VLFamily):
+class Qwen3VLFamily(Qwen25VLFamily):
     """Qwen3-VL: tiles of 384 pixels, 144 tokens, features for the first decoder layers as well."""
 
     model_type = "qwen3_vl"
@@ -119,6 +128,36 @@ class Qwen3VLFamily(Qwen2VLFamily):
             for features in (output.pooler_output, *output.deepstack_features)
         ]
         return torch.cat([f.reshape(len(images), -1, f.shape[-1]) for f in every], dim=-1)
+
+
+class Qwen3VLMoeFamily(Qwen3VLFamily):
+    """Qwen3-VL with experts, such as 30B-A3B."""
+
+    model_type = "qwen3_vl_moe"
+    model_class = "Qwen3VLMoeForConditionalGeneration"
+
+
+class Qwen2VLFamily(Qwen25VLFamily):
+    """Qwen2-VL: a tower without windows and without gates."""
+
+    model_type = "qwen2_vl"
+    model_class = "Qwen2VLForConditionalGeneration"
+
+    @classmethod
+    def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:
+        """See `Family`."""
+        vision, side = config.vision_config, cls.patches_a_side(config, tile_size)
+        merged = vision.spatial_merge_size**2
+        joined = merged * vision.embed_dim
+        return EncoderShape(
+            layers=vision.depth,
+            width=vision.embed_dim,
+            intermediate=int(vision.embed_dim * vision.mlp_ratio),
+            patches=side**2,
+            patch_pixels=3 * vision.temporal_patch_size * vision.patch_size**2,
+            # the tower's configuration calls the decoder's width its hidden size
+            projector=side**2 // merged * joined * (joined + vision.hidden_size),
+        )
 
 
 def _window_pairs(vision: Any, side: int) -> int:

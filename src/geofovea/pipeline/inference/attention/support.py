@@ -21,13 +21,16 @@ _RUN_BY_LAYER = frozenset(
         "qwen2",
         "qwen2_5_vl_text",
         "qwen2_moe",
+        "qwen2_vl_text",
         "qwen3",
         "qwen3_moe",
+        "qwen3_vl_moe_text",
         "qwen3_vl_text",
     }
 )
-# these scale what enters the first layer (Gemma in earlier releases), or have layers of two kinds
-_READ_ONLY = frozenset({"gemma", "gpt_oss", "granite", "ministral"})
+# these scale what enters the first layer (Gemma in earlier releases), have layers of two kinds, or
+# norms behind their parts
+_READ_ONLY = frozenset({"gemma", "glm4v_moe_text", "glm4v_text", "gpt_oss", "granite", "ministral"})
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 

@@ -23,7 +23,14 @@ from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_s
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 
-__all__ = ["AnswerGenerator"]
+__all__ = ["UNTHOUGHT", "AnswerGenerator"]
+
+UNTHOUGHT = (
+    "this model was made to think before it answers, and it was asked to answer at once: its "
+    "thought was closed empty; a checkpoint that does not think, often named Instruct, may do "
+    "better"
+)
+"""What is said of an answer where the stock prompt would have begun a thought."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +89,14 @@ class AnswerGenerator:
             )
             generations |= zip(which, results, strict=True)
         texts = [len(each) - len(each.visual) for each in sequences]
-        return [replace(generations[i], text_tokens=count) for i, count in enumerate(texts)]
+        return [
+            self._noted(replace(generations[i], text_tokens=count)) for i, count in enumerate(texts)
+        ]
+
+    def _noted(self, generation: Generation) -> Generation:
+        if not self.words.closes_thought:
+            return generation
+        return replace(generation, warnings=(*generation.warnings, UNTHOUGHT))
 
     def _kind(self, prompt: Prompt) -> _Kind:
         if prompt.drops_tokens or (prompt.choices and not self.letters(prompt.choices)):

@@ -8,20 +8,16 @@ print is used only if the image and the question stand in it once, in this order
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
+from geofovea.pipeline.inference.prompts.chat_prompt import chat_prompt, without_open_thought
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
-from geofovea.pipeline.inference.prompts.markers import ImageMarkers, MarkerIds, PromptStyle
+from geofovea.pipeline.inference.prompts.markers import MarkerIds, PromptStyle
 
 __all__ = ["PromptIds", "PromptTemplate"]
 
-_STAND_IN = "GEOFOVEAQUESTION"
-# what writes more is no prompt, and left out
-_LONGEST_CHAT = 20_000
 _MAX_PROMPTS = 64
 
 
@@ -38,6 +34,7 @@ class PromptTemplate:
 
     Attributes:
         marks: What stands around the vision tokens.
+        closes_thought: Whether the model would think first, and its thought is closed empty.
     """
 
     def __init__(
@@ -62,11 +59,12 @@ class PromptTemplate:
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
-        chat = None if template else _from_chat(tokenizer, self._image, marks)
+        chat = None if template else chat_prompt(tokenizer, self._image, marks)
         # blanks among them would be looked for in every text, and found for ever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
-        self._template = template or chat or style.template_for(self._special_words)
+        written = template or chat or style.template_for(self._special_words)
+        self._template, self.closes_thought = without_open_thought(written)
         # some templates write the word that begins a text by themselves
         begin = str(tokenizer.bos_token or "")
         self._adds_special = not (begin and self._template.startswith(begin))
@@ -211,41 +209,3 @@ def _image_word(tokenizer: Any, number: int | None) -> str | None:
         return None
     word: object = tokenizer.convert_ids_to_tokens(number)
     return word if isinstance(word, str) else None
-
-
-def _from_chat(tokenizer: Any, image: str | None, marks: ImageMarkers) -> str | None:
-    """A tokenizer's chat template as one of ours, with ``{image}`` and ``{question}``; or None."""
-    if image is None or not getattr(tokenizer, "chat_template", None):
-        return None
-    around = f"{marks.before}{marks.open}{image}{marks.close}{marks.after}"
-    contents: Sequence[Any] = (
-        [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
-        f"{image}\n{_STAND_IN}",
-    )
-    try:
-        template: object = tokenizer.get_chat_template()
-    except ValueError:
-        # it has several, and none is for plain chats
-        return None
-    if not isinstance(template, str):
-        return None
-    for rendered in rendered_chats(template, tokenizer.special_tokens_map, contents):
-        if parts := _with_places(rendered, [around, image]):
-            return parts
-    return None
-
-
-def _with_places(rendered: str, images: Sequence[str]) -> str | None:
-    """A rendered chat with places for image and question; None if it cannot be told where."""
-    is_clear = (
-        0 < len(rendered) <= _LONGEST_CHAT
-        and "{image}" not in rendered
-        and "{question}" not in rendered
-        and rendered.count(_STAND_IN) == 1
-        and rendered.count(images[-1]) == 1
-        and rendered.index(images[-1]) < rendered.index(_STAND_IN)
-    )
-    if not is_clear:
-        return None
-    image = next(text for text in images if text in rendered)
-    return rendered.replace(image, "{image}").replace(_STAND_IN, "{question}")

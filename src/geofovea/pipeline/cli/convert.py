@@ -1,0 +1,33 @@
+"""``geofovea convert``: a LLaVA of the original repository's layout becomes a stock one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from geofovea.pipeline.cli.options.shared import json_option
+from geofovea.pipeline.system.terminal import echo
+
+__all__ = ["convert"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--tower", help="Folder or hub id of the vision tower; the model's own if unset.")
+@json_option
+def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> None:
+    """Convert a LLaVA in the layout of its original repository, such as GeoChat.
+
+    FOLDER holds config.json, safetensors and a tokenizer. Pickled weights are refused.
+    """
+    from geofovea.pipeline.hosts.original.convert import convert_llava
+
+    written = convert_llava(folder, output, tower)
+    if as_json:
+        echo(json.dumps({"folder": str(written)}))
+        return
+    echo(f"wrote {written}")
+    echo(f'  ask it with  geofovea ask SCENE "QUESTION" --model {written}')

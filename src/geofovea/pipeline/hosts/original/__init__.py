@@ -1,0 +1,1 @@
+"""LLaVA as its own repository saves it, converted to the layout of stock ``transformers``."""

@@ -1,0 +1,98 @@
+"""The vision tower that a LLaVA of the original layout names: in a folder, or on the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.checkpoint import check_files, read_json
+
+__all__ = ["resized_positions", "tower_folder", "vision_config"]
+
+_SECONDS = 10
+_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+
+
+def tower_folder(name: str) -> Path:
+    """The folder of a vision tower.
+
+    Args:
+        name: A folder, or a hub id, which is downloaded unless it is there.
+
+    Raises:
+        ModelError: If there is none, the hub does not answer, or its weights are pickled.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _from_hub(name)
+    if not (folder / "config.json").exists():
+        raise ModelError(f"the folder {folder} holds no vision tower (config.json); {_what(name)}")
+    check_files(str(folder), read_json(folder / "config.json"))
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"the vision tower {name} holds no safetensors; {_what(name)}")
+    return folder
+
+
+def vision_config(folder: Path) -> dict[str, Any]:
+    """What the ``config.json`` of a tower says of its vision side.
+
+    Raises:
+        ModelError: If it is no CLIP.
+    """
+    config = read_json(folder / "config.json")
+    part = config.get("vision_config", config)
+    kind = part.get("model_type", config.get("model_type")) if isinstance(part, dict) else None
+    if kind not in ("clip_vision_model", "clip"):
+        raise ModelError(
+            f"the vision tower in {folder} is a {kind!r}; only those of CLIP can be converted"
+        )
+    return {**part, "model_type": "clip_vision_model"}
+
+
+def resized_positions(table: Tensor, patches: int) -> Tensor:
+    """Position embeddings (1 + n², d) of a tower for another number of patches, (1 + patches², d).
+
+    GeoChat resizes those of CLIP for images of 504 pixels when it loads; this is how.
+    """
+    side = round((len(table) - 1) ** 0.5)
+    if side == patches:
+        return table
+    grid = table[1:].float().view(1, side, side, -1).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(
+        grid, size=(patches, patches), mode="bicubic", align_corners=True
+    )
+    places = resized.permute(0, 2, 3, 1).reshape(patches**2, -1)
+    return torch.cat([table[:1], places.to(table.dtype)])
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if name.count("/") != 1 or name.startswith((".", "/")):
+        raise ModelError(f"there is no folder {name} with a vision tower; {_what(name)}")
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except (OSError, ValueError):
+        pass  # not here yet
+    try:
+        # asked once: downloads ask again and again where nobody answers
+        HfApi().model_info(name, timeout=_SECONDS)
+        return Path(snapshot_download(name, allow_patterns=_FILES))
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(
+            f"the vision tower {name} is not on this machine, and the hub did not give it "
+            f"({reason}); {_what(name)}"
+        ) from error
+
+
+def _what(name: str) -> str:
+    return (
+        f"download {name} elsewhere in safetensors, and name its folder with --tower, or correct "
+        "mm_vision_tower in config.json"
+    )

@@ -1,0 +1,90 @@
+"""Weights of the original layout, read a tensor at a time, under the names of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from geofovea.errors import ModelError
+
+__all__ = ["EMBEDDINGS", "HEAD", "converted_name", "tower_of", "weights_of"]
+
+EMBEDDINGS = "language_model.model.embed_tokens.weight"
+HEAD = "language_model.lm_head.weight"
+_TOWER = "model.vision_tower.vision_tower."
+_NAMES = (
+    ("model.mm_projector.0.", "multi_modal_projector.linear_1."),
+    ("model.mm_projector.2.", "multi_modal_projector.linear_2."),
+    (_TOWER, "vision_tower."),
+    ("model.", "language_model.model."),
+    ("lm_head.", "language_model.lm_head."),
+)
+_VISION = ("vision_model.", "embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.")
+# older releases kept what is computed from the configuration
+_COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
+
+
+def converted_name(name: str) -> str | None:
+    """The name that stock ``transformers`` reads; None for what it computes by itself.
+
+    Raises:
+        ModelError: If a LLaVA has no weight of that name.
+    """
+    if name.endswith(_COMPUTED):
+        return None
+    for original, stock in _NAMES:
+        if name.startswith(original):
+            return _nested(stock + name.removeprefix(original))
+    raise ModelError(
+        f"the weight {name} belongs to no part of a LLaVA; this is another model, or one with "
+        "parts of its own, and cannot be converted"
+    )
+
+
+def weights_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
+    """All weights under their converted names, one in memory at a time.
+
+    Raises:
+        ModelError: If a file is damaged, or holds a weight of another model.
+    """
+    for path in files:
+        for name, tensor in _tensors(path):
+            if stock := converted_name(name):
+                yield stock, tensor
+
+
+def tower_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Weights of a vision tower that lies in a folder of its own.
+
+    Raises:
+        ModelError: If a file is damaged.
+    """
+    for path in files:
+        for name, tensor in _tensors(path):
+            # a CLIP of both sides holds a text tower, too
+            is_vision = name.startswith(
+                ("vision_model.", "embeddings.", "encoder.", "pre_", "post_")
+            )
+            if is_vision and not name.endswith(_COMPUTED):
+                yield _nested(f"vision_tower.{name}"), tensor
+
+
+def _nested(name: str) -> str:
+    """Towers were saved with and without the name of their inner part; the hub has it."""
+    start = "vision_tower."
+    if name.startswith(start) and not name.startswith(f"{start}vision_model."):
+        return f"{start}vision_model.{name.removeprefix(start)}"
+    return name
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as reader, torch.inference_mode():
+            for name in reader.keys():  # noqa: SIM118
+                yield name, reader.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} is damaged ({error}); copy or download it again") from error

@@ -1,0 +1,189 @@
+"""A LLaVA of its original layout computes the same after it was converted to the stock one."""
+
+import json
+
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner
+from family_toys import QUESTION, WORDS, pixels, row_of_tiles, tokenizer, tokens_of
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from geofovea.errors import ModelError, OutputError
+from geofovea.pipeline.cli import main
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.original.convert import convert_llava
+from geofovea.pipeline.hosts.original.tower import resized_positions
+from geofovea.pipeline.hosts.original.weights import converted_name
+
+WIDTH, TOWER_WIDTH = 64, 32
+
+
+def write_original(folder, side=32, **changes):
+    """A tiny LLaVA as its own repository saves it, its tower beside it; its parts."""
+    folder.mkdir()
+    torch.manual_seed(2)
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=TOWER_WIDTH,
+        intermediate_size=64,
+        num_attention_heads=2,
+        num_hidden_layers=3,
+        image_size=side,
+        patch_size=8 if side == 32 else 14,
+    )
+    tower = transformers.CLIPVisionModel(vision).eval()
+    tower.save_pretrained(folder / "clip")
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 96, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "num_hidden_layers": 3, "max_position_embeddings": 4096}
+    # the word of an image is not among those that it knows
+    words = {word: i for word, i in WORDS.items() if word != "<image>"}
+    sizes |= {"vocab_size": max(words.values()) + 1, "rms_norm_eps": 1e-5}
+    decoder = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).eval()
+    projector = nn.Sequential(nn.Linear(TOWER_WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+    state = dict(decoder.state_dict()) | {
+        f"model.mm_projector.{name}": value for name, value in projector.state_dict().items()
+    }
+    state["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(8)
+    config = sizes | {"model_type": "llava_llama", "mm_vision_tower": "clip"}
+    config |= {"mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2}
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    save_file({k: v.clone() for k, v in state.items()}, folder / "model.safetensors")
+    tokenizer().save_pretrained(folder)
+    return tower, projector, decoder
+
+
+@torch.no_grad()
+def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path):
+    tower, projector, decoder = write_original(tmp_path / "old")
+    host = load_host(str(convert_llava(tmp_path / "old", tmp_path / "new")))
+    pyramid, tiles = row_of_tiles(host, 2)
+    images = pixels(2, host.tile_size)
+    mean, std = (
+        torch.tensor(c)[:, None, None]
+        for c in (host._settings.image_mean, host._settings.image_std)
+    )
+    raw = torch.from_numpy(images / 255).float().permute(0, 3, 1, 2)
+    hidden = tower((raw - mean) / std, output_hidden_states=True).hidden_states[-2][:, 1:]
+    expected = projector(hidden)
+    torch.testing.assert_close(host.encode(images, tiles, pyramid), expected, atol=1e-5, rtol=1e-5)
+    sequence = host._prompts.sequence(QUESTION, tokens_of(host))
+    stock = decoder(inputs_embeds=sequence.embedded).logits[0, -1]
+    state = host._decoder(inputs_embeds=sequence.embedded).last_hidden_state[:, -1]
+    got = host._model.lm_head(state)[0]
+    torch.testing.assert_close(got[: len(stock)], stock, atol=1e-5, rtol=1e-5)
+    assert int(got.argmax()) < len(stock), "no added word is ever said"
+    assert host.generate(QUESTION, tokens_of(host)).text
+
+
+def test_the_folder_holds_no_random_weight(tmp_path):
+    write_original(tmp_path / "old")
+    new = convert_llava(tmp_path / "old", tmp_path / "new")
+    model, report = transformers.LlavaForConditionalGeneration.from_pretrained(
+        new, output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    assert not report["mismatched_keys"]
+    assert model.config.vision_feature_layer == -2
+
+
+def test_weights_of_a_tower_within_the_model_go_before_those_beside_it(tmp_path):
+    tower, *_ = write_original(tmp_path / "old")
+    path = tmp_path / "old" / "model.safetensors"
+    own = {f"model.vision_tower.vision_tower.{k}": v + 1 for k, v in tower.state_dict().items()}
+    save_file(load_file(path) | own, path)
+    new = convert_llava(tmp_path / "old", tmp_path / "new")
+    found = load_file(new / "model-00001.safetensors")
+    name = next(k for k in found if k.endswith("class_embedding"))
+    key = next(k for k in tower.state_dict() if k.endswith("class_embedding"))
+    torch.testing.assert_close(found[name], tower.state_dict()[key] + 1)
+
+
+def test_a_geochat_has_positions_for_images_of_504_pixels(tmp_path):
+    write_original(tmp_path / "old", side=336, model_type="geochat")
+    new = convert_llava(tmp_path / "old", tmp_path / "new")
+    host = load_host(str(new))
+    assert host.tile_size == 504
+    assert host.grid == (36 // host._settings.pool,) * 2
+
+
+def test_resized_positions_keep_corners_and_the_class_token():
+    table = torch.randn(1 + 24**2, 8)
+    resized = resized_positions(table, 36)
+    assert resized.shape == (1 + 36**2, 8)
+    corners, larger = (0, 1, 24, 24**2), (0, 1, 36, 36**2)
+    torch.testing.assert_close(resized[list(larger)], table[list(corners)], atol=1e-5, rtol=0)
+    assert resized_positions(table, 24) is table
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mm_projector_type": "linear"}, "mm_projector_type = 'linear'"),
+        ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
+        ({"mm_patch_merge_type": "spatial_unpad"}, "mm_patch_merge_type"),
+        ({"mm_vision_select_layer": "last"}, "no number of a layer"),
+        ({"model_type": "bert"}, "no LLaVA in the layout"),
+        ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
+    ],
+)
+def test_a_build_that_cannot_be_converted_is_refused(tmp_path, changes, words):
+    write_original(tmp_path / "old", **changes)
+    with pytest.raises(ModelError, match=words):
+        convert_llava(tmp_path / "old", tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old"], "nothing half-written stays"
+
+
+def test_a_weight_of_no_part_is_refused():
+    assert converted_name("model.layers.0.self_attn.rotary_emb.inv_freq") is None
+    with pytest.raises(ModelError, match=r"belongs to no part"):
+        converted_name("transformer.h.0.weight")
+
+
+def test_a_pickle_is_refused_with_the_command_that_converts_it_elsewhere(tmp_path):
+    write_original(tmp_path / "old")
+    (tmp_path / "old" / "model.safetensors").unlink()
+    (tmp_path / "old" / "pytorch_model.bin").write_bytes(b"never opened")
+    with pytest.raises(ModelError, match=r"weights_only=True\), 'pytorch_model.safetensors'\)"):
+        convert_llava(tmp_path / "old", tmp_path / "new")
+
+
+def test_what_exists_is_never_written_over(tmp_path):
+    write_original(tmp_path / "old")
+    with pytest.raises(OutputError, match="exists already"):
+        convert_llava(tmp_path / "old", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["llava", "llava_llama", "geochat"])
+def test_unconverted_it_is_refused_with_the_command(tmp_path, kind):
+    write_original(tmp_path / "old", model_type=kind)
+    with pytest.raises(ModelError, match=r"original repository; convert it .*geofovea convert"):
+        load_host(str(tmp_path / "old"))
+
+
+def test_a_tower_on_a_hub_that_is_out_of_reach_is_one_clear_error(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    calls = []
+
+    def no_network(*args, **options):
+        calls.append(options.get("local_files_only", False))
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", no_network)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", no_network)
+    write_original(tmp_path / "old", mm_vision_tower="openai/clip-vit-large-patch14-336")
+    with pytest.raises(ModelError, match=r"not on this machine.*no route to host.*--tower"):
+        convert_llava(tmp_path / "old", tmp_path / "new")
+    # once among what is here, once on the hub, and no download that tries again
+    assert calls == [True, False]
+
+
+def test_the_verb_writes_a_folder_and_says_how_to_ask_it(tmp_path):
+    write_original(tmp_path / "old", mm_vision_tower="nowhere")
+    tower = ["--tower", str(tmp_path / "old" / "clip")]
+    arguments = ["convert", str(tmp_path / "old"), "--output", str(tmp_path / "new"), *tower]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert f"--model {tmp_path / 'new'}" in result.output
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["model_type"] == "llava"

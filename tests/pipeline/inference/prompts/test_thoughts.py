@@ -1,0 +1,69 @@
+"""A model that would think first is made to answer, and what it thinks is never the answer."""
+
+import pytest
+from family_toys import QUESTION, host_of, tokens_of
+
+from geofovea.pipeline.inference.decoder.generate import UNTHOUGHT
+from geofovea.pipeline.inference.prompts.chat_prompt import without_open_thought
+
+TURN = (
+    "{% for c in messages[0]['content'] %}{% if c.type == 'image' %}"
+    "<|vision_start|><image><|vision_end|>{% else %} {{ c.text }}{% endif %}{% endfor %} is "
+)
+OPENS = TURN + "<think>\n"
+SWITCHES = (
+    TURN
+    + "{% if enable_thinking is defined and not enable_thinking %}<think></think>\n"
+    + ("{% endif %}")
+)
+SWITCHES_OPEN = TURN + (
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
+    "{% else %}<think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a {question} b", ("a {question} b", False)),
+        ("{question} <think>\n", ("{question} <think>\n\n</think>\n\n", True)),
+        ("{question}<thinking>", ("{question}<thinking>\n\n</thinking>\n\n", True)),
+        ("{question}<think></think>\n", ("{question}<think></think>\n", True)),
+        ("<think>{question}", ("<think>{question}", False)),
+    ],
+)
+def test_a_prompt_ends_outside_of_a_thought(prompt, expected):
+    assert without_open_thought(prompt) == expected
+
+
+@pytest.mark.parametrize(
+    ("chat", "ending"),
+    [
+        (OPENS, "<think>\n\n</think>\n\n"),
+        (SWITCHES, "<think></think>\n"),
+        (SWITCHES_OPEN, "<think>\n\n</think>\n\n"),
+    ],
+    ids=["opens", "switches", "switches an open one"],
+)
+def test_the_thought_is_closed_and_every_answer_says_so(chat, ending):
+    host = host_of("qwen3_vl", chat=chat, template=None)
+    assert host._prompts.words._template.endswith(f"is {ending}")
+    tokens = tokens_of(host)
+    assert UNTHOUGHT in host.generate(QUESTION, tokens).warnings
+    assert UNTHOUGHT in host.generate(QUESTION, tokens, choices=("red", "blue")).warnings
+
+
+def test_choices_are_scored_behind_the_closed_thought():
+    thinking = host_of("qwen3_vl", chat=OPENS, template=None)
+    closed = host_of(
+        "qwen3_vl", template="{image} {question} is <think>\n\n</think>\n\n", instruction=""
+    )
+    choices, tokens = ("red", "blue"), tokens_of(thinking)
+    assert thinking.generate(QUESTION, tokens, choices=choices).choices == pytest.approx(
+        closed.generate(QUESTION, tokens, choices=choices).choices
+    )
+
+
+def test_a_model_that_does_not_think_is_asked_without_a_word_about_it():
+    host = host_of("qwen3_vl", chat=TURN, template=None)
+    assert UNTHOUGHT not in host.generate(QUESTION, tokens_of(host)).warnings
