@@ -102,7 +102,7 @@ def ask(
     need, and each answer is printed as soon as it is there. A question that fails stops no other.
     """
     from geofovea.pipeline.answers.files import with_files
-    from geofovea.pipeline.cli.questions import questions_of, tell_all
+    from geofovea.pipeline.cli.options.questions import questions_of, tell_all
     from geofovea.pipeline.system.files import check_writable
 
     questions = questions_of(words, file)

@@ -38,7 +38,7 @@ def mcp(
         from geofovea.pipeline.agents.mcp_server import run_on_stdio
     except ImportError as error:
         raise MissingExtraError("mcp", "mcp", "geofovea mcp") from error
-    from geofovea.pipeline.cli.opened_desk import open_desk
+    from geofovea.pipeline.viewer.opened_desk import open_desk
 
     desk = open_desk(
         scenes,

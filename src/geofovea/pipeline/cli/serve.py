@@ -54,7 +54,7 @@ def serve(
     (the model is scene:1, scene:2, ...), and agents by the Model Context Protocol at /mcp.
     """
     from geofovea.pipeline.agents.application import make_open_app
-    from geofovea.pipeline.cli.opened_desk import open_desk
+    from geofovea.pipeline.viewer.opened_desk import open_desk
     from geofovea.pipeline.viewer.serving import listen, run_server
 
     # a port that cannot be had is told before anything is loaded

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from geofovea.pipeline.session.settings import AskSettings
-    from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.tiling.opening import open_scene
 
 __all__ = ["open_desk"]
 
@@ -33,10 +33,6 @@ def open_desk(
         SceneError: If a scene cannot be opened; before the model is loaded.
         ModelError: If the model cannot be loaded, or none is named and a scene is not synthetic.
     """
-    from geofovea.pipeline.viewer.desk import Desk
-    from geofovea.pipeline.viewer.served_scene import ServedScene
-    from geofovea.tiling.opening import open_scene
-
     opened = [
         open_scene(
             scene,
