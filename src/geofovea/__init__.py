@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
+from geofovea._accessor_hook import install as _install_accessor
 from geofovea._lazy import lazy_names
 from geofovea._moved import install as _install_old_names
 from geofovea._waiting import wait_asleep as _wait_asleep
-from geofovea.pipeline.session.accessor_hook import install as _install_accessor
 
 if TYPE_CHECKING:
     from geofovea.errors import (
@@ -60,9 +60,9 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
-    from geofovea.pipeline.viewer.answer_page import save_answer_page as save_answer_page
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
     from geofovea.pipeline.viewer.opened_scene import open_session as open  # noqa: A004
+    from geofovea.pipeline.viewer.show import show
     from geofovea.regionfocus.budget import Budget
     from geofovea.tiling.geo.region import Region
     from geofovea.tiling.opening import open_scene
@@ -120,6 +120,7 @@ __all__ = [
     "load_model",
     "open",
     "open_scene",
+    "show",
 ]
 
 try:
@@ -152,10 +153,8 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
+    "show": "geofovea.pipeline.viewer.show",
 }
-
-# for answer.save("answer.html"): an answer stands below what draws its page
-_HOMES |= {"save_answer_page": "geofovea.pipeline.viewer.answer_page"}
 
 # before anything imports torch
 _wait_asleep()

@@ -94,7 +94,7 @@ def test_composites_and_nodata_are_taken_from_the_words(ask, make_tiff):
     unknown = ask("--composite", "ndvi", scene=path)
     assert unknown.exit_code == 1
     assert is_one_error_line(unknown)
-    assert "--band-map red=N,nir=N" in unknown.stderr
+    assert "--band-map nir=N,red=N" in unknown.stderr
 
 
 @pytest.mark.parametrize("focus", ["attention", "overview", "uniform"])

@@ -111,7 +111,7 @@ def test_a_report_is_one_page_with_pictures_and_one_table(finished):
     assert "<gone>" not in page
     assert "&lt;gone&gt;" in page
     table = (folder / "report.md").read_text()
-    for title in ("Scores", "By group", "Which rule decided", "Accuracy against tokens", "Cost"):
+    for title in ("Scores", "By group", "Which rule decided", "Cost"):
         assert f"## {title}\n" in table
     assert f"{100 * scores['figures']['official']['OA']['value']:.2f} [" in table
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.agents.plain import plain_text, plain_values
+from geofovea.pipeline.answers.page.data import answer_data
 from geofovea.pipeline.viewer.desk import Desk
-from geofovea.pipeline.viewer.events import Event, answer_data
+from geofovea.pipeline.viewer.events import Event
 from geofovea.pipeline.viewer.following import follow
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest

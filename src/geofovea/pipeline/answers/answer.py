@@ -99,7 +99,8 @@ class Answer:
 
         ``.png`` is the picture, ``.html`` a page with deep zoom that needs nothing else, ``.json``
         the object of the command line, ``.geojson`` the evidence with a QGIS style beside it,
-        ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet.
+        ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet, ``.tif`` the heat
+        map of `to_xarray`.
 
         Raises:
             OutputError: If no format has this suffix, or the file cannot be written.

@@ -12,7 +12,7 @@ import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
-from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.system.terminal import echo, notice
@@ -78,12 +78,7 @@ _EXAMPLES = (
     group="Search options",
     help="x0,y0,x1,y1 in pixels, for --focus oracle.",
 )
-@option(
-    "--verify",
-    is_flag=True,
-    group="Scene options",
-    help="Read every block of the scene once before asking.",
-)
+@verify_option
 @access_options
 def ask(
     scene: str,
@@ -166,7 +161,7 @@ def _with_page(answer: Answer, page: Path | None) -> Answer:
     if page is None:
         return answer
     from geofovea.pipeline.answers.afterwork import Afterwork
-    from geofovea.pipeline.viewer.answer_page import save_answer_page
+    from geofovea.pipeline.answers.page.document import save_answer_page
 
     after = Afterwork()
     after.attempt(f"the file {page}", lambda: save_answer_page(answer, page), None)

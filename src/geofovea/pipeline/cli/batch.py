@@ -14,7 +14,7 @@ from geofovea.errors import RunError
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
-from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _input = in_group("Input options")
     help="CRS of the polygons, such as EPSG:4326; or pixels.",
 )
 @_input("--asset", metavar="KEY", help="Asset of STAC items that is the scene.")
-@_input("--verify", is_flag=True, help="Read every block of a scene once before asking about it.")
+@verify_option
 @ask_options(oracle=False)
 @access_options
 @run_options

@@ -13,6 +13,7 @@ from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
+from geofovea.pipeline.cli.options.scene import verify_option
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
@@ -63,6 +64,7 @@ _input = in_group("Benchmark options")
     "--synonyms", type=click.Choice(SYNONYM_SOURCES), default="table", show_default=True,
     help="Dictionary of the scorers.",
 )  # fmt: skip
+@verify_option
 @ask_options()
 @run_options
 @json_option
@@ -76,6 +78,7 @@ def eval_command(
     runs: int,
     trained_on: tuple[Path, ...],
     synonyms: str,
+    verify: bool,
     output: Path | None,
     settings: AskSettings,
     workers: Workers,
@@ -136,6 +139,7 @@ def eval_command(
             output,
             settings,
             workers=workers,
+            verify=verify,
             wait=wait,
             retry_failed=retry_failed,
             max_failures=max_failures,

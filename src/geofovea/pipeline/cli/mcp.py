@@ -27,7 +27,9 @@ def mcp(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Offer every raster SCENE to an agent, which starts this command by itself.
+    """Offer scenes to agents as tools.
+
+    An agent starts this command by itself, with every raster SCENE that it may look at.
 
     It speaks the Model Context Protocol on standard input and output, with the tools
     inspect_scene, ask_scene and look_at. geofovea serve offers the same tools over HTTP.

@@ -22,6 +22,7 @@ from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_scene_position
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
@@ -144,6 +145,9 @@ def _load(
                 **options.for_transformers(),
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            if template := processor_template(name):
+                # the tokenizer's own may be for texts without images
+                tokenizer.chat_template = template
             # settings of a tokenizer that cannot be meant are noticed when it is first used
             tokenizer.encode("Which one?")
             tokenizer.convert_tokens_to_ids("<which>")

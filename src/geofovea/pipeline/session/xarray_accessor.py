@@ -1,6 +1,6 @@
 """``da.fovea.ask("...")``: questions to xarray objects.
 
-The accessor is there after ``import geofovea``, or after the first
+The accessor is there after ``import geofovea``, which registers it, or after the first
 ``xr.open_datatree(..., engine="geofovea")``: this is the module that xarray loads the engine from.
 So it imports nothing heavy; the model comes with the first question.
 """
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geofovea.pipeline.session.accessor_hook import register
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
@@ -131,6 +130,3 @@ class FoveaAccessor:
             # the session holds the host, so its id stays its own
             self._sessions[key] = SceneSession(self.scene, host, **view)
         return self._sessions[key]
-
-
-register(xr)

@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan
 
 from geofovea.errors import GeoFoveaError, SceneChangedError
+from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
 from geofovea.pipeline.viewer.exports import EXPORTS
@@ -26,7 +27,6 @@ from geofovea.pipeline.viewer.following import follow
 from geofovea.pipeline.viewer.guard import Guard, ServedAt
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
-from geofovea.pipeline.viewer.page_files import PAGE_FILES, read_page_file
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.pipeline.viewer.tile_images import TILE_KINDS, TILE_THREADS, TileImages
 from geofovea.tiling.pyramid import Tile

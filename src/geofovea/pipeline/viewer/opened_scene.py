@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from geofovea.errors import MissingExtraError
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.viewer.show import show
 from geofovea.tiling.opening import open_scene
 from geofovea.tiling.scene import Scene
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+    from geofovea.pipeline.viewer.widget import SceneWidget
 
 __all__ = ["OpenedScene", "open_session"]
 
@@ -27,20 +27,16 @@ __all__ = ["OpenedScene", "open_session"]
 class OpenedScene(SceneSession):
     """A session that can show itself in a notebook."""
 
-    def show(self, **options: Any) -> Any:
+    def show(self, **options: Any) -> SceneWidget:
         """The page of this scene as a widget: zoom, ask, and watch where the model looks.
 
         Args:
-            options: Of the widget.
+            options: As for ``geofovea.show``.
 
         Raises:
-            MissingExtraError: If what shows widgets is not installed.
+            MissingExtraError: If anywidget is not installed.
         """
-        try:
-            widget = import_module("geofovea.pipeline.viewer.widget")
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("anywidget", "notebook", "showing a scene") from error
-        return widget.show(self, **options)
+        return show(self, **options)
 
 
 def open_session(

@@ -30,7 +30,8 @@ SECRET = "sk-very-secret-0123456789"
 # one call for each question: nothing is asked on the way
 ONCE = ("--focus", "overview", "--tiles", "1", "--tokens", "256")
 BELONGS_TO_ONE_QUESTION = {
-    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "boxes", "choices"),
+    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "page"),
+    *("boxes", "choices"),
     *("allow_vrt", "allow_remote", "allowed_hosts"),
 }
 
@@ -323,7 +324,7 @@ def test_an_endpoint_that_drips_for_ever_costs_one_row_and_its_time(
     started = time.monotonic()
     patient = ("--endpoint-seconds", 3600, "--executor", "processes", "--item-seconds", 25)
     result = ask_away("batch", scene, *questions(5), *patient, "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 3, result.stderr
     summary = json.loads(result.stdout)
     assert (summary["answered"], summary["failed"], summary["overdue"]) == (4, 1, 1)
     rows = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
@@ -359,5 +360,5 @@ def test_two_processes_evaluate_as_one_does(benchmark, tiny_folder, tmp_path):
 def test_settings_refuse_what_no_question_could_be_asked_with():
     with pytest.raises(BudgetError):
         AskSettings("embedded", {"tokens": 0}).budget()
-    with pytest.raises(ModelError, match="say where with --base-url"):
+    with pytest.raises(ModelError, match="say where with endpoint="):
         AskSettings("openai:x").load_host()

@@ -257,7 +257,7 @@ def test_a_host_in_process_cannot_be_prompted(make_session):
 
 
 def test_names_without_a_model_or_an_endpoint_are_refused():
-    with pytest.raises(ModelError, match="say where with --endpoint"):
+    with pytest.raises(ModelError, match="say where with endpoint="):
         gf.load_host("openai:gpt-x")
     with pytest.raises(ModelError, match="names no model"):
         gf.load_host("openai:", endpoint=EndpointSettings("http://localhost/v1"))

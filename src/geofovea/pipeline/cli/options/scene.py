@@ -13,9 +13,14 @@ from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.tiling.pixels.composites import COMPOSITES, composite_named
 
-__all__ = ["access_options", "view_options"]
+__all__ = ["access_options", "verify_option", "view_options"]
 
 _option = in_group("Scene options")
+
+verify_option = _option(
+    "--verify", is_flag=True, help="Read every block of a scene once before asking about it."
+)
+"""Finds damage that no answer would meet."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

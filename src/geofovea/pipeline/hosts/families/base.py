@@ -29,7 +29,8 @@ class Family:
         defaults: How it is used where ``geofovea.json`` does not say.
         words: What stands around its vision tokens.
         words_scene: Likewise, where all tiles share one frame of positions.
-        template: The prompt, where neither settings nor tokenizer bring one.
+        template: The prompt, where neither settings nor processor nor tokenizer bring one.
+        by_word: Other prompts, by a special word that tells the decoder; see `PromptStyle`.
         model: The model of ``transformers``, in evaluation mode.
         config: Its configuration.
         decoder: The text model: embeddings in, hidden states out.
@@ -52,6 +53,7 @@ class Family:
     model: Any
     config: Any
     template: str = "USER: {image}\n{question} ASSISTANT:"
+    by_word: tuple[tuple[str, str], ...] = ()
     decoder: Any
     vision: Any
     newline: Tensor | None = None
@@ -94,6 +96,7 @@ class Family:
             template=self.template,
             vocabulary=self.model.get_input_embeddings().num_embeddings,
             image_id=image_id if isinstance(image_id, int) else None,
+            by_word=self.by_word,
         )
 
     def encode(self, images: Tensor) -> Tensor:

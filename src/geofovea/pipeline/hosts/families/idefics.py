@@ -14,6 +14,8 @@ from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
 __all__ = ["Idefics3Family", "SmolVLMFamily"]
 
+_CHAT = "User:{image}{question}<end_of_utterance>\nAssistant:"
+
 
 class Idefics3Family(Family):
     """Idefics3: a SigLIP tower and Llama 3."""
@@ -24,7 +26,9 @@ class Idefics3Family(Family):
     words = ImageMarkers(
         open="<fake_token_around_image><global-img>", close="<fake_token_around_image>"
     )
-    template = "<|im_start|>User:{image}{question}<end_of_utterance>\nAssistant:"
+    template = "<|begin_of_text|>" + _CHAT
+    # SmolVLM of the first release calls itself idefics3
+    by_word = (("<|im_start|>", "<|im_start|>" + _CHAT),)
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)
@@ -66,3 +70,4 @@ class SmolVLMFamily(Idefics3Family):
 
     model_type = "smolvlm"
     model_class = "SmolVLMForConditionalGeneration"
+    template = "<|im_start|>" + _CHAT

@@ -26,6 +26,19 @@ _TEMPLATES = {
     "qwen2": CHAT_ML,
     "qwen3": CHAT_ML,
 }
+# decoders of LLaMA's kind differ in their words: Llama 3 and Yi
+_LLAMA_TEMPLATES = (
+    (
+        "<|start_header_id|>",
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{image}\n{question}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ),
+    (
+        "<|im_start|>",
+        "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n{image}\n{question}"
+        "<|im_end|><|im_start|>assistant\n",
+    ),
+)
 
 
 class LlavaFamily(Family):
@@ -99,7 +112,9 @@ class LlavaNextFamily(LlavaFamily):
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)
         self.newline = model.model.image_newline.detach()
-        self.template = _TEMPLATES.get(self.config.text_config.model_type, self.template)
+        kind = self.config.text_config.model_type
+        self.template = _TEMPLATES.get(kind, self.template)
+        self.by_word = _LLAMA_TEMPLATES if kind == "llama" else ()
 
 
 class LlavaOnevisionFamily(LlavaNextFamily):

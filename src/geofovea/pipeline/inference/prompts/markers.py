@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 __all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle"]
@@ -43,12 +44,21 @@ class PromptStyle:
 
     Attributes:
         markers: What stands around the vision tokens.
-        template: The prompt, where neither settings nor tokenizer bring one.
+        template: The prompt, where neither settings nor processor nor tokenizer bring one.
         vocabulary: How many ids the model has vectors for.
         image_id: What stands for an image in its stock prompts; None where that is not known.
+        by_word: Other prompts for tokenizers that know some special word, which goes before; the
+            first whose word is known counts.
     """
 
     markers: ImageMarkers
     template: str
     vocabulary: int
     image_id: int | None = None
+    by_word: tuple[tuple[str, str], ...] = ()
+
+    def template_for(self, special_words: Collection[str]) -> str:
+        """The prompt for a tokenizer with these special words."""
+        return next(
+            (template for word, template in self.by_word if word in special_words), self.template
+        )

@@ -63,13 +63,13 @@ class PromptTemplate:
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
         chat = None if template else _from_chat(tokenizer, self._image, marks)
-        self._template = template or chat or style.template
-        # some chat templates write the word that begins a text by themselves
-        begin = str(tokenizer.bos_token or "")
-        self._adds_special = not (chat and begin and chat.startswith(begin))
         # blanks among them would be looked for in every text, and found for ever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
+        self._template = template or chat or style.template_for(self._special_words)
+        # some templates write the word that begins a text by themselves
+        begin = str(tokenizer.bos_token or "")
+        self._adds_special = not (begin and self._template.startswith(begin))
         self.marks = MarkerIds(
             *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
         )

@@ -25,6 +25,7 @@ def printed(code):
         "import geofovea; import xarray as xr; import geofovea.pipeline.session.xarray_accessor",
         "import geofovea.pipeline.session.xarray_accessor; import xarray as xr",
         "import geofovea; from xarray import DataArray; import xarray as xr",
+        "import geofovea, importlib.util as u; u.find_spec('xarray'); import xarray as xr",
     ],
 )
 def test_the_accessor_is_there_in_any_order_without_a_warning(imports):

@@ -1,0 +1,270 @@
+"""The prompt of a model is the one that its stock processor writes, whichever file holds it."""
+
+import itertools
+import json
+
+import pytest
+import transformers
+from family_toys import QUESTION, host_of, model_of, tokenizer, variant_of
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.hosts.processor_template import processor_template
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.inference.prompts.markers import PromptStyle
+from geofovea.pipeline.inference.prompts.template import PromptTemplate
+
+FILES = {
+    "processor_config.json": json.dumps(
+        {"processor_class": "LlavaProcessor", "chat_template": "of the processor"}
+    ),
+    "chat_template.json": json.dumps({"chat_template": "of the JSON file"}),
+    "chat_template.jinja": "of the Jinja file",
+}
+COMBINATIONS = [c for n in range(4) for c in itertools.combinations(FILES, n)]
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+def test_the_template_is_the_one_that_the_stock_processor_takes(tmp_path, names):
+    tokenizer().save_pretrained(tmp_path)
+    transformers.CLIPImageProcessorPil().save_pretrained(tmp_path)
+    (tmp_path / "processor_config.json").write_text('{"processor_class": "LlavaProcessor"}')
+    for name in names:
+        (tmp_path / name).write_text(FILES[name])
+    stock = transformers.AutoProcessor.from_pretrained(tmp_path).chat_template
+    assert processor_template(str(tmp_path)) == stock
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"default": "d", "tools": "t"}, "d"),
+        ([{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}], "d"),
+        ({"tools": "t"}, None),
+        (7, None),
+        ("", None),
+    ],
+)
+def test_of_several_templates_the_default_one_counts(tmp_path, value, expected):
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": value}))
+    assert processor_template(str(tmp_path)) == expected
+
+
+def test_a_template_that_is_no_text_is_a_model_error(tmp_path):
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelError, match="no text in UTF-8"):
+        processor_template(str(tmp_path))
+
+
+def test_a_model_is_asked_as_its_processor_says_and_not_as_its_tokenizer_does(tmp_path):
+    model_of("llava").save_pretrained(tmp_path)
+    tokenizer("{{ messages[0]['content'] }} is the color").save_pretrained(tmp_path)
+    chat = "the {% for c in messages[0]['content'] %}{{ c.text or '<image>' }} {% endfor %}is"
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": chat}))
+    (tmp_path / SETTINGS_FILE).write_text('{"instruction": "", "focus_layer": 1}')
+    ids = load_host(str(tmp_path))._prompts.words.ids(QUESTION)
+    decode = tokenizer().decode
+    assert (decode(ids.before), decode(ids.after)) == (
+        "the",
+        "<unk> is the color of the plane at the airport ? is",  # a word it does not know
+    )
+
+
+# as the repositories of the hub hold them, shortened where what was cut is of other uses
+IMAGES_FIRST = (
+    "{% for c in m['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}"
+    "{% endfor %}{% for c in m['content'] | selectattr('type', 'equalto', 'text') %}"
+)
+VICUNA = (
+    "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'].upper() + ': ' }}{% endif %}"
+    f"{IMAGES_FIRST}{{{{ c['text'] + ' ' }}}}{{% endfor %}}{{% endfor %}}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+MISTRAL = (
+    "{% for m in messages %}{{ '[INST] ' }}" + IMAGES_FIRST + "{{ c['text'] }}{% endfor %}"
+    "{{ ' [/INST]' }}{% endfor %}"
+)
+YI = (
+    "{{ '<|im_start|>system\nAnswer the questions.<|im_end|>' }}{% for m in messages %}"
+    "{{ '<|im_start|>' + m['role'] + '\n' }}" + IMAGES_FIRST + "{{ c['text'] }}{% endfor %}"
+    "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ONEVISION = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    + IMAGES_FIRST
+    + "{{ c['text'] }}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+IDEFICS = (
+    "{{ begin }}{% for m in messages %}{{ m['role'].capitalize() }}"
+    "{% if m['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    "{% for c in m['content'] %}{% if c['type'] == 'text' %}{{ c['text'] }}"
+    "{% elif c['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+QWEN = (
+    "{% for m in messages %}{% if loop.first and m.role != 'system' and system %}<|im_start|>system"
+    "\nYou are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ m.role }}\n"
+    "{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
+    "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif 'text' in c %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+INTERN = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}{{ '<IMG_CONTEXT>\n' }}{% elif c['type'] == 'text' %}"
+    "{{ c['text'] }}{% endif %}{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+GLM = (
+    "[gMASK]<sop>\n{%- for m in messages %}{% if m.role == 'user' %}<|user|>\n"
+    "{% for c in m.content %}{% if c.type == 'image' %}<|begin_of_image|><|image|>"
+    "<|end_of_image|>{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+CHAT_ML = ("<|im_start|>", "<|im_end|>")
+TURN = "<|im_start|>user\n{image}\n{q}<|im_end|>\n<|im_start|>assistant\n"
+SEEN = "<|vision_start|>{image}<|vision_end|>"
+FAKE = "<fake_token_around_image>"
+TILE = FAKE + "<global-img>{image}" + FAKE
+# family, chat template, word of an image, word that begins a text, other special words, prompt
+STRUCTURES = {
+    "LLaVA-1.5": ("llava", VICUNA, "<image>", "<s>", (), "USER: {image}\n{q} ASSISTANT:"),
+    "v1.6 Mistral": ("llava_next", MISTRAL, "<image>", "<s>", (), "[INST] {image}\n{q} [/INST]"),
+    "v1.6 Yi-34B": (
+        "llava_next",
+        YI,
+        "<image>",
+        "<|startoftext|>",
+        CHAT_ML,
+        "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n{image}\n{q}"
+        "<|im_end|><|im_start|>assistant\n",
+    ),
+    "OneVision": ("llava_onevision", ONEVISION, "<image>", None, CHAT_ML, TURN),
+    "Qwen2.5-VL": (
+        "qwen2_5_vl",
+        "{% set system = true %}" + QWEN,
+        "<|image_pad|>",
+        None,
+        CHAT_ML,
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+        + SEEN
+        + "{q}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "Qwen3-VL": (
+        "qwen3_vl",
+        QWEN,
+        "<|image_pad|>",
+        None,
+        CHAT_ML,
+        f"<|im_start|>user\n{SEEN}{{q}}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "InternVL3": (
+        "internvl",
+        INTERN,
+        "<IMG_CONTEXT>",
+        None,
+        CHAT_ML,
+        TURN.replace("{image}", "<img>{image}</img>"),
+    ),
+    "Idefics3": (
+        "idefics3",
+        "{% set begin = '<|begin_of_text|>' %}" + IDEFICS,
+        "<image>",
+        "<|begin_of_text|>",
+        ("<end_of_utterance>",),
+        f"<|begin_of_text|>User:{TILE}{{q}}<end_of_utterance>\nAssistant:",
+    ),
+    "SmolVLM": (
+        "smolvlm",
+        "{% set begin = '<|im_start|>' %}" + IDEFICS,
+        "<image>",
+        "<|im_start|>",
+        ("<end_of_utterance>",),
+        f"<|im_start|>User:{TILE}{{q}}<end_of_utterance>\nAssistant:",
+    ),
+}
+
+
+def byte_tokenizer(special, begin):
+    """Letter by letter, with special words, and one that begins every text."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = dict.fromkeys([*filter(None, [begin]), *special])
+    made = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in words])
+    if begin:
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A", special_tokens=[(begin, made.token_to_id(begin))]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=begin)
+
+
+def structure(name):
+    """Our template, its tokenizer, its prompt around the image, and the word of an image."""
+    family, chat, image, begin, more, prompt = STRUCTURES[name]
+    marks = FAMILIES[family].words
+    around = [marks.before, marks.open, marks.close, marks.after]
+    special = [f"<{w}" for m in around for w in m.split("<") if w]
+    words = byte_tokenizer([image, *special, *more], begin)
+    words.chat_template = chat
+    style = PromptStyle(marks, "none", len(words), words.convert_tokens_to_ids(image))
+    return PromptTemplate(words, style, None, "\nBe brief."), words, prompt, image
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_ids_of_a_prompt_are_those_that_its_processor_makes_of_the_literal_text(name):
+    template, words, prompt, image = structure(name)
+    text = prompt.replace("{q}", f"{QUESTION}\nBe brief.").replace("{image}", image)
+    begin = words.bos_token
+    # the stock processor adds the word that begins a text unless the template wrote it
+    begins = [] if begin is None or text.startswith(begin) else [words.bos_token_id]
+    ids, marks = template.ids(QUESTION), template.marks
+    picture = [*marks.before, *marks.open, words.convert_tokens_to_ids(image)]
+    picture += [*marks.close, *marks.after]
+    expected = begins + words.encode(text, add_special_tokens=False)
+    assert [*ids.before, *picture, *ids.after] == expected
+
+
+FALLBACKS = [
+    ("llava_next", "llama", (), "USER: {image}\n{question} ASSISTANT:"),
+    ("llava_next", "mistral", ("<|im_start|>",), "[INST] {image}\n{question} [/INST]"),
+    (
+        "llava_next",
+        "llama",
+        ("<|im_start|>",),
+        "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n{image}\n{question}"
+        "<|im_end|><|im_start|>assistant\n",
+    ),
+    (
+        "llava_next",
+        "llama",
+        ("<|start_header_id|>",),
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{image}\n{question}"
+        "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+    ),
+    (
+        "idefics3",
+        "llama",
+        (),
+        "<|begin_of_text|>User:{image}{question}<end_of_utterance>\nAssistant:",
+    ),
+    (
+        "idefics3",
+        "llama",
+        ("<|im_start|>",),
+        "<|im_start|>User:{image}{question}<end_of_utterance>\nAssistant:",
+    ),
+]
+
+
+@pytest.mark.parametrize(("family", "decoder", "words", "prompt"), FALLBACKS)
+def test_without_any_chat_template_the_decoder_tells_the_prompt(family, decoder, words, prompt):
+    host = variant_of(family, text={"model_type": decoder}) if decoder else host_of(family)
+    assert host._family.prompt_style("compact").template_for(words) == prompt
