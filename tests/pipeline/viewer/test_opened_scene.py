@@ -25,8 +25,8 @@ def test_a_scene_that_needs_a_model_says_so(monkeypatch, make_png):
 def test_a_widget_that_is_not_there_is_an_extra_to_install(tiny_folder, scene_path, monkeypatch):
     import sys
 
-    monkeypatch.delitem(sys.modules, "geofovea.pipeline.viewer.widget", raising=False)
     monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "geofovea.pipeline.viewer.widget", raising=False)
     with pytest.raises(gf.MissingExtraError, match=r"geofovea\[notebook\]"):
         gf.open(scene_path, model=str(tiny_folder)).show()
 
