@@ -13,6 +13,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.hosts.shapes import EncoderShape, HostShape, host_shape
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
 
 __all__ = ["Family"]
@@ -31,6 +32,7 @@ class Family:
         words_scene: Likewise, where all tiles share one frame of positions.
         template: The prompt, where neither settings nor processor nor tokenizer bring one.
         by_word: Other prompts, by a special word that tells the decoder; see `PromptStyle`.
+        boxes: How it writes boxes into answers; None where it was not taught to.
         model: The model of ``transformers``, in evaluation mode.
         config: Its configuration.
         decoder: The text model: embeddings in, hidden states out.
@@ -49,6 +51,7 @@ class Family:
     defaults: ClassVar[HostSettings] = HostSettings()
     words: ClassVar[ImageMarkers] = ImageMarkers()
     words_scene: ClassVar[ImageMarkers] = ImageMarkers()
+    boxes: ClassVar[BoxStyle | None] = None
 
     model: Any
     config: Any

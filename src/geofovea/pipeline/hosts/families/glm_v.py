@@ -9,6 +9,7 @@ from typing import Any
 
 from geofovea.pipeline.hosts.families.qwen_vl import Qwen25VLFamily
 from geofovea.pipeline.hosts.shapes import EncoderShape
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
 __all__ = ["Glm4vFamily", "Glm4vMoeFamily", "Glm46vFamily"]
@@ -22,6 +23,7 @@ class Glm4vFamily(Qwen25VLFamily):
     words = ImageMarkers(open="<|begin_of_image|>", close="<|end_of_image|>")
     words_scene = ImageMarkers(before="<|begin_of_image|>", after="<|end_of_image|>")
     template = "[gMASK]<sop><|user|>\n{image}{question}<|assistant|>\n"
+    boxes = BoxStyle.GLM
 
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:

@@ -10,6 +10,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.shapes import EncoderShape
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.markers import CHAT_ML, ImageMarkers
 
 __all__ = ["InternVLFamily"]
@@ -24,6 +25,7 @@ class InternVLFamily(Family):
     # the tiles of one image follow each other without a word between them
     words = ImageMarkers(before="<img>", after="</img>")
     template = CHAT_ML
+    boxes = BoxStyle.INTERNVL
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)

@@ -15,6 +15,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.hosts.shapes import EncoderShape
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
 __all__ = ["Qwen2VLFamily", "Qwen3VLFamily", "Qwen3VLMoeFamily", "Qwen25VLFamily"]
@@ -35,6 +36,7 @@ class Qwen25VLFamily(Family):
     words = ImageMarkers(open="<|vision_start|>", close="<|vision_end|>")
     words_scene = ImageMarkers(before="<|vision_start|>", after="<|vision_end|>")
     template = _SYSTEM + _USER
+    boxes = BoxStyle.JSON_PIXELS
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)
@@ -114,6 +116,7 @@ class Qwen3VLFamily(Qwen25VLFamily):
     model_type = "qwen3_vl"
     model_class = "Qwen3VLForConditionalGeneration"
     template = _USER
+    boxes = BoxStyle.JSON_THOUSANDTHS
 
     def __init__(self, model: Any, tile_size: int | None = None) -> None:
         super().__init__(model, tile_size)
@@ -142,6 +145,7 @@ class Qwen2VLFamily(Qwen25VLFamily):
 
     model_type = "qwen2_vl"
     model_class = "Qwen2VLForConditionalGeneration"
+    boxes = BoxStyle.QWEN2
 
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:

@@ -1,0 +1,205 @@
+r"""Boxes that a model writes into its answer, in the ways of the families that were taught to.
+
+Qwen2.5-VL writes pixels of the image that it saw; Qwen3-VL the same JSON in thousandths; Qwen2-VL,
+InternVL and GLM thousandths between words of their own; PaliGemma four location words of 1024
+steps, y first. Texts of models are read with bounded patterns and never evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from geofovea.errors import GeometryError
+
+__all__ = ["BoxStyle", "SpokenBox", "SpokenBoxes", "read_boxes", "write_boxes"]
+
+_LONGEST_TEXT = 100_000
+_MOST_BOXES = 1_000
+# blanks are bounded: two runs of any length side by side would be tried in every split
+_NUMBER = r"\s{0,4}\(?\s{0,4}(-?\d{1,7}(?:\.\d{1,6})?)\s{0,4}\)?\s{0,4}"
+_FOUR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}")
+_OBJECT = re.compile(r"\{[^{}]{0,1000}\}")
+_JSON_BOX = re.compile(r'"bbox(?:_2d)?"\s*:\s*\[([^\[\]]{0,200})\]')
+_JSON_LABEL = re.compile(r'"label"\s*:\s*("(?:[^"\\]|\\.){0,300}")')
+_LOCATIONS = re.compile(
+    r"<loc(\d{4})><loc(\d{4})><loc(\d{4})><loc(\d{4})>[ \t]{0,4}([^<;\n]{0,300})"
+)
+
+
+class BoxStyle(Enum):
+    """How a family writes boxes."""
+
+    JSON_PIXELS = "json pixels"
+    JSON_THOUSANDTHS = "json thousandths"
+    QWEN2 = "qwen2"
+    INTERNVL = "internvl"
+    GLM = "glm"
+    LOCATIONS = "locations"
+
+    def steps(self, side: int) -> int:
+        """How many steps along a side of an image of ``side`` pixels its numbers count."""
+        if self is BoxStyle.JSON_PIXELS:
+            return side
+        return 1024 if self is BoxStyle.LOCATIONS else 1000
+
+
+# before a label, behind it, before the corners, behind them
+_MARKS = {
+    BoxStyle.QWEN2: (
+        "<|object_ref_start|>",
+        "<|object_ref_end|>",
+        "<|box_start|>",
+        "<|box_end|>",
+    ),
+    BoxStyle.INTERNVL: ("<ref>", "</ref>", "<box>", "</box>"),
+    BoxStyle.GLM: ("", "", "<|begin_of_box|>", "<|end_of_box|>"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenBox:
+    """A box in the steps of its style, corners included as they were written.
+
+    Attributes:
+        x0: Left edge.
+        y0: Upper edge.
+        x1: Right edge.
+        y1: Lower edge.
+        label: What the model calls it; empty where it says nothing.
+
+    Raises:
+        GeometryError: If it has no area.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.x0 < self.x1 and self.y0 < self.y1):
+            raise GeometryError(f"a box needs x0 < x1 and y0 < y1, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenBoxes:
+    """The boxes of one answer.
+
+    Attributes:
+        boxes: In the order of the text, cut at the edges of the image.
+        refused: How many were written that have no area inside the image.
+    """
+
+    boxes: tuple[SpokenBox, ...]
+    refused: int = 0
+
+
+def read_boxes(text: str, style: BoxStyle, side: int) -> SpokenBoxes:
+    """The boxes that an answer holds.
+
+    Args:
+        text: Of a model, special words included; the first 100,000 characters are read.
+        style: How its family writes boxes.
+        side: Pixels along a side of the square image that it saw.
+
+    Returns:
+        At most 1,000 boxes.
+    """
+    steps, boxes, refused = style.steps(side), [], 0
+    for corners, label in _written(text[:_LONGEST_TEXT], style):
+        x0, y0, x1, y1 = (min(max(value, 0.0), float(steps)) for value in corners)
+        if x0 < x1 and y0 < y1:
+            boxes.append(SpokenBox(x0, y0, x1, y1, label.strip()))
+        else:
+            refused += 1
+        if len(boxes) + refused >= _MOST_BOXES:
+            break
+    return SpokenBoxes(tuple(boxes), refused)
+
+
+def write_boxes(boxes: Sequence[SpokenBox], style: BoxStyle) -> str:
+    """The text in which a family would write boxes: the inverse of `read_boxes` for whole steps."""
+    return _WRITERS[style](boxes)
+
+
+def _written(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], str]]:
+    if style is BoxStyle.LOCATIONS:
+        for place in _LOCATIONS.finditer(text):
+            y0, x0, y1, x1 = (float(place[i]) for i in range(1, 5))
+            yield (x0, y0, x1, y1), place[5]
+    elif style in _MARKS:
+        yield from _between_marks(text, style)
+    else:
+        for part in _OBJECT.finditer(text):
+            label = _JSON_LABEL.search(part[0])
+            if (box := _JSON_BOX.search(part[0])) and (four := _FOUR.fullmatch(box[1])):
+                yield _numbers(four), _unquoted(label[1]) if label else ""
+
+
+def _between_marks(text: str, style: BoxStyle) -> Iterator[tuple[tuple[float, ...], str]]:
+    ref, ref_end, box, box_end = (re.escape(mark) for mark in _MARKS[style])
+    label = rf"(?:{ref}(?P<label>[^<]{{0,300}}){ref_end}\s{{0,4}})?" if ref else "(?P<label>)"
+    for place in re.finditer(rf"{label}{box}(?P<corners>[^<]{{0,20000}}){box_end}", text):
+        for four in _FOUR.finditer(place["corners"]):
+            yield _numbers(four), place["label"] or ""
+
+
+def _numbers(four: re.Match[str]) -> tuple[float, ...]:
+    return tuple(float(four[i]) for i in range(1, 5))
+
+
+def _unquoted(literal: str) -> str:
+    try:
+        return str(json.loads(literal, strict=False))
+    except ValueError:
+        return literal.strip('"')
+
+
+def _json(boxes: Sequence[SpokenBox]) -> str:
+    return json.dumps([{"bbox_2d": list(_whole(b)), "label": b.label} for b in boxes])
+
+
+def _qwen2(boxes: Sequence[SpokenBox]) -> str:
+    ref, ref_end, start, end = _MARKS[BoxStyle.QWEN2]
+    return "".join(
+        f"{ref}{b.label}{ref_end}{start}({x0},{y0}),({x1},{y1}){end}"
+        for b in boxes
+        for x0, y0, x1, y1 in (_whole(b),)
+    )
+
+
+def _internvl(boxes: Sequence[SpokenBox]) -> str:
+    ref, ref_end, start, end = _MARKS[BoxStyle.INTERNVL]
+    return "".join(f"{ref}{b.label}{ref_end}{start}[{list(_whole(b))}]{end}" for b in boxes)
+
+
+def _glm(boxes: Sequence[SpokenBox]) -> str:
+    _, _, start, end = _MARKS[BoxStyle.GLM]
+    return f"{start}{[list(_whole(b)) for b in boxes]}{end}" if boxes else ""
+
+
+def _locations(boxes: Sequence[SpokenBox]) -> str:
+    return " ; ".join(
+        "".join(f"<loc{value:04d}>" for value in (y0, x0, y1, x1)) + f" {b.label}"
+        for b in boxes
+        for x0, y0, x1, y1 in (_whole(b),)
+    )
+
+
+def _whole(box: SpokenBox) -> tuple[int, ...]:
+    return tuple(round(value) for value in (box.x0, box.y0, box.x1, box.y1))
+
+
+_WRITERS: dict[BoxStyle, Callable[[Sequence[SpokenBox]], str]] = {
+    BoxStyle.JSON_PIXELS: _json,
+    BoxStyle.JSON_THOUSANDTHS: _json,
+    BoxStyle.QWEN2: _qwen2,
+    BoxStyle.INTERNVL: _internvl,
+    BoxStyle.GLM: _glm,
+    BoxStyle.LOCATIONS: _locations,
+}

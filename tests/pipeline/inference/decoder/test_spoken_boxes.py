@@ -1,0 +1,107 @@
+"""Boxes come out of the texts of every family as they were written, whatever else stands there."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.errors import GeometryError
+from geofovea.pipeline.inference.decoder.spoken_boxes import (
+    BoxStyle,
+    SpokenBox,
+    read_boxes,
+    write_boxes,
+)
+
+SIDE = 336
+LITERAL = [
+    (
+        BoxStyle.JSON_PIXELS,
+        '```json\n[\n\t{"bbox_2d": [10, 20, 110, 220], "label": "plane"},\n'
+        '\t{"bbox_2d": [0, 0, 336, 336], "label": "an \\"airport\\""}\n]\n```',
+        [(10, 20, 110, 220, "plane"), (0, 0, 336, 336, 'an "airport"')],
+    ),
+    (BoxStyle.JSON_PIXELS, 'It is {"bbox_2d": [1.5, 2, 3, 4]}.', [(1.5, 2, 3, 4, "")]),
+    # an answer that was cut keeps the boxes that are complete
+    (
+        BoxStyle.JSON_THOUSANDTHS,
+        '[{"bbox_2d": [1, 2, 999, 1000], "label": "b"}, {"bbox_2d": [5, 6',
+        [(1, 2, 999, 1000, "b")],
+    ),
+    (
+        BoxStyle.QWEN2,
+        "<|object_ref_start|>the ship<|object_ref_end|><|box_start|>(10,20),(300,400)<|box_end|>",
+        [(10, 20, 300, 400, "the ship")],
+    ),
+    (
+        BoxStyle.INTERNVL,
+        "Sure, <ref>ships</ref><box>[[1, 2, 30, 40], [5, 6, 70, 80]]</box>.",
+        [(1, 2, 30, 40, "ships"), (5, 6, 70, 80, "ships")],
+    ),
+    (BoxStyle.INTERNVL, "<box>[[1,2,3,4]]</box>", [(1, 2, 3, 4, "")]),
+    (BoxStyle.GLM, "<|begin_of_box|>[[1,2,3,4]]<|end_of_box|>", [(1, 2, 3, 4, "")]),
+    (
+        BoxStyle.LOCATIONS,
+        "<loc0010><loc0020><loc0500><loc1023> car ; <loc0000><loc0001><loc0002><loc0003> tree",
+        [(20, 10, 1023, 500, "car"), (1, 0, 3, 2, "tree")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("style", "text", "expected"), LITERAL)
+def test_boxes_of_a_literal_answer(style, text, expected):
+    assert read_boxes(text, style, SIDE).boxes == tuple(SpokenBox(*each) for each in expected)
+
+
+LABELS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=12)
+
+
+@st.composite
+def boxes_of(draw, most):
+    x0, x1 = sorted(draw(st.lists(st.integers(0, most), min_size=2, max_size=2, unique=True)))
+    y0, y1 = sorted(draw(st.lists(st.integers(0, most), min_size=2, max_size=2, unique=True)))
+    return SpokenBox(x0, y0, x1, y1, draw(LABELS))
+
+
+@pytest.mark.parametrize("style", BoxStyle)
+@given(data=st.data())
+def test_what_a_family_would_write_is_read_as_it_was(style, data):
+    # there is no word for the last step but one
+    most = 1023 if style is BoxStyle.LOCATIONS else style.steps(SIDE)
+    boxes = data.draw(st.lists(boxes_of(most), max_size=5))
+    if style is BoxStyle.GLM:
+        boxes = [SpokenBox(b.x0, b.y0, b.x1, b.y1) for b in boxes]
+    assert read_boxes(write_boxes(boxes, style), style, SIDE).boxes == tuple(boxes)
+
+
+@pytest.mark.parametrize("style", BoxStyle)
+@given(text=st.text(alphabet='<>[](){}":,;.-0123456789abox|_loc \n', max_size=300))
+def test_any_text_is_read_without_an_error(style, text):
+    for box in read_boxes(text, style, SIDE).boxes:
+        assert 0 <= box.x0 < box.x1 <= style.steps(SIDE)
+        assert 0 <= box.y0 < box.y1 <= style.steps(SIDE)
+
+
+def test_boxes_are_cut_at_the_image_and_those_without_area_are_counted():
+    text = "<box>[[-5, 0, 20, 1200], [7, 7, 7, 9], [2000, 0, 3000, 5]]</box>"
+    found = read_boxes(text, BoxStyle.INTERNVL, SIDE)
+    assert found.boxes == (SpokenBox(0, 0, 20, 1000),)
+    assert found.refused == 2
+
+
+def test_a_text_with_boxes_without_end_is_bounded():
+    found = read_boxes("<box>[[1,2,3,4]]</box>" * 10_000, BoxStyle.INTERNVL, SIDE)
+    assert len(found.boxes) == 1_000
+
+
+@pytest.mark.parametrize("style", BoxStyle)
+@pytest.mark.parametrize("part", [" ", "1 , ", "(", "{", "<ref>", "<box>", "[[1,2,3,"])
+def test_a_hostile_text_takes_time_in_proportion_to_its_length(style, part):
+    # patterns that try every split would take hours
+    for around in ("{}", "<box>{}</box>", '{{"bbox_2d": [{}]}}'):
+        text = around.format((part * 19_000)[:19_000])
+        assert not read_boxes(text, style, SIDE).boxes
+
+
+def test_a_box_without_area_is_refused():
+    with pytest.raises(GeometryError, match="x0 < x1"):
+        SpokenBox(1, 2, 1, 3)
