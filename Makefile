@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 # what `make cases` judges with; nothing of it is in the repository
 SHARED ?= $(or $(GEOFOVEA_SHARED),../shared)
 
-.PHONY: help setup lock demo test quick oldest newest ray cases web browser check format bench clean
+.PHONY: help setup lock demo test quick oldest newest ray cases web browser check format docs wheel bench clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,7 +73,7 @@ ray: setup  ## Tests on a local Ray, which the others leave out for its size
 
 cases: setup  ## Faults that people met, with the programs that judge them
 	@if test -x $(SHARED)/cases/run; \
-		then PYTHON=$(BIN)/python $(SHARED)/cases/run geo model robust; \
+		then GEOFOVEA_MODEL=embedded PYTHON=$(BIN)/python $(SHARED)/cases/run geo model robust; \
 		else echo "skipped: there is no $(SHARED)/cases/run; set GEOFOVEA_SHARED to its folder"; fi
 
 web:  ## Build the page from web/ (Node 20 or newer) into the package
@@ -85,18 +85,31 @@ browser: setup  ## Tests of the page in a real browser; installs Debian's Chromi
 	cd web && npm ci --ignore-scripts --no-audit --no-fund
 	CI=true $(PYTEST) -q tests/pipeline/viewer
 
-check: setup  ## Lint, formatting and types
+check: setup  ## Lint, formatting, types and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/check_prose.py
 
 format: setup  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup  ## Build the site of the documentation, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the site is in site/; look at it with: $(BIN)/python -m http.server -d site"
+
+# an environment of its own: what the wheel lacks is not found by chance
+wheel: setup  ## Build the package in dist/ and ask a question with it alone
+	rm -rf dist $(VENV)-wheel
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	$(VENV)-wheel/bin/geofovea demo --side 2048 --output $(VENV)-wheel/demo
 
 bench: setup  ## Measure quality and cost; takes long
 	$(BIN)/geofovea bench synthetic --output runs/bench
 	$(BIN)/python benchmarks/pyramid_cost.py
 
 clean:  ## Remove the environments and everything that was made
-	rm -rf $(VENV) $(NEWEST) demo-output runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) $(VENV)-wheel demo-output runs site dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

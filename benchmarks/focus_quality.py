@@ -22,13 +22,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
 from geofovea.pipeline.system.progress import progress_bar
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.pipeline.training.distill import DistillationConfig, distill
 from geofovea.pipeline.training.distill_state import load_distillation
-from geofovea.pipeline.training.focus_quality import PlaceRank, host_scorer, place_ranks, scorer
+from geofovea.pipeline.training.focus_quality import (
+    PlaceRank,
+    Scorer,
+    host_rows,
+    place_ranks,
+    sample_packs,
+    scorer,
+)
 from geofovea.pipeline.training.focus_samples import FocusSample, FocusSamples, WorldSamples
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Tile
@@ -103,6 +111,20 @@ def restored(path: Path) -> FocusSample:
         boxes=tuple(tuple(Box(*box) for box in boxes) for boxes in about["boxes"]),
         is_base=about["is_base"],
     )
+
+
+def host_scorer(host: SupportsDecoderAccess) -> Scorer:
+    """The host's own focus, many questions at a time."""
+
+    def score(sample: FocusSample) -> torch.Tensor:
+        layer, dtype = host.focus_layer, next(host.decoder.parameters()).dtype
+        parts = [
+            host_rows(host, pack, (layer,))[layer][..., pack.image].softmax(-1).mean(1)
+            for pack in sample_packs(host, sample, dtype)
+        ]
+        return torch.cat(parts)
+
+    return score
 
 
 def with_interval(scores: list[PlaceRank], value: Callable[[PlaceRank], float]) -> str:

@@ -52,21 +52,14 @@ QUESTIONS = (
 )
 SERVE = "from geofovea.pipeline.cli import main; main()"
 TITILER_APP = """
-import uvicorn
 from fastapi import FastAPI
 from titiler.core.factory import TilerFactory
 
 app = FastAPI()
 app.include_router(TilerFactory().router)
-server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", http="h11"))
-config = server.config
-socket = config.bind_socket()
-print(f"http://127.0.0.1:{socket.getsockname()[1]}/", flush=True)
-server.run(sockets=[socket])
 """
 FLOOR_APP = """
 import sys
-import uvicorn
 
 content = b"x" * int(sys.argv[1])
 length = [(b"content-length", str(len(content)).encode())]
@@ -79,11 +72,17 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": content})
 
 
-config = uvicorn.Config(app, port=0, log_level="critical", http="h11", lifespan="off")
-server = uvicorn.Server(config)
-socket = config.bind_socket()
-print(f"http://127.0.0.1:{socket.getsockname()[1]}/", flush=True)
-server.run(sockets=[socket])
+"""
+RUN_APP = """
+import socket
+import uvicorn
+
+# of TCP by its name, as uvicorn makes its own sockets: of others, asyncio holds back small pieces
+bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+bound.bind(("127.0.0.1", 0))
+print(f"http://127.0.0.1:{bound.getsockname()[1]}/", flush=True)
+config = uvicorn.Config(app, log_level="critical", http="h11", lifespan="off")
+uvicorn.Server(config).run(sockets=[bound])
 """
 
 
@@ -373,14 +372,14 @@ def watching(scene: str, pairs: int) -> dict[str, float]:
 def measure(scene: Path, python: str, tiles: int, many: int, pairs: int) -> dict[str, Any]:
     """All figures, on one server of the page and the others beside it."""
     command = [sys.executable, "-c", SERVE, "serve", str(scene), "--no-open"]
-    with serving(command) as own, serving([python, "-c", TITILER_APP]) as titiler:
+    with serving(command) as own, serving([python, "-c", TITILER_APP + RUN_APP]) as titiler:
         facts = json.loads(own.get("/api/scenes")[1])["scenes"][0]
         paths = Paths(scene, facts["version"])
         wanted = places(facts["width"], facts["height"], 10**6)
         some, others = wanted[: tiles + 1], wanted[tiles + 1 :]
         own.connect()
         size = len(own.get(paths.geofovea(*wanted[-1]))[1])
-        with serving([sys.executable, "-c", FLOOR_APP, str(size)]) as floor:
+        with serving([sys.executable, "-c", FLOOR_APP + RUN_APP, str(size)]) as floor:
             servers = {
                 "geofovea": (own, paths.geofovea),
                 "titiler bbox": (titiler, paths.bbox),

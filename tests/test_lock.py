@@ -39,7 +39,8 @@ def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     yield from map(Requirement, project["project"]["dependencies"])
     for extra in project["project"]["optional-dependencies"].values():
-        yield from map(Requirement, extra)
+        # the extra "all" names the others
+        yield from (r for r in map(Requirement, extra) if r.name != project["project"]["name"])
     yield from developers_requirements(project)
 
 

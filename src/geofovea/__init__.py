@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
+from geofovea._accessor_hook import install as _install_accessor
 from geofovea._lazy import lazy_names
 from geofovea._moved import install as _install_old_names
 from geofovea._waiting import wait_asleep as _wait_asleep
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from geofovea.errors import (
         BudgetError,
         CancelledError,
+        ConfigurationError,
         DataError,
+        DemoModelWarning,
         DiskSpaceError,
         EndpointError,
         EndpointUnavailableError,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
         LevelBuildError,
         MissingExtraError,
         ModelError,
+        NoModelError,
         OutputError,
         QuestionError,
         RunError,
@@ -44,32 +48,56 @@ if TYPE_CHECKING:
         WorkersError,
     )
     from geofovea.pipeline.answers.answer import Answer
+    from geofovea.pipeline.answers.confidence import Choice
+    from geofovea.pipeline.answers.cost import Cost
+    from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.engine.watching import Watcher
+    from geofovea.pipeline.focus.stopping import StopAt
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
     from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.hosts.load import load_host as load_model
     from geofovea.pipeline.session.ask import ask
+    from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.viewer.opened_scene import OpenedScene
+    from geofovea.pipeline.viewer.opened_scene import open_session as open  # noqa: A004
+    from geofovea.pipeline.viewer.show import show
     from geofovea.regionfocus.budget import Budget
+    from geofovea.tiling.geo.region import Region
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box, Pyramid, Tile
     from geofovea.tiling.scene import Scene
 
 __all__ = [
     "Answer",
+    "AskRequest",
     "Box",
     "Budget",
     "BudgetError",
     "CancelledError",
+    "Choice",
+    "ConfigurationError",
+    "Cost",
     "DataError",
+    "DemoModelWarning",
     "DiskSpaceError",
     "EndpointError",
+    "EndpointSettings",
     "EndpointUnavailableError",
+    "EvidenceList",
     "GeoFoveaError",
     "GeometryError",
+    "Host",
     "LevelBuildError",
     "MissingExtraError",
     "ModelError",
+    "NoModelError",
+    "OpenedScene",
     "OutputError",
     "Pyramid",
     "QuestionError",
+    "Region",
     "RunError",
     "Scene",
     "SceneChangedError",
@@ -79,14 +107,20 @@ __all__ = [
     "SceneRefusedError",
     "SceneSession",
     "ServingError",
+    "SpendLimit",
     "SpendLimitError",
+    "StopAt",
     "Tile",
     "TrainingError",
+    "Watcher",
     "WorkersError",
     "__version__",
     "ask",
     "load_host",
+    "load_model",
+    "open",
     "open_scene",
+    "show",
 ]
 
 try:
@@ -95,17 +129,31 @@ except _PackageNotFoundError:
     # run from a source tree that was never installed, as on a borrowed training machine
     __version__ = "0+uninstalled"
 
-_HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith("Error")} | {
+_HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error", "Warning"))} | {
     "Answer": "geofovea.pipeline.answers.answer",
+    "StopAt": "geofovea.pipeline.focus.stopping",
+    "SpendLimit": "geofovea.pipeline.hosts.endpoint.settings",
+    "Region": "geofovea.tiling.geo.region",
+    "OpenedScene": "geofovea.pipeline.viewer.opened_scene",
+    "Host": "geofovea.pipeline.hosts.base",
+    "EvidenceList": "geofovea.pipeline.answers.evidence",
+    "EndpointSettings": "geofovea.pipeline.hosts.endpoint.settings",
+    "Cost": "geofovea.pipeline.answers.cost",
+    "Choice": "geofovea.pipeline.answers.confidence",
+    "AskRequest": "geofovea.pipeline.session.request",
     "Box": "geofovea.tiling.pyramid",
     "Budget": "geofovea.regionfocus.budget",
     "Pyramid": "geofovea.tiling.pyramid",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",
+    "load_model": "geofovea.pipeline.hosts.load:load_host",
+    "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
+    "show": "geofovea.pipeline.viewer.show",
 }
 
 # before anything imports torch
@@ -120,3 +168,4 @@ def __dir__() -> list[str]:
 
 
 _install_old_names()
+_install_accessor()

@@ -14,12 +14,14 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         package: The package whose names these are.
-        homes: For each name, the module that defines it.
+        homes: For each name, the module that defines it; ``module:name`` where it is called
+            otherwise there.
     """
 
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name]), name)
+        module, _, attribute = homes[name].partition(":")
+        return getattr(import_module(module), attribute or name)
 
     return load

@@ -12,6 +12,7 @@
     │   └── SpendLimitError         what may be spent at an endpoint is used up
     ├── QuestionError           an empty or oversized question
     ├── ModelError              a model cannot be found, loaded, or lacks what is asked of it
+    │   ├── NoModelError            no model is named, and the demo model knows no such scene
     │   └── EndpointError           an endpoint refuses a request, or answers with nonsense
     │       └── EndpointUnavailableError    it is down, not ready, or lets nobody in
     ├── TrainingError           a training run cannot go on
@@ -22,17 +23,26 @@
     ├── RunError                a run of many items cannot begin or go on
     │   └── WorkersError            what is said of its workers contradicts itself
     ├── ServingError            a server cannot be started as it was asked for
+    ├── ConfigurationError      a configuration file says what cannot be meant
     └── MissingExtraError       an optional dependency is not installed
+
+Where people expect an error of Python, ours is one, too: `SceneNotFoundError` is a
+``FileNotFoundError``, `MissingExtraError` an ``ImportError``, and `BudgetError`, `QuestionError`,
+`GeometryError` and `ConfigurationError` are ``ValueError``.
 
 A message says what was given, what is allowed, and what to do next.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "BudgetError",
     "CancelledError",
+    "ConfigurationError",
     "DataError",
+    "DemoModelWarning",
     "DiskSpaceError",
     "EndpointError",
     "EndpointUnavailableError",
@@ -41,6 +51,7 @@ __all__ = [
     "LevelBuildError",
     "MissingExtraError",
     "ModelError",
+    "NoModelError",
     "OutputError",
     "QuestionError",
     "RunError",
@@ -57,14 +68,16 @@ __all__ = [
 
 
 class GeoFoveaError(Exception):
-    """Root of all errors of this package; the command line prints one line and exits with 1."""
+    """Root of all errors of this package; the command line prints it and exits with its code."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class SceneError(GeoFoveaError):
     """A raster cannot serve as a scene."""
 
 
-class SceneNotFoundError(SceneError):
+class SceneNotFoundError(SceneError, FileNotFoundError):
     """There is no regular file at the given path."""
 
 
@@ -84,11 +97,11 @@ class LevelBuildError(SceneError):
     """The level files of a scene cannot be built within the limits on pixels and time."""
 
 
-class GeometryError(GeoFoveaError):
+class GeometryError(GeoFoveaError, ValueError):
     """A box, tile, level or window is impossible."""
 
 
-class BudgetError(GeoFoveaError):
+class BudgetError(GeoFoveaError, ValueError):
     """A budget is not positive, or too small for the smallest possible answer."""
 
 
@@ -96,12 +109,18 @@ class SpendLimitError(BudgetError):
     """What may be spent at an endpoint is used up; the request was not sent."""
 
 
-class QuestionError(GeoFoveaError):
+class QuestionError(GeoFoveaError, ValueError):
     """A question is empty or too long for the model."""
 
 
 class ModelError(GeoFoveaError):
     """A model cannot be found or loaded, or lacks a capability that was asked for."""
+
+
+class NoModelError(ModelError):
+    """No model is named, and the demo model was not trained on such a scene."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class EndpointError(ModelError):
@@ -148,11 +167,17 @@ class WorkersError(RunError):
         self.field = field
 
 
+class ConfigurationError(GeoFoveaError, ValueError):
+    """A configuration file cannot be read, or says what cannot be meant."""
+
+    exit_code: ClassVar[int] = 2
+
+
 class ServingError(GeoFoveaError):
     """A server cannot be started at the address that was asked for."""
 
 
-class MissingExtraError(GeoFoveaError):
+class MissingExtraError(GeoFoveaError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
@@ -163,3 +188,7 @@ class MissingExtraError(GeoFoveaError):
         )
         self.package = package
         self.extra = extra
+
+
+class DemoModelWarning(UserWarning):
+    """The demo model answered about a scene of a kind that it was not trained on."""

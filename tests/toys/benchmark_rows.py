@@ -7,6 +7,8 @@ import json
 import numpy as np
 from PIL import Image
 
+from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
+
 
 def png(seed=0, side=16):
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
@@ -107,10 +109,7 @@ def write_rsvqa(root, prefix="LR", answer="12", kind="count"):
 
 def write_all(root):
     """Every benchmark in a folder of its name."""
-    for name in (
-        *("mme-realworld-rs", "xlrs-bench", "lrs-gro", "rshr-bench", "rsvqa-lr", "rsvqa-hr"),
-        *("hr-bench", "vstar", "lrs-vqa", "synthetic"),
-    ):
+    for name in BENCHMARK_NAMES:
         (root / name).mkdir()
     other = MME | {"Question_id": "d/1", "Subtask": "Monitoring"}
     (root / "mme-realworld-rs" / "MME_RealWorld.json").write_text(json.dumps([MME, other]))

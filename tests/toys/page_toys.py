@@ -49,12 +49,8 @@ def heat_pixels(page: Any) -> int:
 def view_at(page: Any, x: float, y: float, resolution: float, scene: str) -> None:
     """Show a place as a bookmark does, and wait until its tiles are drawn."""
     page.evaluate(f"location.hash = '#{x},{y},{resolution},{scene}'")
-    page.witness.pause()
-    page.reload()
-    page.wait_for_selector("[data-ready]")
+    page.wait_for_timeout(800)
     page.wait_for_selector(".gf-map-cell[data-renders]")
-    page.wait_for_timeout(300)
-    page.witness.resume()
 
 
 def map_pixels(page: Any, half: int) -> NDArray[np.uint8]:

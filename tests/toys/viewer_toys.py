@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import uvicorn
+
+from geofovea.pipeline.viewer.app import make_app
+from geofovea.pipeline.viewer.serving import listen, server_config
+
 SECONDS = 60
 
 
@@ -67,3 +72,20 @@ def last_of(job: Any) -> tuple[str, dict[str, Any]]:
     """Its last event, with the data."""
     event = job.events_after(0)[-1]
     return event.name, json.loads(event.text)
+
+
+@contextmanager
+def running(desk: Any, make: Any = make_app) -> Iterator[tuple[tuple[str, int], str]]:
+    """An application over a desk, on a real socket: ``(address, token)``."""
+    listening = listen()
+    app = make(desk, listening.token, listening.served_at)
+    server = uvicorn.Server(server_config(app))
+    thread = threading.Thread(target=server.run, args=([listening.socket],), daemon=True)
+    thread.start()
+    until(lambda: server.started, "the start of the server")
+    try:
+        yield listening.socket.getsockname(), listening.token
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.socket.close()

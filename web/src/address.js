@@ -28,6 +28,7 @@ export function keepView(side) {
 
 /** @returns {{x, y, resolution, scene}|null} what the address says, if it says something possible */
 export function viewOfAddress() {
+  clearTimeout(timer);
   const [x, y, resolution, scene] = location.hash.slice(1).split(",");
   const numbers = [x, y, resolution].map(Number);
   if (!scene || !numbers.every(Number.isFinite) || numbers[2] <= 0) return null;

@@ -4,9 +4,8 @@
 import { keepJob, keepView, keptJobs, viewOfAddress } from "./address.js";
 import { el, fill } from "./dom.js";
 import { Page } from "./page.js";
-import { FileTransport } from "./transport/file.js";
 import { HttpTransport, takeToken } from "./transport/http.js";
-import { render } from "./widget.js";
+import { render, showAnswer } from "./widget.js";
 
 async function startPage(root) {
   const transport = new HttpTransport(takeToken());
@@ -23,19 +22,16 @@ async function startPage(root) {
   const page = new Page(root, transport, overview, { moved: keepView, sent: keepJob });
   root.dataset.ready = "1";
   if (place) page.restore(place);
+  window.addEventListener("hashchange", () => {
+    const other = viewOfAddress();
+    if (other) page.restore(other);
+  });
   await page.resume(keptJobs());
-}
-
-async function startFile(root, content) {
-  const transport = new FileTransport(content);
-  const page = new Page(root, transport, await transport.overview());
-  root.dataset.ready = "1";
-  await page.first.replay({ job: null, question: content.answer.answer.question, region: content.region });
 }
 
 const root = document.getElementById("geofovea");
 const data = document.getElementById("geofovea-data");
-if (root && data) startFile(root, JSON.parse(data.textContent));
+if (root && data) showAnswer(root, JSON.parse(data.textContent));
 else if (root) startPage(root);
 
 export default { render };

@@ -246,9 +246,8 @@ export class Page {
   }
 
   /** Shows a job that a program asked. */
-  async follow(id) {
-    const job = (await this.loadHistory()).find((each) => each.job === id);
-    if (job) await this.#again(job);
+  async follow(job) {
+    await this.#again(job);
   }
 
   dispose() {

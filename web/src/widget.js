@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { Page } from "./page.js";
+import { FileTransport } from "./transport/file.js";
 import { KernelTransport } from "./transport/kernel.js";
 
 const REST = 250;
@@ -11,13 +12,15 @@ export async function render({ model, el: parent }) {
   const root = el("div", { class: `geofovea ${themeOf(document.body)}` });
   root.style.height = `${model.get("height")}px`;
   parent.append(root);
+  const content = model.get("content");
+  if (content?.answer) return showAnswer(root, content);
   const transport = new KernelTransport(model);
   const overview = await transport.overview();
   const page = new Page(root, transport, overview, {
     moved: rested((side) => share(model, "view", viewOf(side))),
     changed: (text) => share(model, "status", text),
   });
-  const bonds = bind(model, page);
+  const bonds = bind(model, page, transport);
   root.dataset.ready = "1";
   await page.loadHistory();
   return () => {
@@ -27,14 +30,27 @@ export async function render({ model, el: parent }) {
   };
 }
 
+/** An answer needs no kernel: all that is shown stands in the state of the widget. */
+export async function showAnswer(root, content) {
+  const transport = new FileTransport(content);
+  const page = new Page(root, transport, await transport.overview());
+  root.dataset.ready = "1";
+  const { question } = content.answer.answer;
+  await page.first.replay({ job: null, question, region: content.region });
+  return () => page.dispose();
+}
+
 /** What a program sets shows on the page; a question that it asks is followed. */
-function bind(model, page) {
+function bind(model, page, transport) {
   const bonds = [
     ["change:question", () => { page.form.text.value = model.get("question"); }],
     ["change:view", () => showView(model.get("view"), page)],
     ["change:region", () => page.setRegion(model.get("region"))],
     ["msg:custom", (message) => {
-      if (message.kind === "follow") page.follow(message.job);
+      if (message.kind === "follow") {
+        transport.follow(message.id, message.job.job);
+        page.follow(message.job);
+      }
       if (message.kind === "zoom") page.first.map.fit(message.box, { margin: 0.3 });
     }],
   ];

@@ -42,7 +42,7 @@ class Budget:
             # True is an int to Python, and a budget of one tile was hardly meant
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise BudgetError(
-                    f"a budget needs {name} as a whole number of at least 1, got {count!r}"
+                    f"{name}={count!r} is no budget: it needs a whole number of at least 1"
                 )
         for name in ("seconds", "host_ram_mb", "device_ram_mb"):
             limit: object = getattr(self, name)
@@ -51,8 +51,8 @@ class Budget:
             is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
             if not is_number or not 0 < float(limit) < math.inf:  # type: ignore[arg-type]
                 raise BudgetError(
-                    f"a budget needs {name} as a positive number, or None for no limit, "
-                    f"got {limit!r}"
+                    f"{name}={limit!r} is no budget: it needs a positive number; leave it out for "
+                    "no limit"
                 )
 
     def to_json(self) -> dict[str, int | float | None]:

@@ -239,7 +239,7 @@ def _notes(
         notes.append(f"positions come from {scene.georef.upper()} and are approximate")
     if scene.mask_kind == "none":
         is_array = scene.driver == ARRAY_DRIVER
-        how = "attrs['_FillValue'] of the array" if is_array else "nodata= or --nodata"
+        how = "attrs['_FillValue'] of the array" if is_array else "nodata="
         notes.append(
             "nothing marks missing pixels: a black border counts as picture (declare it with "
             f"{how})"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geofovea.errors import SceneError, SceneRefusedError
+from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.handles import open_bytes, open_dataset, open_handle, read_errors
 from geofovea.tiling.files.jpeg2000 import check_tiles
@@ -149,7 +150,7 @@ def open_scene(
 
 def _check_structure(source: Source) -> None:
     """Look at what a file claims before GDAL, or libvips, makes room for it."""
-    if source.driver not in ("GTiff", "PNG", "JPEG"):
+    if source.driver not in drivers_where("claims_blocks"):
         return
     with open_bytes(source) as file:
         check_held_whole(source.path, source.driver, file)

@@ -367,11 +367,11 @@ class TileReader:
 
 
 def _read_plain(
-    handle: Any, held: Sequence[int], window: Window, **options: Any
+    handle: Any, file_bands: Sequence[int], window: Window, **options: Any
 ) -> tuple[NDArray[Any], Mask]:
     """Values of a level file, and which are known, each ``(bands, h, w)``."""
-    values = handle.read(list(held), window=window, **options)
-    return values, handle.read_masks(list(held), window=window, **options) >= 128
+    values = handle.read(list(file_bands), window=window, **options)
+    return values, handle.read_masks(list(file_bands), window=window, **options) >= 128
 
 
 def _tells_missing_by_number(scene: Scene) -> bool:

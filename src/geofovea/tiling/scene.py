@@ -10,6 +10,7 @@ from typing import TypeVar
 from rasterio.crs import CRS
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.files.layout import MaskKind
 from geofovea.tiling.files.source import Source
 from geofovea.tiling.geo.georeference import Georeference, GeorefKind
@@ -152,7 +153,7 @@ class Scene:
     @property
     def has_random_access(self) -> bool:
         """Whether a small window can be read without decoding most of the rows around it."""
-        is_sequential = self.driver in ("PNG", "JPEG")
+        is_sequential = self.driver in drivers_where("is_sequential")
         is_striped = self.block_shape[1] >= self.width and self.block_shape[0] < self.height
         return not is_sequential and not is_striped
 

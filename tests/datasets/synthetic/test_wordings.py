@@ -20,6 +20,14 @@ def test_every_question_about_a_world_is_worded_as_taught(seed: int) -> None:
 
 @pytest.mark.parametrize(
     "question",
+    ["What is the colour of the plane at the airport?", "How many boats are at the harbor?"],
+)
+def test_a_question_in_the_other_spelling_is_worded_as_taught(question: str) -> None:
+    assert is_worded_as_taught(question)
+
+
+@pytest.mark.parametrize(
+    "question",
     [
         "Is there a truck at the car park?",
         "Are there any planes at the airport?",

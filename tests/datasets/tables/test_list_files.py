@@ -127,6 +127,6 @@ def test_the_layer_that_holds_polygons_is_read_and_several_are_named(tmp_path):
         frame.to_file(path, layer=layer)
     assert read_regions(path)[0].geometry.equals(box)
     frame.to_file(path, layer="fields")
-    with pytest.raises(DataError, match=r"'points', 'parcels', 'fields'; choose.*--region-layer"):
+    with pytest.raises(DataError, match=r"'points', 'parcels', 'fields'; choose one with layer="):
         read_regions(path)
     assert read_regions(path, layer="parcels")[0].geometry.equals(box)

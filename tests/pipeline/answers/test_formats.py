@@ -7,12 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import geopandas
+import numpy as np
 import pytest
-from pipeline_toys import QUESTION
+import rasterio
+from pipeline_toys import QUESTION, texture
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 
 from geofovea.errors import MissingExtraError, OutputError
 from geofovea.pipeline.answers import formats, showing
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.opening import open_scene
 
 FEW = Budget(tiles=12, tokens=60)
 
@@ -20,6 +25,16 @@ FEW = Budget(tiles=12, tokens=60)
 @pytest.fixture
 def answer(make_session):
     return make_session().ask(QUESTION, budget=FEW)
+
+
+def is_heat_of(answer, path):
+    """Whether rasterio reads the heat map where it puts the scene."""
+    heat = answer.to_xarray()
+    with rasterio.open(path) as written, rasterio.open(answer.scene.path) as scene:
+        assert written.bounds == pytest.approx(scene.bounds)
+        assert written.crs == scene.crs
+        assert np.isnan(written.nodata)
+        return np.array_equal(written.read(1), heat.values, equal_nan=True)
 
 
 def test_every_format_is_written_and_read_by_who_knows_it(answer, tmp_path):
@@ -31,6 +46,7 @@ def test_every_format_is_written_and_read_by_who_knows_it(answer, tmp_path):
             len(geopandas.read_file(p, layer="evidence")) == len(answer.evidence.tiles)
         ),
         ".parquet": lambda p: len(geopandas.read_parquet(p)) == len(answer.evidence.tiles),
+        ".tif": lambda p: is_heat_of(answer, p),
         ".html": lambda p: "Content-Security-Policy" in p.read_text(),
     }
     assert set(readers) <= set(formats.formats())
@@ -38,6 +54,22 @@ def test_every_format_is_written_and_read_by_who_knows_it(answer, tmp_path):
         for path in (tmp_path / f"answer{suffix}", str(tmp_path / f"LOUD{suffix.upper()}")):
             answer.save(path)
             assert is_right(Path(path)), suffix
+
+
+def test_a_heat_map_without_an_affine_is_placed_as_its_scene(
+    make_session, make_tiff, make_png, tmp_path
+):
+    corners = [(0, 0), (0, 500), (300, 0), (300, 500)]
+    gcps = [GroundControlPoint(row, col, 15 + col / 1e3, 50 - row / 1e3, 0) for row, col in corners]
+    placed = make_tiff(texture(300, 500), gcps=gcps, crs=CRS.from_epsg(4326), transform=None)
+    for path, kind in ((placed, "gcps"), (make_png(300, 500), "none")):
+        answer = make_session(path).ask(QUESTION, budget=FEW)
+        answer.save(tmp_path / "heat.tif")
+        written = open_scene(tmp_path / "heat.tif")
+        assert answer.scene.georef == written.georef == kind
+        assert (written.width, written.height) == (500, 300)
+        points, expected = written.georeference.gcps, answer.scene.georeference.gcps
+        assert np.allclose(points, expected)
 
 
 @pytest.mark.parametrize("name", ["answer", "answer.docx", "answer.pkl", ".png"])
@@ -68,7 +100,8 @@ def test_shown_in_a_terminal_its_page_is_opened(answer, monkeypatch):
     path = answer.show()
     assert opened == [path.as_uri()]
     page = path.read_text(encoding="utf-8")
-    assert "data:image/webp" in page
+    assert answer.question in page
+    assert '"media_type":"image/webp"' in page
     assert path.parent.stat().st_mode & 0o077 == 0
     assert len(page) <= 3_000_000
 

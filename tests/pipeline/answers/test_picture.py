@@ -48,7 +48,7 @@ def contains(outer, inner):
 def plan_on_page(answer):
     """The plan of a picture whose panels stand where `draw_answer` draws them."""
     pen = ImageDraw.Draw(Image.new("RGB", (1660, 900)))
-    top = draw_head(pen, answer.question, answer.text, answer.confidence)
+    top = draw_head(pen, answer.question, answer.text, answer.confidence, "")
     return plan_picture(answer, draw_warnings(pen, answer.warnings, top) + 4)
 
 
@@ -161,7 +161,7 @@ def test_the_smallest_letters_are_eleven_pixels_high_at_the_width_of_a_readme():
 
 def head(confidence):
     page = Image.new("RGB", (1660, 300), PAPER)
-    draw_head(ImageDraw.Draw(page, "RGBA"), "How many?", "1", confidence)
+    draw_head(ImageDraw.Draw(page, "RGBA"), "How many?", "1", confidence, "not known")
     return np.asarray(page)
 
 

@@ -94,7 +94,7 @@ def test_composites_and_nodata_are_taken_from_the_words(ask, make_tiff):
     unknown = ask("--composite", "ndvi", scene=path)
     assert unknown.exit_code == 1
     assert is_one_error_line(unknown)
-    assert "band_map" in unknown.stderr
+    assert "--band-map nir=N,red=N" in unknown.stderr
 
 
 @pytest.mark.parametrize("focus", ["attention", "overview", "uniform"])
@@ -160,7 +160,7 @@ def test_a_budget_that_cannot_be_kept_is_one_error_line(ask, options):
     result = ask(*options)
     assert result.exit_code == 1
     assert is_one_error_line(result)
-    assert "a budget needs" in result.stderr
+    assert "is no budget: it needs a" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--picture", "--evidence", "--page"])

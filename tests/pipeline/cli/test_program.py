@@ -52,7 +52,7 @@ def test_a_scene_that_may_not_be_opened_is_one_error_line(run, verb, name, tmp_p
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        ([], "allow_remote=True"),
+        ([], "pass --allow-remote and --allow-host 127.0.0.1"),
         (["--allow-remote"], "--allow-host 127.0.0.1"),
         (["--allow-remote", "--allow-host", "a.org", "--allow-host", "b.org"], "a.org, b.org"),
         (["--allow-remote", "--allow-host", "127.0.0.1"], "could not be read"),

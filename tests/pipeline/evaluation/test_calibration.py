@@ -13,7 +13,12 @@ from PIL import Image
 
 from geofovea.errors import DataError
 from geofovea.pipeline.cli import main
-from geofovea.pipeline.evaluation.calibration import SureAnswer, calibrate, read_confidences
+from geofovea.pipeline.evaluation.calibration import (
+    SureAnswer,
+    calibrate,
+    read_confidences,
+    share_interval,
+)
 
 
 def test_a_small_table_by_hand():
@@ -128,3 +133,13 @@ def test_the_command_writes_a_curve_and_prints_the_error(write, tmp_path):
         assert picture.format == "PNG"
     printed = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
     assert printed == json.loads((tmp_path / "out" / "calibration.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    # scipy.stats.binomtest(right, count).proportion_ci(method="wilson")
+    [(0, 1, 0.0, 0.793450), (1, 1, 0.206550, 1.0), (5, 10, 0.236593, 0.763407),
+     (81, 100, 0.722212, 0.874852)],
+)  # fmt: skip
+def test_an_interval_of_few_answers_is_wide_and_never_empty(right, count, low, high):
+    assert share_interval(right, count) == pytest.approx((low, high), abs=1e-5)

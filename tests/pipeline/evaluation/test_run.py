@@ -111,7 +111,7 @@ def test_a_report_is_one_page_with_pictures_and_one_table(finished):
     assert "<gone>" not in page
     assert "&lt;gone&gt;" in page
     table = (folder / "report.md").read_text()
-    for title in ("Scores", "By group", "Which rule decided", "Accuracy against tokens", "Cost"):
+    for title in ("Scores", "By group", "Which rule decided", "Cost"):
         assert f"## {title}\n" in table
     assert f"{100 * scores['figures']['official']['OA']['value']:.2f} [" in table
 
@@ -176,7 +176,7 @@ def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
         (("--blind", "--train", "x"), 2, "give one of --output FOLDER"),
         (("--blind", "--runs", "0"), 1, "--runs must be at least 1"),
         (("--output", "run", "--limit", "0"), 2, "a limit is at least 1"),
-        (("--output", "run", "--tiles", "0"), 1, "a budget needs tiles"),
+        (("--output", "run", "--tiles", "0"), 1, "--max-tiles 0 is no budget"),
         (("--predictions", "no.jsonl"), 1, "no.jsonl cannot be read"),
         (("--annotations", "no.jsonl", "--blind"), 1, "no.jsonl cannot be read"),
     ],

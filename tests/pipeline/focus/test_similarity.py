@@ -126,7 +126,7 @@ def test_crops_without_data_take_no_part(make_session, make_tiff, encoder_folder
 
 def test_a_focus_model_goes_with_its_focus_alone(make_session, encoder_folder):
     session = make_session()
-    with pytest.raises(ModelError, match="--focus-model"):
+    with pytest.raises(ModelError, match="focus_model="):
         session.ask(QUESTION, budget=FEW, focus="similarity")
     with pytest.raises(ModelError, match="leave it out"):
         session.ask(QUESTION, budget=FEW, focus="attention", focus_model=str(encoder_folder))

@@ -13,6 +13,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.load import embedded_model_path, load_host
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.training.embedded_model import build_tokenizer
 
 
 @pytest.fixture
@@ -45,6 +46,23 @@ def test_the_embedded_model_answers_and_focuses_by_its_module(scene_path, focus)
     answer = session.ask(QUESTION, focus=focus, budget=gf.Budget(tiles=12, tokens=100))
     assert answer.text
     assert answer.confidence > 0
+
+
+@pytest.mark.parametrize(("word", "other"), [("color", "Colour"), ("harbor", "harbour")])
+def test_the_embedded_model_answers_both_spellings_of_a_question_alike(scene_path, word, other):
+    session = gf.SceneSession(gf.open_scene(scene_path), load_host("embedded"))
+    american = "What color is the plane at the harbor?"
+    one, another = (
+        session.ask(question, budget=gf.Budget(tiles=12, tokens=100))
+        for question in (american, american.replace(word, other))
+    )
+    assert (one.text, one.confidence) == (another.text, another.confidence)
+    assert one.warnings == another.warnings
+
+
+def test_a_trained_model_gets_the_tokenizer_of_the_embedded_one():
+    shipped = json.loads((embedded_model_path() / "tokenizer.json").read_text("utf-8"))
+    assert json.loads(build_tokenizer().backend_tokenizer.to_str()) == shipped
 
 
 def test_a_model_is_loaded_once(tiny_folder):

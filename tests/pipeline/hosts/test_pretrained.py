@@ -421,5 +421,5 @@ def test_a_device_that_cannot_hold_the_weights_is_an_error_that_says_what_helps(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 14.00 GiB.")
 
     monkeypatch.setattr(LlavaForConditionalGeneration, "__init__", fail)
-    with pytest.raises(ModelError, match=r"too little memory for the weights.*--dtype bfloat16"):
+    with pytest.raises(ModelError, match=r"too little memory for the weights.*dtype='bfloat16'"):
         load_host(str(folder))

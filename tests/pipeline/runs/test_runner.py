@@ -152,7 +152,7 @@ def test_an_item_that_never_ends_is_a_failed_row_and_the_others_are_answered(jou
     assert answers(journal) == {n: n**2 for n in range(10) if n not in (1, 7)}
     ended = [e for e in journal.entries("c").values() if e.state == "failed"]
     assert {(e.error, e.tries) for e in ended} == {
-        ("RunError: no end after 3 s (--item-seconds): its worker was ended", 1)
+        ("RunError: no end after 3 s (--item-timeout): its worker was ended", 1)
     }
     # nobody was asked twice, and the hanging processes are gone
     assert sorted(work.worked_on()) == list(range(10))
@@ -173,7 +173,7 @@ def test_time_to_open_the_work_is_not_that_of_an_item(journal):
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
 def test_an_item_needs_some_time(seconds):
-    with pytest.raises(RunError, match="leave --item-seconds out for no limit"):
+    with pytest.raises(RunError, match="leave --item-timeout out for no limit"):
         ProcessExecutor(1, Squares(), item_seconds=seconds)
 
 

@@ -12,7 +12,7 @@ from geofovea.pipeline.runs.workers import Workers
 
 CONFLICTS = [
     ({"count": 2}, "count", "--workers goes with --executor"),
-    ({"item_seconds": 1.0}, "item_seconds", "--item-seconds goes with --executor"),
+    ({"item_seconds": 1.0}, "item_seconds", "--item-timeout goes with --executor"),
     ({"address": "auto"}, "address", "--address goes with --executor ray"),
 ]
 

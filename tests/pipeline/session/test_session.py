@@ -228,7 +228,7 @@ def test_an_answer_records_what_it_was_shown(make_session, make_tiff):
 def test_ask_takes_a_composite(tiny_host, make_tiff):
     path = make_tiff(texture(100, 100, 4))
     answer = gf.ask(
-        path, QUESTION, model=tiny_host, composite="false-colour", band_map={"nir": 4}, budget=FEW
+        path, QUESTION, model=tiny_host, composite="false-color", band_map={"nir": 4}, budget=FEW
     )
     assert answer.radiometry.bands == (4, 1, 2)
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.evaluation.worker import configuration_of
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 
@@ -69,3 +71,23 @@ def test_an_endpoint_is_the_same_however_its_address_is_written(url):
     assert EndpointSettings(url).described() == plain.described()
     other = EndpointSettings("http://localhost:8000/V1")
     assert other.described() != plain.described()
+
+
+def test_a_device_that_is_chosen_here_is_recorded_as_the_one_that_it_is(monkeypatch):
+    here = AskSettings("owner/one")
+    assert here.load.device == "auto"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert here.load.placed().device == "cpu"
+    assert here.hash == AskSettings("owner/one", load=LoadOptions("cpu")).hash
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert here.load.placed().device == "cuda"
+    assert here.hash == AskSettings("owner/one", load=LoadOptions("cuda")).hash
+    # numbers of the weights there, 32 bits here
+    assert here.hash != AskSettings("owner/one", load=LoadOptions("cpu")).hash
+
+
+def test_a_device_map_takes_the_place_of_a_device_that_nobody_named():
+    assert LoadOptions(device_map="auto").placed() == LoadOptions("cpu", device_map="auto")
+    with pytest.raises(ModelError, match="leave out the device 'cuda'"):
+        LoadOptions("cuda", device_map="auto")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from browser_toys import WEB, missing
 
-from geofovea.pipeline.viewer import page_files
+from geofovea.pipeline import viewer
 
-STATIC = Path(page_files.__file__).parent / "static"
+STATIC = Path(str(viewer.__file__)).parent / "static"
 FILES = ("LICENSES.txt", "icon.svg", "index.html", "viewer.css", "viewer.js")
 
 

@@ -10,13 +10,8 @@ import torch
 from pipeline_toys import QUESTION
 
 from geofovea.errors import CancelledError
-from geofovea.pipeline.viewer.events import (
-    Event,
-    JobWatcher,
-    answer_data,
-    boxes_and_shares,
-    to_text,
-)
+from geofovea.pipeline.answers.page.data import answer_data, boxes_and_shares
+from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.pyramid import Box, Tile
 

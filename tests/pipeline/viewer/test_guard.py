@@ -1,6 +1,7 @@
 """Nothing but our own page, and whoever has the token, is answered; and nothing large is taken."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.applications import Starlette
@@ -227,5 +228,11 @@ def test_a_body_that_never_ends_is_given_up(monkeypatch):
             (b"authorization", f"Bearer {TOKEN}".encode()),
         ],
     }
-    asyncio.run(asyncio.wait_for(app(scope, silent, keep), 10))
+
+    async def wait() -> None:
+        await asyncio.wait_for(app(scope, silent, keep), 10)
+
+    # the thread of the tests may run a loop of its own, as that of a browser
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(wait())).result()
     assert sent[0]["status"] == 408

@@ -9,9 +9,10 @@ from pipeline_toys import texture
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
+from geofovea.pipeline.answers.page.data import scene_name
+from geofovea.pipeline.answers.page.facts import lonlat_grid
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.viewer.scene_facts import lonlat_grid
-from geofovea.pipeline.viewer.served_scene import ServedScene, scene_name
+from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.opening import open_scene
 
 

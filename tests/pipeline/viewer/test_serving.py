@@ -1,5 +1,6 @@
 """The server as a process meets it: on real sockets, bounded, and gone when it is told to go."""
 
+import asyncio
 import http.client
 import ipaddress
 import json
@@ -15,11 +16,12 @@ from contextlib import closing, contextmanager
 import pytest
 import uvicorn
 from pipeline_toys import QUESTION
-from viewer_toys import gate_before, until
+from viewer_toys import gate_before, running, until
 
 from geofovea.errors import ServingError
+from geofovea.pipeline.viewer import serving
 from geofovea.pipeline.viewer.app import make_app
-from geofovea.pipeline.viewer.serving import listen, server_config
+from geofovea.pipeline.viewer.serving import listen, run_server
 
 TOKEN_PATTERN = r"http://127\.0\.0\.1:(\d+)/#token=([A-Za-z0-9_-]{43})\n"
 
@@ -31,6 +33,24 @@ def test_it_listens_on_the_loopback_with_a_fresh_secret():
         assert first.token != second.token
         assert re.fullmatch(TOKEN_PATTERN, first.address + "\n")
         assert not first.served_at.is_open
+
+
+def test_small_pieces_of_a_response_are_sent_at_once(desk, monkeypatch):
+    options, transport = [], asyncio.selector_events._SelectorSocketTransport
+    start = transport.__init__
+
+    def note(self, loop, sock, *more, **named):
+        start(self, loop, sock, *more, **named)
+        options.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(transport, "__init__", note)
+    with running(desk) as (address, token):
+        head = f"Host: 127.0.0.1:{address[1]}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        assert raw(address, f"GET /api/jobs HTTP/1.1\r\n{head}".encode()).startswith(
+            b"HTTP/1.1 200"
+        )
+    assert options
+    assert all(options)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.evil"])
@@ -56,28 +76,37 @@ def test_every_address_of_the_loopback_will_do(host):
         assert shown == "localhost" or ipaddress.ip_address(shown).is_loopback
 
 
+@pytest.mark.parametrize(("screen", "opened"), [({"DISPLAY": ":0"}, 1), ({}, 0)])
+def test_a_browser_is_opened_where_there_is_a_screen(desk, monkeypatch, screen, opened):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name, value in screen.items():
+        monkeypatch.setenv(name, value)
+    addresses, told = [], threading.Event()
+    monkeypatch.setattr(serving.webbrowser, "open", addresses.append)
+    servers, make = [], uvicorn.Server
+    monkeypatch.setattr(
+        serving.uvicorn, "Server", lambda config: servers.append(make(config)) or servers[-1]
+    )
+    listening = listen()
+    app = make_app(desk, listening.token, listening.served_at)
+    options = {"opens_browser": True, "ready": told.set}
+    thread = threading.Thread(target=run_server, args=(app, listening), kwargs=options)
+    thread.start()
+    assert told.wait(30)
+    until(lambda: len(addresses) == opened)
+    servers[0].should_exit = True
+    thread.join(30)
+    listening.socket.close()
+    assert addresses == [listening.address] * opened
+
+
 def test_a_port_that_is_taken_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServingError, match=f"port {port} of 127.0.0.1 cannot be had.*--port"):
             listen(port=port)
-
-
-@contextmanager
-def running(desk):
-    """The application on a real socket: ``(address, token)``."""
-    listening = listen()
-    app = make_app(desk, listening.token, listening.served_at)
-    server = uvicorn.Server(server_config(app))
-    thread = threading.Thread(target=server.run, args=([listening.socket],), daemon=True)
-    thread.start()
-    until(lambda: server.started, "the start of the server")
-    try:
-        yield listening.socket.getsockname(), listening.token
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listening.socket.close()
 
 
 def raw(address, request):

@@ -101,7 +101,7 @@ def test_descriptions_mean_what_the_table_says(make_bands, descriptions, roles, 
 def test_a_guess_warns_only_where_it_is_used(make_bands):
     scene = make_bands(4, colors=(Color.red, Color.green, Color.blue, Color.undefined))
     assert scene.mask_kind == "none"
-    assert choose_bands(scene, composite="true-colour").warnings == ()
+    assert choose_bands(scene, composite="true-color").warnings == ()
     guessed = choose_bands(scene, composite="ndvi")
     assert guessed.bands == (4, 1)
     assert "near infrared is a guess" in guessed.warnings[0]
@@ -111,7 +111,7 @@ def test_a_guess_warns_only_where_it_is_used(make_bands):
 
 
 def test_the_fourth_of_four_plain_bands_is_near_infrared_as_a_guess(make_bands):
-    choice = choose_bands(make_bands(4), composite="false-colour")
+    choice = choose_bands(make_bands(4), composite="false-color")
     assert choice.bands == (4, 1, 2)
     assert "is a guess" in choice.warnings[0]
 
@@ -121,7 +121,7 @@ def test_a_band_map_needs_nothing_of_the_file(make_bands):
     choice = choose_bands(scene, composite="NDWI", band_map={"green": 2, "nir": 7})
     assert (choice.bands, choice.warnings) == ((2, 7), ())
     rgb = choose_bands(scene, band_map={"red": 7, "green": 5, "blue": 3})
-    assert (rgb.bands, rgb.composite_name) == ((7, 5, 3), "true-colour")
+    assert (rgb.bands, rgb.composite_name) == ((7, 5, 3), "true-color")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_band_map_needs_nothing_of_the_file(make_bands):
         ({"composite": "ndvi", "band_map": {"red": 3}}, r"band of nir, .*found: red=3"),
         ({"composite": "ndvi", "band_map": {"red": 3, "nir": 9}}, "bands go from 1 to 6"),
         ({"composite": "ndvi", "band_map": {"ultraviolet": 3}}, "roles are coastal, blue"),
-        ({"composite": "evil()"}, "choose one of true-colour, false-colour"),
+        ({"composite": "evil()"}, "choose one of true-color, false-color"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_words(make_bands, options, message):
@@ -145,7 +145,7 @@ def test_what_cannot_be_shown_is_refused_in_words(make_bands, options, message):
 def test_the_table_of_composites_is_sound():
     for name, composite in COMPOSITES.items():
         assert composite.name == name == composite_named(name.upper().replace("-", "_")).name
-    assert composite_named("true-color").name == "true-colour"
+    assert composite_named("True_Colour").name == "true-color"
     ends = sorted((role.low_um, role.high_um) for role in ROLES.values())
     assert all(low < high for low, high in ends)
     assert all(a[1] <= b[0] for a, b in pairwise(ends))

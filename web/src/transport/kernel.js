@@ -10,6 +10,7 @@
 //   {kind: "export", job, file}       answered by "file" with bytes
 //   {kind: "base64"}                  from now on bytes are wanted as text; no answer
 //
+// A question that a program asked comes as {kind: "follow", id, job: {...}} with its events behind.
 // Kernel -> page, with the id that it answers: {kind: "tile"|"file", media_type, base64?} and one
 // buffer; {kind: "reply", data}; {kind: "event", event, data}; {kind: "error", message}.
 
@@ -25,6 +26,8 @@ export class KernelTransport {
     this.last = 0;
     /** By id: takes `(message, buffers)` and says whether more may follow. */
     this.waiting = new Map();
+    /** By job that a program asked: its events, which come without being asked for. */
+    this.followed = new Map();
     this.listener = (message, buffers) => this.#take(message, buffers);
     model.on("msg:custom", this.listener);
   }
@@ -55,9 +58,16 @@ export class KernelTransport {
     return (await this.#request({ kind: "ask", question })).message.data;
   }
 
+  /** Keeps the events of a job that a program asked until the page takes them. */
+  follow(id, job) {
+    const early = [];
+    this.followed.set(job, { id, early });
+    this.waiting.set(id, (answer) => early.push(answer) > 0);
+  }
+
   events(job, handle, signal) {
     return new Promise((resolve, reject) => {
-      const id = this.#send({ kind: "events", job }, ({ message }) => {
+      const take = ({ message }) => {
         if (message.kind === "error") {
           reject(new Error(message.message));
           return false;
@@ -66,12 +76,23 @@ export class KernelTransport {
         if (!ENDS.has(message.event)) return true;
         resolve();
         return false;
-      });
+      };
+      const id = this.#subscribe(job, take);
       signal?.addEventListener("abort", () => {
         this.waiting.delete(id);
         resolve();
       }, { once: true });
     });
+  }
+
+  #subscribe(job, take) {
+    const known = this.followed.get(job);
+    this.followed.delete(job);
+    if (!known) return this.#send({ kind: "events", job }, take);
+    this.waiting.set(known.id, take);
+    // the last of them may have ended it
+    if (known.early.map((answer) => take(answer)).includes(false)) this.waiting.delete(known.id);
+    return known.id;
   }
 
   async cancel(job) {

@@ -33,6 +33,6 @@ BENCHMARK = Benchmark(
     prompt=prompt,
     scorers=word_scorers(lambda _synonyms: _exact),
     metrics=(Metric("OA"), Metric("AA", (category_of,))),
-    instructions="make it with: geofovea synth --output FOLDER --scenes 4",
+    instructions="make it with: geofovea synthesize --output FOLDER --scenes 4",
     licence="made here",
 )

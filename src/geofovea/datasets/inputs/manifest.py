@@ -15,6 +15,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from geofovea.datasets.inputs.manifest_columns import COLUMNS, ManifestColumns
 from geofovea.datasets.inputs.region_files import read_regions
 from geofovea.datasets.inputs.row_places import GEOMETRY_COLUMNS, check_places, place_of
 from geofovea.datasets.records.rows import cell_text
@@ -39,7 +40,6 @@ __all__ = [
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".geoparquet")
 MOST_ROWS = 5_000_000
 _BATCH_ROWS = 4096
-_COLUMNS = ("id", "scene", "question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,14 @@ class ManifestRow:
         return remote_name(self.scene) if is_remote_name(self.scene) else self.scene
 
 
-def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
+def read_manifest(
+    path: str | os.PathLike[str], columns: ManifestColumns | None = None
+) -> list[ManifestRow]:
     """All rows of a manifest, a file or a folder of parts; scenes start at the folder of either.
+
+    Args:
+        path: Of the manifest.
+        columns: Which columns are meant, where their names do not say so.
 
     Raises:
         DataError: If it cannot be read, has no rows, lacks the column ``scene``, or a row is not
@@ -87,7 +93,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
     table = Path(path)
     rows: list[ManifestRow] = []
     for part in table_parts(table, MANIFEST_SUFFIXES):
-        for row in _part_rows(table, part.path, part.columns):
+        for row in _part_rows(table, part.path, part.columns, columns or ManifestColumns()):
             if len(rows) == MOST_ROWS:
                 raise DataError(f"{table} has more than {MOST_ROWS:,} rows; split it")
             rows.append(row)
@@ -96,7 +102,9 @@ def read_manifest(path: str | os.PathLike[str]) -> list[ManifestRow]:
     return rows
 
 
-def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> Iterator[ManifestRow]:
+def _part_rows(
+    table: Path, file: Path, more: Mapping[str, str | None], named: ManifestColumns
+) -> Iterator[ManifestRow]:
     check_regular(file)
     readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
     readers |= {".parquet": _parquet_rows, ".geoparquet": _parquet_rows}
@@ -104,9 +112,9 @@ def _part_rows(table: Path, file: Path, more: Mapping[str, str | None]) -> Itera
     if reader is None:
         raise DataError(f"{file} is no manifest: name one of {', '.join(MANIFEST_SUFFIXES)}")
     try:
-        for origin, fields in reader(file, more):
+        for origin, fields in reader(file, more, named):
             # what stands in the names of folders stands in no part
-            yield _row(table, file, origin, {**more, **fields})
+            yield _row(table, file, origin, named.renamed(file, {**more, **fields}))
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
     except UnicodeError as error:
@@ -140,7 +148,7 @@ def check_ids(rows: Iterable[ManifestRow]) -> None:
 
 def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> ManifestRow:
     texts: dict[str, str | None] = {}
-    for column in _COLUMNS:
+    for column in COLUMNS:
         value = fields.get(column)
         if isinstance(value, float) and value != value:
             # as tables write no value in a column of numbers
@@ -167,26 +175,28 @@ def _row(table: Path, file: Path, origin: str, fields: Mapping[str, Any]) -> Man
     )
 
 
-def _check_columns(file: Path, columns: list[str]) -> None:
-    for name in sorted({c for c in columns if c in _COLUMNS and columns.count(c) > 1}):
+def _check_columns(file: Path, columns: list[str], named: ManifestColumns) -> None:
+    names = named.names(file, columns)
+    for name in sorted({c for c in columns if c in named.known and columns.count(c) > 1}):
         raise DataError(f"{file}: the column {name!r} stands twice in its header")
     check_places(file, columns)
-    if "scene" not in columns:
+    if "scene" not in columns and "scene" not in names.values():
         raise DataError(
             f"{file}: has no column 'scene', only {', '.join(map(repr, columns[:8])) or 'none'}; "
-            f"known are {', '.join((*_COLUMNS, 'geometry', 'crs'))}"
+            f"known are {', '.join((*COLUMNS, 'geometry', 'crs'))}; say which one it is with "
+            "scene_column="
         )
 
 
 def _csv_rows(
-    file: Path, more: Mapping[str, str | None]
+    file: Path, more: Mapping[str, str | None], named: ManifestColumns
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     header: list[str] = []
     try:
-        for row in delimited_rows(file, _COLUMNS, lambda cells: _is_row(file, cells)):
+        for row in delimited_rows(file, named.known, lambda cells: _is_row(file, cells, named)):
             if row.number == 0:
                 header = row.cells
-                _check_columns(file, [*header, *more])
+                _check_columns(file, [*header, *more], named)
                 continue
             origin = f"{file}, row {row.number}"
             if not any(cell.strip() for cell in row.cells):
@@ -198,7 +208,7 @@ def _csv_rows(
                     f"row {len(row.cells)}; put quotes around texts with commas"
                 )
             # an empty cell of an optional column is no value, but a place that is empty is told
-            always = ("scene", *GEOMETRY_COLUMNS)
+            always = (*_scene_names(named), *GEOMETRY_COLUMNS)
             by_column = row.by_column(header)
             yield origin, {c: v for c, v in by_column.items() if v.strip() or c.lower() in always}
     except BadLineError as error:
@@ -206,17 +216,22 @@ def _csv_rows(
             f"{file}, row {error.number}: is no CSV: in line {error.line} {error}"
         ) from error
     if not header:
-        _check_columns(file, [*header, *more])
+        _check_columns(file, [*header, *more], named)
 
 
-def _is_row(file: Path, cells: Mapping[str, str]) -> bool:
+def _scene_names(named: ManifestColumns) -> tuple[str, ...]:
+    """What the column of scenes may be called, the likeliest name first."""
+    return (named.scene,) if named.scene else ("scene", "image")
+
+
+def _is_row(file: Path, cells: Mapping[str, str], named: ManifestColumns) -> bool:
     """Whether some cells name a scene that is there, or one far away."""
-    scene = cells.get("scene", "").strip()
+    scene = next((cells[name].strip() for name in _scene_names(named) if name in cells), "")
     return bool(scene) and ("://" in scene or (file.parent / scene).is_file())
 
 
 def _json_rows(
-    file: Path, more: Mapping[str, str | None]
+    file: Path, more: Mapping[str, str | None], named: ManifestColumns
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with closing(open_lines(file)) as lines:
         try:
@@ -224,8 +239,9 @@ def _json_rows(
                 origin = f"{file}, row {number}"
                 if not isinstance(fields, dict):
                     raise DataError(f"{origin}: {fields!r:.60} is no JSON object")
-                if "scene" not in fields and "scene" not in more:
-                    raise DataError(f"{origin}, column 'scene': is not there; name a file")
+                names = _scene_names(named)
+                if not any(name in fields or name in more for name in names):
+                    raise DataError(f"{origin}, column {names[0]!r}: is not there; name a file")
                 check_places(file, list(map(str, fields)))
                 yield origin, fields
         except BadLineError as error:
@@ -233,14 +249,14 @@ def _json_rows(
 
 
 def _parquet_rows(
-    file: Path, more: Mapping[str, str | None]
+    file: Path, more: Mapping[str, str | None], named: ManifestColumns
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     table = ParquetTable(file)
-    _check_columns(file, [*table.columns, *more])
+    _check_columns(file, [*table.columns, *more], named)
     if table.row_count > MOST_ROWS:
         raise DataError(f"{file} has more than {MOST_ROWS:,} rows; split it")
     # beside a geometry of its own a file may keep the boxes of its rows
-    columns = [name for name in table.columns if not table.is_geo or name in _COLUMNS]
+    columns = [name for name in table.columns if not table.is_geo or name in named.known]
     regions: Iterable[dict[str, Any]] = repeat({}, table.row_count)
     if table.is_geo:
         regions = ({"region": r.geometry, "region_crs": r.crs} for r in read_regions(file))

@@ -91,7 +91,7 @@ def _layer(file: Path, layer: str | None) -> str | None:
     layers = geopandas.list_layers(file)
     names = [str(name) for name in layers["name"]]
     listed = ", ".join(map(repr, names[:20])) or "none"
-    choose = "choose one with layer=, or --region-layer on the command line"
+    choose = "choose one with layer="
     if layer is not None:
         if layer not in names:
             raise DataError(f"{file} has no layer {layer!r}, only {listed}; {choose}")

@@ -15,6 +15,7 @@ from geofovea.datasets.inputs.manifest import (
     check_ids,
     read_manifest,
 )
+from geofovea.datasets.inputs.manifest_columns import ManifestColumns
 from geofovea.datasets.inputs.scene_folders import RASTER_SUFFIXES, find_rasters
 from geofovea.datasets.inputs.stac import STAC_SUFFIXES, stac_rows
 from geofovea.errors import DataError
@@ -24,7 +25,9 @@ from geofovea.tiling.remote.names import is_remote_name, without_secrets
 __all__ = ["RASTER_SUFFIXES", "list_scenes"]
 
 
-def list_scenes(sources: list[str], *, asset: str | None = None) -> list[ManifestRow]:
+def list_scenes(
+    sources: list[str], *, asset: str | None = None, columns: ManifestColumns | None = None
+) -> list[ManifestRow]:
     """The rows that some names stand for, in their order; each file of folders and globs once.
 
     Args:
@@ -32,6 +35,7 @@ def list_scenes(sources: list[str], *, asset: str | None = None) -> list[Manifes
             like a raster's; globs (``**`` goes into folders); manifests; STAC item collections.
         asset: Which asset of STAC items is the scene; by default ``visual``, ``data`` or
             ``image``, or the only raster among them.
+        columns: Which columns of manifests are meant, where their names do not say so.
 
     Raises:
         DataError: If a name stands for nothing, two rows have one id, or a file is malformed.
@@ -39,7 +43,7 @@ def list_scenes(sources: list[str], *, asset: str | None = None) -> list[Manifes
     rows: list[ManifestRow] = []
     listed: set[str] = set()
     for source in sources:
-        for row in _rows_of(source, asset):
+        for row in _rows_of(source, asset, columns):
             # only what people listed themselves may be meant twice
             if row.question is None and not row.origin:
                 place = row.name if is_remote_name(row.scene) else os.path.realpath(row.scene)
@@ -63,7 +67,9 @@ def _with_collections(rows: list[ManifestRow]) -> list[ManifestRow]:
     ]
 
 
-def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
+def _rows_of(
+    source: str, asset: str | None, columns: ManifestColumns | None
+) -> Iterator[ManifestRow]:
     path = Path(source)
     suffix = path.suffix.lower()
     if is_remote_name(source):
@@ -75,11 +81,11 @@ def _rows_of(source: str, asset: str | None) -> Iterator[ManifestRow]:
         raise DataError(f"{source!r:.200} cannot be read: {error.strerror}") from error
     if path.is_dir() and suffix in MANIFEST_SUFFIXES:
         # a table in parts, as Spark and Dask write it
-        yield from read_manifest(path)
+        yield from read_manifest(path, columns)
     elif path.is_dir():
         yield from _rows_of_folder(path)
     elif is_there and suffix in MANIFEST_SUFFIXES:
-        yield from read_manifest(path)
+        yield from read_manifest(path, columns)
     elif is_there and suffix in STAC_SUFFIXES:
         yield from stac_rows(path, asset)
     elif glob.has_magic(source) and not is_there:

@@ -135,10 +135,10 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
 def _record(values: Any, place: str) -> Record:
     try:
         return Record.from_json(values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{place}: not a JSON object ({error})") from error
     except (DataError, GeometryError) as error:
         raise DataError(f"{place}: {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{place}: not a JSON object ({error})") from error
 
 
 def write_records(records: Iterable[Record], path: str | os.PathLike[str]) -> int:

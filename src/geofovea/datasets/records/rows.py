@@ -108,10 +108,10 @@ class Row:
             if len(corners) != 4:
                 raise self.wrong(column, "[x0, y0, x1, y1]")
             return Box(*corners)
-        except (TypeError, ValueError) as error:
-            raise self.wrong(column, "[x0, y0, x1, y1]") from error
         except GeometryError as error:
             raise DataError(f"{self.place}, column {column!r}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise self.wrong(column, "[x0, y0, x1, y1]") from error
 
 
 def clipped_box(box: Box | None, size: tuple[int, int] | None) -> Box | None:

@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from geofovea.datasets.records.sample import Sample
 
-__all__ = ["Bootstrap", "Estimate", "Metric", "category_of", "source_of"]
+__all__ = [
+    "Bootstrap",
+    "Estimate",
+    "Metric",
+    "category_of",
+    "interval_text",
+    "is_interval",
+    "source_of",
+]
 
 RESAMPLES = 2000
 _SHARE = (0.025, 0.975)
@@ -67,14 +75,31 @@ class Estimate:
     high: float
     count: int
 
-    def to_json(self) -> dict[str, float]:
-        """Rounded to what the interval can bear."""
+    def to_json(self) -> dict[str, float | None]:
+        """Rounded to what the interval can bear; ends that cannot be known are null."""
+        is_known = is_interval(self.low, self.high)
         return {
             "value": round(self.value, 6),
-            "low": round(self.low, 6),
-            "high": round(self.high, 6),
+            "low": round(self.low, 6) if is_known else None,
+            "high": round(self.high, 6) if is_known else None,
             "count": self.count,
         }
+
+
+def is_interval(low: float | None, high: float | None) -> bool:
+    """Whether two numbers are the ends of an interval that means something.
+
+    A bootstrap of one image, or of answers that are all right, draws the same number each time.
+    That says nothing of how far another sample would lie from it.
+    """
+    return low is not None and high is not None and low < high
+
+
+def interval_text(low: float | None, high: float | None, form: str = ".2f") -> str:
+    """An interval as it is printed; ``[n/a]`` where it cannot be known."""
+    if low is None or high is None or not is_interval(low, high):
+        return "[n/a]"
+    return f"[{low:{form}}, {high:{form}}]"
 
 
 class Bootstrap:

@@ -10,6 +10,7 @@ __all__ = [
     "SETTINGS",
     "SHAPES",
     "SITES",
+    "SPELLINGS",
     "STATUSES",
     "SURFACES",
     "SYNTHETIC_MARK",
@@ -78,3 +79,6 @@ SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
 """Coverings of the pad on which the things of a site stand."""
 
 DIRECTIONS = ("north", "south", "east", "west")
+
+SPELLINGS = {"colour": "color", "harbor": "harbour"}
+"""Other spellings of words above, and those that questions were taught in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from geofovea.datasets.synthetic.vocabulary import COLORS, DIRECTIONS, SITES, THINGS
+from geofovea.datasets.synthetic.vocabulary import COLORS, DIRECTIONS, SITES, SPELLINGS, THINGS
 
 __all__ = ["COMPARE", "FORMS", "VERIFY", "is_worded_as_taught"]
 
@@ -54,12 +54,13 @@ _MEANT = {
 
 
 def is_worded_as_taught(question: str) -> bool:
-    """Whether a question is one of the forms above, whatever its case, blanks and punctuation."""
+    """Whether a question is one of the forms above, whatever its case, spelling and punctuation."""
     return _known_forms().fullmatch(_plain(question)) is not None
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[?.,!]", " ", text.lower()).split())
+    words = re.sub(r"[?.,!]", " ", text.lower()).split()
+    return " ".join(SPELLINGS.get(word, word) for word in words)
 
 
 @cache

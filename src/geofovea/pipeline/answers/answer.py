@@ -48,7 +48,9 @@ class Answer:
             looking that ignore the question.
         radiometry: Which bands it saw, and how their numbers became colours.
         choices: What it believes of each answer that it could choose from; empty without any.
-        confidence_known: Whether the model said how sure it is; otherwise ``confidence`` is 0.
+        confidence_known: Whether the model said how sure it is, and may be believed; otherwise
+            ``confidence`` is 0.
+        is_demo: Whether it is a guess of the demo model about a scene that is not synthetic.
     """
 
     question: str
@@ -66,34 +68,39 @@ class Answer:
     radiometry: Radiometry | None = None
     choices: tuple[Choice, ...] = ()
     confidence_known: bool = True
+    is_demo: bool = False
+
+    @property
+    def confidence_text(self) -> str:
+        """How sure the model is, in words."""
+        known = self.confidence if self.confidence_known else None
+        return confidence_text(known, is_demo=self.is_demo)
 
     def __post_init__(self) -> None:
         if isinstance(self.evidence, EvidenceList):
             # what is no number would be no JSON
-            confidence = self._confidence if math.isfinite(self.confidence) else None
+            is_number = self.confidence_known and math.isfinite(self.confidence)
+            confidence = self.confidence if is_number else None
             facts = AnswerFacts(self.question, self.text, confidence, self.model)
             object.__setattr__(self, "evidence", self.evidence.about(facts))
 
     def __repr__(self) -> str:
         scene = self.scene
         lines = (
-            f"Answer({_short(self.text)}, {confidence_text(self._confidence)}, "
+            f"Answer({_short(self.text)}, {self.confidence_text}, "
             f"model {self.model!r}, {_count(len(self.warnings), 'warning')})",
             f"  {_short(self.question)} of {PurePath(scene.path).name!r}, {scene.width} x "
             f"{scene.height} px, read from {_count(len(self.evidence), 'tile')}",
         )
         return "\n".join(lines)
 
-    @property
-    def _confidence(self) -> float | None:
-        return self.confidence if self.confidence_known else None
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the answer as what the suffix says.
 
-        ``.png`` is the picture, ``.html`` a page that needs nothing else, ``.json`` the object of
-        the command line, ``.geojson`` the evidence with a QGIS style beside it, ``.gpkg`` the
-        evidence with its style inside, ``.parquet`` GeoParquet.
+        ``.png`` is the picture, ``.html`` a page with deep zoom that needs nothing else, ``.json``
+        the object of the command line, ``.geojson`` the evidence with a QGIS style beside it,
+        ``.gpkg`` the evidence with its style inside, ``.parquet`` GeoParquet, ``.tif`` the heat
+        map of `to_xarray`.
 
         Raises:
             OutputError: If no format has this suffix, or the file cannot be written.
@@ -155,8 +162,9 @@ class Answer:
         return {
             "question": self.question,
             "answer": self.text,
-            "confidence": self.confidence,
+            "confidence": self.confidence if self.confidence_known else None,
             "confidence_known": self.confidence_known,
+            "confidence_text": self.confidence_text,
             "model": self.model,
             "scene": values["scene"],
             "evidence": values["evidence"],

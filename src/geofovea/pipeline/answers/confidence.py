@@ -54,6 +54,13 @@ def confidence_of(log_probabilities: Sequence[float]) -> float:
     return math.exp(sum(log_probabilities)) if log_probabilities else 0.0
 
 
-def confidence_text(confidence: float | None) -> str:
-    """For people; None where the model did not say, which is no confidence of 0."""
-    return "how sure is not known" if confidence is None else f"{confidence:.0%} sure"
+def confidence_text(confidence: float | None, *, is_demo: bool = False) -> str:
+    """For people.
+
+    Args:
+        confidence: In [0, 1]; None where it is not known, which is not a confidence of 0.
+        is_demo: Whether it is not known because the demo model guesses; see ``Answer``.
+    """
+    if confidence is not None:
+        return f"{confidence:.0%} sure"
+    return "no confidence: demo model" if is_demo else "confidence unknown"

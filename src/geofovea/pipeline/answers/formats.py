@@ -58,9 +58,16 @@ def _write_json(answer: Answer, path: Path) -> None:
 
 
 def _write_page(answer: Answer, path: Path) -> None:
-    from geofovea.pipeline.answers.html import answer_page
+    # here, because it is large and few answers are saved as a page
+    from geofovea.pipeline.answers.page.document import save_answer_page
 
-    write_text(path, answer_page(answer))
+    save_answer_page(answer, path)
+
+
+def _write_heat_map(answer: Answer, path: Path) -> None:
+    from geofovea.pipeline.answers.heat_map_file import write_heat_map
+
+    write_heat_map(path, answer.to_xarray(), answer.scene)
 
 
 _WRITERS: dict[str, Writer] = {
@@ -69,5 +76,6 @@ _WRITERS: dict[str, Writer] = {
     ".html": _write_page,
     ".json": _write_json,
     ".parquet": lambda answer, path: answer.evidence.to_geoparquet(path),
+    ".tif": _write_heat_map,
     ".png": lambda answer, path: save_picture(answer, None, path),
 }

@@ -1,4 +1,4 @@
-"""An answer as one piece of HTML: for a notebook, and as a page of its own.
+"""An answer in a notebook as one piece of HTML: its picture, and its cost folded below.
 
 Everything is in the text itself, so a saved notebook shows it offline and asks nobody for anything.
 Words of people, files and models are escaped. Colors are those of the notebook, light or dark.
@@ -12,25 +12,20 @@ from html import escape
 
 from PIL import Image
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.drawing.pictured import Pictured
 from geofovea.pipeline.answers.picture import draw_answer
 
-__all__ = ["MAX_NOTEBOOK_BYTES", "answer_html", "answer_page"]
+__all__ = ["MAX_NOTEBOOK_BYTES", "answer_html"]
 
 MAX_NOTEBOOK_BYTES = 150_000
 """A notebook keeps every cell, so the HTML of one answer may not be longer than this."""
 
-MAX_PAGE_BYTES = 3_000_000
-
-_WIDTHS = (1660, 1160, 830, 560, 400, 280)
+_WIDTHS = (830, 560, 400, 280)
 _QUALITIES = (85, 70, 50)
-_NOTEBOOK_WIDTH = 830
 _MAX_WARNINGS = 12
 _MAX_TEXT = 2000
 _TAGS = 1000
 _CELL = "text-align:left;padding:2px 12px 2px 0;color:inherit;background:none"
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 
 
 def answer_html(answer: Pictured) -> str:
@@ -39,24 +34,9 @@ def answer_html(answer: Pictured) -> str:
     Question, answer and confidence stand in the picture alone; without one they stand as text.
     """
     words = _details(answer)
-    picture = _picture(answer, MAX_NOTEBOOK_BYTES - len(words) - _TAGS, _NOTEBOOK_WIDTH)
-    style = f"max-width:{_NOTEBOOK_WIDTH}px"
+    picture = _picture(answer, MAX_NOTEBOOK_BYTES - len(words) - _TAGS)
+    style = f"max-width:{_WIDTHS[0]}px"
     return f"<div class='geofovea-answer' style='{style}'>{picture}{words}</div>"
-
-
-def answer_page(answer: Pictured) -> str:
-    """A page that shows an answer, at most 3 MB; it holds all it needs and runs no script."""
-    title, words = _safe(answer.question), _details(answer)
-    picture = _picture(answer, MAX_PAGE_BYTES - len(words) - _TAGS, _WIDTHS[0])
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f"<meta http-equiv='Content-Security-Policy' content=\"{_POLICY}\">"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        "<meta name='color-scheme' content='light dark'>"
-        f"<title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;margin:2em auto;"
-        "max-width:76em;padding:0 1em}</style></head>"
-        f"<body><main>{picture}{words}</main></body></html>"
-    )
 
 
 def _details(answer: Pictured) -> str:
@@ -90,11 +70,11 @@ def _safe(text: str) -> str:
     return escape(short, quote=True)
 
 
-def _picture(answer: Pictured, most: int, widest: int) -> str:
-    confidence = confidence_text(answer.confidence if answer.confidence_known else None)
+def _picture(answer: Pictured, most: int) -> str:
+    confidence = answer.confidence_text
     words = f"{answer.question} – {answer.text or '(no answer)'} – {confidence}"
     try:
-        data = _encoded(draw_answer(answer), most - len(_safe(words)), widest)
+        data = _encoded(draw_answer(answer), most - len(_safe(words)))
     except Exception as error:
         # an answer outlives its file and its picture; the words are still worth showing
         return (
@@ -106,10 +86,10 @@ def _picture(answer: Pictured, most: int, widest: int) -> str:
     return f"<img alt='{_safe(words)}' style='{style}' src='{data}'>"
 
 
-def _encoded(page: Image.Image, most: int, widest: int) -> str:
+def _encoded(page: Image.Image, most: int) -> str:
     """The page as a data address, smaller and coarser until it keeps the limit."""
     address = ""
-    for width in (w for w in _WIDTHS if w <= widest):
+    for width in _WIDTHS:
         height = max(1, round(page.height * min(1.0, width / page.width)))
         smaller = page.resize((min(page.width, width), height), Image.Resampling.LANCZOS)
         for quality in _QUALITIES:

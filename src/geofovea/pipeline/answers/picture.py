@@ -47,7 +47,8 @@ def draw_answer(answer: Pictured, reader: TileReader | None = None) -> Image.Ima
     page = Image.new("RGB", (PAGE_WIDTH, _TALLEST_PAGE), PAPER)
     pen = ImageDraw.Draw(page, "RGBA")
     confidence = answer.confidence if answer.confidence_known else None
-    top = draw_head(pen, answer.question, answer.text, confidence)
+    sure = answer.confidence_text
+    top = draw_head(pen, answer.question, answer.text, confidence, sure)
     top = draw_warnings(pen, answer.warnings, top)
     plan = plan_picture(answer, top + 4)
     paint_panels(page, answer, reader, plan)

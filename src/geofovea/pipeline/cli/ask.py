@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.cli.options.ask import ask_options
-from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
@@ -24,19 +25,60 @@ if TYPE_CHECKING:
 __all__ = ["ask"]
 
 
-@click.command()
+_EXAMPLES = (
+    'geofovea ask scene.tif "How many ships are in the harbor?" --model openai:qwen2.5vl:7b \\',
+    "    --base-url http://localhost:11434/v1",
+    'geofovea ask scene.tif "Is there a runway?" --choice yes --choice no --save-png answer.png',
+    "geofovea ask scene.tif --questions questions.txt --json > answers.jsonl",
+)
+
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
 @scene_argument
 @click.argument("words", metavar="QUESTION...", nargs=-1)
-@click.option("--questions", "file", metavar="FILE", help="Ask each line too; - is standard input.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each question.")
-@click.option("--evidence", type=click.Path(path_type=Path), help="Write evidence as GeoJSON.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of where it looked.")
-@click.option(
-    "--page", type=click.Path(path_type=Path), help="Write an HTML page to look around in."
+@option(
+    "--questions",
+    "file",
+    metavar="FILE",
+    is_common=True,
+    help="Ask each line of a file; - is standard input.",
 )
+@option(
+    "--choice", "choices", multiple=True, is_common=True, help="An answer to choose; repeatable."
+)
+@option(
+    "--save-geojson",
+    "evidence",
+    earlier=["--evidence"],
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write the evidence as GeoJSON.",
+)
+@option(
+    "-o",
+    "--save-png",
+    "picture",
+    earlier=["--picture"],
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write a picture of the answer.",
+)
+@option(
+    "--page",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write an HTML page to look around in.",
+)
+@option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per question.")
 @ask_options()
-@click.option("--box", "boxes", multiple=True, help="x0,y0,x1,y1 in pixels, for --focus oracle.")
-@click.option("--choice", "choices", multiple=True, help="An answer to choose; repeatable.")
+@option(
+    "--box",
+    "boxes",
+    multiple=True,
+    group="Search options",
+    help="x0,y0,x1,y1 in pixels, for --focus oracle.",
+)
+@verify_option
 @access_options
 def ask(
     scene: str,
@@ -49,17 +91,18 @@ def ask(
     settings: AskSettings,
     boxes: tuple[str, ...],
     choices: tuple[str, ...],
+    verify: bool,
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Ask one QUESTION or many about the raster SCENE (GeoTIFF, PNG, JPEG, JPEG 2000).
+    """Ask questions about one scene.
 
-    Many questions share one start, and tiles that several want are read once. Each answer is told
-    with its cost as soon as it is there, and a question that fails does not take the others.
+    SCENE is a GeoTIFF, PNG, JPEG or JPEG 2000 file. Several QUESTIONs share the tiles that they
+    need, and each answer is printed as soon as it is there. A question that fails stops no other.
     """
     from geofovea.pipeline.answers.files import with_files
-    from geofovea.pipeline.cli.questions import questions_of, tell_all
+    from geofovea.pipeline.cli.options.questions import questions_of, tell_all
     from geofovea.pipeline.system.files import check_writable
 
     questions = questions_of(words, file)
@@ -70,6 +113,7 @@ def ask(
             check_writable(path, keep=scene)
     from geofovea.tiling.opening import open_scene
     from geofovea.tiling.pyramid import Box
+    from geofovea.tiling.verification import verify_scene
 
     started = time.perf_counter()
     raster = open_scene(
@@ -79,7 +123,10 @@ def ask(
         allowed_hosts=allowed_hosts,
         nodata=settings.nodata,
     )
+    if verify:
+        verify_scene(raster)
     open_seconds = time.perf_counter() - started
+    settings = settings.for_scenes([raster])
     session = settings.open_session(raster, settings.load_host(), open_seconds)
     boxes_scene = [Box(*comma_separated(box, float, 4)) for box in boxes]
     if questions.only is None:
@@ -114,7 +161,7 @@ def _with_page(answer: Answer, page: Path | None) -> Answer:
     if page is None:
         return answer
     from geofovea.pipeline.answers.afterwork import Afterwork
-    from geofovea.pipeline.viewer.answer_page import save_answer_page
+    from geofovea.pipeline.answers.page.document import save_answer_page
 
     after = Afterwork()
     after.attempt(f"the file {page}", lambda: save_answer_page(answer, page), None)
@@ -126,9 +173,8 @@ def _print_answer(answer: Answer) -> None:
 
     cost = answer.cost
     levels = ", ".join(f"{n} at level {level}" for level, n in sorted(cost.tiles_by_level.items()))
-    sure = confidence_text(answer.confidence if answer.confidence_known else None)
     # a model may answer in paragraphs
-    echo(f"{answer.text or '(no answer)'}   ({sure})", lines=True)
+    echo(f"{answer.text or '(no answer)'}   ({answer.confidence_text})", lines=True)
     echo(f"  looked at  {cost.tiles_encoded} tiles: {levels}")
     if answer.route:
         echo(f"  places     {answer.route.word}: {answer.route.reason}")
@@ -150,5 +196,6 @@ def _print_answer(answer: Answer) -> None:
         best = answer.evidence[0]
         where = evidence_text(answer.scene, best.box_scene)
         echo(f"  evidence   {where}, level {best.tile.level}")
+    command = click.get_current_context().command
     for warning in answer.warnings:
-        echo(f"  warning    {warning}", err=True)
+        notice(f"  warning    {in_shell_words(warning, command)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,47 +12,91 @@ import click
 
 from geofovea.errors import RunError
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
-from geofovea.pipeline.cli.options.scene import access_options
-from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.cli.options.scene import access_options, verify_option
+from geofovea.pipeline.system.terminal import echo, notice
 
 if TYPE_CHECKING:
     from geofovea.pipeline.runs.batch_summary import BatchSummary
     from geofovea.pipeline.runs.workers import Workers
     from geofovea.pipeline.session.settings import AskSettings
 
-__all__ = ["batch"]
+__all__ = ["ROWS_FAILED", "batch"]
+
+ROWS_FAILED = 3
+"""Exit code of a run some of whose rows failed."""
 
 _MOST_KINDS = 5
 
 
-@click.command()
+_EXAMPLES = (
+    'geofovea batch "scenes/*.tif" --question "How many ships are there?" --output nightly',
+    "geofovea batch rows.csv --scene-column file --question-column prompt -o nightly",
+    "geofovea batch scenes/ --regions parcels.gpkg --question 'Is it flooded?' -o flood",
+)
+_input = in_group("Input options")
+
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("sources", nargs=-1, required=True)
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of results.")
-@click.option("--question", "questions", multiple=True, help="Ask all scenes this; repeatable.")
-@click.option("--regions", type=click.Path(path_type=Path), help="Ask within each polygon of it.")
-@click.option("--region-layer", metavar="NAME", help="Layer of the polygons.")
-@click.option("--region-name", metavar="COLUMN", help="Column that names the polygons.")
-@click.option(
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    is_common=True,
+    help="Folder of results.",
+)
+@option(
+    "--question",
+    "questions",
+    multiple=True,
+    is_common=True,
+    help="Ask all scenes this; repeatable.",
+)
+@_input("--scene-column", metavar="COLUMN", help="Column of a manifest that names the scenes.")
+@_input("--question-column", metavar="COLUMN", help="Column of a manifest with the questions.")
+@_input(
+    "--regions",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Ask within each polygon of this file.",
+)
+@_input("--region-layer", metavar="NAME", help="Layer of the polygons.")
+@_input("--region-name", metavar="COLUMN", help="Column that names the polygons.")
+@_input(
     "--region-crs",
     metavar="CRS",
-    help="What the numbers of polygons are, such as EPSG:4326, or pixels.",
+    help="CRS of the polygons, such as EPSG:4326; or pixels.",
 )
-@click.option("--asset", metavar="KEY", help="Asset of STAC items that is the scene.")
+@_input("--asset", metavar="KEY", help="Asset of STAC items that is the scene.")
+@verify_option
 @ask_options(oracle=False)
 @access_options
 @run_options
-@click.option("--jsonl-only", is_flag=True, help="Write no GeoParquet.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@option(
+    "--allow-failures",
+    is_flag=True,
+    is_common=True,
+    help="Exit with 0 even if rows failed; otherwise 3.",
+)
+@option("--jsonl-only", is_flag=True, group="Output options", help="Write no GeoParquet.")
+@option(
+    "--json", "as_json", is_flag=True, is_common=True, help="Print the summary as one JSON object."
+)
 def batch(
     sources: tuple[str, ...],
     output: Path,
     questions: tuple[str, ...],
+    scene_column: str | None,
+    question_column: str | None,
     regions: Path | None,
     region_layer: str | None,
     region_name: str | None,
     region_crs: str | None,
     asset: str | None,
+    verify: bool,
     settings: AskSettings,
     allow_vrt: bool,
     allow_remote: bool,
@@ -61,20 +106,25 @@ def batch(
     max_failures: int | None,
     replace: bool,
     wait: bool,
+    allow_failures: bool,
     jsonl_only: bool,
     as_json: bool,
 ) -> None:
-    """Ask many questions about many scenes; the same command goes on with a stopped run.
+    """Ask questions about many scenes.
 
-    SOURCES are raster files, folders, globs, manifests (CSV, JSONL, Parquet, GeoParquet with the
-    columns scene, question, id) and STAC item collections. Results are OUTPUT/answers.jsonl and
-    OUTPUT/answers.parquet; every answer is in OUTPUT/journal.sqlite as soon as it is there.
+    SOURCES are raster files, folders, globs, STAC item collections and manifests: CSV, JSON lines,
+    Parquet and GeoParquet with the columns scene, question and id, and what synthesize writes.
+
+    Every answer is saved at once. If the run is interrupted, repeat the command and it resumes.
+    Results are OUTPUT/answers.jsonl and OUTPUT/answers.parquet. Exit code 3 says that rows failed.
     """
+    from geofovea.datasets.inputs.manifest_columns import ManifestColumns
     from geofovea.datasets.inputs.region_files import read_regions
     from geofovea.datasets.inputs.scene_lists import list_scenes
     from geofovea.pipeline.runs.batch import BatchFolder, run_batch
     from geofovea.pipeline.runs.batch_plan import plan_batch
     from geofovea.pipeline.runs.batch_worker import SceneWork
+    from geofovea.pipeline.runs.scene_worker import openable_scenes
 
     access = {
         "allow_vrt": allow_vrt,
@@ -86,15 +136,17 @@ def batch(
     areas = []
     if regions:
         areas = read_regions(regions, layer=region_layer, name_column=region_name, crs=region_crs)
-    rows = list_scenes(list(sources), asset=asset)
+    columns = ManifestColumns(scene_column, question_column)
+    rows = list_scenes(list(sources), asset=asset, columns=columns)
     if region_crs:
         # polygons of manifests, too
         rows = [
             row if row.region is None else dataclasses.replace(row, region_crs=region_crs)
             for row in rows
         ]
+    settings = settings.for_scenes(openable_scenes((row.scene for row in rows), access))
     plan = plan_batch(rows, questions, areas, settings.hash, access)
-    work = SceneWork(settings.within(output), settings.hash, access, workers.threads)
+    work = SceneWork(settings.within(output), settings.hash, access, workers.threads, verify)
     summary = run_batch(
         plan,
         settings,
@@ -113,6 +165,8 @@ def batch(
             f"stopped because {summary.stopped}; {summary.left} rows are left: run the same "
             "command again to go on"
         )
+    if summary.failed and not allow_failures:
+        sys.exit(ROWS_FAILED)
 
 
 def _print(summary: BatchSummary) -> None:
@@ -136,12 +190,13 @@ def _print(summary: BatchSummary) -> None:
         )
     for path in s.files:
         echo(f"  wrote      {path}")
+    echo(f"  report     geofovea report {s.folder}")
     for kind in s.errors[:_MOST_KINDS]:
         more = f" (and {kind['rows'] - 1} more)" if kind["rows"] > 1 else ""
         echo(f"  failed     {kind['id']}: {kind['error']}{more}", err=True)
     for warning in s.warnings[:_MOST_KINDS]:
-        echo(f"  warning    {warning['rows']} rows: {warning['warning']}", err=True)
+        notice(f"  warning    {warning['rows']} rows: {warning['warning']}")
     for note in s.mended:
-        echo(f"  journal    {note}", err=True)
+        notice(f"  journal    {note}")
     for note in s.notes[:_MOST_KINDS]:
-        echo(f"  left out   {note}", err=True)
+        notice(f"  left out   {note}")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geofovea.pipeline.cli.options.ask import checked_chain
-from geofovea.pipeline.cli.options.model import model_options, unusual
+from geofovea.pipeline.cli.options.grouped import option
+from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
 from geofovea.pipeline.cli.options.shared import comma_separated, json_option
 from geofovea.pipeline.system.terminal import echo
 from geofovea.regionfocus.reductions.chain_spec import CHAIN_NAMES
@@ -31,7 +32,7 @@ def _scene_options(scenes: int, per_category: int) -> Callable[[Command], Comman
     """Options that say which synthetic scenes are asked about, with the defaults of a bench."""
 
     def decorate(command: Command) -> Command:
-        for option in (
+        for decorator in (
             click.option(
                 "--seed", default=900_000, show_default=True, help="Seed of the first scene."
             ),
@@ -45,7 +46,7 @@ def _scene_options(scenes: int, per_category: int) -> Callable[[Command], Comman
                 "--scenes", default=scenes, show_default=True, help="Scenes of each side."
             ),
         ):
-            command = option(command)
+            command = decorator(command)
         return command
 
     return decorate
@@ -61,7 +62,7 @@ def _budget_options(command: Command) -> Command:
 @_output_option
 @click.option("--sides", default="4096,16384,32768", show_default=True, help="Sides in pixels.")
 @_scene_options(scenes=6, per_category=3)
-@model_options
+@synthetic_model_options
 @_budget_options
 def synthetic(
     output: Path,
@@ -73,7 +74,10 @@ def synthetic(
     tiles: int | None,
     tokens: int | None,
 ) -> None:
-    """Accuracy with intervals and cost: blind, overview, uniform, the descent, the oracle."""
+    """Measure accuracy and cost on synthetic scenes.
+
+    Compares no picture, overview, uniform tiles, the search and the oracle, with intervals.
+    """
     from geofovea.pipeline.evaluation.synthetic_accuracy import run_bench
     from geofovea.pipeline.hosts.load import load_host
 
@@ -85,11 +89,28 @@ def synthetic(
     echo(table, lines=True)
 
 
+def _several_numbers(
+    _: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[int, ...]:
+    """A callback: whole numbers, several in a word or in a word each."""
+    return tuple(
+        number
+        for word in value
+        for number in comma_separated(word, int, example="4096,16384", param=param)
+    )
+
+
 @click.command()
 @_output_option
-@click.option("--side", "sides", type=int, multiple=True, help="Side in pixels; repeatable.")
+@option(
+    "--sides",
+    callback=_several_numbers,
+    multiple=True,
+    earlier=["--side"],
+    help="Sides in pixels, such as 4096,16384.",
+)
 @_scene_options(scenes=2, per_category=4)
-@model_options
+@synthetic_model_options
 @_budget_options
 def policies(
     output: Path,
@@ -101,7 +122,10 @@ def policies(
     tiles: int | None,
     tokens: int | None,
 ) -> None:
-    """Hit rate and accuracy of every descent at one budget; goes on with a stopped run."""
+    """Compare the searches at one budget.
+
+    Measures hit rate and accuracy. The same command resumes a stopped run.
+    """
     from geofovea.pipeline.evaluation.descent_comparison import run_policies
     from geofovea.pipeline.hosts.load import load_host
 
@@ -131,7 +155,7 @@ def _numbers(kind: type) -> Callable[..., tuple[Any, ...]]:
 @_output_option
 @click.option("--sides", callback=_numbers(int), default="4096,16384", show_default=True)
 @_scene_options(scenes=6, per_category=2)
-@model_options
+@synthetic_model_options
 @click.option("--tiles", type=int, help="Budget of tiles; the model's own default if unset.")
 @click.option(
     "--methods",
@@ -158,7 +182,9 @@ def reductions(
     methods: tuple[str, ...],
     shares: tuple[float, ...],
 ) -> None:
-    """Accuracy, tokens, time and memory of every token reduction; goes on where it was stopped.
+    """Compare the token reductions.
+
+    Measures accuracy, tokens, time and memory. The same command resumes a stopped run.
 
     Writes reductions.md, reductions.json and reductions.png beside the journal of answers.
     """
@@ -191,7 +217,11 @@ def reductions(
 @click.option("--bins", type=click.IntRange(1, 100), default=10, show_default=True)
 @json_option
 def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool) -> None:
-    """Reliability curve and calibration error of ITEMS, the items.jsonl of bench synthetic."""
+    """Measure how far confidences can be believed.
+
+    Draws a reliability curve of ITEMS, the items.jsonl of bench synthetic.
+    """
+    from geofovea.datasets.scoring.metrics import interval_text
     from geofovea.pipeline.evaluation.calibration import (
         calibrate,
         draw_reliability,
@@ -203,7 +233,11 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     result = calibrate(read_confidences(items, method), bins)
     folder = make_folder(output)
     write_text(folder / "calibration.json", json.dumps(result.to_json(), indent=1))
-    draw_reliability(result, f"{method}: {result.answers} answers", folder / "calibration.png")
+    draw_reliability(
+        result,
+        f"Are answers as sure as right? {method}, {result.answers} answers",
+        folder / "calibration.png",
+    )
     if as_json:
         echo(json.dumps(result.to_json()))
         return
@@ -212,10 +246,10 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
         for b in result.bins
     ]
     print_table(("confidence", "answers", "mean confidence", "accuracy"), rows)
-    low, high = result.ece_interval
+    interval = interval_text(*result.ece_interval, ".3f")
     echo(
         f"{result.answers} answers about {result.scenes} scenes: accuracy {result.accuracy:.3f}, "
-        f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} [{low:.3f}, {high:.3f}], "
+        f"mean confidence {result.confidence:.3f}, ECE {result.ece:.3f} {interval}, "
         f"Brier {result.brier:.3f}"
     )
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
@@ -230,7 +264,7 @@ def _budget(default: Budget, **limits: int | None) -> Budget:
 
 @click.group()
 def bench() -> None:
-    """Measure quality."""
+    """Measure answers on synthetic scenes."""
 
 
 for _measurement in (calibration, policies, reductions, synthetic):

@@ -42,7 +42,7 @@ def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) ->
 
 @click.group()
 def cache() -> None:
-    """List or clear what is kept of scenes: level files, findings and encoded tiles."""
+    """List or clear what is kept of scenes on disk."""
 
 
 @cache.command("list")
@@ -129,9 +129,9 @@ def _day(seconds: float) -> str:
 def clear_command(
     scenes: tuple[str, ...], kinds: tuple[str, ...], age: float | None, yes: bool, as_json: bool
 ) -> None:
-    """Remove what is kept, of all scenes or of some; it is made again when it is needed.
+    """Remove what is kept of all or some scenes.
 
-    What GeoFovea did not write is left alone.
+    It is made again when it is needed. What GeoFovea did not write is left alone.
     """
     from geofovea.tiling.cache.folder import levels_folder
 

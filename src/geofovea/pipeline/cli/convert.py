@@ -19,7 +19,7 @@ __all__ = ["convert"]
 @click.option("--tower", help="Folder or hub id of the vision tower; the model's own if unset.")
 @json_option
 def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> None:
-    """Convert a LLaVA in the layout of its original repository, such as GeoChat.
+    """Convert an original LLaVA checkpoint, such as GeoChat.
 
     FOLDER holds config.json, safetensors and a tokenizer. Pickled weights are refused.
     """

@@ -31,7 +31,7 @@ __all__ = ["demo"]
 @click.option("--seed", default=2026, show_default=True, help="Seed of the scene.")
 @threads_option
 def demo(output: Path, side: int, seed: int, threads: int | None) -> None:
-    """Write a gigapixel scene and ask it one question of each kind."""
+    """Ask about a synthetic gigapixel scene."""
     _run(output, side, seed, threads)
 
 
@@ -51,7 +51,7 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.system.files import make_folder, write_text
-    from geofovea.pipeline.system.progress import progress_bar
+    from geofovea.pipeline.system.progress import counting_bar, progress_bar
     from geofovea.tiling.opening import open_scene
 
     make_folder(folder)
@@ -61,20 +61,28 @@ def _run(folder: Path, side: int, seed: int, threads: int | None = None) -> None
         with progress_bar(f"rendering {side} × {side} pixels") as advance:
             write_scene(world, path, advance)
     size = path.stat().st_size / 1e6
-    echo(f"{path}: {side} × {side} px, {side**2 / 1e9:.2f} gigapixels, {size:.0f} MB on disk")
-    questions = ask_world(world, per_category=1)
+    echo(f"{path}: {side} × {side} px, {_pixels(side**2)}, {size:.0f} MB on disk")
+    # a table that begins with nothing to be seen says nothing
+    questions = sorted(ask_world(world, per_category=1), key=lambda q: q.answer == "0")
     records = [record_of(q, i, path.name, world) for i, q in enumerate(questions)]
     write_records(records, folder / "questions.jsonl")
     session = SceneSession(open_scene(path), load_host(threads=threads))
     answers = []
-    for number, question in enumerate(questions, 1):
-        answer = session.ask(question.text)
-        answers.append(answer)
-        name = f"{number}_{question.category.replace(' ', '_')}"
-        answer.evidence.to_geojson(folder / f"{name}.geojson")
-        save_picture(answer, session.reader, folder / f"{name}.png")
+    with counting_bar("asking", len(questions)) as advance:
+        for number, question in enumerate(questions, 1):
+            answer = session.ask(question.text)
+            answers.append(answer)
+            name = f"{number}_{question.category.replace(' ', '_')}"
+            answer.evidence.to_geojson(folder / f"{name}.geojson")
+            save_picture(answer, session.reader, folder / f"{name}.png")
+            advance(number, question.category)
     write_text(folder / "answers.json", json.dumps([a.to_json() for a in answers], indent=1))
     _print(world, questions, answers, folder)
+
+
+def _pixels(count: int) -> str:
+    """A number of pixels, in the unit that shows its size."""
+    return f"{count / 1e9:.2f} gigapixels" if count >= 10**9 else f"{count / 1e6:.1f} megapixels"
 
 
 def _print(world: World, questions: list[Question], answers: list[Answer], folder: Path) -> None:
@@ -86,37 +94,21 @@ def _print(world: World, questions: list[Question], answers: list[Answer], folde
         rows.append(
             [
                 question.text,
-                answer.text,
-                question.answer,
-                "right" if answer.text == question.answer else "WRONG",
+                answer.text
+                + ("" if answer.text == question.answer else f" (is {question.answer})"),
                 f"{answer.confidence:.0%}",
-                _by_level(answer),
+                str(cost.tiles_encoded),
                 str(cost.tokens_llm),
-                f"{cost.seconds['total']:.2f}",
-                f"{cost.peak_rss_mb:.0f}",
+                f"{cost.seconds['total']:.1f}",
             ]
         )
-    header = (
-        "question",
-        "answer",
-        "truth",
-        "",
-        "sure",
-        "tiles by level, coarse to fine",
-        "tokens",
-        "s",
-        "MB",
-    )
-    print_table(header, rows, numbers_from=4)
-    right = sum(row[3] == "right" for row in rows)
+    header = ("question", "answer", "sure", "tiles", "tokens", "s")
+    print_table(header, rows, numbers_from=2, most_columns=80)
+    right = sum(a.text == q.answer for q, a in zip(questions, answers, strict=True))
+    peak = max(answer.cost.peak_rss_mb for answer in answers)
     echo(
-        f"{right} of {len(rows)} right. Pictures (PNG), evidence (GeoJSON, for QGIS) and "
-        f"answers.json are in {folder}/"
+        f"{right} of {len(rows)} right, {peak:.0f} MB of memory at most. Pictures (PNG), evidence "
+        f"(GeoJSON, for QGIS) and answers.json are in {folder}/"
     )
     if len(rows) < 8:
         echo(f"the world of seed {world.seed} offers {len(rows)} kinds of questions")
-
-
-def _by_level(answer: Answer) -> str:
-    counts = answer.cost.tiles_by_level
-    return " ".join(f"{level}:{counts[level]}" for level in sorted(counts, reverse=True))

@@ -58,7 +58,10 @@ def distill(
     install: bool,
     as_json: bool,
 ) -> None:
-    """Distil a region focus module; the same command goes on with a stopped run."""
+    """Train a region focus module for a model.
+
+    The same command resumes a stopped run.
+    """
     layer_numbers = comma_separated(layers, int, what="layers", example="0,2") if layers else ()
     import torch
 

@@ -13,15 +13,15 @@ from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
-    from geofovea.pipeline.system.doctor import Examination
+    from geofovea.pipeline.system.doctor import Examination, Fit
 
-__all__ = ["doctor", "examine_here", "loadable_families"]
+__all__ = ["doctor", "examine_here", "loadable_families", "print_models"]
 
 
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show hardware, versions, what is missing, and which models fit the memory at hand."""
+    """Check the machine and the installation."""
     examination = examine_here()
     if as_json:
         echo(json.dumps(examination.to_json()))
@@ -55,9 +55,6 @@ def loadable_families() -> Collection[str]:
 
 
 def _print(examination: Examination) -> None:
-    from geofovea.pipeline.system.doctor import PRECISIONS, QUESTION_TOKENS
-    from geofovea.pipeline.system.tables import markdown_table, print_table
-
     echo(f"system    {examination.system}, Python {examination.python}")
     echo(f"CPU       {examination.cpu}, {examination.cores} cores")
     for device in examination.devices:
@@ -73,27 +70,44 @@ def _print(examination: Examination) -> None:
         f"{name} {number or 'missing'}" for name, number in examination.versions.items()
     )
     echo(f"versions  {versions}")
-    for missing in examination.missing:
+    _print_missing(examination)
+    print_models(examination)
+
+
+def _print_missing(examination: Examination) -> None:
+    """What is needed, and what only some uses need: an extra by its one command."""
+    needed = [missing for missing in examination.missing if not missing.extra]
+    for missing in needed:
         why = "" if missing.reason == "not installed" else f" ({missing.reason})"
         echo(f"missing   {missing.package}{why}: {missing.command}")
     if not examination.has_embedded:
         echo("missing   the embedded model's weights: geofovea train --output RUN")
+    if not needed and examination.has_embedded:
+        echo("OK        all that GeoFovea needs is installed")
+    extras: dict[str, list[str]] = {}
+    for missing in examination.missing:
+        if missing.extra:
+            why = "" if missing.reason == "not installed" else f" ({missing.reason})"
+            extras.setdefault(missing.command, []).append(missing.package + why)
+    for command, packages in extras.items():
+        echo(f"optional  {', '.join(packages)}: {command}")
+
+
+def print_models(found: Examination) -> None:
+    """The models that are known, small to large, and where each of them fits."""
+    from geofovea.pipeline.system.doctor import QUESTION_TOKENS
+    from geofovea.pipeline.system.tables import markdown_table, print_table
+
+    header = ("hub id", "GB", "memory", "license", "fits")
     rows = [
-        [
-            fit.model,
-            *(f"{fit.needed_bytes[name] / 1e9:.1f}" for name in PRECISIONS),
-            *(", ".join(fit.devices[name]) or "nowhere" for name in PRECISIONS),
-            "in process" if fit.in_process else "endpoint",
+        (
             fit.hub_id,
-        ]
-        for fit in examination.fits
-    ]
-    header = [
-        "model",
-        *(f"GB, {name}" for name in PRECISIONS),
-        *(f"{name} fits" for name in PRECISIONS),
-        "loaded",
-        "hub id",
+            f"{fit.download_gb:.1f}",
+            f"{fit.needed_bytes['bfloat16'] / 1e9:.1f}",
+            fit.license,
+            _places(fit),
+        )
+        for fit in found.fits
     ]
     try:
         print_table(header, rows, numbers_from=len(header))
@@ -101,6 +115,17 @@ def _print(examination: Examination) -> None:
         # rich is among what is missing
         echo(markdown_table(header, rows), lines=True)
     echo(
-        f"Memory for a question of {QUESTION_TOKENS} tokens. What fits nowhere, or is "
-        "not loaded in process, can run behind an endpoint: --model openai:NAME --endpoint URL."
+        f"GB is the download, memory that of a question of {QUESTION_TOKENS} tokens in bfloat16, "
+        "also in GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
+        "- needs an endpoint. NC: not for commercial use.",
+        lines=True,
     )
+
+
+def _places(fit: Fit) -> str:
+    """Devices that hold a model, and how it runs where none does."""
+    places = [
+        name + ("*" if name == "cpu" and name not in fit.devices["float32"] else "")
+        for name in fit.devices["bfloat16"]
+    ]
+    return ", ".join(places if fit.in_process else ()) or "-"

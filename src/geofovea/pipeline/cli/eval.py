@@ -11,12 +11,14 @@ import click
 from geofovea.datasets.benchmarks.registry import BENCHMARK_NAMES
 from geofovea.datasets.scoring.wordnet import SYNONYM_SOURCES
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
 from geofovea.pipeline.cli.options.run import run_options
+from geofovea.pipeline.cli.options.scene import verify_option
 from geofovea.pipeline.cli.options.shared import json_option
 from geofovea.pipeline.system.terminal import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from geofovea.datasets.benchmarks.benchmark import Benchmark
     from geofovea.datasets.benchmarks.scores import Scores
@@ -32,22 +34,38 @@ __all__ = ["eval_command"]
 _path = click.Path(path_type=Path)
 
 
-@click.command("eval")
+_EXAMPLES = (
+    "geofovea eval lrs-vqa --root LRS_VQA --output run --model llava-hf/llava-1.5-7b-hf",
+    "geofovea eval lrs-vqa --root LRS_VQA --output smoke --sample 100 --seed 1",
+    "geofovea compare run other-run",
+)
+_input = in_group("Benchmark options")
+
+
+@click.command("eval", cls=GroupedCommand, examples=_EXAMPLES)
 @click.argument("benchmark", type=click.Choice(BENCHMARK_NAMES))
-@click.option("--root", type=_path, required=True, help="Folder of the benchmark's files.")
-@click.option("--annotations", type=_path, help="Annotation file, if not the usual one in it.")
-@click.option("--predictions", type=_path, help="Score this answers file instead of a model.")
-@click.option("--answer-field", help="Column of the answer in it, if it has several.")
-@click.option("--blind", is_flag=True, help="Measure what one gets without looking.")
-@click.option("--runs", default=40, show_default=True, help="Divisions of the images for --blind.")
-@click.option(
+@_input("--root", type=_path, required=True, is_common=True, help="Folder of the benchmark.")
+@option("-o", "--output", type=_path, is_common=True, help="Folder of the run; to ask a model.")
+@_input(
+    "--predictions", type=_path, is_common=True, help="Score a file of answers in place of a model."
+)
+@_input("--blind", is_flag=True, help="Measure guessing without the pictures.")
+@_input("--sample", type=int, is_common=True, help="Ask this many questions, of every category.")
+@_input("--seed", default=0, show_default=True, help="Seed of --sample.")
+@_input("--limit", type=int, help="Ask the first questions only, this many.")
+@_input("--annotations", type=_path, help="Annotation file, if not the usual one.")
+@_input("--answer-field", help="Column of the answer in --predictions, if it has several.")
+@_input("--runs", default=40, show_default=True, help="Divisions of the images for --blind.")
+@_input(
     "--train", "trained_on", multiple=True, type=_path, metavar="PATH",
     help="Folder of training images, or a list of their hashes: are benchmark images in it?",
 )  # fmt: skip
-@click.option("--synonyms", type=click.Choice(SYNONYM_SOURCES), default="table", show_default=True)
-@click.option("--output", type=_path, help="Folder of the run; needed to ask a model.")
+@_input(
+    "--synonyms", type=click.Choice(SYNONYM_SOURCES), default="table", show_default=True,
+    help="Dictionary of the scorers.",
+)  # fmt: skip
+@verify_option
 @ask_options()
-@click.option("--limit", type=int, help="Ask the first so many questions only.")
 @run_options
 @json_option
 def eval_command(
@@ -60,9 +78,12 @@ def eval_command(
     runs: int,
     trained_on: tuple[Path, ...],
     synonyms: str,
+    verify: bool,
     output: Path | None,
     settings: AskSettings,
     workers: Workers,
+    sample: int | None,
+    seed: int,
     limit: int | None,
     wait: bool,
     retry_failed: bool,
@@ -70,9 +91,10 @@ def eval_command(
     replace: bool,
     as_json: bool,
 ) -> None:
-    """Ask a model the questions of BENCHMARK and score it, or score an answers file.
+    """Score a model on a benchmark.
 
-    The same command goes on with a run that was stopped.
+    Asks a model the questions of BENCHMARK, or scores a file of answers. If the run is interrupted,
+    repeat the command and it resumes.
     """
     from geofovea.datasets.benchmarks.local_files import find_annotations, read_benchmark
     from geofovea.datasets.benchmarks.registry import load_benchmark
@@ -84,7 +106,7 @@ def eval_command(
         )
     definition = load_benchmark(benchmark)
     file = annotations or find_annotations(definition, root)
-    collection = _limited(read_benchmark(definition, root, file), limit)
+    collection = _chosen(read_benchmark(definition, root, file), limit, sample, seed)
     dictionary = load_synonyms(synonyms)
     if blind:
         _measure_blind(definition, collection, dictionary, runs, as_json)
@@ -102,6 +124,9 @@ def eval_command(
         _show(definition, scores, as_json)
     elif output:
         from geofovea.pipeline.evaluation.run import FinishedRun, run_eval, write_run
+        from geofovea.pipeline.runs.scene_worker import openable_scenes
+
+        settings = settings.for_scenes(openable_scenes(_scenes_of(root, collection), {}))
 
         def write(run: FinishedRun) -> None:
             write_run(run, output, definition, settings, root, file)
@@ -114,6 +139,7 @@ def eval_command(
             output,
             settings,
             workers=workers,
+            verify=verify,
             wait=wait,
             retry_failed=retry_failed,
             max_failures=max_failures,
@@ -131,14 +157,29 @@ def eval_command(
             )
 
 
-def _limited(collection: Collection, limit: int | None) -> Collection:
+def _scenes_of(root: Path, collection: Collection) -> Iterator[str]:
+    """The images that are asked about, as far as they are there."""
+    from geofovea.datasets.benchmarks.local_files import find_images
+
+    images = find_images(root, collection.samples)
+    paths = (images.of(sample) for sample in collection.samples)
+    return (str(found[0]) for found in paths if found)
+
+
+def _chosen(collection: Collection, limit: int | None, sample: int | None, seed: int) -> Collection:
+    """The questions that are asked."""
     from dataclasses import replace
 
-    if limit is None:
-        return collection
-    if limit < 1:
-        raise click.BadParameter("a limit is at least 1", param_hint="--limit")
-    return replace(collection, samples=collection.samples[:limit])
+    from geofovea.datasets.records.sampling import stratified
+
+    if limit is not None and sample is not None:
+        raise click.UsageError("--limit takes the first questions, --sample some of all: give one")
+    for name, count in (("--limit", limit), ("--sample", sample)):
+        if count is not None and count < 1:
+            raise click.BadParameter(f"{count} is not at least 1", param_hint=name)
+    if sample is not None:
+        return stratified(collection, sample, seed)
+    return collection if limit is None else replace(collection, samples=collection.samples[:limit])
 
 
 def _measure_blind(
@@ -188,7 +229,8 @@ def _score_file(
             notes.append(f"the column {stage} alone, official rule: {text}")
     scores, answers = score(benchmark, collection.samples, file.answers, dictionary, notes)
     configuration = {"model": predictions.name, "sha256": _digest(predictions)}
-    return scores, [item.to_json() for item in answers], configuration
+    rows = [item.to_json() | {"image": item.sample.images[0]} for item in answers]
+    return scores, rows, configuration
 
 
 def _digest(answers: Path) -> str:

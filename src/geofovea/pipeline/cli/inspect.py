@@ -1,4 +1,4 @@
-"""``geofovea inspect``: what a scene is, and which reads of it are cheap."""
+"""``geofovea info``: what a scene is, and which reads of it are cheap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import click
 
 from geofovea.pipeline.cli.options.scene import access_options, view_options
 from geofovea.pipeline.cli.options.shared import json_option, scene_argument
-from geofovea.pipeline.system.terminal import echo, visible
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import echo, notice, visible
 
 if TYPE_CHECKING:
     from geofovea.tiling.inspection import Inspection
@@ -17,23 +18,28 @@ if TYPE_CHECKING:
 __all__ = ["inspect"]
 
 
-@click.command()
+@click.command("info")
 @scene_argument
 @json_option
 @click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
+@click.option("--verify", is_flag=True, help="Read every block of the file once.")
 @view_options
 @access_options
 def inspect(
     scene: str,
     as_json: bool,
     tile_size: int,
+    verify: bool,
     allow_vrt: bool,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
     nodata: Any,
     **view: Any,
 ) -> None:
-    """Show size, bands, georeference and levels of SCENE, and which reads are cheap."""
+    """Describe a scene: size, bands, georeference, levels.
+
+    It also says which reads of SCENE are cheap.
+    """
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.opening import open_scene
 
@@ -44,6 +50,13 @@ def inspect(
         allowed_hosts=allowed_hosts,
         nodata=nodata,
     )
+    if verify:
+        from geofovea.pipeline.system.progress import progress_bar
+        from geofovea.tiling.verification import verify_scene
+
+        with progress_bar("reading every block") as advance:
+            count = verify_scene(raster, advance)
+        notice(f"every block of {scene} was read: {count:,} values")
     inspection = inspect_scene(raster, raster.pyramid(tile_size), **view)
     if as_json:
         echo(json.dumps(inspection.to_json()))
@@ -84,5 +97,7 @@ def _print(inspection: Inspection) -> None:
         for level in inspection.levels
     ]
     print_table(("level", "pixels", "tiles", "read from", "blocks a tile", "reads are"), rows)
+    command = click.get_current_context().command
     for note in inspection.notes:
-        console.print(visible(f"note: {note}"), markup=False, emoji=False)
+        text = in_shell_words(note, command)
+        console.print(visible(f"note: {text}"), markup=False, emoji=False)

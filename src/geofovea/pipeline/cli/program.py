@@ -1,30 +1,40 @@
 """The command line: ``geofovea VERB``. Verbs are thin; heavy modules load when a verb runs.
 
-Exit codes: 0, 2 for wrong usage, 1 for a GeoFoveaError (one line on standard error), 128 and the
+Exit codes: 0, 1 for a GeoFoveaError, 2 for wrong usage and where no model is named, 128 and the
 number of the signal that ended it, such as 130 for Ctrl-C.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-from geofovea.errors import GeoFoveaError
+from geofovea.errors import DemoModelWarning, GeoFoveaError, NoModelError
 from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.bench import bench
 from geofovea.pipeline.cli.cache import cache
+from geofovea.pipeline.cli.compare import compare
+from geofovea.pipeline.cli.config import apply_configuration, config, config_option
 from geofovea.pipeline.cli.convert import convert
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
+from geofovea.pipeline.cli.mcp import mcp
+from geofovea.pipeline.cli.models import models
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.cli.report import report
 from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.cli.synth import synth
@@ -35,30 +45,66 @@ from geofovea.pipeline.system.terminal import echo, visible
 __all__ = ["main"]
 
 
+_EARLIER = {"inspect": "info", "synth": "synthesize"}
+"""What verbs were called before; they work, and no help speaks of them."""
+_WORDS = "geofovea.words"
+
+
 @contextmanager
 def _visible_usage() -> Iterator[None]:
-    """What click says of a wrong command repeats words of that command."""
+    """What click says of a wrong command repeats words of that command; it looks like our own."""
     try:
         yield
     except click.ClickException as error:
         vars(error)["message"] = visible(error.message, lines=True)
+        if not isinstance(error, NoArgsIsHelpError):
+            vars(error)["show"] = partial(_show_usage, error)
         raise
 
 
-class _Program(click.Group):
-    """A group that turns the package's own errors into one line and exit code 1."""
+def _show_usage(error: click.ClickException, file: Any = None) -> None:  # noqa: ARG001
+    """The error in the style of all others, behind how the verb is used."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        echo(context.get_usage(), err=True, lines=True)
+        echo(f"Try '{context.command_path} --help' for help.", err=True)
+    echo(f"error: {error.format_message()}", err=True, lines=True)
 
-    def make_context(self, *args: Any, **options: Any) -> click.Context:
+
+class _Program(click.Group):
+    """A group that turns the package's own errors into one line and their exit code."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A verb by its name, or by one that it had before."""
+        return super().get_command(ctx, _EARLIER.get(cmd_name, cmd_name))
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> click.Context:
+        words = list(args)
         with _visible_usage():
-            return super().make_context(*args, **options)
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_WORDS] = words
+        return context
 
     def invoke(self, ctx: click.Context) -> Any:
+        is_json = "--json" in ctx.meta[_WORDS]
         try:
+            # an answer's own lines say it
+            warnings.simplefilter("ignore", DemoModelWarning)
             with _visible_usage(), interruptible():
                 return super().invoke(ctx)
+        except click.UsageError as error:
+            if is_json and not isinstance(error, NoArgsIsHelpError):
+                _print_json_error("UsageError", error.format_message(), error.exit_code)
+            raise
         except GeoFoveaError as error:
-            echo(_line("error: ", error), err=True)
-            sys.exit(1)
+            verb = self.get_command(ctx, ctx.invoked_subcommand or "")
+            line = in_shell_words(_line("", error), verb)
+            if is_json:
+                _print_json_error(type(error).__name__, line, error.exit_code)
+            echo(f"error: {line}", err=True, lines=True)
+            sys.exit(error.exit_code)
         except KeyboardInterrupt as error:
             # as shells tell of a process that a signal ended
             interrupt = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
@@ -66,18 +112,30 @@ class _Program(click.Group):
             sys.exit(interrupt.exit_code)
 
 
+def _print_json_error(kind: str, message: str, exit_code: int) -> None:
+    """An error for a program that reads JSON on standard output."""
+    record = {"kind": kind, "message": message, "exit_code": exit_code}
+    echo(json.dumps({"error": record}))
+
+
 def _line(kind: str, error: BaseException) -> str:
     """An error and what was noted with it, in one line, without secrets."""
     from geofovea.tiling.remote.names import without_secrets
 
     message = "; ".join([str(error), *getattr(error, "__notes__", ())])
-    return kind + without_secrets(" ".join(message.split()))
+    # only this one is written in lines: its ways to a model are to be copied
+    if not isinstance(error, NoModelError):
+        message = " ".join(message.split())
+    return kind + without_secrets(message)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="geofovea")
-def main() -> None:
+@config_option
+@click.pass_context
+def main(context: click.Context, config_file: Path | None) -> None:
     """Ask questions about satellite scenes of any size, with the evidence on the map."""
+    apply_configuration(context, config_file)
 
 
 for _verb in (
@@ -85,12 +143,16 @@ for _verb in (
     batch,
     bench,
     cache,
+    compare,
+    config,
     convert,
     demo,
     distill,
     doctor,
     eval_command,
     inspect,
+    mcp,
+    models,
     report,
     serve,
     synth,

@@ -15,9 +15,17 @@ __all__ = ["report"]
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--root", type=click.Path(path_type=Path), help="Where the images are now.")
 @click.option("--worst", default=6, show_default=True, help="Failures to show with a picture.")
-def report(folder: Path, root: Path | None, worst: int) -> None:
-    """Write report.html and report.md of the evaluation run in FOLDER."""
-    from geofovea.pipeline.evaluation.reports.report import write_report
+@click.option("--pictures", default=200, show_default=True, help="Scenes of a batch to show.")
+def report(folder: Path, root: Path | None, worst: int, pictures: int) -> None:
+    """Write a report of a run as HTML and Markdown.
 
-    for path in write_report(folder, root, worst):
+    FOLDER is the folder of a run of eval or batch.
+    """
+    from geofovea.pipeline.evaluation.reports.report import write_report
+    from geofovea.pipeline.runs.batch_report import write_batch_report
+    from geofovea.pipeline.runs.batch_results import ANSWERS
+
+    is_batch = (folder / ANSWERS).is_file()
+    paths = write_batch_report(folder, pictures) if is_batch else write_report(folder, root, worst)
+    for path in paths:
         echo(f"wrote {path}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand
 from geofovea.pipeline.cli.options.scene import access_options
 from geofovea.pipeline.system.terminal import echo
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-@click.command()
+@click.command(cls=GroupedCommand, examples=["geofovea serve scene.tif --model HUB_ID"])
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @ask_options(oracle=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -44,37 +45,28 @@ def serve(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Show every raster SCENE on a local page, and answer questions about it there.
+    """Ask about scenes on a local page.
 
-    The page shows where the model looks while it looks. It is reached from this machine alone, by
-    the address that is printed, which holds a secret. Ctrl-C ends it.
+    Shows every raster SCENE, and where the model looks while it looks. The page is reached from
+    this machine alone, by the address that is printed, which holds a secret. Ctrl-C ends it.
+
+    Programs may ask, too, with the token as their key: clients of OpenAI's chat completions at /v1
+    (the model is scene:1, scene:2, ...), and agents by the Model Context Protocol at /mcp.
     """
-    from geofovea.pipeline.viewer.app import make_app
-    from geofovea.pipeline.viewer.desk import Desk
-    from geofovea.pipeline.viewer.served_scene import ServedScene
+    from geofovea.pipeline.agents.application import make_open_app
+    from geofovea.pipeline.viewer.opened_desk import open_desk
     from geofovea.pipeline.viewer.serving import listen, run_server
-    from geofovea.tiling.opening import open_scene
 
+    # a port that cannot be had is told before anything is loaded
     listening = listen(host, port, allow_network=allow_network)
-    opened = [
-        open_scene(
-            scene,
-            allow_vrt=allow_vrt,
-            allow_remote=allow_remote,
-            allowed_hosts=allowed_hosts,
-            nodata=settings.nodata,
-        )
-        for scene in scenes
-    ]
-    model = settings.load_host()
-    served = [
-        ServedScene(str(number), settings.open_session(scene, model))
-        for number, scene in enumerate(opened, 1)
-    ]
-    desk = Desk(
-        served, model, budget=settings.budget(model.default_budget), options=settings.options
+    desk = open_desk(
+        scenes,
+        settings,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
     )
-    app = make_app(desk, listening.token, listening.served_at)
+    app = make_open_app(desk, listening.token, listening.served_at)
 
     def ready() -> None:
         echo(listening.address)

@@ -1,4 +1,4 @@
-"""``geofovea synth``: synthetic scenes with their questions."""
+"""``geofovea synthesize``: synthetic scenes with their questions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from geofovea.pipeline.system.terminal import echo
 __all__ = ["synth"]
 
 
-@click.command()
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@click.command("synthesize")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to fill."
+)
 @click.option("--scenes", default=1, show_default=True, help="Number of scenes.")
 @click.option("--side", default=4096, show_default=True, help="Side of a scene in pixels.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first scene.")
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
 def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) -> None:
-    """Write synthetic scenes and their questions in the LRS-VQA file format."""
+    """Write synthetic scenes and questions about them.
+
+    The file of questions has the format of LRS-VQA; batch and eval read it.
+    """
     from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
     from geofovea.pipeline.system.progress import progress_bar
 

@@ -31,7 +31,10 @@ def train(
     minutes: float | None,
     compiled: bool,
 ) -> None:
-    """Train the embedded model from nothing; the same command goes on with a stopped run."""
+    """Train the demo model from nothing.
+
+    The same command resumes a stopped run.
+    """
     import math
 
     from geofovea.pipeline.training import train as training

@@ -17,12 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.errors import DataError
 from geofovea.pipeline.evaluation.metrics import resampled_scenes
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
 
-__all__ = ["Bin", "Calibration", "SureAnswer", "calibrate", "draw_reliability", "read_confidences"]
+__all__ = [
+    "Bin",
+    "Calibration",
+    "SureAnswer",
+    "calibrate",
+    "draw_reliability",
+    "read_confidences",
+    "share_interval",
+]
+
+_MARK, _FAINT = "#2e86c1", "#5d6473"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +198,36 @@ def draw_reliability(calibration: Calibration, title: str, path: Path) -> None:
     figure = figure_class("the reliability curve")(figsize=(5, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     bins = calibration.bins
-    above.plot([0, 1], [0, 1], color="gray", lw=1, ls="--", label="calibrated")
-    above.plot([b.confidence for b in bins], [b.accuracy for b in bins], "o-", label="measured")
+    above.plot([0, 1], [0, 1], color=_FAINT, lw=1, ls="--")
+    above.text(0.47, 0.41, "as sure as right", color=_FAINT, fontsize=9)
+    xs, ys = [b.confidence for b in bins], [b.accuracy for b in bins]
+    ends = [share_interval(round(b.accuracy * b.count), b.count) for b in bins]
+    reach = [[y - low for y, (low, _) in zip(ys, ends, strict=True)],
+             [high - y for y, (_, high) in zip(ys, ends, strict=True)]]  # fmt: skip
+    above.errorbar(xs, ys, reach, fmt="o", color=_MARK, ecolor=_MARK, elinewidth=1.5, capsize=0)
     low, high = calibration.ece_interval
-    above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), title=title)
-    above.text(0.97, 0.04, f"ECE {calibration.ece:.3f} [{low:.3f}, {high:.3f}]", ha="right")
-    above.legend(loc="upper left")
-    below.bar(
-        [b.low for b in bins], [b.count for b in bins], bins[0].high - bins[0].low, align="edge"
-    )
+    above.set(ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
+    above.set_title(title, loc="left", fontsize=11)
+    ece = f"ECE {calibration.ece:.3f} {interval_text(low, high, '.3f')}"
+    note = f"{ece}\nbars: 95 % intervals (Wilson)"
+    above.text(0.97, 0.04, note, ha="right", fontsize=9)
+    width = bins[0].high - bins[0].low
+    below.bar([b.low for b in bins], [b.count for b in bins], 0.9 * width, align="edge",
+              color=_MARK, alpha=0.5)  # fmt: skip
     below.set(xlabel="confidence", ylabel="answers")
-    write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
+    for pane in (above, below):
+        pane.spines[["top", "right"]].set_visible(False)
+    write_file(path, lambda aside: figure.savefig(aside, dpi=160, format="png"))
+
+
+def share_interval(right: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, JASA 1927), which has a width for few answers too.
+
+    Args:
+        right: Answers that are right.
+        count: All answers, at least one.
+    """
+    z, share = 1.959964, right / count
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.synthetic.questions import Question
 from geofovea.datasets.synthetic.world import World
 from geofovea.errors import DataError
@@ -186,7 +187,7 @@ def _row(items: Sequence[PolicyItem], policy: str, base: str) -> list[str]:
     return [
         policy,
         accuracy_text(mine),
-        "–" if policy == base else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]",
+        "–" if policy == base else f"{mean:+.2f} {interval_text(low, high, '+.2f')}",
         "–" if rate is None else f"{rate:.2f}",
         f"{fmean(shown_hits):.2f}" if shown_hits else "–",
         f"{fmean(item.tiles for item in mine):.1f}",

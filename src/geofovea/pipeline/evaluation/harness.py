@@ -15,8 +15,7 @@ from typing import Any, Protocol, TypeVar
 from geofovea.errors import QuestionError
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.load import EMBEDDED
-from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.session import SceneSession
@@ -47,8 +46,8 @@ class Answerer(Protocol):
 
 
 def make_answerer(
-    model: str = EMBEDDED,
-    device: str = "cpu",
+    model: str = AUTO,
+    device: str = AUTO,
     *,
     tiles: int | None = None,
     tokens: int | None = None,
@@ -110,19 +109,23 @@ def make_answerer(
         cache_tokens=cache_tokens,
     )
     settings.budget()
-    host = settings.load_host()
+    if settings.has_model:
+        # what cannot be loaded is refused before the first image
+        settings.load_host()
     sessions: OrderedDict[tuple[str, int | None], SceneSession] = OrderedDict()
-    answer_tokens = settings.load.answer_tokens
+    own_limit = settings.load.answer_tokens
     reported: set[str] = set()
 
     def answer(image: str, prompt: str, answer_tokens: int | None = None) -> str:
-        can_vary = answer_tokens is None and isinstance(host, LvlmHost)
-        most = min(answer_tokens, _LONGEST_ANSWER) if answer_tokens and can_vary else None
+        can_vary = own_limit is None and answer_tokens
+        most = min(answer_tokens or 0, _LONGEST_ANSWER) if can_vary else None
         key = image, most
         session = sessions.get(key)
         if session is None:
+            scene = open_scene(image)
+            host = settings.for_scenes([scene]).load_host()
             answering_host = host.answering(most) if most and isinstance(host, LvlmHost) else host
-            session = settings.open_session(open_scene(image), answering_host)
+            session = settings.open_session(scene, answering_host)
         sessions[key] = session
         sessions.move_to_end(key)
         if len(sessions) > _OPEN_SCENES:

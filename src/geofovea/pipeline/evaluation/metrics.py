@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.tiling.pyramid import Box
 
 if TYPE_CHECKING:
@@ -151,4 +152,4 @@ def accuracy_text(items: Sequence[HasVerdict]) -> str:
     if not items:
         return "–"
     low, high = bootstrap_interval(items)
-    return f"{fmean(i.correct for i in items):.2f} [{low:.2f}, {high:.2f}]"
+    return f"{fmean(i.correct for i in items):.2f} {interval_text(low, high)}"

@@ -4,61 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 from geofovea.pipeline.evaluation.metrics import bootstrap_interval, hit_rate
-from geofovea.pipeline.evaluation.reduction_sweep import ALL_TOKENS, LOOKS, ReductionItem
-from geofovea.pipeline.system.extras import figure_class
-from geofovea.pipeline.system.files import write_file, write_text
+from geofovea.pipeline.evaluation.reduction_picture import (
+    ReductionRow,
+    check_drawing,
+    draw_reductions,
+)
+from geofovea.pipeline.evaluation.reduction_sweep import LOOKS, ReductionItem
+from geofovea.pipeline.system.files import write_text
 from geofovea.pipeline.system.tables import markdown_table
-from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 
 __all__ = ["ReductionRow", "check_drawing", "report", "rows_of", "write_report"]
-
-_PURPOSE = "the picture of the bench"
-
-
-@dataclass(frozen=True, slots=True)
-class ReductionRow:
-    """One method at one share, over all questions of a way of looking.
-
-    Attributes:
-        look: Way of looking.
-        method: As in `ReductionItem`.
-        share: Likewise.
-        questions: How many.
-        refused: Of those, how many a method could not take so many tokens for.
-        accuracy: Share of right answers.
-        interval: Its 95 % interval, scenes resampled.
-        by_category: The same three numbers by category: accuracy, low, high.
-        hit_rate: Share of annotated questions whose place entered the decoder; None without any.
-        looked: Mean tokens that the look would show.
-        entered: Mean tokens that entered the decoder.
-        end: Mean tokens in its last layer.
-        selection_ms: Median.
-        decoder_ms: Median.
-        peak_mb: Largest.
-    """
-
-    look: str
-    method: str
-    share: float
-    questions: int
-    refused: int
-    accuracy: float
-    interval: tuple[float, float]
-    by_category: dict[str, tuple[float, float, float]]
-    hit_rate: float | None
-    looked: float
-    entered: float
-    end: float
-    selection_ms: float
-    decoder_ms: float
-    peak_mb: float
 
 
 def rows_of(items: Sequence[ReductionItem]) -> list[ReductionRow]:
@@ -119,12 +81,16 @@ def report(rows: Sequence[ReductionRow], model: str) -> str:
     return "\n".join(parts)
 
 
+def _measured(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} {interval_text(low, high)}"
+
+
 def _costs(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
     header = ["method", "accuracy", "token hit rate", "tokens in", "at the end", "selection, ms"]
     return [*header, "decoder, ms", "peak, MB"], [
         [
             r.method + (f" (refused {r.refused})" if r.refused else ""),
-            f"{r.accuracy:.2f} [{r.interval[0]:.2f}, {r.interval[1]:.2f}]",
+            _measured(r.accuracy, *r.interval),
             "–" if r.hit_rate is None else f"{r.hit_rate:.2f}",
             f"{r.entered:.0f}",
             f"{r.end:.0f}",
@@ -139,22 +105,9 @@ def _costs(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
 def _categories(rows: Sequence[ReductionRow]) -> tuple[list[str], list[list[str]]]:
     names = [c for c in CATEGORIES if any(c in r.by_category for r in rows)]
     cells = [
-        [
-            "{:.2f} [{:.2f}, {:.2f}]".format(*r.by_category[c]) if c in r.by_category else "–"
-            for c in names
-        ]
-        for r in rows
+        [_measured(*r.by_category[c]) if c in r.by_category else "–" for c in names] for r in rows
     ]
     return ["method", *names], [[r.method, *cell] for r, cell in zip(rows, cells, strict=True)]
-
-
-def check_drawing() -> None:
-    """Fail before hours of work if the picture could not be drawn after them.
-
-    Raises:
-        MissingExtraError: If matplotlib is not installed.
-    """
-    figure_class(_PURPOSE)
 
 
 def write_report(folder: Path, items: Sequence[ReductionItem], model: str) -> str:
@@ -169,40 +122,5 @@ def write_report(folder: Path, items: Sequence[ReductionItem], model: str) -> st
     write_text(folder / "reductions.md", table)
     record = {"model": model, "rows": [asdict(row) for row in rows]}
     write_text(folder / "reductions.json", json.dumps(record, indent=1))
-    _draw(rows, folder / "reductions.png")
+    draw_reductions(rows, folder / "reductions.png")
     return table
-
-
-def _draw(rows: Sequence[ReductionRow], path: Path) -> None:
-    """Accuracy against tokens in the decoder's last layer, a line for each method, best first."""
-    figure = figure_class(_PURPOSE)(figsize=(14, 7), layout="constrained")
-    from matplotlib import colormaps
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
-    panes = figure.subplots(1, len(LOOKS), sharey=True)
-    methods = sorted({row.method for row in rows} - {ALL_TOKENS}, key=partial(_standing, rows))
-    colors = colormaps["turbo"].resampled(len(methods) + 1)
-    for pane, look in zip(panes, LOOKS, strict=True):
-        for number, method in enumerate(methods):
-            line = sorted((r.end, r.accuracy) for r in rows if (r.look, r.method) == (look, method))
-            style = ("-", "--", ":")[number % 3]
-            xs, ys = [end for end, _ in line], [accuracy for _, accuracy in line]
-            width = 3 if method == DEFAULT_REDUCTION else 1
-            pane.plot(xs, ys, style, marker=".", color=colors(number), label=method, lw=width)
-        whole = [r.accuracy for r in rows if (r.look, r.method) == (look, ALL_TOKENS)]
-        for accuracy in whole:
-            pane.axhline(accuracy, color="black", lw=1, label=ALL_TOKENS)
-        pane.set(xlabel="vision tokens in the last layer of the decoder", xscale="log", title=look)
-        pane.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        pane.xaxis.set_major_formatter(ScalarFormatter())
-        pane.xaxis.set_minor_formatter(NullFormatter())
-    panes[0].set(ylabel="accuracy", ylim=(0, 1))
-    handles, labels = panes[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=7, ncols=1)
-    write_file(path, lambda aside: figure.savefig(aside, dpi=110, format="png"))
-
-
-def _standing(rows: Sequence[ReductionRow], method: str) -> tuple[float, str]:
-    """Where a method stands among the others: by its accuracy over all shares of the last look."""
-    *_, look = LOOKS
-    return -fmean([r.accuracy for r in rows if (r.look, r.method) == (look, method)] or [0]), method

@@ -75,6 +75,7 @@ def run_eval(
     settings: AskSettings,
     *,
     workers: Workers | None = None,
+    verify: bool = False,
     wait: bool = False,
     retry_failed: bool = False,
     max_failures: int | None = None,
@@ -91,6 +92,7 @@ def run_eval(
         folder: Of the run.
         settings: How the model is asked.
         workers: Who answers; this process by itself.
+        verify: Read every block of an image once before it is asked about.
         wait: Wait for another run that holds the folder, instead of refusing.
         retry_failed: Ask again what failed before.
         max_failures: Stop after so many failures.
@@ -113,7 +115,7 @@ def run_eval(
     items = make_items(benchmark, collection.samples, images, configuration)
     workers = workers or Workers()
     executor = workers.executor_of(
-        EvalWork(settings.within(folder), workers.threads, settings.hash)
+        EvalWork(settings.within(folder), workers.threads, settings.hash, verify)
     )
     counts = RunCounts(len(items), 0)
 
@@ -211,9 +213,7 @@ def _cut(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How many answers the limit on their length ended."""
     doubts = (record.get("warnings") or () for record in records.values())
     count = sum(any(CUT in doubt for doubt in warnings) for warnings in doubts)
-    return (
-        [f"{count} answer(s) {CUT} their limit; allow more with --answer-tokens"] if count else []
-    )
+    return [f"{count} answer(s) {CUT} their limit; allow more with answer_tokens="] if count else []
 
 
 def write_run(

@@ -77,17 +77,21 @@ class EvalWork:
         settings: How.
         threads: Threads of torch in each worker; None leaves its own choice.
         planned: The hash of the settings when the run was planned; None where that is no matter.
+        verify: Whether every block of an image is read once before it is asked about.
     """
 
     settings: AskSettings
     threads: int | None = None
     planned: str | None = None
+    verify: bool = False
 
     def open(self) -> Worker:
         """Load the model."""
         host = loaded_host(self.settings, self.threads, self.planned)
         task = _EvalTask(self.settings, host)
-        return SceneWorker(self.settings, host).worker(task.request, task.record)
+        return SceneWorker(self.settings, host, verify=self.verify).worker(
+            task.request, task.record
+        )
 
 
 class _EvalTask:

@@ -169,7 +169,7 @@ def _loaded(name: str) -> DualEncoder:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the focus model {name!r} could not be loaded ({reason}); name a folder or hub id of "
-            "a CLIP or SigLIP in safetensors with --focus-model"
+            "a CLIP or SigLIP in safetensors with focus_model="
         ) from error
     check_complete(f"the focus model {name!r}", report)
     return DualEncoder(name, model.eval(), tokenizer, mean, std)

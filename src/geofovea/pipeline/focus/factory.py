@@ -159,7 +159,7 @@ def _region_focus_host(host: Host) -> SupportsRegionFocus:
     if not (host.capabilities.region_focus and isinstance(host, SupportsRegionFocus)):
         raise ModelError(
             f"{host.name} brings no region focus module for focus='rfm'; choose attention, "
-            "make one with geofovea distill, or name a published model with --model"
+            "make one with geofovea distill, or name a published model with model="
         )
     return host
 
@@ -168,7 +168,7 @@ def _pictures_host(host: Host) -> SupportsImages:
     if not isinstance(host, SupportsImages):
         raise ModelError(
             f"focus='prompted' asks a model behind an endpoint, and {host.name} is none; "
-            "choose attention or similarity, or name one with --model openai:NAME"
+            "choose attention or similarity, or name one with model='openai:NAME'"
         )
     return host
 
@@ -176,7 +176,7 @@ def _pictures_host(host: Host) -> SupportsImages:
 def _encoder_name(focus_model: str | None) -> str:
     if focus_model is None:
         raise ModelError(
-            "focus='similarity' needs a dual encoder; name one with --focus-model, for example "
-            "--focus-model openai/clip-vit-base-patch32"
+            "focus='similarity' needs a dual encoder; name one, for example "
+            "focus_model='openai/clip-vit-base-patch32'"
         )
     return focus_model

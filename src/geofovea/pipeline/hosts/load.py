@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
+from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 
@@ -30,7 +31,7 @@ _HOW_TO_NAME = (
 
 def load_host(
     name: str = EMBEDDED,
-    device: str = "cpu",
+    device: str = AUTO,
     endpoint: EndpointSettings | None = None,
     *,
     dtype: str | None = None,
@@ -46,7 +47,7 @@ def load_host(
 
     Args:
         name: ``"embedded"``, a local folder, a hub id ``owner/name``, or ``openai:NAME``.
-        device: A torch device.
+        device: A torch device; ``auto`` is the first GPU that torch can use, or else the CPU.
         endpoint: Where ``openai:NAME`` is; what may be spent there holds for all its questions.
         dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for that of the weights. None is
             ``float32`` on a CPU, and ``auto`` elsewhere.
@@ -64,12 +65,10 @@ def load_host(
             does not fit it.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    from geofovea.pipeline.hosts.endpoint.host import ENDPOINT_PREFIX
-
     LoadOptions(threads=threads)  # refused before anything is loaded
     options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
     if name.startswith(ENDPOINT_PREFIX):
-        if options != LoadOptions():
+        if replace(options, device=AUTO if device == "cpu" else device) != LoadOptions():
             raise ModelError(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
                 "quantisation, positions and answer_tokens (EndpointSettings has its own)"
@@ -81,7 +80,7 @@ def load_host(
             f"{name!r} is not behind an endpoint; name the model there as {ENDPOINT_PREFIX}NAME"
         )
     with LOADING:
-        host = _load(name, options)
+        host = _load(name, options.placed())
     from geofovea.pipeline.system.torch_threads import set_threads
 
     set_threads(host, threads)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 from geofovea.errors import MissingExtraError, ModelError
 
-__all__ = ["DEVICE_MAPS", "DTYPES", "POSITIONS", "QUANTIZATIONS", "LoadOptions"]
+__all__ = ["AUTO", "DEVICE_MAPS", "DTYPES", "POSITIONS", "QUANTIZATIONS", "LoadOptions"]
+
+AUTO = "auto"
+"""Leaves the choice of a model or a device to what is there."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -21,7 +24,7 @@ class LoadOptions:
     """How a model is loaded.
 
     Attributes:
-        device: A torch device.
+        device: A torch device; ``auto`` is the first GPU that torch can use, or else the CPU.
         dtype: One of `DTYPES`; ``auto`` is that of the weights. None is ``float32`` on a CPU, and
             ``auto`` elsewhere.
         device_map: One of `DEVICE_MAPS` spreads the model over devices, instead of ``device``.
@@ -34,7 +37,7 @@ class LoadOptions:
         ModelError: If a value is none of those, or two of them contradict each other.
     """
 
-    device: str = "cpu"
+    device: str = AUTO
     dtype: str | None = None
     device_map: str | None = None
     quantization: str | None = None
@@ -60,7 +63,7 @@ class LoadOptions:
             raise ModelError(f"answer_tokens={tokens!r} is no whole number from 1 to 4096")
         if self.threads is not None and self.threads < 1:
             raise ModelError(f"a model computes with at least 1 thread, got {self.threads}")
-        if self.device_map is not None and self.device != "cpu":
+        if self.device_map is not None and self.device not in (AUTO, "cpu"):
             raise ModelError(
                 f"device_map={self.device_map!r} places the model by itself; leave out the device "
                 f"{self.device!r}, or the device_map"
@@ -79,6 +82,17 @@ class LoadOptions:
             extra = "quantize" if self.quantization else "spread"
             raise MissingExtraError("accelerate", extra, purpose)
 
+    def placed(self) -> LoadOptions:
+        """These options with a device in the place of ``auto``; torch says which there are."""
+        return replace(self, device=self.place) if self.device == AUTO else self
+
+    @property
+    def place(self) -> str:
+        """The device; a device map begins at the CPU."""
+        if self.device != AUTO:
+            return self.device
+        return "cpu" if self.device_map is not None else _best_device()
+
     def for_transformers(self) -> dict[str, Any]:
         """Arguments of ``from_pretrained``."""
         arguments: dict[str, Any] = {"dtype": self.numbers}
@@ -90,15 +104,26 @@ class LoadOptions:
             arguments["quantization_config"] = BitsAndBytesConfig(
                 **{f"load_in_{self.quantization}": True}
             )
-            arguments.setdefault("device_map", {"": self.device})
+            arguments.setdefault("device_map", {"": self.place})
         return arguments
 
     @property
     def numbers(self) -> str:
         """The dtype that is asked for: the one that was given, or what stands for none."""
-        return self.dtype or ("float32" if self.device == "cpu" and not self.places else "auto")
+        if self.dtype:
+            return self.dtype
+        return "float32" if not self.places and self.place == "cpu" else AUTO
 
     @property
     def places(self) -> bool:
         """Whether loading also puts the model where it belongs."""
         return self.device_map is not None or self.quantization is not None
+
+
+def _best_device() -> str:
+    # brings torch, which the list of options does without
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

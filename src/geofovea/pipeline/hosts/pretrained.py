@@ -28,7 +28,7 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_sc
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
-__all__ = ["could_not_load", "load_lvlm"]
+__all__ = ["could_not_load", "family_of", "load_lvlm"]
 
 _WEIGHT_OF_LAYER = re.compile(r"\b(layers|layer|blocks|blk|h)\.\d+\.")
 
@@ -49,7 +49,7 @@ def load_lvlm(
             code of its own.
         MissingExtraError: If an option needs a package that is not installed.
     """
-    kind = _family(name, config)
+    kind = family_of(name, config)
     weight_count = check_files(name, config)
     options.check_installed()
     settings = _settings(name, kind.defaults, options)
@@ -67,7 +67,12 @@ def load_lvlm(
     return host
 
 
-def _family(name: str, config: dict[str, Any]) -> type[Family]:
+def family_of(name: str, config: dict[str, Any]) -> type[Family]:
+    """The family of a model.
+
+    Raises:
+        ModelError: If it is of none that is supported.
+    """
     model_type = config.get("model_type")
     if model_type in FAMILIES:
         # a model may bring code besides; the class of its family in transformers is used instead
@@ -80,7 +85,7 @@ def _family(name: str, config: dict[str, Any]) -> type[Family]:
         )
     raise ModelError(
         f"{name} is a {model_type!r}; supported are {supported}, and LRS-VQA checkpoints: name "
-        "another model, or use --model embedded"
+        "another model, or use model='embedded'"
     )
 
 
@@ -152,7 +157,7 @@ def _load(
             raise could_not_load(name, error) from error
         raise ModelError(
             f"the device {options.device!r} has too little memory for the weights of {name}; load "
-            "them with --dtype bfloat16, --quantization 4bit or --device-map auto, or take a "
+            "them with dtype='bfloat16', quantization='4bit' or device_map='auto', or take a "
             "smaller model"
         ) from error
     check_complete(f"the model {name!r}", report)
@@ -172,5 +177,5 @@ def could_not_load(name: str, error: Exception) -> ModelError:
     message = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     return ModelError(
         f"the model {name!r} could not be loaded ({message or type(error).__name__}); name a "
-        "folder or hub id of a supported model in safetensors, or use --model embedded"
+        "folder or hub id of a supported model in safetensors, or use model='embedded'"
     )

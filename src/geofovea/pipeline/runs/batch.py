@@ -14,6 +14,7 @@ from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.hosts.endpoint.shared_ledger import make_ledger_file, spent
 from geofovea.pipeline.runs.batch_plan import BatchPlan
 from geofovea.pipeline.runs.batch_results import (
+    ANSWERS,
     check_geoparquet,
     result_rows,
     write_geoparquet,
@@ -31,7 +32,6 @@ from geofovea.pipeline.system.progress import counting_bar
 
 __all__ = ["BatchFolder", "run_batch"]
 
-_JSONL = "answers.jsonl"
 _GEOPARQUET = "answers.parquet"
 
 
@@ -67,14 +67,14 @@ class BatchFolder:
             what = "is empty" if path.exists() else "is not"
             raise OutputError(
                 f"{strangers[0]} is there already and its journal {what}: name another folder, or "
-                "pass --replace to write over it"
+                "pass --overwrite to write over it"
             )
         return Journal(path, wait=self.wait)
 
     @property
     def outputs(self) -> list[Path]:
         """The files of results."""
-        names = [_JSONL, _GEOPARQUET] if self.geoparquet else [_JSONL]
+        names = [ANSWERS, _GEOPARQUET] if self.geoparquet else [ANSWERS]
         return [self.path / name for name in names]
 
 

@@ -13,7 +13,10 @@ from geofovea.pipeline.runs.item import ItemKey
 from geofovea.pipeline.runs.journal import Entry
 from geofovea.pipeline.system.files import write_file, write_text
 
-__all__ = ["check_geoparquet", "result_rows", "write_geoparquet", "write_jsonl"]
+__all__ = ["ANSWERS", "check_geoparquet", "result_rows", "write_geoparquet", "write_jsonl"]
+
+ANSWERS = "answers.jsonl"
+"""The file of results in the folder of a batch."""
 
 _LONLAT = "OGC:CRS84"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from geofovea.pipeline.hosts.usage import EndpointUse
@@ -61,6 +62,11 @@ class BatchSummary:
     overdue: int = 0
     endpoint: EndpointUse | None = None
     mended: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """Where the results are."""
+        return str(Path(self.files[0]).parent) if self.files else ""
 
     @property
     def per_minute(self) -> float:

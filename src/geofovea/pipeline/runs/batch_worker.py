@@ -40,12 +40,14 @@ class SceneWork:
         configuration: Their hash, for the record.
         access: What ``open_scene`` may open: ``allow_vrt``, ``allow_remote``, ``allowed_hosts``.
         threads: Threads of torch in each worker; None leaves its own choice.
+        verify: Whether every block of a scene is read once before it is asked about.
     """
 
     settings: AskSettings
     configuration: str
     access: Mapping[str, Any]
     threads: int | None = None
+    verify: bool = False
 
     def open(self) -> Worker:
         """Load the model.
@@ -56,7 +58,8 @@ class SceneWork:
         """
         host = loaded_host(self.settings, self.threads, self.configuration)
         task = _BatchTask(self, host)
-        return SceneWorker(self.settings, host, self.access).worker(task.request, task.record)
+        scenes = SceneWorker(self.settings, host, self.access, verify=self.verify)
+        return scenes.worker(task.request, task.record)
 
 
 class _BatchTask:
@@ -86,7 +89,7 @@ class _BatchTask:
         record["provenance"] = {
             "model": self._host.name,
             "configuration": self._work.configuration,
-            "device": load.device_map or load.device,
+            "device": load.device_map or load.place,
             "scene_identity": session.scene.identity,
             "versions": after.attempt("the list of versions", _versions, {}),
         }

@@ -134,7 +134,7 @@ class Journal:
             raise RunError(
                 f"{self.path} holds answers of another configuration "
                 f"({difference}); name another folder, or pass "
-                "--replace to write new results over its files (its answers stay in the journal)"
+                "--overwrite to write new results over its files (its answers stay in the journal)"
             )
         record = {"hash": configuration, "described": dict(described)}
         self._write("INSERT OR REPLACE INTO facts VALUES ('current', ?)", (json.dumps(record),))

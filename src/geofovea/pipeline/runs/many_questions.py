@@ -118,7 +118,7 @@ class ManyQuestions:
             if line.error is None
         ]
         try:
-            answers = iter(self.session.ask_many(requests))
+            answers = iter(self.session.answer_many(requests))
         except BaseException as error:
             failure = failure_of(error)
             answers = iter([failure] * len(requests))

@@ -269,7 +269,7 @@ class _Run:
                     self._journal.put_back(item.key)
             case TimedOut(seconds):
                 # not tried again by itself: it would take as long, and keep a worker from others
-                why = f"no end after {seconds:g} s (--item-seconds): its worker was ended"
+                why = f"no end after {seconds:g} s (--item-timeout): its worker was ended"
                 self._fail(item, f"RunError: {why}")
                 self._ends["overdue"] += 1
                 return True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from geofovea.errors import RunError, SceneChangedError, SceneError
+from geofovea.errors import GeoFoveaError, RunError, SceneChangedError, SceneError
 from geofovea.pipeline.runs.item import Record, Worker
 from geofovea.pipeline.runs.lookahead import Lookahead, Payload
 from geofovea.pipeline.session.settings import AskSettings
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
+    from geofovea.tiling.scene import Scene
 
-__all__ = ["PLANNED", "SceneWorker", "loaded_host"]
+__all__ = ["PLANNED", "SceneWorker", "loaded_host", "openable_scenes"]
 
 PLANNED = "planned scene"
 """Under this the payload of an item holds the identity of its scene when the run was planned."""
@@ -57,13 +59,40 @@ def loaded_host(
     return host
 
 
+def openable_scenes(names: Iterable[str], access: Mapping[str, Any]) -> Iterator[Scene]:
+    """The scenes that can be opened, each once; what is wrong with the others is told by their row.
+
+    Args:
+        names: Paths and URLs.
+        access: What ``open_scene`` may open.
+    """
+    from geofovea.tiling.opening import open_scene
+
+    for name in dict.fromkeys(names):
+        with suppress(GeoFoveaError):
+            yield open_scene(name, **access)
+
+
 class SceneWorker:
     """Opens scenes; the last one stays open, because work comes scene by scene."""
 
     def __init__(
-        self, settings: AskSettings, host: Host, access: Mapping[str, Any] | None = None
+        self,
+        settings: AskSettings,
+        host: Host,
+        access: Mapping[str, Any] | None = None,
+        *,
+        verify: bool = False,
     ) -> None:
-        """Keep how scenes are opened; ``access`` is what ``open_scene`` may open."""
+        """Keep how scenes are opened.
+
+        Args:
+            settings: How questions are asked.
+            host: The model.
+            access: What ``open_scene`` may open.
+            verify: Whether every block of a scene is read once before it is asked about.
+        """
+        self._verify = verify
         self._settings = settings
         self._host = host
         self._access = access or {}
@@ -144,7 +173,7 @@ class SceneWorker:
         # items of one scene were planned at one moment
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
         questions = [_attempt(partial(make_request, session, payload)) for payload in payloads]
-        answers = iter(session.ask_many([q for q in questions if not isinstance(q, Exception)]))
+        answers = iter(session.answer_many([q for q in questions if not isinstance(q, Exception)]))
         results = [q if isinstance(q, Exception) else next(answers) for q in questions]
         return [
             f if isinstance(f, Exception) else _attempt(partial(record, session, payload, f))
@@ -153,10 +182,13 @@ class SceneWorker:
 
     def _open(self, path: str) -> SceneSession | SceneError:
         from geofovea.tiling.opening import open_scene
+        from geofovea.tiling.verification import verify_scene
 
         started = time.perf_counter()
         try:
             scene = open_scene(path, nodata=self._settings.nodata, **self._access)
+            if self._verify:
+                verify_scene(scene)
             return self._settings.open_session(scene, self._host, time.perf_counter() - started)
         except SceneError as error:
             return error

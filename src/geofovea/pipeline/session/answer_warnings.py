@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+import warnings as python_warnings
 from collections.abc import Sequence
 
-from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
+from geofovea.errors import DemoModelWarning
+from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host, SupportsSpecialWords
+from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["answer_warnings", "budget_warnings"]
+__all__ = ["answer_warnings", "budget_warnings", "warn_of_demo"]
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -43,11 +47,10 @@ def answer_warnings(
     """
     warnings = [*radiometry.warnings]
     if host.capabilities.domain == "synthetic":
-        if not scene.description.startswith(SYNTHETIC_MARK):
+        if is_beyond(host, scene):
             warnings.append(
-                f"the {host.name} model knows synthetic scenes only and this is not one: "
-                "do not rely on its answer; name a real model with --model, for example "
-                "--model llava-hf/llava-1.5-7b-hf"
+                f"the {host.name} model is a demo that knows synthetic scenes only, and this is "
+                "not one: its answer is a guess; 'geofovea models' lists real models"
             )
         if unknown := host.unknown_words(" ".join((question, *choices))):
             warnings.append(
@@ -92,3 +95,23 @@ def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple
             "allowed: set a smaller tile or token budget, or load the model with another dtype"
         )
     return tuple(warnings)
+
+
+def warn_of_demo(*answers: Answer | Exception) -> None:
+    """A Python warning for each answer that is a guess of the demo model, at the caller's line."""
+    for answer in answers:
+        if isinstance(answer, Answer) and answer.is_demo:
+            python_warnings.warn(
+                f"the demo model {answer.model} guessed about {answer.scene.path}, which is not "
+                "synthetic: name a real model; 'geofovea models' lists some",
+                DemoModelWarning,
+                stacklevel=_depth_of_caller(),
+            )
+
+
+def _depth_of_caller() -> int:
+    """Frames from whoever called this up to the first one outside of this package."""
+    depth, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("geofovea."):
+        depth, frame = depth + 1, frame.f_back
+    return depth + 1

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
-from geofovea.pipeline.hosts.load import EMBEDDED, load_host
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.session.model_choice import AUTO, chosen_model
+from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
@@ -23,15 +27,17 @@ from geofovea.tiling.scene import Scene
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["ask", "host_of"]
+__all__ = ["ask", "budget_of", "host_of"]
 
 
 def ask(
     scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
     question: str,
     *,
-    model: str | Host = EMBEDDED,
+    model: str | Host = AUTO,
     budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
     focus: str | None = None,
     reduction: str = DEFAULT_REDUCTION,
     descent: str = DEFAULT_DESCENT,
@@ -42,7 +48,7 @@ def ask(
     band_map: Mapping[str, int] | None = None,
     boxes: Sequence[Box] = (),
     choices: Sequence[str] = (),
-    device: str = "cpu",
+    device: str = AUTO,
     dtype: str | None = None,
     device_map: str | None = None,
     quantization: str | None = None,
@@ -60,8 +66,12 @@ def ask(
     Args:
         scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
         question: The question.
-        model: ``"embedded"``, a folder, a hub id, ``openai:NAME``, or a loaded host.
+        model: A folder, a hub id, ``openai:NAME``, ``"embedded"`` or a loaded host. ``"auto"`` is
+            the one of ``$GEOFOVEA_MODEL``; without it, synthetic scenes are answered by the
+            embedded demo model, and others are refused with ways to a real one.
         budget: Limits on tiles, tokens, time and memory; the host's default if None.
+        tiles: Most tiles to encode, in place of the budget's.
+        tokens: Most vision tokens for the decoder, in place of the budget's.
         focus: ``attention`` (the descent), ``rfm`` (the same with a region focus module),
             ``similarity`` (a dual encoder), ``prompted`` (the model at an endpoint picks cells), or
             a baseline: ``overview``, ``uniform``, ``oracle``, ``full``. By default ``attention``,
@@ -73,7 +83,7 @@ def ask(
         route: ``auto``, or how many places to look at closely: ``none``, ``one``, ``several``.
         stop: When to end a descent before its tiles are spent.
         bands: Bands to show, 1-based; None chooses from the scene.
-        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         boxes: Where the evidence is, in scene pixels, for ``focus="oracle"``.
         choices: Answers to choose from; all are scored, and the likeliest is the answer.
@@ -93,10 +103,18 @@ def ask(
         The answer with confidence, evidence, cost and warnings.
 
     Raises:
+        NoModelError: If no model is named, and the scene is not synthetic.
         GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+
+    Warns:
+        DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
     """
+    started = time.perf_counter()
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
+    open_seconds = time.perf_counter() - started
     host = host_of(
         model,
+        raster,
         endpoint,
         device=device,
         dtype=dtype,
@@ -106,8 +124,6 @@ def ask(
         answer_tokens=answer_tokens,
         threads=threads,
     )
-    started = time.perf_counter()
-    raster = scene if isinstance(scene, Scene) else open_scene(scene)
     session = SceneSession(
         raster,
         host,
@@ -115,11 +131,11 @@ def ask(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
-        open_seconds=time.perf_counter() - started,
+        open_seconds=open_seconds,
     )
     return session.ask(
         question,
-        budget=budget,
+        budget=budget_of(host, budget, tiles, tokens),
         focus=focus,
         reduction=reduction,
         descent=descent,
@@ -131,8 +147,22 @@ def ask(
     )
 
 
+def budget_of(
+    host: Host, budget: Budget | None, tiles: int | None = None, tokens: int | None = None
+) -> Budget | None:
+    """A budget with some limits replaced; None, the host's own, where nothing was given.
+
+    Raises:
+        BudgetError: If it is no budget, or a limit is impossible.
+    """
+    limits = {"tiles": tiles, "tokens": tokens}
+    changes = {name: limit for name, limit in limits.items() if limit is not None}
+    return replace(checked_budget(budget) or host.default_budget, **changes) if changes else budget
+
+
 def host_of(
     model: str | Host,
+    scene: Scene,
     endpoint: EndpointSettings | str | None = None,
     *,
     threads: int | None = None,
@@ -142,18 +172,26 @@ def host_of(
 
     Args:
         model: A name, or a loaded host.
+        scene: What it is asked about; see ``chosen_model``.
         endpoint: Where ``openai:NAME`` is: an address or its settings.
         threads: How many threads compute; None leaves those of a loaded host.
         loading: How a model that is named is loaded; see ``load_host``.
 
     Raises:
+        NoModelError: If no model is named, and the scene is not synthetic.
         ModelError: If the model cannot be loaded in this way.
+        ConfigurationError: If a configuration file says what cannot be meant.
         MissingExtraError: If a package is missing for that.
     """
-    if isinstance(endpoint, str):
-        endpoint = EndpointSettings(endpoint)
     if isinstance(model, str):
-        return load_host(model, endpoint=endpoint, threads=threads, **loading)
+        name = chosen_model(model, [scene])
+        if name.startswith(ENDPOINT_PREFIX):
+            endpoint = endpoint or read_configuration().get("endpoint")
+        elif loading.get("device") == AUTO:
+            loading["device"] = read_configuration().get("device") or AUTO
+        if isinstance(endpoint, str):
+            endpoint = EndpointSettings(endpoint)
+        return load_host(name, endpoint=endpoint, threads=threads, **loading)
     if threads is not None:
         set_threads(model, threads)
     return model

@@ -14,6 +14,7 @@ from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
 from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
+from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.system.memory import peak_rss_mb
@@ -46,6 +47,7 @@ def assemble_answer(
     descent, reply = result.descent, reduced.reply
     generation = reply.generation
     after, scene, pyramid = Afterwork(), reader.scene, reader.pyramid
+    is_demo = is_beyond(host, scene)
     items = after.attempt("the evidence", lambda: evidence_of(descent, reply.tokens, pyramid), ())
     flops = after.attempt(
         "the count of operations", lambda: _flops(host, plan, reduced, usage), None
@@ -67,8 +69,9 @@ def assemble_answer(
     return Answer(
         question=plan.request.question,
         text=generation.text,
-        confidence=confidence_of(generation.log_probabilities),
-        confidence_known=bool(generation.log_probabilities),
+        confidence=0.0 if is_demo else confidence_of(generation.log_probabilities),
+        confidence_known=bool(generation.log_probabilities) and not is_demo,
+        is_demo=is_demo,
         model=host.name,
         scene=scene,
         levels=pyramid.top_level + 1,

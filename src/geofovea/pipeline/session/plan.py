@@ -108,7 +108,7 @@ def _check_for_pictures(host: Host, request: AskRequest) -> None:
     if reduction != DEFAULT_REDUCTION:
         raise ModelError(
             f"{host.name} gets whole tiles as pictures, of which no token can be dropped by "
-            f"{reduction!r}; leave out --reduction"
+            f"{reduction!r}; leave out reduction="
         )
     if stop is not None and stop.confidence is not None:
         raise ModelError(

@@ -110,7 +110,7 @@ def plan_published_answer(
     if not isinstance(host, PublishedHost):
         raise ModelError(
             f"descent='published' needs a published LRS-VQA model, and {host.name} is none: name "
-            "one with --model, or use descent='geometric'"
+            "one with model=, or use descent='geometric'"
         )
     if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
         raise ModelError(

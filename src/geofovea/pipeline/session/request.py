@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from geofovea.errors import QuestionError
+from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["MAX_QUESTION_LENGTH", "MOST_CHOICES", "AskRequest", "checked_choices"]
+__all__ = [
+    "MAX_QUESTION_LENGTH",
+    "MOST_CHOICES",
+    "AskRequest",
+    "checked_budget",
+    "checked_choices",
+]
 
 MAX_QUESTION_LENGTH = 2000
 """Of what a person types. What comes out of tables is bounded by the context of the model."""
@@ -43,6 +49,9 @@ class AskRequest:
     choices: Sequence[str] = ()
     kind: Literal["typed", "listed", "prompt"] = "typed"
 
+    def __post_init__(self) -> None:
+        checked_budget(self.budget)
+
     @property
     def can_be_batched(self) -> bool:
         """Whether it costs the same beside others: time and memory are limits of all together."""
@@ -65,6 +74,20 @@ class AskRequest:
                 "thing at a time"
             )
         return FinishedPrompt(self.question) if self.kind == "prompt" else words
+
+
+def checked_budget(budget: Budget | None) -> Budget | None:
+    """The budget itself.
+
+    Raises:
+        BudgetError: If it is something else, such as a number of tiles.
+    """
+    value: object = budget
+    if value is None or isinstance(value, Budget):
+        return budget
+    raise BudgetError(
+        f"budget is a geofovea.Budget, got {value!r:.60}; for a number of tiles give tiles="
+    )
 
 
 def checked_choices(choices: Sequence[str]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import plan_answer
@@ -72,7 +73,7 @@ class SceneSession:
             scene: The scene.
             host: The model.
             bands: Which bands to show, 1-based; None chooses them from the scene.
-            composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+            composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
             band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
             cache_tokens: Whether encoded tiles are kept on disk for later sessions; None does as
                 ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.
@@ -149,23 +150,37 @@ class SceneSession:
             ModelError: If the focus or the reduction does not exist or fit the host; the message
                 names what is missing and what would do.
             SceneError: If the scene shows nothing, is damaged, or is not the file it was.
+
+        Warns:
+            DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
         options = AnswerOptions(focus, reduction, descent, route, stop, focus_model)
-        return self.answer(
-            AskRequest(
-                question,
-                budget,
-                options,
-                boxes=boxes,
-                concentrated=concentrated,
-                region=region,
-                choices=choices,
-            ),
-            watch=watch,
+        request = AskRequest(
+            question,
+            budget,
+            options,
+            boxes=boxes,
+            concentrated=concentrated,
+            region=region,
+            choices=choices,
         )
+        answer = self.answer(request, watch=watch)
+        warn_of_demo(answer)
+        return answer
 
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
+
+        Returns:
+            An answer for each question, or the error that prevented it.
+        """
+        requests = [AskRequest(q) if isinstance(q, str) else q for q in questions]
+        answers = self.answer_many(requests)
+        warn_of_demo(*answers)
+        return answers
+
+    def answer_many(self, requests: Sequence[AskRequest]) -> list[Answer | Exception]:
+        """What `ask_many` does, without its Python warnings.
 
         With a model in this process, tiles that several questions want are read and encoded once,
         and looks and answers go through the decoder together. Budgets and costs stay those of each
@@ -174,7 +189,6 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        requests = [AskRequest(q) if isinstance(q, str) else q for q in questions]
         host, answers = self.host, dict[int, Answer | Exception]()
         batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         if isinstance(host, SupportsBatching) and len(batch) > 1:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
 from geofovea.pipeline.hosts.folder_digest import model_digest
 from geofovea.pipeline.hosts.load import EMBEDDED, load_host
 from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.session.model_choice import chosen_model, named_model
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
 
@@ -41,7 +42,7 @@ class AskSettings:
     """All that an answer depends on besides scene and question.
 
     Attributes:
-        model: Name of the model.
+        model: Name of the model; ``auto`` has to be settled by `for_scenes` before it is loaded.
         limits: Limits of the budget that replace those of the model, by name.
         options: How questions are answered.
         bands: See ``SceneSession``.
@@ -65,6 +66,22 @@ class AskSettings:
     endpoint: EndpointSettings | None = None
     rfm: str | None = None
     cache_tokens: bool | None = None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the model is settled without looking at a scene."""
+        return named_model(self.model) is not None
+
+    def for_scenes(self, scenes: Iterable[Scene]) -> AskSettings:
+        """These settings with the name of the model that answers about these scenes.
+
+        Args:
+            scenes: See ``chosen_model``, which looks at them only where no model is named.
+
+        Raises:
+            NoModelError: If no model is named, and one of the scenes is not synthetic.
+        """
+        return replace(self, model=chosen_model(self.model, scenes))
 
     def described(self) -> dict[str, Any]:
         """What changes answers, with the version of this package and digests of all models.
@@ -116,7 +133,9 @@ class AskSettings:
             ModelError: If it cannot be loaded.
             MissingExtraError: If a package is missing for that.
         """
-        host = load_host(self.model, endpoint=self.endpoint, **asdict(self.load))
+        host = load_host(
+            named_model(self.model) or self.model, endpoint=self.endpoint, **asdict(self.load)
+        )
         if self.rfm:
             from geofovea.pipeline.hosts.region_focus import attach_focus
 

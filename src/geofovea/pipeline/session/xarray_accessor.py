@@ -1,6 +1,6 @@
 """``da.fovea.ask("...")``: questions to xarray objects.
 
-The accessor is there as soon as this module is imported, or after the first
+The accessor is there after ``import geofovea``, which registers it, or after the first
 ``xr.open_datatree(..., engine="geofovea")``: this is the module that xarray loads the engine from.
 So it imports nothing heavy; the model comes with the first question.
 """
@@ -58,8 +58,10 @@ class FoveaAccessor:
         self,
         question: str,
         *,
-        model: str | Host = "embedded",
+        model: str | Host = "auto",
         budget: Budget | None = None,
+        tiles: int | None = None,
+        tokens: int | None = None,
         focus: str | None = None,
         reduction: str = DEFAULT_REDUCTION,
         descent: str = DEFAULT_DESCENT,
@@ -70,7 +72,7 @@ class FoveaAccessor:
         band_map: Mapping[str, int] | None = None,
         boxes: Sequence[Box] = (),
         choices: Sequence[str] = (),
-        device: str = "cpu",
+        device: str = "auto",
         dtype: str | None = None,
         device_map: str | None = None,
         quantization: str | None = None,
@@ -85,11 +87,15 @@ class FoveaAccessor:
 
         Raises:
             GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+
+        Warns:
+            DemoModelWarning: If the demo model guesses about a scene that is not synthetic.
         """
-        from geofovea.pipeline.session.ask import host_of
+        from geofovea.pipeline.session.ask import budget_of, host_of
 
         host = host_of(
             model,
+            self.scene,
             endpoint,
             device=device,
             dtype=dtype,
@@ -104,7 +110,7 @@ class FoveaAccessor:
         )
         return session.ask(
             question,
-            budget=budget,
+            budget=budget_of(host, budget, tiles, tokens),
             focus=focus,
             reduction=reduction,
             descent=descent,
@@ -124,9 +130,3 @@ class FoveaAccessor:
             # the session holds the host, so its id stays its own
             self._sessions[key] = SceneSession(self.scene, host, **view)
         return self._sessions[key]
-
-
-# xarray gives these three no types
-xr.register_dataarray_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
-xr.register_dataset_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]
-xr.register_datatree_accessor("fovea")(FoveaAccessor)  # type: ignore[no-untyped-call]

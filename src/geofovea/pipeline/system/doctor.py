@@ -63,6 +63,9 @@ class Fit:
         devices: Names of devices with enough free memory, by precision; ``TOGETHER`` where
             only several accelerators have.
         in_process: Whether the family can be loaded here; otherwise an endpoint must.
+        family: The ``model_type`` of its ``config.json``.
+        license: As its model card names it.
+        download_gb: Its weights on the hub, in 10⁹ bytes.
     """
 
     model: str
@@ -70,6 +73,9 @@ class Fit:
     needed_bytes: dict[str, int]
     devices: dict[str, tuple[str, ...]]
     in_process: bool
+    family: str
+    license: str
+    download_gb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,9 @@ def fits(model: KnownModel, devices: tuple[Device, ...], families: Collection[st
         needed,
         {name: _holding(size, devices) for name, size in needed.items()},
         model.family in families,
+        model.family,
+        model.license,
+        round(model.download_gb, 2),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CATALOGUE", "WORKSPACE_BYTES", "KnownModel", "bytes_needed"]
+__all__ = ["CATALOGUE", "WORKSPACE_BYTES", "KnownModel", "bytes_needed", "smallest_download"]
 
 WORKSPACE_BYTES = 1.5e9
 """Buffers of a forward pass, an encoder's batch of tiles, and what the device's runtime takes."""
@@ -26,6 +26,8 @@ class KnownModel:
         layers: Of the decoder.
         kv_heads: Key and value heads of one layer.
         head_width: Of one head.
+        license: As its model card names it; ``NC`` forbids commercial use.
+        published_bytes: Bytes of a parameter in the files on the hub.
     """
 
     name: str
@@ -35,6 +37,13 @@ class KnownModel:
     layers: int
     kv_heads: int
     head_width: int
+    license: str
+    published_bytes: int = 2
+
+    @property
+    def download_gb(self) -> float:
+        """Its weights on the hub, in 10⁹ bytes; the files beside them are small."""
+        return self.billions * self.published_bytes
 
     @property
     def kv_bytes_a_token(self) -> int:
@@ -49,9 +58,26 @@ def bytes_needed(model: KnownModel, bytes_a_parameter: float, tokens: int) -> fl
     return model.billions * 1e9 * bytes_a_parameter + kv_bytes * tokens + WORKSPACE_BYTES
 
 
+def smallest_download() -> KnownModel:
+    """The model with the fewest bytes to download."""
+    return min(CATALOGUE, key=lambda model: model.download_gb)
+
+
+_APACHE = "Apache-2.0"
+_LLAMA = "Llama 2"
+_QWEN = "Qwen"
+
 CATALOGUE = (
     KnownModel(
-        "SmolVLM2 500M", "HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "smolvlm", 0.51, 32, 5, 64
+        "SmolVLM2 500M",
+        "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
+        "smolvlm",
+        0.51,
+        32,
+        5,
+        64,
+        _APACHE,
+        4,
     ),
     KnownModel(
         "LLaVA-OneVision 0.5B",
@@ -61,17 +87,44 @@ CATALOGUE = (
         24,
         2,
         64,
+        _APACHE,
     ),
-    KnownModel("InternVL3 2B", "OpenGVLab/InternVL3-2B-hf", "internvl", 2.1, 28, 2, 128),
-    KnownModel("Qwen3-VL 2B", "Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.1, 28, 8, 128),
-    KnownModel("SmolVLM2 2.2B", "HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm", 2.2, 24, 32, 64),
-    KnownModel("Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl", 3.75, 36, 2, 128),
-    KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl", 4.4, 36, 8, 128),
-    KnownModel("LLaVA-1.5 7B", "llava-hf/llava-1.5-7b-hf", "llava", 7.06, 32, 32, 128),
+    KnownModel("InternVL3 2B", "OpenGVLab/InternVL3-2B-hf", "internvl", 2.1, 28, 2, 128, _QWEN),
+    KnownModel("Qwen3-VL 2B", "Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.1, 28, 8, 128, _APACHE),
     KnownModel(
-        "LLaVA-NeXT Mistral 7B", "llava-hf/llava-v1.6-mistral-7b-hf", "llava_next", 7.57, 32, 8, 128
+        "SmolVLM2 2.2B",
+        "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+        "smolvlm",
+        2.2,
+        24,
+        32,
+        64,
+        _APACHE,
+        4,
     ),
-    KnownModel("InternVL3 8B", "OpenGVLab/InternVL3-8B-hf", "internvl", 7.9, 28, 4, 128),
+    KnownModel(
+        "Qwen2.5-VL 3B",
+        "Qwen/Qwen2.5-VL-3B-Instruct",
+        "qwen2_5_vl",
+        3.75,
+        36,
+        2,
+        128,
+        "Qwen NC",
+    ),
+    KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl", 4.4, 36, 8, 128, _APACHE),
+    KnownModel("LLaVA-1.5 7B", "llava-hf/llava-1.5-7b-hf", "llava", 7.06, 32, 32, 128, _LLAMA),
+    KnownModel(
+        "LLaVA-NeXT Mistral 7B",
+        "llava-hf/llava-v1.6-mistral-7b-hf",
+        "llava_next",
+        7.57,
+        32,
+        8,
+        128,
+        _APACHE,
+    ),
+    KnownModel("InternVL3 8B", "OpenGVLab/InternVL3-8B-hf", "internvl", 7.9, 28, 4, 128, _QWEN),
     KnownModel(
         "LLaVA-OneVision 7B",
         "llava-hf/llava-onevision-qwen2-7b-ov-hf",
@@ -80,11 +133,16 @@ CATALOGUE = (
         28,
         4,
         128,
+        _APACHE,
     ),
-    KnownModel("Qwen2.5-VL 7B", "Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.29, 28, 4, 128),
-    KnownModel("Qwen3-VL 8B", "Qwen/Qwen3-VL-8B-Instruct", "qwen3_vl", 8.8, 36, 8, 128),
-    KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf", "llava", 13.35, 40, 40, 128),
-    KnownModel("Qwen3-VL 32B", "Qwen/Qwen3-VL-32B-Instruct", "qwen3_vl", 33.4, 64, 8, 128),
-    KnownModel("Qwen2.5-VL 72B", "Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl", 73.4, 80, 8, 128),
+    KnownModel(
+        "Qwen2.5-VL 7B", "Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.29, 28, 4, 128, _APACHE
+    ),
+    KnownModel("Qwen3-VL 8B", "Qwen/Qwen3-VL-8B-Instruct", "qwen3_vl", 8.8, 36, 8, 128, _APACHE),
+    KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf", "llava", 13.35, 40, 40, 128, _LLAMA),
+    KnownModel("Qwen3-VL 32B", "Qwen/Qwen3-VL-32B-Instruct", "qwen3_vl", 33.4, 64, 8, 128, _APACHE),
+    KnownModel(
+        "Qwen2.5-VL 72B", "Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl", 73.4, 80, 8, 128, _QWEN
+    ),
 )
-"""From small to large."""
+"""From small to large. Licenses and types of weights as the model cards had them in 2025."""

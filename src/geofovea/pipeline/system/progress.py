@@ -5,15 +5,17 @@ What draws bars is imported with the first one: most questions show none.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
-from geofovea.pipeline.system.terminal import echo, visible
+from geofovea.pipeline.system.terminal import is_quiet, notice, visible
 
 __all__ = ["counting_bar", "progress_bar", "tell"]
 
-SECONDS_BETWEEN_LINES = 60.0
+SECONDS_BETWEEN_LINES = 30.0
 
 
 @contextmanager
@@ -35,7 +37,8 @@ def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    shown = console.is_terminal and not is_quiet()
+    with Progress(*columns, console=console, disable=not shown) as bar:
         task = bar.add_task(visible(title), total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
@@ -70,34 +73,54 @@ def counting_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]
         TimeRemainingColumn(),
         TextColumn("{task.fields[word]}", markup=False),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    shown = console.is_terminal and not is_quiet()
+    with Progress(*columns, console=console, disable=not shown) as bar:
         task = bar.add_task(visible(title), total=total, word="")
-        line = None if console.is_terminal else _Lines(title, total)
+        with _lines(title, total, is_shown=not console.is_terminal) as lines:
 
-        def advance(count: int, word: str) -> None:
-            bar.update(task, completed=count, word=visible(word))
-            if line is not None:
-                line.tell(count, word)
+            def advance(done: int, word: str) -> None:
+                bar.update(task, completed=done, word=visible(word))
+                lines.done, lines.word = done, word
 
-        yield advance
+            yield advance
 
 
 def tell(text: str) -> None:
     """Write one line on standard error: why nothing seems to happen."""
-    echo(text, err=True)
+    notice(text)
 
 
 class _Lines:
-    """A line about every minute, for logs."""
+    """A line now and then, for logs: also while one long item is worked on."""
 
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total = title, total
-        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._started = time.monotonic()
+        self.done, self.word = 0, ""
 
-    def tell(self, count: int, word: str) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + SECONDS_BETWEEN_LINES
-        more = f", {word}" if word else ""
-        tell(f"{self._title}: {count} of {self._total}{more}")
+    def tell(self) -> None:
+        minutes = (time.monotonic() - self._started) / 60
+        more = f", {self.word}" if self.word else ""
+        tell(f"{self._title}: {self.done} of {self._total}{more}, {minutes:.1f} min")
+
+
+@contextmanager
+def _lines(title: str, total: int, *, is_shown: bool) -> Iterator[_Lines]:
+    lines, ended = _Lines(title, total), threading.Event()
+    if not is_shown:
+        yield lines
+        return
+
+    def work() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LINES):
+            lines.tell()
+
+    # what is quiet here is quiet there
+    context = copy_context()
+    thread = threading.Thread(target=context.run, args=(work,), daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        ended.set()
+        thread.join()

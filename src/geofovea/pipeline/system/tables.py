@@ -14,11 +14,16 @@ WIDEST = 160
 
 
 def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers_from: int = 1,
+    most_columns: int = WIDEST,
 ) -> None:
     """Print a table on standard output; columns from ``numbers_from`` on are set flush right.
 
-    Where the output is not a terminal nothing is cut: the width is that of the contents.
+    Where the output is not a terminal nothing is cut: the width is that of the contents, up to
+    ``most_columns`` characters; wider cells are folded.
     """
     # here, so that the doctor can tell that it is missing
     from rich import box
@@ -27,8 +32,8 @@ def print_table(
     from rich.text import Text
 
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDEST)
+    if not console.is_terminal or console.width > most_columns:
+        console = Console(width=most_columns)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(header):
         justify: Literal["left", "right"] = "right" if index >= numbers_from else "left"

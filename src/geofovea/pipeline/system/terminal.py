@@ -6,9 +6,18 @@ among them could rewrite lines that were printed before, or name a window, or wo
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import click
 
-__all__ = ["echo", "visible"]
+__all__ = ["NOTICES", "echo", "is_quiet", "notice", "quietly", "visible"]
+
+NOTICES = "geofovea.notices"
+"""The logger of what `notice` shows."""
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 # join letters and emoji, and do nothing else
 _JOINERS = "\u200c\u200d"
@@ -45,3 +54,25 @@ def echo(text: object, *, err: bool = False, lines: bool = False) -> None:
         lines: Whether it may have several lines; else a line break in it is shown as ``\n``.
     """
     click.echo(visible(str(text), lines=lines), err=err)
+
+
+def notice(text: object) -> None:
+    """Tell on standard error, in one line, what is no result: progress, a warning; and log it."""
+    logging.getLogger(NOTICES).info("%s", " ".join(str(text).split()))
+    if not _QUIET.get():
+        echo(text, err=True)
+
+
+def is_quiet() -> bool:
+    """Whether notices are only logged."""
+    return _QUIET.get()
+
+
+@contextmanager
+def quietly(wanted: bool = True) -> Iterator[None]:
+    """Show no notices while the block lasts."""
+    token = _QUIET.set(wanted)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)

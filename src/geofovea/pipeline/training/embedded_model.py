@@ -20,6 +20,7 @@ from geofovea.datasets.synthetic.vocabulary import (
     SETTINGS,
     SHAPES,
     SITES,
+    SPELLINGS,
     STATUSES,
     SURFACES,
     THINGS,
@@ -77,13 +78,16 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A word-level tokenizer over ``vocabulary()``: lower case, question marks apart."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    """A word-level tokenizer over ``vocabulary()``: lower case, one spelling of each word."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     words = {word: index for index, word in enumerate(vocabulary())}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))  # noqa: S106
-    tokenizer.normalizer = normalizers.Lowercase()
+    spellings = [
+        normalizers.Replace(Regex(rf"\b{word}\b"), taught) for word, taught in SPELLINGS.items()
+    ]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *spellings])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("?", "isolated")]
     )

@@ -23,7 +23,6 @@ __all__ = [
     "PlaceRank",
     "Scorer",
     "host_rows",
-    "host_scorer",
     "place_ranks",
     "sample_packs",
     "scorer",
@@ -89,20 +88,6 @@ def host_rows(
     decoder: Any = host.decoder
     with with_linear_attention(decoder, pack.prefix.shape[1] + pack.tails.shape[1]):
         return layer_rows(decoder.layers, decoder.rotary_emb, pack, layers)
-
-
-def host_scorer(host: SupportsDecoderAccess) -> Scorer:
-    """The host's own focus, many questions at a time."""
-
-    def score(sample: FocusSample) -> Tensor:
-        layer, dtype = host.focus_layer, next(host.decoder.parameters()).dtype
-        parts = [
-            host_rows(host, pack, (layer,))[layer][..., pack.image].softmax(-1).mean(1)
-            for pack in sample_packs(host, sample, dtype)
-        ]
-        return torch.cat(parts)
-
-    return score
 
 
 def scorer(module: DistilledFocus, host: SupportsDecoderAccess) -> Scorer:

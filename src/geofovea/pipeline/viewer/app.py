@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,16 +16,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from geofovea.errors import GeoFoveaError, SceneChangedError
+from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
 from geofovea.pipeline.viewer.exports import EXPORTS
+from geofovea.pipeline.viewer.following import follow
 from geofovea.pipeline.viewer.guard import Guard, ServedAt
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
-from geofovea.pipeline.viewer.page_files import PAGE_FILES, read_page_file
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.pipeline.viewer.tile_images import TILE_KINDS, TILE_THREADS, TileImages
 from geofovea.tiling.pyramid import Tile
@@ -46,6 +48,7 @@ def make_app(
     images: TileImages | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     public: Sequence[str] = (),
+    lifespan: Lifespan[Starlette] | None = None,
 ) -> ASGIApp:
     """The application behind its guard.
 
@@ -56,6 +59,7 @@ def make_app(
         images: Makes tiles.
         extra_routes: Of other ways to ask; the guard stands before them, too.
         public: Paths of theirs that need no token.
+        lifespan: What they need while the server runs.
     """
     routes = _Routes(desk, images or TileImages())
     job = "/api/jobs/{job}"
@@ -76,6 +80,7 @@ def make_app(
             GeoFoveaError: _own_error,
             Exception: _other_error,
         },
+        lifespan=lifespan,
     )
     return Guard(app, token, served_at, {*PAGE_FILES, *public})
 
@@ -186,30 +191,9 @@ class _Routes:
 
 async def _stream(job: Job, number: int) -> AsyncIterator[bytes]:
     """The events of a job behind one, as they come; a comment where nothing happens for a while."""
-    loop, woken = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(woken.set)
-
-    leave = job.listen(wake)
-    try:
-        while True:
-            woken.clear()
-            # asked first: what ends a job between two looks at it is still to be sent
-            has_ended = job.has_ended
-            for event in job.events_after(number):
-                number = event.number
-                yield event.to_sse()
-                if event.is_end:
-                    return
-            if has_ended:
-                return
-            try:
-                await asyncio.wait_for(woken.wait(), _PING_SECONDS)
-            except TimeoutError:
-                yield b": ping\n\n"
-    finally:
-        leave()
+    async with aclosing(follow(job, number, every_s=_PING_SECONDS)) as events:
+        async for event in events:
+            yield b": ping\n\n" if event is None else event.to_sse()
 
 
 async def _http_error(request: Request, error: Any) -> Response:  # noqa: ARG001

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from geofovea.errors import CancelledError, GeoFoveaError
+from geofovea.pipeline.answers.page.data import answer_data
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.terminal import echo
-from geofovea.pipeline.viewer.events import answer_data
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,25 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from geofovea.errors import CancelledError
-from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.page.data import boxes_and_shares, json_text, tile_row
 from geofovea.pipeline.engine.watching import Watcher
 from geofovea.tiling.pyramid import Box, Tile
 
-__all__ = [
-    "ENDINGS",
-    "Event",
-    "JobWatcher",
-    "Post",
-    "answer_data",
-    "boxes_and_shares",
-    "json_text",
-    "to_text",
-]
+__all__ = ["ENDINGS", "Event", "JobWatcher", "Post", "to_text"]
 
 ENDINGS = frozenset({"answer", "error", "cancelled"})
 """Exactly one of these ends a job."""
-
-_STRONGEST = 255
 
 Post = Callable[[str, dict[str, Any]], None]
 """Takes the name of an event and its data."""
@@ -98,7 +85,7 @@ class JobWatcher(Watcher):
 
     def looking(self, tiles: Mapping[Tile, Box]) -> None:
         """See ``Watcher``."""
-        self._post("look", {"tiles": [_tile_row(tile, box) for tile, box in tiles.items()]})
+        self._post("look", {"tiles": [tile_row(tile, box) for tile, box in tiles.items()]})
 
     def seen(self, tiles: int, tokens: int) -> None:
         """See ``Watcher``."""
@@ -113,54 +100,6 @@ class JobWatcher(Watcher):
         self._post("reading", {"tiles": tiles, "tokens": tokens})
 
 
-def boxes_and_shares(boxes_scene: Any, scores: Any) -> dict[str, Any]:
-    """Tokens as a page draws them.
-
-    Args:
-        boxes_scene: ``(n, 4)`` in scene pixels, an array or a tensor.
-        scores: ``(n,)``, at least zero.
-
-    Returns:
-        ``boxes`` in whole pixels, and ``scores`` from 0 to 255, the share of the strongest. Where
-        none is stronger than another, ``flat`` is true: a map of heat would say nothing.
-    """
-    most = float(scores.max()) if len(scores) else 0.0
-    flat = not len(scores) or float(scores.min()) == most
-    shares = scores * (_STRONGEST / most) if most > 0 else scores * 0
-    return {
-        "boxes": boxes_scene.round().astype(int).tolist()
-        if hasattr(boxes_scene, "astype")
-        else boxes_scene.round().int().tolist(),
-        "scores": [round(share) for share in shares.tolist()],
-        "flat": flat,
-    }
-
-
-def answer_data(answer: Answer, name: str) -> dict[str, Any]:
-    """The data of an ``answer`` event.
-
-    Args:
-        answer: What was answered.
-        name: Of the scene, in place of its path.
-    """
-    told = answer.to_json()
-    if told["scene"] is not None:
-        told["scene"]["path"] = name
-    for row, item in zip(told["evidence"] or (), answer.evidence, strict=False):
-        row["tokens"] = item.tokens
-    path = answer.scene.path
-    told["warnings"] = [warning.replace(path, name) for warning in told["warnings"]]
-    looks = [
-        {
-            "level": look.level,
-            "tiles": [_tile_row(t, b) for t, b in zip(look.addresses, look.tiles, strict=True)],
-        }
-        | boxes_and_shares(look.token_boxes, look.token_scores)
-        for look in answer.looks
-    ]
-    return {"answer": told, "looks": looks}
-
-
 def to_text(data: Mapping[str, Any], since: float) -> str:
     """Data with its age as one line of JSON; a number that is none becomes null.
 
@@ -169,23 +108,3 @@ def to_text(data: Mapping[str, Any], since: float) -> str:
         since: When the job began, as ``time.monotonic`` counts.
     """
     return json_text({"t": round(time.monotonic() - since, 4), **data})
-
-
-def json_text(data: Mapping[str, Any]) -> str:
-    """Data as one line of JSON that browsers read; a number that is none becomes null."""
-    try:
-        return json.dumps(data, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        return json.dumps(_finite(data), allow_nan=False, separators=(",", ":"))
-
-
-def _tile_row(tile: Tile, box: Box) -> list[int]:
-    return [tile.level, tile.row, tile.col, *(round(side) for side in box.as_tuple())]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.page.data import answer_data
+from geofovea.pipeline.answers.page.document import answer_page
 from geofovea.pipeline.answers.picture import draw_answer
-from geofovea.pipeline.viewer.answer_page import answer_page
-from geofovea.pipeline.viewer.events import answer_data
 from geofovea.pipeline.viewer.served_scene import ServedScene
 
 __all__ = ["EXPORTS", "Export"]

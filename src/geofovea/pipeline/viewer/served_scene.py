@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from geofovea.errors import GeoFoveaError
+from geofovea.pipeline.answers.page.data import scene_name
 from geofovea.pipeline.engine.watching import Watcher, watched_by
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
@@ -104,13 +104,6 @@ class _Share(Watcher):
         if share - self._scene.share >= 0.01:
             self._scene.share = share
             self._tell()
-
-
-def scene_name(path: str) -> str:
-    """The last part of a path or address, without what may be secret in it."""
-    plain = urlsplit(path).path if "://" in path else path
-    parts = [part for part in plain.replace("\\", "/").split("/") if part]
-    return parts[-1] if parts else "scene"
 
 
 def _version(session: SceneSession, grid: ViewGrid) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -70,7 +72,7 @@ def listen(host: str = "127.0.0.1", port: int = 0, *, allow_network: bool = Fals
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        bound = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        bound = _named_tcp(socket.create_server((host, port), family=family, backlog=_BACKLOG))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ServingError(
@@ -101,12 +103,11 @@ def run_server(
             threading.Event().wait(0.02)
         if server.started:
             ready()
-            if opens_browser:
+            if opens_browser and _has_screen():
                 webbrowser.open(listening.address)
 
     threading.Thread(target=tell, name="geofovea-ready", daemon=True).start()
-    with listening.socket:
-        server.run(sockets=[listening.socket])
+    server.run(sockets=[listening.socket])
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
@@ -124,6 +125,23 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
+
+
+def _named_tcp(bound: socket.socket) -> socket.socket:
+    """The same socket, known to be of TCP.
+
+    Only of such a one asyncio sends small pieces at once; else the second piece of a response waits
+    up to 40 ms for the first one to be acknowledged.
+    """
+    family, kind = bound.family, bound.type
+    return socket.socket(family, kind, socket.IPPROTO_TCP, fileno=bound.detach())
+
+
+def _has_screen() -> bool:
+    """Whether a browser opens in a window of its own; one in text would take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _is_loopback(host: str) -> bool:

@@ -37,7 +37,7 @@ def keep_tiles(descent: Descent, budget_tokens: int, tokens_per_tile: int) -> To
     if count < 1:
         raise BudgetError(
             f"one picture costs {tokens_per_tile} vision tokens, the budget is {budget_tokens}; "
-            "raise it with --tokens"
+            "raise it with tokens="
         )
     tiles_by_level = {look.level: look.tokens.tiles for look in descent.looks}
     overview = descent.looks[0].level

@@ -25,6 +25,7 @@ import rasterio
 from geofovea.errors import OutputError
 from geofovea.tiling.cache.folder import ASIDE, kept_folder, shared_folders
 from geofovea.tiling.cache.ownership import is_believed, left_in, our_files
+from geofovea.tiling.files.formats import FORMATS
 from geofovea.tiling.files.source import Source
 
 __all__ = [
@@ -48,7 +49,7 @@ _BEGINS = (b'{"geofovea_finding": ', b'{"content": {"scene": ')
 # a small file is written in less
 _ASIDE_SECONDS = 3600.0
 # these hold all their pixels, or say by their stamps when others do
-_DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
+_DRIVERS = frozenset(FORMATS)
 
 _log = logging.getLogger(__name__)
 

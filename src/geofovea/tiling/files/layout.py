@@ -134,8 +134,7 @@ def gap_warnings(dataset: Any, source: Source) -> tuple[str, ...]:
         return ()
     return (
         f"about {empty / len(looked_at):.1%} of the blocks of the file were never written and show "
-        "as zeros; if it was cut short, make it again; if they are empty, declare it with nodata= "
-        "or --nodata",
+        "as zeros; if it was cut short, make it again; if they are empty, declare it with nodata=",
     )
 
 

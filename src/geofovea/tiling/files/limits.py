@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from geofovea.errors import SceneRefusedError
+from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.files.progressive import bytes_held_whole
 from geofovea.tiling.files.tiff_directories import directories
 
@@ -103,14 +104,14 @@ def check_sequential(path: str, driver: str, width: int, height: int, bytes_pixe
     Raises:
         SceneRefusedError: With another way to the same pixels.
     """
-    if driver in ("PNG", "JPEG") and width * height > MAX_SEQUENTIAL_PIXELS:
+    if driver in drivers_where("is_sequential") and width * height > MAX_SEQUENTIAL_PIXELS:
         raise SceneRefusedError(
             f"{path!r} is a {driver} of {width} x {height} pixels; at most "
             f"{MAX_SEQUENTIAL_PIXELS >> 20} Mpx are read from a format that has no tiles; convert "
             "it: gdal_translate -of COG"
         )
     rows = 256  # of blocks that a copy has
-    if driver in ("PNG", "JPEG") and width * bytes_pixel * rows > MAX_BLOCK_BYTES:
+    if driver in drivers_where("is_sequential") and width * bytes_pixel * rows > MAX_BLOCK_BYTES:
         raise SceneRefusedError(
             f"{path!r} is a {driver} whose rows are {width} pixels long; {rows} of them, which are "
             f"decoded at once, take more than {MAX_BLOCK_BYTES >> 20} MiB; convert it: "

@@ -1,4 +1,4 @@
-"""What a name may open: local raster files of four formats, unless a policy allows more.
+"""What a name may open: local raster files of the ``formats``, unless a policy allows more.
 
 GDAL treats a name as a small language: it can mean a web address, an archive member, a page of a
 file, or inline XML that reads any other file. A scene comes from somebody else, so the name is
@@ -23,6 +23,7 @@ from geofovea.errors import (
     SceneRefusedError,
 )
 from geofovea.tiling.files.foreign_files import advice_on_bytes, advice_on_folder, advice_on_name
+from geofovea.tiling.files.formats import ALLOWED_FORMATS, FORMATS
 from geofovea.tiling.files.stamp import (
     FileStamp,
     aux_names,
@@ -37,19 +38,8 @@ from geofovea.tiling.remote.sidecars import find_sides
 
 __all__ = ["Source", "SourcePolicy", "resolve_source", "split_page"]
 
-ALLOWED_FORMATS = "GeoTIFF/COG, PNG, JPEG, JPEG 2000"
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DRIVER_BY_MAGIC = (
-    *((magic, "GTiff") for magic in _TIFF_MAGIC),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
-    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
-)
-# GDAL returns the pixels of a file that was cut short without an error in these two formats.
-_END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
-_ENDED = tuple(magic for magic, driver in _DRIVER_BY_MAGIC if driver in _END_MARK)
+_TIFF_MAGIC = FORMATS["GTiff"].magics
+_ENDED = tuple(magic for each in FORMATS.values() if each.end_mark for magic in each.magics)
 _IMAGINE_MAGIC = b"EHFA_HEADER_TAG"
 _HEAD_BYTES = 1024  # where GDAL looks for "<VRTDataset"
 _TAIL_BYTES = 65536  # cameras append trailers after the end mark
@@ -197,7 +187,7 @@ def _require_vrt(policy: SourcePolicy, what: str) -> None:
     if not policy.allow_vrt:
         raise SceneRefusedError(
             f"{what} is a GDAL virtual raster, which can read any file on this machine; pass "
-            "allow_vrt=True, or --allow-vrt on the command line, if you trust it; or give one of: "
+            "allow_vrt=True if you trust it, or give one of: "
             f"{ALLOWED_FORMATS}"
         )
 
@@ -208,8 +198,7 @@ def _resolve_remote(name: str, policy: SourcePolicy) -> Source:
         host = host_of(name)
         raise SceneRefusedError(
             f"{redacted(name)!r} is far away; if you trust it, pass allow_remote=True and "
-            f"allowed_hosts=({host!r},), or --allow-remote --allow-host {host} on the command "
-            "line; or download the file and give its path"
+            f"allowed_hosts=({host!r},), or download the file and give its path"
         )
     remote, head, tail = probe(remote_object(name, policy.allowed_hosts), _TAIL_BYTES, _ENDED)
     driver = _sniff(remote.display_name, head, SourcePolicy())
@@ -262,8 +251,8 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
 def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
     if name.lower().endswith(".vrt"):
         _require_vrt(policy, repr(name))
-    for magic, driver in _DRIVER_BY_MAGIC:
-        if head.startswith(magic):
+    for driver, each in FORMATS.items():
+        if head.startswith(each.magics):
             return driver
     if b"<VRTDataset" in head:
         _require_vrt(policy, repr(name))
@@ -275,7 +264,7 @@ def _sniff(name: str, head: bytes, policy: SourcePolicy) -> str:
 
 
 def _check_end(name: str, driver: str, tail: bytes) -> None:
-    if driver in _END_MARK and _END_MARK[driver] not in tail:
+    if driver in FORMATS and FORMATS[driver].end_mark not in tail:
         raise SceneReadError(
             f"{name!r} could not be read: the {driver} ends before its end mark, so it was cut "
             "short; copy or download it again"

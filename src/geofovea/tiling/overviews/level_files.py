@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from geofovea.errors import GeometryError
+from geofovea.tiling.files.formats import drivers_where
 from geofovea.tiling.pixels.alpha import is_masked_by_gdal
 from geofovea.tiling.scene import Scene, once_per_scene
 
@@ -39,7 +40,7 @@ BLOCK_SIDE = 256
 half of what it touches of blocks of 512."""
 
 _SMALLEST_SIDE = 256
-_BUILD_DRIVERS = ("GTiff", "PNG", "JPEG")
+_BUILD_DRIVERS = drivers_where("can_build_levels")
 # what libtiff of the pyvips wheel decodes; ZSTD, LERC and LZMA come out black there
 # libvips holds some five times as much as a row of blocks
 _VIPS_ROW_BYTES = 64 * 2**20

@@ -115,7 +115,7 @@ def choose_bands(
             )
         return BandChoice(tuple(bands), f"bands {_listed(bands)} as asked")
     if composite is not None or band_map is not None:
-        return _compose(scene, composite_named(composite or "true-colour"), band_map or {})
+        return _compose(scene, composite_named(composite or "true-color"), band_map or {})
     names = scene.colorinterp
     if set(_RGB) <= set(names):
         rgb = tuple(names.index(name) + 1 for name in _RGB)
@@ -195,10 +195,10 @@ def _compose(scene: Scene, composite: Composite, band_map: Mapping[str, int]) ->
         roles_text = (
             ", ".join(f"{role}={band}" for role, band in sorted(bands_of.items())) or "none"
         )
-        example = ",".join(f"{role}=N" for role in missing)
+        example = "{" + ", ".join(f"{role!r}: N" for role in missing) + "}"
         raise SceneError(
             f"{composite.name} needs the band of {' and '.join(missing)}, and the file does not "
-            f"say which it is (found: {roles_text}); name it with band_map, for example {example}"
+            f"say which it is (found: {roles_text}); name it, for example with band_map={example}"
         )
     bands = tuple(bands_of[role] for role in composite.roles)
     mapped = set(composite.roles) & set(band_map)

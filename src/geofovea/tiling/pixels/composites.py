@@ -79,8 +79,8 @@ class Composite:
 COMPOSITES: dict[str, Composite] = {
     composite.name: composite
     for composite in (
-        Composite("true-colour", ("red", "green", "blue"), "what an eye would see"),
-        Composite("false-colour", ("nir", "red", "green"), "vegetation in red"),
+        Composite("true-color", ("red", "green", "blue"), "what an eye would see"),
+        Composite("false-color", ("nir", "red", "green"), "vegetation in red"),
         Composite("agriculture", ("swir1", "nir", "blue"), "crops in bright green"),
         Composite("swir", ("swir2", "nir", "red"), "fire and bare soil in red, through haze"),
         Composite("ndvi", ("nir", "red"), "green vegetation bright"),
@@ -93,11 +93,11 @@ COMPOSITES: dict[str, Composite] = {
         Composite("nbr", ("nir", "swir2"), "burnt land dark"),
     )
 }
-_SPELLINGS = {"true-color": "true-colour", "false-color": "false-colour"}
+_SPELLINGS = {"true-colour": "true-color", "false-colour": "false-color"}
 
 
 def composite_named(name: str) -> Composite:
-    """The composite of a name; upper case, underscores and American spelling are forgiven.
+    """The composite of a name; upper case, underscores and British spelling are forgiven.
 
     Raises:
         SceneError: If there is none.

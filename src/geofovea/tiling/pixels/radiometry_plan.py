@@ -31,7 +31,7 @@ def plan_radiometry(
         scene: What to show.
         bands: One or three band indexes, counted from 1. By default the red, green and blue bands
             by their colour interpretation, else the first three (with a warning), else the first.
-        composite: A named composite instead, such as ``"false-colour"`` or ``"ndvi"``.
+        composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``, where the
             file does not say.
 

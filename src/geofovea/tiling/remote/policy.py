@@ -117,8 +117,7 @@ def check_host(parts: SplitResult, allowed_hosts: Sequence[str], public_url: str
         listed = ", ".join(allowed_hosts) or "none"
         raise SceneRefusedError(
             f"{public_url!r} is on {host!r}, which is not among the allowed hosts ({listed}); pass "
-            f"allowed_hosts=({host!r},), or --allow-host {host} on the command line, if you "
-            "trust it"
+            f"allowed_hosts=({host!r},) if you trust it"
         )
 
 

@@ -30,7 +30,8 @@ SECRET = "sk-very-secret-0123456789"
 # one call for each question: nothing is asked on the way
 ONCE = ("--focus", "overview", "--tiles", "1", "--tokens", "256")
 BELONGS_TO_ONE_QUESTION = {
-    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "boxes", "choices"),
+    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "page"),
+    *("boxes", "choices"),
     *("allow_vrt", "allow_remote", "allowed_hosts"),
 }
 
@@ -85,13 +86,13 @@ def benchmark(tmp_path, world, scene_path):
 
 @pytest.mark.parametrize("verb", ["batch", "eval"])
 def test_how_a_model_is_loaded_reaches_the_workers_of_a_run(
-    verb, tiny_folder, scene, benchmark, tmp_path
+    verb, tiny_folder, scene_path, benchmark, tmp_path
 ):
     def confidence(*loading):
         out = tmp_path / f"out{len(loading)}"
         how = ("--output", out, "--model", tiny_folder, "--tiles", 6, "--tokens", 20, *loading)
         if verb == "batch":
-            result = run("batch", scene, "--question", "What is it?", *how)
+            result = run("batch", scene_path, "--question", "What is it?", *how)
             (row,) = (out / "answers.jsonl").read_text().splitlines()
         else:
             result = run("eval", "synthetic", "--root", benchmark, "--limit", 1, *how)
@@ -107,10 +108,10 @@ def test_how_a_model_is_loaded_reaches_the_workers_of_a_run(
     [
         (["--dtype", "int7"], 2, "int7"),
         (["--device-map", "auto", "--device", "cuda"], 1, "leave out the device"),
-        (["--tiles", "0"], 1, "a budget needs tiles"),
+        (["--tiles", "0"], 1, "--max-tiles 0 is no budget"),
         (["--endpoint", URL], 1, "is not behind an endpoint"),
         (["--endpoint", "ftp://x", "--model", "openai:x"], 1, "an endpoint is an http"),
-        (["--model", "openai:x"], 1, "say where with --endpoint"),
+        (["--model", "openai:x"], 1, "say where with --base-url"),
         (["--model", "openai:x", "--endpoint", URL, "--dtype", "float32"], 1, "leave out"),
         (["--confidence", "2"], 1, "a stop needs a confidence"),
         (["--item-seconds", "5"], 2, "this process cannot end itself"),
@@ -310,7 +311,7 @@ def test_a_report_of_answers_of_unknown_confidence_says_so(ask_away, server, ben
     result = CliRunner().invoke(main, ["report", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     page = (tmp_path / "out/report.html").read_text()
-    assert "how sure is not known" in page
+    assert "confidence unknown" in page
     assert "% sure" not in page
 
 
@@ -323,12 +324,12 @@ def test_an_endpoint_that_drips_for_ever_costs_one_row_and_its_time(
     started = time.monotonic()
     patient = ("--endpoint-seconds", 3600, "--executor", "processes", "--item-seconds", 25)
     result = ask_away("batch", scene, *questions(5), *patient, "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 3, result.stderr
     summary = json.loads(result.stdout)
     assert (summary["answered"], summary["failed"], summary["overdue"]) == (4, 1, 1)
     rows = [json.loads(line) for line in (tmp_path / "out/answers.jsonl").read_text().splitlines()]
     (ended,) = [row for row in rows if row["status"] == "failed"]
-    assert ended["error"].startswith("RunError: no end after 25 s (--item-seconds)")
+    assert ended["error"].startswith("RunError: no end after 25 s (--item-timeout)")
     assert ended["tries"] == 1
     # the dripping request was sent, so it is counted
     assert summary["endpoint"]["calls"] == 5
@@ -359,5 +360,5 @@ def test_two_processes_evaluate_as_one_does(benchmark, tiny_folder, tmp_path):
 def test_settings_refuse_what_no_question_could_be_asked_with():
     with pytest.raises(BudgetError):
         AskSettings("embedded", {"tokens": 0}).budget()
-    with pytest.raises(ModelError, match="say where with --endpoint"):
+    with pytest.raises(ModelError, match="say where with endpoint="):
         AskSettings("openai:x").load_host()

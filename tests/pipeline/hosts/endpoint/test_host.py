@@ -123,13 +123,13 @@ def test_a_host_in_process_has_no_endpoint_in_its_cost(make_session):
     assert "endpoint" not in make_session().ask(QUESTION, budget=Budget(12, 60)).to_json()["cost"]
 
 
-def test_unknown_confidence_is_stated_and_stands_as_zero(server, make_host, scene_path):
+def test_unknown_confidence_is_stated_and_is_null_and_not_zero(server, make_host, scene_path):
     server.otherwise = says("yes", None)
     answer = gf.ask(scene_path, QUESTION, model=make_host(), budget=FEW, focus="overview")
     assert (answer.confidence, answer.confidence_known) == (0.0, False)
-    assert answer.to_json()["confidence"] == 0.0
+    assert answer.to_json()["confidence"] is None
     assert any("no log-probabilities" in warning for warning in answer.warnings)
-    assert "how sure is not known" in answer._repr_html_()
+    assert "confidence unknown" in answer._repr_html_()
     assert "0% sure" not in answer._repr_html_()
 
 
@@ -179,7 +179,7 @@ def test_nonsense_about_cells_is_an_even_look_and_a_warning(server, make_host, s
 def test_pictures_that_cost_more_than_declared_are_noticed(server, make_host, scene_path):
     server.otherwise = says("yes", [-0.1], (50_000, 1))
     answer = gf.ask(scene_path, QUESTION, model=make_host(), budget=FEW, focus="overview")
-    assert any("--image-tokens" in warning for warning in answer.warnings)
+    assert any("image_tokens=" in warning for warning in answer.warnings)
 
 
 def test_a_key_on_an_open_line_is_told(make_host, scene_path, server, monkeypatch):
@@ -238,7 +238,7 @@ def test_a_budget_of_less_than_a_picture_is_refused(make_host, scene_path):
     [
         ({"focus": "attention"}, "choose one of prompted, similarity, overview"),
         ({"focus": "rfm"}, "no region focus module"),
-        ({"focus": "similarity"}, "--focus-model"),
+        ({"focus": "similarity"}, "focus_model="),
         ({"focus": "overview", "reduction": "divprune"}, "whole tiles"),
         ({"descent": "published"}, "published LRS-VQA model"),
         ({"stop": StopAt(confidence=0.5)}, "cannot be asked on the way"),
@@ -257,7 +257,7 @@ def test_a_host_in_process_cannot_be_prompted(make_session):
 
 
 def test_names_without_a_model_or_an_endpoint_are_refused():
-    with pytest.raises(ModelError, match="say where with --endpoint"):
+    with pytest.raises(ModelError, match="say where with endpoint="):
         gf.load_host("openai:gpt-x")
     with pytest.raises(ModelError, match="names no model"):
         gf.load_host("openai:", endpoint=EndpointSettings("http://localhost/v1"))
@@ -371,7 +371,7 @@ def test_the_command_line_asks_an_endpoint(server, scene_path):
     assert "endpoint   " in said.stdout
     server.otherwise = says("yes", None)
     said = command(server, "--focus", "overview", scene=scene_path)
-    assert "how sure is not known" in said.stdout.splitlines()[0]
+    assert "confidence unknown" in said.stdout.splitlines()[0]
 
 
 def test_an_error_of_an_endpoint_is_one_line(server, scene_path):

@@ -213,7 +213,7 @@ def test_a_parameter_that_any_make_refuses_is_left_out(server, body, code):
 )
 def test_a_prompt_that_is_too_long_is_not_sent_again_under_another_name(server, said):
     server.otherwise = status(400, said)
-    with pytest.raises(EndpointError, match="send less with --tokens"):
+    with pytest.raises(EndpointError, match="send less with tokens="):
         ask(client_of(server.url))
     assert len(server.requests) == 1
 

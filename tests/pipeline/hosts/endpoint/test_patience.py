@@ -169,9 +169,7 @@ def test_the_same_command_goes_on_when_the_endpoint_is_there(server, scene_path,
 
 def test_a_wait_that_the_call_does_not_hold_ends_it_at_once_and_says_how_long(server):
     server.otherwise = answers({"error": {"message": "Please try again in 2h0m5s."}}, 429)
-    with pytest.raises(
-        EndpointUnavailableError, match=r"7,205 s of patience, .*--endpoint-seconds"
-    ):
+    with pytest.raises(EndpointUnavailableError, match=r"7,205 s of patience, .*total_seconds="):
         Asked(server.url)()
     assert len(server.requests) == 1
 

@@ -11,7 +11,6 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.inference.vision.clip_pruning import (
-    calibrate_dymu,
     encode_pruned,
     run_layers,
 )
@@ -180,25 +179,6 @@ def test_dymu_keeps_fewer_tokens_of_a_simple_image():
         for hidden in (simple, varied)
     )
     assert few < many <= 30
-
-
-def test_calibrated_thresholds_merge_as_many_patches_as_asked_for(tower, pixels):
-    thresholds = calibrate_dymu(tower, [pixels], 4, -1)
-    assert len(thresholds) == 6
-    images = encode_pruned(tower, pixels, DyMUEncoder(thresholds), PATCHES - 1, -1)
-    # over the batch, as far as a threshold is not cut at zero
-    assert sum(image.lengths[1] for image in images) == 2 * (PATCHES - 4)
-    assert all(image.lengths[-1] < PATCHES - 8 for image in images)
-    halved = calibrate_dymu(tower, [pixels[:1], pixels[1:]], 4, 1)
-    each = [calibrate_dymu(tower, [image[None]], 4, 1)[0] for image in pixels]
-    assert halved == (pytest.approx(sum(each) / 2),)
-
-
-def test_calibration_without_images_or_with_too_many_merges_is_refused(tower, pixels):
-    with pytest.raises(ModelError, match="at least one batch of images"):
-        calibrate_dymu(tower, [], 4)
-    with pytest.raises(ModelError, match="choose a smaller r"):
-        calibrate_dymu(tower, [pixels], 15)
 
 
 def test_tome_in_an_encoder_merges_as_beside_the_published_class_token():

@@ -10,8 +10,8 @@ import pytest
 from browser_toys import axe_violations
 from page_toys import ask, heat_pixels, wait_for_answer
 
+from geofovea.pipeline.answers.page.document import save_answer_page
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.pipeline.viewer.answer_page import save_answer_page
 
 QUESTION = "What is the color of the plane at the airport?"
 HOSTILE = "</script><img src=x onerror=alert(1)> plane?"

@@ -12,7 +12,6 @@ from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.dymu import (
     DyMU,
     DyMUEncoder,
-    ThresholdCalibration,
     batch_threshold,
     dymu_pairs,
 )
@@ -49,13 +48,7 @@ def test_a_calibrated_threshold_merges_as_many_pairs_as_it_was_asked_for(lengths
     assert sum(len(dymu_pairs(image, threshold)[0]) for image in images) == wanted
 
 
-def test_calibration_is_the_mean_over_batches_and_needs_one():
-    calibration = ThresholdCalibration(2)
-    for layer, threshold in ((0, 0.2), (0, 0.6), (1, 0.5)):
-        calibration.add(layer, threshold)
-    assert calibration.thresholds == (pytest.approx(0.4), 0.5)
-    with pytest.raises(ModelError, match="layer 0 has seen no calibration batch"):
-        _ = ThresholdCalibration(1).thresholds
+def test_a_threshold_that_cannot_be_is_refused():
     with pytest.raises(ModelError, match="choose a smaller r"):
         batch_threshold([torch.rand(6, 2)], 4)
     with pytest.raises(ModelError, match=r"-1 to 1, got 1\.5"):

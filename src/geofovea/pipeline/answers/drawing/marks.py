@@ -8,7 +8,7 @@ from PIL import ImageDraw
 
 from geofovea.pipeline.answers.drawing.ground import gsd_of, length_text, north_of
 from geofovea.pipeline.answers.drawing.panel import Panel
-from geofovea.pipeline.answers.drawing.theme import FAINT, GAUGE, INK, SMALL, WHITE, font
+from geofovea.pipeline.answers.drawing.theme import FAINT, INK, SMALL, WEDGE, WHITE, font
 from geofovea.tiling.scene import Scene
 
 __all__ = ["draw_connectors", "draw_north", "draw_scale_bar", "nice_length"]
@@ -87,7 +87,7 @@ def draw_connectors(pen: ImageDraw.ImageDraw, source: Panel, target: Panel, belo
         _cut(start, end, edge, axis=int(below)) for start, end in zip(starts, ends, strict=True)
     ]
     # between the panels a band of gray, over the picture two lines that hide little
-    pen.polygon([*cuts, *reversed(ends)], fill=GAUGE)
+    pen.polygon([*cuts, *reversed(ends)], fill=WEDGE)
     for start, cut in zip(starts, cuts, strict=True):
         pen.line((*start, *cut), fill=(*WHITE, 150), width=2)
 

@@ -37,6 +37,11 @@ class Pictured(Protocol):
         ...
 
     @property
+    def confidence_text(self) -> str:
+        """The same in words, which say why where it is not known."""
+        ...
+
+    @property
     def model(self) -> str:
         """Name of the host."""
         ...

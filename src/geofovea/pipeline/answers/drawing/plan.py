@@ -15,8 +15,8 @@ __all__ = ["PicturePlan", "plan_picture"]
 
 _MOST_PLACES = 3
 _LARGE_PLACE = 0.5
-_FAR = 6.0
 _WAY_IN = 5.0
+_LARGE_WAY_IN = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def _worth_a_panel(places: tuple[Place, ...], scene: Scene) -> list[Place]:
 
 def _is_far(place: Place, scene: Scene) -> bool:
     """Whether a place is so small on the scene that one wants to see the way to it."""
-    side = max(place.box.width, place.box.height)
-    return max(scene.width, scene.height) > _FAR * side
+    around = framed(place.boxes, 1.0, scene.box, times=_WAY_IN)
+    return around.area < _LARGE_WAY_IN * scene.box.area
 
 
 def _unstretched(box: Box, frame: Frame) -> Panel:

@@ -13,7 +13,7 @@ from PIL import ImageFont
 
 __all__ = [
     "BODY", "EVIDENCE", "FAINT", "FIGURE", "GAP", "GAUGE", "INK", "MARGIN", "PAGE_WIDTH", "PAPER",
-    "RGB", "SMALL", "TITLE", "WARNING", "WARNING_PAPER", "WHITE", "Font", "fitted", "font",
+    "RGB", "SMALL", "TITLE", "WARNING", "WARNING_PAPER", "WEDGE", "WHITE", "Font", "fitted", "font",
     "font_for", "level_color", "wrapped",
 ]  # fmt: skip
 
@@ -31,6 +31,7 @@ PAPER: RGB = (252, 252, 250)
 INK: RGB = (31, 36, 48)
 FAINT: RGB = (93, 100, 115)
 GAUGE: RGB = (222, 225, 231)
+WEDGE: RGB = (235, 237, 242)
 EVIDENCE: RGB = (255, 176, 32)
 WARNING: RGB = (138, 75, 20)
 WARNING_PAPER: RGB = (253, 243, 228)

@@ -8,7 +8,6 @@ from pathlib import PurePath
 
 from PIL import ImageDraw
 
-from geofovea.pipeline.answers.confidence import confidence_text
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.drawing.theme import (
     BODY,
@@ -48,7 +47,9 @@ class LegendEntry:
     is_filled: bool = False
 
 
-def draw_head(pen: ImageDraw.ImageDraw, question: str, text: str, confidence: float | None) -> int:
+def draw_head(
+    pen: ImageDraw.ImageDraw, question: str, text: str, confidence: float | None, sure: str
+) -> int:
     """Draw question and answer at the left, the confidence apart at the right.
 
     Args:
@@ -56,6 +57,7 @@ def draw_head(pen: ImageDraw.ImageDraw, question: str, text: str, confidence: fl
         question: As it was asked.
         text: The answer; empty where the model said nothing.
         confidence: In [0, 1]; None where it is not known.
+        sure: The same in words, which are drawn where it is not known.
 
     Returns:
         Where this ends.
@@ -70,13 +72,13 @@ def draw_head(pen: ImageDraw.ImageDraw, question: str, text: str, confidence: fl
         # the font has no bold: a stroke of its own color stands for it
         pen.text((MARGIN, y), line, INK, font_for(line, size), stroke_width=1, stroke_fill=INK)
         y += round(1.28 * size)
-    return max(y, _draw_confidence(pen, confidence)) + 12
+    return max(y, _draw_confidence(pen, confidence, sure)) + 12
 
 
-def _draw_confidence(pen: ImageDraw.ImageDraw, confidence: float | None) -> int:
+def _draw_confidence(pen: ImageDraw.ImageDraw, confidence: float | None, sure: str) -> int:
     left, top = PAGE_WIDTH - MARGIN - _SURE_WIDTH, 34
     if confidence is None:
-        for line in wrapped(confidence_text(None), BODY, _SURE_WIDTH, 3):
+        for line in wrapped(sure[:1].upper() + sure[1:], BODY, _SURE_WIDTH, 3):
             pen.text((left, top), line, FAINT, font_for(line, BODY))
             top += 34
         return top

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.cli.options.endpoint import endpoint_options
+from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
-from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
+from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.system.configuration import variable_of
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
@@ -45,50 +49,91 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """
     # an oracle needs boxes with each question
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
+    budget, search = in_group("Budget options"), in_group("Search options")
     options = (
+        model_options,
         endpoint_options,
-        click.option("--tiles", type=int, help="Most tiles to encode; the model's own if unset."),
-        click.option("--tokens", type=int, help="Most vision tokens for the decoder; likewise."),
-        click.option("--seconds", type=float, help="No further level is begun after this time."),
-        click.option(
+        budget(
+            "--max-tiles",
+            "tiles",
+            earlier=["--tiles"],
+            type=int,
+            envvar=variable_of("budget.max_tiles"),
+            is_common=True,
+            help="Most tiles to encode. Default: the model's own.",
+        ),
+        budget(
+            "--max-tokens",
+            "tokens",
+            earlier=["--tokens"],
+            type=int,
+            envvar=variable_of("budget.max_tokens"),
+            is_common=True,
+            help="Most vision tokens for the decoder. Default: the model's own.",
+        ),
+        budget(
+            "--timeout",
+            "seconds",
+            earlier=["--seconds"],
+            type=float,
+            envvar=variable_of("budget.timeout"),
+            help="Begin no further level after this many seconds.",
+        ),
+        budget(
             "--host-ram-mb",
             type=float,
             help="Nor once the process and its children hold this many MiB.",
         ),
-        click.option(
+        search(
             "--focus",
             type=click.Choice(focus_names),
-            help="What finds the place: attention by default, prompted at an endpoint.",
+            help="What finds the place. Default: attention, or prompted at an endpoint.",
         ),
-        click.option("--focus-model", help="A CLIP or SigLIP (folder, hub id) for similarity."),
+        search("--focus-model", help="CLIP or SigLIP (folder, hub id) for --focus similarity."),
+        search(
+            "--focus-module",
+            "rfm",
+            earlier=["--rfm"],
+            type=click.Path(path_type=Path),
+            help="Region focus module: a folder that geofovea distill wrote.",
+        ),
         _reduction_option,
-        click.option(
-            "--descent",
+        search(
+            "--search",
+            "descent",
+            earlier=["--descent"],
             type=click.Choice(DESCENT_NAMES),
             default=DEFAULT_DESCENT,
             show_default=True,
+            help="How the search goes from coarse to fine levels.",
         ),
-        click.option(
-            "--route", type=click.Choice(ROUTE_NAMES), default="auto", help="Places to look at."
+        search(
+            "--route",
+            type=click.Choice(ROUTE_NAMES),
+            default="auto",
+            show_default=True,
+            help="How many places to look at closely.",
         ),
-        click.option("--flatness", type=float, help="Stop where no place stands out this much."),
-        click.option("--confidence", type=float, help="Stop once this sure, in (0, 1]."),
-        click.option(
-            "--rfm", type=click.Path(path_type=Path), help="A folder of geofovea distill."
+        search(
+            "--min-contrast",
+            "flatness",
+            earlier=["--flatness"],
+            type=float,
+            help="Stop where no place stands out this much.",
         ),
-        click.option(
+        search("--confidence", type=float, help="Stop once the model is this sure, in (0, 1]."),
+        budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
-            help="Keep encoded tiles on disk, or not.",
+            help="Keep encoded tiles on disk for the next time, or not.",
         ),
         view_options,
-        model_options,
     )
 
     def add(command: Callable[..., Any]) -> Any:
         wrapped = _with_settings(command)
-        for option in reversed(options):
-            wrapped = option(wrapped)
+        for each in reversed(options):
+            wrapped = each(wrapped)
         return wrapped
 
     return add
@@ -103,6 +148,11 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         rfm: Path | None,
         **values: Any,
     ) -> Any:
+        if not loading["name"].startswith(ENDPOINT_PREFIX):
+            # one that is configured is for the model that is configured
+            endpoint = endpoint if _is_typed("endpoint_url") else None
+        elif not _is_typed("device"):
+            loading["device"] = AUTO
         how = {name: values.pop(name) for name in _NAMES}
         stop = _stop(values.pop("flatness"), values.pop("confidence"))
         options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
@@ -125,6 +175,11 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _is_typed(name: str) -> bool:
+    """Whether an option stands in the command, and not in a variable or a file."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def _stop(flatness: float | None, confidence: float | None) -> StopAt | None:
     if flatness is None and confidence is None:
         return None
@@ -145,16 +200,16 @@ def checked_chain(_: click.Context, param: click.Parameter, value: str) -> str:
 
 def _reduction_option(command: Any) -> Any:
     """Add the option to a verb; it arrives as text."""
-    option = click.option(
+    option = in_group("Search options")(
         "--reduction",
         callback=checked_chain,
         default=DEFAULT_REDUCTION,
         show_default=True,
         metavar="NAME[:SHARE][+...]",
         help=(
-            "Which tokens survive, at most one name for each place, such as divprune+fastv:0.25. "
-            f"On projected tokens: {', '.join(REDUCTION_NAMES)}. Inside the encoder: "
-            f"{', '.join(ENCODER_LINKS)}. Inside the decoder: {', '.join(DECODER_REDUCTION_NAMES)}."
+            "How tokens are reduced, at most one name for each stage, such as "
+            f"divprune+fastv:0.25. Projected tokens: {', '.join(REDUCTION_NAMES)}. Encoder: "
+            f"{', '.join(ENCODER_LINKS)}. Decoder: {', '.join(DECODER_REDUCTION_NAMES)}."
         ),
     )
     return option(command)

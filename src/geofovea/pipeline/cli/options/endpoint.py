@@ -6,20 +6,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import click
-
+from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.hosts.endpoint.settings import (
     DEFAULT_ANSWER_TOKENS,
     DEFAULT_KEY_VARIABLE,
     EndpointSettings,
     SpendLimit,
 )
+from geofovea.pipeline.system.configuration import variable_of
 
 __all__ = ["endpoint_options"]
 
 
 def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--endpoint`` and what belongs to it; the verb gets ``endpoint``, settings or None."""
+    """Add ``--base-url`` and what belongs to it; the verb gets ``endpoint``, settings or None."""
 
     @wraps(command)
     def with_settings(
@@ -45,40 +45,60 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             )
         return command(endpoint=endpoint, **others)
 
+    option = in_group("Endpoint options")
     options = (
-        click.option(
-            "--endpoint",
+        option(
+            "--base-url",
             "endpoint_url",
+            earlier=["--endpoint"],
+            envvar=variable_of("endpoint"),
             metavar="URL",
-            help="Where --model openai:NAME is, for example http://localhost:8000/v1.",
+            is_common=True,
+            help="Where openai:NAME is, such as http://localhost:11434/v1.",
         ),
-        click.option(
+        option(
             "--api-key-variable",
             default=DEFAULT_KEY_VARIABLE,
             show_default=True,
             metavar="NAME",
-            help="Environment variable that holds the endpoint's key.",
+            help="Environment variable that holds the key of the endpoint.",
         ),
-        click.option("--max-calls", default=SpendLimit().calls, show_default=True),
-        click.option("--max-endpoint-tokens", default=SpendLimit().tokens, show_default=True),
-        click.option(
+        option(
+            "--max-calls",
+            default=SpendLimit().calls,
+            show_default=True,
+            help="Most requests to the endpoint.",
+        ),
+        option(
+            "--max-api-tokens",
+            "max_endpoint_tokens",
+            earlier=["--max-endpoint-tokens"],
+            default=SpendLimit().tokens,
+            show_default=True,
+            help="Most tokens that the endpoint may count.",
+        ),
+        option(
             "--image-tokens",
             default=256,
             show_default=True,
-            help="Vision tokens that the endpoint's model makes of a tile of 448 px.",
+            help="Vision tokens that its model makes of a tile of 448 px.",
         ),
-        click.option(
-            "--answer-tokens",
+        option(
+            "--max-new-tokens",
+            "answer_tokens",
+            earlier=["--answer-tokens"],
             type=int,
-            help="Longest answer: 128 of an endpoint, 16 of another model, unless it says more.",
+            help="Longest answer. Default: 128 at an endpoint, 16 elsewhere.",
         ),
-        click.option(
-            "--endpoint-seconds",
+        option(
+            "--api-timeout",
+            "endpoint_seconds",
+            earlier=["--endpoint-seconds"],
             default=180.0,
             show_default=True,
-            help="Longest that one call may take: a slow answer, or a server that is not ready.",
+            help="Longest time for one call, in seconds.",
         ),
     )
-    for option in reversed(options):
-        with_settings = option(with_settings)
+    for add in reversed(options):
+        with_settings = add(with_settings)
     return with_settings

@@ -9,20 +9,24 @@ from typing import Any, TypeVar
 
 import click
 
+from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.hosts.load import EMBEDDED
 from geofovea.pipeline.hosts.load_options import (
+    AUTO,
     DEVICE_MAPS,
     DTYPES,
     POSITIONS,
     QUANTIZATIONS,
     LoadOptions,
 )
+from geofovea.pipeline.system.configuration import variable_of
 
-__all__ = ["model_options", "threads_option", "unusual"]
+__all__ = ["model_options", "synthetic_model_options", "threads_option", "unusual"]
 
-threads_option = click.option(
+threads_option = in_group("Model options")(
     "--threads",
     type=click.IntRange(1),
-    help="Threads that compute; by the model's size and the cores if unset.",
+    help="Threads that compute. Default: by the size of the model and the cores.",
 )
 """For verbs that run a model."""
 
@@ -48,43 +52,63 @@ def unusual(loading: Mapping[str, Any]) -> dict[str, Any]:
 
 def model_options(command: Command) -> Any:
     """Add ``--model`` and how it is loaded; the verb gets ``loading``, all for ``load_host``."""
+    return _with_model(command, AUTO)
+
+
+def synthetic_model_options(command: Command) -> Any:
+    """The same for verbs that ask about synthetic scenes alone, which the demo model knows."""
+    return _with_model(command, EMBEDDED)
+
+
+def _with_model(command: Command, default: str) -> Any:
+    # what measures the synthetic world is about the demo model unless its own options say otherwise
+    is_configured = default == AUTO
 
     @wraps(command)
     def run(**values: Any) -> Any:
         loading = {name: values.pop(option) for option, name in _NAMES.items()}
         return command(loading=loading, **values)
 
+    option = in_group("Model options")
     options = (
-        click.option(
+        option(
             "--model",
-            default="embedded",
+            default=default,
+            envvar=variable_of("model") if is_configured else None,
             show_default=True,
-            help="Folder or hub id of a model of a supported family.",
+            is_common=True,
+            help="A folder, a hub id or openai:NAME; 'geofovea models' lists some.",
         ),
-        click.option("--device", default="cpu", show_default=True, help="A torch device."),
-        click.option(
+        option(
+            "--device",
+            default=AUTO,
+            envvar=variable_of("device") if is_configured else None,
+            show_default=True,
+            help="A torch device; auto is a GPU if there is one.",
+        ),
+        option(
             "--dtype",
             type=click.Choice(DTYPES),
-            help="Its numbers; on a CPU float32, elsewhere auto: those of its weights.",
+            help="Type of the weights. Default: float32 on a CPU, as stored on a GPU.",
         ),
-        click.option(
+        option(
             "--device-map",
             type=click.Choice(DEVICE_MAPS),
-            help="Spread it over all devices; needs geofovea[spread].",
+            help="Spread the model over all devices; needs geofovea[spread].",
         ),
-        click.option(
+        option(
             "--quantization",
             type=click.Choice(QUANTIZATIONS),
-            help="Load it in fewer bits; needs geofovea[quantize].",
+            help="Load the model in fewer bits; needs geofovea[quantize].",
         ),
-        click.option(
+        option(
             "--positions",
             type=click.Choice(POSITIONS),
-            help="Positions of vision tokens, as far as its family has them; the README has them.",
+            help="Positions of vision tokens, as far as the family has them.",
         ),
         threads_option,
     )
     wrapped: Any = run
-    for option in reversed(options):
-        wrapped = option(wrapped)
+    for add in reversed(options):
+        wrapped = add(wrapped)
     return wrapped

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from geofovea.errors import WorkersError
+from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.runs.workers import EXECUTORS, Workers
 
 __all__ = ["run_options"]
@@ -16,8 +17,8 @@ __all__ = ["run_options"]
 _CONFLICTS = {
     "count": "--workers goes with --executor processes or ray",
     "item_seconds": (
-        "--item-seconds goes with --executor processes or ray: this process cannot end itself and "
-        "go on; --seconds begins no further level after a time"
+        "--item-timeout goes with --executor processes or ray: this process cannot end itself and "
+        "go on; --timeout begins no further level after a time"
     ),
     "address": "--address goes with --executor ray",
 }
@@ -49,33 +50,59 @@ def run_options(command: Callable[..., Any]) -> Any:
             raise click.UsageError(_CONFLICTS.get(error.field, str(error))) from error
         return command(workers=workers, **others)
 
+    option = in_group("Run options")
     options = (
-        click.option(
+        option(
+            "--workers",
+            "worker_count",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            is_common=True,
+            help="How many processes work.",
+        ),
+        option(
             "--executor",
             type=click.Choice(EXECUTORS),
-            help="Who works: this process, or, from 2 workers on, processes of their own; or Ray.",
+            help=(
+                "Where to run: in this process, in worker processes (default with --workers > 1), "
+                "or on Ray."
+            ),
         ),
-        click.option(
-            "--workers", "worker_count", type=click.IntRange(1), default=1, show_default=True
+        option("--address", help="Ray cluster to join. Default: start a local one."),
+        option(
+            "--worker-cpus",
+            type=click.FloatRange(0),
+            default=0.5,
+            show_default=True,
+            help="CPUs of a worker on Ray.",
         ),
-        click.option("--address", help="Ray cluster to join; a local one is started if unset."),
-        click.option("--worker-cpus", type=click.FloatRange(0), default=0.5, show_default=True),
-        click.option("--worker-gpus", type=click.FloatRange(0), default=0.0, show_default=True),
-        click.option(
-            "--item-seconds",
+        option(
+            "--worker-gpus",
+            type=click.FloatRange(0),
+            default=0.0,
+            show_default=True,
+            help="GPUs of a worker on Ray.",
+        ),
+        option(
+            "--item-timeout",
+            "item_seconds",
+            earlier=["--item-seconds"],
             type=float,
-            help="Kill a worker that is longer at one question, and go on; no limit if unset.",
+            help="End a worker that takes longer for one question, in seconds, and go on.",
         ),
-        click.option("--retry-failed", is_flag=True, help="Ask again what failed before."),
-        click.option(
-            "--max-failures", type=click.IntRange(1), help="Stop after so many failed items."
+        option("--retry-failed", is_flag=True, help="Ask again what failed before."),
+        option("--max-failures", type=click.IntRange(1), help="Stop after this many failures."),
+        option(
+            "--overwrite",
+            "replace",
+            earlier=["--replace"],
+            is_flag=True,
+            help="Replace the results of other settings.",
         ),
-        click.option(
-            "--replace", is_flag=True, help="Write over results of another configuration."
-        ),
-        click.option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
+        option("--wait", is_flag=True, help="Wait for another run in this folder to end."),
     )
     wrapped: Any = run
-    for option in reversed(options):
-        wrapped = option(wrapped)
+    for add in reversed(options):
+        wrapped = add(wrapped)
     return wrapped

@@ -9,10 +9,18 @@ from typing import Any, TypeVar
 import click
 
 from geofovea.errors import SceneError
+from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.cli.options.shared import comma_separated
 from geofovea.tiling.pixels.composites import COMPOSITES, composite_named
 
-__all__ = ["access_options", "view_options"]
+__all__ = ["access_options", "verify_option", "view_options"]
+
+_option = in_group("Scene options")
+
+verify_option = _option(
+    "--verify", is_flag=True, help="Read every block of a scene once before asking about it."
+)
+"""Finds damage that no answer would meet."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,31 +32,31 @@ def view_options(command: Command) -> Command:
     ``plan_radiometry``, all None where they are not given.
     """
     options = (
-        click.option(
+        _option(
             "--bands",
             callback=_parsed(partial(comma_separated, kind=int)),
             help="Bands to show, for example 4,3,2.",
         ),
-        click.option(
+        _option(
             "--composite",
             callback=_parsed(_composite),
             metavar="NAME",
             help=f"Named composite instead: {', '.join(COMPOSITES)}.",
         ),
-        click.option(
+        _option(
             "--band-map",
             callback=_parsed(_band_map),
             metavar="ROLE=BAND,...",
             help="Bands of a composite where the file does not say, for example red=3,nir=8.",
         ),
-        click.option(
+        _option(
             "--nodata",
             callback=_parsed(_nodata),
-            help="Value of missing pixels, instead of the file's; or auto, for a border's colour.",
+            help="Value of missing pixels, in place of the file's; auto takes a border's color.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
+    for add in reversed(options):
+        command = add(command)
     return command
 
 
@@ -58,9 +66,11 @@ def access_options(command: Command) -> Command:
     The verb gets ``allow_vrt``, ``allow_remote`` and ``allowed_hosts`` for ``open_scene``.
     """
     options = (
-        click.option("--allow-vrt", is_flag=True, help="Open virtual rasters, which read files."),
-        click.option("--allow-remote", is_flag=True, help="Open http, https and s3 URLs."),
-        click.option(
+        _option(
+            "--allow-vrt", is_flag=True, help="Open virtual rasters (VRT), which read other files."
+        ),
+        _option("--allow-remote", is_flag=True, help="Open http, https and s3 URLs."),
+        _option(
             "--allow-host",
             "allowed_hosts",
             multiple=True,
@@ -68,8 +78,8 @@ def access_options(command: Command) -> Command:
             help="A host that URLs and redirects may lead to, or s3://BUCKET; repeatable.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
+    for add in reversed(options):
+        command = add(command)
     return command
 
 

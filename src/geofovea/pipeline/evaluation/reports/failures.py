@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,15 +95,19 @@ def item_facts(item: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append((f"{mode} rule", f"{word}, by {verdict['rule']} ({verdict['taken']!r})"))
     if item.get("hit") is not None:
         facts.append(("object looked at", f"{100 * float(item['hit']):.0f} % of its box"))
-    cost = item.get("cost")
-    if cost:
-        tiles = ", ".join(f"{n} on level {level}" for level, n in cost["tiles_by_level"].items())
-        facts += [
-            ("tiles looked at", f"{cost['tiles_encoded']} ({tiles})"),
-            ("vision tokens", f"{cost['tokens_llm']} of {cost['tokens_total']} to the decoder"),
-            ("time", f"{cost['seconds']['total']:.2f} s"),
-        ]
+    facts += _cost_facts(item.get("cost") or {})
     return [(name, value[:_MOST_CHARACTERS]) for name, value in facts]
+
+
+def _cost_facts(cost: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is there of a cost: a run of another version may have written less."""
+    if levels := cost.get("tiles_by_level"):
+        tiles = ", ".join(f"{count} on level {level}" for level, count in levels.items())
+        yield "tiles looked at", f"{sum(levels.values())} ({tiles})"
+    if {"tokens_llm", "tokens_total"} <= cost.keys():
+        yield "vision tokens", f"{cost['tokens_llm']} of {cost['tokens_total']} to the decoder"
+    if "total" in cost.get("seconds", {}):
+        yield "time", f"{cost['seconds']['total']:.2f} s"
 
 
 def _image_of(item: Mapping[str, Any], root: Path) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from geofovea.pipeline.evaluation.reports.tables import (
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 
-__all__ = ["write_report"]
+__all__ = ["RunOnDisk", "read_run", "write_report"]
 
 _WORST = 6
 
@@ -46,7 +47,8 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
         DataError: If the folder holds no finished run.
         OutputError: If the files cannot be written.
     """
-    scores, manifest, items = _read_run(folder)
+    run = read_run(folder)
+    scores, manifest, items = run.scores, run.manifest, run.items
     benchmark = load_benchmark(str(manifest["benchmark"]))
     images = root or Path(str(manifest["root"]))
     sections: list[tuple[str, Table]] = [
@@ -85,14 +87,34 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
     return folder / "report.html", folder / "report.md"
 
 
-def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+@dataclass(frozen=True, slots=True)
+class RunOnDisk:
+    """What ``geofovea eval`` left in a folder.
+
+    Attributes:
+        scores: As ``Scores.to_json`` gives them.
+        manifest: What the run was made from.
+        items: An object for each question.
+    """
+
+    scores: dict[str, Any]
+    manifest: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
+def read_run(folder: Path) -> RunOnDisk:
+    """Read a finished run.
+
+    Raises:
+        DataError: If the folder holds none.
+    """
     try:
         scores, manifest = (
             json.loads((folder / name).read_text(encoding="utf-8"))
             for name in ("scores.json", "manifest.json")
         )
         lines = (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()
-        return scores, manifest, [json.loads(line) for line in lines]
+        return RunOnDisk(scores, manifest, [json.loads(line) for line in lines])
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} holds no finished run ({error}): make one with geofovea eval BENCHMARK "
@@ -156,19 +178,26 @@ def _published_table(
 
 
 def _token_table(items: Sequence[Mapping[str, Any]]) -> Table:
-    """Accuracy of answers in quarters of the tokens that reached the decoder."""
+    """Accuracy of answers by the tokens that reached the decoder, in up to four groups.
+
+    Answers with as many tokens are in one group, so a run whose answers all have the same number
+    has no such table: it would divide them by chance.
+    """
     spent = sorted(
         (item["cost"]["tokens_llm"], item["verdicts"]["official"]["correct"])
         for item in items
         if item.get("cost")
     )
+    ends = sorted({spent[len(spent) * k // 4 - 1][0] for k in range(1, 5)}) if spent else []
     rows = []
-    quarter = max(1, -(-len(spent) // 4))
-    for start in range(0, len(spent), quarter):
-        part = spent[start : start + quarter]
-        right = sum(ok for _, ok in part) / len(part)
-        rows.append([f"{part[0][0]} to {part[-1][0]}", str(len(part)), f"{100 * right:.1f}"])
-    return ("tokens to the decoder", "questions", "official %"), rows
+    for low, high in zip([-1, *ends], ends, strict=False):
+        part = [(tokens, ok) for tokens, ok in spent if low < tokens <= high]
+        if part:
+            right = sum(ok for _, ok in part) / len(part)
+            span = f"{part[0][0]} to {part[-1][0]}" if part[0][0] < high else str(high)
+            rows.append([span, str(len(part)), f"{100 * right:.1f}"])
+    header = ("tokens to the decoder", "questions", "official %")
+    return header, rows if len(rows) > 1 else []
 
 
 def _cost_table(items: Sequence[Mapping[str, Any]]) -> Table:

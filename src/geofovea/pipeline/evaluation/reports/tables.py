@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark
+from geofovea.datasets.scoring.metrics import interval_text
 from geofovea.datasets.scoring.verdict import MODES
 
 __all__ = ["Table", "collapsed", "figure_rows", "group_rows", "head_lines", "rule_rows"]
@@ -17,9 +18,9 @@ Table = tuple[tuple[str, ...], list[list[str]]]
 """Header and rows."""
 
 
-def _percent(estimate: Mapping[str, float], sign: str = "") -> str:
-    low, high = 100 * estimate["low"], 100 * estimate["high"]
-    return f"{100 * estimate['value']:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+def _percent(estimate: Mapping[str, Any], sign: str = "") -> str:
+    low, high = (None if estimate[end] is None else 100 * estimate[end] for end in ("low", "high"))
+    return f"{100 * estimate['value']:{sign}.2f} {interval_text(low, high, f'{sign}.2f')}"
 
 
 def figure_rows(scores: Mapping[str, Any]) -> Table:

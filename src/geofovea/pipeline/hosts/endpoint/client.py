@@ -52,8 +52,8 @@ _ADVICE = {
     401: "check the key in the environment variable {key_variable}",
     403: "check the key in the environment variable {key_variable}, and its rights",
     404: f"check the address and the name of the model: {_ENDS_IN}",
-    413: "send less with --tokens, or allow shorter answers with --answer-tokens",
-    429: "run the same again later, or allow more time with --endpoint-seconds",
+    413: "send less with tokens=, or allow shorter answers with answer_tokens=",
+    429: "run the same again later, or allow more time with total_seconds=",
 }
 _NOTES = {
     "temperature": "the endpoint takes no temperature: asked again, it may answer otherwise",

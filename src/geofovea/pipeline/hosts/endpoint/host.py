@@ -27,7 +27,7 @@ from geofovea.pipeline.hosts.endpoint.images import (
 )
 from geofovea.pipeline.hosts.endpoint.ledger import Ledger
 from geofovea.pipeline.hosts.endpoint.response import ChatReply
-from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.endpoint.shared_ledger import SharedLedger
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
@@ -38,9 +38,8 @@ from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
 
-__all__ = ["ENDPOINT_PREFIX", "EndpointHost", "endpoint_host"]
+__all__ = ["EndpointHost", "endpoint_host"]
 
-ENDPOINT_PREFIX = "openai:"
 """Begins the name of a model that is behind an endpoint."""
 
 _DEFAULT_TILES = 48
@@ -110,7 +109,9 @@ class EndpointHost:
         Raises:
             ModelError: Always.
         """
-        raise ModelError(f"{self.name} exposes no attention; choose --focus prompted or similarity")
+        raise ModelError(
+            f"{self.name} exposes no attention; choose focus='prompted' or 'similarity'"
+        )
 
     def generate(self, question: str, tokens: TokenSet | None) -> Generation:
         """Answer from whole tiles, each sent as a picture with its place in words.
@@ -199,7 +200,7 @@ class EndpointHost:
             doubts.append(
                 f"the endpoint counted {reply.usage[0]} prompt tokens where about {estimate} were "
                 f"expected: its pictures cost more than the declared {self.image_tokens} tokens; "
-                "declare it with --image-tokens"
+                "declare it with image_tokens="
             )
         if settings.key() is not None and not settings.is_private:
             doubts.append(f"the key and the pictures travel to {settings.display_url} unencrypted")
@@ -221,7 +222,7 @@ def endpoint_host(name: str, settings: EndpointSettings | None) -> EndpointHost:
     if settings is None:
         raise ModelError(
             f"{name} is behind an endpoint, which ask, batch and eval reach; say where with "
-            "--endpoint, for example --endpoint http://localhost:8000/v1"
+            "endpoint=, for example endpoint='http://localhost:8000/v1'"
         )
     settings.key()
     limit, file = settings.limit, settings.ledger_file

@@ -127,6 +127,6 @@ class Ledger:
         if use.tokens + request.tokens > limit.tokens:
             raise SpendLimitError(
                 f"the next call may cost {request.tokens} tokens, {use.tokens} of at most "
-                f"{limit.tokens} are spent; raise the limit with --max-endpoint-tokens, or send "
-                "less with --tokens"
+                f"{limit.tokens} are spent; raise the limit with --max-api-tokens, or send "
+                "less with tokens="
             )

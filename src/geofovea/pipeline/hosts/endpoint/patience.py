@@ -93,7 +93,7 @@ class Patience:
         total = self._settings.total_seconds
         why = f"{failure.reason}{f' and {asks}' if asks else ''}"
         return self._error(
-            f"{why}, and the {total:g} s that a call may take (--endpoint-seconds) do not hold "
+            f"{why}, and the {total:g} s that a call may take (total_seconds=) do not hold "
             "another attempt",
             failure.advice,
             is_of_all=failure.is_of_all,

@@ -12,11 +12,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from geofovea.errors import BudgetError, ModelError
 
-__all__ = ["DEFAULT_KEY_VARIABLE", "EndpointSettings", "SpendLimit"]
+__all__ = ["DEFAULT_KEY_VARIABLE", "ENDPOINT_PREFIX", "EndpointSettings", "SpendLimit"]
 
+ENDPOINT_PREFIX = "openai:"
+"""How the name of a model behind an endpoint begins."""
 DEFAULT_ANSWER_TOKENS = 128
 DEFAULT_KEY_VARIABLE = "GEOFOVEA_API_KEY"
 """Read where no other variable is named. Not a provider's own: its key must not go to others."""
+_OPENAI_VARIABLE, _OPENAI_HOST = "OPENAI_API_KEY", "api.openai.com"
 
 _EXAMPLES = (
     "for example http://localhost:8000/v1 (vLLM), http://localhost:30000/v1 (SGLang), "
@@ -169,6 +172,10 @@ class EndpointSettings:
         """Whether it is reached by ``https``."""
         return urlsplit(self.url).scheme == "https"
 
+    @property
+    def _is_openai(self) -> bool:
+        return self.is_encrypted and urlsplit(self.url).hostname == _OPENAI_HOST
+
     def key(self) -> str | None:
         """The key from the environment; None where the default variable is not set.
 
@@ -176,6 +183,8 @@ class EndpointSettings:
             ModelError: If another variable was named and is not set, or what it holds is no key.
         """
         key = os.environ.get(self.key_variable, "").strip()
+        if not key and self.key_variable == DEFAULT_KEY_VARIABLE and self._is_openai:
+            key = os.environ.get(_OPENAI_VARIABLE, "").strip()
         if not key:
             if self.key_variable == DEFAULT_KEY_VARIABLE:
                 return None

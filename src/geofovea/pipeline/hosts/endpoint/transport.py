@@ -31,7 +31,7 @@ _CONNECT_SECONDS = 15.0
 _MOST_SECONDS = 86_400.0
 MAX_DETAIL = 200
 """Characters of what others say that are repeated in a message."""
-_MORE_TIME = "allow it more time with --endpoint-seconds"
+_MORE_TIME = "allow it more time with total_seconds="
 SPEAKS = "check that the endpoint speaks OpenAI's chat API"
 
 

@@ -28,8 +28,11 @@ from geofovea.pipeline.hosts.published.image import PublishedImage
 from geofovea.pipeline.hosts.published.weights import PublishedParts, load_parts
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
-from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.vision.features import TILES_AT_ONCE, tower_features
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
@@ -262,7 +265,7 @@ class PublishedModel:
     @torch.inference_mode()
     def logits(self, embeds: Tensor) -> Tensor:
         """What the decoder says after a prompt ``(k, d)``: float32 ``(vocabulary,)``."""
-        return self._step(embeds, None)[0]
+        return self._logits(self._run(embeds).prefill())[0]
 
     @one_at_a_time
     @torch.inference_mode()
@@ -274,20 +277,17 @@ class PublishedModel:
 
         The first id in ``stop`` ends them and is not among them.
         """
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=self.parts.decoder.config)
-        token_ids: list[int] = []
-        log_probabilities: list[float] = []
-        for _ in range(count):
-            logits, cache = self._step(embeds, cache)
-            best = logits.log_softmax(-1).max(-1)
-            if int(best.indices) in stop:
-                break
-            token_ids.append(int(best.indices))
-            log_probabilities.append(float(best.values))
-            embeds = self._embed(token_ids[-1:])
-        return token_ids, log_probabilities
+        run = self._run(embeds, count)
+        tokens = greedy_tokens(
+            run.prefill(),
+            run.advance,
+            lambda states: self._logits(states).log_softmax(-1),
+            self.parts.decoder.get_input_embeddings(),
+            stop,
+            count,
+        )
+        ids = tokens.ids[0]
+        return ids, tokens.log_probabilities[0, : len(ids)].tolist()
 
     def ask(
         self, image: PublishedImage, question: str, *, mask_defect: bool = False
@@ -366,21 +366,17 @@ class PublishedModel:
         embedded: Tensor = self.parts.decoder.get_input_embeddings()(token_ids)
         return embedded
 
-    def _step(self, embeds: Tensor, cache: object) -> tuple[Tensor, object]:
-        """Logits (vocabulary,) after these tokens, which follow those in the cache."""
-        start = 0 if cache is None else cache.get_seq_length()  # type: ignore[attr-defined]
-        output = forward(
-            self.parts.decoder.model,
-            inputs_embeds=embeds[None],
-            # without a mask, transformers 5 takes gaps in positions for the borders of samples
-            attention_mask=torch.ones(
-                1, start + len(embeds), dtype=torch.long, device=self._device
-            ),
-            position_ids=torch.arange(start, start + len(embeds), device=self._device)[None],
-            cache=cache,
-        )
-        logits: Tensor = self.parts.decoder.lm_head(output.last_hidden_state[0, -1])
-        return logits.float(), cache
+    def _run(self, embeds: Tensor, answer: int = 0) -> DecoderRun:
+        """A run of the decoder over a prompt ``(k, d)``, with room for some tokens behind it."""
+        places = torch.arange(len(embeds), device=self._device)[None]
+        nothing = torch.zeros(0, dtype=torch.int64)
+        prompt = PromptSequence(embeds[None], places, nothing, None, len(embeds))
+        return DecoderRun(self.parts.decoder.model, PromptBatch.of([prompt]), answer)
+
+    def _logits(self, states: Tensor) -> Tensor:
+        """Of the next token, float32 ``(b, vocabulary)``, after states ``(b, d)``."""
+        logits: Tensor = self.parts.decoder.lm_head(states)
+        return logits.float()
 
     def _stop_ids(self) -> set[int]:
         eos = self.parts.decoder.config.eos_token_id

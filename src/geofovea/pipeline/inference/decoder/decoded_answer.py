@@ -60,4 +60,4 @@ def _logs_of(
 
 def cut_warning(most: int) -> str:
     """What is said of an answer that the limit on its length ended."""
-    return f"the answer {CUT} {most} tokens; allow more with --answer-tokens"
+    return f"the answer {CUT} {most} tokens; allow more with answer_tokens="

@@ -14,6 +14,7 @@ from geofovea.errors import ModelError, QuestionError
 from geofovea.pipeline.inference.attention.support import can_batch
 from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, word_scores
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
+from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
@@ -144,40 +145,24 @@ class AnswerGenerator:
             states: Of the last token of each prompt, ``(b, d)``.
             advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
         """
-        token_ids: list[list[int]] = [[] for _ in states]
-        open_rows = set(range(len(token_ids)))
-        log_probabilities: list[Tensor] = []
-        for steps_left in reversed(range(self.most)):
-            best = self._believed(states).max(-1)
-            log_probabilities.append(best.values)
-            # the one thing that a step waits for; all else stays on the device until the end
-            for row, token in enumerate(best.indices.tolist()):
-                if row in open_rows and token in self.stop:
-                    open_rows.remove(row)
-                elif row in open_rows:
-                    token_ids[row].append(token)
-            if not open_rows or not steps_left:
-                break
-            # answers that have ended are written on and not read: others wait for nothing else
-            states = advance(self.embed(best.indices)[:, None])
-        logs = torch.stack(log_probabilities, dim=1).cpu()
-        check_finite(logs, self.name, self.decoder)
+        tokens = greedy_tokens(
+            states, advance, self._log_probabilities, self.embed, self.stop, self.most
+        )
+        check_finite(tokens.log_probabilities, self.name, self.decoder)
+        logs = tokens.log_probabilities.tolist()
         return [
             decoded_answer(
-                self.tokenizer,
-                ids,
-                log[: len(ids)],
-                most=self.most,
-                has_ended=row not in open_rows,
+                self.tokenizer, ids, log[: len(ids)], most=self.most, has_ended=has_ended
             )
-            for row, (ids, log) in enumerate(zip(token_ids, logs.tolist(), strict=True))
+            for ids, log, has_ended in zip(tokens.ids, logs, tokens.has_ended, strict=True)
         ]
 
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:
         """The choice whose letter is likeliest behind a prompt with the last state ``(d,)``."""
-        believed = self._believed(state[None])[0]
-        generation = self._likeliest(choices, letter_scores(believed, self.letters(choices)))
-        if int(believed.argmax()) in self.words.thought_ids:
+        log_probabilities = self._log_probabilities(state[None])[0]
+        scores = letter_scores(log_probabilities, self.letters(choices))
+        generation = self._likeliest(choices, scores)
+        if int(log_probabilities.argmax()) in self.words.thought_ids:
             return replace(generation, warnings=(*generation.warnings, BEFORE_THOUGHT))
         return generation
 
@@ -199,10 +184,10 @@ class AnswerGenerator:
             raise QuestionError(f"a choice among {', '.join(choices)} has no words; reword it")
 
         def follow(some: Sequence[int]) -> Tensor:
-            return self._believed(peek(self.embed(torch.tensor(some))[None]))
+            return self._log_probabilities(peek(self.embed(torch.tensor(some))[None]))
 
         return self._likeliest(
-            choices, word_scores(self._believed(state[None])[0], ids, self.stop, follow)
+            choices, word_scores(self._log_probabilities(state[None])[0], ids, self.stop, follow)
         )
 
     def letters(self, choices: Sequence[str]) -> list[list[int]]:
@@ -217,7 +202,7 @@ class AnswerGenerator:
             choices[best], (float(scores.log_softmax(0)[best]),), choices=tuple(scores.tolist())
         )
 
-    def _believed(self, states: Tensor) -> Tensor:
+    def _log_probabilities(self, states: Tensor) -> Tensor:
         """Log-probabilities of the next token, float32 (m, V), after states (m, d)."""
         return self.head(states).float().log_softmax(-1)
 

@@ -26,8 +26,8 @@ def check_finite(values: Tensor, name: str, decoder: Any) -> None:
     """
     if not bool(torch.isfinite(values).all()):
         raise ModelError(
-            f"{name} makes numbers that are not finite, in {decoder.dtype}; load it with --dtype "
-            "bfloat16 or float32, or copy or download it again"
+            f"{name} makes numbers that are not finite, in {decoder.dtype}; load it with "
+            "dtype='bfloat16' or 'float32', or copy or download it again"
         )
 
 

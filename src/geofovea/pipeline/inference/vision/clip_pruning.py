@@ -9,7 +9,7 @@ tokens (and, with some methods, different numbers of them).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,16 +20,10 @@ from torch.nn import functional as F
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import TokenChoice
 from geofovea.regionfocus.reductions.encoder.base import EncoderReduction, EncoderRun, LayerView
-from geofovea.regionfocus.reductions.encoder.dymu import (
-    ThresholdCalibration,
-    layer_threshold,
-    merge_above,
-)
 
-__all__ = ["PrunedImage", "calibrate_dymu", "encode_pruned", "run_layers"]
+__all__ = ["PrunedImage", "encode_pruned", "run_layers"]
 
 _MOST_TOKENS = 8192
-_KEYS = frozenset({"keys"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,44 +74,6 @@ def encode_pruned(
     """
     layers, embedded = _embed(tower, pixels, feature_layer)
     return [run_layers(layers, image, reduction, k) for image in embedded]
-
-
-@torch.inference_mode()
-def calibrate_dymu(
-    tower: Any, batches: Iterable[Tensor], r: int, feature_layer: int = -2
-) -> tuple[float, ...]:
-    """Thresholds for `DyMUEncoder` at which images lose ``r`` tokens a layer on average.
-
-    Args:
-        tower: A ``CLIPVisionModel`` in evaluation mode.
-        batches: Unlabelled images, ``(b, 3, s, s)`` each, normalised as the model wants them.
-        r: Tokens that an image loses in each layer, at least 1.
-        feature_layer: See `encode_pruned`.
-
-    Returns:
-        One threshold a layer that runs: the mean over batches.
-
-    Raises:
-        ModelError: If the tower is no CLIP vision model, there is no batch, or images have too few
-            patches to lose ``r`` in every layer.
-    """
-    calibration = None
-    for pixels in batches:
-        layers, embedded = _embed(tower, pixels, feature_layer)
-        calibration = calibration or ThresholdCalibration(len(layers))
-        images = [_EncoderState.start(hidden) for hidden in embedded]
-        for number, layer in enumerate(layers):
-            attended = [_begin(layer, image, _KEYS, is_proportional=True) for image in images]
-            views = [_view(number, image, signals) for image, signals in attended]
-            threshold = layer_threshold(views, r)
-            calibration.add(number, threshold)
-            images = [
-                _finish(layer, image.after(merge_above(view, threshold).outcome()))
-                for (image, _), view in zip(attended, views, strict=True)
-            ]
-    if calibration is None:
-        raise ModelError("DyMU is calibrated on at least one batch of images, got none; give some")
-    return calibration.thresholds
 
 
 def _embed(tower: Any, pixels: Tensor, feature_layer: int) -> tuple[Sequence[Any], Tensor]:

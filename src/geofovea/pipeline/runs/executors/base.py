@@ -59,7 +59,7 @@ class ItemDeadlines:
         if item_seconds is not None and not 0 < item_seconds < math.inf:
             raise RunError(
                 f"an item may take a positive number of seconds, got {item_seconds!r}; leave "
-                "--item-seconds out for no limit"
+                "--item-timeout out for no limit"
             )
         self.item_seconds = item_seconds
         self._ends: dict[int, float] = {}

@@ -13,8 +13,7 @@ Time O(n²d/4) a round for the n tokens of a tile, memory O(n).
 `batch_threshold` is the released one. The classes here differ as ToMe's do, and in the budget,
 which the method does not know: pairs above the threshold merge, in rounds, until none or k is left;
 then the best of the others, to keep the budget. With ``is_adaptive`` a simple image may end below
-k. No command calibrates: thresholds of a new model come from ``calibrate_dymu`` of the pipeline's
-``inference.vision.clip_pruning``.
+k. Nothing here calibrates the thresholds of a model: all layers take one of 0.9.
 """
 
 from __future__ import annotations
@@ -48,10 +47,8 @@ __all__ = [
     "DyMU",
     "DyMUEncoder",
     "DyMURun",
-    "ThresholdCalibration",
     "batch_threshold",
     "dymu_pairs",
-    "layer_threshold",
     "merge_above",
 ]
 
@@ -94,34 +91,6 @@ def batch_threshold(metrics: Sequence[Tensor], r: int, *, protect_first: bool = 
     return max(0.0, float(pooled[rank])) if rank < len(pooled) else 0.0
 
 
-class ThresholdCalibration:
-    """Running means of the thresholds of each layer over calibration batches."""
-
-    def __init__(self, layers: int) -> None:
-        """Begin with no batch for each of ``layers`` layers."""
-        self._sums = [0.0] * layers
-        self._batches = [0] * layers
-
-    def add(self, layer: int, threshold: float) -> None:
-        """Count in the threshold of one more batch."""
-        self._sums[layer] += threshold
-        self._batches[layer] += 1
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """Mean threshold of each layer.
-
-        Raises:
-            ModelError: If a layer has seen no batch.
-        """
-        if not all(self._batches):
-            raise ModelError(
-                f"layer {self._batches.index(0)} has seen no calibration batch; run at least one "
-                "batch through all layers"
-            )
-        return tuple(s / b for s, b in zip(self._sums, self._batches, strict=True))
-
-
 def _check(threshold: float) -> None:
     if not -1 <= threshold <= 1:
         raise ModelError(f"a threshold is a cosine, -1 to 1, got {threshold}; calibrate one")
@@ -148,15 +117,6 @@ def merge_above(view: LayerView, threshold: float) -> MergeState:
     else:
         pairs = dymu_pairs(state.metric, threshold)
     return state.merge(pairs) if len(pairs[0]) else state
-
-
-def layer_threshold(views: Sequence[LayerView], r: int) -> float:
-    """`batch_threshold` of what one encoder layer shows of a batch of images."""
-    metrics = [view.mean_key for view in views]
-    has_class = views[0].has_class
-    if has_class:
-        metrics = [torch.cat([m.new_zeros(1, m.shape[1]), m]) for m in metrics]
-    return batch_threshold(metrics, r, protect_first=has_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +152,7 @@ class DyMUEncoder:
     still above the budget merges too.
 
     Attributes:
-        thresholds: One for each layer (see `ThresholdCalibration`); the last holds for all further.
+        thresholds: One for each layer (see `batch_threshold`); the last holds for all further.
 
     Raises:
         ModelError: If a threshold is no cosine, or there is none.

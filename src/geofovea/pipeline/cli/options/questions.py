@@ -50,9 +50,8 @@ class QuestionInput:
         """
         if self.only is None and any(paths):
             raise click.UsageError(
-                "--evidence, --picture and --page are of one question: ask it alone. With --json "
-                "each answer holds its evidence, and geofovea batch writes that of all into one "
-                "file"
+                "--save-geojson, --save-png and --page are for one question: ask it alone. With "
+                "--json each answer holds its evidence, and geofovea batch writes all into one file"
             )
 
     def check_files(self) -> None:

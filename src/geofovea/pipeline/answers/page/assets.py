@@ -8,7 +8,8 @@ from pathlib import Path
 
 __all__ = ["PAGE_FILES", "PageFile", "read_page_file"]
 
-_FOLDER = Path(__file__).parent / "static"
+# the server owns them; the files of answers hold copies
+_FOLDER = Path(__file__).parents[2] / "viewer" / "static"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,20 @@ import html
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
+from geofovea.pipeline.answers.page.data import answer_data, json_text, scene_name
+from geofovea.pipeline.answers.page.facts import shown_facts
+from geofovea.pipeline.answers.page.tiles import MEDIA_TYPE, page_tiles
 from geofovea.pipeline.system.files import write_text
-from geofovea.pipeline.viewer.events import answer_data, json_text
-from geofovea.pipeline.viewer.page_files import PAGE_FILES, read_page_file
-from geofovea.pipeline.viewer.page_tiles import MEDIA_TYPE, page_tiles
-from geofovea.pipeline.viewer.scene_facts import shown_facts
-from geofovea.pipeline.viewer.served_scene import scene_name
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["MOST_PAGE_BYTES", "answer_page", "save_answer_page"]
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+
+__all__ = ["MOST_PAGE_BYTES", "answer_page", "page_content", "save_answer_page"]
 
 MOST_PAGE_BYTES = 3 * 10**6
 """Of a page by default: small enough for mail, large enough for about a hundred tiles."""
@@ -69,24 +70,19 @@ def save_answer_page(
     write_text(path, answer_page(answer, most_bytes=most_bytes))
 
 
-def answer_page(
-    answer: Answer, reader: TileReader | None = None, most_bytes: int = MOST_PAGE_BYTES
-) -> str:
+def answer_page(answer: Answer, most_bytes: int = MOST_PAGE_BYTES) -> str:
     """An answer as an HTML document; see `save_answer_page`.
 
     Args:
         answer: What to show.
-        reader: Of its scene with tiles of 512 pixels, where one is open.
         most_bytes: How large the document may be.
 
     Raises:
         SceneError: If the scene is not the file it was, or cannot be read.
     """
     script, style = _asset("/viewer.js"), _asset("/viewer.css")
-    content = _content(answer, reader or _reader(answer))
-    bare = len(script) + len(style) + len(_as_data(content).encode())
-    room = max(_LEAST_TILE_BYTES, most_bytes - bare - len(_DOCUMENT))
-    content["tiles"] = page_tiles(answer, reader or _reader(answer), room)
+    around = len(script) + len(style) + len(_DOCUMENT)
+    content = page_content(answer, most_bytes - around)
     return _DOCUMENT.format(
         policy=_policy(script, style),
         title=html.escape(f"{answer.question} – GeoFovea"),
@@ -95,6 +91,22 @@ def answer_page(
         data=_as_data(content),
         script=script,
     )
+
+
+def page_content(answer: Answer, most_bytes: int) -> dict[str, Any]:
+    """What the page of an answer shows, as plain values; see ``web/src/transport/file.js``.
+
+    Args:
+        answer: What to show.
+        most_bytes: The most that it may have as JSON.
+
+    Raises:
+        SceneError: If the scene is not the file it was, or cannot be read.
+    """
+    reader = _reader(answer)
+    content = _content(answer, reader)
+    room = max(_LEAST_TILE_BYTES, most_bytes - len(_as_data(content).encode()))
+    return content | {"tiles": page_tiles(answer, reader, room)}
 
 
 def _reader(answer: Answer) -> TileReader:

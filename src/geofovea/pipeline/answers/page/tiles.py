@@ -6,13 +6,16 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from geofovea.pipeline.answers.answer import Answer
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TilePixels, TileReader
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
 
 __all__ = ["MEDIA_TYPE", "page_tiles", "tiles_by_use"]
 

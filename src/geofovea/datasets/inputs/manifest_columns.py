@@ -1,0 +1,72 @@
+"""Which columns of a manifest are the scene, the question and the id, whatever they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import DataError
+
+__all__ = ["COLUMNS", "ManifestColumns"]
+
+COLUMNS = ("id", "scene", "question")
+"""What a manifest says of a row, by our names."""
+
+# rows of LRS-VQA, which ``geofovea synthesize`` writes too
+_OF_LRS_VQA = (("image", "scene"), ("text", "question"), ("question_id", "id"))
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestColumns:
+    """Columns that somebody named.
+
+    Attributes:
+        scene: The column of scenes; None is ``scene``, or ``image`` in a file without it.
+        question: The column of questions; None is ``question``, or ``text`` beside ``image``.
+    """
+
+    scene: str | None = None
+    question: str | None = None
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of columns that mean something."""
+        named = (name for name in (self.scene, self.question) if name)
+        return (*COLUMNS, *named, *(theirs for theirs, _ in _OF_LRS_VQA))
+
+    def names(self, file: Path, columns: Iterable[str]) -> dict[str, str]:
+        """Our name of each column that has another one in the file.
+
+        A column that bears our name beside the one that was named is none of ours.
+
+        Raises:
+            DataError: If a column that was named is not there.
+        """
+        present = list(columns)
+        named = {"scene": self.scene, "question": self.question}
+        names: dict[str, str] = {}
+        if self.scene is None and "scene" not in present and "image" in present:
+            names = {t: o for t, o in _OF_LRS_VQA if t in present and o not in present}
+        for ours, theirs in named.items():
+            if theirs is None:
+                continue
+            if theirs not in present:
+                raise DataError(
+                    f"{file}: has no column {theirs!r}, only "
+                    f"{', '.join(map(repr, present[:8])) or 'none'}"
+                )
+            names = {t: o for t, o in names.items() if o != ours}
+            if theirs != ours:
+                names |= {theirs: ours} | ({ours: f"{ours} of the file"} if ours in present else {})
+        return names
+
+    def renamed(self, file: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A row by our names.
+
+        Raises:
+            DataError: If a column that was named is not there.
+        """
+        names = self.names(file, fields)
+        return {names.get(column, column): value for column, value in fields.items()}

@@ -1,0 +1,1 @@
+"""Programs that ask: the tools of the Model Context Protocol, and chat completions."""

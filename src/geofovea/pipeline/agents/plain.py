@@ -1,0 +1,48 @@
+"""What is told to another program: bounded, and nothing in it that a terminal would obey.
+
+Names of files, texts inside files and what models say come from somebody else. Another model reads
+them here, and perhaps a person in a terminal after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from geofovea.pipeline.system.terminal import visible
+
+__all__ = ["MOST_TEXT", "plain_text", "plain_values"]
+
+MOST_TEXT = 4000
+"""Most characters of one text; an answer of a model has a few, a description may have a million."""
+
+_MOST_ITEMS = 256
+
+
+def plain_text(text: object, most: int = MOST_TEXT) -> str:
+    """A text with visible characters alone, cut where it is too long.
+
+    Args:
+        text: Anything; its ``str`` is taken.
+        most: Most characters.
+    """
+    whole = str(text)
+    harmless = visible(whole[: most + 1], lines=True)
+    return harmless if len(harmless) <= most else harmless[: most - 1] + "…"
+
+
+def plain_values(values: Any) -> Any:
+    """Plain values for JSON, every text in them plain and every list bounded.
+
+    Args:
+        values: Mappings, lists, texts and numbers; what is no number becomes null.
+    """
+    if isinstance(values, Mapping):
+        items = list(values.items())[:_MOST_ITEMS]
+        return {plain_text(name, 100): plain_values(value) for name, value in items}
+    if isinstance(values, list | tuple):
+        return [plain_values(value) for value in values[:_MOST_ITEMS]]
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    return values if values is None or isinstance(values, bool | int) else plain_text(values)

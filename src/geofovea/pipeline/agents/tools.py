@@ -1,0 +1,131 @@
+"""The tools of agents. Each is one function; whatever it gives is made plain where it is sent.
+
+A tool takes the desk, what hears of its progress, and then what an agent gives it. Its
+docstring up to ``Raises``, and the texts beside its parameters, are what an agent reads of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from geofovea.pipeline.agents.questions import Tell, answer_facts, ask
+from geofovea.pipeline.agents.scene_choice import chosen_box, chosen_scene, ready_scene
+from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
+from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.job_request import JobRequest
+from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.tiling.geo.coordinates import lonlat_from_scene
+
+__all__ = ["TOOLS", "Tool", "ask_scene", "inspect_scene", "look_at"]
+
+Tool = Callable[..., Awaitable[dict[str, Any] | WindowPicture]]
+"""An async function of ``(desk, tell, ...)``."""
+
+_FACTS = (
+    *("id", "name", "width", "height", "bands", "dtype", "crs", "georef", "gsd_m"),
+    *("shown", "warnings", "ready", "error"),
+)
+
+SceneId = Annotated[str, "Id of the scene; may be left out where there is one scene only."]
+PixelBox = Annotated[
+    list[float] | None,
+    "[x0, y0, x1, y1] in scene pixels, x to the right and y down; left out for the whole scene.",
+]
+DegreeBox = Annotated[
+    list[float] | None,
+    "[west, south, east, north] in degrees instead of box; the scene must have a georeference.",
+]
+
+
+async def inspect_scene(
+    desk: Desk,
+    tell: Tell,  # noqa: ARG001  (every tool takes the same)
+    scene: Annotated[str, "Id of a scene; left out for all."] = "",
+) -> dict[str, Any]:
+    """List the scenes that can be asked about, with facts about each.
+
+    Facts are the id, the size in pixels, the place, the size of a pixel on the ground, the bands,
+    and what to be careful about. No pixels are read.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+    """
+    scenes = [chosen_scene(desk, scene)] if scene else list(desk.scenes.values())
+    facts = await asyncio.to_thread(lambda: [_facts_of(one) for one in scenes])
+    host = desk.host
+    return {"model": host.name, "model_knows": host.capabilities.domain, "scenes": facts}
+
+
+async def ask_scene(
+    desk: Desk,
+    tell: Tell,
+    question: Annotated[str, "One question in English; each stands alone."],
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    choices: Annotated[
+        list[str] | None, "Answers to choose from, if only some are possible."
+    ] = None,
+    max_tiles: Annotated[int | None, "Most tiles to look at; fewer are faster."] = None,
+    max_tokens: Annotated[int | None, "Most vision tokens to answer from."] = None,
+) -> dict[str, Any]:
+    """Ask a question about a scene of any size.
+
+    The model searches from coarse to fine. It answers with a confidence, warnings, and the places
+    that it read, in pixels and on the ground.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        GeoFoveaError: If the question is refused or fails; see ``ask``.
+    """
+    served = chosen_scene(desk, scene)
+    part = chosen_box(served.session.scene, box, lonlat_box)
+    limits = {"tiles": max_tiles, "tokens": max_tokens}
+    request = JobRequest(
+        served.id,
+        question,
+        region=None if part is None else {"box": list(part.as_tuple())},
+        budget={name: limit for name, limit in limits.items() if limit is not None},
+        choices=tuple(choices or ()),
+    )
+    return answer_facts(await ask(desk, request, tell))
+
+
+async def look_at(
+    desk: Desk,
+    tell: Tell,  # noqa: ARG001  (every tool takes the same)
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    max_side: Annotated[int, f"Most pixels along a side, 16 to {LARGEST_SIDE}."] = 768,
+) -> WindowPicture:
+    """Show a scene, or a window of it, as a picture.
+
+    The picture has the pixels that the model sees, at the finest level that fits. Smaller windows
+    show more detail. Missing pixels are gray.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        SceneError: If its levels are being built, or it cannot be read.
+        GeometryError: If the window is no box, or lies outside the scene.
+    """
+    served = ready_scene(desk, scene)
+    window = chosen_box(served.session.scene, box, lonlat_box) or served.session.scene.box
+    return await asyncio.to_thread(window_picture, served.session, window, max_side)
+
+
+TOOLS: tuple[Tool, ...] = (inspect_scene, ask_scene, look_at)
+"""All of them, in the order in which an agent should read them."""
+
+
+def _facts_of(served: ServedScene) -> dict[str, Any]:
+    facts = served.to_json()
+    scene, pyramid = served.session.scene, served.session.pyramid
+    row = {name: facts[name] for name in _FACTS}
+    row["levels"] = pyramid.top_level + 1
+    row["footprint"] = lonlat_from_scene(scene, scene.box)
+    if scene.description:
+        row["description"] = scene.description
+    return row

@@ -1,0 +1,82 @@
+"""The heat map of an answer as a GeoTIFF, where the scene lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from rasterio import Affine
+from rasterio.control import GroundControlPoint
+
+from geofovea.pipeline.system.files import write_file
+from geofovea.tiling.files.georeference_warnings import without_georeference_warning
+from geofovea.tiling.gdal_errors import GDAL_ERRORS
+
+if TYPE_CHECKING:
+    import xarray
+
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["write_heat_map"]
+
+_BLOCK = 256
+
+
+def write_heat_map(path: str | os.PathLike[str], heat: xarray.DataArray, scene: Scene) -> None:
+    """Write a heat map as a GeoTIFF of one float32 band, NaN where nothing was looked at.
+
+    It has the CRS and the place of the scene, by an affine or by control points. RPCs hold for
+    native pixels alone, so the map of a scene that has them has no place.
+
+    Args:
+        path: Of the file.
+        heat: As ``heat_map`` makes it, float32 ``(y, x)``.
+        scene: What was looked at.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    step, georeference = 1 << int(heat.attrs["level"]), scene.georeference
+    place: dict[str, object] = {}
+    if georeference.transform is not None:
+        place = {
+            "crs": scene.crs,
+            "transform": Affine(*georeference.transform) @ Affine.scale(step),
+        }
+    elif georeference.kind == "gcps":
+        points = [
+            GroundControlPoint(row=y / step, col=x / step, x=ground_x, y=ground_y, z=z)
+            for x, y, ground_x, ground_y, z in georeference.gcps
+        ]
+        place = {"crs": scene.crs, "gcps": points}
+    height, width = heat.shape
+
+    def write(aside: Path) -> None:
+        try:
+            with (
+                without_georeference_warning(),
+                rasterio.open(
+                    aside,
+                    "w",
+                    driver="GTiff",
+                    width=width,
+                    height=height,
+                    count=1,
+                    dtype="float32",
+                    nodata=np.nan,
+                    compress="deflate",
+                    tiled=True,
+                    blockxsize=_BLOCK,
+                    blockysize=_BLOCK,
+                    **place,
+                ) as target,
+            ):
+                target.write(heat.values, 1)
+                target.set_band_description(1, heat.attrs["long_name"])
+        except GDAL_ERRORS as error:
+            raise OSError(str(error)) from error
+
+    write_file(path, write)

@@ -1,0 +1,94 @@
+"""An answer as plain values that the page of a browser draws."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from geofovea.tiling.pyramid import Box, Tile
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.answer import Answer
+
+__all__ = ["answer_data", "boxes_and_shares", "json_text", "scene_name", "tile_row"]
+
+_STRONGEST = 255
+
+
+def boxes_and_shares(boxes_scene: Any, scores: Any) -> dict[str, Any]:
+    """Tokens as a page draws them.
+
+    Args:
+        boxes_scene: ``(n, 4)`` in scene pixels, an array or a tensor.
+        scores: ``(n,)``, at least zero.
+
+    Returns:
+        ``boxes`` in whole pixels, and ``scores`` from 0 to 255, the share of the strongest. Where
+        none is stronger than another, ``flat`` is true: a map of heat would say nothing.
+    """
+    most = float(scores.max()) if len(scores) else 0.0
+    flat = not len(scores) or float(scores.min()) == most
+    shares = scores * (_STRONGEST / most) if most > 0 else scores * 0
+    return {
+        "boxes": boxes_scene.round().astype(int).tolist()
+        if hasattr(boxes_scene, "astype")
+        else boxes_scene.round().int().tolist(),
+        "scores": [round(share) for share in shares.tolist()],
+        "flat": flat,
+    }
+
+
+def answer_data(answer: Answer, name: str) -> dict[str, Any]:
+    """The data of an ``answer`` event.
+
+    Args:
+        answer: What was answered.
+        name: Of the scene, in place of its path.
+    """
+    told = answer.to_json()
+    if told["scene"] is not None:
+        told["scene"]["path"] = name
+    for row, item in zip(told["evidence"] or (), answer.evidence, strict=False):
+        row["tokens"] = item.tokens
+    path = answer.scene.path
+    told["warnings"] = [warning.replace(path, name) for warning in told["warnings"]]
+    looks = [
+        {
+            "level": look.level,
+            "tiles": [tile_row(t, b) for t, b in zip(look.addresses, look.tiles, strict=True)],
+        }
+        | boxes_and_shares(look.token_boxes, look.token_scores)
+        for look in answer.looks
+    ]
+    return {"answer": told, "looks": looks}
+
+
+def json_text(data: Mapping[str, Any]) -> str:
+    """Data as one line of JSON that browsers read; a number that is none becomes null."""
+    try:
+        return json.dumps(data, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(data), allow_nan=False, separators=(",", ":"))
+
+
+def tile_row(tile: Tile, box: Box) -> list[int]:
+    """A tile as level, row, column, and its box in whole scene pixels."""
+    return [tile.level, tile.row, tile.col, *(round(side) for side in box.as_tuple())]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def scene_name(path: str) -> str:
+    """The last part of a path or address, without what may be secret in it."""
+    plain = urlsplit(path).path if "://" in path else path
+    parts = [part for part in plain.replace("\\", "/").split("/") if part]
+    return parts[-1] if parts else "scene"

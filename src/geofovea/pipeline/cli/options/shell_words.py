@@ -1,0 +1,82 @@
+"""Messages in the words of the shell: ``allow_vrt=True`` is said as ``--allow-vrt``.
+
+The rest of the package names arguments as Python has them, with the sign of equality behind them.
+What an argument is called in a shell, the options of the verb know; so there is no second list.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+
+import click
+
+__all__ = ["in_shell_words"]
+
+_ARGUMENT = re.compile(
+    r"\b(?P<name>[a-z][a-z_]*)="
+    r"(?P<value>'[^']*'|\"[^\"]*\"|\([^()]*\)|\{[^{}]*\}|\[[^\[\]]*\]|[^\s,;:()'\"{}\[\]]*)"
+    r"(?P<comma>, (?=[a-z][a-z_]*=))?"
+)
+# arguments of functions whose options bear another name inside a verb
+_PARAMETERS = {
+    "endpoint": "endpoint_url",
+    "total_seconds": "endpoint_seconds",
+    "max_tiles": "tiles",
+    "max_tokens": "tokens",
+    "timeout": "seconds",
+    "layer": "region_layer",
+}
+
+
+def in_shell_words(message: str, verb: click.Command | None) -> str:
+    """A message of the package as somebody in a shell can act on it.
+
+    Args:
+        message: Names arguments as ``name=value`` or ``name=``.
+        verb: Whose options are meant; arguments that it does not have stay as they are.
+    """
+    options = {} if verb is None else dict(_options(verb))
+
+    def replaced(match: re.Match[str]) -> str:
+        found = options.get(_PARAMETERS.get(match["name"], match["name"]))
+        if found is None:
+            return match[0]
+        # two arguments in a row are two options in a row
+        end = " " if match["comma"] else ""
+        return _typed(found, match["value"]) + end
+
+    return _ARGUMENT.sub(replaced, message)
+
+
+def _options(verb: click.Command) -> Iterator[tuple[str, click.Option]]:
+    """Options by the names of their parameters, those of all verbs within a group too."""
+    subverbs: Mapping[str, click.Command] = getattr(verb, "commands", {})
+    for each in subverbs.values():
+        yield from _options(each)
+    for parameter in verb.params:
+        if isinstance(parameter, click.Option) and parameter.name:
+            yield parameter.name, parameter
+
+
+def _typed(option: click.Option, value: str) -> str:
+    """An option as it is typed."""
+    name = next(name for name in option.opts if name.startswith("--"))
+    if option.is_flag:
+        no = option.secondary_opts[0] if option.secondary_opts else ""
+        return no if value == "False" and no else name
+    text = value
+    if value[:1] in ("(", "["):
+        parts = (part.strip(" '\"") for part in value[1:-1].split(","))
+        text = _quoted(",".join(part for part in parts if part))
+    elif value[:1] == "{":
+        pairs = (part.split(":") for part in value[1:-1].split(",") if ":" in part)
+        text = ",".join(f"{key.strip(chr(39) + ' ')}={number.strip()}" for key, number in pairs)
+    elif value[:1] in ("'", '"'):
+        text = _quoted(value[1:-1])
+    return f"{name} {text}" if text and text != "None" else name
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(text) if text else ""

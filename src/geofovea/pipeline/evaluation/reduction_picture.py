@@ -1,0 +1,154 @@
+"""Accuracy against tokens as a picture: the default, five named methods, and the cloud of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geofovea.pipeline.evaluation.reduction_sweep import ALL_TOKENS, LOOKS
+from geofovea.pipeline.system.extras import figure_class
+from geofovea.pipeline.system.files import write_file
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
+
+__all__ = ["ReductionRow", "check_drawing", "draw_reductions"]
+
+_PURPOSE = "the picture of the bench"
+_NAMED = {
+    DEFAULT_REDUCTION: "#1f2430",
+    "top_score": "#2e86c1",
+    "divprune": "#148f77",
+    "visionzip": "#7d6bb0",
+    "fastv": "#b7791f",
+    "random": "#8a5a44",
+}
+_CLOUD, _FAINT = "#c9ced8", "#5d6473"
+# labels at the ends of lines stand at least this far apart, as a share of the height
+_LABEL_GAP = 0.045
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionRow:
+    """One method at one share, over all questions of a way of looking.
+
+    Attributes:
+        look: Way of looking.
+        method: As in `ReductionItem`.
+        share: Likewise.
+        questions: How many.
+        refused: Of those, how many a method could not take so many tokens for.
+        accuracy: Share of right answers.
+        interval: Its 95 % interval, scenes resampled.
+        by_category: The same three numbers by category: accuracy, low, high.
+        hit_rate: Share of annotated questions whose place entered the decoder; None without any.
+        looked: Mean tokens that the look would show.
+        entered: Mean tokens that entered the decoder.
+        end: Mean tokens in its last layer.
+        selection_ms: Median.
+        decoder_ms: Median.
+        peak_mb: Largest.
+    """
+
+    look: str
+    method: str
+    share: float
+    questions: int
+    refused: int
+    accuracy: float
+    interval: tuple[float, float]
+    by_category: dict[str, tuple[float, float, float]]
+    hit_rate: float | None
+    looked: float
+    entered: float
+    end: float
+    selection_ms: float
+    decoder_ms: float
+    peak_mb: float
+
+
+def check_drawing() -> None:
+    """Fail before hours of work if the picture could not be drawn after them.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    figure_class(_PURPOSE)
+
+
+def draw_reductions(rows: Sequence[ReductionRow], path: Path) -> None:
+    """Draw accuracy against tokens in the decoder's last layer after the closest way of looking.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        OutputError: If the file cannot be written.
+    """
+    figure = figure_class(_PURPOSE)(figsize=(8.3, 5), layout="constrained")
+    pane = figure.subplots()
+    *_, look = LOOKS
+    lines = _lines([row for row in rows if row.look == look])
+    for method, points in lines.items():
+        color = _NAMED.get(method, _CLOUD)
+        width = 3 if method == DEFAULT_REDUCTION else 2 if method in _NAMED else 1
+        order = 3 if method in _NAMED else 1
+        xs, ys = zip(*points, strict=True)
+        pane.plot(xs, ys, "o-", color=color, lw=width, ms=2 + width, zorder=order)
+    whole = [row.accuracy for row in rows if (row.look, row.method) == (look, ALL_TOKENS)]
+    for accuracy in whole:
+        pane.axhline(accuracy, color=_FAINT, lw=1, ls="--", zorder=2)
+        pane.text(1, accuracy, ALL_TOKENS, transform=pane.get_yaxis_transform(), va="bottom",
+                  ha="right", color=_FAINT, fontsize=9)  # fmt: skip
+    _dress(pane, len(lines.keys() - _NAMED.keys()))
+    _label_ends(pane, lines)
+    write_file(path, lambda aside: figure.savefig(aside, dpi=200, format="png"))
+
+
+def _lines(rows: Sequence[ReductionRow]) -> dict[str, list[tuple[float, float]]]:
+    """The points of each method, by rising number of tokens; all tokens are no method."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.method != ALL_TOKENS:
+            lines.setdefault(row.method, []).append((row.end, row.accuracy))
+    return {method: sorted(points) for method, points in lines.items()}
+
+
+def _dress(pane: Any, others: int) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, ScalarFormatter
+
+    pane.set(xscale="log", xlabel="vision tokens in the last layer of the decoder")
+    pane.set_title("Accuracy of answers", loc="left", fontsize=12)
+    if others:
+        pane.set_title(f"gray: {others} other methods", loc="right", fontsize=9, color=_FAINT)
+    pane.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    pane.xaxis.set_major_formatter(ScalarFormatter())
+    pane.xaxis.set_minor_formatter(NullFormatter())
+    pane.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    pane.grid(axis="y", color="#eceef2")
+    pane.set_axisbelow(True)
+    for side in ("top", "right"):
+        pane.spines[side].set_visible(False)
+
+
+def _label_ends(pane: Any, lines: dict[str, list[tuple[float, float]]]) -> None:
+    """Name the lines where they begin, at the fewest tokens, for there they differ most."""
+    starts = {method: lines[method][0] for method in _NAMED if method in lines}
+    low, high = pane.get_ylim()
+    gap, below = _LABEL_GAP * (high - low), -1.0
+    for method, (x, y) in sorted(starts.items(), key=lambda item: item[1][1]):
+        below = max(y, below + gap)
+        is_default = method == DEFAULT_REDUCTION
+        pane.annotate(
+            f"{method} (default)" if is_default else method,
+            (x, y),
+            (-10, below),
+            textcoords=("offset points", "data"),
+            ha="right",
+            va="center",
+            color=_NAMED[method],
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            fontweight="bold" if is_default else "normal",
+        )
+    left, right = pane.get_xlim()
+    # room for the names
+    pane.set_xlim(left / (right / left) ** 0.08, right)

@@ -1,0 +1,65 @@
+"""Greedy decoding: the likeliest token after token, for some prompts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["GreedyTokens", "greedy_tokens"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GreedyTokens:
+    """What follows some prompts.
+
+    Attributes:
+        ids: Of the tokens of each answer, without the one that ends it.
+        log_probabilities: float32 ``(b, steps)``, on the CPU. Those of the tokens come first; what
+            follows belongs to no token.
+        has_ended: Whether each answer came to its end before the most tokens.
+    """
+
+    ids: tuple[list[int], ...]
+    log_probabilities: Tensor
+    has_ended: tuple[bool, ...]
+
+
+def greedy_tokens(
+    states: Tensor,
+    advance: Callable[[Tensor], Tensor],
+    log_probabilities: Callable[[Tensor], Tensor],
+    embed: Callable[[Tensor], Tensor],
+    stop: Collection[int],
+    most: int,
+) -> GreedyTokens:
+    """Continue prompts whose tokens have run through the decoder.
+
+    Args:
+        states: Of the last token of each prompt, ``(b, d)``.
+        advance: States ``(b, d)`` behind one more token of each, ``(b, 1, d)``.
+        log_probabilities: Of the next token, float32 ``(b, V)``, after states ``(b, d)``.
+        embed: Ids ``(b,)`` to vectors ``(b, d)``.
+        stop: Ids that end an answer.
+        most: Tokens of the longest answer, at least 1.
+    """
+    ids: tuple[list[int], ...] = tuple([] for _ in states)
+    open_rows = set(range(len(ids)))
+    steps: list[Tensor] = []
+    for steps_left in reversed(range(most)):
+        best = log_probabilities(states).max(-1)
+        steps.append(best.values)
+        # the one thing that a step waits for; all else stays on the device until the end
+        for row, token in enumerate(best.indices.tolist()):
+            if row in open_rows and token in stop:
+                open_rows.remove(row)
+            elif row in open_rows:
+                ids[row].append(token)
+        if not open_rows or not steps_left:
+            break
+        # answers that have ended are written on and not read: others wait for nothing else
+        states = advance(embed(best.indices)[:, None])
+    has_ended = tuple(row not in open_rows for row in range(len(ids)))
+    return GreedyTokens(ids, torch.stack(steps, dim=1).cpu(), has_ended)

@@ -1,0 +1,84 @@
+"""Which model answers where none is named, and which scenes the demo model knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
+from geofovea.errors import NoModelError
+from geofovea.pipeline.hosts.load import EMBEDDED
+from geofovea.pipeline.hosts.load_options import AUTO
+from geofovea.pipeline.system.configuration import FILE_NAME, read_configuration, variable_of
+from geofovea.pipeline.system.model_catalogue import smallest_download
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.tiling.scene import Scene
+
+__all__ = [
+    "AUTO",
+    "chosen_model",
+    "is_beyond",
+    "is_synthetic",
+    "named_model",
+]
+
+
+def chosen_model(name: str, scenes: Iterable[Scene]) -> str:
+    """The name of the model that answers questions about some scenes.
+
+    Args:
+        name: As it was given; ``"auto"`` leaves the choice to `named_model`, or else to the
+            scenes: those that are synthetic are answered by the embedded model.
+        scenes: The scenes, looked at in turn until one is not synthetic.
+
+    Raises:
+        NoModelError: If no model is named, and one of the scenes is not synthetic.
+    """
+    if (named := named_model(name)) is not None:
+        return named
+    for scene in scenes:
+        if not is_synthetic(scene):
+            raise NoModelError(_ways_to_a_model(scene.path))
+    return EMBEDDED
+
+
+def named_model(name: str) -> str | None:
+    """The model that an argument, ``$GEOFOVEA_MODEL`` or a configuration file names, if any does.
+
+    Raises:
+        ConfigurationError: If a configuration file says what cannot be meant.
+    """
+    if name != AUTO:
+        return name
+    model: str | None = read_configuration().get("model")
+    return model
+
+
+def is_synthetic(scene: Scene) -> bool:
+    """Whether the file says that it shows the synthetic world."""
+    return scene.description.startswith(SYNTHETIC_MARK)
+
+
+def is_beyond(host: Host, scene: Scene) -> bool:
+    """Whether the host was trained on synthetic scenes only, and this is a scene of another kind.
+
+    Its answer is then a guess, and how sure it is says nothing.
+    """
+    return host.capabilities.domain == "synthetic" and not is_synthetic(scene)
+
+
+def _ways_to_a_model(path: str) -> str:
+    local = smallest_download()
+    return (
+        f"no model is named, and the demo model cannot answer about {path}: it knows synthetic "
+        "scenes only. Name a real model in one of these ways:\n"
+        "  Ollama   ollama pull qwen2.5vl:7b, then "
+        "model='openai:qwen2.5vl:7b', endpoint='http://localhost:11434/v1'\n"
+        "  vLLM     vllm serve Qwen/Qwen2.5-VL-7B-Instruct, then "
+        "model='openai:Qwen/Qwen2.5-VL-7B-Instruct', endpoint='http://localhost:8000/v1'\n"
+        f"  local    model='{local.hub_id}' (downloads {local.download_gb:.1f} GB once)\n"
+        f"'geofovea models' lists more. ${variable_of('model')} or {FILE_NAME} keeps your choice, "
+        "and model='embedded' shows what the demo model guesses."
+    )

@@ -1,0 +1,53 @@
+"""Scenes and a model as a desk that takes questions, for the verbs that stay and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.tiling.opening import open_scene
+
+__all__ = ["open_desk"]
+
+
+def open_desk(
+    scenes: Sequence[str],
+    settings: AskSettings,
+    *,
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+) -> Desk:
+    """Open scenes, load the model, and start the desk; close it at the end.
+
+    Args:
+        scenes: Paths or addresses; their ids count up from 1.
+        settings: The model, and how questions are answered.
+        allow_vrt: See ``open_scene``.
+        allow_remote: See ``open_scene``.
+        allowed_hosts: See ``open_scene``.
+
+    Raises:
+        SceneError: If a scene cannot be opened; before the model is loaded.
+        ModelError: If the model cannot be loaded, or none is named and a scene is not synthetic.
+    """
+    opened = [
+        open_scene(
+            scene,
+            allow_vrt=allow_vrt,
+            allow_remote=allow_remote,
+            allowed_hosts=allowed_hosts,
+            nodata=settings.nodata,
+        )
+        for scene in scenes
+    ]
+    settings = settings.for_scenes(opened)
+    model = settings.load_host()
+    served = [
+        ServedScene(str(number), settings.open_session(scene, model))
+        for number, scene in enumerate(opened, 1)
+    ]
+    budget = settings.budget(model.default_budget)
+    return Desk(served, model, budget=budget, options=settings.options)

@@ -1,0 +1,86 @@
+"""``geofovea.open``: a scene and a model in one call, ready to be asked and shown."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from geofovea.pipeline.hosts.load_options import AUTO
+from geofovea.pipeline.session.ask import host_of
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.viewer.show import show
+from geofovea.tiling.opening import open_scene
+from geofovea.tiling.scene import Scene
+
+if TYPE_CHECKING:
+    import xarray
+
+    from geofovea.pipeline.hosts.base import Host
+    from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+    from geofovea.pipeline.viewer.widget import SceneWidget
+
+__all__ = ["OpenedScene", "open_session"]
+
+
+class OpenedScene(SceneSession):
+    """A session that can show itself in a notebook."""
+
+    def show(self, **options: Any) -> SceneWidget:
+        """The page of this scene as a widget: zoom, ask, and watch where the model looks.
+
+        Args:
+            options: As for ``geofovea.show``.
+
+        Raises:
+            MissingExtraError: If anywidget is not installed.
+        """
+        return show(self, **options)
+
+
+def open_session(
+    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    *,
+    model: str | Host = AUTO,
+    endpoint: EndpointSettings | str | None = None,
+    bands: tuple[int, ...] | None = None,
+    composite: str | None = None,
+    band_map: Mapping[str, int] | None = None,
+    cache_tokens: bool | None = None,
+    **loading: Any,
+) -> OpenedScene:
+    """Open a scene for any number of questions.
+
+        scene = geofovea.open("scene.tif", model="openai:qwen2.5vl:7b", endpoint="http://...")
+        scene.ask("How many ships are there?")
+        scene.ask_many(["Is there a runway?", "Which color is the roof?"])
+        scene.show()
+
+    Args:
+        scene: As for ``geofovea.ask``.
+        model: As for ``geofovea.ask``, also ``endpoint`` and all that is loaded by: ``device``,
+            ``dtype``, ``threads`` and the others of ``geofovea.load_host``.
+        endpoint: Where ``openai:NAME`` is.
+        bands: Bands to show, 1-based; None chooses from the scene.
+        composite: A named composite instead, such as ``"ndvi"``.
+        band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
+        cache_tokens: Whether encoded tiles are kept on disk.
+        loading: How the model is loaded.
+
+    Raises:
+        NoModelError: If no model is named, and the scene is not synthetic.
+        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+    """
+    started = time.perf_counter()
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
+    open_seconds = time.perf_counter() - started
+    return OpenedScene(
+        raster,
+        host_of(model, raster, endpoint, **{"device": AUTO} | loading),
+        bands,
+        composite=composite,
+        band_map=band_map,
+        cache_tokens=cache_tokens,
+        open_seconds=open_seconds,
+    )

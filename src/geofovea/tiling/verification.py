@@ -1,0 +1,61 @@
+"""Every block of a scene read once, so that damage is found before anything relies on a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rasterio.windows import Window
+
+from geofovea.tiling.files.gdal_settings import gdal_settings
+from geofovea.tiling.files.handles import open_handle, read_errors
+from geofovea.tiling.scene import Scene
+
+__all__ = ["verify_scene"]
+
+# pixels of a read: large enough to be quick, small enough for any machine
+_READ_PIXELS = 2**22
+
+
+def verify_scene(scene: Scene, progress: Callable[[float], None] = lambda _: None) -> int:
+    """Read and decode every block of all bands, of the native image and of its overviews.
+
+    Memory stays bounded: a few million pixels are held at a time, or one block where that is
+    larger.
+
+    Args:
+        scene: The scene.
+        progress: Takes the share that is done.
+
+    Returns:
+        How many pixels were read, over all bands and images.
+
+    Raises:
+        SceneReadError: If a block is damaged or missing.
+    """
+    images = [None, *range(len(scene.overviews))]
+    total, done = _pixels(scene), 0
+    for image in images:
+        with gdal_settings(), read_errors(scene.source):
+            handle = open_handle(scene.source, image)
+            bands = range(1, handle.count + 1)
+            for window in _windows(handle):
+                for band in bands:
+                    done += int(handle.read(band, window=window).size)
+                progress(min(1.0, done / max(1, total)))
+    return done
+
+
+def _pixels(scene: Scene) -> int:
+    sizes = [(scene.width, scene.height), *scene.overview_sizes]
+    return scene.count * sum(width * height for width, height in sizes)
+
+
+def _windows(handle: object) -> Iterator[Window]:
+    """Windows of whole blocks that cover an image, each block in one of them."""
+    width, height = handle.width, handle.height  # type: ignore[attr-defined]
+    block_height, block_width = handle.block_shapes[0]  # type: ignore[attr-defined]
+    rows = block_height * max(1, 2048 // block_height)
+    cols = block_width * max(1, _READ_PIXELS // (rows * block_width))
+    for top in range(0, height, rows):
+        for left in range(0, width, cols):
+            yield Window(left, top, min(cols, width - left), min(rows, height - top))

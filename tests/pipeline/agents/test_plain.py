@@ -1,0 +1,40 @@
+"""What another program is told is bounded, and holds nothing that a terminal obeys."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.pipeline.agents.plain import MOST_TEXT, plain_text, plain_values
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(text=st.text(), most=st.integers(1, 50))
+def test_a_text_is_visible_and_bounded(text, most):
+    shown = plain_text(text, most)
+    assert len(shown) <= most
+    assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
+    assert shown == text or len(text) > most or not text.isprintable()
+
+
+def test_escapes_are_shown_and_long_texts_cut():
+    assert plain_text("\x1b]0;owned\x07") == "\\x1b]0;owned\\x07"
+    assert plain_text("x" * 10**6) == "x" * (MOST_TEXT - 1) + "…"
+    assert plain_text("ship 🚢\nharbor") == "ship 🚢\nharbor"
+
+
+@given(values=values)
+def test_values_become_json_whatever_is_in_them(values):
+    plain = plain_values(values)
+    text = json.dumps(plain, allow_nan=False)
+    assert "\\u001b" not in text
+
+
+def test_lists_are_bounded():
+    assert len(plain_values(list(range(10_000)))) == 256
+    assert plain_values({"a": float("nan"), "b": (1, "\x00")}) == {"a": None, "b": [1, "\\x00"]}

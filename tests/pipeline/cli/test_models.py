@@ -1,0 +1,115 @@
+"""Models are listed with what they cost, and fetched after a look at what the hub has of them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hub_server import COMMIT, files_of, serving
+
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.system.model_catalogue import CATALOGUE, smallest_download
+
+PROGRAM = "from geofovea.pipeline.cli import main; main()"
+
+
+@pytest.fixture
+def geofovea(tmp_path):
+    """``geofovea(hub, *words)``: a process that reads where the hub is."""
+
+    def run(hub, *words, **env):
+        there = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_TOKEN")}
+        there |= {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        command = [sys.executable, "-W", "error", "-c", PROGRAM, *map(str, words)]
+        return subprocess.run(
+            command, env=there | env, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    return run
+
+
+def test_every_known_model_is_listed_with_its_download_memory_and_license(run):
+    result = run("models")
+    assert result.exit_code == 0, result.output
+    for model in CATALOGUE:
+        (line,) = [line for line in result.stdout.splitlines() if f" {model.hub_id} " in line]
+        assert f"{model.download_gb:.1f}" in line
+        assert model.license in line
+    for family in FAMILIES:
+        assert family in result.stdout
+
+
+def test_the_list_for_machines_says_the_same(run):
+    told = json.loads(run("models", "--json").stdout)
+    assert {row["hub_id"] for row in told["models"]} == {model.hub_id for model in CATALOGUE}
+    assert told["families"] == sorted(FAMILIES)
+    smallest = min(told["models"], key=lambda row: row["download_gb"])
+    assert smallest["hub_id"] == smallest_download().hub_id
+
+
+def test_a_model_is_downloaded_and_answers_from_its_hub_id(geofovea, tiny_folder, scene_path):
+    extra = {"pytorch_model.bin": b"\x80\x04.", "run.py": b"raise SystemExit", "onnx/m.onnx": b"x"}
+    with serving(files_of(tiny_folder) | extra) as hub:
+        done = geofovea(hub, "models", "get", "owner/tiny", "--json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert (told["commit"], told["license"]) == (COMMIT, "apache-2.0")
+        assert "apache-2.0" in done.stderr
+        # neither a pickle nor code was fetched
+        assert set(hub.fetched) == set(told["files"]) == set(files_of(tiny_folder))
+        before = len(hub.fetched)
+        assert geofovea(hub, "models", "get", "owner/tiny").returncode == 0
+        assert len(hub.fetched) == before
+    few = ("--tiles", "8", "--tokens", "40")
+    asked = geofovea(
+        hub, "ask", scene_path, "What is it?", "--model", "owner/tiny", *few, HF_HUB_OFFLINE="1"
+    )
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"model.safetensors": None, "pytorch_model.bin": b"\x80\x04."},
+            "pickles are never opened",
+        ),
+        ({"config.json": None}, "no config.json"),
+        ({"config.json": b'{"model_type": "bert"}'}, "supported are"),
+        ({"config.json": b'{"model_type": "x", "auto_map": {}}'}, "code of its own"),
+    ],
+    ids=["pickle", "no configuration", "another family", "remote code"],
+)
+def test_a_model_that_could_not_be_used_is_refused_before_its_weights_are_fetched(
+    geofovea, tiny_folder, change, words
+):
+    files = {n: d for n, d in (files_of(tiny_folder) | change).items() if d is not None}
+    with serving(files) as hub:
+        done = geofovea(hub, "models", "get", "owner/tiny")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert set(hub.fetched) <= {"config.json"}
+
+
+@pytest.mark.parametrize("name", ["tiny", "a/b/c", "owner/other"])
+def test_a_name_that_the_hub_does_not_have_is_one_line(geofovea, tiny_folder, name):
+    with serving(files_of(tiny_folder)) as hub:
+        done = geofovea(hub, "models", "get", name)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert name in done.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(geofovea, tiny_folder):
+    with serving(files_of(tiny_folder)) as hub:
+        pass
+    done = geofovea(hub, "models", "get", "owner/tiny")
+    assert done.returncode == 1
+    assert "check the name, the connection" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr

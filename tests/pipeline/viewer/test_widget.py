@@ -1,0 +1,126 @@
+"""The widget without a browser: its traits, its questions, what a saved notebook keeps."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+from pipeline_toys import QUESTION
+
+import geofovea as gf
+from geofovea.errors import CancelledError, GeometryError, MissingExtraError, QuestionError
+from geofovea.pipeline.viewer.events import JobWatcher
+from geofovea.pipeline.viewer.widget import SceneWidget
+
+
+@pytest.fixture
+def widget(make_session):
+    widget = gf.show(make_session())
+    yield widget
+    widget.close()
+
+
+def test_the_widget_is_the_page_of_the_server(widget):
+    assert isinstance(widget, SceneWidget)
+    assert widget._esm.startswith("var ") or "export" in widget._esm
+    assert ".geofovea" in widget._css
+    assert [scene["name"] for scene in widget.scenes] == ["scene.tif"]
+    assert widget.height == 640
+
+
+def test_ask_returns_the_answer_and_tells_who_observes(widget, make_session):
+    heard = []
+    widget.observe(lambda change: heard.append(change["new"]), "answer")
+    answer = widget.ask(QUESTION)
+    assert answer.text == make_session().ask(QUESTION).text
+    assert heard == [answer]
+    assert widget.answer is answer
+    assert widget.answers == (answer,)
+    assert widget.question == QUESTION
+
+
+def test_a_region_bounds_what_is_asked(widget):
+    widget.region = [[0, 0], [600, 0], [600, 500], [0, 500]]
+    finest = [item for item in widget.ask(QUESTION).evidence if item.tile.level == 0]
+    assert finest
+    assert all(item.box_scene.x0 < 600 and item.box_scene.y0 < 500 for item in finest)
+
+
+@pytest.mark.parametrize(
+    ("question", "region", "error"),
+    [(" ", None, QuestionError), (QUESTION, [[0, 0], [1, 1]], GeometryError)],
+)
+def test_what_cannot_be_asked_is_refused(widget, question, region, error):
+    widget.region = region
+    with pytest.raises(error):
+        widget.ask(question)
+    assert widget.answers == ()
+
+
+def test_cancel_ends_the_question_that_is_asked(widget, monkeypatch):
+    looking = JobWatcher.looking
+    begun = threading.Event()
+
+    def slowly(self, tiles):
+        """As if the disk took long."""
+        looking(self, tiles)
+        begun.set()
+        while not self.is_cancelled:
+            threading.Event().wait(0.01)
+
+    monkeypatch.setattr(JobWatcher, "looking", slowly)
+
+    def stop():
+        begun.wait(30)
+        widget.cancel()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(CancelledError):
+        widget.ask(QUESTION)
+    stopper.join()
+    assert widget.answer is None
+
+
+def test_a_saved_notebook_shows_the_answers(widget, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, value):
+            shown.append(value)
+
+    widget._record = Handle()
+    widget.ask(QUESTION)
+    html = shown[-1]._repr_html_()
+    assert QUESTION in html
+    assert "data:image/webp" in html
+    assert "<script" not in html
+
+
+def test_an_answer_is_shown_without_a_model(make_session):
+    answer = make_session().ask(QUESTION)
+    widget = gf.show(answer)
+    try:
+        assert widget.content["answer"]["answer"]["answer"] == answer.text
+        assert widget.content["tiles"]
+        assert widget.answers == (answer,)
+        with pytest.raises(QuestionError, match="shows an answer"):
+            widget.ask(QUESTION)
+    finally:
+        widget.close()
+
+
+def test_a_path_is_opened(scene_path, tiny_host):
+    widget = gf.show(scene_path, model=tiny_host)
+    try:
+        assert widget.scenes[0]["width"] == 2048
+    finally:
+        widget.close()
+
+
+def test_without_anywidget_the_extra_is_named(scene_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "geofovea.pipeline.viewer.widget", raising=False)
+    with pytest.raises(MissingExtraError, match=r"geofovea\[notebook\]"):
+        gf.show(scene_path)
