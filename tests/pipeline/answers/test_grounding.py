@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geofovea.pipeline.answers.grounding import box_in_tile, box_scene, boxes_scene
 from geofovea.pipeline.hosts.families.registry import FAMILIES
-from geofovea.pipeline.hosts.grounding import box_in_tile, box_scene, boxes_scene
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle, SpokenBox, write_boxes
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
