@@ -285,7 +285,8 @@ def stock_text(host: LvlmHost, family: str, inputs: dict[str, Any]) -> str:
 def _config(family: str, shape: Shape) -> Any:
     heads = shape.hidden // 16
     text = {
-        "vocab_size": len(WORDS),
+        # the last two words are those of GLM alone
+        "vocab_size": len(WORDS) - (0 if "glm" in family else 2),
         "hidden_size": shape.hidden,
         "intermediate_size": 2 * shape.hidden,
         "num_hidden_layers": shape.layers,
