@@ -1,6 +1,6 @@
 """The words around the vision tokens: a template, a chat template, or a family's own.
 
-Chat templates come with a model and are programs of somebody else. They run within bounds (see
+Chat templates come with a model and are programs of others. They run within bounds (see
 ``chat_template``), see a stand-in for the question and never the question itself, and what they
 print is used only if the image and the question stand in it once, in this order.
 """
@@ -60,7 +60,7 @@ class PromptTemplate:
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
         chat = None if template else chat_prompt(tokenizer, self._image, marks)
-        # blanks among them would be looked for in every text, and found for ever
+        # blanks among them would be looked for in every text, and found forever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
         written = template or chat or style.template_for(self._special_words)
