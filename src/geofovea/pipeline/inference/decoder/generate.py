@@ -23,7 +23,13 @@ from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_s
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 
-__all__ = ["UNTHOUGHT", "AnswerGenerator"]
+__all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "AnswerGenerator"]
+
+BEFORE_THOUGHT = (
+    "the model would have begun with a thought, and the choices were scored in its place: the "
+    "scores say little; ask without choices and with more --answer-tokens"
+)
+"""What is said of choices where the likeliest first word opens a thought."""
 
 UNTHOUGHT = (
     "this model was made to think before it answers, and it was asked to answer at once: its "
@@ -154,7 +160,11 @@ class AnswerGenerator:
     def letter(self, state: Tensor, choices: Sequence[str]) -> Generation:
         """The choice whose letter is likeliest behind a prompt with the last state ``(d,)``."""
         log_probabilities = self._log_probabilities(state[None])[0]
-        return self._likeliest(choices, letter_scores(log_probabilities, self.letters(choices)))
+        scores = letter_scores(log_probabilities, self.letters(choices))
+        generation = self._likeliest(choices, scores)
+        if int(log_probabilities.argmax()) in self.words.thought_ids:
+            return replace(generation, warnings=(*generation.warnings, BEFORE_THOUGHT))
+        return generation
 
     def wording(
         self, state: Tensor, choices: Sequence[str], peek: Callable[[Tensor], Tensor]

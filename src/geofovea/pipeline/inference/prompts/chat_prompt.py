@@ -14,13 +14,15 @@ from typing import Any
 from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
-__all__ = ["chat_prompt", "without_open_thought"]
+__all__ = ["THOUGHT_MARKS", "chat_prompt", "without_open_thought"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
 _LONGEST_CHAT = 20_000
+THOUGHT_MARKS = ("<think>", "<thinking>", "<thought>", "<reasoning>")
+"""What opens a thought in the vocabularies of models that think."""
 _SWITCH = "enable_thinking"
-_MARK = r"(?P<mark><(?:think|thinking|thought|reasoning)>)"
+_MARK = f"(?P<mark>{'|'.join(THOUGHT_MARKS)})"
 _OPEN_THOUGHT = re.compile(rf"{_MARK}\s*\Z")
 _EMPTY_THOUGHT = re.compile(rf"{_MARK}\s*</(?:think|thinking|thought|reasoning)>\s*\Z")
 

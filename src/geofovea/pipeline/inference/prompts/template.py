@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.prompts.chat_prompt import chat_prompt, without_open_thought
+from geofovea.pipeline.inference.prompts.chat_prompt import (
+    THOUGHT_MARKS,
+    chat_prompt,
+    without_open_thought,
+)
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.pipeline.inference.prompts.markers import MarkerIds, PromptStyle
 
@@ -34,6 +38,7 @@ class PromptTemplate:
 
     Attributes:
         marks: What stands around the vision tokens.
+        thought_ids: Single tokens that open a thought.
         closes_thought: Whether the model would think first, and its thought is closed empty.
     """
 
@@ -60,6 +65,8 @@ class PromptTemplate:
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
         chat = None if template else chat_prompt(tokenizer, self._image, marks)
+        single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
+        self.thought_ids = {ids[0] for ids in single if len(ids) == 1} - {tokenizer.unk_token_id}
         # blanks among them would be looked for in every text, and found forever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
