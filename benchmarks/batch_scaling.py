@@ -1,4 +1,4 @@
-"""How a batch scales with its workers: measured for a few, modelled on paper for many.
+"""How a batch scales with its workers: measured for a few, modeled on paper for many.
 
 Side by side in one run:
 
@@ -7,7 +7,7 @@ Side by side in one run:
 * ``ask``: questions to the embedded model, which wants the cores of this machine for itself.
 
 The model: the process that holds the journal is one server that spends ``d`` seconds on an item
-(a commit with full synchronisation, and a message each way), measured with items that do nothing.
+(a commit with full synchronization, and a message each way), measured with items that do nothing.
 With items of ``t`` seconds, ``w`` workers reach ``min(w / (t + d), 1 / d)`` items a second.
 
     python benchmarks/batch_scaling.py --workers 1,2 --executors processes,ray

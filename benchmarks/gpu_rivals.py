@@ -42,7 +42,7 @@ class _Rival:
         self.dtype = model.lm_head.weight.dtype
 
     def pooled(self, tiles: Tensor) -> Tensor:
-        """Tokens (k, r, c, d) of normalised tiles (k, 3, T, T), pooled."""
+        """Tokens (k, r, c, d) of normalized tiles (k, 3, T, T), pooled."""
         parts = []
         rows, cols = self.family.grid
         for some in tiles.split(_TILES_AT_ONCE):

@@ -39,7 +39,7 @@ PLACE = (0.37, 0.61)
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""Per-channel statistics of CLIP, which both sides normalise with."""
+"""Per-channel statistics of CLIP, which both sides normalize with."""
 
 FLOAT_RGB_BYTES = 12
 COPIES_ALIVE = 4.7

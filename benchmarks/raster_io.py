@@ -16,7 +16,7 @@ A scale of tiles ends early after ``--scale-seconds``, so means are over what wa
 Times are wall clock; ``cpu`` columns are seconds of CPU, children included, and so are the ratios
 of tiles, because they stay the same on a machine that does other things too.
 Peaks are resident memory beyond the imports, those of child processes added. ``difference`` is the
-mean absolute difference of the tiles from raw rasterio's, in grey values: 0 or little shows that
+mean absolute difference of the tiles from raw rasterio's, in gray values: 0 or little shows that
 all read the same places; sixteen bits have none, because what is shown of them is stretched. Files
 are kept in ``--folder``; a side of 32768 needs 16 GB there. Needs a Unix. Nothing is asserted.
 

@@ -26,7 +26,7 @@ Address = tuple[str, int]
 
 
 def synset_lines(folder: Path, part: str) -> list[list[str]]:
-    """The fields of every synset of a part of speech; the licence above them is indented."""
+    """The fields of every synset of a part of speech; the license above them is indented."""
     lines = (folder / f"data.{PARTS[part]}").read_text(encoding="utf-8").splitlines()
     return [line.split(" | ")[0].split() for line in lines if not line.startswith("  ")]
 

@@ -35,7 +35,7 @@ def _shared_rasters() -> list[Any]:
 
 
 def _texture(height: int, width: int, bands: int = 3, dtype: str = "uint8") -> np.ndarray:
-    """Smooth waves with noise: every place differs, and averages stay close to neighbours."""
+    """Smooth waves with noise: every place differs, and averages stay close to neighbors."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     rng = np.random.default_rng(7)
     waves = [np.sin(x / (17 + 3 * b)) + np.cos(y / (23 + 2 * b)) for b in range(bands)]

@@ -128,7 +128,7 @@ def silent(handler: Any, request: dict[str, Any]) -> None:
 
 
 def dripping(handler: Any, request: dict[str, Any]) -> None:
-    """A byte of the headers now and then, for ever: no single read takes long."""
+    """A byte of the headers now and then, forever: no single read takes long."""
     for byte in b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Long: " + b"a" * 10_000:
         if handler.server.is_over.wait(0.05):
             break

@@ -35,7 +35,7 @@ QUESTION = "What is the color of the plane at the airport?"
 
 
 def enliven(module: torch.nn.Module, scale: float = 3.0) -> None:
-    """Enlarge matrices: freshly initialised attention is so flat that any mistake would pass."""
+    """Enlarge matrices: freshly initialized attention is so flat that any mistake would pass."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim > 1 and "embed" not in name and "lm_head" not in name:

@@ -28,27 +28,27 @@ Version = Literal["v1", "v2", "v3", "v4", "v5"]
 
 
 def hiprune_released(obj: Tensor, deep: Tensor, k: int, alpha: float, width: int) -> Tensor:
-    """The choice of the released code, with its wrapped and clipped neighbours.
+    """The choice of the released code, with its wrapped and clipped neighbors.
 
     Args:
         obj: ``(n,)``, attention received in the object layer.
         deep: ``(n,)``, the same in the deep layer.
         k: Tokens to keep.
-        alpha: Share of the budget for anchors and their neighbours.
+        alpha: Share of the budget for anchors and their neighbors.
         width: Columns of the grid.
 
     Returns:
         int64 ``(k,)``, ascending.
 
     Raises:
-        BudgetError: If anchors and neighbours alone exceed ``k``.
+        BudgetError: If anchors and neighbors alone exceed ``k``.
     """
     anchors = top_indices(obj, round(k * alpha / 5))
     steps = torch.tensor([0, -1, 1, -width, width], device=obj.device)
     near = torch.unique((anchors[:, None] + steps).clamp(0, len(obj) - 1))
     if len(near) > k:
         raise BudgetError(
-            f"anchors and neighbours are {len(near)} tokens, more than the budget of {k}; lower "
+            f"anchors and neighbors are {len(near)} tokens, more than the budget of {k}; lower "
             f"alpha from {alpha}, or use the fixed mode, which cuts them"
         )
     rest = deep.to(torch.float32).index_fill(0, near, -torch.inf)
@@ -233,7 +233,7 @@ def capped_shares(weights: Sequence[float], most: float) -> list[float]:
     """The released cap: what is above it goes to the others once; the sum may stay below 1.
 
     Args:
-        weights: Shares of tiles, not all 0; they are normalised first.
+        weights: Shares of tiles, not all 0; they are normalized first.
         most: Greatest share.
     """
     whole = math.fsum(weights)

@@ -86,7 +86,7 @@ class OracleFocus:
         """The share of each box inside each token, summed over boxes; see `Focus`.
 
         A thousandth of one box's mass is spread over all tokens, more to the nearer ones, so that
-        a budget larger than the boxes is spent on their neighbourhood.
+        a budget larger than the boxes is spent on their neighborhood.
         """
         boxes = torch.tensor([box.as_tuple() for box in self.boxes], dtype=torch.float64)
         low = torch.maximum(tokens.boxes_scene[:, None, :2], boxes[None, :, :2])

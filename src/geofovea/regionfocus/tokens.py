@@ -176,7 +176,7 @@ def tokens_of_tiles(
         raise GeometryError(f"valid must be bool {shape}, got {valid.dtype} {tuple(valid.shape)}")
     for tile in tiles:
         pyramid.valid_size(tile)  # refuses a tile off the grid
-    # all edges of an axis come from one formula, so neighbours share theirs to the last bit
+    # all edges of an axis come from one formula, so neighbors share theirs to the last bit
     address = torch.tensor([(t.col, t.row) for t in tiles], dtype=torch.float64).reshape(-1, 2)
     step = torch.tensor([[1 << t.level] for t in tiles], dtype=torch.float64).reshape(-1, 1)
     side = pyramid.tile_size
@@ -223,7 +223,7 @@ def token_cells(tokens: TokenSet, grid: tuple[int, int], tile_size: int) -> Tens
 
 
 def cells_of_tokens(tokens: TokenSet, tile_size: int, cells_a_side: int) -> tuple[Tensor, Tensor]:
-    """Row and column, int64 (n,) each, of the cell of its tile that each token's centre lies in.
+    """Row and column, int64 (n,) each, of the cell of its tile that each token's center lies in.
 
     Args:
         tokens: n tokens of any host.

@@ -83,10 +83,10 @@ class Inspection:
         size_bytes: Of the file.
         width: In native pixels.
         height: In native pixels.
-        bands: Colour interpretation of each band.
+        bands: Color interpretation of each band.
         dtype: Pixel type.
         crs: Authority code or name, or None.
-        gsd_m: Metres per native pixel, or None.
+        gsd_m: Meters per native pixel, or None.
         georef: ``affine``, ``gcps``, ``rpcs`` or ``none``.
         nodata: Value of missing pixels, or None.
         mask: ``none``, ``nodata``, ``alpha``, ``internal`` or ``declared``.

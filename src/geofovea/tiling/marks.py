@@ -128,8 +128,8 @@ def are_opaque(alpha: NDArray[Any], opaque: float) -> Mask:
 def is_missing_part(nodata: Number | None, dtype: str) -> bool:
     """Whether nodata in one of several shown bands makes the whole pixel missing.
 
-    The darkest and the brightest value of an unsigned type are colours too: a pure red has zeros in
-    two bands. Such a pixel is missing where all shown bands are. Any other value is no colour.
+    The darkest and the brightest value of an unsigned type are colors too: a pure red has zeros in
+    two bands. Such a pixel is missing where all shown bands are. Any other value is no color.
     """
     if nodata is None or math.isnan(nodata) or not dtype.startswith("uint"):
         return True
@@ -145,7 +145,7 @@ def join_bands(masks: Mask, nodata: tuple[Number | None, ...], dtype: str) -> Ma
         dtype: Pixel type.
 
     Returns:
-        A nodata value that is also a colour (``is_missing_part``) makes a pixel missing where all
+        A nodata value that is also a color (``is_missing_part``) makes a pixel missing where all
         such bands have it. Two bands make an index, which needs both. All else makes a pixel
         missing where one band is.
     """

@@ -1,7 +1,7 @@
 """Pixels that the caller says are missing, where the file does not say so.
 
-GDAL does not know of them, so it would average them into their neighbours. They are therefore
-recognised among stored pixels only, before anything is averaged.
+GDAL does not know of them, so it would average them into their neighbors. They are therefore
+recognized among stored pixels only, before anything is averaged.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class DeclaredMissing:
     Attributes:
         values: One number per band of the file; none if nothing was found.
         tolerance: How far a pixel may be from them.
-        all_bands: A pixel is missing where all shown bands match (a colour), not where one does.
-        outline: Bits of a coarse picture of the scene, row-major, in which the border's colour is
+        all_bands: A pixel is missing where all shown bands match (a color), not where one does.
+        outline: Bits of a coarse picture of the scene, row-major, in which the border's color is
             connected to the border; only there it counts. Empty means everywhere.
         outline_shape: ``(rows, cols)`` of that picture.
         warnings: What a reader of the results should know.
@@ -92,7 +92,7 @@ class DeclaredMissing:
         """Which stored pixels ``(n, h, w)`` of some bands are there, band by band.
 
         Args:
-            array: Pixels as stored; resampled by nearest neighbour at most.
+            array: Pixels as stored; resampled by nearest neighbor at most.
             bands: Their band indexes, counted from 1.
             box: Where they lie, ``(x0, y0, x1, y1)`` in shares of the scene's width and height.
 

@@ -61,7 +61,7 @@ def open_scene(
         allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
             none by default.
         nodata: The value that marks missing pixels, where the file does not say it or says it
-            wrongly; it replaces the file's. ``"auto"`` takes the constant colour, if there is one,
+            wrongly; it replaces the file's. ``"auto"`` takes the constant color, if there is one,
             that is connected to the border; it is a guess, comes with a warning, and does read
             pixels: a coarse overview, or the whole file once if it has none.
 

@@ -57,7 +57,7 @@ class Box:
 
     @property
     def center(self) -> tuple[float, float]:
-        """Centre as ``(x_scene, y_scene)``."""
+        """Center as ``(x_scene, y_scene)``."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
     def as_tuple(self) -> tuple[float, float, float, float]:

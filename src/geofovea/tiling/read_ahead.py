@@ -62,7 +62,7 @@ class ReadAhead:
             )
         self._reader = reader
         self._threads = threads
-        # three bytes of colour and one of validity
+        # three bytes of color and one of validity
         self.depth = max(1, budget_bytes // (4 * reader.pyramid.tile_size**2))
         self._lock = ForkSafeLock()
         self._lanes: tuple[ThreadPoolExecutor, ...] = ()
@@ -123,7 +123,7 @@ class ReadAhead:
 
 
 class _Lanes:
-    """Gives tiles to threads in turn, neighbours to one: the children of a parent, or fewer.
+    """Gives tiles to threads in turn, neighbors to one: the children of a parent, or fewer.
 
     Four children cost 10 ms of CPU on one thread, 15 on two, 21 on four (blocks of 512 pixels), so
     they are parted only where threads are many and tiles are few.

@@ -58,7 +58,7 @@ class TilePixels:
 
     Attributes:
         tile: Its address.
-        rgb: ``(T, T, 3)`` of eight bits; grey 128 where nothing is known.
+        rgb: ``(T, T, 3)`` of eight bits; gray 128 where nothing is known.
         valid: ``(T, T)``; False on padding and on missing pixels, which must never be scored.
         valid_size: ``(width, height)`` of the part that lies on the scene.
 
@@ -173,7 +173,7 @@ class TileReader:
 
         Returns:
             RGB ``(rows, cols, 3)`` and validity ``(rows, cols)``; what lies outside the scene is
-            grey and not valid.
+            gray and not valid.
 
         Raises:
             GeometryError: If the box shares no area with the scene or the picture is empty.

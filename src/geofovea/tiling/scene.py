@@ -147,7 +147,7 @@ class Scene:
 
     @property
     def gsd_m(self) -> float | None:
-        """Metres per native pixel at the centre of the scene, None where unknown."""
+        """Meters per native pixel at the center of the scene, None where unknown."""
         return self.georeference.gsd_m(*self.box.center)
 
     @property

@@ -20,7 +20,7 @@ def row(number, answer, question="what?", image=None, category="color"):
 
 
 def test_the_constant_is_what_the_judge_accepts_most_often():
-    # white is said most often, but the scorer takes grey for gray
+    # white is said most often, but the scorer takes gray for gray
     samples = [row(i, a) for i, a in enumerate(["white"] * 3 + ["grey"] * 2 + ["gray"] * 2)]
     assert constant_answers(samples, SCORER) == {("S", "color"): "gray"}
     exact = BENCHMARK.scorers(synonyms("none"))["official"]

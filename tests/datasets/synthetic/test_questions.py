@@ -175,7 +175,7 @@ def test_every_category_appears_as_often_as_asked_for_and_no_question_twice(worl
 @given(st.builds(make_world, st.integers(0, 10**9), st.integers(MIN_SIDE, 6000), st.just(MIN_SIDE)))
 def test_small_worlds_still_give_what_one_site_can(world):
     missing = set(CATEGORIES) - {q.category for q in ask_world(world, 4)}
-    # a pad may hold each of its colours twice, and one site alone cannot be compared with another
+    # a pad may hold each of its colors twice, and one site alone cannot be compared with another
     assert missing <= {"object category", "reasoning"}
     assert "reasoning" not in missing or len(world.named_sites) < 3
 

@@ -145,7 +145,7 @@ def test_a_turned_scene_keeps_the_areas_of_its_tiles(make_session, make_tiff):
 def test_evidence_has_its_area_on_the_ground_whatever_the_crs_does_to_areas(
     make_session, make_tiff, tmp_path
 ):
-    # at 60 degrees north a metre of Web Mercator is half a metre
+    # at 60 degrees north a meter of Web Mercator is half a meter
     mercator = Affine(1, 0, 1_113_194.9, 0, -1, 8_399_737.9)
     path = make_tiff(texture(200, 300), transform=mercator, crs=CRS.from_epsg(3857))
     answer = make_session(path).ask(QUESTION, budget=FEW)

@@ -147,7 +147,7 @@ def looped(path):
 
 
 def piped(path):
-    """A pipe, from which a reader waits for ever."""
+    """A pipe, from which a reader waits forever."""
     path.unlink()
     os.mkfifo(path)
 

@@ -1,4 +1,4 @@
-"""A bench goes on with the answers that are in its file, and with no others."""
+"""A bench continues with the answers that are in its file, and with no others."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The bench of policies compares like with like, and goes on where it was stopped."""
+"""The bench of policies compares like with like, and resumes where it was stopped."""
 
 import json
 import shutil

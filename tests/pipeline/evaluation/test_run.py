@@ -161,7 +161,7 @@ def test_a_report_puts_a_run_among_the_published_scores(benchmark, tmp_path):
 def test_blind_scores_and_leaks_are_printed(benchmark, tmp_path):
     blind = run("synthetic", "--root", benchmark, "--blind", "--runs", 2)
     assert blind.exit_code == 0, blind.output
-    assert "15 neighbours, crossed" in blind.stdout
+    assert "15 neighbors, crossed" in blind.stdout
     training = tmp_path / "training"
     shutil.copytree(benchmark / "image", training)
     found = run("synthetic", "--root", benchmark, "--train", training)

@@ -240,7 +240,7 @@ def test_settings_that_no_model_has_are_refused_when_it_is_loaded(folder, file, 
 def test_a_special_word_that_is_blank_is_not_looked_for_in_questions(folder, key, word):
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {key: word}))
-    # other words are taken out until none is left; this one would be found for ever
+    # other words are taken out until none is left; this one would be found forever
     assert load_host(str(folder))._prompts.words.plain("<pad> how  many") == "how many"
 
 

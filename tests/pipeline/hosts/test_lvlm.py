@@ -16,7 +16,7 @@ WORDS = vocabulary()
 
 
 def stock_inputs(question, tokens):
-    """Placeholder prompt and normalised pixels, as a processor would make them."""
+    """Placeholder prompt and normalized pixels, as a processor would make them."""
     tokenizer = build_tokenizer()
     after = tokenizer.encode(f" {question} is", add_special_tokens=False)
     ids = [WORDS.index("what"), *[WORDS.index("<image>")] * tokens, *after]

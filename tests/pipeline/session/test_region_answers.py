@@ -78,7 +78,7 @@ def test_a_polygon_is_cut_at_the_edge_of_the_scene(scene_path):
     [
         (shapely.box(-50, -50, 0, 20), None, "outside the scene"),
         (shapely.box(0, 0, 1, 1), "EPSG:4326", "outside"),
-        # metres in a file that says degrees
+        # meters in a file that says degrees
         (shapely.box(500_000, 5_400_000, 500_100, 5_400_100), "EPSG:4326", "check its CRS"),
         (shapely.box(0, 0, 1, 1), "EPSG:0", "not understood"),
         (shapely.Point(5, 5), None, "a polygon with an area"),

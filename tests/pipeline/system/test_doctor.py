@@ -339,7 +339,7 @@ def test_a_gpu_that_a_build_for_the_cpu_cannot_use_is_told(monkeypatch, tmp_path
 
 
 def test_the_readme_names_models_where_they_fit():
-    """Each row of the rule of thumb, by what the catalogue needs in bfloat16."""
+    """Each row of the rule of thumb, by what the catalog needs in bfloat16."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     needed = {m.name: bytes_needed(m, 2, QUESTION_TOKENS) / 1e9 for m in CATALOGUE}
     rows = re.findall(r"^\| (\d+)(?: to (\d+))? GB(?: and more)? \| (.*) \|$", text, re.MULTILINE)

@@ -24,7 +24,7 @@ from geofovea.pipeline.system.terminal import visible
 from geofovea.tiling.overviews import level_files
 
 ESCAPE = "\x1b]0;PWN\x07\x1b[31m"
-# an escape, a colour of rich, an end of a colour that never began, a forged line, a turned text
+# an escape, a color of rich, an end of a color that never began, a forged line, a turned text
 HOSTILE = f"a{ESCAPE}[red][/2024]\nerror: forged\r\u202egnp\x9b2J"
 FEW = ("--tiles", 4, "--tokens", 40)
 

@@ -58,7 +58,7 @@ def test_an_array_gives_the_tiles_of_the_file_with_gdals_own_overviews(
     image = texture(512, 768, 3, dtype) * (1 if dtype == "uint8" else 7)
     path = make_tiled(image, overviews=(2, 4, 8, 16))
     data = image if backing == "numpy" else dask.array.from_array(image, chunks=(2, 100, 130))
-    # float averages may differ in the last bit, and a stretch can then round to the next grey
+    # float averages may differ in the last bit, and a stretch can then round to the next gray
     tolerance = 1 if dtype.startswith("float") else 0
     bands = (1, 2, 3)
     scene = open_scene(path)

@@ -71,7 +71,7 @@ def damaged_jpeg(make_raster, texture):
 
 
 def test_rasterio_shows_made_up_pixels_without_an_error(damaged_jpeg_tiff, damaged_jpeg):
-    # the reason for all that follows; when this fails, rasterio has learnt to raise
+    # the reason for all that follows; when this fails, rasterio has learned to raise
     for path in (damaged_jpeg_tiff, damaged_jpeg):
         with rasterio.open(path) as dataset:
             assert dataset.read().shape == (3, 256, 256)

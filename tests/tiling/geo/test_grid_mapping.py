@@ -246,8 +246,8 @@ GEOS = {"grid_mapping_name": "geostationary", **MAPPINGS["geostationary"]}
 @pytest.mark.parametrize(
     ("mapping", "axis", "message"),
     [
-        (UTM, {"units": "degrees_east"}, "is in metres or feet"),
-        (UTM, {"standard_name": "longitude"}, "is in metres or feet"),
+        (UTM, {"units": "degrees_east"}, "is in meters or feet"),
+        (UTM, {"standard_name": "longitude"}, "is in meters or feet"),
         (UTM, {"units": "furlongs"}, "which are not known"),
         (WGS84, {"units": "km"}, "is in degrees"),
         (GEOS, {}, "look like the scan angles"),
@@ -307,7 +307,7 @@ def test_bounds_say_where_pixels_begin_and_end(rising):
             "x_bnds": (("x", "bnds"), np.column_stack((edges_x[:-1], edges_x[1:]))),
             "y_bnds": (("y", "bnds"), np.column_stack((edges_y[1:], edges_y[:-1]))),
         },
-        # the labels are the left and lower edges: without bounds they would count as centres
+        # the labels are the left and lower edges: without bounds they would count as centers
         {"x": ("x", edges_x[:-1], {"bounds": "x_bnds"}), "y": ("y", edges_y[:-1])},
     )
     dataset.y.attrs["bounds"] = "y_bnds"

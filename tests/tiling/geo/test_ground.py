@@ -89,7 +89,7 @@ def test_every_reference_raster_lies_where_rasterio_and_pyproj_put_it(shared_ras
     lon, lat = transformer.transform(*to_crs(*points))
     drawn = shapely.geometry.shape(lonlat_from_scene(scene, box))
     assert drawn.is_valid
-    # a pixel at the centre, by geodesics
+    # a pixel at the center, by geodesics
     x, y = scene.box.center
     pixel = true_area(transformer, to_crs, Box(x - 5, y - 5, x + 5, y + 5), 4) / 100
     assert scene.gsd_m == pytest.approx(math.sqrt(pixel), rel=0.051)
@@ -100,7 +100,7 @@ def test_every_reference_raster_lies_where_rasterio_and_pyproj_put_it(shared_ras
 
 
 def side_of(scene, box):
-    """Metres per pixel of a box on the whole."""
+    """Meters per pixel of a box on the whole."""
     return math.sqrt(area_m2(scene, box) / box.area)
 
 
@@ -154,7 +154,7 @@ def test_turned_sheared_and_flipped_boxes_have_their_area(lat, turn, scale, flip
     to_crs = lambda x, y: np.array([affine @ p for p in zip(x, y, strict=True)]).T  # noqa: E731
     truth = true_area(to_lonlat(crs.to_wkt()), to_crs, box, 50)
     assert area_m2(scene, box) == pytest.approx(truth, rel=1e-6)
-    # metres of the projection are a little short on the central meridian
+    # meters of the projection are a little short on the central meridian
     assert georeference.gsd_m(0, 0) ** 2 == pytest.approx(truth / box.area, rel=2e-3)
     ring = np.array(lonlat_from_scene(scene, box)["coordinates"][0])
     assert np.sum(ring[:-1, 0] * ring[1:, 1] - ring[1:, 0] * ring[:-1, 1]) > 0

@@ -32,7 +32,7 @@ def make_scene(make_raster, texture):
 
 
 def shares(scene, polygon, crs, count=90):
-    """Of pixel centres: which lie in the polygon by pyproj, and which in the region."""
+    """Of pixel centers: which lie in the polygon by pyproj, and which in the region."""
     along = (np.arange(count) + 0.5) / count
     x, y = (p.ravel() for p in np.meshgrid(along * scene.width, along * scene.height))
     a, b, c, d, e, f = scene.transform

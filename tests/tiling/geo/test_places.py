@@ -281,7 +281,7 @@ def test_codes_of_the_registry_lie_where_pyproj_says_or_nowhere():
         got = scene.georeference.lonlat_from_scene(np.zeros((1, 2)))[0]
         off = got - point[0]
         off[0] -= 360 * round(off[0] / 360)
-        # datums differ by some hundred metres, wrong projections by kilometres
+        # datums differ by some hundred meters, wrong projections by kilometers
         assert np.hypot(off[0] * math.cos(math.radians(got[1])), off[1]) < 0.02, code
         tried += 1
     assert tried > 30

@@ -107,7 +107,7 @@ def test_a_guess_warns_only_where_it_is_used(make_bands):
     assert "near infrared is a guess" in guessed.warnings[0]
     told = choose_bands(scene, composite="ndvi", band_map={"nir": 4})
     assert (told.bands, told.warnings) == ((4, 1), ())
-    assert "the given band map and colour interpretation" in told.reason
+    assert "the given band map and color interpretation" in told.reason
 
 
 def test_the_fourth_of_four_plain_bands_is_near_infrared_as_a_guess(make_bands):

@@ -41,7 +41,7 @@ def test_a_declared_value_is_never_averaged_in(make_tiled, dtype, nodata, tiled)
     assert (reader.scene.mask_kind, reader.scene.nodata) == ("declared", None)
     for tile, pixels in tiles.items():
         shown = pixels.rgb[pixels.valid]
-        # the scene has one colour; a mixed pixel would be another
+        # the scene has one color; a mixed pixel would be another
         assert len(np.unique(shown)) <= 1, tile
         assert (pixels.rgb[~pixels.valid] == FILL).all()
         if tile.level == 0:
@@ -96,7 +96,7 @@ def test_overviews_made_without_knowing_bring_a_warning(make_tiled, texture):
 
 
 def lake_and_collar(colour):
-    """A picture with a frame of a colour, and a lake of the same colour inside."""
+    """A picture with a frame of a color, and a lake of the same color inside."""
     image = np.random.default_rng(5).integers(60, 200, (3, 512, 512)).astype("uint8")
     image[:, ~collar(512, 41)] = np.array(colour)[:, None]
     image[:, 200:300, 220:320] = np.array(colour)[:, None, None]
@@ -126,7 +126,7 @@ def test_auto_finds_a_border_that_jpeg_has_blurred(make_tiled):
 
 def test_auto_finds_nothing_where_there_is_nothing_and_says_so(make_tiled, texture):
     reader, tiles = read_all(make_tiled(texture(128, 128)), nodata="auto")
-    assert "found no constant colour" in reader.radiometry.warnings[0]
+    assert "found no constant color" in reader.radiometry.warnings[0]
     assert all(pixels.valid.all() for pixels in tiles.values())
 
 

@@ -1,4 +1,4 @@
-"""Numbers become colours once for a whole scene, and what is missing takes no part in it."""
+"""Numbers become colors once for a whole scene, and what is missing takes no part in it."""
 
 import shutil
 import struct
@@ -78,7 +78,7 @@ def test_nodata_of_any_kind_pulls_no_stretch_and_shows_no_black(
     assert (reader.read(Tile(0, 1, 1)).rgb == FILL).all()
     whole = reader.read(reader.pyramid.overview)
     assert whole.valid.sum() == pytest.approx(64 * 64 * 0.75, rel=0.05)
-    # noise is averaged towards the middle: black or white would be missing numbers averaged in
+    # noise is averaged toward the middle: black or white would be missing numbers averaged in
     assert whole.rgb[whole.valid].min() > 20
     assert whole.rgb[whole.valid].max() < 235
 
@@ -262,7 +262,7 @@ def test_a_palette_without_its_table_is_shown_as_grey_and_said(make_tiled, broke
     scene = open_scene(path)
     planned = plan_radiometry(scene)
     assert scene.colorinterp == ("gray",)
-    assert "without its table of colours" in " ".join(planned.warnings)
+    assert "without its table of colors" in " ".join(planned.warnings)
     reader = TileReader(scene, scene.pyramid(64), planned)
     rgb, _ = reader.read_box(scene.box, (64, 64))
     assert (rgb[..., 0] == np.arange(4096).reshape(64, 64) % 16).all()

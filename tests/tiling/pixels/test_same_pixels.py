@@ -62,7 +62,7 @@ def with_alpha(path, dtype, opaque, transparent=0, **profile):
     values = smooth(4, dtype, 20, high)
     values[3] = np.where(known_rows(), opaque, transparent)
     if "nodata" in profile:
-        values[:3, ~known_rows()] = 255  # the collar is one colour, which nodata does not name
+        values[:3, ~known_rows()] = 255  # the collar is one color, which nodata does not name
     write(path, values, colors=RGBA, photometric="rgb", **profile)
 
 
@@ -217,7 +217,7 @@ def array_of(path):
 
 
 def eight_bits_of(path):
-    """The oracle of colours: what rasterio reads, where nothing is stretched; None else."""
+    """The oracle of colors: what rasterio reads, where nothing is stretched; None else."""
     with rasterio.open(path) as file:
         if file.dtypes[0] != "uint8":
             return None
@@ -306,11 +306,11 @@ def test_all_ways_in_show_the_same_pixels_and_miss_the_same(sample, tmp_path, mo
         assert not valid_coarse[shares == 0].any(), f"{way}: missing coarse pixels are shown"
         if first is None:
             first = fine, coarse
-            assert right is None or (fine == right)[known].all(), "other colours than rasterio's"
-        assert (fine == first[0]).all(), f"{way}: other native colours"
+            assert right is None or (fine == right)[known].all(), "other colors than rasterio's"
+        assert (fine == first[0]).all(), f"{way}: other native colors"
         is_plain = shares == 1
         off = np.abs(coarse[is_plain].astype(int) - first[1][is_plain])
-        assert off.max(initial=0) == 0, f"{way}: other coarse colours, by up to {off.max()}"
+        assert off.max(initial=0) == 0, f"{way}: other coarse colors, by up to {off.max()}"
         # the coarse picture is the average of the native one
         step = FINE // COARSE
         mean = fine.reshape(COARSE, step, COARSE, step, 3).mean(axis=(1, 3))

@@ -1,6 +1,6 @@
 """Where a benchmark's files are on this disk, and which of its images are not.
 
-Nothing is downloaded: benchmarks have licences that people accept for themselves. What is missing
+Nothing is downloaded: benchmarks have licenses that people accept for themselves. What is missing
 is named, with where to get it and where to put it.
 """
 
@@ -57,7 +57,7 @@ def find_annotations(benchmark: Benchmark, root: Path) -> Path:
     what = "there is no folder" if not root.is_dir() else "there is no annotation file in"
     raise DataError(
         f"{what} {root}; for {benchmark.title} {benchmark.instructions}. Looked for "
-        f"{', '.join(benchmark.annotations)}. Licence of the data: {benchmark.licence}"
+        f"{', '.join(benchmark.annotations)}. License of the data: {benchmark.licence}"
     )
 
 

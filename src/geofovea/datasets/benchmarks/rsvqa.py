@@ -87,7 +87,7 @@ def _active(path: Path, name: str) -> list[dict[str, Any]]:
 def class_of(answer: str, category: str) -> str:
     """The class of a count or an area; other answers as they are.
 
-    Counts above 0 fall into 1-10, 11-100, 101-1000 and more; areas in square metres likewise.
+    Counts above 0 fall into 1-10, 11-100, 101-1000 and more; areas in square meters likewise.
     """
     number = re.fullmatch(r"(\d{1,15})\s*(m2)?", answer)
     if number is None or (category != "area" and number[2]) or category not in ("count", "area"):

@@ -66,7 +66,7 @@ class Scores:
         blind: The figures of the best constant for each source and category, mode ``official``.
         gain: Figures minus those of the constants, mode ``official``.
         constants: The constants.
-        letters: How often each choice was taken in mode ``official``; empty for free answers.
+        letters: How often each choice was taken in mode ``official``; empty without choices.
         notes: What a careful reader should know.
     """
 

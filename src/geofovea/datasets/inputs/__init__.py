@@ -1,1 +1,1 @@
-"""What a user names: manifests, lists of scenes, catalogues, regions."""
+"""What a user names: manifests, lists of scenes, catalogs, regions."""

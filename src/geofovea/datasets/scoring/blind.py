@@ -1,8 +1,8 @@
 """Answers without looking: what a benchmark gives to someone who never saw an image.
 
-A score below these says nothing about vision. The constants are fitted on the very questions that
+A score below these says nothing about vision. The constants are fitted on the same questions that
 they answer, which no honest system may do, so they are a bar and no competitor; the
-cross-validated ones and the neighbours learn from other images only.
+cross-validated ones and the neighbors learn from other images only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CANDIDATES = 24
 """So many of the most frequent answers of a group are tried as its constant."""
 
 _MOST_KNOWN = 4000
-"""Neighbours are sought among at most so many questions of a group, evenly taken."""
+"""Neighbors are sought among at most so many questions of a group, evenly taken."""
 
 _CHUNK = 256
 
@@ -84,8 +84,8 @@ def neighbour_answers(
 ) -> Answers:
     """What the ``k`` known questions that are worded most alike are answered with.
 
-    Neighbours are of the same source and category. Likeness is the cosine of inverse document
-    frequencies over the words of a question, as blanks divide them; each neighbour votes with the
+    Neighbors are of the same source and category. Likeness is the cosine of inverse document
+    frequencies over the words of a question, as blanks divide them; each neighbor votes with the
     square of its likeness.
     """
     groups: dict[Group, tuple[list[Sample], list[Sample]]] = {}

@@ -1,7 +1,7 @@
 """Are benchmark images among those that a model was trained on? By contents, not by names.
 
-An exact hash finds the same file; a difference hash (dHash: which of two neighbouring pixels of a
-9 × 8 grey thumbnail is brighter) finds the same picture in another size or format. Crops, tiles cut
+An exact hash finds the same file; a difference hash (dHash: which of two neighboring pixels of a
+9 × 8 gray thumbnail is brighter) finds the same picture in another size or format. Crops, tiles cut
 from a scene, and pictures with little structure escape it, or meet by chance: what is found is a
 reason to look, and finding nothing is no proof.
 """
@@ -88,7 +88,7 @@ def _difference_hash(path: Path) -> int | None:
 
 
 def _thumbnail(path: Path) -> NDArray[np.float64] | None:
-    """The picture as 8 × 9 grey values, by averaging."""
+    """The picture as 8 × 9 gray values, by averaging."""
     # here, because hashes from a list need no raster library
     import rasterio
     from rasterio.enums import Resampling
@@ -148,7 +148,7 @@ def read_hashes(path: Path) -> Iterator[ImageHash]:
 
 
 def find_leaks(images: Iterable[ImageHash], others: Iterable[ImageHash]) -> list[Match]:
-    """Every image that the others hold, with the nearest of them; the same file first of all.
+    """Every image that the others hold, with the nearest of them; the same file first.
 
     Pictures without structure are compared by their files alone.
     """

@@ -1,7 +1,7 @@
 """Which words share a meaning: WordNet 3.0 as a table in the package, or through nltk.
 
 Benchmarks of free answers accept synonyms as WordNet has them, so their scores need it. The table
-holds every lemma of WordNet 3.0 (``tools/make_synonym_table.py`` makes it; Princeton's licence is
+holds every lemma of WordNet 3.0 (``tools/make_synonym_table.py`` makes it; Princeton's license is
 inside, see ``licence``), so scoring is exact offline, for any word. Inflections are undone by
 WordNet's own rules, called morphy; a phrase with blanks has no entry and thus no synonym, as in
 nltk, because WordNet joins the words of a phrase with underscores.

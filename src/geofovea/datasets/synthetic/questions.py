@@ -2,7 +2,7 @@
 
 Most need native detail at one place that the question names; *rural or urban* is answered by what
 surrounds that place, and half of *reasoning* compares where two places are. No answer follows from
-the wording: kinds, colours, surfaces and counts are drawn independently of the site.
+the wording: kinds, colors, surfaces and counts are drawn independently of the site.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _verify(_: World, site: Site, rng: random.Random) -> Question | None:
 
 
 def _compare_places(world: World, site: Site, rng: random.Random) -> Question | None:
-    """Only asked where the centres differ by half a cell, so that a map decides it at a glance."""
+    """Only asked where the centers differ by half a cell, so that a map decides it at a glance."""
     x, y = site.box.center
     direction = rng.choice(DIRECTIONS)
     others = []

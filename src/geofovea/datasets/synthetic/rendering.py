@@ -35,7 +35,7 @@ def render_window(
     """Render ``width × height`` level pixels from a corner given in level pixels.
 
     Returns:
-        RGB of shape (height, width, 3). Beyond the scene the picture is mid grey.
+        RGB of shape (height, width, 3). Beyond the scene the picture is mid gray.
     """
     canvas = Canvas(level, x0_level, y0_level, width, height)
     sites = [site for site in world.sites if canvas.sees(site.box)]
@@ -50,7 +50,7 @@ class Canvas:
     """A window of one level on which regions and sprites are painted, later over earlier."""
 
     def __init__(self, level: int, x0_level: int, y0_level: int, width: int, height: int) -> None:
-        """Start with mid grey; arguments as in ``render_window``."""
+        """Start with mid gray; arguments as in ``render_window``."""
         self.level = level
         self.step = 1 << level
         self.x0_level, self.y0_level = x0_level, y0_level
@@ -122,7 +122,7 @@ class Canvas:
         return start, stop, np.minimum(edges + 1, hi) - np.maximum(edges, lo)
 
     def fill_flat_cells(self, world: World) -> None:
-        """Cover the scene with the mean colours of its cells' terrains, all cells at once."""
+        """Cover the scene with the mean colors of its cells' terrains, all cells at once."""
         names = sorted({name for row in world.terrain for name in row})
         colors = np.array([material(name)[-1][0, 0] for name in names])
         cells = np.array([[names.index(name) for name in row] for row in world.terrain])

@@ -32,7 +32,7 @@ class Sprite:
     Attributes:
         x0: Left edge in scene pixels.
         y0: Top edge in scene pixels.
-        rgba: Premultiplied colour and coverage, uint8 (height, width, 4).
+        rgba: Premultiplied color and coverage, uint8 (height, width, 4).
     """
 
     x0: int

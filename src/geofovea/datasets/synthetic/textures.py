@@ -85,7 +85,7 @@ def _overlaid(
     pattern: Callable[[Texture, Texture], NDArray[np.bool_]],
     amplitude: float = 14,
 ) -> Callable[..., Texture]:
-    """Two colours: ``over`` where the pattern holds, ``base`` elsewhere."""
+    """Two colors: ``over`` where the pattern holds, ``base`` elsewhere."""
 
     def recipe(rng: np.random.Generator) -> Texture:
         image = _paint(base, rng, amplitude)
@@ -116,7 +116,7 @@ def _diagonal(pitch: int, width: int) -> Callable[[Texture, Texture], NDArray[np
 
 
 def _city(rng: np.random.Generator) -> Texture:
-    """Roofs of many greys and reds between streets."""
+    """Roofs of many grays and reds between streets."""
     image = _paint((112, 110, 112), rng, 8)
     roofs = np.array([(168, 160, 152), (140, 90, 78), (190, 186, 182), (126, 122, 128)], np.float32)
     for row in range(0, SIDE, 64):

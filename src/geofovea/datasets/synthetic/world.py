@@ -1,7 +1,7 @@
 """The synthetic world as a vector description: made from a seed, before any pixel exists.
 
 A world is a chessboard of *cells*, each with one terrain. Some cells hold a *site* (an airport, a
-quarry ...). Seen from far away a site is a patch of a few pixels with its own colour and texture;
+quarry ...). Seen from far away a site is a patch of a few pixels with its own color and texture;
 somewhere on it lies a *pad*, and on the pad stand the *things* that questions ask about, a few
 tens of native pixels in size. So a question names something that the coarsest levels show, and its
 answer is only visible at the finest.
@@ -54,8 +54,8 @@ class Thing:
         kind: One of ``THINGS``.
         color: A key of ``COLORS``.
         status: One of ``STATUSES``.
-        x: Centre column in scene pixels.
-        y: Centre row in scene pixels.
+        x: Center column in scene pixels.
+        y: Center row in scene pixels.
         half_length: Half the length in pixels.
         angle: Heading in degrees, clockwise from the x axis as y points down.
     """
@@ -76,7 +76,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Hall:
-    """The one grey building of a site; its plan is what questions about shape ask for."""
+    """The one gray building of a site; its plan is what questions about shape ask for."""
 
     shape: str
     x: int
@@ -125,7 +125,7 @@ class Site:
         return tuple(t for t in self.things if t.kind == kind)
 
     def of_color(self, color: str) -> tuple[Thing, ...]:
-        """The things of one colour."""
+        """The things of one color."""
         return tuple(t for t in self.things if t.color == color)
 
 

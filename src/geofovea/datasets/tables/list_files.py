@@ -1,6 +1,6 @@
 """Files in which people list scenes, polygons and answers: regular ones, read within bounds.
 
-They come from somebody else, like the scenes. A pipe would make the reader wait for ever, a device
+They come from somebody else, like the scenes. A pipe would make the reader wait forever, a device
 has no end, and a line of gigabytes would not fit into memory.
 """
 

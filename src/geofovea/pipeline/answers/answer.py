@@ -46,7 +46,7 @@ class Answer:
         stopped: Why the descent ended.
         route: Whether it looked closer at no place, one or several, and why; None for ways of
             looking that ignore the question.
-        radiometry: Which bands it saw, and how their numbers became colours.
+        radiometry: Which bands it saw, and how their numbers became colors.
         choices: What it believes of each answer that it could choose from; empty without any.
         confidence_known: Whether the model said how sure it is, and may be believed; otherwise
             ``confidence`` is 0.

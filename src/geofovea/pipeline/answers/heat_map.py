@@ -89,7 +89,7 @@ def _painted(look: Look, shape: tuple[int, int], step: int) -> NDArray[np.float3
     top = float(look.token_scores.max(initial=0)) or 1.0
     # weak ones first, so that the strongest stays
     order = np.argsort(look.token_scores, kind="stable")
-    # a token has the pixels whose centres it covers, or the one that its own centre lies in
+    # a token has the pixels whose centers it covers, or the one that its own center lies in
     corners = look.token_boxes / step
     first, last = np.ceil(corners[:, :2] - 0.5), np.ceil(corners[:, 2:] - 0.5)
     center = np.floor((corners[:, :2] + corners[:, 2:]) / 2)

@@ -1,4 +1,4 @@
-"""One picture of one answer: the whole scene, the way in, and the evidence it was read from."""
+"""One picture of one answer: the whole scene, the search, and the evidence it was read from."""
 
 from __future__ import annotations
 

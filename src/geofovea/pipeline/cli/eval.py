@@ -288,7 +288,7 @@ def _print_blind(scores: BlindScores) -> None:
         ]
         for name, fitted in scores.fitted.items()
     ]
-    print_table(("figure", "best constant", "constant, crossed", "15 neighbours, crossed"), rows)
+    print_table(("figure", "best constant", "constant, crossed", "15 neighbors, crossed"), rows)
     print_table(("group", "constant"), [list(item) for item in scores.constants.items()])
 
 

@@ -31,7 +31,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time of a ``with`` block towards a stage."""
+        """Count the time of a ``with`` block toward a stage."""
         start = self.now()
         try:
             yield

@@ -45,7 +45,7 @@ def run_together(
             for index in sorted(results):
                 waiting[index].go_on(results[index])
     finally:
-        # an interrupt, or a failure of what serves: nobody may wait for ever
+        # an interrupt, or a failure of what serves: nobody may wait forever
         for member in members:
             member.leave()
     return [member.end for member in members]

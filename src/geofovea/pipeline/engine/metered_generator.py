@@ -22,7 +22,7 @@ class MeteredGenerator:
     Attributes:
         calls: How the host is asked.
         reduction: What drops tokens between the layers of the decoder; None drops none.
-        choices: Answers to choose from, whatever is asked; empty for free answers.
+        choices: Answers to choose from, whatever is asked; empty where no choices are given.
         tokens_end: Vision tokens that were left in the last layer, of all runs.
         seconds: Time spent in the decoder.
         runs: Of the decoder, in their order.

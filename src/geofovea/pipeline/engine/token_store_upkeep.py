@@ -186,7 +186,7 @@ def make_room_for_tokens(limit_bytes: int, new_bytes: int) -> int:
     """
     files, now = [], time.time_ns() + _LATER_NS
     for path, status in (each for folder in _folders() for each in _tiles(folder)):
-        # a clock that was wrong when it was used must not keep a tile for ever
+        # a clock that was wrong when it was used must not keep a tile forever
         used = status.st_mtime_ns if status.st_mtime_ns <= now else 0
         files.append((used, status.st_size, path))
     total = sum(size for _, size, _ in files)

@@ -38,8 +38,8 @@ class BlindScores:
         fitted: Its figures on the questions that it was fitted on.
         crossed: Mean and standard deviation of the figures of constants on images that they were
             not fitted on, over halves.
-        neighbours: The same for the neighbours of the question's text.
-        runs: Divisions into halves for the constants, and for the neighbours.
+        neighbours: The same for the neighbors of the question's text.
+        runs: Divisions into halves for the constants, and for the neighbors.
     """
 
     benchmark: str

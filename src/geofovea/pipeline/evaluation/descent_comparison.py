@@ -1,7 +1,7 @@
 """``geofovea bench policies``: hit rate and accuracy of every way from coarse to fine.
 
 All ask the same questions of the same scenes with the same model under the same budget. Every
-answer is written down as soon as it is there, and a stopped run goes on where it was.
+answer is written down as soon as it is there, and a stopped run resumes where it was.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def run_policies(
     """Ask every question by every policy; write ``items.jsonl`` and ``table.md``; return the table.
 
     Scenes and answers that are already in the folder are used again. ``loading`` says how the model
-    was loaded, as far as it is unusual: a run goes on with the same alone.
+    was loaded, as far as it is unusual: a run continues with the same alone.
 
     Raises:
         DataError: If there is nothing to ask, or the folder holds a run with other settings.

@@ -12,7 +12,7 @@ one inside the decoder gets all of them and keeps that share to the last layer; 
 encoder keeps that share of the patches of every tile, and all tokens that come out are shown (so it
 is the only kind that changes where the descent looks).
 
-Answers are written down one by one; a bench that was stopped goes on where it was.
+Answers are written down one by one; a bench that was stopped resumes where it was.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def measure_reductions(
     shares: Sequence[float] = SHARES,
     loading: Mapping[str, Any] | None = None,
 ) -> list[ReductionItem]:
-    """Ask every question after every reduction; go on with what the folder's journal holds.
+    """Ask every question after every reduction; continue with what the folder's journal holds.
 
     Args:
         folder: Holds the scenes (made where they are missing) and ``reductions.jsonl``.
@@ -129,7 +129,7 @@ def measure_reductions(
         budget: Of tiles; the shares are the budget of tokens.
         methods: Chains without shares, one word each or several.
         shares: Of the tokens that the looks give, above 0 and below 1.
-        loading: How the model was loaded, as far as it is unusual; a bench goes on with the same
+        loading: How the model was loaded, as far as it is unusual; a bench continues with the same
             alone.
 
     Raises:

@@ -1,7 +1,7 @@
 """``geofovea eval`` with a model: runs it over a benchmark, durably, and scores what it said.
 
 The folder of a run holds the journal (every answer, on disk before the next is asked for), the
-items, the scores and a manifest. The same command goes on with a run that was stopped; a finished
+items, the scores and a manifest. The same command continues with a run that was stopped; a finished
 one is answered from the journal without a call of the model.
 """
 

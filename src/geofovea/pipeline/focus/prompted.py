@@ -26,7 +26,7 @@ _REQUEST = (
 )
 _MOST_PICKED = 8
 # spread over all tokens, more to the nearer ones, so that a budget larger than what was picked is
-# spent on its neighbourhood
+# spent on its neighborhood
 _ELSEWHERE = 0.01
 
 

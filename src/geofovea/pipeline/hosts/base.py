@@ -210,7 +210,7 @@ class SupportsDecoderAccess(Protocol):
         ...
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """All that was learnt, by name: what makes two hosts the same."""
+        """All that was learned, by name: what makes two hosts the same."""
         ...
 
 

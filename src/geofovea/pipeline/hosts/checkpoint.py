@@ -154,7 +154,7 @@ def check_complete(what: str, report: Mapping[str, Any]) -> None:
         report: What ``from_pretrained`` says of loading it.
 
     Raises:
-        ModelError: If ``transformers`` would go on with random numbers in their place.
+        ModelError: If ``transformers`` would continue with random numbers in their place.
     """
     if missing := sorted(report["missing_keys"]):
         raise ModelError(

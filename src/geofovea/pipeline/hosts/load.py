@@ -71,7 +71,7 @@ def load_host(
         if replace(options, device=AUTO if device == "cpu" else device) != LoadOptions():
             raise ModelError(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
-                "quantisation, positions and answer_tokens (EndpointSettings has its own)"
+                "quantization, positions and answer_tokens (EndpointSettings has its own)"
             )
         with LOADING:
             return _at_endpoint(name, endpoint)
@@ -133,7 +133,7 @@ def _load_published(name: str, options: LoadOptions) -> Host:
     if options.device_map or options.quantization or options.positions or options.dtype == "auto":
         raise ModelError(
             f"{name} is a published LRS-VQA model: it takes a device and a dtype, but no "
-            "device map, quantisation, position policy, or dtype auto"
+            "device map, quantization, position policy, or dtype auto"
         )
     dtype = getattr(torch, options.dtype or "float32")
     host = load_published(name, device=options.device, dtype=dtype)

@@ -284,7 +284,7 @@ class LvlmHost:
                 f"a region focus module reads vision tokens that stand in a row at positions of "
                 f"one axis, and those of {self.name} do not; choose focus='attention'"
             )
-        # a clone of what inference mode made may be learnt from
+        # a clone of what inference mode made may be learned from
         return DecoderInput(sequence.embedded.clone(), first, count)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -103,7 +103,7 @@ def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSe
 
 
 def _normalization(name: str) -> dict[str, Any]:
-    """What the model's image processor does to colours, as settings; empty if it does not say."""
+    """What the model's image processor does to colors, as settings; empty if it does not say."""
     processor: Any = None
     if path := companion(name, "preprocessor_config.json"):
         processor = read_json(path)

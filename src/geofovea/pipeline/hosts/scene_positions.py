@@ -22,7 +22,7 @@ SCENE_POSITION_FILE = "scene_position.safetensors"
 def token_places(pyramid: Pyramid, tile: Tile, grid: int) -> NDArray[np.float32]:
     """Where the tokens of a tile are in the scene, row-major, float32 (grid², 3).
 
-    The columns are x and y of the token's centre scaled to [-1, 1] over the scene (beyond it for
+    The columns are x and y of the token's center scaled to [-1, 1] over the scene (beyond it for
     padding), and the level divided by 8.
     """
     side_scene = (pyramid.tile_size << tile.level) / grid

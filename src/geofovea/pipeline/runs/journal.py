@@ -1,6 +1,6 @@
 """The journal of a run: what was answered, what failed, and what was begun, on disk at once.
 
-It is an SQLite database in write-ahead mode with full synchronisation: what was committed is there
+It is an SQLite database in write-ahead mode with full synchronization: what was committed is there
 after the process is killed or the power fails, and nothing else is. One run at a time holds it, and
 only the process that holds it writes. It needs a disk of this machine, for SQLite's write-ahead log
 does not work over network file systems. A damaged one is mended when it is opened: what is sound
@@ -167,7 +167,7 @@ class Journal:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Commit what is written inside at once, for one synchronisation of the disk.
+        """Commit what is written inside at once, for one synchronization of the disk.
 
         What was written is kept if something else fails inside: it is true all the same.
         """
@@ -247,7 +247,7 @@ class Journal:
         if rows and str(rows[0][0]).isdecimal() and int(rows[0][0]) > FORMAT:
             raise DataError(
                 f"{self.path} is a journal of format {rows[0][0]}, this version reads up to "
-                f"{FORMAT}; name another folder, or go on with the version that wrote it"
+                f"{FORMAT}; name another folder, or continue with the version that wrote it"
             )
 
     def _current(self) -> tuple[str, dict[str, Any]] | None:

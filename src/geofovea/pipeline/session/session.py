@@ -243,7 +243,7 @@ class SceneSession:
         return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
 
     def charge_region(self, seconds: float) -> None:
-        """Count the time of bringing a region into the scene towards the next answer."""
+        """Count the time of bringing a region into the scene toward the next answer."""
         self._open_seconds.append(seconds)
 
     def tokens(self, tiles: Sequence[Tile]) -> TokenSet:

@@ -86,7 +86,7 @@ class AskSettings:
     def described(self) -> dict[str, Any]:
         """What changes answers, with the version of this package and digests of all models.
 
-        How long, on which device and under which spend limit is left out: a run may go on with
+        How long, on which device and under which spend limit is left out: a run may continue with
         others. No secret is in it, for settings hold none.
         """
         own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")

@@ -40,7 +40,7 @@ def print_table(
         # a path may be longer than the table is wide: its end is what tells files apart
         table.add_column(Text(name), justify=justify, overflow="fold")
     for row in rows:
-        # as text, for rich reads colours out of brackets
+        # as text, for rich reads colors out of brackets
         table.add_row(*(Text(visible(cell)) for cell in row))
     console.print(table)
 

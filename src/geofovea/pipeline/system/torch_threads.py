@@ -120,7 +120,7 @@ def _leave(before: int) -> int:
 
 
 def _alone_after_fork() -> None:
-    """The threads that OpenMP keeps are not in the child, and it would wait for them for ever."""
+    """The threads that OpenMP keeps are not in the child, and it would wait for them forever."""
     global _inside, _outside
     _inside, _outside = min(_inside, _here.depth), 1
     if "torch" in sys.modules:

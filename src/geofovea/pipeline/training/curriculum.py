@@ -32,7 +32,7 @@ class Phase:
     Attributes:
         steps: How many.
         turns: Kinds of steps, one after the other and over again.
-        vision_frozen: Whether the vision tower stays as it is: what it sees is learnt before what
+        vision_frozen: Whether the vision tower stays as it is: what it sees is learned before what
             to say about it, and steps without its backward pass take half of the time.
     """
 

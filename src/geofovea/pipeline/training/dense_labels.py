@@ -71,7 +71,7 @@ class TokenBoxes:
 
     @property
     def centers(self) -> Iterator[tuple[float, float]]:
-        """Centres ``(x_scene, y_scene)``, row-major."""
+        """Centers ``(x_scene, y_scene)``, row-major."""
         half = self._side / 2
         return ((x + half, y + half) for y in self._edges_y for x in self._edges_x)
 

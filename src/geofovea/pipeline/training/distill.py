@@ -61,7 +61,7 @@ class DistillationConfig:
     only beside boxes: without any, they are all that there is to learn from.
 
     Attributes:
-        steps: Samples that are learnt from, one a step.
+        steps: Samples that are learned from, one a step.
         layers: Decoder layers of the host to copy, ascending; empty for ``default_layers``.
         learning_rate: Peak, for AdamW; it warms up linearly and falls along a cosine to 2 %.
         warmup: Steps of the warm-up.

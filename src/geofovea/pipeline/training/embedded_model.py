@@ -32,9 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["ModelShape", "build_model", "build_tokenizer"]
 
 _SPECIAL_WORDS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
-_QUESTION_WORDS = (
-    "what how many is are the a at in of to on or under number color colour category object "
-    "surface standing status shape hall located area objects rural urban north south east west"
+# the weights know each word by its place here, also the British one that questions are freed of
+_QUESTION_WORDS = " ".join(
+    (
+        "what how many is are the a at in of to on or under number color",
+        "colour",
+        "category object surface standing status shape hall located area objects rural urban",
+        "north south east west",
+    )
 )
 LARGEST_COUNT = 9
 
@@ -102,7 +107,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(shape: ModelShape) -> LlavaForConditionalGeneration:
-    """A randomly initialised model of the given shape; seed torch before the call."""
+    """A randomly initialized model of the given shape; seed torch before the call."""
     from transformers import (
         CLIPVisionConfig,
         LlavaConfig,

@@ -46,10 +46,10 @@ class SampleSpec:
         native_tiles: Native tiles.
         crowded_tiles: Tiles full of things, of no scene. They are for learning names, not for
             answering: only the dense labels see them. A plan may have nothing else and no
-            questions. Without them in every sample, names once learnt are lost again, for the
+            questions. Without them in every sample, names once learned are lost again, for the
             tiles of a scene show few things.
         lone_pad: Whether the sample is one tile that a pad of no scene fills, with questions about
-            what stands there: short, so that very many are had, for learning what the words of a
+            what stands there: short, so that there are many, for learning what the words of a
             question mean. Its crowded tiles are the only others that it may have.
         strangers: Share of questions about other sites than the one that is shown from near.
             Without them the name of a site would never matter, and the attention would learn to
@@ -330,7 +330,7 @@ def tiles_around(
 def _fill(
     tiles: list[Tile], rng: random.Random, pyramid: Pyramid, level: int, box: Box, count: int
 ) -> list[Tile]:
-    """Add neighbours and strangers until there are ``count`` tiles; reading order.
+    """Add neighbors and strangers until there are ``count`` tiles; reading order.
 
     A level with too few tiles repeats some: the model must stand that, and shapes stay fixed.
     """

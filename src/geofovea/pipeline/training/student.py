@@ -4,7 +4,7 @@ Three signals, each with a reason:
 
 * the answer: cross entropy of the answer word and of the end, for many questions that share one
   image prefix and do not see each other;
-* dense labels: two thin heads name site, surface, thing, colour ... of every vision token. Without
+* dense labels: two thin heads name site, surface, thing, color ... of every vision token. Without
   them the answers stay on a plateau for millions of questions;
 * focus: the last prompt token's attention at ``focus_layer`` must fall, level by level, on the
   tokens that the question is about. That layer is what region focus reads later.
@@ -42,7 +42,7 @@ class Student(nn.Module):
     std: Tensor
 
     def __init__(self, shape: ModelShape) -> None:
-        """Make a randomly initialised student; seed torch before the call."""
+        """Make a randomly initialized student; seed torch before the call."""
         super().__init__()
         self.shape = shape
         self.vision_frozen = False

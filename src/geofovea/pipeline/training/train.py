@@ -90,7 +90,7 @@ def train(
     make_folder(folder)
     log = training_log(folder)
     # must come before the first parallel region, for its threads inherit the setting: attention
-    # that has learnt to ignore most tokens is full of numbers too small for a CPU's fast path
+    # that has learned to ignore most tokens is full of numbers too small for a CPU's fast path
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     student = Student(config.shape).to(device)

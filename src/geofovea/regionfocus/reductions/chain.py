@@ -94,7 +94,7 @@ def _projected(name: str, decoder: DecoderReduction | None) -> Reduction:
         if not hasattr(reduction, "tells_importance"):
             first = FIRST_PARTS[decoder.name]
             raise ModelError(
-                f"{decoder.name} goes on with the importance of tokens that {first} finds, and "
+                f"{decoder.name} continues with the importance of tokens that {first} finds, and "
                 f"{name} tells none; write {first}+{decoder.name}"
             )
         reduction = replace(reduction, tells_importance=True)

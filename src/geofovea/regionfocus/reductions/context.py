@@ -38,7 +38,7 @@ class TokenContext:
             tokens are of several tiles, a `TileMaps` of that shape; one tile's is a tensor.
         keys: ``(n, dk)``, mean over heads of the encoder's keys at the feature layer.
         encoder_hidden: ``(n, dv)``, encoder output before the projector.
-        entropy: ``(n,)``, grey-level entropy of each token's pixels in bits.
+        entropy: ``(n,)``, gray-level entropy of each token's pixels in bits.
         text_embeds: ``(t, d)``, embeddings of the question in the space of the features.
         text_similarity: ``(n,)``, likeness of token and question in a contrastive space.
         protected: bool ``(n,)``, tokens that are always kept and never counted.

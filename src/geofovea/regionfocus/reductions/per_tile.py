@@ -19,7 +19,7 @@ __all__ = ["PerTile"]
 
 
 class PerTile(Selector):
-    """A reduction by attention or by neighbourhood, neither of which reaches beyond a tile.
+    """A reduction by attention or by neighborhood, neither of which reaches beyond a tile.
 
     Attention of two tiles cannot be compared: each sums to one inside its own. So each tile gets
     its share of the budget first, by the mass of the focus's scores in it (by its tokens where

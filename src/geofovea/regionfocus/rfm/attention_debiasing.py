@@ -1,4 +1,4 @@
-"""A host's attention without what it pays whatever it is asked: sinks, and favourite positions.
+"""A host's attention without what it pays whatever it is asked: sinks, and favorite positions.
 
 Sources: visual attention sinks as in VAR, "See What You Are Told: Visual Attention Sink in Large
 Multimodal Models" (arXiv 2503.03321); a positional trend that is subtracted as in attention
@@ -83,7 +83,7 @@ def without_trend(logits: Tensor, trend: Tensor) -> Tensor:
 def place_features(tokens: TokenSet, size: tuple[int, int]) -> Tensor:
     """What a trend may depend on, float64 ``(n, 10)``: all products of up to two of three numbers.
 
-    They are the centre's x and y over the scene and the place in the sequence, each in [-1, 1].
+    They are the center's x and y over the scene and the place in the sequence, each in [-1, 1].
 
     Args:
         tokens: The n tokens in the order in which a decoder sees them.
@@ -100,7 +100,7 @@ class PlaceTrend:
 
     Attributes:
         moments: float64 ``(p, p)``, sums over tokens of products of features.
-        products: float64 ``(p, heads)``, sums of features times centred logits.
+        products: float64 ``(p, heads)``, sums of features times centered logits.
     """
 
     _RIDGE = 1e-4

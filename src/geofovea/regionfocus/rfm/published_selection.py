@@ -1,4 +1,4 @@
-"""Which tokens and tiles the published method (LRS-VQA) goes on with; indices only.
+"""Which tokens and tiles the published method (LRS-VQA) continues with; indices only.
 
 Source: as in `published_geometry`. Local tokens are the row-major grid of a
 level with one newline token at the end of each row. Two quirks are kept because the numbers depend

@@ -43,7 +43,7 @@ def descend_best_first(
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Descent:
-    """Walk from the start tiles towards native, always to the likeliest tiles next.
+    """Walk from the start tiles toward native, always to the likeliest tiles next.
 
     Enough tiles are held back that the finest chain can reach native, ``width`` tiles a level as
     far as the budget goes; fewer tiles than levels skip levels.

@@ -48,7 +48,7 @@ def descend(
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Descent:
-    """Walk from the start tiles towards native, under a tile budget.
+    """Walk from the start tiles toward native, under a tile budget.
 
     Each level's candidates are the tiles under those with tokens on the level before; the best are
     taken by score, then in reading order. Where scores are flat they are spread over the plane

@@ -2,8 +2,8 @@
 
 The words of a question decide, by the literal tables below; where they do not, how flat the scores
 of the overview are may. The tables are English. Their order is the order of the rules: a question
-that compares is about several places even where it counts, and what is said of the whole scene is
-seen from above.
+that compares is about several places even where it counts, and the whole scene is judged from
+its overview.
 """
 
 from __future__ import annotations

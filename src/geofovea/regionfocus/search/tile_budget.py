@@ -54,7 +54,7 @@ def start_tiles(pyramid: Pyramid, budget_tiles: int) -> list[Tile]:
 
 @dataclass(frozen=True, slots=True)
 class GeometricSplit:
-    """A floor for every level, and the rest growing towards native.
+    """A floor for every level, and the rest growing toward native.
 
     A place of interest may straddle the corner of four tiles, hence the floor. Finer levels show
     the same ground in more tiles, hence the growth. A budget too small for the floors lowers them

@@ -2,17 +2,17 @@
 
 A descent keeps several places open until it has seen them from near. A decoder that is shown all of
 them answers about any of them. So the finest tokens are taken from the best place alone, a cluster
-of neighbouring tiles, or from the best few where a question is about several; what was seen from
+of neighboring tiles, or from the best few where a question is about several; what was seen from
 afar stays as the map around it.
 
 A count over several places may not count an object twice at a seam. Two ways, by what a model can
 tell:
 
-* It gives boxes. Each tile is shown with a halo of its neighbours' ground, and a box counts for the
-  tile whose core, half open, contains its centre. Cores partition the plane, so every object has
+* It gives boxes. Each tile is shown with a halo of its neighbors' ground, and a box counts for the
+  tile whose core, half open, contains its center. Cores partition the plane, so every object has
   exactly one owner. The halo must be at least half of the longest object: then its owner sees it
-  whole, and what a neighbour sees of it, cut off at that neighbour's halo, has its centre outside
-  of the neighbour's core.
+  whole, and what a neighbor sees of it, cut off at that neighbor's halo, has its center outside
+  of the neighbor's core.
 * It gives a number alone. A number has no place, so no rule can tell which of its objects another
   number holds too. It must be asked about ground whose edges cut no object: `groups_of` makes
   groups of tiles that touch, one question each, and no two groups share a seam.
@@ -49,7 +49,7 @@ __all__ = [
 def clusters(scores: Mapping[Tile, float], reach: int = 1) -> list[tuple[Tile, ...]]:
     """Places among the tiles of one level, best first: what lies around one peak is one place.
 
-    The best tile takes its neighbours, up to ``reach`` rows and columns away and all that are
+    The best tile takes its neighbors, up to ``reach`` rows and columns away and all that are
     connected to it through them; then the best of the tiles that are left, and so on. Every tile
     belongs to one place, and no two tiles that touch belong to two, unless ``reach`` parts them.
 
@@ -135,7 +135,7 @@ class Core:
             raise GeometryError(f"a view must hold its core, got {self}")
 
     def owns(self, box: Box) -> bool:
-        """Whether the centre of a box in scene pixels lies in the core."""
+        """Whether the center of a box in scene pixels lies in the core."""
         x, y = box.center
         return self.core.x0 <= x < self.core.x1 and self.core.y0 <= y < self.core.y1
 

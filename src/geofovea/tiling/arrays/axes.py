@@ -76,7 +76,7 @@ class Axis:
 
 
 def unit_of(axis: Axis) -> tuple[Literal["length", "angle", "none", "unknown"], float]:
-    """What the numbers of an axis measure, and the metres or radians in one of its units."""
+    """What the numbers of an axis measure, and the meters or radians in one of its units."""
     units = str(axis.attrs.get("units") or "").strip()
     if not units and (implied := _IMPLIED.get(str(axis.attrs.get("standard_name") or ""))):
         return "angle", implied
@@ -130,7 +130,7 @@ def in_unit_of(axis: Axis, crs: CRS | None) -> Axis:
     height = _height_of_geostationary(crs)
     if kind == "angle" and height:
         return axis.times(size * height / of_crs)
-    crs_kind = "metres or feet" if crs.is_projected else "degrees"
+    crs_kind = "meters or feet" if crs.is_projected else "degrees"
     raise SceneError(
         f"{axis.name} has the units {axis.attrs.get('units')!r}, and its CRS "
         f"{_name_of(crs)} is in {crs_kind}; set the CRS that the numbers are in, for example with "
@@ -140,7 +140,7 @@ def in_unit_of(axis: Axis, crs: CRS | None) -> Axis:
 
 
 def _height_of_geostationary(crs: CRS) -> float:
-    """Metres from the ellipsoid to the satellite, whose scan angles are lengths at that height."""
+    """Meters from the ellipsoid to the satellite, whose scan angles are lengths at that height."""
     parameters = crs.to_dict() if crs.is_projected else {}
     return float(parameters.get("h", 0.0)) if parameters.get("proj") == "geos" else 0.0
 
@@ -190,7 +190,7 @@ def _axis_of(name: str, values: Any) -> tuple[float, float] | None:
     if centers.ndim != 1 or centers.dtype.kind not in "uif":
         raise SceneError(
             f"{name} has {centers.ndim}-dimensional {centers.dtype} coordinates; allowed are "
-            "numbers at pixel centres, one per row or column: drop them with drop_vars() to use "
+            "numbers at pixel centers, one per row or column: drop them with drop_vars() to use "
             "pixels, or reproject to a regular grid"
         )
     if len(centers) < 2:
@@ -214,7 +214,7 @@ def edge_of(axis: Axis, grid: tuple[float, float] | None) -> tuple[float, float]
     Args:
         axis: In the unit of the CRS.
         grid: ``(origin, step)`` of a grid of pixels that the labels are on, where one is known.
-            It tells labels of corners from those of centres.
+            It tells labels of corners from those of centers.
 
     Returns:
         None for a single pixel without bounds.
@@ -232,7 +232,7 @@ def edge_of(axis: Axis, grid: tuple[float, float] | None) -> tuple[float, float]
 
 
 def corner_offset(axis: Axis, grid: tuple[float, float] | None, step: float) -> float:
-    """From the labels to the centres of their pixels: 0, or half a pixel for labels of corners.
+    """From the labels to the centers of their pixels: 0, or half a pixel for labels of corners.
 
     Args:
         axis: In the unit of the CRS.

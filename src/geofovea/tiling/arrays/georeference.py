@@ -47,7 +47,7 @@ def read_georeference(
     """Place an array on the ground.
 
     Coordinates go before transforms, which a selection of rows or columns does not change; a
-    transform tells whether the coordinates are those of corners or of centres.
+    transform tells whether the coordinates are those of corners or of centers.
 
     Args:
         name: Of the object, for messages.
@@ -74,7 +74,7 @@ def read_georeference(
         transform = _from_axes(x, y, size, declared)
         is_counted = transform is not None and transform[0::4] == (1.0, 1.0)
         if crs_wkt is None and is_counted and transform is not None:
-            # pixels counted from 0, or their centres: no place on any ground
+            # pixels counted from 0, or their centers: no place on any ground
             is_counted = transform[2] in (-0.5, 0.0) and transform[5] in (-0.5, 0.0)
             transform = None if is_counted else transform
     if transform is not None and transform != (1, 0, 0, 0, 1, 0):
@@ -222,7 +222,7 @@ def _edge_of_one(axis: Axis, grid: tuple[float, float] | None, step: float) -> f
 
 
 def _first_counted(axis: Axis) -> int | None:
-    """The number of the first pixel on an axis that counts pixels (or their centres) from 0 up."""
+    """The number of the first pixel on an axis that counts pixels (or their centers) from 0 up."""
     labels = np.asarray(axis.labels)
     if labels.ndim != 1 or labels.dtype.kind not in "uif" or len(labels) < 2:
         return None

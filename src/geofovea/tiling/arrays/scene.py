@@ -47,7 +47,7 @@ def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
       else the tree holds is left out, with a note.
     * The place on the ground comes from regular ``x`` and ``y`` coordinates in the unit that they
       name, else from ``GeoTransform``; the CRS from the grid mapping of CF (``spatial_ref``).
-      Labels are those of pixel centres, unless their ``bounds`` or a transform say otherwise.
+      Labels are those of pixel centers, unless their ``bounds`` or a transform say otherwise.
     * ``_FillValue`` (or ``nodata``), NaN, a band called alpha, and a coordinate ``mask`` over rows
       and columns (0 where missing) mark missing pixels.
     * Rows are shown as they are stored, like those of files: with rising ``y`` south is up.

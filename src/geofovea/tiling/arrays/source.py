@@ -38,7 +38,7 @@ class ArraySource(Source):
     Attributes:
         levels: Their pixels.
         overview_levels: The level of each overview that the scene reports.
-        palette: Colours of the indexes of a palette image.
+        palette: Colors of the indexes of a palette image.
         names: What the bands are called; empty where nobody says.
     """
 
@@ -194,7 +194,7 @@ class ArrayHandle:
 
 
 def _nearest(offset: float, length: float, count: int, extent: int) -> NDArray[np.intp]:
-    """The source pixel under the centre of each output pixel."""
+    """The source pixel under the center of each output pixel."""
     centers = offset + (np.arange(count) + 0.5) * (length / count)
     places: NDArray[np.intp] = np.floor(centers + 1e-9).astype(np.intp)
     return np.clip(places, 0, extent - 1)

@@ -43,7 +43,7 @@ class BlockCache:
             raise GeometryError(f"a cache of blocks needs a budget in bytes, got {budget_bytes}")
         self._budget_bytes = budget_bytes
         self._start()
-        # what another thread was decoding at a fork would be waited for in the child for ever
+        # what another thread was decoding at a fork would be waited for in the child forever
         renew_after_fork(self, BlockCache._start)
 
     def _start(self) -> None:

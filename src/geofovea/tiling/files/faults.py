@@ -1,6 +1,6 @@
 """What goes wrong during a read without an exception: GDAL's warnings, and the far side of a file.
 
-GDAL only warns when libjpeg finds a tile damaged, and goes on with pixels that are made up. It
+GDAL only warns when libjpeg finds a tile damaged, and continues with pixels that are made up. It
 cannot carry an exception of a Python file object either. Both are collected here, for the thread on
 which they happen, while one of our reads is under way; the read then fails with them.
 """

@@ -1,4 +1,4 @@
-"""What an open dataset says of its layout: blocks, colours, masks, where it lies."""
+"""What an open dataset says of its layout: blocks, colors, masks, where it lies."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def color_names(dataset: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if name == "palette" and not _has_palette(dataset, band):
             name = "gray"
             warnings.append(
-                f"band {band} is a palette image without its table of colours, so its stored "
-                "numbers are shown as grey"
+                f"band {band} is a palette image without its table of colors, so its stored "
+                "numbers are shown as gray"
             )
         names.append(name)
     return tuple(names), tuple(warnings)

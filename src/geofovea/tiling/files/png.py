@@ -16,7 +16,7 @@ __all__ = ["damage_in_png"]
 _SIGNATURE_BYTES = 8
 _PIECE_BYTES = 2**20
 _HEADER = struct.Struct(">IIBBBBB")
-# numbers per pixel by colour type
+# numbers per pixel by color type
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # first column, first row, steps of each pass of an interlaced image
 _INTERLACED = (

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["bytes_held_whole"]
 
 _PNG_HEADER = struct.Struct(">8xI4sIIBBBBB")
-# channels by colour type; libvips makes colours of palette indexes
+# channels by color type; libvips makes colors of palette indexes
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

@@ -124,7 +124,7 @@ def area_m2(scene: HasGeoreference, box: Box) -> float | None:
     antimeridian and around a pole, and where the scene's own projection stretches areas.
 
     Returns:
-        Square metres, of a box that is partly off the map those of the part on it; None without
+        Square meters, of a box that is partly off the map those of the part on it; None without
         georeference or CRS, on another planet, or off the map.
     """
     tolerance = _AREA_BEND_SHARE * max(box.width, box.height)

@@ -198,11 +198,11 @@ class Georeference:
         return lonlat_from_crs(self.crs, points_crs, pixel)
 
     def gsd_m(self, x_scene: float, y_scene: float) -> float | None:
-        """Metres per pixel at a point: the square root of the area that one pixel covers.
+        """Meters per pixel at a point: the square root of the area that one pixel covers.
 
-        These are metres of the projection where it is true to the ground within 5 %, as UTM and
-        national grids are, and metres on the ground elsewhere: a pixel of Web Mercator that
-        claims a metre covers half of that at 60° north. In degrees on another planet, or without
+        These are meters of the projection where it is true to the ground within 5 %, as UTM and
+        national grids are, and meters on the ground elsewhere: a pixel of Web Mercator that
+        claims a meter covers half of that at 60° north. In degrees on another planet, or without
         CRS, it is unknown.
         """
         corner = np.array([(x_scene, y_scene), (x_scene + 1, y_scene), (x_scene, y_scene + 1)])
@@ -219,7 +219,7 @@ class Georeference:
         return true
 
     def _nominal_gsd_m(self, corner: Points) -> float | None:
-        """Metres of a projection per pixel; None in degrees."""
+        """Meters of a projection per pixel; None in degrees."""
         if self.crs is None or not self.crs.is_projected:
             return None
         unit_m = float(self.crs.linear_units_factor[1])
@@ -272,7 +272,7 @@ def _side_of(steps: Points) -> float | None:
 
 
 def _metres_per_degree(lat: float) -> Points:
-    """Metres on the WGS 84 ellipsoid along one degree of longitude and of latitude."""
+    """Meters on the WGS 84 ellipsoid along one degree of longitude and of latitude."""
     curvature = 1 - _WGS84_ECCENTRICITY_2 * math.sin(math.radians(lat)) ** 2
     east = _WGS84_AXIS_M / math.sqrt(curvature) * math.cos(math.radians(lat))
     north = _WGS84_AXIS_M * (1 - _WGS84_ECCENTRICITY_2) / curvature**1.5

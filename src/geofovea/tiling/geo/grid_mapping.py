@@ -96,7 +96,7 @@ def crs_from_grid_mapping(name: str, attrs: Mapping[str, Any], unit_m: float = 1
     Args:
         name: Of the object, for messages.
         attrs: Attributes of the grid mapping.
-        unit_m: Metres in the unit of the projection coordinates. CF gives false eastings in it.
+        unit_m: Meters in the unit of the projection coordinates. CF gives false eastings in it.
 
     Returns:
         None where the attributes name none, or a projection that is not known here.
@@ -183,7 +183,7 @@ def _offsets(values: _Parameters, unit_m: float) -> list[str]:
     parts = []
     for key, name in (("x_0", "false_easting"), ("y_0", "false_northing")):
         offset = values.number(name, default=0.0)
-        # no place on the Earth is as far as that: some write metres whatever the unit is
+        # no place on the Earth is as far as that: some write meters whatever the unit is
         is_metres = abs(offset * unit_m) > _FARTHEST_M
         parts.append(f"+{key}={offset if is_metres else offset * unit_m!r}")
     return parts

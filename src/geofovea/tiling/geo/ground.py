@@ -137,7 +137,7 @@ def _each(source: CRS, target: CRS, points: Points) -> Points:
 def lonlat_from_crs(crs: CRS, points: Points, pixel: float = 0.0) -> Points:
     """Move points ``(n, 2)`` to WGS 84 longitude and latitude; NaN where there is no place.
 
-    Latitudes beyond a pole, which grids with a row of centres on it have, are the pole.
+    Latitudes beyond a pole, which grids with a row of centers on it have, are the pole.
 
     Args:
         crs: Of the points; on the Earth.

@@ -1,7 +1,7 @@
 """A polygon of a map in the pixels of a scene: edges are followed, longitudes wrap.
 
 An edge between two vertices is straight in the CRS of the polygon, and bent in the scene. So the
-polygon is cut to the neighbourhood of the scene first, and its edges are then followed to a
+polygon is cut to the neighborhood of the scene first, and its edges are then followed to a
 fraction of a pixel. Where the scene's CRS cannot say where a vertex lies, or tears the polygon, the
 scene is asked the other way round: which of its cells lie in the polygon.
 """

@@ -93,7 +93,7 @@ def region_from_crs(scene: HasGeoreference, geometry: shapely.Geometry, crs: Any
     """Bring a polygon from a CRS into a scene, cut off at the scene's edge.
 
     Edges are straight in ``crs`` and followed in the scene; longitudes are the same a turn on. Of
-    very many vertices, those that no pixel shows are left out.
+    thousands of vertices, those that no pixel shows are left out.
 
     Args:
         scene: The scene.

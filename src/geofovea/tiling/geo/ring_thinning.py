@@ -1,4 +1,4 @@
-"""Polygons of very many vertices, with no more of them than their pixels can tell apart."""
+"""Polygons of too many vertices, with no more of them than their pixels can tell apart."""
 
 from __future__ import annotations
 

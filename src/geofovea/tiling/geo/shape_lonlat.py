@@ -165,7 +165,7 @@ def cut_at_antimeridian(shape: shapely.Geometry) -> list[shapely.Polygon]:
 
 
 def area_of(parts: list[shapely.Polygon]) -> float:
-    """Square metres of parts in degrees, on the WGS 84 ellipsoid."""
+    """Square meters of parts in degrees, on the WGS 84 ellipsoid."""
     total = 0.0
     for part in parts:
         # far from the origin the products that make an area would lose its digits
@@ -175,7 +175,7 @@ def area_of(parts: list[shapely.Polygon]) -> float:
 
 
 def _equal_area(lonlat: Points) -> Points:
-    """Metres of the cylindrical projection that keeps areas: Lambert's, on the ellipsoid."""
+    """Meters of the cylindrical projection that keeps areas: Lambert's, on the ellipsoid."""
     e, sine = _ECCENTRICITY, np.sin(np.radians(lonlat[:, 1]))
     zone = sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e
     return np.column_stack((np.radians(lonlat[:, 0]), (1 - e**2) / 2 * zone)) * _AXIS_M

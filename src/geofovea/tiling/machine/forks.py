@@ -1,7 +1,7 @@
 """What a forked child makes anew: locks, and what other threads of its parent had in hand.
 
 Of a process's threads only the one that forks lives on in the child. A lock that another one held
-stays shut there for ever, and what it guarded may be half changed. So every lock of this package is
+stays shut there forever, and what it guarded may be half changed. So every lock of this package is
 made here, or by what is registered here.
 """
 

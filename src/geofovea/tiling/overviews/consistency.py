@@ -105,7 +105,7 @@ def _is_written(source: Source, dataset: Any, index: int, size: Size) -> bool:
         row, col = divmod(int(number), cols)
         if has_block(dataset, row, col, ovr=index):
             continue
-        # the native block below its centre
+        # the native block below its center
         x = min(dataset.width - 1, int((col + 0.5) * width_block * dataset.width / size[0]))
         y = min(dataset.height - 1, int((row + 0.5) * height_block * dataset.height / size[1]))
         native_height, native_width = dataset.block_shapes[0]
@@ -209,7 +209,7 @@ def _reduced(how: Any, values: NDArray[Any], starts: Any) -> NDArray[Any]:
 
 
 def _around(how: Any, values: NDArray[Any], starts: Any) -> NDArray[Any]:
-    """The least or the largest native number below each pixel and its eight neighbours."""
+    """The least or the largest native number below each pixel and its eight neighbors."""
     reduced = _reduced(how, values, starts)
     rows, cols = reduced.shape[-2:]
     padded = np.pad(reduced, [(0, 0)] * (reduced.ndim - 2) + [(1, 1), (1, 1)], mode="edge")

@@ -138,7 +138,7 @@ class LevelFiles:
 
     @property
     def is_palette(self) -> bool:
-        """Whether one band of indexes has become three of colours."""
+        """Whether one band of indexes has become three of colors."""
         return self.is_expanded and self.dtype == "uint8"
 
     @property

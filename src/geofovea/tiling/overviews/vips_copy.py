@@ -39,7 +39,7 @@ __all__ = ["copy_with_vips", "not_written"]
 
 _CHECKED_ROWS = 64
 _SECONDS_BETWEEN_LOOKS = 0.1
-# two decoders of one JPEG differ most where they enlarge its colours
+# two decoders of one JPEG differ most where they enlarge its colors
 _MOST_JPEG_DIFFERENCE = 4.0
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def copy_with_vips(scene: Scene, path: Path, watch: Callable[[float], None]) -> 
         note_whole(scene.source)
     check_checksums(scene.source)
     if code == vips_worker.VIPS_FAILED and scene.driver in ("PNG", "JPEG"):
-        # a warning may be about a colour profile; missing pixels are found without them
+        # a warning may be about a color profile; missing pixels are found without them
         code, reason = _run(scene, path, "truncated", watch)
         if code == vips_worker.VIPS_FAILED:
             raise SceneReadError(
@@ -149,7 +149,7 @@ def _run(scene: Scene, path: Path, fail_on: str, watch: Callable[[float], None])
 def _is_same(scene: Scene, path: Path) -> bool:
     """Whether the copy has the shape of the scene, and its first rows the same pixels.
 
-    Finds what the layout does not tell: inverted grey, single bits, other colour spaces.
+    Finds what the layout does not tell: inverted gray, single bits, other color spaces.
     """
     rows = min(_CHECKED_ROWS, scene.height)
     window = Window(0, 0, scene.width, rows)

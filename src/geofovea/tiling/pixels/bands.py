@@ -65,7 +65,7 @@ class BandChoice:
     """The bands to show, and why.
 
     Attributes:
-        bands: One band (grey), three (red, green, blue), or the two of an index.
+        bands: One band (gray), three (red, green, blue), or the two of an index.
         reason: In plain words.
         composite: The named composite, if one was asked for.
         warnings: What a reader of the results should know; a guess is one.
@@ -95,10 +95,10 @@ def choose_bands(
         bands: One or three band indexes, counted from 1.
         composite: A name of ``COMPOSITES``, instead of ``bands``.
         band_map: Which band plays which role, for a composite; what it leaves out is looked up in
-            the file. Alone it means the true colours, as far as it names them.
+            the file. Alone it means the true colors, as far as it names them.
 
     Returns:
-        By default the red, green and blue bands by their colour interpretation, else the first
+        By default the red, green and blue bands by their color interpretation, else the first
         three (with a warning), else the first.
 
     Raises:
@@ -119,13 +119,13 @@ def choose_bands(
     names = scene.colorinterp
     if set(_RGB) <= set(names):
         rgb = tuple(names.index(name) + 1 for name in _RGB)
-        return BandChoice(rgb, "red, green and blue by colour interpretation")
+        return BandChoice(rgb, "red, green and blue by color interpretation")
     color_bands = [band for band, name in enumerate(names, start=1) if name != "alpha"]
     is_palette = bool(color_bands) and names[color_bands[0] - 1] == "palette"
     if len(color_bands) >= 3 and not is_palette:
         return _rgb_or_first_three(scene, tuple(color_bands[:3]))
     first = color_bands[0] if color_bands else 1
-    return BandChoice((first,), f"band {first}" if is_palette else f"band {first} as grey")
+    return BandChoice((first,), f"band {first}" if is_palette else f"band {first} as gray")
 
 
 def _rgb_or_first_three(scene: Scene, first: tuple[int, ...]) -> BandChoice:
@@ -147,7 +147,7 @@ def _rgb_or_first_three(scene: Scene, first: tuple[int, ...]) -> BandChoice:
 def find_roles(scene: Scene) -> BandRoles:
     """Which band of a scene plays which role, by the best evidence in the file.
 
-    In this order: central wavelengths (GDAL's IMAGERY metadata, or ENVI's ``wavelength``), colour
+    In this order: central wavelengths (GDAL's IMAGERY metadata, or ENVI's ``wavelength``), color
     interpretation, words in band descriptions. Where all are silent, as guesses: the band numbers
     of Sentinel-2 or Landsat in descriptions, or red, green, blue, near infrared for four bands.
 
@@ -168,7 +168,7 @@ def find_roles(scene: Scene) -> BandRoles:
     by_word = _firsts((_word(text), b) for b, text in enumerate(descriptions, 1))
     sources = {
         "wavelength metadata": by_wave,
-        "colour interpretation": by_color,
+        "color interpretation": by_color,
         "band descriptions": by_word,
     }
     certain = BandRoles(
@@ -223,7 +223,7 @@ def _wavelength_um(dataset: Any, band: int) -> float | None:
     if wave is None:
         return None
     units = tags.get("wavelength_units", "").lower()
-    # a file without units cannot mean 400 micrometres, nor 0.4 nanometres
+    # a file without units cannot mean 400 micrometers, nor 0.4 nanometres
     is_nanometres = units.startswith("nano") or units == "nm"
     is_unclear = not units or units == "unknown"
     return wave / 1000 if is_nanometres or (is_unclear and wave > _NANOMETRES_FROM) else wave

@@ -19,7 +19,7 @@ from geofovea.tiling.nodata import DeclaredMissing, DeclaredNodata
 __all__ = ["declare_missing"]
 
 _COARSE_SIDE = 256
-# the least share of the scene's outline that a border colour takes, so that a lake does not count
+# the least share of the scene's outline that a border color takes, so that a lake does not count
 _LEAST_OUTLINE = 0.1
 # how far the pixels of a constant border stray after lossy compression, in eight-bit steps
 _LOSSY_TOLERANCE = 8.0
@@ -34,7 +34,7 @@ def declare_missing(
     Args:
         source: The raster.
         dataset: The same, open.
-        nodata: A number (NaN is possible), or ``"auto"``: the constant colour, if there is one,
+        nodata: A number (NaN is possible), or ``"auto"``: the constant color, if there is one,
             that is connected to the border. That reads a coarse picture of the scene, and without
             overviews, for that, the whole file once; what it finds is kept for the next opening.
         overviews: How many overviews, from the finest, may be read.
@@ -105,12 +105,12 @@ def _find_border(source: Source, dataset: Any, overviews: int) -> DeclaredMissin
     # of radar only what has no power is missing: a magnitude says nothing of the phase
     if share < _LEAST_OUTLINE or not np.isfinite(color).all() or (is_complex and color.any()):
         return DeclaredMissing(
-            (), warnings=("nodata='auto' found no constant colour at the border of the scene",)
+            (), warnings=("nodata='auto' found no constant color at the border of the scene",)
         )
     outline = _touching_the_border(matches)
     color_text = ", ".join(f"{value:g}" for value in color)
     warning = (
-        f"nodata='auto' is a guess: the colour ({color_text}) where it is connected to the border, "
+        f"nodata='auto' is a guess: the color ({color_text}) where it is connected to the border, "
         f"{outline.mean():.0%} of the scene, counts as missing"
     )
     values = np.full(dataset.count, np.nan)

@@ -19,7 +19,7 @@ class Role:
 
     Attributes:
         name: As composites and band maps say it.
-        low_um: Shortest central wavelength of a band that plays it, in micrometres.
+        low_um: Shortest central wavelength of a band that plays it, in micrometers.
         high_um: Longest one.
         center_um: Of several bands in the range, the nearest to this plays it.
     """
@@ -48,7 +48,7 @@ ROLES: dict[str, Role] = {
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Three roles shown as red, green and blue, or two as one normalised difference.
+    """Three roles shown as red, green and blue, or two as one normalized difference.
 
     Attributes:
         name: As the user names it.
@@ -72,7 +72,7 @@ class Composite:
 
     @property
     def is_index(self) -> bool:
-        """Whether it is a normalised difference, one number in [-1, 1] for each pixel."""
+        """Whether it is a normalized difference, one number in [-1, 1] for each pixel."""
         return len(self.roles) == 2
 
 
@@ -90,7 +90,7 @@ COMPOSITES: dict[str, Composite] = {
         Composite("mndwi", ("green", "swir1"), "open water bright, built-up land dark"),
         Composite("ndmi", ("nir", "swir1"), "moist vegetation bright"),
         Composite("ndbi", ("swir1", "nir"), "built-up land bright"),
-        Composite("nbr", ("nir", "swir2"), "burnt land dark"),
+        Composite("nbr", ("nir", "swir2"), "burned land dark"),
     )
 }
 _SPELLINGS = {"true-colour": "true-color", "false-colour": "false-color"}

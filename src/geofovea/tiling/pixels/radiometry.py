@@ -1,6 +1,6 @@
 """From stored numbers to eight-bit RGB: which bands, and one stretch for the whole scene.
 
-A stretch per tile would make neighbours differ and hide what is bright or dark in the scene, so it
+A stretch per tile would make neighbors differ and hide what is bright or dark in the scene, so it
 is measured once, on a fixed sample of native pixels, and is a value like the scene itself.
 
 Scale and offset tags do not matter to a stretch, which is measured on stored numbers and would
@@ -21,7 +21,7 @@ from geofovea.errors import SceneError
 __all__ = ["FILL", "Radiometry", "to_decibels"]
 
 FILL = 128
-"""The grey of padding and of missing pixels. Black would look like water or shadow."""
+"""The gray of padding and of missing pixels. Black would look like water or shadow."""
 
 # so few numbers that a stretch is looked up
 _TABLE_DTYPES = (np.uint8, np.uint16)
@@ -32,7 +32,7 @@ class Radiometry:
     """How the pixels of one scene become RGB.
 
     Attributes:
-        bands: One or three band indexes, counted from 1; one band is shown as grey. Two are the
+        bands: One or three band indexes, counted from 1; one band is shown as gray. Two are the
             plus and the minus of an index, ``(plus - minus) / (plus + minus)``.
         stretch: ``(low, high)`` per shown band, shown as 0 and 255; None leaves eight bits
             untouched.
@@ -74,7 +74,7 @@ class Radiometry:
 
     @property
     def is_index(self) -> bool:
-        """Whether two bands are shown as one normalised difference."""
+        """Whether two bands are shown as one normalized difference."""
         return len(self.bands) == 2
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Radiometry:
         """Whether stored numbers may not be averaged.
 
         They may not where they are palette indexes or phases of radar, nor where only the caller
-        knows which of them are missing: GDAL would mix those into their neighbours.
+        knows which of them are missing: GDAL would mix those into their neighbors.
         """
         return self.palette is not None or self.is_complex or self.has_declared_nodata
 
@@ -119,7 +119,7 @@ class Radiometry:
         return array, valid
 
     def finish(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Stretch expanded values ``(bands, h, w)`` into RGB ``(h, w, 3)``, missing ones grey."""
+        """Stretch expanded values ``(bands, h, w)`` into RGB ``(h, w, 3)``, missing ones gray."""
         if self._stretch_tables is not None and values.dtype in _TABLE_DTYPES:
             tables = self._stretch_tables
             channels = [table[band] for table, band in zip(tables, values, strict=True)]
@@ -158,7 +158,7 @@ class Radiometry:
         return list(np.rint(np.clip(stretched, 0, 255)).astype(np.uint8)[:, 0])
 
     def apply(self, array: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Show stored numbers ``(bands, h, w)`` as RGB ``(h, w, 3)``; invalid pixels are grey."""
+        """Show stored numbers ``(bands, h, w)`` as RGB ``(h, w, 3)``; invalid pixels are gray."""
         return self.finish(*self.expand(array, valid))
 
     def _unscaled(self, array: NDArray[np.generic]) -> NDArray[np.float64]:

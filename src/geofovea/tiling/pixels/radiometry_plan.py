@@ -30,7 +30,7 @@ def plan_radiometry(
     Args:
         scene: What to show.
         bands: One or three band indexes, counted from 1. By default the red, green and blue bands
-            by their colour interpretation, else the first three (with a warning), else the first.
+            by their color interpretation, else the first three (with a warning), else the first.
         composite: A named composite instead, such as ``"false-color"`` or ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``, where the
             file does not say.
@@ -113,7 +113,7 @@ def _without_stretch(scene: Scene, choice: BandChoice) -> Radiometry | None:
                 composite=name,
                 has_declared_nodata=declared,
                 reason=f"{choice.reason}, computed from stored numbers with their scale and "
-                "offset, grey from -1 (black) to 1 (white)",
+                "offset, gray from -1 (black) to 1 (white)",
                 warnings=warnings,
             )
         if len(band_numbers) == 1 and scene.colorinterp[band_numbers[0] - 1] == "palette":

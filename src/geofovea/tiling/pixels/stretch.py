@@ -60,6 +60,6 @@ def measure_stretch(scene: Scene, bands: tuple[int, ...], is_complex: bool) -> d
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    # a scene of one value is shown as mid grey, not as black
+    # a scene of one value is shown as mid gray, not as black
     margin = 0.0 if low < high else max(1.0, abs(low)) / 2
     return float(low - margin), float(high + margin)

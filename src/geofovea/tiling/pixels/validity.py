@@ -2,7 +2,7 @@
 
 All marks count together, because a file may have several. GDAL resamples its own masks along with
 pixels; where it does not know all marks (``is_masked_by_gdal``), they are found among stored
-numbers, which needs reads by nearest neighbour, and averages are made here.
+numbers, which needs reads by nearest neighbor, and averages are made here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_valid(
 ) -> NDArray[np.bool_] | None:
     """Which pixels are there, ``(h, w)``; None where nothing marks any as missing.
 
-    A zero in one of three bands is a dark colour, and so is the highest number of an unsigned type
+    A zero in one of three bands is a dark color, and so is the highest number of an unsigned type
     a bright one: such a pixel is missing where all three bands are. Any other nodata value in one
     shown band makes the pixel missing.
 

@@ -70,7 +70,7 @@ def test_an_answer_comes_from_whole_tiles_with_their_place(server, make_host, sc
         "Picture 1: level 5 (32 times coarser than full resolution), x from 0 % to 100 %" in texts
     )
     assert "Picture 8: level 0 (full resolution)" in texts
-    # native pixels of the synthetic scene are half a metre: tiles of 64 are 32 m
+    # native pixels of the synthetic scene are half a meter: tiles of 64 are 32 m
     assert re.search(r"full resolution\), x from .* about 32 m x 32 m on the ground", texts)
 
 

@@ -1,4 +1,4 @@
-"""A chat template is a program of somebody else: it ends, or is refused, in bounded time."""
+"""A chat template is a program of others: it ends, or is refused, in bounded time."""
 
 import time
 

@@ -50,7 +50,7 @@ def frame(pyramid, tiles, grid, tile_size):
 
 
 def test_scene_positions_are_places_in_one_frame_for_all_levels():
-    # 4 × 4 native tokens of 8 pixels; the overview has 2 × 2 of 16, seen at their centres
+    # 4 × 4 native tokens of 8 pixels; the overview has 2 × 2 of 16, seen at their centers
     pyramid = Pyramid(32, 32, 16)
     _, writer = frame(pyramid, [Tile(1, 0, 0), Tile(0, 1, 1)], (2, 2), 16)
     time, row, col = writer.written()[:, 0, 5:].tolist()

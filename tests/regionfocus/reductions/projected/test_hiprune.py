@@ -18,7 +18,7 @@ def test_hiprune_released_and_mended_are_those_of_the_worked_example():
     assert hiprune_released(OBJECT, DEEP, 6, 0.9, 4).tolist() == [0, 2, 3, 4, 5, 7]
     cells = cells_of(tokens())
     assert hiprune_keep(OBJECT, DEEP, cells, 6, 0.9).tolist() == [0, 2, 3, 4, 5, 7]
-    # the neighbours in the grid alone: left, and below
+    # the neighbors in the grid alone: left, and below
     assert hiprune_keep(OBJECT, torch.zeros(8), cells, 3, 1.0).tolist() == [2, 3, 7]
     with pytest.raises(BudgetError, match="lower alpha"):
         hiprune_released(OBJECT, DEEP, 3, 1.0, 4)

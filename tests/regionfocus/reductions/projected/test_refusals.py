@@ -53,7 +53,7 @@ def test_impossible_settings_of_merging_methods_are_refused(make, match):
     ("make", "match"),
     [
         (lambda: Catp(-1), "lambda1 of at least 0"),
-        (lambda: RecoverableCompression(0), "at least one neighbour"),
+        (lambda: RecoverableCompression(0), "at least one neighbor"),
         (lambda: TokenCorr(threshold=2), "threshold in"),
         (lambda: LrsVqa(1.0), "threshold in"),
     ],

@@ -1,4 +1,4 @@
-"""What the panels of a picture show: the scene, the way in, the places it was answered from."""
+"""What the panels of a picture show: the scene, the search, and the places it was answered from."""
 
 from __future__ import annotations
 

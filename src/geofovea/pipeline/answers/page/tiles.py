@@ -55,8 +55,9 @@ def page_tiles(answer: Answer, reader: TileReader, budget_bytes: int) -> dict[st
 def tiles_by_use(answer: Answer, pyramid: Pyramid) -> list[Tile]:
     """All tiles that a page may show, without repeats, the most useful first.
 
-    The whole scene on its coarsest levels; then the way in to the finest evidence, from coarse to
-    fine; then its surroundings; then what else was looked at, and the levels that have few tiles.
+    The whole scene on its coarsest levels; then the tiles that lead to the finest evidence, from
+    coarse to fine; then its surroundings; then what else was looked at, and the levels that have
+    few tiles.
 
     Args:
         answer: Whose places are shown.

@@ -1,6 +1,6 @@
 """Options in groups: the common ones in ``--help``, all of them in ``--help-all``.
 
-An option may have earlier names, too. They work for ever, and no help speaks of them.
+An option may have earlier names, too. They work forever, and no help speaks of them.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class EndpointClient:
     ) -> bool:
         """Whether a reply names a parameter that can be done without; it is left out from now."""
         name = refused_parameter(problem.detail, problem.status, request)
-        # another thread may have learnt it since this request was sent
+        # another thread may have learned it since this request was sent
         if name is None or name in refused:
             return False
         self._refused.add(name)

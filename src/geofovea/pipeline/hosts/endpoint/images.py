@@ -42,7 +42,7 @@ class ScenePlace:
     Attributes:
         width: Of the scene in native pixels.
         height: Likewise.
-        gsd_m: Metres per native pixel, or None.
+        gsd_m: Meters per native pixel, or None.
     """
 
     width: int
@@ -73,7 +73,7 @@ class TilePicture:
     Attributes:
         tile: Its address.
         rgb: uint8 (rows, columns, 3) at the tile's level, cut to what shows data; what is missing
-            within is grey.
+            within is gray.
         box_scene: Where it lies, in scene pixels.
     """
 
@@ -93,7 +93,7 @@ def tokens_from_pixels(pixels: NDArray[np.uint8], grid: tuple[int, int]) -> Tens
 def tiles_from_tokens(
     tokens: TokenSet, tile_size: int, grid: tuple[int, int]
 ) -> list[NDArray[np.uint8]]:
-    """Whole tiles uint8 (T, T, 3), in the order of the set's tiles; what has no token is grey.
+    """Whole tiles uint8 (T, T, 3), in the order of the set's tiles; what has no token is gray.
 
     Args:
         tokens: With features of `tokens_from_pixels`.
@@ -134,7 +134,7 @@ def pictures_from_tokens(
 
 
 def framed(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture uint8 (rows, columns, 3) as it is sent: what is too small is set into grey."""
+    """A picture uint8 (rows, columns, 3) as it is sent: what is too small is set into gray."""
     rows, cols = rgb.shape[:2]
     if min(rows, cols) >= _LEAST_SIDE:
         return rgb

@@ -1,7 +1,7 @@
 """One request to an endpoint: sent once, held to its time and to bytes, its failures told apart.
 
 httpx2 is the client that huggingface_hub brings anyway. Its timeouts hold for single reads, so a
-server that drips bytes could hold a call for ever; the whole request therefore runs as a task that
+server that drips bytes could hold a call forever; the whole request therefore runs as a task that
 asyncio ends, in a loop of its own (a notebook has one running already).
 """
 
@@ -23,7 +23,7 @@ __all__ = ["MAX_DETAIL", "SPEAKS", "Failure", "Refusal", "post"]
 Cause = TypeVar("Cause", bound=BaseException)
 
 _MOST_REPLY_BYTES = 4 * 2**20
-# a look-up of a name cannot be cancelled; it is left alone after this time more
+# a look-up of a name cannot be canceled; it is left alone after this time more
 _GRACE_SECONDS = 5.0
 # what answers at all takes a connection within this time, however long it then thinks
 _CONNECT_SECONDS = 15.0

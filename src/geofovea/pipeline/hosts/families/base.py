@@ -37,7 +37,7 @@ class Family:
         config: Its configuration.
         decoder: The text model: embeddings in, hidden states out.
         vision: The vision tower; its first parameter says where images have to be.
-        newline: A learnt vector ``(d,)`` that ends every tile, or None.
+        newline: A learned vector ``(d,)`` that ends every tile, or None.
         tile_size: Side of its tiles in pixels.
         grid: ``(rows, columns)`` of the tokens of one tile, before any pooling.
         has_class_token: Its vision tower has one, so reductions that read its attention apply.
@@ -105,7 +105,7 @@ class Family:
     def encode(self, images: Tensor) -> Tensor:
         """Vision tokens ``(k, rows · columns, d · (1 + deep))`` of images ``(k, 3, T, T)``.
 
-        Images are normalised and of the model's type. Where there are deep features, they follow a
+        Images are normalized and of the model's type. Where there are deep features, they follow a
         token's own in the same vector, so that whatever selects tokens selects them too.
         """
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """LLaVA-1.5, LLaVA-NeXT and LLaVA-OneVision: a vision tower, a projector, a decoder.
 
 NeXT and OneVision cut an image into tiles by themselves and pack the tokens of all of them; here
-each tile is encoded on its own, as their tower and projector do it, and is followed by the learnt
+each tile is encoded on its own, as their tower and projector do it, and is followed by the learned
 newline with which they end an image of one tile.
 """
 

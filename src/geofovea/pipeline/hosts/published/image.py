@@ -1,7 +1,7 @@
 """The pixels of the published pyramid: one image, resized, padded and cut as its code does it.
 
 The image is in memory whole, for the numbers depend on resizing every level from native pixels
-(bilinear without antialiasing, after normalisation). The levels are not: each is made when it is
+(bilinear without antialiasing, after normalization). The levels are not: each is made when it is
 asked for, one channel at a time.
 """
 
@@ -50,11 +50,11 @@ class PublishedImage:
         self.plan: PublishedPlan = plan_published(height, width)
 
     def global_tile(self) -> Tensor:
-        """The whole image in one tile, float32 ``(1, 3, 336, 336)``, normalised, zero padded."""
+        """The whole image in one tile, float32 ``(1, 3, 336, 336)``, normalized, zero padded."""
         return self._resized(self.plan.global_resized, (TILE_SIDE, TILE_SIDE))[None]
 
     def tiles(self, level: int) -> Tensor:
-        """All tiles of a level, float32 ``(rows, columns, 3, 336, 336)``, normalised."""
+        """All tiles of a level, float32 ``(rows, columns, 3, 336, 336)``, normalized."""
         level_plan = self.plan.levels[level]
         rows, cols = level_plan.blocks
         whole = self._resized(level_plan.resized, level_plan.padded)
@@ -62,7 +62,7 @@ class PublishedImage:
         return cut.permute(1, 3, 0, 2, 4)
 
     def _resized(self, resized: tuple[int, int], padded: tuple[int, int]) -> Tensor:
-        """``(3, height, width)``: the picture at the top left, zeros (mean colour) elsewhere."""
+        """``(3, height, width)``: the picture at the top left, zeros (mean color) elsewhere."""
         result = torch.zeros(3, *padded)
         for channel, (mean, std) in enumerate(zip(CLIP_MEAN, CLIP_STD, strict=True)):
             plane = torch.from_numpy(np.ascontiguousarray(self.pixels[:, :, channel]))

@@ -1,7 +1,7 @@
 """What can be done with a stock decoder beyond running it whole.
 
 Any decoder of ``transformers`` that takes ``inputs_embeds`` can answer. To read a row of its
-attention, or to run its layers one by one, more has to be known of it: some normalise keys after
+attention, or to run its layers one by one, more has to be known of it: some normalize keys after
 they are turned, some turn them in some layers only, some scale what enters their first layer. Such
 a decoder would give wrong numbers without a word, so only kinds that were compared with the stock
 forward pass are entered.

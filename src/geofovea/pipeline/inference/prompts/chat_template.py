@@ -1,4 +1,4 @@
-"""Chat templates, which are programs of somebody else, rendered within bounds.
+"""Chat templates, which are programs of others, rendered within bounds.
 
 The sandbox of ``transformers`` keeps a template from reaching anything, and not from taking time
 and memory without end: loops nest, and one format width asks for gigabytes. So it runs in a child

@@ -7,7 +7,7 @@ never leaves the trained range, and it forgets where a token was.
 tiles whole. For 1-D RoPE these are running numbers with gaps; for M-RoPE every tile is an image
 with its own rows and columns, and what follows it goes on after its longer side.
 
-``scene`` (M-RoPE): all tiles share one frame. Row and column are those of the token's centre in the
+``scene`` (M-RoPE): all tiles share one frame. Row and column are those of the token's center in the
 scene, in units of the finest tile's tokens, or coarser ones so that the frame stays within
 `SCENE_SIDE`. On large scenes the tokens of a fine tile then share positions: the model is told
 where a tile is, less where a token is in it.
@@ -82,7 +82,7 @@ class PositionWriter:
         finest = min(tile.level for tile in tokens.tiles)
         side = max((max(t.row, t.col) + 1) * (tile_size << t.level) for t in tokens.tiles)
         unit = max((tile_size << finest) / max(self.grid), side / SCENE_SIDE)
-        # a token is clipped at the edge of the scene: its near corner and full size tell its centre
+        # a token is clipped at the edge of the scene: its near corner and full size tell its center
         step = torch.tensor([1 << tile.level for tile in tokens.tiles])[tokens.tile_index, None]
         size = tile_size / torch.tensor(self.grid) * step
         center = tokens.boxes_scene[:, [1, 0]] + size / 2

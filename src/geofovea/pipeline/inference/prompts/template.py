@@ -1,6 +1,6 @@
 """The words around the vision tokens: a template, a chat template, or a family's own.
 
-Chat templates come with a model and are programs of somebody else. They run within bounds (see
+Chat templates come with a model and are programs of others. They run within bounds (see
 ``chat_template``), see a stand-in for the question and never the question itself, and what they
 print is used only if the image and the question stand in it once, in this order.
 """
@@ -67,7 +67,7 @@ class PromptTemplate:
         chat = None if template else chat_prompt(tokenizer, self._image, marks)
         single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
         self.thought_ids = {ids[0] for ids in single if len(ids) == 1} - {tokenizer.unk_token_id}
-        # blanks among them would be looked for in every text, and found for ever
+        # blanks among them would be looked for in every text, and found forever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
         written = template or chat or style.template_for(self._special_words)

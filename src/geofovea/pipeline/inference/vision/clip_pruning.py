@@ -62,7 +62,7 @@ def encode_pruned(
 
     Args:
         tower: A ``CLIPVisionModel`` in evaluation mode.
-        pixels: ``(b, 3, s, s)``, normalised as the model wants them.
+        pixels: ``(b, 3, s, s)``, normalized as the model wants them.
         reduction: What chooses or merges; None for a plain forward pass.
         k: Patches to be left of an image; clipped to 1 and the number there is.
         feature_layer: Which hidden state is wanted, numbered as in ``hidden_states``: 0 are the

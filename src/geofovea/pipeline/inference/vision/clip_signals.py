@@ -148,7 +148,7 @@ def pooled_mean(patches: Tensor, side: int, pool: int) -> Tensor:
 
 
 def grey_entropy(rgb: NDArray[np.uint8], side: int) -> Tensor:
-    """Entropy in bits of the grey levels of each token's pixels.
+    """Entropy in bits of the gray levels of each token's pixels.
 
     Args:
         rgb: (T, T, 3).

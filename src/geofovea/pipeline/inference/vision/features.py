@@ -21,7 +21,7 @@ def tower_features(
 
     Args:
         tower: A CLIP tower of ``transformers``, which has a class token, or a SigLIP one.
-        images: ``(k, 3, T, T)``, normalised.
+        images: ``(k, 3, T, T)``, normalized.
         layers: Whose features follow each other in a vector, numbered as in ``hidden_states``: 0
             are the embeddings, -1 is the last layer's.
         has_class_token: Whether it has one.

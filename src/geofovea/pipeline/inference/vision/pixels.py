@@ -25,7 +25,7 @@ CLIP_STD: Colours = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """What a vision tower expects of colours.
+    """What a vision tower expects of colors.
 
     Attributes:
         mean: Of red, green and blue in [0, 1].

@@ -74,7 +74,7 @@ class ItemDeadlines:
         self._ends.pop(worker, None)
 
     def seconds_left(self, others: Iterable[float | None] = ()) -> float | None:
-        """Until the first worker has had its time, or ``others`` theirs; None waits for ever."""
+        """Until the first worker has had its time, or ``others`` theirs; None waits forever."""
         now = time.monotonic()
         waits = [end - now for end in self._ends.values()]
         waits += [seconds for seconds in others if seconds is not None]

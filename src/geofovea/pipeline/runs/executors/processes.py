@@ -59,7 +59,7 @@ class ProcessExecutor:
             workers: How many processes.
             work: What they do.
             item_seconds: A worker that is longer at an item is killed; opening the work does not
-                count. None waits for ever.
+                count. None waits forever.
 
         Raises:
             RunError: If there would be no worker, or no time.
@@ -187,7 +187,7 @@ def _how_it_ended(exit_code: int | None) -> str:
 def _end_with_parent() -> None:
     """Wait for the death of the process that holds the journal, and follow it.
 
-    A closed pipe is noticed between two items only; a worker in an endless one would stay for ever.
+    A closed pipe is noticed between two items only; a worker in an endless one would stay forever.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

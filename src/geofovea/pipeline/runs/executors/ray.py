@@ -82,7 +82,7 @@ class RayExecutor:
             cpus: CPUs that an actor asks Ray for.
             gpus: GPUs likewise.
             start_seconds: How long an actor may take to be scheduled and to load its model.
-            item_seconds: An actor that is longer at an item is killed. None waits for ever.
+            item_seconds: An actor that is longer at an item is killed. None waits forever.
 
         Raises:
             RunError: If there would be no worker, or no time.

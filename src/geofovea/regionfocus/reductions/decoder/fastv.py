@@ -7,7 +7,7 @@ Acts once, before decoder layer K, on the attention of layer K − 1. Needs one 
 O(s · d · heads) time, O(s) memory. Text-guided. Survivors keep their positions.
 
 ``fixed`` differs from ``faithful`` (`keep_places`) in the rounding of shares (halves up, not to
-even), in stable ties, and in an even choice when no score is finite. The last row favours late
+even), in stable ties, and in an even choice when no score is finite. The last row favors late
 tokens, and attention sinks: see ``sinks``.
 """
 

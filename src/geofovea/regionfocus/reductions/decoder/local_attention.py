@@ -1,4 +1,4 @@
-"""YOPO's neighbourhood: which vision tokens may attend to which, on the grid of a tile.
+"""YOPO's neighborhood: which vision tokens may attend to which, on the grid of a tile.
 
 Source: YOPO, "Treat Visual Tokens as Text? But Your MLLM Only Needs Fewer Efforts to See".
 
@@ -26,7 +26,7 @@ _MOST_TOKENS = 8192
 
 
 def local_mask(grid: tuple[int, int], window: int = 7) -> Tensor:
-    """Which tokens of a row-major grid are neighbours.
+    """Which tokens of a row-major grid are neighbors.
 
     Args:
         grid: ``(rows, columns)``.
@@ -42,7 +42,7 @@ def local_mask(grid: tuple[int, int], window: int = 7) -> Tensor:
     rows, columns = grid
     if window < 1 or window % 2 == 0 or rows < 1 or columns < 1:
         raise GeometryError(
-            f"a neighbourhood needs an odd window and a grid of at least one token, got {window} "
+            f"a neighborhood needs an odd window and a grid of at least one token, got {window} "
             f"on {grid}"
         )
     if rows * columns > _MOST_TOKENS:

@@ -9,7 +9,7 @@ and stay as the means of their clusters. Needs a row per rater. O(raters · s ·
 m recycled tokens, m² memory. Text-guided. Positions are numbered anew.
 
 ``faithful``: `raters`, `rater_scores`, `recycled`, `cluster_means` with ``exact=False``. ``fixed``
-differs: the means count in the budget, stand where their cluster's centre stood instead of behind
+differs: the means count in the budget, stand where their cluster's center stood instead of behind
 all others, and are true means, with no 1e-6 added to the count, weighted by what earlier merges put
 into a token; without any preference all text tokens rate; of recycled tokens at most the best 8,192
 are merged. Version 2 of the code is not here.
@@ -181,7 +181,7 @@ def recycled(scores: Tensor, index: Tensor) -> tuple[Tensor, int]:
 
 
 def cluster_means(points: Tensor, count: int, *, exact: bool = True) -> Tensor:
-    """Means of the clusters of ``(m, d)`` points, float32 ``(count, d)``, best centre first.
+    """Means of the clusters of ``(m, d)`` points, float32 ``(count, d)``, best center first.
 
     Args:
         points: ``(m, d)``.
@@ -199,7 +199,7 @@ def cluster_means(points: Tensor, count: int, *, exact: bool = True) -> Tensor:
 def _weighted_clusters(
     points: Tensor, count: int, sizes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Means (c, d), centres (c,), labels (m,) and sizes (c,) of clusters, labels on the host."""
+    """Means (c, d), centers (c,), labels (m,) and sizes (c,) of clusters, labels on the host."""
     clusters = cluster_by_density(points, count)
     centres, label = clusters.centres, clusters.assignment
     mass = summed_by(sizes[:, None], label, count)

@@ -10,7 +10,7 @@ up to its last step: O(s² · d) per layer, in blocks, never s² memory; that co
 judging, not for speed. `evicted` acts on the cache after prefill (stage: cache), O(s log s) a head.
 
 ``faithful``: `cumulative_attention`, `evicted`. ``fixed`` differs in stable ties, and in an even
-choice when no score is finite. Like every sum under a causal mask, it favours early tokens.
+choice when no score is finite. Like every sum under a causal mask, it favors early tokens.
 
 No name of a reduction reaches `evicted`: the cache of a host here holds the same entries for all
 heads, as a stock layer needs it, and a head of SpAtten keeps its own.

@@ -48,7 +48,7 @@ class VFlowOptDecoder(DecoderStage):
     def _choose(self, view: DecoderView, k: int) -> TokenChoice:
         if "importance" not in view.carried:
             raise ModelError(
-                "vflowopt_decoder goes on with the importance of each token, and these tokens "
+                "vflowopt_decoder continues with the importance of each token, and these tokens "
                 "came without it; let vflowopt leave them, with tells_importance=True (in a "
                 "chain: vflowopt+vflowopt_decoder)"
             )

@@ -5,7 +5,7 @@ by our source). The second half, virtual unmerging, stands in ``virtual_unmergin
 
 Acts inside the vision encoder, between attention and MLP of every layer, on the head mean of the
 keys; or on any list of tokens, on their features. Needs what ToMe needs. ToMe's r is replaced by a
-threshold for each layer, calibrated on unlabelled images: of the pooled best likenesses of a batch
+threshold for each layer, calibrated on unlabeled images: of the pooled best likenesses of a batch
 of B images, the largest that exactly B·r exceed, at least 0, averaged over batches.
 
 Time O(n²d/4) a round for the n tokens of a tile, memory O(n).

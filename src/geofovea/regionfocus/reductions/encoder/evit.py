@@ -11,7 +11,7 @@ Time O(nd), memory O(n).
 The released code gives ``ceil(rate * n)`` tokens in falling order of attention, then one fused
 token, the sum of the others weighted by their attention. The classes here differ: a budget instead
 of a rate, in which the fused token counts; ascending order, the fused token standing at the most
-attended of the dropped; its weights are normalised, so that it is a mean and not a small vector. A
+attended of the dropped; its weights are normalized, so that it is a mean and not a small vector. A
 budget of one keeps the most attended token and fuses nothing.
 """
 

@@ -10,7 +10,7 @@ around its cell by a softmax of their products; super tokens become the means of
 
 Time O(9nd) a round, memory O(9n).
 
-``faithful``: `associate` with ``is_masked=False`` and `upsample`. There, neighbours outside the
+``faithful``: `associate` with ``is_masked=False`` and `upsample`. There, neighbors outside the
 grid and the zeros that fill the last cells take part, so that tokens at the border shrink.
 ``fixed`` (``is_masked=True`` and the class here) leaves them out: the shares of every token sum to
 one over super tokens that exist, and a constant map stays constant. The budget chooses the cells;

@@ -53,7 +53,7 @@ def mean_received(attention: Tensor) -> Tensor:
 def received_by_query(attention: Tensor) -> Tensor:
     """Mean attention received in a causal map, over the queries that see a token.
 
-    A plain column sum favours early tokens, which more rows can see (normalisation of ZipCache).
+    A plain column sum favors early tokens, which more rows can see (normalization of ZipCache).
 
     Args:
         attention: ``(m, m)`` or ``(heads, m, m)``, lower triangular.

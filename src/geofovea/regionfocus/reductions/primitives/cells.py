@@ -1,4 +1,4 @@
-"""Where tokens stand on a grid, for rules about neighbours, crops, rows and cells."""
+"""Where tokens stand on a grid, for rules about neighbors, crops, rows and cells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cells_of(context: TokenContext) -> Tensor:
         return torch.stack([index // context.grid[1], index % context.grid[1]], dim=1)
     if context.boxes_scene is None:
         raise ModelError(
-            "a rule about neighbours needs the grid, the cells or the boxes of the tokens; "
+            "a rule about neighbors needs the grid, the cells or the boxes of the tokens; "
             "give one of them, or choose a reduction that needs none, such as divprune"
         )
     corners = context.boxes_scene[:, [1, 0]].cpu()

@@ -1,4 +1,4 @@
-"""Density-peak clustering with nearest neighbours (DPC-KNN; Du et al. 2016), without noise."""
+"""Density-peak clustering with nearest neighbors (DPC-KNN; Du et al. 2016), without noise."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Clusters:
 def cluster_by_density(points: Tensor, clusters: int) -> Clusters:
     """Cluster points ``(n, c)`` around peaks of density.
 
-    Density is high where the nearest points, a point itself among them, are near. Centres are dense
+    Density is high where the nearest points, a point itself among them, are near. Centers are dense
     and far from anything denser. Points of equal density do not rule each other out: with two
     clusters, any two points that are nearest to each other are equally dense, whichever comes
-    first. Only a copy of an earlier point is no centre of its own. The released code of SparseVLM
+    first. Only a copy of an earlier point is no center of its own. The released code of SparseVLM
     adds random noise, so that one of two equals wins by chance. O(n² c) time, O(n²) memory.
 
     Raises:

@@ -31,7 +31,7 @@ def most_isolated(unit: Tensor, broken: Tensor) -> int:
     """The token whose nearest other is farthest; of equals the first.
 
     O(n² d) time where all tokens are equally far from each other, little more than O(n d) where
-    neighbours in the sequence tell most of them apart; O(n) memory.
+    neighbors in the sequence tell most of them apart; O(n) memory.
 
     Args:
         unit: ``(n, d)`` of unit length, n of at least 1.

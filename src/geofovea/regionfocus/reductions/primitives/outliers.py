@@ -27,7 +27,7 @@ def local_outlier_factor(scores: Tensor, neighbours: int = 20) -> Tensor:
     """Local outlier factor (Breunig et al. 2000) of scalars ``(n,)``, float64 ``(n,)``.
 
     About 1 inside a crowd, large far from one, on either side of it. Values on a line have their
-    nearest neighbours beside them once sorted: O(n · neighbours) instead of O(n²).
+    nearest neighbors beside them once sorted: O(n · neighbors) instead of O(n²).
 
     Args:
         scores: ``(n,)``, finite.

@@ -4,7 +4,7 @@ Source: "CATP: Contextually Adaptive Token Pruning for Efficient and Enhanced Mu
 Learning", AAAI 2026; no code was found.
 
 Signal: similarity of features to each other and to the mean embedding of the question. Needs the
-embeddings of the question. Acts on projected tokens; tiles may be mixed. The choice maximises
+embeddings of the question. Acts on projected tokens; tiles may be mixed. The choice maximizes
 F(Y) = sum over all x of max over y in Y of s(x, y), plus lambda1 times the sum over Y of s(y, t),
 with s = (cos + 1) / 2: facility location, greedily, so at least 1 − 1/e of the best. O(n² d) for
 the table and O(k n²) at worst, far less with lazy gains; O(n²) memory, so at most 8,192 tokens at a

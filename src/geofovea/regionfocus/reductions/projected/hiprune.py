@@ -1,4 +1,4 @@
-"""HiPrune: anchors of a middle layer with their neighbours, registers of a deep one.
+"""HiPrune: anchors of a middle layer with their neighbors, registers of a deep one.
 
 Source: "HiPrune: Training-Free Visual Token Pruning via Hierarchical Attention in Vision-Language
 Models", arXiv 2508.00553 (repository Danielement321/HiPrune).
@@ -7,10 +7,10 @@ Signal: attention that a token receives, mean over heads and queries, in a middl
 in a deep one; no class token, no question. Needs both and places on a grid. Acts on projected
 tokens, tile by tile. O(n log n) time and O(n) memory, given the two means.
 
-Where this differs from the released code: neighbours outside the grid are dropped, where the
+Where this differs from the released code: neighbors outside the grid are dropped, where the
 released code takes i ± 1 and i ± width clipped to the range, so that rows wrap around and border
-anchors bring in the first or the last token; and where anchors and neighbours exceed the budget,
-anchors come first and neighbours by their object score, where the released code fails.
+anchors bring in the first or the last token; and where anchors and neighbors exceed the budget,
+anchors come first and neighbors by their object score, where the released code fails.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def hiprune_keep(obj: Tensor, deep: Tensor, cells: Tensor, k: int, alpha: float)
         deep: ``(n,)``, the same in the deep layer.
         cells: int64 ``(n, 2)``, row and column of each token.
         k: Tokens to keep, up to n.
-        alpha: Share of the budget for anchors and their neighbours, 0 to 1.
+        alpha: Share of the budget for anchors and their neighbors, 0 to 1.
 
     Returns:
         int64 ``(k,)`` on the host, ascending.
@@ -51,9 +51,9 @@ def hiprune_keep(obj: Tensor, deep: Tensor, cells: Tensor, k: int, alpha: float)
     away = (cells[:, None] - cells[anchors]).abs().sum(dim=2)
     is_anchor = torch.zeros(len(obj), dtype=torch.bool)
     is_anchor[anchors] = True
-    # anchors first, then their neighbours by object score, then registers by the deep score
+    # anchors first, then their neighbors by object score, then registers by the deep score
     groups = [anchors]
-    # a neighbour without a score of its own comes in by its deep score or not at all
+    # a neighbor without a score of its own comes in by its deep score or not at all
     is_near = (away == 1).any(dim=1) & ~is_anchor & (obj > -torch.inf)
     beside = is_near.nonzero()[:, 0]
     groups.append(beside[top_indices(obj[beside], k - len(anchors))])
@@ -65,10 +65,10 @@ def hiprune_keep(obj: Tensor, deep: Tensor, cells: Tensor, k: int, alpha: float)
 
 @dataclass(frozen=True, slots=True)
 class HiPrune(PerTile):
-    """Anchors, their neighbours, and registers.
+    """Anchors, their neighbors, and registers.
 
     Attributes:
-        alpha: Share of the budget for anchors and their neighbours; a fifth of it are anchors.
+        alpha: Share of the budget for anchors and their neighbors; a fifth of it are anchors.
         object_layer: Encoder layer of the anchors; by default the one that is nearest to three
             eighths of the depth of the deep one (the ninth of CLIP's 24).
         deep_layer: Encoder layer of the registers; the deepest that the context has by default.

@@ -30,7 +30,7 @@ __all__ = ["LrsVqa", "normalised", "select_by_threshold"]
 
 
 def select_by_threshold(scores: Tensor, threshold: float, valid: Tensor | None = None) -> Tensor:
-    """The valid tokens whose normalised score is above the threshold.
+    """The valid tokens whose normalized score is above the threshold.
 
     Args:
         scores: ``(n,)``.
@@ -65,7 +65,7 @@ class LrsVqa(Selector):
     """The best scores of the focus, all or those above a threshold.
 
     Attributes:
-        threshold: Least normalised score of a kept token; None keeps as many as the budget holds.
+        threshold: Least normalized score of a kept token; None keeps as many as the budget holds.
     """
 
     threshold: float | None = None

@@ -68,7 +68,7 @@ def pool_rectangles(features: Tensor, cells: Tensor, rows: int, cols: int) -> To
     count = int(groups.max()) + 1
     centres = group_means(cells.to(torch.float32), groups, count)
     away = (cells - centres[groups]).square().sum(dim=1)
-    # the first of those nearest to the centre
+    # the first of those nearest to the center
     order = torch.argsort(away, stable=True)
     order = order[torch.argsort(groups[order], stable=True)]
     sizes = groups.bincount(minlength=count)

@@ -1,4 +1,4 @@
-"""LLaVA-PruMerge and PruMerge+: outlying tokens that take in their neighbours.
+"""LLaVA-PruMerge and PruMerge+: outlying tokens that take in their neighbors.
 
 Source: "LLaVA-PruMerge", ICCV 2025 (repository 42Shawn/LLaVA-PruMerge).
 
@@ -12,11 +12,11 @@ was not selected in one more token. PruMerge+ also selects evenly spaced tokens.
 
 Where this differs from the released code: the budget is exact (k − 1 selected and the summary),
 where the released code takes its number from the outliers of the attention; a selected token
-becomes the mean of itself and of the attention-weighted mean of its neighbours, the summary the
+becomes the mean of itself and of the attention-weighted mean of its neighbors, the summary the
 attention-weighted mean of the rest, where the released code adds sums with raw attention; the
 evenly spaced tokens of PruMerge+ are taken among the others (three of four selected ones), without
 the duplicates for which the released code then loses as many other tokens; output is in order of
-position. Neighbourhoods overlap, so ``groups`` is None; ``info["neighbours"]`` tells those of the
+position. Neighborhoods overlap, so ``groups`` is None; ``info["neighbours"]`` tells those of the
 selected tokens, as indices among the tokens of the one tile that is reduced, protected ones left
 out.
 """
@@ -62,7 +62,7 @@ class PruMerge(PerTile):
 
     def __post_init__(self) -> None:
         if self.neighbours < 0:
-            raise ModelError(f"{self.name} needs neighbours of at least 0, got {self.neighbours}")
+            raise ModelError(f"{self.name} needs neighbors of at least 0, got {self.neighbours}")
 
     def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         mass, info = patch_mass(context, self.layer)
@@ -102,7 +102,7 @@ class PruMerge(PerTile):
 
 
 def _blend(x: Tensor, selected: Tensor, similar: Tensor, weights: Tensor) -> Tensor:
-    """Mean of each token and of the weighted mean of its neighbours, float32 ``(m, d)``."""
+    """Mean of each token and of the weighted mean of its neighbors, float32 ``(m, d)``."""
     if similar.shape[1] == 0:
         return x[selected.to(x.device)]
     rows = torch.arange(len(selected)).repeat_interleave(similar.shape[1])
@@ -125,7 +125,7 @@ class PruMergePlus(PruMerge):
     def __post_init__(self) -> None:
         if not 0 <= self.attended <= 1 or self.neighbours < 0:
             raise ModelError(
-                "prumerge_plus needs a share in [0, 1] and neighbours of at least 0, "
+                "prumerge_plus needs a share in [0, 1] and neighbors of at least 0, "
                 f"got {self.attended} and {self.neighbours}"
             )
 

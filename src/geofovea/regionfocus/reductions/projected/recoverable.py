@@ -7,7 +7,7 @@ Signal: class attention (in the released code as one head of full width), then t
 other tokens to the question in the space of a contrastive encoder. How many tokens each gives is
 the fraction of local outliers among its scores. Needs class attention (or attention received) and
 that likeness. Acts on the encoder's output, before the projector, tile by tile. O(n log n) time and
-O(n) memory (scores lie on a line, where neighbours are found by sorting).
+O(n) memory (scores lie on a line, where neighbors are found by sorting).
 
 Where this differs from the released code: the budget is exact, and the two fractions only say how
 it is split (evenly where there is no outlier at all); ``adaptive`` gives the published counts,
@@ -99,7 +99,7 @@ class RecoverableCompression(PerTile):
     def __post_init__(self) -> None:
         if self.neighbours < 1 or self.min_tokens < 1:
             raise ModelError(
-                "recoverable needs at least one neighbour and one token, "
+                "recoverable needs at least one neighbor and one token, "
                 f"got {self.neighbours} and {self.min_tokens}"
             )
 

@@ -18,7 +18,7 @@ Where this differs from the released code:
 - the budget is exact: as many tokens are merged as leave k, and the cell grows where there are more
   cells than that; the released count is ``n − (reduce + int(n / m²)) + cells``, rarely its nominal
   one;
-- entropy is taken of pixels in 0..255; the released code casts normalised ones, which is harmless
+- entropy is taken of pixels in 0..255; the released code casts normalized ones, which is harmless
   only because its settings have ``alpha_v = 0``.
 
 The released black-box search for the settings is not here; its results at 10 % are the defaults.
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def patch_entropy(pixels: Tensor, patch: int) -> Tensor:
-    """Entropy of the grey levels of each patch, in bits.
+    """Entropy of the gray levels of each patch, in bits.
 
     Args:
         pixels: ``(3, height, width)``, floats in 0..1 or uint8; sides are multiples of ``patch``.
