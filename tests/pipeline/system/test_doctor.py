@@ -338,18 +338,17 @@ def test_a_gpu_that_a_build_for_the_cpu_cannot_use_is_told(monkeypatch, tmp_path
     assert note.endswith("is built for the CPU alone: pip install --force-reinstall torch")
 
 
-def test_the_readme_names_models_where_they_fit():
-    """Each row of the rule of thumb, by what the catalog needs in bfloat16."""
+def test_the_readme_has_the_download_and_the_memory_of_the_catalog():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    needed = {m.name: bytes_needed(m, 2, QUESTION_TOKENS) / 1e9 for m in CATALOGUE}
-    rows = re.findall(r"^\| (\d+)(?: to (\d+))? GB(?: and more)? \| (.*) \|$", text, re.MULTILINE)
+    known = {m.name.replace("500M", "0.5B"): m for m in CATALOGUE}
+    row = r"^\| ([\w.-]+) ([\d.]+B), ([\d.]+B) \| (\d+) GB, (\d+) GB \| (\d+) GB, (\d+) GB \|"
+    rows = re.findall(row, text, re.MULTILINE)
     assert len(rows) == 3
-    for least, most, models in rows:
-        for name in re.findall(r"[A-Z][\w.-]+(?:-VL)? \d+B", models):
-            assert needed[name] <= float(most or least), name
-    small = [m.name for m in CATALOGUE if m.billions <= 4.4]
-    assert float(rows[0][1]) >= max(needed[name] for name in small)
-    assert float(rows[0][0]) >= min(needed[name] for name in small)
+    for family, one, other, *sizes in rows:
+        models = [known[f"{family} {size}"] for size in (one, other)]
+        stated = [round(m.download_gb) for m in models]
+        stated += [round(bytes_needed(m, 2, QUESTION_TOKENS) / 1e9) for m in models]
+        assert [int(size) for size in sizes] == stated, family
 
 
 def test_the_command_prints_a_table_or_one_object():

@@ -122,7 +122,7 @@ def test_a_long_wait_is_told_while_it_lasts_and_with_the_answer(server, capsys):
 )  # fmt: skip
 def test_what_fails_for_all_halts_a_run_and_spoils_no_item(server, until):
     server.otherwise = until
-    ask = Asked(server.url, seconds=0.5)
+    ask = Asked(server.url, seconds=2)
     result = carry_out(lambda *_: {"answer": ask().text}, "scene", {})
     assert isinstance(result, Halted)
     server.otherwise = says("yes")

@@ -13,6 +13,7 @@ import click
 
 from geofovea import __version__
 from geofovea.pipeline.system.logs import LOG, logging_to
+from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["GroupedCommand", "GroupedOption", "in_group", "option"]
 
@@ -140,7 +141,7 @@ class GroupedCommand(click.Command):
         def show(context: click.Context, _: click.Parameter, value: bool) -> None:
             if value and not context.resilient_parsing:
                 context.meta[_ALL] = True
-                click.echo(context.get_help(), color=context.color)
+                echo(context.get_help(), lines=True)
                 context.exit()
 
         return GroupedOption(
