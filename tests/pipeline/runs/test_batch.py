@@ -1,9 +1,9 @@
 """``geofovea batch``: rows for all that was asked, good files, and messages for bad input."""
 
 import json
-import re
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
