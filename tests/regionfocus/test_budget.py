@@ -14,14 +14,14 @@ from geofovea.regionfocus.budget import Budget
 @pytest.mark.parametrize("name", ["tiles", "tokens"])
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "8", None, float("nan"), np.float32(3)])
 def test_a_count_that_is_no_positive_whole_number_is_refused_by_name(name, value):
-    with pytest.raises(BudgetError, match=f"{name} as a whole number"):
+    with pytest.raises(BudgetError, match=f"^{name}=.* needs a whole number"):
         Budget(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["seconds", "host_ram_mb", "device_ram_mb"])
 @pytest.mark.parametrize("value", [0, -0.5, True, "8", float("nan"), float("inf")])
 def test_a_limit_that_is_no_positive_number_is_refused_by_name(name, value):
-    with pytest.raises(BudgetError, match=f"{name} as a positive number"):
+    with pytest.raises(BudgetError, match=f"^{name}=.* needs a positive number"):
         Budget(**{name: value})
 
 

@@ -353,7 +353,8 @@ def test_a_real_batch_that_is_killed_goes_on_where_it_was(scenes, tiny_folder, t
             text = opened._all("SELECT scene, question, record FROM items WHERE record NOT NULL")
             assert seen.items() <= {(s, q): r for s, q, r in text}.items()
             seen = {(s, q): r for s, q, r in text}
-    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    # three of the seven scenes are damaged: their rows fail
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 3
     assert struck
     found = rows()
     assert len(found) == 7 * len(questions)

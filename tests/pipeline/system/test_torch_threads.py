@@ -107,7 +107,8 @@ def test_no_thread_at_all_is_refused(threads):
 
 @pytest.mark.parametrize("verb", ["ask", "batch", "eval", "demo"])
 def test_every_verb_that_asks_takes_a_number_of_threads(verb):
-    assert "--threads" in CliRunner().invoke(main, [verb, "--help"]).output
+    help_option = "--help" if verb == "demo" else "--help-all"
+    assert "--threads" in CliRunner().invoke(main, [verb, help_option]).output
     refused = CliRunner().invoke(main, [verb, "--threads", "0"])
     assert refused.exit_code == 2
     assert "--threads" in refused.output

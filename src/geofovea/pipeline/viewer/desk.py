@@ -19,6 +19,7 @@ from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.machine.forks import renew_after_fork
 
 __all__ = ["Desk", "DeskFullError", "NoSuchSceneError"]
 
@@ -77,13 +78,18 @@ class Desk:
         self._waiting: list[Job] = []
         self._running: Job | None = None
         self._is_closed = False
-        self._changed = threading.Condition()
+        self._renew()
+        # a child of a fork has none of the threads that answer; it must not wait for them either
+        renew_after_fork(self, Desk._renew)
         self._thread = threading.Thread(target=self._work, name="geofovea-desk", daemon=True)
         self._thread.start()
         unready = [scene for scene in scenes if not scene.is_ready]
         if unready:
             args = (unready,)
             threading.Thread(target=self._prepare, args=args, daemon=True).start()
+
+    def _renew(self) -> None:
+        self._changed = threading.Condition()
 
     def to_json(self) -> dict[str, Any]:
         """What a page knows before it asks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
 from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 __all__ = ["Job", "JobState"]
 
@@ -42,7 +42,7 @@ class Job:
         self.watcher = JobWatcher(self.post)
         self._since = time.monotonic()
         self._state: JobState = "queued"
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._events: list[Event] = []
         self._listeners: list[Callable[[], None]] = []
         self.nbytes = 0

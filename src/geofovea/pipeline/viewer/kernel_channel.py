@@ -21,6 +21,7 @@ from geofovea.pipeline.viewer.exports import EXPORTS
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.tile_images import TILE_KINDS, TileImage, TileImages
+from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.pyramid import Tile
 
 __all__ = ["KernelChannel"]
@@ -44,7 +45,7 @@ class KernelChannel:
         self._desk, self._ended = desk, ended
         self._deliver = send
         self._images = TileImages()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._tiles: OrderedDict[Any, Future[TileImage]] = OrderedDict()
         self._as_text = False
 
@@ -156,7 +157,7 @@ class KernelChannel:
 
     def _push(self, job: Job, number: Any) -> None:
         """Send the events of a job, those that are there and those that come."""
-        turn, sent = threading.Lock(), [0]
+        turn, sent = ForkSafeLock(), [0]
 
         def wake() -> None:
             with turn:

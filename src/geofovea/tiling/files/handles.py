@@ -83,6 +83,9 @@ def read_errors(source: Source) -> Iterator[None]:
         with collect_faults() as faults:
             try:
                 yield
+            except GeoFoveaError:
+                # some of ours are of the kinds below, too
+                raise
             except (OSError, MemoryError, *GDAL_ERRORS) as error:
                 if faults.error is not None:
                     raise faults.error from error

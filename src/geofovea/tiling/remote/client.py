@@ -20,6 +20,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin
 
 from geofovea.errors import (
+    GeoFoveaError,
     SceneNotFoundError,
     SceneReadError,
     SceneRefusedError,
@@ -91,6 +92,10 @@ class RangeClient:
                 return self._follow(start, stop)
             except _Transient as error:
                 reason = str(error)
+            except GeoFoveaError:
+                # some of ours are of the kinds below, too; asking again would change nothing
+                self.close()
+                raise
             except (OSError, http.client.HTTPException, ValueError) as error:
                 # their texts may hold the URL or a header, their kinds do not
                 reason = _plain_reason(error)

@@ -59,7 +59,8 @@ def test_an_answer_is_as_long_as_allowed_and_a_cut_is_told(tiny_folder, scene_pa
     # the toy never ends an answer by itself
     host._writer.stop.clear()
     answer = ask(scene_path, QUESTION, model=host, budget=Budget(12, 60))
-    assert len(answer.text.split()) == most
+    # a few of its tokens may be no words
+    assert 0.9 * most <= len(answer.text.split()) <= most
     assert any(f"cut at {most} tokens; allow more" in warning for warning in answer.warnings)
 
 

@@ -86,9 +86,9 @@ def site(desk: Desk) -> Iterator[Listening]:
         yield listening
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A real browser."""
+    """A real browser; while its client is open, no other event loop can run in this process."""
     path = chromium_path()
     from playwright.sync_api import sync_playwright
 
