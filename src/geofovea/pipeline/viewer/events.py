@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,17 +54,17 @@ class JobWatcher(Watcher):
     def __init__(self, post: Post) -> None:
         """Take what receives the events."""
         self._post = post
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._share = -1.0
 
     def cancel(self) -> None:
         """End the question at its next step."""
-        self._cancelled.set()
+        self._cancelled = True
 
     @property
     def is_cancelled(self) -> bool:
         """Whether it is to end."""
-        return self._cancelled.is_set()
+        return self._cancelled
 
     def check(self) -> None:
         """See ``Watcher``.
@@ -73,7 +72,7 @@ class JobWatcher(Watcher):
         Raises:
             CancelledError: If the question was canceled.
         """
-        if self._cancelled.is_set():
+        if self._cancelled:
             raise CancelledError("the question was canceled")
 
     def preparing(self, share: float) -> None:
