@@ -113,3 +113,17 @@ def reduce_to(name: str, view: FixedView, k: int) -> TokenChoice:
     """What a method keeps when its next step leaves k tokens."""
     made = type(make_decoder_reduction(name))
     return made(schedule=Schedule.of((view.layer, k))).reduce(view)
+
+
+def in_bfloat16(view):
+    """A view in half precision, and its copy in single precision."""
+    names = ("hidden", "embedded_visual", "embedded_text", "key_means")
+    low = {name: getattr(view, name).bfloat16() for name in names}
+    rows = {back: table.bfloat16() for back, table in view.attention.items()}
+    n = len(view.visual)
+    made = []
+    for change in (lambda x: x, lambda x: x.float()):
+        attention = {back: change(table) for back, table in rows.items()}
+        fields = {name: change(value) for name, value in low.items()}
+        made.append(random_view(n, attention=attention, **fields))
+    return made

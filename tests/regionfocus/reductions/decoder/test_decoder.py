@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from decoder_toys import random_view, reduce_to
+from decoder_toys import in_bfloat16, random_view, reduce_to
 from hypothesis import given
 from hypothesis import strategies as st
 from reduction_vectors import X
@@ -31,20 +31,6 @@ BY_SCORE = (
 )
 """Methods whose choice is a top-k of one score."""
 nan = torch.nan
-
-
-def in_bfloat16(view):
-    """A view in half precision, and its copy in single precision."""
-    names = ("hidden", "embedded_visual", "embedded_text", "key_means")
-    low = {name: getattr(view, name).bfloat16() for name in names}
-    rows = {back: table.bfloat16() for back, table in view.attention.items()}
-    n = len(view.visual)
-    made = []
-    for change in (lambda x: x, lambda x: x.float()):
-        attention = {back: change(table) for back, table in rows.items()}
-        fields = {name: change(value) for name, value in low.items()}
-        made.append(random_view(n, attention=attention, **fields))
-    return made
 
 
 @given(st.integers(1, 40), st.integers(1, 45), st.sampled_from(SCHEDULED), st.integers(0, 9))

@@ -2,25 +2,11 @@
 
 import pytest
 import torch
-from decoder_toys import random_view, worked_attention
+from decoder_toys import in_bfloat16, random_view, worked_attention
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll, attention_share
-
-
-def in_bfloat16(view):
-    """A view in half precision, and its copy in single precision."""
-    names = ("hidden", "embedded_visual", "embedded_text", "key_means")
-    low = {name: getattr(view, name).bfloat16() for name in names}
-    rows = {back: table.bfloat16() for back, table in view.attention.items()}
-    n = len(view.visual)
-    made = []
-    for change in (lambda x: x, lambda x: x.float()):
-        attention = {back: change(table) for back, table in rows.items()}
-        fields = {name: change(value) for name, value in low.items()}
-        made.append(random_view(n, attention=attention, **fields))
-    return made
 
 
 @given(st.integers(2, 40), st.floats(0, 1), st.integers(0, 9))

@@ -2,29 +2,11 @@
 
 import pytest
 import torch
+from encoder_toys import CLASS_ATTENTION, ONES, X, near
 from reduction_vectors import close, read, vector_files
 from released_mergers import crossget_importance, crossget_merge
 
 from geofovea.regionfocus.reductions.encoder.crossget import crossget_match, rank_tokens
-
-X = torch.tensor(
-    [
-        [1, 0, 0],
-        [0.9, 0.1, 0],
-        [0, 1, 0],
-        [0, 0.9, 0.2],
-        [0, 0, 1],
-        [0.5, 0.5, 0.1],
-        [-1, 0, 0.1],
-        [0.2, 0.1, 0.9],
-    ]
-)
-CLASS_ATTENTION = torch.tensor([0.05, 0.22, 0.10, 0.08, 0.03, 0.30, 0.12, 0.10])
-ONES = torch.ones(8)
-
-
-def near(values, expected, tolerance=2e-5):
-    torch.testing.assert_close(values, torch.tensor(expected), rtol=0, atol=tolerance)
 
 
 def test_crossget_with_equal_importance_merges_by_size_as_published():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from encoder_toys import X, adjacency, near
 from hypothesis import given
 from hypothesis import strategies as st
 from reduction_vectors import close, read, vector_files
@@ -17,26 +18,6 @@ from geofovea.regionfocus.reductions.encoder.dymu import (
 )
 
 seeds = st.integers(0, 999)
-X = torch.tensor(
-    [
-        [1, 0, 0],
-        [0.9, 0.1, 0],
-        [0, 1, 0],
-        [0, 0.9, 0.2],
-        [0, 0, 1],
-        [0.5, 0.5, 0.1],
-        [-1, 0, 0.1],
-        [0.2, 0.1, 0.9],
-    ]
-)
-
-
-def near(values, expected, tolerance=2e-5):
-    torch.testing.assert_close(values, torch.tensor(expected), rtol=0, atol=tolerance)
-
-
-def adjacency(groups, count):
-    return torch.nn.functional.one_hot(groups, count).T.float()
 
 
 @given(st.lists(st.integers(4, 20), min_size=1, max_size=4), seeds)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from encoder_toys import random_context
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,15 +27,6 @@ from geofovea.regionfocus.reductions.registry import (
 MERGERS = ("tome", "dymu", "crossget")
 ALL = (*MERGERS, "evit", "zero_tprune")
 seeds = st.integers(0, 999)
-
-
-def random_context(n, seed, dtype=torch.float32, **more):
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(n, 6, generator=generator).to(dtype)
-    row = torch.rand(1, n, generator=generator).to(dtype)
-    graph = torch.randn(2, n, n, generator=generator).to(dtype).softmax(-1)
-    scores = torch.rand(n, generator=generator)
-    return TokenContext(features, scores, cls_attention={3: row}, attention={3: graph}, **more)
 
 
 def layer_view(layer, n, seed, change):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from encoder_toys import CLASS_ATTENTION, X, near
 from reduction_vectors import close, read, vector_files
 
 from geofovea.regionfocus.reductions.encoder.base import LayerView
@@ -17,24 +18,6 @@ from geofovea.regionfocus.reductions.encoder.flowcut import (
     prune_count,
 )
 from geofovea.regionfocus.scoring import top_indices
-
-X = torch.tensor(
-    [
-        [1, 0, 0],
-        [0.9, 0.1, 0],
-        [0, 1, 0],
-        [0, 0.9, 0.2],
-        [0, 0, 1],
-        [0.5, 0.5, 0.1],
-        [-1, 0, 0.1],
-        [0.2, 0.1, 0.9],
-    ]
-)
-CLASS_ATTENTION = torch.tensor([0.05, 0.22, 0.10, 0.08, 0.03, 0.30, 0.12, 0.10])
-
-
-def near(values, expected, tolerance=2e-5):
-    torch.testing.assert_close(values, torch.tensor(expected), rtol=0, atol=tolerance)
 
 
 def test_flowcut_takes_zero_attention_and_single_tokens():

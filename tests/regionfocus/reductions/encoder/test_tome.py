@@ -2,33 +2,12 @@
 
 import pytest
 import torch
+from encoder_toys import ONES, X, adjacency, near
 from reduction_vectors import close, read, vector_files
 from released_mergers import merge_once
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.encoder.tome import tome_pairs
-
-X = torch.tensor(
-    [
-        [1, 0, 0],
-        [0.9, 0.1, 0],
-        [0, 1, 0],
-        [0, 0.9, 0.2],
-        [0, 0, 1],
-        [0.5, 0.5, 0.1],
-        [-1, 0, 0.1],
-        [0.2, 0.1, 0.9],
-    ]
-)
-ONES = torch.ones(8)
-
-
-def near(values, expected, tolerance=2e-5):
-    torch.testing.assert_close(values, torch.tensor(expected), rtol=0, atol=tolerance)
-
-
-def adjacency(groups, count):
-    return torch.nn.functional.one_hot(groups, count).T.float()
 
 
 def test_a_class_token_never_merges_and_no_more_than_half_of_the_rest_does():

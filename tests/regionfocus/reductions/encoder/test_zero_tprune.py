@@ -1,10 +1,10 @@
 """Zero tprune inside an encoder: recorded numbers, worked examples, bounds."""
 
 import torch
+from encoder_toys import X, near, random_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.reductions.encoder.zero_tprune import (
     ZeroTPrune,
     combine_heads,
@@ -15,27 +15,6 @@ from geofovea.regionfocus.reductions.encoder.zero_tprune import (
 from geofovea.regionfocus.scoring import top_indices
 
 seeds = st.integers(0, 999)
-X = torch.tensor(
-    [
-        [1, 0, 0],
-        [0.9, 0.1, 0],
-        [0, 1, 0],
-        [0, 0.9, 0.2],
-        [0, 0, 1],
-        [0.5, 0.5, 0.1],
-        [-1, 0, 0.1],
-        [0.2, 0.1, 0.9],
-    ]
-)
-
-
-def random_context(n, seed, dtype=torch.float32, **more):
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(n, 6, generator=generator).to(dtype)
-    row = torch.rand(1, n, generator=generator).to(dtype)
-    graph = torch.randn(2, n, n, generator=generator).to(dtype).softmax(-1)
-    scores = torch.rand(n, generator=generator)
-    return TokenContext(features, scores, cls_attention={3: row}, attention={3: graph}, **more)
 
 
 def patch_attention():
@@ -44,10 +23,6 @@ def patch_attention():
         for h in range(2)
     ]
     return torch.tensor(rows).softmax(-1)
-
-
-def near(values, expected, tolerance=2e-5):
-    torch.testing.assert_close(values, torch.tensor(expected), rtol=0, atol=tolerance)
 
 
 @given(st.integers(2, 20), st.integers(1, 20), seeds)
