@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +135,7 @@ def ask(
         tell_all(many, questions, as_json=as_json, show=_print_answer)
         return
     answer = _answer_one(settings, session, questions.only, boxes=boxes_scene, choices=choices)
-    answer = _with_page(with_files(answer, session.reader, evidence, picture), page)
+    answer = with_files(answer, session.reader, evidence, picture, page)
     if as_json:
         echo(json.dumps(answer.to_json()))
     else:
@@ -154,18 +153,6 @@ def _answer_one(
         raise
     except BaseException as error:
         raise failure_of(error) from None
-
-
-def _with_page(answer: Answer, page: Path | None) -> Answer:
-    """Write the page of an answer; one that cannot be written becomes a warning of it."""
-    if page is None:
-        return answer
-    from geofovea.pipeline.answers.afterwork import Afterwork
-    from geofovea.pipeline.answers.page.document import save_answer_page
-
-    after = Afterwork()
-    after.attempt(f"the file {page}", lambda: save_answer_page(answer, page), None)
-    return replace(answer, warnings=(*answer.warnings, *after.warnings))
 
 
 def _print_answer(answer: Answer) -> None:
