@@ -90,20 +90,12 @@ class RangeClient:
             time.sleep(_PAUSE_SECONDS * attempt)
             try:
                 return self._follow(start, stop)
-            except _Transient as error:
-                reason = str(error)
-            except GeoFoveaError:
-                # some of ours are of the kinds below, too; asking again would change nothing
-                self.close()
-                raise
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                # their texts may hold the URL or a header, their kinds do not
-                reason = _plain_reason(error)
-            except BaseException:
+            except BaseException as error:
                 # what is left of a reply must not be taken for the next one
                 self.close()
-                raise
-            self.close()
+                reason = _reason_to_ask_again(error)
+                if not reason:
+                    raise
             self._target = None
         raise self._error(f"{reason} ({MAX_ATTEMPTS} attempts)", "try again later")
 
@@ -220,6 +212,19 @@ def _connect(parts: SplitResult) -> http.client.HTTPConnection:
 def _signed_host(url: str, signed: str) -> tuple[str, ...]:
     # allowing a bucket allows the server that the caller's own settings put it on
     return (split_url(signed).hostname or "",) if url != signed else ()
+
+
+def _reason_to_ask_again(error: BaseException) -> str:
+    """Why another attempt may succeed; empty where it would not."""
+    if isinstance(error, _Transient):
+        return str(error)
+    # some of our own errors are of the kinds below, too
+    if isinstance(error, GeoFoveaError):
+        return ""
+    if isinstance(error, (OSError, http.client.HTTPException, ValueError)):
+        # their texts may hold the URL or a header, their kinds do not
+        return _plain_reason(error)
+    return ""
 
 
 def _plain_reason(error: Exception) -> str:
