@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -81,11 +80,15 @@ class KernelChannel:
 
     def watch_end(self, job: Job) -> None:
         """Tell once when a job has ended."""
-        told = threading.Event()
+        turn, is_due = ForkSafeLock(), True
 
         def look() -> None:
-            if job.has_ended and not told.is_set():
-                told.set()
+            nonlocal is_due
+            # the thread that asks and the one that answers may look at the same moment
+            with turn:
+                is_now = is_due and job.has_ended
+                is_due = is_due and not is_now
+            if is_now:
                 self._ended(job)
 
         job.listen(look)

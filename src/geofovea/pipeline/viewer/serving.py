@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def run_server(
 
     def tell() -> None:
         while not server.started and not server.should_exit:
-            threading.Event().wait(0.02)
+            time.sleep(0.02)
         if server.started:
             ready()
             if opens_browser and _has_screen():
