@@ -69,7 +69,7 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
     [
         ("m.csv", "", "no column 'scene', only none"),
         ("m.csv", "scene\n", "no rows"),
-        ("m.csv", "picture,question\na,b\n", "no column 'scene'.*only 'picture', 'question'"),
+        ("m.csv", "picture,question\na,b\n", "no column 'scene', only 'picture', 'question'"),
         ("m.csv", "scene,scene\na,b\n", "column 'scene' stands twice"),
         ("m.csv", "scene,question\na.tif,Why?\n ,Why?\n", "row 2, column 'scene': is empty"),
         ("m.csv", "scene,question\na.tif,Is it, or not?\n", "row 1, column 'question': .* 3;"),
@@ -78,7 +78,7 @@ def test_urls_and_absolute_paths_stay_what_they_are(write):
         ("m.csv", b"scene\n\xff\xfe.tif\n", "not UTF-8"),
         ("m.jsonl", '{"scene": "a.tif"}\n{"scene"\n', "row 2: is no JSON"),
         ("m.jsonl", "[1, 2]\n", "row 1: .* is no JSON object"),
-        ("m.jsonl", '{"picture": "a.tif"}\n', "row 1, column 'scene'.*is not there"),
+        ("m.jsonl", '{"picture": "a.tif"}\n', "row 1, column 'scene': is not there"),
         ("m.jsonl", '{"scene": 5}\n', "row 1, column 'scene': 5 is no text"),
         ("m.jsonl", '{"scene": "a", "id": [1]}\n', r"row 1, column 'id': \[1\] is no text"),
         ("m.jsonl", '{"scene": "a", "question": ""}\n', "column 'question': is empty"),
