@@ -43,10 +43,13 @@ _WAITS = (
 )
 _NO_GPU = {
     "_lazy_init": None,
+    # of Hopper; by it transformers chooses how experts are multiplied
+    "get_device_capability": (9, 0),
     "max_memory_allocated": 0,
     "reset_peak_memory_stats": None,
     "synchronize": None,
 }
+_WHOLE_NUMBERS = ("histc",)
 # a GPU takes indices from either side
 _INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")
 # attention is one launch with a fused kernel; ``where`` makes tensors of numbers, on no device here
@@ -277,7 +280,12 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], counting: PretendDevice |
         counting.note(func, stays)
     if name == "_to_copy" and far and stays and set(kwargs) <= {"device"}:
         return far[0]
-    result = func(*tree_map(_near, args), **tree_map(_near, kwargs))
+    near = tree_map(_near, args)
+    if name in _WHOLE_NUMBERS:
+        # a GPU counts whole numbers, which the CPU takes as floats alone
+        result = func(near[0].double(), *near[1:], **tree_map(_near, kwargs)).to(near[0].dtype)
+    else:
+        result = func(*near, **tree_map(_near, kwargs))
     written = {id(t.near): t for t in far}
 
     def wrapped(value: Any) -> Any:

@@ -60,12 +60,7 @@ def told(answer: Any) -> tuple[Any, ...]:
     return answer.text, round(answer.confidence, 5), answer.choices, evidence
 
 
-# transformers counts the tokens of each expert in another way off the CPU, and the device that is
-# pretended here has no kernel for that
-WITHOUT_EXPERTS = sorted(FAMILIES.keys() - {"glm4v_moe", "qwen3_vl_moe"})
-
-
-@pytest.mark.parametrize("family", WITHOUT_EXPERTS)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_family_answers_there_as_here(
     family: str, device: PretendDevice, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
