@@ -1,6 +1,6 @@
 """``geofovea report`` of a batch: its answers on one page, as Markdown and as HTML.
 
-Words of models, people and files are escaped by the template.
+``render_page`` escapes words of models, people and files.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from geofovea import __version__
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.runs.batch_results import ANSWERS
 from geofovea.pipeline.system.files import write_text
+from geofovea.pipeline.system.html_page import render_page
 from geofovea.pipeline.system.tables import markdown_table
 from geofovea.tiling.remote.names import is_remote_name
 
@@ -27,36 +26,6 @@ __all__ = ["write_batch_report"]
 _THUMBNAIL = 168
 _MOST_ROWS = 5000
 _LONGEST = 400
-_TEMPLATE = """\
-<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title><style>
-:root { color-scheme: light dark; --ink: #202228; --paper: #fff; --line: #d8dade; --bad: #a3321f }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e9ec; --paper: #16181c; --line: #3a3d44; --bad: #ff9b85 } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76em; margin: 2em auto; padding: 0 1em;
-  color: var(--ink); background: var(--paper) }
-.wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-td, th { padding: .3em .7em; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line) }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
-img { display: block; max-width: 168px } .failed { color: var(--bad) }
-</style></head><body><h1>{{ title }}</h1>
-<ul>{% for line in facts %}<li>{{ line }}</li>{% endfor %}</ul>
-{% if failures %}<h2>Failures</h2><div class="wide"><table>
-<tr><th>rows</th><th>kind</th><th>first</th></tr>
-{% for row in failures %}<tr><td class="number">{{ row.rows }}</td><td>{{ row.kind }}</td>
-<td class="failed">{{ row.first }}</td></tr>{% endfor %}</table></div>{% endif %}
-{% if warnings %}<h2>Warnings</h2><div class="wide"><table><tr><th>rows</th><th>warning</th></tr>
-{% for row in warnings %}<tr><td class="number">{{ row[1] }}</td><td>{{ row[0] }}</td></tr>
-{% endfor %}</table></div>{% endif %}
-<h2>Answers</h2><div class="wide"><table>
-<tr><th></th><th>row</th><th>question</th><th>answer</th><th>confidence</th></tr>
-{% for row in rows %}<tr><td>{% if row.picture %}<img loading="lazy" alt="{{ row.scene }}"
- src="{{ row.picture }}">{% endif %}</td><td>{{ row.id }}<br>{{ row.scene }}</td>
-<td>{{ row.question }}</td><td{% if row.failed %} class="failed"{% endif %}>{{ row.answer }}</td>
-<td class="number">{{ row.confidence }}</td></tr>
-{% endfor %}</table></div></body></html>"""
 
 
 def write_batch_report(folder: Path, pictures: int = 200) -> tuple[Path, Path]:
@@ -74,10 +43,9 @@ def write_batch_report(folder: Path, pictures: int = 200) -> tuple[Path, Path]:
     title = f"Batch {folder.resolve().name}"
     facts, failures, warnings = _facts(results), list(_failures(results)), _warnings(results)
     thumbnails = _thumbnails(results, pictures)
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        _TEMPLATE
-    )
-    html = page.render(
+    html = render_page(
+        __name__,
+        "batch.html",
         title=title,
         facts=facts,
         failures=failures,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelShape", "build_model", "build_tokenizer"]
 
 _SPECIAL_WORDS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
-# the weights know each word by its place here, also the British one that questions are freed of
+# a word's place here is its id in the shipped weights, so "colour" stays, which no question uses
 _QUESTION_WORDS = " ".join(
     (
         "what how many is are the a at in of to on or under number color",

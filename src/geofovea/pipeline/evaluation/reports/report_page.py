@@ -1,25 +1,21 @@
 """The page of an evaluation run: HTML that holds all it shows, and asks nobody for anything.
 
-Words of models, people and files are escaped by the template. A page runs no script, and its
-policy allows the one style that it holds and pictures that are part of it.
+``render_page`` escapes words of models, people and files.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from geofovea.pipeline.evaluation.reports.charts import chart_rows
 from geofovea.pipeline.evaluation.reports.failures import Failure, failure_of, item_facts
 from geofovea.pipeline.evaluation.reports.tables import Table, collapsed
+from geofovea.pipeline.system.html_page import render_page
 
 __all__ = ["ITEMS", "item_page", "item_page_name", "report_page"]
 
@@ -57,7 +53,8 @@ def report_page(
         links: For each failure the address of the page about it, where there is one.
     """
     pages = [*links, *[""] * (len(failures) - len(links))]
-    return _rendered(
+    return render_page(
+        __name__,
         "report.html",
         title=title[:1].upper() + title[1:],
         head=head,
@@ -79,7 +76,8 @@ def item_page(item: Mapping[str, Any], root: Path) -> str:
         root: Folder of the images.
     """
     failure: Failure = failure_of(item, root, _LARGE_PANEL)
-    return _rendered(
+    return render_page(
+        __name__,
         "item.html",
         title=failure.question,
         failure=failure,
@@ -93,18 +91,6 @@ def item_page_name(item: Mapping[str, Any]) -> str:
     known = str(item["question_id"])
     plain = re.sub(r"[^A-Za-z0-9-]+", "_", known)[:60]
     return f"{plain}-{hashlib.sha256(known.encode(errors='replace')).hexdigest()[:8]}.html"
-
-
-def _rendered(name: str, **values: Any) -> str:
-    folder = files(__name__.rpartition(".")[0]) / "templates"
-    loader = jinja2.FunctionLoader(lambda each: (folder / each).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    style = (folder / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    page = environment.get_template(name)
-    return page.render(style=style, style_hash=f"sha256-{digest}", **values)
 
 
 def _section(
