@@ -9,7 +9,6 @@ another machine: pictures would be sent there, and a key with them.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geofovea.errors import ConfigurationError
+from geofovea.pipeline.system.loopback import is_loopback
 
 __all__ = [
     "FILE_NAME",
@@ -194,18 +194,10 @@ def _is_of(kind: type, value: object) -> bool:
 
 def _check_endpoint(path: Path, url: str | None) -> None:
     """Refuse an endpoint elsewhere in a file that may have come with data."""
-    if url is None or _is_here(url):
+    if url is None or is_loopback(urlsplit(url).hostname or ""):
         return
     own, _ = usual_files()
     raise ConfigurationError(
         f"{path} in the current folder names an endpoint on another machine, to which pictures and "
         f"a key would be sent; if you mean it, put it into {own}, or name the file with --config"
     )
-
-
-def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

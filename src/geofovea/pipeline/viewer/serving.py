@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from geofovea.errors import ServingError
+from geofovea.pipeline.system.loopback import is_loopback
 from geofovea.pipeline.viewer.guard import ServedAt
 
 __all__ = ["Listening", "listen", "run_server"]
@@ -64,7 +65,7 @@ def listen(host: str = "127.0.0.1", port: int = 0, *, allow_network: bool = Fals
         ServingError: If the address is not of the loopback and that is not allowed, or the port
             cannot be had.
     """
-    is_open = not _is_loopback(host)
+    is_open = not is_loopback(host)
     if is_open and not allow_network:
         raise ServingError(
             f"--host {host} lets other machines reach the scenes, and nothing is encrypted: allow "
@@ -143,15 +144,6 @@ def _has_screen() -> bool:
     if sys.platform in ("win32", "darwin"):
         return True
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_wildcard(host: str) -> bool:
