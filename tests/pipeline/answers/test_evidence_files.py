@@ -10,6 +10,7 @@ from itertools import pairwise
 import geopandas
 import pyogrio
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_toys import QUESTION, texture
@@ -17,10 +18,12 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from geofovea.errors import OutputError
-from geofovea.pipeline.answers.evidence import Evidence, EvidenceList
+from geofovea.pipeline.answers.evidence import Evidence, EvidenceList, evidence_of
 from geofovea.pipeline.answers.qgis_style import qgis_style
 from geofovea.regionfocus.budget import Budget
-from geofovea.tiling.pyramid import Box, Tile
+from geofovea.regionfocus.search.looks import Descent, LevelLook
+from geofovea.regionfocus.tokens import tokens_of_tiles
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
 FEW = Budget(tiles=12, tokens=60)
 AFFINE = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
@@ -96,6 +99,32 @@ def test_attention_is_a_density_over_the_scene(make_session):
     assert sum(item.box_scene.area for item in base) == answer.scene.box.area
     mass = sum(item.attention * item.box_scene.area for item in base) / answer.scene.box.area
     assert mass == pytest.approx(1, rel=1e-5)
+
+
+def test_attention_of_a_finer_look_is_a_share_of_what_led_to_it():
+    """A scene of 64 pixels in tiles of 16, one token each, all of which are evidence."""
+    pyramid = Pyramid(64, 64, 16)
+
+    def look(level, tiles, scores):
+        tokens = tokens_of_tiles(torch.zeros(len(tiles), 1, 2), (1, 1), tiles, pyramid)
+        return LevelLook(level, tuple(tiles), tokens, torch.tensor(scores))
+
+    base = [Tile(1, row, col) for row in (0, 1) for col in (0, 1)]
+    native = [Tile(0, 0, 0), Tile(0, 0, 1)]
+    looks = (
+        look(2, [Tile(2, 0, 0)], [5.0]),
+        look(1, base, [6.0, 2.0, 1.0, 1.0]),
+        look(0, native, [9.0, 1.0]),
+    )
+    tiles = [tile for each in looks for tile in each.tiles]
+    tokens = tokens_of_tiles(torch.zeros(len(tiles), 1, 2), (1, 1), tiles, pyramid)
+    found = {e.tile: e.attention for e in evidence_of(Descent(looks, "native"), tokens, pyramid)}
+    # a base tile is a quarter of the scene, so all of the mass on it would be four times the mean
+    expected = [1.0, 2.4, 0.8, 0.4, 0.4]
+    # half of the first base tile led to the native two, which are a sixteenth of the scene each:
+    # 0.6 / 2 of the mass, nine tenths of it on the first
+    expected += [0.3 * 0.9 * 16, 0.3 * 0.1 * 16]
+    assert [found[tile] for tile in tiles] == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_finer_tile_holds_no_more_attention_than_what_led_to_it(make_session):

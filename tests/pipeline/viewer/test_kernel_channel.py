@@ -235,3 +235,24 @@ def test_no_message_ends_the_kernel(page, kind, rest):
 @pytest.mark.parametrize("message", [None, "tile", [], 5, {}, {"kind": ["tile"]}, {"kind": "tile"}])
 def test_what_is_no_message_is_passed_over(page, message):
     page.channel.take(message)
+
+
+def test_the_end_of_a_job_is_told_once_even_if_it_ends_while_somebody_begins_to_listen(
+    page, desk, monkeypatch
+):
+    page.send(kind="ask", id=1, question={"scene": "1", "question": QUESTION})
+    job = desk.job(page.answer_to(1)[0]["data"]["job"])
+    deadline = time.monotonic() + 60
+    while not page.ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    listen = job.listen
+
+    def ends_now(wake):
+        leave = listen(wake)
+        wake()
+        return leave
+
+    monkeypatch.setattr(job, "listen", ends_now)
+    page.channel.watch_end(job)
+    assert page.ended == [job, job]
