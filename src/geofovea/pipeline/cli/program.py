@@ -22,23 +22,23 @@ from click.exceptions import NoArgsIsHelpError
 from geofovea.errors import DemoModelWarning, GeoFoveaError, NoModelError
 from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
-from geofovea.pipeline.cli.bench import bench
 from geofovea.pipeline.cli.cache import cache
-from geofovea.pipeline.cli.compare import compare
+from geofovea.pipeline.cli.checkpoints.convert import convert
+from geofovea.pipeline.cli.checkpoints.distill import distill
+from geofovea.pipeline.cli.checkpoints.models import models
+from geofovea.pipeline.cli.checkpoints.train import train
 from geofovea.pipeline.cli.config import apply_configuration, config, config_option
-from geofovea.pipeline.cli.convert import convert
 from geofovea.pipeline.cli.demo import demo
-from geofovea.pipeline.cli.distill import distill
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.inspect import inspect
 from geofovea.pipeline.cli.mcp import mcp
-from geofovea.pipeline.cli.models import models
+from geofovea.pipeline.cli.measurements.bench import bench
+from geofovea.pipeline.cli.measurements.compare import compare
+from geofovea.pipeline.cli.measurements.report import report
+from geofovea.pipeline.cli.measurements.synth import synth
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
-from geofovea.pipeline.cli.report import report
 from geofovea.pipeline.cli.serve import serve
-from geofovea.pipeline.cli.synth import synth
-from geofovea.pipeline.cli.train import train
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
 from geofovea.pipeline.system.terminal import echo, visible
 

@@ -1,0 +1,1 @@
+"""Verbs about models: which there are, and making, converting and fitting checkpoints."""

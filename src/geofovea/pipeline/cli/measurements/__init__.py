@@ -1,0 +1,1 @@
+"""Verbs that measure: synthetic scenes, benches, reports and comparisons of runs."""
