@@ -30,7 +30,18 @@ _RUN_BY_LAYER = frozenset(
 )
 # these scale what enters the first layer (Gemma in earlier releases), have layers of two kinds, or
 # norms behind their parts
-_READ_ONLY = frozenset({"gemma", "glm4v_moe_text", "glm4v_text", "gpt_oss", "granite", "ministral"})
+_READ_ONLY = frozenset(
+    {
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "glm4v_moe_text",
+        "glm4v_text",
+        "gpt_oss",
+        "granite",
+        "ministral",
+    }
+)
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 
