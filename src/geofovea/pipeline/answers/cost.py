@@ -47,6 +47,7 @@ class Cost:
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
         flops: Operations, counted in two ways, where the shape of the host is known.
+        thought_tokens: Tokens that the model thought before it answered.
     """
 
     tiles_read: int
@@ -61,11 +62,17 @@ class Cost:
     reductions: tuple[StageTokens, ...] = ()
     endpoint: EndpointUse | None = None
     flops: FlopCount | None = None
+    thought_tokens: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
         optional = {"endpoint": self.endpoint, "flops": self.flops}
-        return {name: value.to_json() for name, value in optional.items() if value is not None} | {
+        extra: dict[str, Any] = {
+            name: value.to_json() for name, value in optional.items() if value is not None
+        }
+        if self.thought_tokens:
+            extra["thought_tokens"] = self.thought_tokens
+        return extra | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},

@@ -9,14 +9,14 @@ from typing import Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
 
 __all__ = ["SETTINGS_FILE", "HostSettings"]
 
 SETTINGS_FILE = "geofovea.json"
-# memory is taken for both before anything is known to need it
+# memory is taken for it before anything is known to need it
 _LARGEST_TILE = 4096
-_LONGEST_ANSWER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class HostSettings:
         tile_size: Side of a tile in pixels, for models that take any, at most 4096; None takes
             the family's.
         answer_tokens: The longest answer; at most 4096.
+        thinking: ``"off"`` closes the thought of a model that would think first, ``"room"`` does
+            not.
+        thought_tokens: The longest thought where there is room for one; at most 4096.
     """
 
     template: str | None = None
@@ -52,6 +55,8 @@ class HostSettings:
     positions: str | None = None
     tile_size: int | None = None
     answer_tokens: int = 16
+    thinking: str = "off"
+    thought_tokens: int = 1024
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -70,7 +75,9 @@ class HostSettings:
             "tokens": _is_whole(self.tokens, 1),
             "positions": self.positions in (None, "compact", "original", "scene"),
             "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1, _LARGEST_TILE),
-            "answer_tokens": _is_whole(self.answer_tokens, 1, _LONGEST_ANSWER),
+            "answer_tokens": _is_whole(self.answer_tokens, 1, LONGEST_ANSWER),
+            "thinking": self.thinking in THINKING,
+            "thought_tokens": _is_whole(self.thought_tokens, 1, LONGEST_ANSWER),
         }
         for name, does_fit in fits.items():
             if not does_fit:

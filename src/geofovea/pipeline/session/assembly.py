@@ -89,6 +89,7 @@ def assemble_answer(
             reductions=reduced.stages,
             endpoint=usage.endpoint_use(host),
             flops=flops,
+            thought_tokens=sum(run.thought_tokens for run in reduced.runs),
         ),
         looks=looks,
         warnings=(
