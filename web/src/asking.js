@@ -32,6 +32,8 @@ export class Asking {
     this.share = null;
     this.reading = null;
     this.answer = null;
+    /** {answers, boxes}: what would have been right; null where nobody knows. */
+    this.truth = null;
     this.message = null;
   }
 
@@ -99,8 +101,9 @@ export class Asking {
   }
 
   /** The answer's own looks replace those of the way: their scores are chained over the levels. */
-  #answered({ answer, looks }) {
+  #answered({ answer, looks, truth = null }) {
     this.state = "answered";
+    this.truth = truth;
     this.waiting = [];
     this.answer = answer;
     if (!looks?.length) return;

@@ -8,6 +8,7 @@ import { levelColor } from "./level_colors.js";
 const CASING = "rgba(10, 14, 20, 0.6)";
 const HEAT = [255, 36, 110];
 const REGION = "#ffffff";
+const TRUTH = "#43d17c";
 const POINT = 12;
 
 /** A map layer that draws a model: see `Overlay.model`. */
@@ -42,6 +43,7 @@ export class Overlay {
       if (this.model.tiles) drawTiles(view, this.model);
       drawWaiting(view, this.model);
       drawEvidence(view, this.model);
+      drawTruth(view, this.model.asking.truth?.boxes ?? []);
     }
     if (this.model.region) drawRegion(view, this.model.region);
     return this.canvas;
@@ -204,6 +206,16 @@ function locator({ pen, ratio }, points, color) {
     pen.strokeStyle = style;
     pen.lineWidth = width * ratio;
     pen.stroke();
+  }
+}
+
+/** Annotated places, dotted so that they differ from evidence without color too. */
+function drawTruth(view, boxes) {
+  for (const box of boxes) {
+    const points = corners(view, box);
+    if (outside(view, points)) continue;
+    if (span(points) / view.ratio < POINT) locator(view, points, TRUTH);
+    else outline(view, points, TRUTH, 3, 1, [3, 3]);
   }
 }
 
