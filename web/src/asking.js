@@ -20,6 +20,7 @@ export class Asking {
   constructor(scene, question, region = null) {
     this.scene = scene;
     this.question = question;
+    /** Rings of scene pixels, or null for the whole scene. */
     this.region = region;
     this.job = null;
     this.state = "sent";

@@ -233,14 +233,16 @@ function badge({ pen, ratio }, [x, y], text, color) {
 }
 
 /** All but the region is darkened. */
-function drawRegion(view, ring) {
+function drawRegion(view, rings) {
   const { pen, place: [a, b, c, d, e, f] } = view;
-  const points = ring.map(([x, y]) => [a * x + c * y + e, b * x + d * y + f]);
+  const shapes = rings.map((ring) => ring.map(([x, y]) => [a * x + c * y + e, b * x + d * y + f]));
   pen.beginPath();
   pen.rect(0, 0, view.width, view.height);
-  points.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
-  pen.closePath();
+  for (const points of shapes) {
+    points.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+    pen.closePath();
+  }
   pen.fillStyle = "rgba(10, 14, 20, 0.35)";
   pen.fill("evenodd");
-  outline(view, points, REGION, 1.5, 1, [7, 5]);
+  for (const points of shapes) outline(view, points, REGION, 1.5, 1, [7, 5]);
 }

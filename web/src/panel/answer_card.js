@@ -44,7 +44,8 @@ export class AnswerCard {
   #actions() {
     const { exported } = this.listeners;
     if (!exported) return null;
-    return el("div", { class: "gf-row gf-actions" }, el("span", { class: "gf-faint" }, "Save as"),
+    return el("div", { class: "gf-row gf-actions", role: "group", "aria-label": "Save as" },
+      el("span", { class: "gf-faint", "aria-hidden": "true" }, "Save as"),
       EXPORTS.map(([label, file, name]) => button(label, () => exported(file, name), {
         "aria-label": `Save as ${label}`,
       })));
