@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
@@ -90,6 +91,7 @@ __all__ = [
     "GeometryError",
     "Host",
     "LevelBuildError",
+    "MemoryOptions",
     "MissingExtraError",
     "ModelError",
     "NoModelError",
@@ -147,6 +149,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "MemoryOptions": "geofovea.pipeline.engine.memory_options",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",

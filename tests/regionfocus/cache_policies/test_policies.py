@@ -120,7 +120,7 @@ def test_a_policy_that_needs_the_question_says_so(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: make_cache_policy("best"), "choose one of plain"),
+        (lambda: make_cache_policy("best"), "choose one of exact, plain"),
         (lambda: Plain(bits=3), "2, 4 or 8 bits"),
         (lambda: ZipCache(share=1.2), "between 0 and 1"),
         (lambda: VidKv(wide=2), "between 0 and 1"),

@@ -172,6 +172,12 @@ def _print_answer(answer: Answer) -> None:
     if cost.endpoint is not None:
         use = cost.endpoint
         echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+    if cost.memory is not None:
+        memory = cost.memory
+        echo(
+            f"  memory     {memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
+            f"{memory.nbytes / 1e6:.1f} MB of keys and values"
+        )
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":

@@ -36,6 +36,7 @@ class AttentionScorer:
         can_read: Whether that row can be read.
         reuses_prefix: Whether what stands before the question may be kept for the next one.
         prefixes: What is kept of it.
+        sees: Places that the layer sees.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class AttentionScorer:
         """
         self._decoder, self._layer, self._prompts = decoder, layer, prompts
         self._what_helps = what_helps
-        self._sees = attention_window(decoder, layer) or prompts.context
+        self.sees = attention_window(decoder, layer) or prompts.context
         self.can_read = can_read_rows(decoder) and layer < decoder.config.num_hidden_layers
         self.reuses_prefix = reuses_prefix
         self.forget_prefixes()
@@ -121,4 +122,4 @@ class AttentionScorer:
                 f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
                 "focus='similarity', or another model"
             )
-        return self._sees
+        return self.sees

@@ -23,11 +23,12 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.attention_scorer import AttentionScorer
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families.base import Family
+from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
 from geofovea.pipeline.hosts.prompt_builder import PromptBuilder, WordEmbedding
 from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
-from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.tile_encoder import TileEncoder
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.attention.support import can_run_layers
@@ -36,6 +37,7 @@ from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
@@ -81,7 +83,7 @@ class LvlmHost:
         Raises:
             ModelError: If the settings do not fit the model.
         """
-        _check(name, family, settings, scene_position)
+        check_settings(name, family, settings, scene_position)
         policy = family.policy(settings)
         self.name = name
         self.tile_size = family.tile_size
@@ -124,6 +126,7 @@ class LvlmHost:
             positions=policy,
             choices=True,
         )
+        self._stored: StoredPrompts | None = None
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
 
@@ -139,6 +142,7 @@ class LvlmHost:
         other._settings = replace(self._settings, answer_tokens=tokens)
         other._prompts = replace(self._prompts, answer_tokens=tokens)
         other._writer = replace(self._writer, most=tokens)
+        other._stored = None
         return other
 
     @one_at_a_time
@@ -260,6 +264,24 @@ class LvlmHost:
         return self._prompts.words.omitted_words(question)
 
     @property
+    def stored_prompts(self) -> StoredPrompts | None:
+        """See ``SupportsTileMemory``."""
+        if not (self._attention.reuses_prefix and can_run_layers(self._decoder)):
+            return None
+        if self._stored is None:
+            self._stored = StoredPrompts(
+                self.name,
+                self._decoder,
+                self.focus_layer,
+                self._prompts,
+                self._writer,
+                self._attention.sees,
+                self._instruction,
+                self.threads,
+            )
+        return self._stored
+
+    @property
     def decoder(self) -> Any:
         """The text model; see ``SupportsDecoderAccess``."""
         return self._decoder
@@ -326,33 +348,6 @@ class LvlmHost:
                 f"{self.name} has {policy} ones of {axes}: choose a reduction that acts before "
                 "the decoder"
             )
-
-
-def _check(
-    name: str, family: Family, settings: HostSettings, scene_position: Tensor | None
-) -> None:
-    """Refuse settings that do not fit a model."""
-    text, (rows, cols) = family.decoder.config, family.grid
-    if not getattr(text, "max_position_embeddings", None):
-        raise ModelError(
-            f"the config.json of {name} says no max_position_embeddings of its text model, so "
-            "it is not known what fits; add it"
-        )
-    if rows % settings.pool or cols % settings.pool:
-        raise ModelError(
-            f"a pool of {settings.pool} does not divide the {rows} tokens along a side of a tile; "
-            f"set another in {SETTINGS_FILE}"
-        )
-    if settings.positions not in (None, *family.policies):
-        raise ModelError(
-            f"a {family.model_type} has no positions {settings.positions!r}; choose one of "
-            + ", ".join(family.policies)
-        )
-    if scene_position is not None and scene_position.shape != (text.hidden_size, 3):
-        raise ModelError(
-            f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
-            f"the model needs {(text.hidden_size, 3)}"
-        )
 
 
 def _can_reuse_prefix(family: Family, prompts: PromptBuilder, focus_layer: int) -> bool:

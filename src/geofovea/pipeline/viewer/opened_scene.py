@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.session import SceneSession
@@ -48,6 +49,7 @@ def open_session(
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
     cache_tokens: bool | None = None,
+    memory: MemoryOptions | None = None,
     **loading: Any,
 ) -> OpenedScene:
     """Open a scene for any number of questions.
@@ -66,6 +68,8 @@ def open_session(
         composite: A named composite instead, such as ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         cache_tokens: Whether encoded tiles are kept on disk.
+        memory: Keeps what the decoder makes of each tile for further questions; see
+            ``SceneSession``.
         loading: How the model is loaded.
 
     Raises:
@@ -82,5 +86,6 @@ def open_session(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
+        memory=memory,
         open_seconds=open_seconds,
     )

@@ -1,8 +1,8 @@
-"""Plain quantization: keys a channel, values a token, even steps in groups of 32.
+"""Plain quantization: keys a channel, values a token, even steps in groups of at most 32.
 
 Source: the layout that KIVI and its kin share: channels of keys differ in range, tokens of values
-do. Entries that do not fill a group of tokens stay exact. Not a published row of its own: it is
-what the others are compared with.
+do. Tokens are divided into groups of one size; the few that are left over stay exact. Not a
+published row of its own: it is what the others are compared with.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Plain(CachePolicy):
 
     Attributes:
         bits: Of a code.
-        group: Tokens of keys, and channels of values, that share a scale.
+        group: At most so many tokens of keys, and channels of values, share a scale.
 
     Raises:
         ModelError: If the bits are others, or the group holds nothing.
@@ -46,11 +46,11 @@ class Plain(CachePolicy):
     def store(self, view: CacheView) -> StoredEntries:
         """See `CachePolicy`."""
         keys, values = view.keys[:, view.visual], view.values[:, view.visual]
-        whole = split_groups(keys.shape[1], self.group)
+        whole, size = split_groups(keys.shape[1], self.group)
         # channels first, so that the tokens of a group lie along the last axis
         heads, count, channels = keys.shape
         grouped = keys[:, :whole].transpose(1, 2)
-        grouped = grouped.reshape(heads, channels, whole // self.group, self.group)
+        grouped = grouped.reshape(heads, channels, whole // size, size)
         part = self.group if channels % self.group == 0 else channels
         parts = values.reshape(heads, count, channels // part, part)
         return GroupedEntries(
@@ -85,6 +85,12 @@ class GroupedEntries:
         return torch.cat([keys, self.rest], 1), self.values.restore().flatten(-2)
 
 
-def split_groups(count: int, group: int) -> int:
-    """How many of ``count`` entries fill whole groups."""
-    return count - count % group
+def split_groups(count: int, group: int) -> tuple[int, int]:
+    """Groups of at most ``group`` entries, all of one size.
+
+    Returns:
+        How many of ``count`` entries are in groups, and how large these are.
+    """
+    groups = max(1, -(-count // group))
+    size = max(1, count // groups)
+    return (groups * size if count else 0), size

@@ -10,9 +10,10 @@ from geofovea.errors import ModelError
 if TYPE_CHECKING:
     from geofovea.regionfocus.cache_policies.base import CachePolicy
 
-__all__ = ["CACHE_POLICY_NAMES", "make_cache_policy"]
+__all__ = ["CACHE_POLICY_NAMES", "PREFIX_POLICY_NAMES", "make_cache_policy"]
 
 _POLICIES = {
+    "exact": "exact:Exact",
     "plain": "plain:Plain",
     "zipcache": "zipcache:ZipCache",
     "vidkv": "vidkv:VidKv",
@@ -23,6 +24,9 @@ _POLICIES = {
 """Module of this folder and class, by name."""
 
 CACHE_POLICY_NAMES = tuple(_POLICIES)
+
+PREFIX_POLICY_NAMES = ("exact", "plain", "zipcache", "vidkv")
+"""Those that store entries before any question is known."""
 
 
 def make_cache_policy(name: str) -> CachePolicy:

@@ -39,7 +39,7 @@ class VidKv(CachePolicy):
 
     Attributes:
         wide: Share of key channels that get 2 bits.
-        group: Tokens that share a scale.
+        group: At most so many tokens share a scale.
 
     Raises:
         ModelError: If the share is not between 0 and 1, or the group holds nothing.
@@ -58,15 +58,15 @@ class VidKv(CachePolicy):
     def store(self, view: CacheView) -> StoredEntries:
         """See `CachePolicy`."""
         keys, values = view.keys[:, view.visual], view.values[:, view.visual]
-        whole = split_groups(keys.shape[1], self.group)
+        whole, size = split_groups(keys.shape[1], self.group)
         wide, narrow = widest_channels(keys, self.wide)
         parts = _spectrum(keys[:, :whole, narrow])
         return TransformedEntries(
             wide,
             narrow,
-            even_codes(_grouped(keys[:, :whole, wide], self.group), 2, -1),
-            sign_codes(_grouped(parts, self.group), -1, with_zero=False),
-            sign_codes(_grouped(values[:, :whole], self.group), -1, with_zero=True),
+            even_codes(_grouped(keys[:, :whole, wide], size), 2, -1),
+            sign_codes(_grouped(parts, size), -1, with_zero=False),
+            sign_codes(_grouped(values[:, :whole], size), -1, with_zero=True),
             keys[:, whole:].clone(),
             values[:, whole:].clone(),
         )
