@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from geofovea.pipeline.hosts.flops import FlopCount
 from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
@@ -64,6 +64,30 @@ class Cost:
     endpoint: EndpointUse | None = None
     flops: FlopCount | None = None
     memory: MemoryUse | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """A cost as a run keeps it; what was spent at an endpoint and operations are left out.
+
+        Args:
+            data: What `to_json` gave.
+
+        Raises:
+            KeyError: If a number is missing.
+            BudgetError: If its limits are none.
+        """
+        return cls(
+            tiles_read=data["tiles_read"],
+            tiles_encoded=data["tiles_encoded"],
+            tiles_by_level={int(level): count for level, count in data["tiles_by_level"].items()},
+            tokens_total=data["tokens_total"],
+            tokens_llm=data["tokens_llm"],
+            seconds=dict(data["seconds"]),
+            peak_rss_mb=data["peak_rss_mb"],
+            budget=Budget(**data["budget"]),
+            tokens_end=data.get("tokens_end"),
+            reductions=tuple(StageTokens(**stage) for stage in data.get("reductions", ())),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
