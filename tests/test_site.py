@@ -23,6 +23,12 @@ QUESTIONS = {
     "How do I install it without a GPU?": "CPU wheel keeps the",
     "Which model can I run in 8 GB of memory?": "4 to 12 GB of free memory",
     "What does exit code 3 of a batch mean?": "the run is complete, but some rows failed",
+    "How do I ask about my own image with Ollama or vLLM?": "Any server with OpenAI's chat interface",
+    "What will it cost in memory and time?": "PLACEHOLDER",
+    "How do I ask many questions about many scenes?": "PLACEHOLDER",
+    "Where did the model look, and how do I see it in QGIS?": "PLACEHOLDER",
+    "Which models fit my machine?": "PLACEHOLDER",
+    "How do I pass an array instead of a file?": "an image that your program already holds",
     "How do I stop it from spending too much at an endpoint?": "checks the limits before each call",
     "What do the columns of answers.parquet mean?": "Nested fields are JSON texts",
 }

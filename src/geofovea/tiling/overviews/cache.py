@@ -20,6 +20,7 @@ from pathlib import Path
 
 from geofovea.errors import (
     DiskSpaceError,
+    GeoFoveaError,
     GeometryError,
     LevelBuildError,
     OutputError,
@@ -324,6 +325,9 @@ def _build(
         # nothing of others is removed with it: then the folder stays, and is in the way
         remove_level_folder(folder)
         aside.rename(folder)
+    except GeoFoveaError:
+        # a scene that cannot be read is an OSError, too
+        raise
     except OSError as error:
         raise OutputError(
             f"{folder} could not be written: {error.strerror or error}; move away what is in it, "
