@@ -6,6 +6,7 @@ the question, the tokens of a tile, is kept for the next one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.logged_calls import LoggedCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.engine.scene_memory import MemoryCalls, SceneMemory
 from geofovea.pipeline.engine.tile_tokens import TileTokens
@@ -49,6 +51,8 @@ from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class SceneSession:
@@ -224,7 +228,7 @@ class SceneSession:
             calls: Of a batch, if it is answered with others.
             watch: See `ask`.
         """
-        direct: EngineCalls = calls or self._calls()
+        direct: EngineCalls = LoggedCalls(calls or self._calls())
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             if watch is None:
@@ -235,6 +239,7 @@ class SceneSession:
     def _answer(self, request: AskRequest, calls: EngineCalls, watch: Watcher | None) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
+        _LOG.info("question: %r about %s", request.question, self.scene.path)
         clock = StageClock(calls.now)
         plan = plan_answer(self.host, request)
         clock.add_earlier("open", self._take_open_seconds())
@@ -248,7 +253,10 @@ class SceneSession:
         result = self.search(options, plan.question, plan.budget, usage, calls, watch)
         reduced = reducer.answer(result, plan.decoder_budget)
         notes = (*self.tiles.warnings, *self.reader.notes)
-        return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        answer = assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
+        _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
+        return answer
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene toward the next answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,10 @@ from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.show import show
-from geofovea.tiling.opening import open_scene
+from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
-    import xarray
-
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.viewer.widget import SceneWidget
@@ -41,7 +38,7 @@ class OpenedScene(SceneSession):
 
 
 def open_session(
-    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    scene: Scene | Picture,
     *,
     model: str | Host = AUTO,
     endpoint: EndpointSettings | str | None = None,
