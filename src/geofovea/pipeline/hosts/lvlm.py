@@ -38,7 +38,6 @@ from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
-from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -122,7 +121,7 @@ class LvlmHost:
             domain=settings.domain,
             context=self._prompts.context,
             signals=_signals(family),
-            stages=_stages(family, policy),
+            stages=_stages(family),
             positions=policy,
             choices=True,
         )
@@ -241,9 +240,6 @@ class LvlmHost:
         sequences = [
             self._prompts.sequence(p.question, p.tokens, self._instruction(p)) for p in prompts
         ]
-        for prompt, sequence in zip(prompts, sequences, strict=True):
-            if prompt.drops_tokens:
-                self._check_positions(sequence)
         longest = max((len(each) for each in sequences), default=0)
         with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
             return self._writer.answers(prompts, sequences)
@@ -339,16 +335,6 @@ class LvlmHost:
         has_letters = bool(self._writer.letters(prompt.choices))
         return choice_instruction(prompt.choices) if has_letters else None
 
-    def _check_positions(self, sequence: PromptSequence) -> None:
-        """Positions that a run with a reduction inside the decoder understands."""
-        policy, axes = self.capabilities.positions, self._family.axes
-        if axes != 1 or sequence.deep is not None or policy != "compact":
-            raise ModelError(
-                f"a reduction inside the decoder needs compact positions of one axis; "
-                f"{self.name} has {policy} ones of {axes}: choose a reduction that acts before "
-                "the decoder"
-            )
-
 
 def _can_reuse_prefix(family: Family, prompts: PromptBuilder, focus_layer: int) -> bool:
     """With any other prompt, what stands before the question depends on it, or on what follows."""
@@ -366,12 +352,10 @@ def _signals(family: Family) -> frozenset[str]:
     return frozenset({"entropy"} | of_text | (CLIP_SIGNALS if family.is_clip else set()))
 
 
-def _stages(family: Family, policy: str) -> frozenset[str]:
+def _stages(family: Family) -> frozenset[str]:
     """Where inside a model of a family tokens can be dropped."""
-    # a run with a reduction has compact positions of one axis
-    is_plain = family.axes == 1 and not family.deep and policy == "compact"
     stages = {"encoder_layer"} if family.is_clip else set()
-    if is_plain and can_run_layers(family.decoder):
+    if can_run_layers(family.decoder):
         stages |= {"decoder_layer"}
     return frozenset(stages)
 
