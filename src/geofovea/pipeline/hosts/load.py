@@ -13,6 +13,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
+from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 
@@ -128,6 +129,8 @@ def _loaded(name: str, options: LoadOptions) -> Host:
         config = _read_config_on_hub(name)
     if is_original(config):
         raise not_converted(name)
+    if is_internvl(config):
+        raise not_converted(name, "InternVL", "OpenGVLab/InternVL3-8B-hf")
     if is_published(config):
         return _load_published(name, options)
     return load_lvlm(name, config, options)

@@ -38,6 +38,7 @@ from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -109,7 +110,7 @@ class LvlmHost:
         self._writer = AnswerGenerator(
             name,
             family.decoder,
-            family.model.lm_head,
+            family.logits,
             self._embedding,
             tokenizer,
             self._prompts.words,
@@ -297,10 +298,11 @@ class LvlmHost:
         in_a_row = int(visual[-1]) - first + 1 == count
         # M-RoPE has three rows of them
         plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
-        if not in_a_row or not plain or sequence.deep is not None:
+        if not in_a_row or not plain or sequence.deep is not None or sequence.blocks is not None:
             raise ModelError(
-                f"a region focus module reads vision tokens that stand in a row at positions of "
-                f"one axis, and those of {self.name} do not; choose focus='attention'"
+                "a region focus module reads vision tokens that stand in a row at positions of one "
+                f"axis and see only what is before them, and those of {self.name} do not; choose "
+                "focus='attention'"
             )
         # a clone of what inference mode made may be learned from
         return DecoderInput(sequence.embedded.clone(), first, count)
@@ -340,6 +342,7 @@ def _can_reuse_prefix(family: Family, prompts: PromptBuilder, focus_layer: int) 
     """With any other prompt, what stands before the question depends on it, or on what follows."""
     return (
         (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
+        and family.sight is Sight.CAUSAL
         and prompts.words.shows_first
         and can_reuse_prefix(family.decoder, focus_layer)
     )

@@ -43,11 +43,13 @@ def row_logits(
     Returns:
         float32 (b, heads, q, count), before any mask and softmax.
     """
-    return pair_logits(
+    logits = pair_logits(
         rotated_queries(layer, hidden, rotary, rows),
         rotated_keys(layer, hidden, rotary, first, count),
         layer.self_attn.scaling,
     )
+    cap = _logit_cap(layer.self_attn)
+    return logits if cap is None else (logits / cap).tanh() * cap
 
 
 def rotated_queries(
@@ -111,6 +113,14 @@ def merged_rotary(layer: Any, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Te
         for table in rotary
     )
     return cos, sin
+
+
+def _logit_cap(attention: Any) -> float | None:
+    """What a layer holds its logits within; Gemma 3 has the setting, too, and does not use it."""
+    if getattr(attention.config, "model_type", None) != "gemma2":
+        return None
+    cap: float | None = attention.attn_logit_softcapping
+    return cap
 
 
 def rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
