@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 
 if TYPE_CHECKING:
     from geofovea.errors import (
+        AlignmentError,
         BudgetError,
         CancelledError,
         ConfigurationError,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "AlignmentError",
     "Answer",
     "AskRequest",
     "Box",

@@ -6,6 +6,7 @@
     │   ├── SceneRefusedError       the name or the format is not allowed by default
     │   ├── SceneReadError          the file opened, its pixels did not (damaged, truncated)
     │   │   └── SceneChangedError       it is not the file that it was any more
+    │   ├── AlignmentError          it cannot be laid on the scene of another date
     │   └── LevelBuildError         its level files cannot be built within the limits
     ├── GeometryError           an impossible box, tile, level or window
     ├── BudgetError             a budget that no answer can keep
@@ -39,6 +40,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AlignmentError",
     "BudgetError",
     "CancelledError",
     "ConfigurationError",
@@ -92,6 +94,10 @@ class SceneReadError(SceneError, OSError):
 
 class SceneChangedError(SceneReadError):
     """A scene is not the file that it was when it was planned or opened."""
+
+
+class AlignmentError(SceneError):
+    """Two scenes cannot be laid on each other: they share no ground, or nothing says how."""
 
 
 class LevelBuildError(SceneError):
