@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 
 if TYPE_CHECKING:
     from geofovea.errors import (
+        AlignmentError,
         BudgetError,
         CancelledError,
         ConfigurationError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "AlignmentError",
     "Answer",
     "AskRequest",
     "Box",
@@ -92,6 +95,7 @@ __all__ = [
     "GeometryError",
     "Host",
     "LevelBuildError",
+    "MemoryOptions",
     "MissingExtraError",
     "ModelError",
     "NoModelError",
@@ -154,6 +158,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "MemoryOptions": "geofovea.pipeline.engine.memory_options",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "find": "geofovea.pipeline.places.find",

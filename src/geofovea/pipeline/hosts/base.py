@@ -22,6 +22,7 @@ from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.budget import Budget
@@ -46,6 +47,7 @@ __all__ = [
     "SupportsPresence",
     "SupportsRegionFocus",
     "SupportsSpecialWords",
+    "SupportsTileMemory",
 ]
 
 
@@ -172,6 +174,16 @@ class SupportsGrounding(Protocol):
 
     def answering(self, tokens: int) -> Host:
         """The same model, whose answers may be at least so long."""
+        ...
+
+
+@runtime_checkable
+class SupportsTileMemory(Protocol):
+    """A host that may answer out of stored keys and values of tiles."""
+
+    @property
+    def stored_prompts(self) -> StoredPrompts | None:
+        """What does it; None where its prompts cannot be put together out of tiles."""
         ...
 
 
