@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.answers.measurement import Measurement
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.hosts.load import load_host as load_model
     from geofovea.pipeline.session.ask import ask
+    from geofovea.pipeline.session.measure import measure
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
@@ -90,6 +92,7 @@ __all__ = [
     "GeometryError",
     "Host",
     "LevelBuildError",
+    "Measurement",
     "MissingExtraError",
     "ModelError",
     "NoModelError",
@@ -118,6 +121,7 @@ __all__ = [
     "ask",
     "load_host",
     "load_model",
+    "measure",
     "open",
     "open_scene",
     "show",
@@ -149,8 +153,10 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Tile": "geofovea.tiling.pyramid",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
+    "Measurement": "geofovea.pipeline.answers.measurement",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
+    "measure": "geofovea.pipeline.session.measure",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
     "show": "geofovea.pipeline.viewer.show",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
-from geofovea.errors import SceneError
+from geofovea.errors import ModelError, SceneError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
@@ -24,19 +26,30 @@ from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
+from geofovea.pipeline.session.measuring import (
+    Measured,
+    asks_of_places,
+    measure_places,
+    measured_question,
+)
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.plan import plan_answer
+from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
-from geofovea.pipeline.session.reducer import Reducer
+from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
@@ -118,6 +131,7 @@ class SceneSession:
         region: Region | None = None,
         choices: Sequence[str] = (),
         focus_model: str | None = None,
+        geometry: str = DEFAULT_GEOMETRY,
         watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
@@ -140,6 +154,8 @@ class SceneSession:
             region: What alone is looked at; see ``restrict``. Not with ``published``.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
             focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+            geometry: ``auto`` computes the answers to questions about where named places lie and
+                how large they are; ``off`` leaves them to the model.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:
@@ -154,7 +170,7 @@ class SceneSession:
         Warns:
             DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
-        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model)
+        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry)
         request = AskRequest(
             question,
             budget,
@@ -167,6 +183,52 @@ class SceneSession:
         answer = self.answer(request, watch=watch)
         warn_of_demo(answer)
         return answer
+
+    def measure(
+        self,
+        question: str | PlaceQuestion,
+        *,
+        budget: Budget | None = None,
+        focus: str | None = None,
+        descent: str = DEFAULT_DESCENT,
+        focus_model: str | None = None,
+        region: Region | None = None,
+    ) -> Measurement:
+        """Compute where named places lie to one another, how far, or how large they are.
+
+        The model finds the places; the numbers come from their geometry: on the ellipsoid where the
+        scene says where it lies, else in pixels.
+
+        Args:
+            question: Such as ``distance from the pond to the school`` or ``Is the pond north of the
+                school?``; or what `distance_between` makes of two names.
+            budget: As for `ask`, like all that follows.
+            focus: What finds the places.
+            descent: How it goes from coarse to fine.
+            focus_model: Of the focus ``similarity``.
+            region: What alone is looked at.
+
+        Raises:
+            QuestionError: If the question asks for no measure.
+            GeoFoveaError: As `ask` does.
+        """
+        words = question if isinstance(question, str) else question.words
+        options = AnswerOptions(focus, descent=descent, focus_model=focus_model)
+        request = AskRequest(words, budget, options, region=region)
+        check_current(self.scene.source)
+        calls = DirectCalls(self.host, self.tiles)
+        with using_threads(getattr(self.host, "threads", None)):
+            clock = StageClock(calls.now)
+            plan = plan_answer(self.host, request)
+            if isinstance(plan, PublishedAnswerPlan):
+                raise ModelError("descent='published' looks for no named place; choose another")
+            clock.add_earlier("open", self._take_open_seconds())
+            usage = QuestionUsage.of(self.host, plan.encoding, clock)
+            measured = self._measure(measured_question(question, plan), plan, usage, calls, None)
+            answer = self._assembled(plan, measured.result, measured.reduced, usage, measured)
+        assert answer.measurement is not None  # noqa: S101 - it was just given
+        warn_of_demo(answer)
+        return answer.measurement
 
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
@@ -233,14 +295,60 @@ class SceneSession:
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
+        measured = self._measured(plan, usage, calls, watch)
+        if measured is not None and measured.is_answer:
+            return self._assembled(plan, measured.result, measured.reduced, usage, measured)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
-        options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
-        result = self.search(options, plan.question, plan.budget, usage, calls, watch)
-        reduced = reducer.answer(result, plan.decoder_budget)
+        if measured is not None:
+            # its tiles are spent: the model answers from what was looked at
+            usage.warnings.append(measured.why_not)
+            remaining = plan.decoder_budget.tokens - measured.tokens_llm
+            budget = replace(plan.decoder_budget, tokens=max(1, remaining))
+            result, reduced = measured.result, reducer.answer(measured.result, budget)
+        else:
+            options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
+            result = self.search(options, plan.question, plan.budget, usage, calls, watch)
+            reduced = reducer.answer(result, plan.decoder_budget)
+        return self._assembled(plan, result, reduced, usage)
+
+    def _assembled(
+        self,
+        plan: AnswerPlan,
+        result: SearchResult,
+        reduced: ReducedAnswer,
+        usage: QuestionUsage,
+        measured: Measured | None = None,
+    ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        measurement = None if measured is None else measured.measurement
+        return assemble_answer(
+            self.host, self.reader, plan, result, reduced, usage, notes, measurement
+        )
+
+    def _measured(
+        self, plan: AnswerPlan, usage: QuestionUsage, calls: EngineCalls, watch: Watcher | None
+    ) -> Measured | None:
+        """What is computed for a question about where places lie; None for any other."""
+        question = asks_of_places(plan)
+        if question is None:
+            return None
+        return self._measure(question, plan, usage, calls, watch)
+
+    def _measure(
+        self,
+        question: PlaceQuestion,
+        plan: AnswerPlan,
+        usage: QuestionUsage,
+        calls: EngineCalls,
+        watch: Watcher | None,
+    ) -> Measured:
+        search = self._visual_search(plan.search, usage, calls, watch)
+        with builds_within(plan.budget.seconds):
+            measured = measure_places(question, plan, search, self.host, calls, self.scene)
+        self._check_shown(measured.result)
+        return measured
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene toward the next answer."""
@@ -277,17 +385,29 @@ class SceneSession:
             GeoFoveaError: As `ask` does.
         """
         calls = calls or DirectCalls(self.host, self.tiles)
+        search = self._visual_search(options, usage, calls, watch)
+        with builds_within(budget.seconds):
+            result = search.run(options, question, budget)
+        self._check_shown(result)
+        return result
+
+    def _visual_search(
+        self,
+        options: SearchOptions,
+        usage: QuestionUsage,
+        calls: EngineCalls,
+        watch: Watcher | None,
+    ) -> VisualSearch:
         encode: Encode = lambda tiles: calls.tokens(tiles, usage)  # noqa: E731
         if options.region is not None:
             encode = restrict(
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
-        search = VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
-        with builds_within(budget.seconds):
-            result = search.run(options, question, budget)
+        return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
+
+    def _check_shown(self, result: SearchResult) -> None:
         if not any(len(look.tokens) for look in result.descent.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        return result
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone
