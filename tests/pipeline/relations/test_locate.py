@@ -1,5 +1,7 @@
 """Named places are found where they are, under one budget; toy tokens carry the truth."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,8 +20,10 @@ from geofovea.tiling.pyramid import Box, Pyramid
 
 GRID, SIDE = (4, 4), 64
 PYRAMID = Pyramid(4096, 4096, SIDE)
-DEMO = Capabilities(attention=True, domain="synthetic", context=100)
-REAL = Capabilities(attention=True, domain="general", context=100, choices=True)
+DEMO = SimpleNamespace(capabilities=Capabilities(attention=True, domain="synthetic", context=100))
+REAL = SimpleNamespace(
+    capabilities=Capabilities(attention=True, domain="general", context=100, choices=True)
+)
 
 
 class Painted:

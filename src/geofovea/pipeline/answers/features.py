@@ -27,6 +27,7 @@ __all__ = [
     "AnswerFacts",
     "evidence_frame",
     "feature_collection",
+    "geometry_of",
     "gis_shape",
     "is_on_ground",
 ]
@@ -65,7 +66,7 @@ def feature_collection(
         {
             "type": "Feature",
             "geometry": after.attempt(
-                "the geometry of evidence", partial(_geometry, scene, item.box_scene), None
+                "the geometry of evidence", partial(geometry_of, scene, item.box_scene), None
             ),
             "properties": about | _properties(item, scene, after),
         }
@@ -97,7 +98,8 @@ def _properties(item: Evidence, scene: Scene, after: Afterwork) -> dict[str, Any
     }
 
 
-def _geometry(scene: Scene, box: Box) -> Any:
+def geometry_of(scene: Scene, box: Box) -> Any:
+    """The GeoJSON geometry of a box: on the ground, or where a GIS shows a picture without CRS."""
     on_ground = is_on_ground(scene)
     shape = lonlat_from_scene(scene, box) if on_ground else mapping(gis_shape(scene, box))
     # lists, as whoever reads the file has them
@@ -105,7 +107,7 @@ def _geometry(scene: Scene, box: Box) -> Any:
 
 
 def is_on_ground(scene: Scene) -> bool:
-    """Whether a scene lies somewhere and says in which CRS."""
+    """Whether features of a scene have longitudes and latitudes."""
     return scene.crs_wkt is not None and scene.georef != "none"
 
 

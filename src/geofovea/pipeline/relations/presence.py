@@ -11,14 +11,13 @@ import torch
 
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.metered_generator import MeteredGenerator
-from geofovea.pipeline.hosts.base import Capabilities
+from geofovea.pipeline.hosts.base import Host, SupportsPresence
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["Presence"]
 
 _LEAST = 0.5
-_QUESTION = "Does this picture show {name}?"
-_CHOICES = ("yes", "no")
 
 
 class Presence:
@@ -30,16 +29,18 @@ class Presence:
         generator: Asks the model, and counts what that takes.
     """
 
-    def __init__(self, capabilities: Capabilities, calls: EngineCalls, tokens: int) -> None:
+    def __init__(self, host: Host, calls: EngineCalls, tokens: int) -> None:
         """Keep what is asked.
 
         Args:
-            capabilities: Of the model.
+            host: The model.
             calls: How it is asked.
             tokens: Most vision tokens for all regions of the question together.
         """
-        self.is_asked = capabilities.choices and capabilities.domain == "general"
-        self.generator = MeteredGenerator(calls, choices=_CHOICES)
+        can = host.capabilities
+        self.is_asked = can.choices and can.domain == "general"
+        self._words = host.presence if isinstance(host, SupportsPresence) else PresenceWords()
+        self.generator = MeteredGenerator(calls, choices=self._words.answers)
         self._most = tokens
         self.tokens_llm = 0
 
@@ -56,9 +57,10 @@ class Presence:
             return share
         chosen = torch.linspace(0, len(region) - 1, count).round().long()
         tokens = region.in_reading_order().select(chosen)
-        answer = self.generator.generate(_QUESTION.format(name=name), tokens)
+        answer = self.generator.generate(self._words.ask(name), tokens)
         self.tokens_llm += len(tokens)
-        return float(torch.tensor(answer.choices, dtype=torch.float64).softmax(0)[0])
+        # the last answer denies, whatever the others say
+        return 1 - float(torch.tensor(answer.choices, dtype=torch.float64).softmax(0)[-1])
 
     def is_there(self, score: float) -> bool:
         """Whether a score is enough to compute with the place."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from geofovea.errors import ModelError, QuestionError
+from geofovea.errors import ModelError, QuestionError, SceneError
+from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.visual_search import (
@@ -25,18 +26,26 @@ from geofovea.pipeline.relations.grammar import PlaceQuestion, parse_question
 from geofovea.pipeline.relations.locate import Locator
 from geofovea.pipeline.relations.presence import Presence
 from geofovea.pipeline.session.answering import Reply
+from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
+from geofovea.pipeline.session.request import AskRequest
+from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.regionfocus.search.router import Route
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.overviews.deadline import builds_within
 from geofovea.tiling.scene import Scene
 
 __all__ = [
     "Measured",
     "asks_of_places",
     "check_measurable",
+    "check_shown",
     "measure_places",
-    "measured_question",
+    "measurement_of",
+    "measuring_request",
 ]
 
 _EXAMPLES = (
@@ -53,7 +62,8 @@ class Measured:
         measurement: The numbers; its text is empty where a place was not found, or may be several.
         result: What was looked at.
         reduced: The answer as a model would have given it; empty where there is none.
-        is_answer: Whether there is one, among the choices if some are given.
+        is_answer: Whether it stands: there is one, among the choices if some are given, or no
+            other is wanted.
     """
 
     measurement: Measurement
@@ -61,10 +71,9 @@ class Measured:
     reduced: ReducedAnswer
     is_answer: bool
 
-    @property
-    def tokens_llm(self) -> int:
-        """Vision tokens that the model was asked about on the way."""
-        return self.reduced.reply.tokens_llm
+    def budget_left(self, budget: Budget) -> Budget:
+        """A budget without the vision tokens that the model was asked about on the way."""
+        return replace(budget, tokens=max(1, budget.tokens - self.reduced.reply.tokens_llm))
 
     @property
     def why_not(self) -> str:
@@ -80,9 +89,19 @@ def asks_of_places(plan: AnswerPlan) -> PlaceQuestion | None:
 
     Ways of looking that ignore the question, or are given the place, leave all to the model; so do
     the finished prompts of a benchmark.
+
+    Raises:
+        ModelError: If it has to be measured, and the focus looks for no named place.
     """
     options = plan.request.options
     focus = plan.search.focus
+    if plan.request.measure is not None:
+        if focus in BASELINES or focus == "oracle":
+            raise ModelError(
+                f"focus={focus!r} does not look for named places; choose attention, rfm, "
+                "similarity or prompted"
+            )
+        return plan.request.measure
     if options.geometry == "off" or plan.request.kind == "prompt":
         return None
     if focus in BASELINES or focus == "oracle" or options.route == "none":
@@ -90,20 +109,32 @@ def asks_of_places(plan: AnswerPlan) -> PlaceQuestion | None:
     return parse_question(plan.question)
 
 
-def measured_question(question: str | PlaceQuestion, plan: AnswerPlan) -> PlaceQuestion:
-    """What is to be measured, where nothing else will do.
+def measuring_request(
+    question: str | PlaceQuestion,
+    *,
+    budget: Budget | None = None,
+    focus: str | None = None,
+    descent: str = DEFAULT_DESCENT,
+    focus_model: str | None = None,
+    region: Region | None = None,
+) -> AskRequest:
+    """A question that is computed, or not answered at all; see ``SceneSession.measure``.
 
     Raises:
-        ModelError: If the focus looks for no named place.
         QuestionError: If the words ask for no measure.
+        BudgetError: If the budget is none.
     """
-    focus = plan.search.focus
-    if focus in BASELINES or focus == "oracle":
-        raise ModelError(
-            f"focus={focus!r} does not look for named places; choose attention, rfm, similarity or "
-            "prompted"
-        )
-    return check_measurable(question) if isinstance(question, str) else question
+    words = question if isinstance(question, str) else question.words
+    options = AnswerOptions(focus, descent=descent, focus_model=focus_model)
+    request = AskRequest(words, budget, options, region=region)
+    parsed = check_measurable(request.words()) if isinstance(question, str) else question
+    return replace(request, measure=parsed)
+
+
+def measurement_of(answer: Answer) -> Measurement:
+    """What the answer to a `measuring_request` was computed from."""
+    assert answer.measurement is not None  # noqa: S101 - every such answer has it
+    return answer.measurement
 
 
 def check_measurable(words: str) -> PlaceQuestion:
@@ -122,41 +153,55 @@ def check_measurable(words: str) -> PlaceQuestion:
 
 
 def measure_places(
-    question: PlaceQuestion,
-    plan: AnswerPlan,
-    search: VisualSearch,
-    host: Host,
-    calls: EngineCalls,
-    scene: Scene,
-) -> Measured:
+    plan: AnswerPlan, search: VisualSearch, host: Host, calls: EngineCalls, scene: Scene
+) -> Measured | None:
     """Look for the places of a question, and compute its answer.
 
     Args:
-        question: What is asked.
         plan: Its words, its budget and how to look.
         search: Looks at the scene.
         host: The model.
         calls: How the model is asked.
         scene: The scene.
 
+    Returns:
+        None for a question that asks nothing of the geometry of places.
+
     Raises:
         BudgetError: If the budget cannot hold what the focus needs.
         ModelError: If the host lacks the focus.
+        SceneError: If the scene shows nothing.
     """
+    question = asks_of_places(plan)
+    if question is None:
+        return None
     options: SearchOptions = replace(plan.search, route="one")
-    presence = Presence(host.capabilities, calls, plan.decoder_budget.tokens)
+    presence = Presence(host, calls, plan.decoder_budget.tokens)
     locator = Locator(search.pyramid, host.grid, search.encode, presence)
     foci = [(name, search.focus_on(options, place_question(name))) for name in question.places]
-    located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
+    with builds_within(plan.budget.seconds):
+        located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
     measurement = compute(question, plan.request.question, located.places, scene)
     descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
     route = Route("several" if len(question.places) > 1 else "one", f"it asks for {question.kind}")
     result = SearchResult(descent, descent, route=route)
+    check_shown(scene, result)
     generation = _generation(measurement, plan.choices)
     spoken, asked = generation or Generation("", ()), presence.generator
     reply = Reply(spoken, located.tokens, presence.tokens_llm, measurement.warnings)
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
-    return Measured(measurement, result, reduced, generation is not None)
+    is_answer = generation is not None or plan.request.measure is not None
+    return Measured(measurement, result, reduced, is_answer)
+
+
+def check_shown(scene: Scene, result: SearchResult) -> None:
+    """Refuse a scene of which nothing was seen.
+
+    Raises:
+        SceneError: If no look has a token.
+    """
+    if not any(len(look.tokens) for look in result.descent.looks):
+        raise SceneError(f"{scene.path} shows no valid pixel: there is nothing to look at")
 
 
 def _generation(measurement: Measurement, choices: tuple[str, ...]) -> Generation | None:
