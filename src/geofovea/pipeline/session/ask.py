@@ -18,7 +18,11 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
@@ -53,6 +57,7 @@ def ask(
     threads: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
+    geometry: str = DEFAULT_GEOMETRY,
     cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
@@ -95,6 +100,8 @@ def ask(
         threads: How many threads compute; by the size of the model and the cores if None.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+        geometry: ``auto`` computes the answers to questions about where named places lie and how
+            large they are; ``off`` leaves them to the model.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
@@ -142,6 +149,7 @@ def ask(
         boxes=boxes,
         choices=choices,
         focus_model=focus_model,
+        geometry=geometry,
     )
 
 

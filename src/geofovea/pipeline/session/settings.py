@@ -94,7 +94,7 @@ class AskSettings:
         """
         own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")
         record: dict[str, Any] = {name: getattr(self, name) for name in own}
-        of_answers = ("reduction", "descent", "route", "focus_model")
+        of_answers = ("reduction", "descent", "route", "focus_model", "geometry")
         record |= {name: getattr(self.options, name) for name in of_answers}
         stop = self.options.stop
         record |= {
