@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from geofovea.pipeline.hosts.flops import FlopCount
-from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
 from geofovea.regionfocus.budget import Budget
 
 __all__ = ["Cost", "StageTokens"]
@@ -46,7 +46,10 @@ class Cost:
         tokens_end: Vision tokens that the last layer of the decoder still saw.
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
-        flops: Operations, counted in two ways, where the shape of the host is known.
+        flops: Operations, counted in two ways, where the shape of the host is known; those of a
+            decoder that runs everything, whatever a scene memory saved.
+        memory: What was taken from a scene memory, if there was one.
+        thought_tokens: Tokens that the model thought before it answered.
     """
 
     tiles_read: int
@@ -61,6 +64,8 @@ class Cost:
     reductions: tuple[StageTokens, ...] = ()
     endpoint: EndpointUse | None = None
     flops: FlopCount | None = None
+    memory: MemoryUse | None = None
+    thought_tokens: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -88,8 +93,13 @@ class Cost:
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
-        optional = {"endpoint": self.endpoint, "flops": self.flops}
-        return {name: value.to_json() for name, value in optional.items() if value is not None} | {
+        optional = {"endpoint": self.endpoint, "flops": self.flops, "memory": self.memory}
+        extra: dict[str, Any] = {
+            name: value.to_json() for name, value in optional.items() if value is not None
+        }
+        if self.thought_tokens:
+            extra["thought_tokens"] = self.thought_tokens
+        return extra | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},
