@@ -145,13 +145,7 @@ class AnswerGenerator:
             ModelError: If the model makes numbers that are not finite.
             QuestionError: If a choice says nothing.
         """
-        states = run.prefill()
-        if not prompt.choices:
-            generation = self.greedy(states, run.advance)[0]
-        elif self.letters(prompt.choices):
-            generation = self.letter(states[0], prompt.choices)
-        else:
-            generation = self.wording(states[0], prompt.choices, run.peek)
+        generation = self._behind_thought(run.prefill(), run.advance, prompt, run.peek)
         text = len(sequence) - len(sequence.visual)
         return self._noted(replace(generation, text_tokens=text))
 
