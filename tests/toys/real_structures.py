@@ -68,7 +68,7 @@ class Structure:
         )
 
 
-_OF_TEXT_WIDTH = {"qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm46v", "glm4v_moe"}
+_OF_TEXT_WIDTH = {"qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe"}
 _CLIP = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24}
 _CLIP |= {"num_attention_heads": 16, "patch_size": 14, "image_size": 336}
 _CLIP |= {"model_type": "clip_vision_model", "projection_dim": 768}
@@ -105,7 +105,6 @@ _TOWERS: dict[str, dict[str, Any]] = {
     "smolvlm_small": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12}
     | {"num_attention_heads": 12, "image_size": 512, "patch_size": 16, "scale_factor": 4},
     "glm4v": _GLM_VISION | {"intermediate_size": 13696},
-    "glm46v": _GLM_VISION | {"intermediate_size": 13696, "model_type": "glm4v_vision"},
     "glm4v_moe": _GLM_VISION | {"intermediate_size": 10944},
 }
 _TOWERS["qwen3_vl_moe"] = _TOWERS["qwen3_vl"]
@@ -185,9 +184,7 @@ STRUCTURES: dict[str, Structure] = {
         "qwen3_vl_moe", (4096, 12288, 94, 64, 4, 151936), more=_experts(1536)
     ),
     "zai-org/GLM-4.1V-9B-Thinking": Structure("glm4v", (4096, 13696, 40, 32, 2, 151552), more=_GLM),
-    "zai-org/GLM-4.6V-Flash": Structure(
-        "glm46v", (4096, 13696, 40, 32, 2, 151552), "glm4v_text", more=_GLM
-    ),
+    "zai-org/GLM-4.6V-Flash": Structure("glm4v", (4096, 13696, 40, 32, 2, 151552), more=_GLM),
     "zai-org/GLM-4.5V": Structure("glm4v_moe", (4096, 10944, 46, 96, 8, 151552), more=_GLM_MOE),
     "OpenGVLab/InternVL3-1B-hf": _internvl((896, 4864, 24, 14, 2, 151674), "qwen2"),
     "OpenGVLab/InternVL3-2B-hf": _internvl((1536, 8960, 28, 12, 2, 151674), "qwen2"),

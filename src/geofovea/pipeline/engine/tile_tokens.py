@@ -26,7 +26,8 @@ from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
 from geofovea.tiling.pyramid import Tile
 from geofovea.tiling.read_ahead import ReadAhead
-from geofovea.tiling.reader import TilePixels, TileReader
+from geofovea.tiling.reader import TilePixels
+from geofovea.tiling.tile_source import TileSource
 
 __all__ = ["TileTokens"]
 
@@ -41,7 +42,7 @@ class TileTokens:
     Threads may share it: one reads and encodes at a time, so that each tile is encoded once.
     """
 
-    def __init__(self, host: Host, reader: TileReader, store: TokenStore | None = None) -> None:
+    def __init__(self, host: Host, reader: TileSource, store: TokenStore | None = None) -> None:
         """Start with nothing known but what is in the store, if there is one."""
         self._host = host
         self._store = store

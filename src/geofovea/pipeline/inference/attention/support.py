@@ -38,7 +38,16 @@ _RUN_BY_LAYER = frozenset(
 # these have norms behind their parts, or turn half of each head: a copy of a LLaMA's layer is none
 _OF_THEIR_OWN = frozenset({"glm4v_moe_text", "glm4v_text"})
 # these scale what enters the first layer (Gemma in earlier releases), or have layers of two kinds
-_READ_ONLY = frozenset({"gemma", "gpt_oss", "granite", "ministral"})
+_READ_ONLY = frozenset(
+    {
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt_oss",
+        "granite",
+        "ministral",
+    }
+)
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 
