@@ -362,7 +362,7 @@ def _signals(family: Family) -> frozenset[str]:
 def _stages(family: Family) -> frozenset[str]:
     """Where inside a model of a family tokens can be dropped."""
     stages = {"encoder_layer"} if family.is_clip else set()
-    if can_run_layers(family.decoder):
+    if can_run_layers(family.decoder) and family.sight is Sight.CAUSAL:
         stages |= {"decoder_layer"}
     return frozenset(stages)
 
