@@ -76,6 +76,8 @@ def make_answerer(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
 ) -> Answerer:
     """Load a model for a harness; numbers may come as text, as harnesses give them.
 
@@ -109,6 +111,8 @@ def make_answerer(
             positions,
             _number(int, answer_tokens),
             _number(int, threads),
+            thinking,
+            _number(int, thought_tokens),
         ),
         endpoint=EndpointSettings(endpoint) if isinstance(endpoint, str) else endpoint,
         cache_tokens=cache_tokens,

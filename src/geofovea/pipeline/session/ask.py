@@ -57,6 +57,8 @@ def ask(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
@@ -100,6 +102,8 @@ def ask(
         answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
             has a warning.
         threads: How many threads compute; by the size of the model and the cores if None.
+        thinking: ``room`` lets a model think that would do so before it answers, ``off`` does not.
+        thought_tokens: The longest thought.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
         geometry: ``auto`` computes the answers to questions about where named places lie and how
@@ -130,6 +134,8 @@ def ask(
         positions=positions,
         answer_tokens=answer_tokens,
         threads=threads,
+        thinking=thinking,
+        thought_tokens=thought_tokens,
     )
     session = SceneSession(
         raster,

@@ -90,6 +90,7 @@ def assemble_answer(
         endpoint=usage.endpoint_use(host),
         flops=flops,
         memory=usage.memory,
+        thought_tokens=sum(run.thought_tokens for run in reduced.runs),
     )
     warnings = (
         *warned,

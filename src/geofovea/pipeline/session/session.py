@@ -17,10 +17,10 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.batching import BatchedCalls
-from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.logged_calls import LoggedCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.engine.scene_memory import MemoryCalls, SceneMemory
+from geofovea.pipeline.engine.scene_memory import SceneMemory, calls_of
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
 from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
@@ -271,7 +271,7 @@ class SceneSession:
             calls: Of a batch, if it is answered with others.
             watch: See `ask`.
         """
-        direct: EngineCalls = LoggedCalls(calls or self._calls())
+        direct: EngineCalls = LoggedCalls(calls or calls_of(self.tiles, self.memory))
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             if watch is None:
@@ -357,7 +357,7 @@ class SceneSession:
         Raises:
             GeoFoveaError: As `ask` does.
         """
-        calls = calls or self._calls()
+        calls = calls or calls_of(self.tiles, self.memory)
         search = self._looking(options, usage, calls, watch)
         with builds_within(budget.seconds):
             result = search.run(options, question, budget)
@@ -377,11 +377,6 @@ class SceneSession:
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
         return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
-
-    def _calls(self) -> DirectCalls:
-        if self.memory is None:
-            return DirectCalls(self.host, self.tiles)
-        return MemoryCalls(self.host, self.tiles, self.memory, self.pyramid)
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone

@@ -83,6 +83,8 @@ class FoveaAccessor:
         positions: str | None = None,
         answer_tokens: int | None = None,
         threads: int | None = None,
+        thinking: str | None = None,
+        thought_tokens: int | None = None,
         endpoint: EndpointSettings | str | None = None,
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
@@ -109,6 +111,8 @@ class FoveaAccessor:
             positions=positions,
             answer_tokens=answer_tokens,
             threads=threads,
+            thinking=thinking,
+            thought_tokens=thought_tokens,
         )
         session = self._session(
             host, bands=bands, composite=composite, band_map=band_map, cache_tokens=cache_tokens
