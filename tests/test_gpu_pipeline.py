@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_report import Clock, write_figures
+
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_pipeline.py"
 ROWS = ("read", "encode", "focus", "choose", "prefill", "decode", "total")
 COURSES = ["first question", "second question", "floor", "any resolution", "published steps"]
@@ -18,14 +20,20 @@ COURSES = ["first question", "second question", "floor", "any resolution", "publ
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are a Unix thing")
 def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
     command = [sys.executable, "-W", "ignore", str(SCRIPT), "--device", "cpu", "--shape", "tiny"]
-    command += ["--side", "1024", "--answer", "8", "--json", str(figures)]
+    command += ["--side", "1024", "--answer", "8", "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     starts = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert set(ROWS) <= set(starts)
-    courses = json.loads(figures.read_text())["courses"]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pipeline.png"]
+    assert (figures["skipped"], figures["shape"], figures["side"]) == ([], "tiny", 1024)
+    assert min(figures["rates"].values()) > 0
+    # a step of the package gives what the stock decoder gives
+    assert min(figures["steps"]["seconds"].values()) > 0
+    assert figures["steps"]["difference"] < 1e-4
+    courses = figures["courses"]
     assert list(courses) == COURSES
     for name, course in courses.items():
         # a second question is asked of tiles that are known, and any resolution has no focus
@@ -40,18 +48,34 @@ def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: P
     assert floor["total"] < courses["first question"]["seconds"]["total"]
 
 
+def test_what_is_measured_so_far_is_written_and_time_is_kept_to(tmp_path: Path) -> None:
+    course = {"seconds": {"read": 1.0, "total": 1.0}, "counts": {}, "scored": []}
+    figures = {"device": "d", "shape": "s", "side": 1, "courses": {"first question": course}}
+    for names in (["first question"], ["first question", "floor"]):
+        figures["courses"] = dict.fromkeys(names, course)
+        write_figures(tmp_path, figures, ("read", "encode", "focus", "choose", "prefill", "decode"))
+        assert list(json.loads((tmp_path / "figures.json").read_text())["courses"]) == names
+    assert (tmp_path / "pipeline.png").read_bytes().startswith(b"\x89PNG")
+    assert Clock(1).has(30)
+    assert not Clock(1).has(61)
+    assert not Clock(0).has(1)
+
+
 @pytest.mark.slow
-def test_questions_are_counted_part_by_part_and_a_second_one_encodes_less() -> None:
+def test_questions_are_counted_part_by_part_for_several_families() -> None:
     command = [sys.executable, "-W", "ignore", str(SCRIPT.with_name("question_counts.py"))]
-    command += ["--side", "1024", "--tiles", "20", "--answer", "3"]
+    command += ["--side", "1024", "--tiles", "6", "--answer", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = {
-        line.split()[0]: [int(n) for n in re.findall(r"(\d+) /", line)]
-        for line in done.stdout.splitlines()
-        if "question" in line
-    }
-    assert all(min(row[1:]) > 0 for row in counts.values())
-    assert counts["second"][0] < counts["first"][0]
-    # a step of 28 layers, and two of them behind the prefill
-    assert 2 * 28 * 20 < counts["first"][3] < 2 * 28 * 60
+    # of launches first, then of bytes
+    rows = [line for line in done.stdout.splitlines() if re.match(r" \w+, (first|second) ", line)]
+    numbers = [[float(n) for n in re.findall(r"([\d.]+) /", row)] for row in rows]
+    assert len(numbers) == 2 * 2 * 3
+    launches, moved = numbers[:6], numbers[6:]
+    for first, second in zip(launches[::2], launches[1::2], strict=True):
+        assert min(*first, *second[1:]) > 0
+        assert second[0] < first[0]
+        # a step of 28 layers, and two of them behind the prefill
+        assert 2 * 28 * 20 < first[3] < 2 * 28 * 60
+    for first, second in zip(moved[::2], moved[1::2], strict=True):
+        assert second[0] < first[0]

@@ -18,7 +18,6 @@ from geofovea.pipeline.agents.chat_errors import CHAT_PREFIX, error_body
 from geofovea.pipeline.agents.chat_request import ChatRequest, ChatRequestError
 from geofovea.pipeline.agents.plain import plain_text
 from geofovea.pipeline.agents.questions import (
-    AnswerError,
     answer_facts,
     ask,
     check_answered,
@@ -27,7 +26,7 @@ from geofovea.pipeline.agents.questions import (
 )
 from geofovea.pipeline.agents.scene_choice import chosen_scene
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
-from geofovea.pipeline.viewer.job import Job
+from geofovea.pipeline.viewer.job import AnswerError, Job
 
 __all__ = ["chat_routes"]
 
@@ -43,6 +42,7 @@ def chat_routes(desk: Desk) -> list[Route]:
         Route(f"{CHAT_PREFIX}chat/completions", routes.complete, methods=["POST"]),
         Route(f"{CHAT_PREFIX}models", routes.models),
         Route(f"{CHAT_PREFIX}models/{{model}}", routes.model),
+        Route(f"{CHAT_PREFIX}{{rest:path}}", routes.other, methods=["GET", "POST"]),
     ]
 
 
@@ -63,6 +63,16 @@ class _Routes:
         except NoSuchSceneError as error:
             return _refused(error)
         return JSONResponse(self._row(scene.id))
+
+    async def other(self, request: Request) -> Response:
+        # newer clients begin with /v1/responses, and say nothing of why it failed but these words
+        message = (
+            f"{request.method} {request.url.path} is not served: ask with POST "
+            f"{CHAT_PREFIX}chat/completions, and list the scenes with GET {CHAT_PREFIX}models"
+        )
+        is_known = request.url.path == f"{CHAT_PREFIX}chat/completions"
+        status = 405 if is_known else 404
+        return JSONResponse(error_body(status, message), status)
 
     async def complete(self, request: Request) -> Response:
         try:

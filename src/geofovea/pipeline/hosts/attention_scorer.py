@@ -37,6 +37,7 @@ class AttentionScorer:
         can_read: Whether that row can be read.
         reuses_prefix: Whether what stands before the question may be kept for the next one.
         prefixes: What is kept of it.
+        sees: Places that the layer sees.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class AttentionScorer:
         self._what_helps = what_helps
         # where the whole prompt sees itself, no window bounds what it sees
         window = attention_window(decoder, layer) if prompts.sight is not Sight.PROMPT else None
-        self._sees = window or prompts.context
+        self.sees = window or prompts.context
         self.can_read = layer < decoder.config.num_hidden_layers and can_read_rows(decoder, layer)
         self.reuses_prefix = reuses_prefix
         self.forget_prefixes()
@@ -124,4 +125,4 @@ class AttentionScorer:
                 f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
                 "focus='similarity', or another model"
             )
-        return self._sees
+        return self.sees

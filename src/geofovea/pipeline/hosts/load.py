@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
 __all__ = ["EMBEDDED", "embedded_model_path", "load_host"]
+
+_LOG = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
@@ -114,8 +118,12 @@ def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: LoadOptions) -> Host:
+    started = time.perf_counter()
+    _LOG.info("model: loading %s on %s", name, options.device)
     with models_at_rest():
-        return _loaded(name, options)
+        host = _loaded(name, options)
+    _LOG.info("model: loaded, %.2f s", time.perf_counter() - started)
+    return host
 
 
 def _loaded(name: str, options: LoadOptions) -> Host:

@@ -1,37 +1,39 @@
-"""``geofovea.ask``: one call from a path and a question to an answer."""
+"""``geofovea.ask`` and ``geofovea.measure``: one call from a path and a question to an answer."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
 from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
-from geofovea.tiling.opening import open_scene
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
+from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
-if TYPE_CHECKING:
-    import xarray
-
-__all__ = ["ask", "budget_of", "host_of"]
+__all__ = ["ask", "budget_of", "host_of", "measure"]
 
 
 def ask(
-    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    scene: Scene | Picture,
     question: str,
     *,
     model: str | Host = AUTO,
@@ -59,6 +61,7 @@ def ask(
     thought_tokens: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
+    geometry: str = DEFAULT_GEOMETRY,
     cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
@@ -66,7 +69,9 @@ def ask(
     For many questions about one scene, a ``SceneSession`` keeps what they share.
 
     Args:
-        scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
+        scene: A scene, or a picture that can be opened as one (see ``open_scene``): the path of a
+            GeoTIFF, PNG, JPEG or JPEG 2000, an open rasterio dataset, a numpy array, a PIL image or
+            an xarray object.
         question: The question.
         model: A folder, a hub id, ``openai:NAME``, ``"embedded"`` or a loaded host. ``"auto"`` is
             the one of ``$GEOFOVEA_MODEL``; without it, synthetic scenes are answered by the
@@ -101,6 +106,8 @@ def ask(
         thought_tokens: The longest thought.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+        geometry: ``auto`` computes the answers to questions about where named places lie and how
+            large they are; ``off`` leaves them to the model.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
@@ -149,6 +156,55 @@ def ask(
         stop=stop,
         boxes=boxes,
         choices=choices,
+        focus_model=focus_model,
+        geometry=geometry,
+    )
+
+
+def measure(
+    scene: Picture,
+    question: str | PlaceQuestion,
+    *,
+    model: str | Host = AUTO,
+    budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    focus: str | None = None,
+    descent: str = DEFAULT_DESCENT,
+    focus_model: str | None = None,
+    endpoint: EndpointSettings | str | None = None,
+) -> Measurement:
+    """Compute how named places lie to one another, how far, or how large they are.
+
+    For many measurements of one scene, ``SceneSession.measure`` keeps what they share; its
+    docstring explains the arguments that are not here.
+
+    Args:
+        scene: A scene, its path, or an xarray object.
+        question: Such as ``distance from the pond to the school``.
+        model: As for ``geofovea.ask``, like the limits and ways of looking that follow.
+        budget: Limits on tiles, tokens, time and memory.
+        tiles: Most tiles to encode, in place of the budget's.
+        tokens: Most vision tokens for the decoder, in place of the budget's.
+        focus: What finds the places.
+        descent: How it goes from coarse to fine.
+        focus_model: Of the focus ``similarity``.
+        endpoint: Where ``openai:NAME`` is.
+
+    Raises:
+        QuestionError: If the question asks for no measure.
+        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+    """
+    started = time.perf_counter()
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
+    seconds = time.perf_counter() - started
+    host = host_of(model, raster, endpoint)
+    session = SceneSession(raster, host, open_seconds=seconds)
+    return session.measure(
+        question,
+        budget=budget_of(host, budget, tiles, tokens),
+        focus=focus,
+        descent=descent,
         focus_model=focus_model,
     )
 

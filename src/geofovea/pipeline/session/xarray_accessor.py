@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
 if TYPE_CHECKING:
@@ -83,6 +87,7 @@ class FoveaAccessor:
         thought_tokens: int | None = None,
         endpoint: EndpointSettings | str | None = None,
         focus_model: str | None = None,
+        geometry: str = DEFAULT_GEOMETRY,
         cache_tokens: bool | None = None,
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
@@ -123,6 +128,7 @@ class FoveaAccessor:
             boxes=boxes,
             choices=choices,
             focus_model=focus_model,
+            geometry=geometry,
         )
 
     def _session(self, host: Host, **view: Any) -> SceneSession:

@@ -27,7 +27,6 @@ from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.base import TokenChoice
-from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
 ONE_AXIS = [
     name for name, kind in FAMILIES.items() if kind.axes == 1 and kind.sight is Sight.CAUSAL
@@ -312,10 +311,3 @@ def test_a_reduction_in_the_decoder_drops_vision_tokens_and_never_the_words_betw
     assert said.tokens_by_layer == (len(tokens), half, half)
     assert [d[:2] for d in dropped] == [(len(tokens), len(tokens))]
     assert dropped[0][2].tolist() == tokens.levels.tolist()
-
-
-@pytest.mark.parametrize(("family", "policy"), [("qwen2_5_vl", "compact"), ("llava", "original")])
-def test_a_reduction_in_the_decoder_is_refused_where_positions_do_not_allow_it(family, policy):
-    host = host_of(family, positions=policy)
-    with pytest.raises(ModelError, match="compact positions of one axis"):
-        host.generate(QUESTION, tokens_of(host), make_decoder_reduction("fastv"))

@@ -20,6 +20,7 @@ __all__ = [
     "layer_values",
     "merged_rotary",
     "pair_logits",
+    "rotate",
     "rotated_keys",
     "rotated_queries",
     "row_logits",
@@ -69,7 +70,7 @@ def rotated_queries(
         queries = attention.q_norm(queries)
     place = rows[..., None].expand(-1, -1, rotary[0].shape[-1])
     cos, sin = (table.gather(1, place) for table in rotary)
-    return _rotate(attention, queries.transpose(1, 2), cos, sin)
+    return rotate(attention, queries.transpose(1, 2), cos, sin)
 
 
 def rotated_keys(
@@ -82,7 +83,7 @@ def rotated_keys(
     if hasattr(attention, "k_norm"):
         keys = attention.k_norm(keys)
     cos, sin = (table[:, first : first + count] for table in rotary)
-    return _rotate(attention, keys.transpose(1, 2), cos, sin)
+    return rotate(attention, keys.transpose(1, 2), cos, sin)
 
 
 def layer_values(layer: Any, hidden: Tensor) -> Tensor:
@@ -128,7 +129,15 @@ def _logit_cap(attention: Any) -> float | None:
     return cap
 
 
-def _rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """States ``(b, heads, s, head_dim)`` turned by the rotary function of their family.
+
+    Args:
+        attention: The attention module of a layer.
+        states: Queries or keys.
+        cos: ``(1 or b, s, head_dim)``.
+        sin: Likewise.
+    """
     module = sys.modules[type(attention).__module__]
     if not hasattr(module, "apply_rotary_pos_emb"):
         module = import_module("transformers.models.llama.modeling_llama")

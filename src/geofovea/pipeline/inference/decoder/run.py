@@ -47,6 +47,14 @@ class DecoderRun:
         output = forward(self._decoder, **_inputs(self._decoder, self._prompts), cache=self._cache)
         return _at_last(output.last_hidden_state, self._prompts)
 
+    def _prefill_behind(self, stored: int) -> Tensor:
+        """Run the prompts behind what the cache already holds of them; as `prefill`."""
+        inputs = self._prompts.inputs()
+        mask = inputs["attention_mask"]
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), stored), mask], dim=1)
+        output = forward(self._decoder, **inputs, cache=self._cache)
+        return _at_last(output.last_hidden_state, self._prompts)
+
     def advance(self, embedded: Tensor) -> Tensor:
         """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
         return self._run(embedded)[:, -1]
