@@ -42,6 +42,7 @@ class HostSettings:
         presence_question: How it is asked whether something is there; see ``PresenceWords``.
         presence_answers: What can be answered to that; the last one denies.
         attribute_question: How it is asked for adjectives; None asks for the whole phrase at once.
+        presence_confusion: Measured errors of detection; see ``PresenceWords``.
     """
 
     template: str | None = None
@@ -59,6 +60,7 @@ class HostSettings:
     presence_question: str = PresenceWords().question
     presence_answers: tuple[str, ...] = PresenceWords().answers
     attribute_question: str | None = None
+    presence_confusion: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)

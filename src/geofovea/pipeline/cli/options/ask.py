@@ -43,15 +43,46 @@ _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
 _OPTIONS = ("focus", "focus_model", "reduction", "descent", "route")
 
 
-def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
+def ask_options(
+    *, oracle: bool = True, answers: bool = True
+) -> Callable[[Callable[..., Any]], Any]:
     """Add all of them; the verb gets ``settings``, an ``AskSettings`` whose budget is possible.
 
     Args:
         oracle: Whether the focus may be told where the evidence is.
+        answers: Whether the verb asks for one answer, from tokens that are reduced; verbs that look
+            at tile after tile have no use for options about that.
     """
     # an oracle needs boxes with each question
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
     budget, search = in_group("Budget options"), in_group("Search options")
+    answering = (
+        _reduction_option,
+        search(
+            "--search",
+            "descent",
+            earlier=["--descent"],
+            type=click.Choice(DESCENT_NAMES),
+            default=DEFAULT_DESCENT,
+            show_default=True,
+            help="How the search goes from coarse to fine levels.",
+        ),
+        search(
+            "--route",
+            type=click.Choice(ROUTE_NAMES),
+            default="auto",
+            show_default=True,
+            help="How many places to look at closely.",
+        ),
+        search(
+            "--min-contrast",
+            "flatness",
+            earlier=["--flatness"],
+            type=float,
+            help="Stop where no place stands out this much.",
+        ),
+        search("--confidence", type=float, help="Stop once the model is this sure, in (0, 1]."),
+    )
     options = (
         model_options,
         endpoint_options,
@@ -99,31 +130,7 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
             type=click.Path(path_type=Path),
             help="Region focus module: a folder that geofovea distill wrote.",
         ),
-        _reduction_option,
-        search(
-            "--search",
-            "descent",
-            earlier=["--descent"],
-            type=click.Choice(DESCENT_NAMES),
-            default=DEFAULT_DESCENT,
-            show_default=True,
-            help="How the search goes from coarse to fine levels.",
-        ),
-        search(
-            "--route",
-            type=click.Choice(ROUTE_NAMES),
-            default="auto",
-            show_default=True,
-            help="How many places to look at closely.",
-        ),
-        search(
-            "--min-contrast",
-            "flatness",
-            earlier=["--flatness"],
-            type=float,
-            help="Stop where no place stands out this much.",
-        ),
-        search("--confidence", type=float, help="Stop once the model is this sure, in (0, 1]."),
+        *(answering if answers else ()),
         budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
@@ -174,8 +181,9 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         elif not _is_typed("device"):
             loading["device"] = AUTO
         how = {name: values.pop(name) for name in _NAMES}
-        stop = _stop(values.pop("flatness"), values.pop("confidence"))
-        options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
+        stop = _stop(values.pop("flatness", None), values.pop("confidence", None))
+        chosen = {name: values.pop(name) for name in _OPTIONS if name in values}
+        options = AnswerOptions(**chosen, stop=stop)
         limits = {name: values.pop(name) for name in _LIMITS}
         megabytes, kv = values.pop("megabytes"), values.pop("policy")
         # an endpoint is told with each question, a model in this process when it is loaded
