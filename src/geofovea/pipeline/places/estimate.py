@@ -4,7 +4,7 @@ The number is the expansion estimator of stratified random sampling: what a tile
 all tiles that it stands for. Its usual interval is symmetric and has no width where a stratum shows
 nothing, and things in a scene are rare and stand in clusters. So the interval is one of predicted
 totals instead: in a stratum, clusters come like a Poisson process whose rate is known from the
-sample up to a gamma distribution (Jeffreys' prior), and their size is what the sample shows.
+sample up to a gamma distribution, and their size is what the sample shows.
 
 Errors of detection are then taken out: false alarms are subtracted and misses are added, as in the
 estimator of Rogan and Gladen, with what the measurement of the errors leaves open.
