@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.dates.dated_answer import DatedAnswer
+    from geofovea.pipeline.dates.opening import open_pair, open_stack
+    from geofovea.pipeline.dates.session import StackSession
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
@@ -82,6 +85,7 @@ __all__ = [
     "ConfigurationError",
     "Cost",
     "DataError",
+    "DatedAnswer",
     "DemoModelWarning",
     "DiskSpaceError",
     "EndpointError",
@@ -111,6 +115,7 @@ __all__ = [
     "ServingError",
     "SpendLimit",
     "SpendLimitError",
+    "StackSession",
     "StopAt",
     "Tile",
     "TrainingError",
@@ -121,7 +126,9 @@ __all__ = [
     "load_host",
     "load_model",
     "open",
+    "open_pair",
     "open_scene",
+    "open_stack",
     "show",
 ]
 
@@ -133,6 +140,8 @@ except _PackageNotFoundError:
 
 _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error", "Warning"))} | {
     "Answer": "geofovea.pipeline.answers.answer",
+    "DatedAnswer": "geofovea.pipeline.dates.dated_answer",
+    "StackSession": "geofovea.pipeline.dates.session",
     "StopAt": "geofovea.pipeline.focus.stopping",
     "SpendLimit": "geofovea.pipeline.hosts.endpoint.settings",
     "Region": "geofovea.tiling.geo.region",
@@ -154,7 +163,9 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
+    "open_pair": "geofovea.pipeline.dates.opening",
     "open_scene": "geofovea.tiling.opening",
+    "open_stack": "geofovea.pipeline.dates.opening",
     "show": "geofovea.pipeline.viewer.show",
 }
 

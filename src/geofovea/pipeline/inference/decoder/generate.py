@@ -22,6 +22,7 @@ from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "AnswerGenerator"]
 
@@ -122,7 +123,8 @@ class AnswerGenerator:
 
     def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
         spelt = bool(prompt.choices) and not self.letters(prompt.choices)
-        if prompt.tokens is None or prompt.reduction is None or not prompt.drops_tokens:
+        tokens, reduction = prompt.tokens, prompt.reduction
+        if not prompt.drops_tokens or not isinstance(tokens, TokenSet) or reduction is None:
             plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), self.most)
             return self.wording(plain.prefill()[0], prompt.choices, plain.peek)
         if spelt:
@@ -130,7 +132,7 @@ class AnswerGenerator:
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
                 "with a reduction inside; leave out the reduction or the choices"
             )
-        run = pruned_run(self.decoder, sequence, prompt.tokens, prompt.reduction)
+        run = pruned_run(self.decoder, sequence, tokens, reduction)
         state = run.advance(sequence.embedded)
         if prompt.choices:
             generation = self.letter(state[0], prompt.choices)
