@@ -52,7 +52,7 @@ FLOORS = {
         {"pixels"},
         {"overviews", "arrays"},
     ],
-    "regionfocus": [{"search", "reductions", "rfm"}, {"selection"}],
+    "regionfocus": [{"search", "reductions", "rfm", "cache_policies"}, {"selection"}],
     "datasets": [{"tables"}, {"records"}, {"synthetic", "scoring", "inputs"}, {"benchmarks"}],
 }
 # libraries that make an import slow, or that are not always installed

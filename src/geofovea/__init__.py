@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
     from geofovea.pipeline.dates.opening import open_pair, open_stack
     from geofovea.pipeline.dates.session import StackSession
+    from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
@@ -96,6 +97,7 @@ __all__ = [
     "GeometryError",
     "Host",
     "LevelBuildError",
+    "MemoryOptions",
     "MissingExtraError",
     "ModelError",
     "NoModelError",
@@ -158,6 +160,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "MemoryOptions": "geofovea.pipeline.engine.memory_options",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "load_host": "geofovea.pipeline.hosts.load",

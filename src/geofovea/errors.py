@@ -28,8 +28,9 @@
     └── MissingExtraError       an optional dependency is not installed
 
 Where people expect an error of Python, ours is one, too: `SceneNotFoundError` is a
-``FileNotFoundError``, `MissingExtraError` an ``ImportError``, and `BudgetError`, `QuestionError`,
-`GeometryError` and `ConfigurationError` are ``ValueError``.
+``FileNotFoundError``, `SceneReadError` and `OutputError` are ``OSError``, `MissingExtraError` is an
+``ImportError``, and `BudgetError`, `QuestionError`, `GeometryError` and `ConfigurationError` are
+``ValueError``.
 
 A message says what was given, what is allowed, and what to do next.
 """
@@ -87,7 +88,7 @@ class SceneRefusedError(SceneError):
     """The name or the format of a raster is not opened by default."""
 
 
-class SceneReadError(SceneError):
+class SceneReadError(SceneError, OSError):
     """A scene opened, but its pixels could not be read."""
 
 
@@ -144,7 +145,7 @@ class TrainingError(GeoFoveaError):
     """A training run cannot go on, because its loss is no number any more."""
 
 
-class OutputError(GeoFoveaError):
+class OutputError(GeoFoveaError, OSError):
     """A result cannot be written where it was asked for."""
 
 

@@ -8,17 +8,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.agents.plain import plain_text, plain_values
 from geofovea.pipeline.answers.page.data import answer_data
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.events import Event
 from geofovea.pipeline.viewer.following import follow
-from geofovea.pipeline.viewer.job import Job
+from geofovea.pipeline.viewer.job import AnswerError, Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 
 __all__ = [
-    "AnswerError",
     "Tell",
     "answer_facts",
     "ask",
@@ -33,10 +31,6 @@ Tell = Callable[[str], Awaitable[None]]
 
 _MOST_EVIDENCE = 12
 _NEWS_SECONDS = 10.0
-
-
-class AnswerError(GeoFoveaError):
-    """A question was taken and has no answer."""
 
 
 async def submit(desk: Desk, question: JobRequest) -> Job:
@@ -99,12 +93,10 @@ def check_answered(job: Job) -> None:
         AnswerError: If it failed.
         CancelledError: If somebody ended it.
     """
-    if job.answer is not None:
-        return
-    last = job.events_after(0)[-1]
-    if last.name == "error":
-        raise AnswerError(plain_text(json.loads(last.text)["message"]))
-    raise CancelledError("the question was canceled")
+    try:
+        job.result()
+    except AnswerError as error:
+        raise AnswerError(plain_text(str(error))) from None
 
 
 def progress_text(event: Event) -> str:

@@ -23,6 +23,7 @@ from geofovea.pipeline.inference.decoder.prefix_cache import PrefixCache
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.pipeline.inference.prompts.batch import run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -36,6 +37,7 @@ class AttentionScorer:
         can_read: Whether that row can be read.
         reuses_prefix: Whether what stands before the question may be kept for the next one.
         prefixes: What is kept of it.
+        sees: Places that the layer sees.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class AttentionScorer:
         """
         self._decoder, self._layer, self._prompts = decoder, layer, prompts
         self._what_helps = what_helps
-        self._sees = attention_window(decoder, layer) or prompts.context
+        # where the whole prompt sees itself, no window bounds what it sees
+        window = attention_window(decoder, layer) if prompts.sight is not Sight.PROMPT else None
+        self.sees = window or prompts.context
         self.can_read = can_read_rows(decoder) and layer < decoder.config.num_hidden_layers
         self.reuses_prefix = reuses_prefix
         self.forget_prefixes()
@@ -121,4 +125,4 @@ class AttentionScorer:
                 f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
                 "focus='similarity', or another model"
             )
-        return self._sees
+        return self.sees

@@ -20,6 +20,7 @@ from geofovea.pipeline.hosts.shapes import HostShape
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.budget import Budget
@@ -42,6 +43,7 @@ __all__ = [
     "SupportsPrefixCache",
     "SupportsRegionFocus",
     "SupportsSpecialWords",
+    "SupportsTileMemory",
 ]
 
 
@@ -144,6 +146,16 @@ class SupportsPrefixCache(Protocol):
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
         """As ``Host.scores``, for tokens that further questions will be asked of."""
+        ...
+
+
+@runtime_checkable
+class SupportsTileMemory(Protocol):
+    """A host that may answer out of stored keys and values of tiles."""
+
+    @property
+    def stored_prompts(self) -> StoredPrompts | None:
+        """What does it; None where its prompts cannot be put together out of tiles."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
+from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
 __all__ = ["EMBEDDED", "embedded_model_path", "load_host"]
+
+_LOG = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
@@ -97,8 +102,12 @@ def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: LoadOptions) -> Host:
+    started = time.perf_counter()
+    _LOG.info("model: loading %s on %s", name, options.device)
     with models_at_rest():
-        return _loaded(name, options)
+        host = _loaded(name, options)
+    _LOG.info("model: loaded, %.2f s", time.perf_counter() - started)
+    return host
 
 
 def _loaded(name: str, options: LoadOptions) -> Host:
@@ -120,6 +129,8 @@ def _loaded(name: str, options: LoadOptions) -> Host:
         config = _read_config_on_hub(name)
     if is_original(config):
         raise not_converted(name)
+    if is_internvl(config):
+        raise not_converted(name, "InternVL", "OpenGVLab/InternVL3-8B-hf")
     if is_published(config):
         return _load_published(name, options)
     return load_lvlm(name, config, options)

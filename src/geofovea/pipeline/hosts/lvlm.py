@@ -23,11 +23,12 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.attention_scorer import AttentionScorer
 from geofovea.pipeline.hosts.base import Capabilities
 from geofovea.pipeline.hosts.families.base import Family
+from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
 from geofovea.pipeline.hosts.prompt_builder import PromptBuilder, WordEmbedding
 from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
-from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.tile_encoder import TileEncoder
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.attention.support import can_run_layers
@@ -36,7 +37,8 @@ from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
-from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -82,7 +84,7 @@ class LvlmHost:
         Raises:
             ModelError: If the settings do not fit the model.
         """
-        _check(name, family, settings, scene_position)
+        check_settings(name, family, settings, scene_position)
         policy = family.policy(settings)
         self.name = name
         self.tile_size = family.tile_size
@@ -109,7 +111,7 @@ class LvlmHost:
         self._writer = AnswerGenerator(
             name,
             family.decoder,
-            family.model.lm_head,
+            family.logits,
             self._embedding,
             tokenizer,
             self._prompts.words,
@@ -121,11 +123,12 @@ class LvlmHost:
             domain=settings.domain,
             context=self._prompts.context,
             signals=_signals(family),
-            stages=_stages(family, policy),
+            stages=_stages(family),
             positions=policy,
             choices=True,
             dates=True,
         )
+        self._stored: StoredPrompts | None = None
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
 
@@ -141,6 +144,7 @@ class LvlmHost:
         other._settings = replace(self._settings, answer_tokens=tokens)
         other._prompts = replace(self._prompts, answer_tokens=tokens)
         other._writer = replace(self._writer, most=tokens)
+        other._stored = None
         return other
 
     @one_at_a_time
@@ -239,9 +243,6 @@ class LvlmHost:
         sequences = [
             self._prompts.sequence(p.question, p.tokens, self._instruction(p)) for p in prompts
         ]
-        for prompt, sequence in zip(prompts, sequences, strict=True):
-            if prompt.drops_tokens:
-                self._check_positions(sequence)
         longest = max((len(each) for each in sequences), default=0)
         with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
             return self._writer.answers(prompts, sequences)
@@ -260,6 +261,24 @@ class LvlmHost:
     def omitted_words(self, question: str) -> tuple[str, ...]:
         """See ``SupportsSpecialWords``."""
         return self._prompts.words.omitted_words(question)
+
+    @property
+    def stored_prompts(self) -> StoredPrompts | None:
+        """See ``SupportsTileMemory``."""
+        if not (self._attention.reuses_prefix and can_run_layers(self._decoder)):
+            return None
+        if self._stored is None:
+            self._stored = StoredPrompts(
+                self.name,
+                self._decoder,
+                self.focus_layer,
+                self._prompts,
+                self._writer,
+                self._attention.sees,
+                self._instruction,
+                self.threads,
+            )
+        return self._stored
 
     @property
     def decoder(self) -> Any:
@@ -281,10 +300,11 @@ class LvlmHost:
         in_a_row = int(visual[-1]) - first + 1 == count
         # M-RoPE has three rows of them
         plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
-        if not in_a_row or not plain or sequence.deep is not None:
+        if not in_a_row or not plain or sequence.deep is not None or sequence.blocks is not None:
             raise ModelError(
-                f"a region focus module reads vision tokens that stand in a row at positions of "
-                f"one axis, and those of {self.name} do not; choose focus='attention'"
+                "a region focus module reads vision tokens that stand in a row at positions of one "
+                f"axis and see only what is before them, and those of {self.name} do not; choose "
+                "focus='attention'"
             )
         # a clone of what inference mode made may be learned from
         return DecoderInput(sequence.embedded.clone(), first, count)
@@ -319,48 +339,12 @@ class LvlmHost:
         has_letters = bool(self._writer.letters(prompt.choices))
         return choice_instruction(prompt.choices) if has_letters else None
 
-    def _check_positions(self, sequence: PromptSequence) -> None:
-        """Positions that a run with a reduction inside the decoder understands."""
-        policy, axes = self.capabilities.positions, self._family.axes
-        if axes != 1 or sequence.deep is not None or policy != "compact":
-            raise ModelError(
-                f"a reduction inside the decoder needs compact positions of one axis; "
-                f"{self.name} has {policy} ones of {axes}: choose a reduction that acts before "
-                "the decoder"
-            )
-
-
-def _check(
-    name: str, family: Family, settings: HostSettings, scene_position: Tensor | None
-) -> None:
-    """Refuse settings that do not fit a model."""
-    text, (rows, cols) = family.decoder.config, family.grid
-    if not getattr(text, "max_position_embeddings", None):
-        raise ModelError(
-            f"the config.json of {name} says no max_position_embeddings of its text model, so "
-            "it is not known what fits; add it"
-        )
-    if rows % settings.pool or cols % settings.pool:
-        raise ModelError(
-            f"a pool of {settings.pool} does not divide the {rows} tokens along a side of a tile; "
-            f"set another in {SETTINGS_FILE}"
-        )
-    if settings.positions not in (None, *family.policies):
-        raise ModelError(
-            f"a {family.model_type} has no positions {settings.positions!r}; choose one of "
-            + ", ".join(family.policies)
-        )
-    if scene_position is not None and scene_position.shape != (text.hidden_size, 3):
-        raise ModelError(
-            f"{SCENE_POSITION_FILE} of {name} holds a matrix {tuple(scene_position.shape)}, "
-            f"the model needs {(text.hidden_size, 3)}"
-        )
-
 
 def _can_reuse_prefix(family: Family, prompts: PromptBuilder, focus_layer: int) -> bool:
     """With any other prompt, what stands before the question depends on it, or on what follows."""
     return (
         (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
+        and family.sight is Sight.CAUSAL
         and prompts.words.shows_first
         and can_reuse_prefix(family.decoder, focus_layer)
     )
@@ -373,12 +357,10 @@ def _signals(family: Family) -> frozenset[str]:
     return frozenset({"entropy"} | of_text | (CLIP_SIGNALS if family.is_clip else set()))
 
 
-def _stages(family: Family, policy: str) -> frozenset[str]:
+def _stages(family: Family) -> frozenset[str]:
     """Where inside a model of a family tokens can be dropped."""
-    # a run with a reduction has compact positions of one axis
-    is_plain = family.axes == 1 and not family.deep and policy == "compact"
     stages = {"encoder_layer"} if family.is_clip else set()
-    if is_plain and can_run_layers(family.decoder):
+    if can_run_layers(family.decoder):
         stages |= {"decoder_layer"}
     return frozenset(stages)
 

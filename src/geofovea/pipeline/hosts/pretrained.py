@@ -19,7 +19,7 @@ from geofovea.pipeline.hosts.checkpoint import (
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.families.registry import FAMILIES, family_in
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.processor_template import processor_template
@@ -74,9 +74,9 @@ def family_of(name: str, config: dict[str, Any]) -> type[Family]:
         ModelError: If it is of none that is supported.
     """
     model_type = config.get("model_type")
-    if model_type in FAMILIES:
+    if family := family_in(config):
         # a model may bring code besides; the class of its family in transformers is used instead
-        return FAMILIES[str(model_type)]
+        return family
     supported = ", ".join(FAMILIES)
     if "auto_map" in config:
         raise ModelError(

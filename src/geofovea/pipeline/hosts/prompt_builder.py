@@ -14,6 +14,7 @@ from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.inference.prompts.dated import dated_sequence
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.tokens import TokenSet
@@ -94,9 +95,15 @@ class PromptBuilder:
             words.marks,
             family.newline,
             embedding.of_ids,
+            family.sight,
         )
         context: int = text.max_position_embeddings
         return PromptBuilder(name, words, layout, context, settings.answer_tokens)
+
+    @property
+    def sight(self) -> Sight:
+        """Which tokens of a prompt see tokens behind them."""
+        return self.layout.sight
 
     def sequence(
         self,

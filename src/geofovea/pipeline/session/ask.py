@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.focus.stopping import StopAt
@@ -20,18 +19,15 @@ from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
-from geofovea.tiling.opening import open_scene
+from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
-
-if TYPE_CHECKING:
-    import xarray
 
 __all__ = ["ask", "budget_of", "host_of"]
 
 
 def ask(
-    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    scene: Scene | Picture,
     question: str,
     *,
     model: str | Host = AUTO,
@@ -64,7 +60,9 @@ def ask(
     For many questions about one scene, a ``SceneSession`` keeps what they share.
 
     Args:
-        scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
+        scene: A scene, or a picture that can be opened as one (see ``open_scene``): the path of a
+            GeoTIFF, PNG, JPEG or JPEG 2000, an open rasterio dataset, a numpy array, a PIL image or
+            an xarray object.
         question: The question.
         model: A folder, a hub id, ``openai:NAME``, ``"embedded"`` or a loaded host. ``"auto"`` is
             the one of ``$GEOFOVEA_MODEL``; without it, synthetic scenes are answered by the

@@ -89,6 +89,7 @@ def assemble_answer(
             reductions=reduced.stages,
             endpoint=usage.endpoint_use(host),
             flops=flops,
+            memory=usage.memory,
         ),
         looks=looks,
         warnings=(

@@ -6,6 +6,7 @@ the question, the tokens of a tile, is kept for the next one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,9 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.logged_calls import LoggedCalls
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.scene_memory import MemoryCalls, SceneMemory
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
 from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
@@ -48,6 +52,8 @@ from geofovea.tiling.scene import Scene
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
 
+_LOG = logging.getLogger(__name__)
+
 
 class SceneSession:
     """Answers questions about one scene with one host.
@@ -65,6 +71,7 @@ class SceneSession:
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
         cache_tokens: bool | None = None,
+        memory: MemoryOptions | None = None,
         open_seconds: float = 0.0,
     ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
@@ -77,9 +84,12 @@ class SceneSession:
             band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
             cache_tokens: Whether encoded tiles are kept on disk for later sessions; None does as
                 ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.
+            memory: Keeps what the decoder makes of each tile, and answers further questions from
+                that; answers may differ from those without. None keeps nothing.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
+            ModelError: If the model cannot answer from a memory.
             SceneReadError: If the scene is damaged.
             SceneError: If it has no such bands.
             OutputError: If a variable about what is kept on disk cannot be understood.
@@ -92,6 +102,7 @@ class SceneSession:
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=build_progress)
         store = store_of_tokens(self.host, self.reader) if keeps_tokens(cache_tokens) else None
         self.tiles = TileTokens(self.host, self.reader, store)
+        self.memory = None if memory is None else SceneMemory(self.host, self.tiles, memory)
         self._focuses = FocusFactory(self.host, self.reader)
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
@@ -191,7 +202,8 @@ class SceneSession:
         """
         host, answers = self.host, dict[int, Answer | Exception]()
         batch = [i for i, each in enumerate(requests) if each.can_be_batched]
-        if isinstance(host, SupportsBatching) and len(batch) > 1:
+        # questions to a memory run a few words each: there is little to share
+        if isinstance(host, SupportsBatching) and len(batch) > 1 and self.memory is None:
             works = [partial(self.answer, requests[i]) for i in batch]
             answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(requests):
@@ -216,7 +228,7 @@ class SceneSession:
             calls: Of a batch, if it is answered with others.
             watch: See `ask`.
         """
-        direct: EngineCalls = calls or DirectCalls(self.host, self.tiles)
+        direct: EngineCalls = LoggedCalls(calls or self._calls())
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             if watch is None:
@@ -227,6 +239,7 @@ class SceneSession:
     def _answer(self, request: AskRequest, calls: EngineCalls, watch: Watcher | None) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
+        _LOG.info("question: %r about %s", request.question, self.scene.path)
         clock = StageClock(calls.now)
         plan = plan_answer(self.host, request)
         clock.add_earlier("open", self._take_open_seconds())
@@ -240,7 +253,10 @@ class SceneSession:
         result = self.search(options, plan.question, plan.budget, usage, calls, watch)
         reduced = reducer.answer(result, plan.decoder_budget)
         notes = (*self.tiles.warnings, *self.reader.notes)
-        return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        answer = assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
+        _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
+        return answer
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene toward the next answer."""
@@ -276,7 +292,7 @@ class SceneSession:
         Raises:
             GeoFoveaError: As `ask` does.
         """
-        calls = calls or DirectCalls(self.host, self.tiles)
+        calls = calls or self._calls()
         encode: Encode = lambda tiles: calls.tokens(tiles, usage)  # noqa: E731
         if options.region is not None:
             encode = restrict(
@@ -288,6 +304,11 @@ class SceneSession:
         if not any(len(look.tokens) for look in result.descent.looks):
             raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
         return result
+
+    def _calls(self) -> DirectCalls:
+        if self.memory is None:
+            return DirectCalls(self.host, self.tiles)
+        return MemoryCalls(self.host, self.tiles, self.memory, self.pyramid)
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone

@@ -26,7 +26,7 @@ GLOBAL_PHRASES = (
     r"(mostly|mainly|predominant\w*|dominant|overall)",
     r"(season|climate)",
 )
-"""What is seen from above, unless it is asked of one place."""
+"""What asks about the whole scene, unless it names one place."""
 
 LARGE_THINGS = (
     "airports? harbou?rs? ports? stadiums? rivers? lakes? islands? cit(y|ies) towns? villages? "
@@ -139,7 +139,7 @@ def _by_words(text: str, places: tuple[str, ...], is_count: bool) -> Route | Non
         if match := re.search(rf"\b{phrase}", text):
             if _names_one_place(text):
                 return Route("one", f"{match[0].strip()!r} is asked of one place")
-            return Route("none", f"{match[0].strip()!r} is seen from above")
+            return Route("none", f"{match[0].strip()!r} asks about the whole scene")
     if places:
         return Route("several", f"it compares {places[0]!r} and {places[1]!r}", places)
     if is_count:

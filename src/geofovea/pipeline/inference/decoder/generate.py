@@ -121,6 +121,28 @@ class AnswerGenerator:
             return self.greedy(states, run.advance)
         return [self.letter(s, p.choices) for s, p in zip(states, prompts, strict=True)]
 
+    def answer_of(self, prompt: Prompt, sequence: PromptSequence, run: DecoderRun) -> Generation:
+        """Answer one prompt from a run that is prepared for it, and drops nothing.
+
+        Args:
+            prompt: What is asked.
+            sequence: The same, embedded.
+            run: Not begun yet.
+
+        Raises:
+            ModelError: If the model makes numbers that are not finite.
+            QuestionError: If a choice says nothing.
+        """
+        states = run.prefill()
+        if not prompt.choices:
+            generation = self.greedy(states, run.advance)[0]
+        elif self.letters(prompt.choices):
+            generation = self.letter(states[0], prompt.choices)
+        else:
+            generation = self.wording(states[0], prompt.choices, run.peek)
+        text = len(sequence) - len(sequence.visual)
+        return self._noted(replace(generation, text_tokens=text))
+
     def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
         spelt = bool(prompt.choices) and not self.letters(prompt.choices)
         tokens, reduction = prompt.tokens, prompt.reduction

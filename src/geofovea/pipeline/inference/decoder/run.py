@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.attention.block_masks import block_masks
 from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
 from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
 from geofovea.pipeline.inference.decoder.forward import forward
@@ -43,7 +44,15 @@ class DecoderRun:
 
     def prefill(self) -> Tensor:
         """Run the prompts; the state of the last token of each, ``(b, d)``."""
-        output = forward(self._decoder, **self._prompts.inputs(), cache=self._cache)
+        output = forward(self._decoder, **_inputs(self._decoder, self._prompts), cache=self._cache)
+        return _at_last(output.last_hidden_state, self._prompts)
+
+    def _prefill_behind(self, stored: int) -> Tensor:
+        """Run the prompts behind what the cache already holds of them; as `prefill`."""
+        inputs = self._prompts.inputs()
+        mask = inputs["attention_mask"]
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), stored), mask], dim=1)
+        output = forward(self._decoder, **inputs, cache=self._cache)
         return _at_last(output.last_hidden_state, self._prompts)
 
     def advance(self, embedded: Tensor) -> Tensor:
@@ -100,7 +109,7 @@ def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence
         For each prompt, float32 ``(heads, n)``.
     """
     prompts = PromptBatch.of(sequences)
-    hidden, rotary = layer_input(decoder, layer, prompts.inputs())
+    hidden, rotary = layer_input(decoder, layer, _inputs(decoder, prompts))
     places = [each.visual for each in sequences]
     first = min(int(visual[0]) for visual in places)
     count = max(int(visual[-1]) for visual in places) + 1 - first
@@ -110,6 +119,14 @@ def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence
         row[:, 0, (visual - first).to(row.device)]
         for row, visual in zip(logits, places, strict=True)
     ]
+
+
+def _inputs(decoder: Any, prompts: PromptBatch) -> dict[str, Any]:
+    """What a decoder takes for prompts, with masks where tokens see tokens behind them."""
+    inputs = prompts.inputs()
+    if prompts.blocks is not None:
+        inputs["attention_mask"] = block_masks(decoder, prompts.blocks, prompts.embedded.dtype)
+    return inputs
 
 
 def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:

@@ -27,17 +27,25 @@ _OPEN_THOUGHT = re.compile(rf"{_MARK}\s*\Z")
 _EMPTY_THOUGHT = re.compile(rf"{_MARK}\s*</(?:think|thinking|thought|reasoning)>\s*\Z")
 
 
-def chat_prompt(tokenizer: Any, image: str | None, marks: ImageMarkers) -> str | None:
+def chat_prompt(
+    tokenizer: Any,
+    image: str | None,
+    marks: ImageMarkers,
+    chat_image: tuple[str, str] | None = None,
+) -> str | None:
     """A tokenizer's chat template as a prompt with ``{image}`` and ``{question}``; or None.
 
     Args:
         tokenizer: The model's.
         image: The word that stands for an image; None where there is no such word.
         marks: What stands around the vision tokens.
+        chat_image: See `PromptStyle`.
     """
     if image is None or not getattr(tokenizer, "chat_template", None):
         return None
     around = f"{marks.before}{marks.open}{image}{marks.close}{marks.after}"
+    if chat_image is not None:
+        around = image = chat_image[0]
     contents: Sequence[Any] = (
         [{"type": "image"}, {"type": "text", "text": _STAND_IN}],
         f"{image}\n{_STAND_IN}",
@@ -52,7 +60,8 @@ def chat_prompt(tokenizer: Any, image: str | None, marks: ImageMarkers) -> str |
     words = tokenizer.special_tokens_map
     for rendered in rendered_chats(template, words, contents):
         if prompt := _with_places(rendered, [around, image]):
-            return _answering_at_once(prompt, template, words, contents, [around, image])
+            written = _answering_at_once(prompt, template, words, contents, [around, image])
+            return written.replace("{image}", chat_image[1]) if chat_image else written
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle"]
 
@@ -20,12 +20,16 @@ class ImageMarkers:
         open: In front of each tile.
         close: Behind each tile.
         after: Behind the last tile.
+        between: Between two tiles, behind what closes the first of them.
+        row: Between two rows of tokens of a tile.
     """
 
     before: str = ""
     open: str = ""
     close: str = ""
     after: str = ""
+    between: str = ""
+    row: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class MarkerIds:
     open: list[int]
     close: list[int]
     after: list[int]
+    between: list[int] = field(default_factory=list)
+    row: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,9 @@ class PromptStyle:
         image_id: What stands for an image in its stock prompts; None where that is not known.
         by_word: Other prompts for tokenizers that know some special word, which goes before; the
             first whose word is known counts.
+        chat_image: The word by which chat templates stand for an image, and what the processor
+            writes in its place, with ``{image}`` for the vision tokens and what is around them;
+            None where that is the word of `image_id` alone.
     """
 
     markers: ImageMarkers
@@ -56,6 +65,7 @@ class PromptStyle:
     vocabulary: int
     image_id: int | None = None
     by_word: tuple[tuple[str, str], ...] = ()
+    chat_image: tuple[str, str] | None = None
 
     def template_for(self, special_words: Collection[str]) -> str:
         """The prompt for a tokenizer with these special words."""

@@ -23,6 +23,7 @@ from geofovea.pipeline.inference.prompts.markers import MarkerIds, PromptStyle
 __all__ = ["PromptIds", "PromptTemplate"]
 
 _MAX_PROMPTS = 64
+_MARK = re.compile(r"(<[^<>]+>|\[[A-Z_]+\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class PromptTemplate:
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
-        chat = None if template else chat_prompt(tokenizer, self._image, marks)
+        chat = None if template else chat_prompt(tokenizer, self._image, marks, style.chat_image)
         single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
         self.thought_ids = {ids[0] for ids in single if len(ids) == 1} - {tokenizer.unk_token_id}
         # blanks among them would be looked for in every text, and found forever
@@ -72,11 +73,16 @@ class PromptTemplate:
         self._special_words = sorted(words, key=len, reverse=True)
         written = template or chat or style.template_for(self._special_words)
         self._template, self.closes_thought = without_open_thought(written)
-        # some templates write the word that begins a text by themselves
+        # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
-        self._adds_special = not (begin and self._template.startswith(begin))
+        self._adds_special = not (begin and begin in self._template)
         self.marks = MarkerIds(
-            *(self._mark_ids(m) for m in (marks.before, marks.open, marks.close, marks.after))
+            before=self._mark_ids(marks.before),
+            open=self._mark_ids(marks.open),
+            close=self._mark_ids(marks.close),
+            after=self._mark_ids(marks.after),
+            between=self._mark_ids(marks.between),
+            row=self._mark_ids(marks.row),
         )
 
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:
@@ -179,14 +185,19 @@ class PromptTemplate:
         return [w for w in words if unknown in self._encode(w, special=False)]
 
     def _mark_ids(self, marks: str) -> list[int]:
-        words = re.findall(r"<[^<>]+>", marks)
-        ids = [self._tokenizer.convert_tokens_to_ids(word) for word in words]
-        if None in ids or self._tokenizer.unk_token_id in ids:
+        ids: list[int | None] = []
+        for part in filter(None, _MARK.split(marks)):
+            if _MARK.fullmatch(part):
+                ids.append(self._tokenizer.convert_tokens_to_ids(part))
+            else:
+                ids += self._encode(part, special=False)
+        whole = [i for i in ids if i is not None]
+        if len(whole) < len(ids) or self._tokenizer.unk_token_id in whole:
             raise ModelError(
                 f"the tokenizer of this model has no special words {marks!r}, which its family "
                 "puts around images; copy or download the model again, tokenizer included"
             )
-        return ids
+        return whole
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special) if text else []
