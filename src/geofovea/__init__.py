@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.hosts.load import load_host as load_model
+    from geofovea.pipeline.places.find import find
+    from geofovea.pipeline.places.place import Place, Places
     from geofovea.pipeline.session.ask import ask
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
@@ -103,6 +105,8 @@ __all__ = [
     "NoModelError",
     "OpenedScene",
     "OutputError",
+    "Place",
+    "Places",
     "Pyramid",
     "QuestionError",
     "Region",
@@ -125,6 +129,7 @@ __all__ = [
     "WorkersError",
     "__version__",
     "ask",
+    "find",
     "load_host",
     "load_model",
     "open",
@@ -157,12 +162,15 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Box": "geofovea.tiling.pyramid",
     "Budget": "geofovea.regionfocus.budget",
     "Pyramid": "geofovea.tiling.pyramid",
+    "Place": "geofovea.pipeline.places.place",
+    "Places": "geofovea.pipeline.places.place",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
     "MemoryOptions": "geofovea.pipeline.engine.memory_options",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
+    "find": "geofovea.pipeline.places.find",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",

@@ -20,6 +20,8 @@ from geofovea.pipeline.hosts.shapes import HostShape
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -39,8 +41,10 @@ __all__ = [
     "SupportsFingerprint",
     "SupportsFlopCount",
     "SupportsFocusModules",
+    "SupportsGrounding",
     "SupportsImages",
     "SupportsPrefixCache",
+    "SupportsPresence",
     "SupportsRegionFocus",
     "SupportsSpecialWords",
     "SupportsTileMemory",
@@ -146,6 +150,32 @@ class SupportsPrefixCache(Protocol):
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
         """As ``Host.scores``, for tokens that further questions will be asked of."""
+        ...
+
+
+@runtime_checkable
+class SupportsPresence(Protocol):
+    """A host that is asked in its own words whether something is there; others in plain English.
+
+    Attributes:
+        presence: Those words.
+    """
+
+    presence: PresenceWords
+
+
+@runtime_checkable
+class SupportsGrounding(Protocol):
+    """A host in this process whose model may have been taught to answer with boxes.
+
+    Attributes:
+        box_style: How it writes them; None where it was not taught to.
+    """
+
+    box_style: BoxStyle | None
+
+    def answering(self, tokens: int) -> Host:
+        """The same model, whose answers may be at least so long."""
         ...
 
 

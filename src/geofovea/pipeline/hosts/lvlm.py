@@ -90,6 +90,7 @@ class LvlmHost:
         self.tile_size = family.tile_size
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
         self.focus_layer: int = settings.focus_layer
+        self.presence, self.box_style = settings.presence, family.boxes
         self.shape = family.host_shape(family.config, settings.focus_layer, family.tile_size)
         self.model_lock = lock_of(family.decoder)
         self.threads: int | None = threads_for(family.model)

@@ -9,6 +9,7 @@ from typing import Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
 
 __all__ = ["SETTINGS_FILE", "HostSettings"]
@@ -38,6 +39,9 @@ class HostSettings:
         tile_size: Side of a tile in pixels, for models that take any, at most 4096; None takes
             the family's.
         answer_tokens: The longest answer; at most 4096.
+        presence_question: How it is asked whether something is there; see ``PresenceWords``.
+        presence_answers: What can be answered to that; the last one denies.
+        attribute_question: How it is asked for adjectives; None asks for the whole phrase at once.
     """
 
     template: str | None = None
@@ -52,6 +56,9 @@ class HostSettings:
     positions: str | None = None
     tile_size: int | None = None
     answer_tokens: int = 16
+    presence_question: str = PresenceWords().question
+    presence_answers: tuple[str, ...] = PresenceWords().answers
+    attribute_question: str | None = None
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -78,6 +85,13 @@ class HostSettings:
                     f"{getattr(self, name)!r} cannot be the setting {name} of a model; correct it "
                     f"in its {SETTINGS_FILE}, or leave it out"
                 )
+        # refuses words that cannot be asked
+        _ = self.presence
+
+    @property
+    def presence(self) -> PresenceWords:
+        """How the model is asked whether something is there."""
+        return PresenceWords(self.presence_question, self.presence_answers, self.attribute_question)
 
     @classmethod
     def read(cls, path: Path, defaults: HostSettings | None = None) -> HostSettings:

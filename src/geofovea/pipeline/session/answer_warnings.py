@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import warnings as python_warnings
 from collections.abc import Sequence
+from typing import Protocol
 
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.errors import DemoModelWarning
-from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host, SupportsSpecialWords
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.regionfocus.budget import Budget
@@ -97,10 +97,29 @@ def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple
     return tuple(warnings)
 
 
-def warn_of_demo(*answers: Answer | Exception) -> None:
+class Guess(Protocol):
+    """What a model says of a scene, and whether it only guesses."""
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether a demo model guessed about a scene of a kind that it does not know."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Name of the host."""
+        ...
+
+    @property
+    def scene(self) -> Scene:
+        """What was asked about."""
+        ...
+
+
+def warn_of_demo(*answers: Guess | Exception) -> None:
     """A Python warning for each answer that is a guess of the demo model, at the caller's line."""
     for answer in answers:
-        if isinstance(answer, Answer) and answer.is_demo:
+        if not isinstance(answer, Exception) and answer.is_demo:
             python_warnings.warn(
                 f"the demo model {answer.model} guessed about {answer.scene.path}, which is not "
                 "synthetic: name a real model; 'geofovea models' lists some",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from geofovea.errors import SceneError
 from geofovea.pipeline.answers.answer import Answer
@@ -30,6 +31,7 @@ from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, V
 from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
+from geofovea.pipeline.session.doors import door_to
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
@@ -49,6 +51,9 @@ from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.places.place import Places
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
 
@@ -178,6 +183,20 @@ class SceneSession:
         answer = self.answer(request, watch=watch)
         warn_of_demo(answer)
         return answer
+
+    def find(self, phrase: str, **options: Any) -> Places:
+        """Find every place of the scene that shows something, such as ``"red truck"``.
+
+        Args:
+            phrase: What is looked for.
+            options: As for ``geofovea.pipeline.places.find.find_places``: ``coverage``, ``tiles``,
+                ``tokens``, ``seconds``, ``region``, ``min_score`` and the others.
+
+        Raises:
+            GeoFoveaError: As ``find_places`` does.
+        """
+        places: Places = door_to("places.find", "find_places")(self, phrase, **options)
+        return places
 
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
