@@ -6,28 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofovea.pipeline.dates.change_focus import change_masses
-from geofovea.pipeline.dates.difference import ChangeScale
+from geofovea.pipeline.dates.difference import ChangeScale, mahalanobis
 
 
-def textbook(before, after, shrinkage):
+def textbook(differences, seen, shrinkage):
     """With the matrix itself, in the space of the features."""
-    unit = [x.double() / x.double().norm(dim=1, keepdim=True) for x in (before, after)]
-    d = unit[1] - unit[0]
-    d = d - d.median(dim=0).values
-    moment = d.T @ d / len(d)
+    moment = seen.T @ seen / len(seen)
     mean = moment.diagonal().mean()
-    moment = moment + shrinkage * mean * torch.eye(d.shape[1], dtype=torch.float64)
-    return (d * torch.linalg.solve(moment, d.T).T).sum(1).sqrt()
+    moment = moment + shrinkage * mean * torch.eye(seen.shape[1], dtype=torch.float64)
+    return (differences * torch.linalg.solve(moment, differences.T).T).sum(1).sqrt()
 
 
-@given(st.integers(3, 60), st.integers(2, 80), st.integers(0, 99))
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(2, 80), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
-def test_distances_are_those_of_mahalanobis(n, d, seed):
+def test_distances_are_those_of_mahalanobis(n, m, d, seed):
     rng = torch.Generator().manual_seed(seed)
-    before = torch.randn(n, d, generator=rng)
-    after = before + 0.1 * torch.randn(n, d, generator=rng)
-    ours = ChangeScale(0.3).distances(before, after)
-    torch.testing.assert_close(ours, textbook(before, after, 0.3).float(), rtol=1e-3, atol=1e-4)
+    differences, seen = (torch.randn(k, d, generator=rng, dtype=torch.float64) for k in (n, m))
+    torch.testing.assert_close(
+        mahalanobis(differences, seen, 0.3), textbook(differences, seen, 0.3)
+    )
 
 
 def test_a_change_stands_out_of_noise_that_is_larger_than_it():
@@ -58,6 +55,16 @@ def test_scales_remember_what_earlier_looks_differed_by():
     other = torch.randn(10, 32, generator=rng)
     loud = scale.distances(before[:10], other)
     assert loud.min() > 1.5 * quiet.max()
+
+
+def test_a_quarter_that_changed_in_one_way_stands_out_all_the_same():
+    """What changed does not widen the spread by which it is measured."""
+    rng = torch.Generator().manual_seed(4)
+    before = torch.randn(80, 32, generator=rng)
+    after = before + 0.05 * torch.randn(80, 32, generator=rng)
+    after[:20] += 3 * torch.nn.functional.normalize(torch.randn(32, generator=rng), dim=0)
+    distances = ChangeScale().distances(before, after)
+    assert distances[:20].mean() > 2.5 * distances[20:].mean()
 
 
 def test_bounded_memory_and_strange_numbers_do_no_harm():

@@ -11,10 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["ChangeScale"]
+__all__ = ["ChangeScale", "mahalanobis"]
 
 _MOST_REMEMBERED = 1024
 _SHRINKAGE = 0.3
+_USUAL_SPREADS = 6.0
 _TINY = 1e-12
 
 
@@ -46,9 +47,12 @@ class ChangeScale:
             return torch.zeros(0)
         # what all places have in common, such as another light, is no change
         differences = differences - differences.median(dim=0).values
-        self._remember(differences)
+        seen = differences if self._seen is None else torch.cat([self._seen, differences])
+        first = mahalanobis(differences, seen, self._shrinkage)
+        # what changed would widen the spread by which it is measured
+        self._remember(differences[~_stands_out(first)])
         assert self._seen is not None  # noqa: S101  (was remembered)
-        return _mahalanobis(differences, self._seen, self._shrinkage).to(torch.float32)
+        return mahalanobis(differences, self._seen, self._shrinkage).to(torch.float32)
 
     def _remember(self, differences: Tensor) -> None:
         seen = differences if self._seen is None else torch.cat([self._seen, differences])
@@ -58,6 +62,13 @@ class ChangeScale:
         self._seen = seen
 
 
+def _stands_out(distances: Tensor) -> Tensor:
+    """Which distances are far above the median: less than half of them."""
+    middle = distances.median()
+    spread = (distances - middle).abs().median()
+    return distances > middle + _USUAL_SPREADS * spread
+
+
 def _directions(features: Tensor) -> Tensor:
     """Tokens of length 1: their lengths vary much and say little."""
     features = torch.nan_to_num(features.detach().to("cpu", torch.float64))
@@ -65,11 +76,19 @@ def _directions(features: Tensor) -> Tensor:
     return features / lengths.clamp(min=_TINY)
 
 
-def _mahalanobis(differences: Tensor, seen: Tensor, shrinkage: float) -> Tensor:
+def mahalanobis(differences: Tensor, seen: Tensor, shrinkage: float) -> Tensor:
     """``sqrt(x' (S + s I)^-1 x)`` with ``S`` the second moment of m differences ``(m, d)``.
 
     It is computed in the space of the m places (Woodbury), for tokens may have thousands of
     numbers.
+
+    Args:
+        differences: ``(n, d)``.
+        seen: ``(m, d)``, those that tell the spread.
+        shrinkage: ``s`` over the mean of the diagonal of ``S``.
+
+    Returns:
+        ``(n,)``; zero where nothing was ever seen to differ.
     """
     count, width = seen.shape
     spread = shrinkage * float(seen.square().sum()) / (count * width)

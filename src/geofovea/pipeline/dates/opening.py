@@ -35,6 +35,7 @@ def open_pair(
         pair = geofovea.open_pair("2020.tif", "2024.tif", model="openai:qwen2.5vl:7b",
                                   endpoint="http://localhost:11434/v1")
         pair.ask("What changed at the harbor?")
+        pair.changes()
 
     The scenes may have different grids, resolutions and reference systems: they are aligned by
     the ground while they are read, on the grid of the one with the finer pixels.

@@ -10,6 +10,7 @@ from functools import partial
 from geofovea.errors import BudgetError, ModelError, SceneError
 from geofovea.pipeline.dates.assembly import assemble_dated
 from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocuses
+from geofovea.pipeline.dates.changes import MIN_SCORE, find_changes
 from geofovea.pipeline.dates.dated_answer import DatedAnswer
 from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
 from geofovea.pipeline.dates.stack import SceneStack
@@ -21,6 +22,7 @@ from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import fitting_budget
 from geofovea.pipeline.session.request import AskRequest, checked_choices
@@ -97,7 +99,7 @@ class StackSession:
         self.reference_reader = readers[stack.reference]
         self.sources = self._sources(readers, match_light=match_light)
         self._tiles = tuple(TileTokens(self.host, source) for source in self.sources)
-        self._focuses = FocusFactory(self.host, self.reference_reader)
+        self.focuses = FocusFactory(self.host, self.reference_reader)
         self._open_seconds = open_seconds + time.perf_counter() - started
 
     def __repr__(self) -> str:
@@ -165,6 +167,28 @@ class StackSession:
         with using_threads(getattr(self.host, "threads", None)):
             return self._answer(request)
 
+    def changes(
+        self,
+        phrase: str | None = None,
+        *,
+        budget: Budget | None = None,
+        region: Region | None = None,
+        min_score: float = MIN_SCORE,
+    ) -> Places:
+        """The places that changed, with their scores, in pixels of the reference scene.
+
+        Args:
+            phrase: What came or went, such as ``"truck"``; None takes every change.
+            budget: What may be spent on all dates together; None looks at every native tile.
+            region: What alone is looked at, in the reference scene.
+            min_score: The least score of a change, in (0, 1); see ``dates.changes``.
+
+        Raises:
+            GeoFoveaError: As `ask` does.
+        """
+        with using_threads(getattr(self.host, "threads", None)):
+            return find_changes(self, phrase, budget=budget, region=region, min_score=min_score)
+
     def tokens(self, clock: StageClock) -> StackTokens:
         """What one question sees of the dates: nothing yet."""
         for each in self.stack.scenes:
@@ -207,7 +231,7 @@ class StackSession:
         with clock.stage("answer"):
             tokens = self._kept(result, share, chain)
             sets = tuple(stack.set_at(date, tokens) for date in range(len(self.stack)))
-            generator = MeteredGenerator(DirectCalls(host, self._tiles[0]), None, choices)
+            generator = MeteredGenerator(DirectCalls(host, self.reference_tiles), None, choices)
             generation = generator.generate(question, DatedTokens(self.stack.labels, sets))
         return assemble_dated(
             self, request, budget, result, tokens, sets, generation, stack, warnings
@@ -220,6 +244,11 @@ class StackSession:
             raise ModelError(
                 f"{host.name} takes one picture of one date; ask about each scene by itself, or "
                 "choose another model"
+            )
+        if options.stop is not None and options.stop.confidence is not None:
+            raise ModelError(
+                f"{host.name} cannot be asked about several dates on the way; leave out the "
+                "confidence at which to stop"
             )
         if options.descent == "published":
             raise ModelError(
@@ -254,6 +283,7 @@ class StackSession:
             request.options.descent,
             request.options.route,
             focus_model=request.options.focus_model,
+            stop=request.options.stop.rules(None) if request.options.stop else (),
             boxes=request.boxes,
             region=request.region,
         )
@@ -264,8 +294,8 @@ class StackSession:
             encode = restrict(encode, options.region, self.pyramid, partial(clock.stage, "focus"))
         usage = QuestionUsage.of(self.host, stack.usages[0].encoding, clock)
         search = VisualSearch(
-            ChangeFocuses(self._focuses, stack, len(self.stack)),
-            DirectCalls(self.host, self._tiles[0]),
+            ChangeFocuses(self.focuses, stack, len(self.stack)),
+            DirectCalls(self.host, self.reference_tiles),
             self.pyramid,
             encode,
             usage,
@@ -278,6 +308,11 @@ class StackSession:
                 "compare"
             )
         return result
+
+    @property
+    def reference_tiles(self) -> TileTokens:
+        """Tokens of the reference scene."""
+        return self._tiles[self.stack.reference]
 
     @property
     def _default_focus(self) -> str:

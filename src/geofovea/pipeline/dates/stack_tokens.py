@@ -60,6 +60,12 @@ class StackTokens:
         reference = self._reference
         return self._sources[reference].tokens_of(tiles, self._entries[reference])
 
+    def forget(self) -> None:
+        """Drop what was remembered of tiles; what was spent stays."""
+        for entries, usage in zip(self._entries, self.usages, strict=True):
+            entries.clear()
+            usage.entries.clear()
+
     def at(self, date: int, tokens: TokenSet) -> tuple[Tensor, Tensor]:
         """Features at one date of the places of some tokens.
 

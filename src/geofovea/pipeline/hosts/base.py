@@ -21,8 +21,8 @@ from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
-from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.budget import Budget

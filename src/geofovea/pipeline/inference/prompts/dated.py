@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptIds
 from geofovea.regionfocus.dated_tokens import DatedTokens
 
@@ -37,21 +39,34 @@ def dated_sequence(
         before = [*ids.before, *words] if number == 0 else words
         after = ids.after if number == last else []
         parts.append(layout.sequence(PromptIds(before, after), tokens if len(tokens) else None))
-    return _joined(parts)
+    return _joined(parts, layout.sight)
 
 
-def _joined(parts: Sequence[PromptSequence]) -> PromptSequence:
+def _joined(parts: Sequence[PromptSequence], sight: Sight) -> PromptSequence:
     positions, visual, length, position = [], [], 0, 0
     for part in parts:
         positions.append(part.positions + position)
         visual.append(part.visual + length)
         length += len(part)
         position += part.next_position
+    places = torch.cat(visual)
     deep = [part.deep for part in parts if part.deep is not None]
     return PromptSequence(
         torch.cat([part.embedded for part in parts], dim=1),
         torch.cat(positions, dim=-1),
-        torch.cat(visual),
+        places,
         torch.cat(deep, dim=1) if deep else None,
         position,
+        sight.blocks(length, places, _tile_numbers(parts)),
     )
+
+
+def _tile_numbers(parts: Sequence[PromptSequence]) -> Tensor:
+    """The number of the tile of each vision token, where tiles are told apart: none twice."""
+    numbers, following = [torch.zeros(0, dtype=torch.int64)], 0
+    for part in parts:
+        if part.blocks is not None and len(part.visual):
+            own = part.blocks[part.visual]
+            numbers.append(own + following)
+            following += int(own.max()) + 1
+    return torch.cat(numbers)
