@@ -31,6 +31,28 @@ class StageTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class FocusCost:
+    """How a host's own attention was read, and what that took.
+
+    Attributes:
+        layers: Decoder layers that were read.
+        correction: See ``AttentionMode``.
+        origin: ``calibrated`` on this checkpoint, ``chosen`` in its settings, or ``default``.
+        tokens_scored: Vision tokens of all passes, those of neutral questions included; a question
+            behind a prefix that was run already has none.
+    """
+
+    layers: tuple[int, ...]
+    correction: str
+    origin: str
+    tokens_scored: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it by name."""
+        return {**asdict(self), "layers": list(self.layers)}
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What an answer really spent.
 
@@ -47,6 +69,7 @@ class Cost:
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
         flops: Operations, counted in two ways, where the shape of the host is known.
+        focus: What the host's own attention was read for, where that was the focus.
     """
 
     tiles_read: int
@@ -61,10 +84,11 @@ class Cost:
     reductions: tuple[StageTokens, ...] = ()
     endpoint: EndpointUse | None = None
     flops: FlopCount | None = None
+    focus: FocusCost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
-        optional = {"endpoint": self.endpoint, "flops": self.flops}
+        optional = {"endpoint": self.endpoint, "flops": self.flops, "focus": self.focus}
         return {name: value.to_json() for name, value in optional.items() if value is not None} | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
-from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.cost import Cost, FocusCost
 from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
-from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
+from geofovea.pipeline.session.answer_warnings import (
+    answer_warnings,
+    budget_warnings,
+    uncalibrated_warnings,
+)
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
@@ -89,12 +93,14 @@ def assemble_answer(
             reductions=reduced.stages,
             endpoint=usage.endpoint_use(host),
             flops=flops,
+            focus=_focus_cost(host, usage),
         ),
         looks=looks,
         warnings=(
             *warned,
             *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
             *plan.warnings,
+            *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
             *budget_warnings(plan.budget, seconds["total"], peak),
             *notes,
             *after.warnings,
@@ -104,6 +110,13 @@ def assemble_answer(
         radiometry=reader.radiometry,
         choices=Choice.of(plan.choices, generation.choices),
     )
+
+
+def _focus_cost(host: Host, usage: QuestionUsage) -> FocusCost | None:
+    if not usage.tokens_scored or not isinstance(host, SupportsAttentionMode):
+        return None
+    mode = host.attention_mode
+    return FocusCost(mode.layers, mode.correction, host.focus_origin, sum(usage.tokens_scored))
 
 
 def _flops(
