@@ -6,11 +6,30 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geofovea.pipeline.system.tables import markdown_table
+from geofovea.regionfocus.strategies import DEFAULT_REDUCTION
 from real_layers import LAYERS, DecoderTimes
 
 TEXT = 40
+_TITLES = {"projected": "After the projector", "decoder": "Inside the decoder"}
+_NAMED = {
+    DEFAULT_REDUCTION: "#1f2430",
+    "top_score": "#2e86c1",
+    "todre": "#b03a5b",
+    "divprune": "#148f77",
+    "catp": "#7d6bb0",
+    "random": "#8a5a44",
+    "vflowopt_decoder": "#b7791f",
+    "fastv": "#2e86c1",
+    "pyramiddrop": "#148f77",
+    "transprune": "#7d6bb0",
+    "sparsevlm": "#b03a5b",
+}
+_INK, _FAINT, _CLOUD = "#000000", "#5d6473", "#c9ced8"
+# names at the ends of lines stand at least this factor apart
+_LABEL_RATIO = 1.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,41 +117,70 @@ def _growth(there: dict[int, Cost]) -> str:
     return f"n^{math.log(after / before) / math.log(more / n):.1f}"
 
 
-def draw(
-    costs: Sequence[Cost], times: DecoderTimes, sizes: Sequence[int], share: float, path: Path
-) -> None:
-    """Time against tokens, one line a method, beside the prefill that is saved."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 6.5), layout="constrained")
-    panes = figure.subplots(1, 2, sharey=True)
-    saved = [
+def saved_prefill(times: DecoderTimes, sizes: Sequence[int], share: float) -> list[float]:
+    """Seconds of prefill that a share of the tokens saves, at each size."""
+    return [
         LAYERS * (times.measured[n + TEXT] - times.measured[int(share * n) + TEXT]) for n in sizes
     ]
-    for pane, stage in zip(panes, ("projected", "decoder"), strict=True):
+
+
+def draw(costs: Sequence[Cost], saved: Sequence[float], sizes: Sequence[int], path: Path) -> None:
+    """Time against tokens beside the prefill that is saved: some methods by name, others gray.
+
+    Args:
+        costs: Of every method.
+        saved: Seconds of prefill that are saved at each size.
+        sizes: In tokens.
+        path: Of the PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    panes = figure.subplots(1, 2, sharey=True)
+    for pane, stage in zip(panes, _TITLES, strict=True):
         of_stage = [c for c in costs if c.stage == stage and c.n in sizes and c.seconds]
-        last = {c.method: c.seconds for c in sorted(of_stage, key=lambda c: c.n)}
-        methods = sorted(last, key=lambda name: -(last[name] or 0.0))
-        colors = colormaps["turbo"].resampled(len(methods) + 1)
-        pane.loglog(sizes, saved, color="black", lw=2.5, label="prefill saved")
-        pane.loglog(sizes, [s / 20 for s in saved], "--", color="black", lw=1, label="5 % of it")
-        for number, method in enumerate(methods):
-            line = sorted((c.n, c.seconds or 0.0) for c in of_stage if c.method == method)
-            style = ("-", "--", ":")[number % 3]
-            pane.loglog(
-                *zip(*line, strict=True),
-                style,
-                marker=".",
-                color=colors(number),
-                lw=1.2,
-                label=method,
-            )
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for cost in sorted(of_stage, key=lambda c: c.n):
+            lines.setdefault(cost.method, []).append((cost.n, cost.seconds or 0.0))
+        pane.loglog(sizes, saved, color=_INK, lw=2.5)
+        pane.loglog(sizes, [s / 20 for s in saved], "--", color=_FAINT, lw=1)
+        for method, points in lines.items():
+            color = _NAMED.get(method, _CLOUD)
+            width, order = (2, 3) if method in _NAMED else (1, 1)
+            pane.loglog(*zip(*points, strict=True), "o-", color=color, lw=width, ms=3, zorder=order)
+        ends = {name: lines[name][-1] for name in _NAMED if name in lines}
+        labels = {f"{n} (default)" if n == DEFAULT_REDUCTION else n: e for n, e in ends.items()}
+        colors = dict(zip(labels, (_NAMED[n] for n in ends), strict=True))
+        labels |= {
+            "prefill saved": (sizes[-1], saved[-1]),
+            "5 % of it": (sizes[-1], saved[-1] / 20),
+        }
+        _label_ends(pane, labels, colors | {"prefill saved": _INK, "5 % of it": _FAINT})
         pane.set_xticks(list(sizes), [f"{n:,}" for n in sizes])
         pane.minorticks_off()
-        pane.set_xlabel("tokens")
-        pane.set_title({"projected": "on projected tokens", "decoder": "inside the decoder"}[stage])
-        pane.grid(alpha=0.3)
-        pane.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+        pane.set_xlabel("vision tokens")
+        pane.set_title(_TITLES[stage], loc="left", fontsize=12)
+        others = len(lines.keys() - _NAMED.keys())
+        pane.set_title(f"gray: {others} others", loc="right", fontsize=9, color=_FAINT)
+        pane.grid(axis="y", color="#eceef2")
+        pane.spines[["top", "right"]].set_visible(False)
     panes[0].set_ylabel("processor time, s")
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=150)
+
+
+def _label_ends(pane: Any, ends: dict[str, tuple[float, float]], colors: dict[str, str]) -> None:
+    """Name lines at their right ends, from below, with room between the names of one place."""
+    below: dict[float, float] = {}
+    for name, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
+        below[x] = max(y, below.get(x, 0.0) * _LABEL_RATIO)
+        pane.annotate(
+            name,
+            (x, y),
+            (8, below[x]),
+            textcoords=("offset points", "data"),
+            va="center",
+            color=colors[name],
+            fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            annotation_clip=False,
+        )

@@ -128,11 +128,13 @@ class PretendDevice:
     Attributes:
         launches: By operation; those that only look at a tensor in another way are none.
         waits: By operation.
+        moved: Bytes, by direction.
     """
 
     def __init__(self) -> None:
         self.launches: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
+        self.moved: Counter[str] = Counter()
         self._inside = ExitStack()
 
     def __enter__(self) -> PretendDevice:
@@ -157,9 +159,13 @@ class PretendDevice:
         with _Functions(self), _Operations(self):
             yield
 
-    def note(self, func: Any, stays: bool) -> None:
+    def note(self, func: Any, args: Any, stays: bool) -> None:
         """One operation, whose result stays on the device or comes from it."""
         name = func.overloadpacket.__name__
+        if name in (*_COPIES, "_local_scalar_dense"):
+            source = args[1] if name == "copy_" else args[0]
+            if isinstance(source, Far) != stays:
+                self.moved["to the device" if stays else "from the device"] += source.nbytes
         if name in _WAITS or (name in _COPIES and not stays):
             self.waits[name] += 1
         if not func.is_view and not name.startswith(("empty", "new_empty", "_local")):
@@ -199,6 +205,7 @@ class _Functions(TorchFunctionMode):
             return self._whole(func, args, named)
         if func is Tensor.tolist and isinstance(args[0], Far):
             self._device.waits["tolist"] += 1
+            self._device.moved["from the device"] += args[0].nbytes
             return args[0].near.tolist()
         if func is Tensor.__setitem__ and isinstance(args[0], Far):
             return self._set_item(*args)
@@ -206,7 +213,9 @@ class _Functions(TorchFunctionMode):
             return self._item(*args)
         if func in (torch.tensor, torch.as_tensor) and _is_far(named.get("device")):
             self._device.launches["upload"] += 1
-            return Far(func(*args, **{**named, "device": "cpu"}))
+            near = func(*args, **{**named, "device": "cpu"})
+            self._device.moved["to the device"] += near.nbytes
+            return Far(near)
         return func(*args, **named)
 
     def _item(self, source: Far, key: Any) -> Tensor:
@@ -277,7 +286,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], counting: PretendDevice |
         others = [t for t in tree_leaves(checked) if isinstance(t, Tensor)]
         _check_one_device(name, [t for t in others if not isinstance(t, Far)])
     if counting is not None and (far or stays):
-        counting.note(func, stays)
+        counting.note(func, args, stays)
     if name == "_to_copy" and far and stays and set(kwargs) <= {"device"}:
         return far[0]
     near = tree_map(_near, args)

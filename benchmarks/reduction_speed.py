@@ -38,7 +38,7 @@ from typing import Any
 
 import torch
 
-from cost_report import Cost, draw, report
+from cost_report import Cost, draw, report, saved_prefill
 from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.inference.decoder.pruning_view import PrunedSequence, PruningView
 from geofovea.pipeline.inference.vision.clip_pruning import run_layers
@@ -341,7 +341,8 @@ def main() -> None:
     times = _layer_times(options, sizes)
     costs = [cost_of(m, times) for m in options.known.values()]
     print(report(costs, times, sizes, options.share))
-    draw(costs, times, sizes, options.share, options.output / f"cost_{options.dtype}.png")
+    saved = saved_prefill(times, sizes, options.share)
+    draw(costs, saved, sizes, options.output / f"cost_{options.dtype}.png")
 
 
 def _layer_times(options: argparse.Namespace, sizes: Sequence[int]) -> DecoderTimes:

@@ -41,17 +41,20 @@ def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: P
 
 
 @pytest.mark.slow
-def test_questions_are_counted_part_by_part_and_a_second_one_encodes_less() -> None:
+def test_questions_are_counted_part_by_part_for_several_families() -> None:
     command = [sys.executable, "-W", "ignore", str(SCRIPT.with_name("question_counts.py"))]
-    command += ["--side", "1024", "--tiles", "20", "--answer", "3"]
+    command += ["--side", "1024", "--tiles", "6", "--answer", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = {
-        line.split()[0]: [int(n) for n in re.findall(r"(\d+) /", line)]
-        for line in done.stdout.splitlines()
-        if "question" in line
-    }
-    assert all(min(row[1:]) > 0 for row in counts.values())
-    assert counts["second"][0] < counts["first"][0]
-    # a step of 28 layers, and two of them behind the prefill
-    assert 2 * 28 * 20 < counts["first"][3] < 2 * 28 * 60
+    # of launches first, then of bytes
+    rows = [line for line in done.stdout.splitlines() if re.match(r" \w+, (first|second) ", line)]
+    numbers = [[float(n) for n in re.findall(r"([\d.]+) /", row)] for row in rows]
+    assert len(numbers) == 2 * 2 * 3
+    launches, moved = numbers[:6], numbers[6:]
+    for first, second in zip(launches[::2], launches[1::2], strict=True):
+        assert min(*first, *second[1:]) > 0
+        assert second[0] < first[0]
+        # a step of 28 layers, and two of them behind the prefill
+        assert 2 * 28 * 20 < first[3] < 2 * 28 * 60
+    for first, second in zip(moved[::2], moved[1::2], strict=True):
+        assert second[0] < first[0]

@@ -37,6 +37,7 @@ FLOORS = {
         {"engine", "answers"},
         {"index"},
         {"focus"},
+        {"relations"},
         {"session"},
         {"places"},
         {"dates"},
@@ -52,7 +53,7 @@ FLOORS = {
         {"pixels"},
         {"overviews", "arrays"},
     ],
-    "regionfocus": [{"search", "reductions", "rfm"}, {"selection"}],
+    "regionfocus": [{"search", "reductions", "rfm", "cache_policies"}, {"selection"}],
     "datasets": [{"tables"}, {"records"}, {"synthetic", "scoring", "inputs"}, {"benchmarks"}],
 }
 # libraries that make an import slow, or that are not always installed

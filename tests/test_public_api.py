@@ -1,5 +1,6 @@
 """What ``import geofovea`` offers, and what it costs."""
 
+import pickle
 import subprocess
 import sys
 
@@ -63,3 +64,37 @@ def test_every_error_is_a_geofovea_error():
 def printed(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout
+
+
+BUILT_IN = {
+    "SceneNotFoundError": FileNotFoundError,
+    "SceneReadError": OSError,
+    "SceneChangedError": OSError,
+    "OutputError": OSError,
+    "DiskSpaceError": OSError,
+    "BudgetError": ValueError,
+    "QuestionError": ValueError,
+    "GeometryError": ValueError,
+    "ConfigurationError": ValueError,
+    "MissingExtraError": ImportError,
+}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_people_catch_as_an_error_of_python_is_one(name):
+    assert issubclass(getattr(geofovea, name), BUILT_IN[name])
+
+
+def test_a_file_that_is_cut_short_can_be_caught_as_an_os_error(tmp_path):
+    (tmp_path / "cut.tif").write_bytes(b"II*\0\x08\0\0\0")
+    with pytest.raises(OSError, match=r"cut\.tif"):
+        geofovea.open_scene(tmp_path / "cut.tif")
+
+
+def test_an_error_keeps_its_message_and_kind_on_its_way_between_processes():
+    for name in geofovea.__all__:
+        kind = getattr(geofovea, name)
+        if name.endswith("Error") and name not in ("MissingExtraError", "WorkersError"):
+            copy = pickle.loads(pickle.dumps(kind("what was given")))
+            assert type(copy) is kind
+            assert str(copy) == "what was given"

@@ -23,6 +23,12 @@ QUESTIONS = {
     "How do I install it without a GPU?": "CPU wheel keeps the",
     "Which model can I run in 8 GB of memory?": "4 to 12 GB of free memory",
     "What does exit code 3 of a batch mean?": "the run is complete, but some rows failed",
+    "How do I ask about my own image with Ollama?": "with a model behind an endpoint",
+    "What will it cost in memory and time?": "counts the weights and one question",
+    "How do I ask many questions about many scenes?": "asks many scenes many questions",
+    "Where did the model look, and how do I see it in QGIS?": "Both open in QGIS with a style",
+    "Which models fit my machine?": "whether it fits into the memory that is free now",
+    "How do I pass an array instead of a file?": "an image that your program already holds",
     "How do I stop it from spending too much at an endpoint?": "checks the limits before each call",
     "What do the columns of answers.parquet mean?": "Nested fields are JSON texts",
 }

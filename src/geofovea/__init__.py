@@ -20,6 +20,7 @@ from geofovea._waiting import wait_asleep as _wait_asleep
 
 if TYPE_CHECKING:
     from geofovea.errors import (
+        AlignmentError,
         BudgetError,
         CancelledError,
         ConfigurationError,
@@ -51,13 +52,18 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.answers.measurement import Measurement
+    from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.hosts.load import load_host as load_model
+    from geofovea.pipeline.places.find import find
+    from geofovea.pipeline.places.place import Place, Places
     from geofovea.pipeline.session.ask import ask
+    from geofovea.pipeline.session.measure import measure
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
@@ -70,6 +76,7 @@ if TYPE_CHECKING:
     from geofovea.tiling.scene import Scene
 
 __all__ = [
+    "AlignmentError",
     "Answer",
     "AskRequest",
     "Box",
@@ -90,11 +97,15 @@ __all__ = [
     "GeometryError",
     "Host",
     "LevelBuildError",
+    "Measurement",
+    "MemoryOptions",
     "MissingExtraError",
     "ModelError",
     "NoModelError",
     "OpenedScene",
     "OutputError",
+    "Place",
+    "Places",
     "Pyramid",
     "QuestionError",
     "Region",
@@ -116,8 +127,10 @@ __all__ = [
     "WorkersError",
     "__version__",
     "ask",
+    "find",
     "load_host",
     "load_model",
+    "measure",
     "open",
     "open_scene",
     "show",
@@ -144,13 +157,19 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Box": "geofovea.tiling.pyramid",
     "Budget": "geofovea.regionfocus.budget",
     "Pyramid": "geofovea.tiling.pyramid",
+    "Place": "geofovea.pipeline.places.place",
+    "Places": "geofovea.pipeline.places.place",
     "Scene": "geofovea.tiling.scene",
     "SceneSession": "geofovea.pipeline.session.session",
     "Tile": "geofovea.tiling.pyramid",
+    "MemoryOptions": "geofovea.pipeline.engine.memory_options",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
+    "Measurement": "geofovea.pipeline.answers.measurement",
+    "find": "geofovea.pipeline.places.find",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
+    "measure": "geofovea.pipeline.session.measure",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
     "show": "geofovea.pipeline.viewer.show",

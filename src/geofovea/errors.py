@@ -6,6 +6,7 @@
     │   ├── SceneRefusedError       the name or the format is not allowed by default
     │   ├── SceneReadError          the file opened, its pixels did not (damaged, truncated)
     │   │   └── SceneChangedError       it is not the file that it was any more
+    │   ├── AlignmentError          it cannot be laid on the scene of another date
     │   └── LevelBuildError         its level files cannot be built within the limits
     ├── GeometryError           an impossible box, tile, level or window
     ├── BudgetError             a budget that no answer can keep
@@ -27,8 +28,9 @@
     └── MissingExtraError       an optional dependency is not installed
 
 Where people expect an error of Python, ours is one, too: `SceneNotFoundError` is a
-``FileNotFoundError``, `MissingExtraError` an ``ImportError``, and `BudgetError`, `QuestionError`,
-`GeometryError` and `ConfigurationError` are ``ValueError``.
+``FileNotFoundError``, `SceneReadError` and `OutputError` are ``OSError``, `MissingExtraError` is an
+``ImportError``, and `BudgetError`, `QuestionError`, `GeometryError` and `ConfigurationError` are
+``ValueError``.
 
 A message says what was given, what is allowed, and what to do next.
 """
@@ -38,6 +40,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AlignmentError",
     "BudgetError",
     "CancelledError",
     "ConfigurationError",
@@ -85,12 +88,16 @@ class SceneRefusedError(SceneError):
     """The name or the format of a raster is not opened by default."""
 
 
-class SceneReadError(SceneError):
+class SceneReadError(SceneError, OSError):
     """A scene opened, but its pixels could not be read."""
 
 
 class SceneChangedError(SceneReadError):
     """A scene is not the file that it was when it was planned or opened."""
+
+
+class AlignmentError(SceneError):
+    """Two scenes cannot be laid on each other: they share no ground, or nothing says how."""
 
 
 class LevelBuildError(SceneError):
@@ -138,7 +145,7 @@ class TrainingError(GeoFoveaError):
     """A training run cannot go on, because its loss is no number any more."""
 
 
-class OutputError(GeoFoveaError):
+class OutputError(GeoFoveaError, OSError):
     """A result cannot be written where it was asked for."""
 
 

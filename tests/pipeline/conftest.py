@@ -132,14 +132,15 @@ def first_logits() -> Callable[..., torch.Tensor]:
 
     def listen(host: LvlmHost, question: str, tokens: Any) -> torch.Tensor:
         heard: list[torch.Tensor] = []
-        hook = host._model.lm_head.register_forward_hook(
-            lambda module, args, output: heard.append(output.detach().float())
+        hook = host._model.lm_head.register_forward_pre_hook(
+            lambda module, args: heard.append(args[0].detach())
         )
         try:
             host.generate(question, tokens)
         finally:
             hook.remove()
-        return heard[0].reshape(-1)
+        with torch.no_grad():
+            return host._family.logits(heard[0]).float().reshape(-1)
 
     return listen
 

@@ -16,7 +16,11 @@ from geofovea.regionfocus.attention_mode import (
     [(1, (0,)), (2, (1,)), (4, (2,)), (24, (10, 12, 14)), (28, (11, 14, 17)), (32, (13, 16, 19))],
 )
 def test_the_middle_of_a_decoder_is_this(depth, layers):
-    assert middle_layers(depth) == layers
+    assert middle_layers(range(depth)) == layers
+
+
+def test_layers_that_see_a_window_alone_are_passed_over():
+    assert middle_layers([5, 11, 17, 23, 29]) == (17, 23)
 
 
 def test_a_mode_comes_back_from_json_as_it_was():
@@ -27,8 +31,8 @@ def test_a_mode_comes_back_from_json_as_it_was():
 
 
 def test_where_further_questions_are_dear_one_neutral_question_has_to_do():
-    assert default_mode(32, reuses_prefix=True).neutral == NEUTRAL_QUESTIONS
-    assert len(default_mode(32, reuses_prefix=False).neutral) == 1
+    assert default_mode(range(32), reuses_prefix=True).neutral == NEUTRAL_QUESTIONS
+    assert len(default_mode(range(32), reuses_prefix=False).neutral) == 1
 
 
 def test_raw_attention_is_compared_with_nothing():

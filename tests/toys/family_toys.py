@@ -36,9 +36,16 @@ _SPECIAL = (
     "<global-img>",
     "<|begin_of_image|>",
     "<|end_of_image|>",
+    "<start_of_image>",
+    "<end_of_image>",
+    "[IMG_BREAK]",
+    "[IMG_END]",
 )
 OF_ANY_SIZE = tuple(family for family, kind in FAMILIES.items() if kind.axes == 3)
 """Families whose tiles may have any side, and whose positions have three axes."""
+WITH_ROWS = ("mistral3", "pixtral")
+"""Families whose tiles may have any side, with a word between rows of tokens."""
+ANY_TILE = OF_ANY_SIZE + WITH_ROWS
 WORDS = {w: i for i, w in enumerate([*vocabulary(), "A", "B", "C", *_SPECIAL])}
 
 
@@ -96,6 +103,15 @@ def _random(family: str, config: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     model = getattr(transformers, FAMILIES[family].model_class)(config).eval()
     enliven(model)
+    if family == "gemma3":
+        # the class leaves it at zero, and no picture would matter
+        torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
+        for layer in model.model.language_model.layers:
+            # queries of one length on keys of one length: attention would be flat
+            torch.nn.init.ones_(layer.self_attn.q_norm.weight)
+    if family == "mistral3":
+        # its projector makes small vectors of which no layer's attention prefers any
+        enliven(model.model.multi_modal_projector)
     model.generation_config.eos_token_id = WORDS["</s>"]
     model.generation_config.pad_token_id = WORDS["<pad>"]
     return model
@@ -103,7 +119,7 @@ def _random(family: str, config: Any, seed: int) -> Any:
 
 def host_of(family: str, shape: str = "narrow", chat: str | None = None, **given: Any) -> LvlmHost:
     """A host of that model, one token a patch, focus in its second layer."""
-    tile = SHAPES[shape].tile if family in OF_ANY_SIZE else None
+    tile = SHAPES[shape].tile if family in ANY_TILE else None
     return _host(family, model_of(family, shape), tile, chat, **given)
 
 
@@ -139,6 +155,8 @@ def variant_of(
             if parameter.ndim == 1:  # norms and biases are ones and zeros at first
                 parameter.add_(torch.randn_like(parameter) / 8)
     positions = "original" if family in OF_ANY_SIZE else "compact"
+    if tile is None and family in ANY_TILE:
+        tile = SHAPES["narrow"].tile
     return _host(family, model, tile, positions=positions)
 
 
@@ -194,8 +212,18 @@ def stock_inputs(host: LvlmHost, family: str, count: int = 2, seed: int = 5) -> 
     begun = [WORDS["<|begin_of_image|>"], *image, WORDS["<|end_of_image|>"]]
     marks |= dict.fromkeys((f for f in OF_ANY_SIZE if "glm" in f), begun * count)
     marks |= dict.fromkeys(("idefics3", "smolvlm"), shown * count)
+    marks["gemma3"] = [WORDS["<start_of_image>"], *image, WORDS["<end_of_image>"]] * count
+    marks["paligemma"] = image * count
+    rows, cols = host.grid
+    row = [*image[:cols], WORDS["[IMG_BREAK]"]]
+    marks |= dict.fromkeys(WITH_ROWS, [*(row * rows)[:-1], WORDS["[IMG_END]"]] * count)
     ids = torch.tensor([[WORDS["what"], *marks[family], *question_ids()]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if family == "gemma3":
+        inputs["token_type_ids"] = (ids == WORDS["<image>"]).long()
+    if family == "paligemma":
+        # all of a prompt without an answer is the prefix
+        inputs["token_type_ids"] = torch.zeros_like(ids)
     return inputs | _stock_pixels(host, family, ids, tiles)
 
 
@@ -226,6 +254,8 @@ def _stock_pixels(
     if family == "llava_next":
         # the base image, and the same cut into one tile
         return {"pixel_values": torch.stack([images, images], 1), "image_sizes": sizes}
+    if family in WITH_ROWS:
+        return {"pixel_values": images, "image_sizes": sizes}
     return {"pixel_values": images}
 
 
@@ -243,7 +273,13 @@ def stock_decoder_inputs(host: LvlmHost, family: str, inputs: dict[str, Any]) ->
     host._model(**inputs)
     hook.remove()
     wanted = ("inputs_embeds", "position_ids", "visual_pos_masks", "deepstack_visual_embeds")
-    return {name: caught[name] for name in wanted if caught.get(name) is not None}
+    found = {name: caught[name] for name in wanted if caught.get(name) is not None}
+    if "gemma" in family:
+        masks = caught["attention_mask"]
+        mask = (masks["full_attention"] if isinstance(masks, dict) else masks)[0, 0]
+        # which tokens see which of those behind them
+        found["ahead"] = (mask if mask.dtype is torch.bool else mask == 0).triu(1)
+    return found
 
 
 def _next_embedded(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -284,9 +320,11 @@ def stock_text(host: LvlmHost, family: str, inputs: dict[str, Any]) -> str:
 
 def _config(family: str, shape: Shape) -> Any:
     heads = shape.hidden // 16
+    # the last words are those of some families alone
+    last_words = {"glm4v": 4, "glm46v": 4, "glm4v_moe": 4, "gemma3": 0, "paligemma": 0}
+    last_words |= dict.fromkeys(WITH_ROWS, 0)
     text = {
-        # the last two words are those of GLM alone
-        "vocab_size": len(WORDS) - (0 if "glm" in family else 2),
+        "vocab_size": len(WORDS) - last_words.get(family, 6),
         "hidden_size": shape.hidden,
         "intermediate_size": 2 * shape.hidden,
         "num_hidden_layers": shape.layers,
@@ -339,9 +377,50 @@ def _config(family: str, shape: Shape) -> Any:
         return transformers.SmolVLMConfig(
             vision_config=vision, text_config={"model_type": "llama"} | text, **marked
         )
+    if family in WITH_ROWS:
+        return _mistral_config(family, text, vision)
+    if "gemma" in family:
+        return _gemma_config(family, shape, text, vision)
     if "glm" in family:
         return _glm_config(family, shape, text, marked)
     return _qwen_config(family, shape, text, marked)
+
+
+def _mistral_config(family: str, text: dict[str, Any], vision: dict[str, Any]) -> Any:
+    parts = {
+        "text_config": transformers.MistralConfig(**text, sliding_window=None),
+        "vision_config": transformers.PixtralVisionConfig(**vision),
+    }
+    marked = {"image_token_index": WORDS["<image>"], "tie_word_embeddings": False}
+    if family == "mistral3":
+        return transformers.Mistral3Config(**parts, spatial_merge_size=2, **marked)
+    return transformers.LlavaConfig(
+        **parts, vision_feature_layer=-1, vision_feature_select_strategy="full", **marked
+    )
+
+
+def _gemma_config(family: str, shape: Shape, text: dict[str, Any], vision: dict[str, Any]) -> Any:
+    text |= {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24}
+    text["layer_types"] = ["sliding_attention", "full_attention"] * shape.layers
+    text["layer_types"] = text["layer_types"][: shape.layers]
+    marked = {"image_token_index": WORDS["<image>"], "tie_word_embeddings": False}
+    tower = transformers.SiglipVisionConfig(**vision, vision_use_head=False)
+    if family == "gemma3":
+        return transformers.Gemma3Config(
+            text_config=transformers.Gemma3TextConfig(**text),
+            vision_config=tower,
+            mm_tokens_per_image=(shape.tile // 16) ** 2,
+            boi_token_index=WORDS["<start_of_image>"],
+            eoi_token_index=WORDS["<end_of_image>"],
+            **marked,
+        )
+    return transformers.PaliGemmaConfig(
+        text_config=transformers.Gemma2Config(**text),
+        vision_config=tower,
+        projection_dim=shape.hidden,
+        hidden_size=shape.hidden,
+        **marked,
+    )
 
 
 def _glm_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[str, Any]) -> Any:

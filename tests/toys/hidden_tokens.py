@@ -1,7 +1,7 @@
 """What a stock model says where some vision tokens are hidden from all that follows."""
 
 import torch
-from family_toys import QUESTION
+from family_toys import QUESTION, WITH_ROWS
 
 
 def some(count, seed=3, share=0.4):
@@ -12,17 +12,50 @@ def some(count, seed=3, share=0.4):
     return keep
 
 
+def visible_where(host, family, length, visual, keep):
+    """What of a full sequence is seen, bool ``(length,)``, where some vision tokens are kept.
+
+    Of two rows that are left of a tile, the first one keeps the word behind it.
+    """
+    visible = torch.ones(length, dtype=torch.bool)
+    visible[visual] = keep
+    if family in WITH_ROWS:
+        rows, cols = host.grid
+        for tile, shown in enumerate(keep.view(-1, rows, cols).any(-1)):
+            last = int(shown.nonzero()[-1])
+            for row in range(rows - 1):
+                # one word stands before the first tile
+                place = 1 + (tile * rows + row) * (cols + 1) + cols
+                visible[place] = bool(shown[row]) and row < last
+    return visible
+
+
 @torch.no_grad()
 def masked_logits(host, sequence, visible, positions):
     """Logits behind a full sequence of which some keys are hidden from all that follows."""
     full = sequence["inputs_embeds"]
     length = full.shape[1]
-    mask = torch.ones(length, length, dtype=torch.bool).tril() & visible
-    mask |= torch.eye(length, dtype=torch.bool)
-    bias = torch.zeros(1, 1, length, length).masked_fill(~mask, torch.finfo(torch.float32).min)
-    deep = {n: v for n, v in sequence.items() if n not in ("inputs_embeds", "position_ids")}
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    ahead = sequence.get("ahead", torch.zeros_like(causal))
+    bias = _bias((causal | ahead) & visible)
+    config = host._decoder.config
+    if hasattr(config, "layer_types") and "ahead" in sequence:
+        # a window counts what is left
+        place = visible.cumsum(0)
+        near = place > place[:, None] - config.sliding_window
+        windowed = near & (causal | ahead)
+        if config.model_type == "gemma2":
+            windowed = (near & causal) | torch.ones_like(causal)
+        bias = {"full_attention": bias, "sliding_attention": _bias(windowed & visible)}
+    others = ("inputs_embeds", "position_ids", "ahead")
+    deep = {n: v for n, v in sequence.items() if n not in others}
     output = host._decoder(inputs_embeds=full, attention_mask=bias, position_ids=positions, **deep)
-    return host._model.lm_head(output.last_hidden_state[0, -1])
+    return host._family.logits(output.last_hidden_state[0, -1])
+
+
+def _bias(mask):
+    mask = mask | torch.eye(len(mask), dtype=torch.bool)
+    return torch.zeros(1, 1, *mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
 
 
 def full_positions(host, sequence, policy, visible, tokens):

@@ -12,6 +12,8 @@ from repository import SHARED
 from geofovea.regionfocus.reductions.context import TokenContext
 
 FOLDER = SHARED / "vectors"
+SECOND = SHARED / "vectors2"
+"""Trained, cache and layer methods."""
 
 # the fixture of the worked examples: 8 tokens of 3 features on a grid of 2 x 4
 X = torch.tensor(
@@ -47,11 +49,11 @@ def formula(n):
     return (((3 * i + 5 * j + i * j + 2 * h) % 7) / 2).softmax(dim=-1)
 
 
-def vector_files(*prefixes):
+def vector_files(*prefixes, folder=FOLDER):
     """Each recorded file of a method is one test; one skipped test where there are none."""
-    files = sorted(p for prefix in prefixes for p in FOLDER.glob(f"{prefix}*.npz"))
+    files = sorted(p for prefix in prefixes for p in folder.glob(f"{prefix}*.npz"))
     if not files:
-        skip = pytest.mark.skip(reason=f"no {'/'.join(prefixes)} in {FOLDER}; set GEOFOVEA_SHARED")
+        skip = pytest.mark.skip(reason=f"no {'/'.join(prefixes)} in {folder}; set GEOFOVEA_SHARED")
         return [pytest.param(None, marks=skip, id="absent")]
     return [pytest.param(path, id=path.stem) for path in files]
 

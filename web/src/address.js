@@ -14,6 +14,15 @@ export function keptJobs() {
   return (sessionStorage.getItem(JOBS) ?? "").split(" ").filter(Boolean);
 }
 
+/** What a part of an address spells; others may have made it, with a % that stands for nothing. */
+export function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 let timer = null;
 
 /** Writes the view once it rests. */
@@ -32,5 +41,5 @@ export function viewOfAddress() {
   const [x, y, resolution, scene] = location.hash.slice(1).split(",");
   const numbers = [x, y, resolution].map(Number);
   if (!scene || !numbers.every(Number.isFinite) || numbers[2] <= 0) return null;
-  return { x: numbers[0], y: numbers[1], resolution: numbers[2], scene: decodeURIComponent(scene) };
+  return { x: numbers[0], y: numbers[1], resolution: numbers[2], scene: decoded(scene) };
 }

@@ -20,6 +20,7 @@ export class Asking {
   constructor(scene, question, region = null) {
     this.scene = scene;
     this.question = question;
+    /** Rings of scene pixels, or null for the whole scene. */
     this.region = region;
     this.job = null;
     this.state = "sent";
@@ -32,6 +33,8 @@ export class Asking {
     this.share = null;
     this.reading = null;
     this.answer = null;
+    /** {answers, boxes}: what would have been right; null where nobody knows. */
+    this.truth = null;
     this.message = null;
   }
 
@@ -99,8 +102,9 @@ export class Asking {
   }
 
   /** The answer's own looks replace those of the way: their scores are chained over the levels. */
-  #answered({ answer, looks }) {
+  #answered({ answer, looks, truth = null }) {
     this.state = "answered";
+    this.truth = truth;
     this.waiting = [];
     this.answer = answer;
     if (!looks?.length) return;

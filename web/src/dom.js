@@ -13,11 +13,22 @@ export function el(tag, attributes = {}, ...children) {
     if (name === "on") {
       for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     } else if (value !== null && value !== undefined && value !== false) {
-      element.setAttribute(name, value === true ? "" : String(value));
+      element.setAttribute(name, value === true ? "" : visible(value));
     }
   }
   element.append(...nodes(children));
   return element;
+}
+
+// controls, and what turns the direction of letters around it
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+
+/**
+ * A text in which what cannot be seen is written as `\u202e`: otherwise a file name or a question
+ * could put the letters of its neighbors into another order, and look like what it is not.
+ */
+export function visible(text) {
+  return String(text).replace(UNSEEN, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Replaces what an element holds; null and false are left out. */
@@ -29,7 +40,7 @@ export function fill(element, ...children) {
 function nodes(children) {
   return children.flat(3)
     .filter((child) => child !== null && child !== undefined && child !== false)
-    .map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
+    .map((child) => (child instanceof Node ? child : document.createTextNode(visible(child))));
 }
 
 /** A button with a text. */

@@ -14,7 +14,7 @@ export class MapBar {
     });
     this.follow = el("input", { type: "checkbox", checked: true });
     this.asModel = el("input", { type: "checkbox", on: { change: () => listeners.modelView(this.asModel.checked) } });
-    this.element = el("div", { class: "gf-map-bar" }, this.readout,
+    this.element = el("div", { class: "gf-map-bar", role: "group", "aria-label": "How the map is shown" }, this.readout,
       el("label", { class: "gf-inline", for: heat }, "Heat"), this.heat,
       live ? el("label", { class: "gf-inline" }, this.follow, "Follow the search") : null,
       live ? el("label", { class: "gf-inline" }, this.asModel, "As the model sees it") : null);

@@ -1,6 +1,6 @@
 // The whole front end inside one element: maps on one side, the question and its answer beside it.
 
-import { el, fill, saveBlob, uniqueId } from "./dom.js";
+import { el, fill, saveBlob, uniqueId, visible } from "./dom.js";
 import { boxText } from "./format.js";
 import { meetOnGround, linkedState } from "./map/link.js";
 import { MapBar } from "./map_bar.js";
@@ -210,10 +210,13 @@ export class Page {
 
   #setRing(side, points, place) {
     this.ring = { side, points };
-    this.sides.forEach((each) => each.map.overlay.set({ region: this.#ringFor(each) ?? points }));
+    this.sides.forEach((each) => each.map.overlay.set({ region: [this.#ringFor(each) ?? points] }));
     const box = boxText(union(points.map(([x, y]) => [x, y, x, y])));
     this.form.setPlace(place, `${place === "box" ? "Box" : "Polygon"}: ${box} px.`, true);
-    this.sides.forEach((each) => each.map.overlay.set({ region: each === side ? points : this.#ringFor(each) }));
+    this.sides.forEach((each) => {
+      const ring = each === side ? points : this.#ringFor(each);
+      each.map.overlay.set({ region: ring && [ring] });
+    });
   }
 
   async loadHistory() {
@@ -273,14 +276,14 @@ export class Page {
     try {
       saveBlob(await this.transport.exported(side.asking.job, file), name);
     } catch (error) {
-      this.status.textContent = error.message;
+      this.status.textContent = visible(error.message);
     }
   }
 
   #onKey(event) {
     if (event.key !== "Escape") return;
     if (this.sides.some((side) => side.map.pen.isDrawing)) this.sides.forEach((side) => side.map.pen.cancel());
-    else this.stop().catch((error) => { this.status.textContent = error.message; });
+    else this.stop().catch((error) => { this.status.textContent = visible(error.message); });
   }
 
   #refresh() {
@@ -288,7 +291,7 @@ export class Page {
     this.form.setRunning(running);
     const named = this.sides.length > 1;
     const texts = this.sides.map((side) => [side.scene.name, side.status()]).filter(([, text]) => text);
-    const text = texts.map(([name, line]) => (named ? `${name}: ${line}` : line)).join(" ");
+    const text = visible(texts.map(([name, line]) => (named ? `${name}: ${line}` : line)).join(" "));
     if (this.status.textContent !== text) {
       this.status.textContent = text;
       this.watchers.changed?.(text);

@@ -63,7 +63,7 @@ export class Side {
 
   /** Sends a question and follows its events to the end. */
   async ask({ question, region, choices, budget }) {
-    const asking = new Asking(this.scene.id, question, region);
+    const asking = new Asking(this.scene.id, question, region && [region]);
     this.#begin(asking);
     const body = { scene: this.scene.id, question };
     if (region) body.region = { polygon: region };
@@ -79,7 +79,7 @@ export class Side {
 
   /** Shows a job of before, or goes on with one that runs. */
   async replay(job) {
-    const asking = new Asking(this.scene.id, job.question, job.region && ringOf(job.region));
+    const asking = new Asking(this.scene.id, job.question, job.region);
     asking.job = job.job;
     this.#begin(asking);
     await this.#run(asking, async () => {});

@@ -7,7 +7,7 @@ questions about the same tokens, which name nothing in the scene.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,24 +112,25 @@ _ALLOWED = {
 }
 
 
-def middle_layers(depth: int) -> tuple[int, ...]:
-    """The layers around the middle of a decoder, where real hosts localize best.
+def middle_layers(layers: Sequence[int]) -> tuple[int, ...]:
+    """Those of some layers that are around their middle, where real hosts localize best.
 
     Source: the thread about layers in the repository of "MLLMs Know Where to Look" (issue 6).
     """
-    return tuple(sorted({min(depth - 1, round(share * depth)) for share in _MIDDLE}))
+    count = len(layers)
+    return tuple(sorted({layers[min(count - 1, round(share * count))] for share in _MIDDLE}))
 
 
-def default_mode(depth: int, *, reuses_prefix: bool) -> AttentionMode:
+def default_mode(layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode:
     """The mode of a host that nobody calibrated: the middle layers, relative to neutral questions.
 
     Args:
-        depth: Layers of the decoder.
+        layers: Layers of the decoder that see all of a prompt, ascending.
         reuses_prefix: Whether further questions about the same tokens cost their words alone; where
             they do not, one neutral question has to be enough.
     """
     neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
-    return AttentionMode(middle_layers(depth), neutral=neutral)
+    return AttentionMode(middle_layers(layers), neutral=neutral)
 
 
 def _as_tuples(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from geofovea.errors import SceneError, SceneRefusedError
 from geofovea.tiling.files.formats import drivers_where
@@ -28,6 +28,11 @@ from geofovea.tiling.files.limits import (
     check_sequential,
 )
 from geofovea.tiling.files.pages import choose_page
+from geofovea.tiling.files.rasterio_datasets import (
+    check_same_image,
+    file_of_dataset,
+    is_rasterio_dataset,
+)
 from geofovea.tiling.files.source import Source, SourcePolicy, resolve_source
 from geofovea.tiling.files.stamp import side_names
 from geofovea.tiling.nodata import DeclaredNodata
@@ -37,14 +42,24 @@ from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
     import xarray
+    from numpy.typing import NDArray
+    from PIL.Image import Image
 
-__all__ = ["open_scene"]
+    from geofovea.tiling.files.rasterio_datasets import RasterioDataset
+
+__all__ = ["Picture", "open_scene"]
+
+Picture: TypeAlias = (
+    "str | os.PathLike[str] | RasterioDataset | NDArray[Any] | Image "
+    "| xarray.DataArray | xarray.Dataset | xarray.DataTree"
+)
+"""What can be opened as a scene."""
 
 _MAX_OVERVIEWS = 32
 
 
 def open_scene(
-    path: str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    path: Picture,
     *,
     allow_vrt: bool = False,
     allow_remote: bool = False,
@@ -55,7 +70,10 @@ def open_scene(
 
     Args:
         path: A GeoTIFF/COG, PNG, JPEG or JPEG 2000 file, a page of a TIFF by GDAL's name for it
-            (``GTIFF_DIR:2:scene.tif``), or an xarray object (see ``open_array``).
+            (``GTIFF_DIR:2:scene.tif``); a dataset that rasterio has opened for reading, which
+            stands for its file; an xarray object; a numpy array of the shape ``(rows, columns)``,
+            ``(rows, columns, bands)`` or ``(bands, rows, columns)``, in which the axis of the bands
+            is the one that has at most 16 entries; or a PIL image.
         allow_vrt: Also open GDAL virtual rasters, which can read any file on this machine.
         allow_remote: Also open ``http``, ``https`` and ``s3`` URLs, on ``allowed_hosts`` alone.
         allowed_hosts: ``example.org``, ``example.org:8443``, ``*.example.org``, ``s3://bucket``;
@@ -72,16 +90,26 @@ def open_scene(
         SceneNotFoundError: If there is no such file.
         SceneRefusedError: If the name, the host, the format or the size of a block is not allowed.
         SceneReadError: If GDAL cannot open the file, or its server does not serve it well.
-        SceneError: If ``nodata`` is neither a number nor ``"auto"``, or an xarray object is not an
-            image.
+        SceneError: If ``nodata`` is neither a number nor ``"auto"``, or an array is not an image.
     """
+    if is_rasterio_dataset(path):
+        scene = open_scene(
+            file_of_dataset(path),
+            allow_vrt=allow_vrt,
+            allow_remote=allow_remote,
+            allowed_hosts=allowed_hosts,
+            nodata=nodata,
+        )
+        check_same_image(path, (scene.width, scene.height))
+        return scene
     if not isinstance(path, (str, os.PathLike)):
         # here, because xarray takes longer to import than a file to open
         from geofovea.tiling.arrays.scene import open_array
 
         if nodata is not None:
             raise SceneError(
-                f"nodata={nodata!r} is for files; set attrs['_FillValue'] of the array instead"
+                f"nodata={nodata!r} is for files; set attrs['_FillValue'] of the DataArray, or "
+                "give a numpy array that is masked"
             )
         return open_array(path)
     source = resolve_source(path, SourcePolicy(allow_vrt, allow_remote, tuple(allowed_hosts)))

@@ -19,7 +19,8 @@ from geofovea.errors import GeoFoveaError, GeometryError
 from geofovea.tiling.machine.cores import usable_cores
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.pyramid import Tile
-from geofovea.tiling.reader import TilePixels, TileReader
+from geofovea.tiling.reader import TilePixels
+from geofovea.tiling.tile_source import TileSource
 
 __all__ = ["READ_AHEAD_BYTES", "ReadAhead"]
 
@@ -37,7 +38,7 @@ class ReadAhead:
 
     def __init__(
         self,
-        reader: TileReader,
+        reader: TileSource,
         *,
         threads: int | None = None,
         budget_bytes: int = READ_AHEAD_BYTES,

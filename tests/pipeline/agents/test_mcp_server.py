@@ -21,7 +21,7 @@ from geofovea.pipeline.agents.application import make_open_app
 from geofovea.pipeline.agents.mcp_server import make_mcp_server
 from geofovea.pipeline.system.terminal import visible
 
-NAMES = ["inspect_scene", "ask_scene", "look_at"]
+NAMES = ["inspect_scene", "ask_scene", "measure", "look_at"]
 MODES = ["auto", "legacy"]
 
 

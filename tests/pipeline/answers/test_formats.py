@@ -96,6 +96,7 @@ def test_a_saved_answer_survives_being_pickled(answer, tmp_path):
 
 def test_shown_in_a_terminal_its_page_is_opened(answer, monkeypatch):
     opened = []
+    monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(showing.webbrowser, "open", opened.append)
     path = answer.show()
     assert opened == [path.as_uri()]

@@ -60,4 +60,5 @@ def test_families_that_were_taught_to_write_boxes_say_how():
         "glm4v": BoxStyle.GLM,
         "glm46v": BoxStyle.GLM,
         "glm4v_moe": BoxStyle.GLM,
+        "paligemma": BoxStyle.LOCATIONS,
     }

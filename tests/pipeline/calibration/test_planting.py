@@ -16,7 +16,7 @@ from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
 LOOKS = 4
 RAW = AttentionMode((2,), correction="raw")
-ROBUST = default_mode(4, reuses_prefix=True)
+ROBUST = default_mode(range(4), reuses_prefix=True)
 # a sink that moves with the question cannot be told from what the question is about
 OUT_OF_REACH = {"drifting", "turning"}
 
@@ -68,7 +68,7 @@ def test_a_sink_that_takes_turns_is_withstood_as_far_as_neutral_questions_meet_i
 ):
     raw, one, three = (
         accuracies(host, samples, mode, [Planting("turning", 0.9)])[0]
-        for mode in (RAW, default_mode(4, reuses_prefix=False), ROBUST)
+        for mode in (RAW, default_mode(range(4), reuses_prefix=False), ROBUST)
     )
     assert raw < one <= three
     assert three >= 0.6 * unplanted

@@ -1,12 +1,17 @@
 """What a verb tells, to whom, and how it fails for a program."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from cli_toys import FEW
 from pipeline_toys import QUESTION, texture
+
+from geofovea.pipeline.answers import showing
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,58 @@ def test_a_log_file_that_cannot_be_written_is_one_line(ask, tmp_path):
     result = ask("--log-file", tmp_path / "nowhere" / "log.txt")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: the log file")
+
+
+def test_details_say_what_is_looked_at_and_how_long_it_takes(ask, make_png, tmp_path):
+    log = tmp_path / "log.txt"
+    ask("--log-file", log, "--save-png", tmp_path / "a.png", scene=make_png(80, 80))
+    text = log.read_text()
+    stages = (
+        r"model: loaded, \d",
+        r"question: '.*' about .*\.png",
+        r"look: level \d+: \d+ tiles?.*, \d+ tokens, \d+\.\d\d s",
+        r"focus: \d+ tokens scored, \d",
+        r"model: asked with \d+ vision tokens, \d",
+        r"answer: '.*'; seconds: open \d.*, read \d.*, encode \d.*, total \d",
+        r"file: wrote .*a\.png, \d",
+    )
+    place = 0
+    for stage in stages:
+        match = re.compile(rf" INFO {stage}").search(text, place)
+        if match is None and stage.startswith("model: loaded"):
+            continue  # an earlier test of this process loaded it
+        assert match, stage
+        place = match.end()
+    assert " DEBUG " not in text
+    ask("-vv", "--log-file", log, scene=make_png(80, 80))
+    assert re.search(r" DEBUG tile: level \d+, row \d+, column \d+", log.read_text())
+
+
+@pytest.mark.parametrize("files", [[], ["--save-png", "a.png"], ["--page", "a.html"]])
+def test_open_shows_what_was_written_or_says_where_it_is(
+    ask, make_png, tmp_path, monkeypatch, files
+):
+    monkeypatch.chdir(tmp_path)
+    opened = []
+    monkeypatch.setattr(showing.webbrowser, "open", lambda url: opened.append(url) or True)
+    monkeypatch.setattr(showing, "has_screen", lambda: True)
+    scene = make_png(80, 80)
+    result = ask("--open", *files, scene=scene)
+    assert result.exit_code == 0, result.stderr
+    (url,) = opened
+    file = Path(unquote(urlsplit(url).path))
+    assert file.stat().st_size > 1000
+    assert file.name == (files[1] if files else "answer.html")
+    monkeypatch.setattr(showing, "has_screen", lambda: False)
+    result = ask("--open", *files, scene=scene)
+    assert "no browser here has a window: open /" in result.stderr
+    assert len(opened) == 1
+
+
+def test_open_is_for_one_question(ask, make_png):
+    result = ask("Is it red?", "--open", scene=make_png(80, 80))
+    assert result.exit_code == 2
+    assert "--open are for one question" in result.stderr
 
 
 def test_details_go_to_standard_error(ask):

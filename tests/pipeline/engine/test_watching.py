@@ -113,36 +113,51 @@ def test_a_question_ends_where_the_watcher_ends_it_and_the_next_is_answered(
     assert (again.text, again.confidence) == (fresh.text, fresh.confidence)
 
 
+class WhileReading(Listener):
+    """Ends the question while it is answered, as soon as something has come often enough."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.count, self.reads = most, 0, False
+
+    def reading(self, tiles, tokens):
+        self.reads = True
+
+    def passed(self, *_):
+        self.count += self.reads
+
+    def check(self):
+        if self.count >= self.most:
+            raise CancelledError("the test canceled the question")
+
+
 def test_a_long_answer_ends_between_two_of_its_tokens(make_session):
-    class WhileReading(Ending):
-        def __init__(self):
-            super().__init__("check", 3)
-            self.reads = False
-
-        def reading(self, tiles, tokens):
-            self.reads = True
-
-        def _count(self, kind):
-            if self.reads:
-                super()._count(kind)
-
-        def scored(self, *_):
-            pass
-
-    session = make_session()
-    advanced, watcher = [], WhileReading()
+    session, watcher = make_session(), WhileReading(2)
     session.host = session.host.answering(200)
     session.host._writer = _never_ending(session.host._writer)
-    hook = session.host._model.lm_head.register_forward_hook(
-        lambda *_: advanced.append(watcher.reads)
-    )
+    # of the prompt, and of one token more: the third pass is not begun
+    hook = session.host._model.lm_head.register_forward_hook(watcher.passed)
     try:
         with pytest.raises(CancelledError):
             session.ask(QUESTION, budget=FEW, watch=watcher)
     finally:
         hook.remove()
-    # of the prompt, and of one token more: the third pass was not begun
-    assert sum(advanced) == 2
+    assert watcher.count == 2
+
+
+def test_a_long_prompt_ends_between_two_layers(make_session):
+    session, watcher = make_session(), WhileReading(1)
+    layers = session.host._model.model.language_model.layers
+    hooks = [layer.register_forward_hook(watcher.passed) for layer in layers]
+    try:
+        with pytest.raises(CancelledError):
+            session.ask(QUESTION, budget=FEW, watch=watcher)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert watcher.count == 1 < len(layers)
+    fresh = make_session().ask(QUESTION, budget=FEW)
+    assert session.ask(QUESTION, budget=FEW).confidence == fresh.confidence
 
 
 def _never_ending(writer):

@@ -11,6 +11,8 @@ from geofovea.datasets.records.annotations import write_records
 from geofovea.datasets.synthetic.annotations import record_of
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.evaluation.reports import zoom_pages
+from geofovea.pipeline.evaluation.reports.zoom_pages import MOST_ZOOM_PAGE_BYTES
 
 
 @pytest.fixture
@@ -102,7 +104,9 @@ def test_a_report_is_one_page_with_pictures_and_one_table(finished):
     assert not re.findall(r"src=['\"](?!data:)", page)
     links = re.findall(r"href=['\"]([^'\"]*)", page)
     assert links
-    for link in links:
+    items = [link for link in links if not link.endswith("-zoom.html")]
+    assert items
+    for link in items:
         about = (folder / link).read_text()
         assert 'href="../report.html"' in about
         assert about.count("data:image/jpeg") == 1
@@ -114,6 +118,71 @@ def test_a_report_is_one_page_with_pictures_and_one_table(finished):
     for title in ("Scores", "By group", "Which rule decided", "Cost"):
         assert f"## {title}\n" in table
     assert f"{100 * scores['figures']['official']['OA']['value']:.2f} [" in table
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+
+
+def paged(page):
+    """The data of a page with deep zoom."""
+    found = re.search(r'id="geofovea-data">(.*?)</script>', page, re.DOTALL)
+    return json.loads(found[1])
+
+
+def test_failures_lead_to_pages_with_deep_zoom_and_the_right_answer(finished):
+    folder, _, _ = finished
+    items = {row["question"]: row for row in rows_of(folder)}
+    assert CliRunner().invoke(main, ["report", str(folder)]).exit_code == 0
+    page = (folder / "report.html").read_text()
+    links = re.findall(r'href="(report-items/[^"]*-zoom.html)"', page)
+    assert f"{len(links)} of these {len(links)} answers have a page with deep zoom" in page
+    assert len(links) > 0
+    for link in links:
+        assert (folder / link).stat().st_size <= MOST_ZOOM_PAGE_BYTES
+        data = paged((folder / link).read_text())
+        item = items[data["answer"]["answer"]["question"]]
+        assert data["answer"]["answer"]["answer"] == item["answer"]
+        assert data["answer"]["truth"]["answers"] == item["truth"]
+        rows = data["answer"]["answer"]["evidence"]
+        assert [row["box_scene"] for row in rows] == [row["box_scene"] for row in item["evidence"]]
+        assert sum(row["tokens"] for row in rows) == item["cost"]["tokens_llm"]
+        looked = {tuple(tile[:3]) for look in data["answer"]["looks"] for tile in look["tiles"]}
+        assert {(row["level"], row["row"], row["col"]) for row in rows} <= looked
+        assert data["tiles"]
+
+
+def test_a_report_has_a_bounded_number_of_pages_with_deep_zoom(finished, monkeypatch):
+    folder, _, _ = finished
+    monkeypatch.setattr(zoom_pages, "MOST_ZOOM_PAGES", 1)
+    assert CliRunner().invoke(main, ["report", str(folder)]).exit_code == 0
+    assert len(list((folder / "report-items").glob("*-zoom.html"))) == 1
+    about = [p.read_text() for p in (folder / "report-items").glob("*[!m].html")]
+    assert any("There is no page with deep zoom: a report has at most 1" in text for text in about)
+
+
+def test_a_failure_that_was_kept_without_evidence_has_the_page_with_a_picture(finished):
+    folder, _, _ = finished
+    kept = [
+        json.dumps({k: v for k, v in row.items() if k != "evidence"}) for row in rows_of(folder)
+    ]
+    (folder / "items.jsonl").write_text("\n".join(kept))
+    result = CliRunner().invoke(main, ["report", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert "-zoom.html" not in (folder / "report.html").read_text()
+    about = [p.read_text() for p in (folder / "report-items").glob("*.html")]
+    assert about
+    assert all("the run keeps too little of this answer" in text for text in about)
+
+
+def test_without_its_image_a_failure_has_no_page_with_deep_zoom(finished, tmp_path):
+    folder, _, _ = finished
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert CliRunner().invoke(main, ["report", str(folder), "--root", str(empty)]).exit_code == 0
+    assert not list((folder / "report-items").glob("*-zoom.html"))
+    about = [p.read_text() for p in (folder / "report-items").glob("*.html")]
+    assert all("no page with deep zoom: its image is not at hand" in text for text in about)
 
 
 def test_both_stages_of_an_answers_file_are_told(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from family_toys import (
-    OF_ANY_SIZE,
+    ANY_TILE,
     QUESTION,
     STD,
     host_of,
@@ -34,7 +34,7 @@ def folder_of(tmp_path):
         model_of(family).save_pretrained(folder)
         tokenizer().save_pretrained(folder)
         settings = {"pool": 1, "focus_layer": 1, "image_std": STD}
-        settings |= {"tile_size": 32} if family in OF_ANY_SIZE else {}
+        settings |= {"tile_size": 32} if family in ANY_TILE else {}
         (folder / SETTINGS_FILE).write_text(json.dumps(settings))
         return folder
 

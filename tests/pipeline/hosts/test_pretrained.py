@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from family_toys import (
+    ANY_TILE,
     MEAN,
-    OF_ANY_SIZE,
     QUESTION,
     STD,
     host_of,
@@ -47,7 +47,7 @@ def write_family(tmp_path):
         content = colours if processor == "preprocessor_config.json" else nested
         (folder / processor).write_text(json.dumps(content))
         chosen = {"template": TEMPLATE, "instruction": "", "pool": 1, "focus_layer": 1} | settings
-        if family in OF_ANY_SIZE:
+        if family in ANY_TILE:
             chosen.setdefault("tile_size", 32)
         (folder / SETTINGS_FILE).write_text(json.dumps(chosen))
         return folder

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 import rioxarray
 import xarray as xr
+from PIL import Image
 from pipeline_toys import QUESTION, texture
 from rasterio.transform import Affine
 
@@ -90,6 +91,25 @@ def test_an_array_is_answered_as_the_file_whose_overviews_are_exact_averages(mak
         found = gf.ask(array, QUESTION, model=tiny_host, budget=FEW)
     assert facts_of(found) == facts_of(truth)
     assert any("guess" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("form", ["bands first", "bands last", "PIL", "dataset"])
+def test_a_picture_that_a_program_holds_is_answered_as_the_file(make_tiff, tiny_host, form):
+    path = make_tiff(texture(512, 512), photometric="rgb")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews((2, 4, 8), rasterio.enums.Resampling.average)
+    truth = gf.ask(path, QUESTION, model=tiny_host, budget=FEW)
+    with rasterio.open(path) as dataset:
+        first = dataset.read()
+        last = np.moveaxis(first, 0, 2).copy()
+        pictures = {"bands first": first, "bands last": last, "dataset": dataset}
+        picture = Image.fromarray(last) if form == "PIL" else pictures[form]
+        found = gf.open(picture, model=tiny_host).ask(QUESTION, budget=FEW)
+    looks, expected = ([facts_of(a)[n] for n in (0, 1, 3, 4, 5)] for a in (found, truth))
+    assert looks == expected
+    assert [e.box_scene for e in found.evidence] == [e.box_scene for e in truth.evidence]
+    # pixels alone know no place on the map
+    assert (facts_of(found) == facts_of(truth)) == (form == "dataset")
 
 
 def test_the_accessor_asks_and_keeps_what_it_read(forms, tiny_host):

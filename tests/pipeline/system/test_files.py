@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from geofovea.errors import OutputError
+from geofovea.errors import DiskSpaceError, OutputError, SceneReadError
 from geofovea.pipeline.system.files import check_writable, make_folder, write_file, write_text
 
 
@@ -231,3 +231,14 @@ def test_folders_are_made_with_their_parents(tmp_path):
         make_folder(tmp_path / "file")
     with pytest.raises(OutputError, match="cannot be made"):
         make_folder(tmp_path / "file" / "b")
+
+
+@pytest.mark.parametrize("error", [SceneReadError("the scene is damaged"), DiskSpaceError("full")])
+def test_what_fails_while_a_file_is_made_says_itself_what_is_wrong(tmp_path, error):
+    def fail(_aside):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        write_file(tmp_path / "a.txt", fail)
+    assert caught.value is error
+    assert names(tmp_path) == []

@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+import shapely
 from chat_server import says
 from pipeline_toys import QUESTION, texture
 from viewer_toys import ended, gate_before, last_of, names_of, until
@@ -157,11 +158,25 @@ def test_a_question_within_a_region_has_its_evidence_there(make_desk):
     box = [512, 512, 1024, 1024]
     job = ended(desk.submit(asked(region={"box": box})))
     assert job.state == "answered"
-    assert job.to_json()["region"] == box
+    (ring,) = job.to_json()["region"]
+    assert sorted(ring) == [[512, 512], [512, 1024], [1024, 512], [1024, 1024]]
     region = job.request.region
     fine = [e for e in job.answer.evidence if e.tile.level == 0]
     assert fine
     assert all(region.overlaps(item.box_scene) for item in fine)
+
+
+def test_the_history_keeps_the_polygon_of_a_question_with_all_its_parts(make_desk):
+    desk = make_desk()
+    # its two points stand out of the scene on the left, so that two parts are left within
+    polygon = [[-100, 0], [600, 100], [-50, 300], [600, 500], [-100, 600]]
+    job = desk.submit(asked(region={"polygon": polygon}))
+    rings = job.to_json()["region"]
+    shape = shapely.MultiPolygon([shapely.Polygon(ring) for ring in rings])
+    scene = shapely.box(0, 0, 2048, 2048)
+    assert len(rings) == 2
+    assert shape.equals_exact(shapely.Polygon(polygon).intersection(scene), 0.5, normalize=True)
+    assert ended(job).state == "answered"
 
 
 def test_the_history_is_newest_first(make_desk):

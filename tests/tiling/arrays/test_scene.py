@@ -335,7 +335,7 @@ REFUSED = {
     "an empty tree": (xr.DataTree(), "no image"),
     "a list": ([1, 2], "allowed are"),
     "a number": (7, "allowed are"),
-    "a numpy array": (IMAGE, "allowed are"),
+    "a numpy array of few pixels": (IMAGE, "both its first and its last axis"),
 }  # fmt: skip
 
 

@@ -9,7 +9,13 @@ import pytest
 import rasterio
 from rasterio.shutil import copy as copy_raster
 
-from geofovea.errors import LevelBuildError, SceneNotFoundError, SceneReadError, SceneRefusedError
+from geofovea.errors import (
+    LevelBuildError,
+    SceneChangedError,
+    SceneNotFoundError,
+    SceneReadError,
+    SceneRefusedError,
+)
 from geofovea.tiling import Tile, TileReader, open_scene, plan_radiometry
 
 
@@ -341,3 +347,20 @@ def test_every_reference_raster_opens_or_is_refused_for_a_reason(shared_raster):
             read_everything(shared_raster)
     else:
         assert open_scene(shared_raster).count >= 1
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_has_changed_and_is_not_unreadable(
+    make_tiled, texture, monkeypatch
+):
+    path = make_tiled(texture(64, 64, 3, "uint8"))
+    real = os.open
+
+    def replaced(name, *flags, **more):
+        if str(name) == str(path):
+            path.write_bytes(path.read_bytes() + b"more")
+        return real(name, *flags, **more)
+
+    monkeypatch.setattr(os, "open", replaced)
+    with pytest.raises(SceneChangedError, match="open it again") as caught:
+        open_scene(path)
+    assert "permissions" not in str(caught.value)

@@ -8,6 +8,7 @@ import { levelColor } from "./level_colors.js";
 const CASING = "rgba(10, 14, 20, 0.6)";
 const HEAT = [255, 36, 110];
 const REGION = "#ffffff";
+const TRUTH = "#43d17c";
 const POINT = 12;
 
 /** A map layer that draws a model: see `Overlay.model`. */
@@ -42,6 +43,7 @@ export class Overlay {
       if (this.model.tiles) drawTiles(view, this.model);
       drawWaiting(view, this.model);
       drawEvidence(view, this.model);
+      drawTruth(view, this.model.asking.truth?.boxes ?? []);
     }
     if (this.model.region) drawRegion(view, this.model.region);
     return this.canvas;
@@ -207,6 +209,16 @@ function locator({ pen, ratio }, points, color) {
   }
 }
 
+/** Annotated places, dotted so that they differ from evidence without color too. */
+function drawTruth(view, boxes) {
+  for (const box of boxes) {
+    const points = corners(view, box);
+    if (outside(view, points)) continue;
+    if (span(points) / view.ratio < POINT) locator(view, points, TRUTH);
+    else outline(view, points, TRUTH, 3, 1, [3, 3]);
+  }
+}
+
 /** A number inside the lower right corner of a box; drawn where the box has room for it. */
 function badge({ pen, ratio }, [x, y], text, color) {
   pen.font = `600 ${12 * ratio}px system-ui, sans-serif`;
@@ -221,14 +233,16 @@ function badge({ pen, ratio }, [x, y], text, color) {
 }
 
 /** All but the region is darkened. */
-function drawRegion(view, ring) {
+function drawRegion(view, rings) {
   const { pen, place: [a, b, c, d, e, f] } = view;
-  const points = ring.map(([x, y]) => [a * x + c * y + e, b * x + d * y + f]);
+  const shapes = rings.map((ring) => ring.map(([x, y]) => [a * x + c * y + e, b * x + d * y + f]));
   pen.beginPath();
   pen.rect(0, 0, view.width, view.height);
-  points.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
-  pen.closePath();
+  for (const points of shapes) {
+    points.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+    pen.closePath();
+  }
   pen.fillStyle = "rgba(10, 14, 20, 0.35)";
   pen.fill("evenodd");
-  outline(view, points, REGION, 1.5, 1, [7, 5]);
+  for (const points of shapes) outline(view, points, REGION, 1.5, 1, [7, 5]);
 }

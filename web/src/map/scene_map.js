@@ -4,7 +4,7 @@ import OlMap from "ol/Map.js";
 import View from "ol/View.js";
 import TileLayer from "ol/layer/Tile.js";
 import { defaults as defaultInteractions } from "ol/interaction/defaults.js";
-import { el, icon } from "../dom.js";
+import { el, icon, visible } from "../dom.js";
 import { Ground } from "./ground.js";
 import { Overlay } from "./overlay.js";
 import { RegionPen } from "./region_pen.js";
@@ -167,8 +167,9 @@ export class SceneMap {
 
   /** Says in the map why there is nothing to see yet, or at all. */
   setNote(text) {
-    this.note.hidden = !text;
-    if (this.note.textContent !== text) this.note.textContent = text;
+    const note = visible(text);
+    this.note.hidden = !note;
+    if (this.note.textContent !== note) this.note.textContent = note;
   }
 
   dispose() {

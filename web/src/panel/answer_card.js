@@ -34,6 +34,7 @@ export class AnswerCard {
       el("h3", { class: "gf-asked" }, answer.question),
       el("p", { class: "gf-text" }, answer.answer || "(no words)"),
       confidence(answer),
+      truth(asking.truth),
       warnings(answer.warnings),
       choices(answer.choices),
       cost(answer),
@@ -43,7 +44,8 @@ export class AnswerCard {
   #actions() {
     const { exported } = this.listeners;
     if (!exported) return null;
-    return el("div", { class: "gf-row gf-actions" }, el("span", { class: "gf-faint" }, "Save as"),
+    return el("div", { class: "gf-row gf-actions", role: "group", "aria-label": "Save as" },
+      el("span", { class: "gf-faint", "aria-hidden": "true" }, "Save as"),
       EXPORTS.map(([label, file, name]) => button(label, () => exported(file, name), {
         "aria-label": `Save as ${label}`,
       })));
@@ -57,6 +59,15 @@ function confidence(answer) {
   const bar = el("span", { class: "gf-bar", "aria-hidden": "true" }, el("span"));
   bar.firstChild.style.width = share(answer.confidence).replace("<", "");
   return el("p", { class: "gf-sure" }, bar, text);
+}
+
+/** What would have been right, on the page of a benchmark's answer. */
+function truth(known) {
+  if (!known) return null;
+  const { answers, boxes } = known;
+  const place = boxes.length ? [el("span", { class: "gf-truth-line", "aria-hidden": "true" }),
+    `${plural(boxes.length, "annotated place")} on the map`] : null;
+  return el("p", { class: "gf-truth" }, `Right: ${answers.join(", ")}`, place);
 }
 
 function warnings(texts) {

@@ -1,6 +1,6 @@
 // What the answer was read from: a row for each region whose tokens reached the model.
 
-import { button, el, fill } from "../dom.js";
+import { button, el, fill, uniqueId } from "../dom.js";
 import { boxText, levelScale, lonLat, share } from "../format.js";
 
 const FEW = 8;
@@ -14,6 +14,7 @@ export class EvidenceTable {
     this.listeners = listeners;
     this.all = false;
     this.marked = null;
+    this.title = uniqueId("evidence");
     this.element = el("section", { class: "gf-evidence", hidden: true });
   }
 
@@ -27,9 +28,9 @@ export class EvidenceTable {
       ? button(`Show all ${rows.length}`, () => { this.all = true; this.show(asking, gsd, marked); })
       : null;
     const { again } = this.listeners;
-    fill(this.element, el("div", { class: "gf-row" }, el("h3", {}, "Evidence"),
+    fill(this.element, el("div", { class: "gf-row" }, el("h3", { id: this.title }, "Evidence"),
       again ? button("Ask again here", again, { class: "gf-end gf-low" }) : null),
-      el("div", { class: "gf-scroll" }, el("table", {},
+      el("div", { class: "gf-scroll" }, el("table", { "aria-labelledby": this.title },
         el("thead", {}, el("tr", {}, ["#", "Level", "Share", "Tokens", "Pixels"]
           .map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, shown.map((row, index) => this.#row(row, index))))),

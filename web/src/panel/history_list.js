@@ -1,13 +1,14 @@
 // Questions of before, newest first. Showing one again costs nothing: the server kept its events.
 
-import { button, el, fill } from "../dom.js";
+import { button, el, fill, uniqueId } from "../dom.js";
 
 export class HistoryList {
   /** @param {{chosen: Function}} listeners `chosen(job)` with the row of the server */
   constructor(listeners) {
     this.listeners = listeners;
-    this.list = el("ul", { class: "gf-history" });
-    this.element = el("section", { hidden: true }, el("h2", {}, "Asked before"), this.list);
+    const title = uniqueId("history");
+    this.list = el("ul", { class: "gf-history", "aria-labelledby": title });
+    this.element = el("section", { hidden: true }, el("h2", { id: title }, "Asked before"), this.list);
   }
 
   /** @param {Object[]} jobs `{job, scene, question, state, answer, region}` */

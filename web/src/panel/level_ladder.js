@@ -9,7 +9,7 @@ export class LevelLadder {
   constructor(listeners) {
     this.listeners = listeners;
     this.hidden = new Set();
-    this.list = el("ol", { class: "gf-ladder" });
+    this.list = el("ol", { class: "gf-ladder", "aria-label": "Levels that were looked at" });
     this.element = el("section", { hidden: true }, el("h3", {}, "Where it looked"), this.list);
     this.rows = new Map();
   }

@@ -1,7 +1,7 @@
 // An answer in a file: the scene's facts, the answer and the tiles it was read from stand in one
 // element of the document. Nothing is asked and nothing is loaded.
 //
-//   {overview: {model, scenes: [facts]}, answer: {answer, looks}, region: [x0, y0, x1, y1] | null,
+//   {overview: {model, scenes: [facts]}, answer: {answer, looks}, region: [ring, ...] | null,
 //    tiles: {"level/row/col": "base64 of a WebP"}, media_type: "image/webp"}
 
 import { sceneOf } from "../scene.js";

@@ -1,5 +1,6 @@
 // The server of `geofovea serve`: plain requests with the token in a header, never in a cookie.
 
+import { decoded } from "../address.js";
 import { sceneOf } from "../scene.js";
 import { eventsOf } from "./event_stream.js";
 
@@ -18,7 +19,7 @@ export class RequestError extends Error {
 export function takeToken() {
   const match = location.hash.match(/(?:^#|&)token=([^&]+)/);
   if (match) {
-    sessionStorage.setItem(KEY, decodeURIComponent(match[1]));
+    sessionStorage.setItem(KEY, decoded(match[1]));
     history.replaceState(null, "", location.pathname + location.search);
   }
   return sessionStorage.getItem(KEY);
@@ -70,7 +71,7 @@ export class HttpTransport {
         }
         if (ended) return;
       } catch (error) {
-        if (signal?.aborted || error instanceof RequestError || breaks > 5) throw error;
+        if (signal?.aborted || error.status || breaks > 5) throw error;
       }
       if (breaks > 5) throw new RequestError(0, "The connection to the server was lost.");
       await pause(Math.min(500 * 2 ** breaks, 8000), signal);
@@ -90,7 +91,7 @@ export class HttpTransport {
   }
 
   async #request(method, path, { body, headers = {}, signal } = {}) {
-    const reply = await fetch(path, {
+    const reply = await reached(path, {
       method,
       signal,
       credentials: "omit",
@@ -104,6 +105,16 @@ export class HttpTransport {
     if (reply.ok) return reply;
     const wait = Number(reply.headers.get("Retry-After"));
     throw new RequestError(reply.status, await messageOf(reply), wait > 0 ? wait : null);
+  }
+}
+
+/** As `fetch`; browsers say of a server that is gone that they "failed to fetch". */
+async function reached(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new RequestError(0, "The server does not answer: see whether geofovea serve still runs.");
   }
 }
 

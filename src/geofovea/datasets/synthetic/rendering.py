@@ -43,7 +43,7 @@ def render_window(
         _draw_terrain(canvas, world)
     for site in sites:
         _draw_site(canvas, site)
-    return canvas.pixels()
+    return canvas.pixels() if world.light == 1 else _lit(canvas.pixels(), world.light)
 
 
 class Canvas:
@@ -157,6 +157,13 @@ class Canvas:
         rgba = rgba[row0 - row : row1 - row, col0 - col : col1 - col]
         view = self._rgb[row0:row1, col0:col1]
         view[:] = (view * (1 - rgba[..., 3:] / 255) + rgba[..., :3] + 0.5).astype(np.uint8)
+
+
+def _lit(pixels: NDArray[np.uint8], light: float) -> NDArray[np.uint8]:
+    """A picture in another light."""
+    table: NDArray[np.uint8] = np.clip(np.arange(256) * light + 0.5, 0, 255).astype(np.uint8)
+    lit: NDArray[np.uint8] = table[pixels]
+    return lit
 
 
 def _blend(view: NDArray[np.uint8], below: NDArray[np.uint8], weight: float) -> None:

@@ -56,7 +56,7 @@ def write_scene(
             # in the target's own folder, so that the last step is a mere renaming
             raw, finished = Path(folder) / "native.tif", Path(folder) / "finished.tif"
             with rasterio.open(raw, "w", **_profile(world)) as out:
-                out.update_tags(TIFFTAG_IMAGEDESCRIPTION=_description(world))
+                out.update_tags(**_tags(world))
                 for share, window in _strips(world):
                     x0, y0, width, height = window
                     pixels = render_window(world, 0, x0, y0, width, height)
@@ -81,8 +81,13 @@ def write_scene(
     on_progress(1.0)
 
 
-def _description(world: World) -> str:
-    return f"{SYNTHETIC_MARK}, seed {world.seed}, {world.width} x {world.height}"
+def _tags(world: World) -> dict[str, str]:
+    about = f"{SYNTHETIC_MARK}, seed {world.seed}, {world.width} x {world.height}"
+    tags = {"TIFFTAG_IMAGEDESCRIPTION": about}
+    if world.date is not None:
+        # as TIFF writes dates
+        tags["TIFFTAG_DATETIME"] = f"{world.date.replace('-', ':')} 00:00:00"
+    return tags
 
 
 def _profile(world: World) -> dict[str, Any]:

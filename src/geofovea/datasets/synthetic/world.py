@@ -29,7 +29,20 @@ from geofovea.datasets.synthetic.vocabulary import (
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["MIN_SIDE", "Hall", "Site", "Thing", "World", "make_crowd", "make_pad", "make_world"]
+__all__ = [
+    "MIN_SIDE",
+    "PAD_SLOTS",
+    "Hall",
+    "Site",
+    "Thing",
+    "World",
+    "make_crowd",
+    "make_pad",
+    "make_site",
+    "make_thing",
+    "make_world",
+    "slot_center",
+]
 
 CELL_SIDE = 2048
 MIN_SIDE = 768
@@ -39,6 +52,9 @@ GSD_M = 0.5
 _URBAN_SHARE = 0.4
 _FILLERS_PER_CELL = 1 / 8
 _SLOTS_PER_SIDE = 3
+PAD_SLOTS = tuple((i % _SLOTS_PER_SIDE, i // _SLOTS_PER_SIDE) for i in range(_SLOTS_PER_SIDE**2))
+"""Column and row of the places of a pad where a hall or a thing can stand."""
+
 _PAD_SIDE = (240, 300)
 _PAD_RING = 60
 _THING_HALF_LENGTH = (20, 30)
@@ -140,6 +156,8 @@ class World:
         cell_side: Side of a cell in pixels.
         terrain: Terrain of each cell, ``terrain[row][col]``.
         sites: All sites; those of a kind in ``SITES`` come first and are unique.
+        date: When it is seen, as ``2024-06-01``; None for a world without dates.
+        light: Brightness factor of the whole picture, as another day has another light.
     """
 
     seed: int
@@ -148,6 +166,8 @@ class World:
     cell_side: int
     terrain: tuple[tuple[str, ...], ...]
     sites: tuple[Site, ...]
+    date: str | None = None
+    light: float = 1.0
 
     @property
     def named_sites(self) -> tuple[Site, ...]:
@@ -185,7 +205,7 @@ def make_world(seed: int, width: int, height: int) -> World:
     rng.shuffle(cells)
     kinds = _site_kinds(rng, len(cells))
     sites = tuple(
-        _make_site(rng, kind, row, col, cell_side, terrain[row][col])
+        make_site(rng, kind, row, col, cell_side, terrain[row][col])
         for kind, (row, col) in zip(kinds, cells, strict=False)
     )
     return World(seed, width, height, cell_side, terrain, sites)
@@ -250,9 +270,19 @@ def _site_kinds(rng: random.Random, cells: int) -> list[str]:
     return rng.sample(SITES, count) + [rng.choice(FILLER_SITES) for _ in range(fillers)]
 
 
-def _make_site(
+def make_site(
     rng: random.Random, kind: str, row: int, col: int, cell_side: int, terrain: str
 ) -> Site:
+    """A site with its pad, somewhere in a cell.
+
+    Args:
+        rng: Where everything comes from.
+        kind: One of ``SITES`` or ``FILLER_SITES``.
+        row: Row of the cell.
+        col: Column of the cell.
+        cell_side: Side of a cell in pixels.
+        terrain: Of the cell.
+    """
     width, height = (rng.randint(cell_side // 2, cell_side * 23 // 32) for _ in range(2))
     margin = cell_side // 14
     x0 = col * cell_side + rng.randint(margin, cell_side - margin - width)
@@ -277,15 +307,12 @@ def _make_site(
 
 def _furnish(rng: random.Random, pad: Box) -> tuple[Hall, tuple[Thing, ...]]:
     """Put a hall and three to eight things on the slots of a pad; no two share a slot."""
-    pitch = pad.width / _SLOTS_PER_SIDE
-    slots = [(i % _SLOTS_PER_SIDE, i // _SLOTS_PER_SIDE) for i in range(_SLOTS_PER_SIDE**2)]
+    slots = list(PAD_SLOTS)
     rng.shuffle(slots)
 
     def place(slot: tuple[int, int], jitter: int) -> tuple[int, int]:
-        return (
-            round(pad.x0 + (slot[0] + 0.5) * pitch) + rng.randint(-jitter, jitter),
-            round(pad.y0 + (slot[1] + 0.5) * pitch) + rng.randint(-jitter, jitter),
-        )
+        x, y = slot_center(pad, slot)
+        return x + rng.randint(-jitter, jitter), y + rng.randint(-jitter, jitter)
 
     hall = Hall(
         rng.choice(SHAPES),
@@ -293,19 +320,23 @@ def _furnish(rng: random.Random, pad: Box) -> tuple[Hall, tuple[Thing, ...]]:
         rng.randint(*_HALL_HALF_LENGTH),
         rng.uniform(0, 360),
     )
-    colors = list(COLORS)
-    things = tuple(
-        Thing(
-            kind,
-            rng.choice(colors),
-            rng.choice(STATUSES),
-            *place(slot, 7),
-            rng.randint(*_THING_HALF_LENGTH),
-            rng.uniform(0, 360),
-        )
-        for kind, slot in zip(_thing_kinds(rng), slots[1:], strict=False)
-    )
+    kinds = zip(_thing_kinds(rng), slots[1:], strict=False)
+    things = tuple(make_thing(rng, kind, pad, slot) for kind, slot in kinds)
     return hall, things
+
+
+def slot_center(pad: Box, slot: tuple[int, int]) -> tuple[int, int]:
+    """The center ``(x, y)`` of one of `PAD_SLOTS` in scene pixels."""
+    pitch = pad.width / _SLOTS_PER_SIDE
+    return round(pad.x0 + (slot[0] + 0.5) * pitch), round(pad.y0 + (slot[1] + 0.5) * pitch)
+
+
+def make_thing(rng: random.Random, kind: str, pad: Box, slot: tuple[int, int]) -> Thing:
+    """A thing of a kind on a slot of a pad; all else of it is drawn."""
+    color, status = rng.choice(list(COLORS)), rng.choice(STATUSES)
+    x, y = slot_center(pad, slot)
+    x, y = x + rng.randint(-7, 7), y + rng.randint(-7, 7)
+    return Thing(kind, color, status, x, y, rng.randint(*_THING_HALF_LENGTH), rng.uniform(0, 360))
 
 
 def _thing_kinds(rng: random.Random) -> list[str]:

@@ -18,7 +18,6 @@ from geofovea.pipeline.agents.chat_errors import CHAT_PREFIX, error_body
 from geofovea.pipeline.agents.chat_request import ChatRequest, ChatRequestError
 from geofovea.pipeline.agents.plain import plain_text
 from geofovea.pipeline.agents.questions import (
-    AnswerError,
     answer_facts,
     ask,
     check_answered,
@@ -27,7 +26,7 @@ from geofovea.pipeline.agents.questions import (
 )
 from geofovea.pipeline.agents.scene_choice import chosen_scene
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
-from geofovea.pipeline.viewer.job import Job
+from geofovea.pipeline.viewer.job import AnswerError, Job
 
 __all__ = ["chat_routes"]
 

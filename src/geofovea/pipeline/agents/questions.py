@@ -8,21 +8,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.agents.plain import plain_text, plain_values
 from geofovea.pipeline.answers.page.data import answer_data
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.events import Event
 from geofovea.pipeline.viewer.following import follow
-from geofovea.pipeline.viewer.job import Job
+from geofovea.pipeline.viewer.job import AnswerError, Job
 from geofovea.pipeline.viewer.job_request import JobRequest
 
 __all__ = [
-    "AnswerError",
     "Tell",
     "answer_facts",
     "ask",
     "check_answered",
+    "measured_facts",
     "news_of",
     "progress_text",
     "submit",
@@ -33,10 +32,6 @@ Tell = Callable[[str], Awaitable[None]]
 
 _MOST_EVIDENCE = 12
 _NEWS_SECONDS = 10.0
-
-
-class AnswerError(GeoFoveaError):
-    """A question was taken and has no answer."""
 
 
 async def submit(desk: Desk, question: JobRequest) -> Job:
@@ -99,12 +94,10 @@ def check_answered(job: Job) -> None:
         AnswerError: If it failed.
         CancelledError: If somebody ended it.
     """
-    if job.answer is not None:
-        return
-    last = job.events_after(0)[-1]
-    if last.name == "error":
-        raise AnswerError(plain_text(json.loads(last.text)["message"]))
-    raise CancelledError("the question was canceled")
+    try:
+        job.result()
+    except AnswerError as error:
+        raise AnswerError(plain_text(str(error))) from None
 
 
 def progress_text(event: Event) -> str:
@@ -157,3 +150,20 @@ def answer_facts(job: Job) -> dict[str, Any]:
     }
     plain: dict[str, Any] = plain_values(selection)
     return plain
+
+
+def measured_facts(job: Job) -> dict[str, Any]:
+    """The same of an answer that was computed, with its numbers, places and lines.
+
+    Raises:
+        AnswerError: If a place was not found, or its name may mean several.
+    """
+    facts = answer_facts(job)
+    assert job.answer is not None  # noqa: S101  (as `ask` returns it)
+    measurement = job.answer.measurement
+    if measurement is None:
+        raise AnswerError(plain_text("; ".join(facts["warnings"]) or "nothing could be measured"))
+    own = ("kind", "sentence", "quantities", "places", "is_on_ground", "geojson")
+    numbers = measurement.to_json()
+    plain: dict[str, Any] = plain_values({name: numbers[name] for name in own})
+    return facts | plain

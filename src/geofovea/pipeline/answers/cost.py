@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from geofovea.pipeline.hosts.flops import FlopCount
-from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
 from geofovea.regionfocus.budget import Budget
 
 __all__ = ["Cost", "StageTokens"]
@@ -68,7 +68,10 @@ class Cost:
         tokens_end: Vision tokens that the last layer of the decoder still saw.
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
-        flops: Operations, counted in two ways, where the shape of the host is known.
+        flops: Operations, counted in two ways, where the shape of the host is known; those of a
+            decoder that runs everything, whatever a scene memory saved.
+        memory: What was taken from a scene memory, if there was one.
+        thought_tokens: Tokens that the model thought before it answered.
         focus: What the host's own attention was read for, where that was the focus.
     """
 
@@ -84,12 +87,48 @@ class Cost:
     reductions: tuple[StageTokens, ...] = ()
     endpoint: EndpointUse | None = None
     flops: FlopCount | None = None
+    memory: MemoryUse | None = None
+    thought_tokens: int = 0
     focus: FocusCost | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """A cost as a run keeps it; what was spent at an endpoint and operations are left out.
+
+        Args:
+            data: What `to_json` gave.
+
+        Raises:
+            KeyError: If a number is missing.
+            BudgetError: If its limits are none.
+        """
+        return cls(
+            tiles_read=data["tiles_read"],
+            tiles_encoded=data["tiles_encoded"],
+            tiles_by_level={int(level): count for level, count in data["tiles_by_level"].items()},
+            tokens_total=data["tokens_total"],
+            tokens_llm=data["tokens_llm"],
+            seconds=dict(data["seconds"]),
+            peak_rss_mb=data["peak_rss_mb"],
+            budget=Budget(**data["budget"]),
+            tokens_end=data.get("tokens_end"),
+            reductions=tuple(StageTokens(**stage) for stage in data.get("reductions", ())),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
-        optional = {"endpoint": self.endpoint, "flops": self.flops, "focus": self.focus}
-        return {name: value.to_json() for name, value in optional.items() if value is not None} | {
+        optional = {
+            "endpoint": self.endpoint,
+            "flops": self.flops,
+            "memory": self.memory,
+            "focus": self.focus,
+        }
+        extra: dict[str, Any] = {
+            name: value.to_json() for name, value in optional.items() if value is not None
+        }
+        if self.thought_tokens:
+            extra["thought_tokens"] = self.thought_tokens
+        return extra | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},

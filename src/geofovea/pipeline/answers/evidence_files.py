@@ -32,11 +32,18 @@ CREATE TABLE layer_styles (
 """
 
 
-def write_geojson(path: str | os.PathLike[str], collection: Mapping[str, Any]) -> None:
+def write_geojson(
+    path: str | os.PathLike[str], collection: Mapping[str, Any], *, column: str = "attention"
+) -> None:
     """Write a FeatureCollection, and beside it the style that QGIS takes for it.
 
     A style that is there already may be somebody's own work and stays. Into a pipe, or under a name
     that QGIS would not open, the collection is written alone.
+
+    Args:
+        path: Where it is written.
+        collection: The features.
+        column: The property that colors them.
 
     Raises:
         OutputError: If a file cannot be written.
@@ -45,8 +52,8 @@ def write_geojson(path: str | os.PathLike[str], collection: Mapping[str, Any]) -
     file = Path(path)
     style = file.with_suffix(".qml")
     if file.suffix.lower() in _SUFFIXES and file.is_file() and not style.exists():
-        values = [feature["properties"]["attention"] for feature in collection["features"]]
-        write_text(style, qgis_style(values))
+        values = [feature["properties"][column] for feature in collection["features"]]
+        write_text(style, qgis_style(values, column))
 
 
 def as_shown_by_a_gis(frame: geopandas.GeoDataFrame, scene: Scene) -> geopandas.GeoDataFrame:
@@ -62,13 +69,25 @@ def as_shown_by_a_gis(frame: geopandas.GeoDataFrame, scene: Scene) -> geopandas.
     return flipped
 
 
-def write_geopackage(path: str | os.PathLike[str], frame: geopandas.GeoDataFrame) -> None:
+def write_geopackage(
+    path: str | os.PathLike[str],
+    frame: geopandas.GeoDataFrame,
+    *,
+    layer: str = LAYER,
+    column: str = "attention",
+) -> None:
     """Write a frame as one layer of a GeoPackage, with its default style for QGIS.
+
+    Args:
+        path: Where it is written.
+        frame: The rows.
+        layer: What the layer is called.
+        column: What colors the rows.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    style = qgis_style(list(frame["attention"]))
+    style = qgis_style(list(frame[column]), column)
 
     def write(aside: Path) -> None:
         # the driver makes its own file, and knows it by its suffix
@@ -77,8 +96,8 @@ def write_geopackage(path: str | os.PathLike[str], frame: geopandas.GeoDataFrame
             with warnings.catch_warnings():
                 # a picture without georeference has no CRS, and that is no mistake
                 warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-                frame.to_file(whole, driver="GPKG", layer=LAYER, engine="pyogrio")
-            _add_style(whole, style)
+                frame.to_file(whole, driver="GPKG", layer=layer, engine="pyogrio")
+            _add_style(whole, style, layer, column)
             whole.replace(aside)
         except (ValueError, RuntimeError, sqlite3.Error) as error:
             raise OSError(str(error)) from error
@@ -88,7 +107,7 @@ def write_geopackage(path: str | os.PathLike[str], frame: geopandas.GeoDataFrame
     write_file(path, write)
 
 
-def _add_style(path: Path, style: str) -> None:
+def _add_style(path: Path, style: str, layer: str, column: str) -> None:
     with closing(sqlite3.connect(path)) as database, database:
         database.executescript(_STYLES)
         database.execute(
@@ -98,8 +117,8 @@ def _add_style(path: Path, style: str) -> None:
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
             "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description) "
-            "VALUES ('', '', ?, 'geom', 'attention', ?, '', 1, 'attention of the model')",
-            (LAYER, style),
+            "VALUES ('', '', ?, 'geom', ?, ?, '', 1, ?)",
+            (layer, column, style, f"{column} of the model"),
         )
 
 

@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 
     from geofovea.pipeline.answers.evidence import Evidence
 
-__all__ = ["AnswerFacts", "evidence_frame", "feature_collection", "gis_shape"]
+__all__ = [
+    "PLANE",
+    "AnswerFacts",
+    "evidence_frame",
+    "feature_collection",
+    "geometry_of",
+    "gis_shape",
+    "is_on_ground",
+]
 
-_PLANE = (
+PLANE = (
     'ENGCRS["Plane of the picture",EDATUM["Unknown place"],CS[Cartesian,2],'
     'AXIS["x",east],AXIS["y",north],LENGTHUNIT["pixel",1]]'
 )
@@ -58,15 +66,15 @@ def feature_collection(
         {
             "type": "Feature",
             "geometry": after.attempt(
-                "the geometry of evidence", partial(_geometry, scene, item.box_scene), None
+                "the geometry of evidence", partial(geometry_of, scene, item.box_scene), None
             ),
             "properties": about | _properties(item, scene, after),
         }
         for item in _drawing_order(items)
     ]
     collection: dict[str, Any] = {"type": "FeatureCollection"}
-    if not _is_on_ground(scene):
-        collection["crs"] = {"type": "name", "properties": {"name": _PLANE}}
+    if not is_on_ground(scene):
+        collection["crs"] = {"type": "name", "properties": {"name": PLANE}}
     collection |= about | {"features": features}
     if after.warnings:
         collection["warnings"] = list(after.warnings)
@@ -90,14 +98,16 @@ def _properties(item: Evidence, scene: Scene, after: Afterwork) -> dict[str, Any
     }
 
 
-def _geometry(scene: Scene, box: Box) -> Any:
-    on_ground = _is_on_ground(scene)
+def geometry_of(scene: Scene, box: Box) -> Any:
+    """The GeoJSON geometry of a box: on the ground, or where a GIS shows a picture without CRS."""
+    on_ground = is_on_ground(scene)
     shape = lonlat_from_scene(scene, box) if on_ground else mapping(gis_shape(scene, box))
     # lists, as whoever reads the file has them
     return json.loads(json.dumps(shape))
 
 
-def _is_on_ground(scene: Scene) -> bool:
+def is_on_ground(scene: Scene) -> bool:
+    """Whether features of a scene have longitudes and latitudes."""
     return scene.crs_wkt is not None and scene.georef != "none"
 
 

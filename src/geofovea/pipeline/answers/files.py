@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from geofovea.pipeline.answers.afterwork import Afterwork
@@ -10,6 +14,8 @@ from geofovea.pipeline.answers.answer import Answer
 from geofovea.tiling.reader import TileReader
 
 __all__ = ["with_files"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def with_files(
@@ -32,13 +38,21 @@ def with_files(
         The answer, with a warning for each file that is not there.
     """
     after = Afterwork()
-    if evidence:
-        after.attempt(f"the file {evidence}", lambda: answer.evidence.to_geojson(evidence), None)
-    if picture:
-        after.attempt(f"the file {picture}", lambda: _save_picture(answer, reader, picture), None)
-    if page:
-        after.attempt(f"the file {page}", lambda: _save_page(answer, page), None)
+    writers = (
+        (evidence, answer.evidence.to_geojson),
+        (picture, partial(_save_picture, answer, reader)),
+        (page, partial(_save_page, answer)),
+    )
+    for path, write in writers:
+        if path:
+            after.attempt(f"the file {path}", partial(_write, write, path), None)
     return replace(answer, warnings=(*answer.warnings, *after.warnings))
+
+
+def _write(write: Callable[[Path], object], path: Path) -> None:
+    started = time.perf_counter()
+    write(path)
+    _LOG.info("file: wrote %s, %.2f s", path, time.perf_counter() - started)
 
 
 def _save_picture(answer: Answer, reader: TileReader, picture: Path) -> None:

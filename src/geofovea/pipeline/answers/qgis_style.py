@@ -19,22 +19,24 @@ _FILLS = (
 _LINES = ((150, 140, 120), (170, 145, 95), (190, 140, 60), (200, 120, 20), (130, 65, 5))
 
 
-def qgis_style(attention: Sequence[float | None]) -> str:
-    """A QML document for polygons with a number ``attention``.
+def qgis_style(values: Sequence[float | None], column: str = "attention") -> str:
+    """A QML document for polygons that a number colors.
 
     Args:
-        attention: The values of the features; they set the bounds of the classes, which are even
-            on a logarithmic scale, for attention at native resolution can be thousands of times
-            the average.
+        values: Of the features; they set the bounds of the classes, which are even on a
+            logarithmic scale, for attention at native resolution can be thousands of times the
+            average.
+        column: What the number is called.
     """
-    bounds = _bounds([value for value in attention if value and math.isfinite(value)])
+    bounds = _bounds([value for value in values if value and math.isfinite(value)])
+    unit = " times the average" if column == "attention" else ""
     root = ET.Element("qgis", version="3.28.0", styleCategories="Symbology")
     renderer = ET.SubElement(
         root,
         "renderer-v2",
         {
             "type": "graduatedSymbol",
-            "attr": "attention",
+            "attr": column,
             "graduatedMethod": "GraduatedColor",
             "symbollevels": "0",
             "enableorderby": "1",
@@ -43,7 +45,7 @@ def qgis_style(attention: Sequence[float | None]) -> str:
     )
     ranges = ET.SubElement(renderer, "ranges")
     for number, (low, high) in enumerate(pairwise(bounds)):
-        label = f"{low:.3g} to {high:.3g} times the average"
+        label = f"{low:.3g} to {high:.3g}{unit}"
         ET.SubElement(
             ranges,
             "range",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import webbrowser
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from geofovea.pipeline.answers.answer import Answer
 
-__all__ = ["explore_answer", "show_answer"]
+__all__ = ["explore_answer", "has_screen", "open_in_browser", "show_answer"]
 
 _NUMBERS = ["level", "attention", "tokens", "area_m2"]
 
@@ -36,8 +37,25 @@ def show_answer(answer: Answer) -> Path | None:
         return None
     path = Path(tempfile.mkdtemp(prefix="geofovea-")) / "answer.html"
     save_answer(answer, path)
-    webbrowser.open(path.as_uri())
+    open_in_browser(path)
     return path
+
+
+def open_in_browser(file: Path) -> bool:
+    """Open a file in the system's browser; False where there is none with a window of its own."""
+    if not has_screen():
+        return False
+    try:
+        return webbrowser.open(file.resolve().as_uri())
+    except webbrowser.Error:
+        return False
+
+
+def has_screen() -> bool:
+    """Whether a browser opens in a window of its own; one in text would take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _is_notebook() -> bool:

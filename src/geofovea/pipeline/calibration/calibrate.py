@@ -107,8 +107,11 @@ class Calibration:
 
 
 def calibration_samples(host: Any) -> WorldSamples:
-    """Looks at synthetic worlds that neither training nor benches show."""
-    return WorldSamples(host, seed=_SEED, questions=_QUESTIONS_A_LOOK, sides=_SIDES)
+    """Whole base levels of synthetic worlds that neither training nor benches show.
+
+    Every search begins with such a look, and everything that a question can name is on it.
+    """
+    return WorldSamples(host, seed=_SEED, questions=_QUESTIONS_A_LOOK, finer=0.0, sides=_SIDES)
 
 
 def calibrate(
@@ -140,7 +143,9 @@ def calibrate(
     walk = _Walk(host, samples, budget, journal, on_progress)
     ranked = walk.part(0, lambda rows: look_record(rows))
     ranking = RowRanking.of(ranked)
-    modes = candidate_modes(ranking, walk.reader.depth, reuses_prefix=bool(host.reuses_prefix))
+    modes = candidate_modes(
+        ranking, host.default_attention_mode, reuses_prefix=bool(host.reuses_prefix)
+    )
     choice, report = (
         ModeScore.of_each(modes, walk.part(part, lambda rows: {"hits": mode_hits(rows, modes)}))
         for part in (1, 2)

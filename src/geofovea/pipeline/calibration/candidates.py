@@ -14,7 +14,6 @@ from geofovea.regionfocus.attention_mode import (
     CORRECTIONS,
     NEUTRAL_QUESTIONS,
     AttentionMode,
-    default_mode,
 )
 
 __all__ = ["UNCALIBRATED", "ModeScore", "candidate_modes", "choose_mode", "mode_hits"]
@@ -26,24 +25,24 @@ _SEVERAL_HEADS = (4, 16)
 
 
 def candidate_modes(
-    ranking: RowRanking, depth: int, *, reuses_prefix: bool
+    ranking: RowRanking, uncalibrated: AttentionMode, *, reuses_prefix: bool
 ) -> dict[str, AttentionMode]:
     """Modes by name: what a host has uncalibrated, and those of the best layers and heads.
 
     Args:
         ranking: Measured on looks that no candidate is judged by.
-        depth: Layers of the decoder.
+        uncalibrated: The mode that the host has without calibration.
         reuses_prefix: See ``attention_mode.default_mode``.
     """
     neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
-    modes = {UNCALIBRATED: default_mode(depth, reuses_prefix=reuses_prefix)}
+    modes = {UNCALIBRATED: uncalibrated}
     layers = ranking.best_layers("relative")
     for pooling in ("mean", "median"):
         modes[f"best layer, relative, {pooling}"] = AttentionMode(
             (layers[0],), pooling=pooling, neutral=neutral
         )
     for count in _SEVERAL_LAYERS:
-        if count <= depth:
+        if count <= len(layers):
             best = tuple(sorted(layers[:count]))
             modes[f"{count} layers, relative"] = AttentionMode(best, neutral=neutral)
     for count in _SEVERAL_HEADS:

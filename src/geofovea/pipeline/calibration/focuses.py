@@ -25,7 +25,7 @@ from geofovea.tiling.pyramid import Box
 
 __all__ = ["FocusScore", "focuses_of", "measure_focuses"]
 
-_SIDE = 4096
+_SIDE = 2048
 _FIRST_WORLD = 700_000
 
 

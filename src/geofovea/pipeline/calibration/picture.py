@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from geofovea.pipeline.calibration.pointing import pointing_looks
 from geofovea.pipeline.system.extras import figure_class
 from geofovea.pipeline.system.files import write_file
 from geofovea.pipeline.training.focus_samples import FocusSamples
-from geofovea.regionfocus.attention_mode import AttentionMode, middle_layers
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["AttentionExample", "draw_calibration", "example_of"]
@@ -48,8 +47,7 @@ def example_of(
 ) -> AttentionExample | None:
     """The first question of a look that reports; None if no look has tokens of one level."""
     numbers = range(_REPORTING, _REPORTING + _PARTS * _MOST_TRIED, _PARTS)
-    depth = host.decoder.config.num_hidden_layers
-    raw = AttentionMode(middle_layers(depth), correction="raw")
+    raw = replace(host.default_attention_mode, correction="raw")
     for look in pointing_looks(samples, numbers):
         if len(set(look.tokens.levels.tolist())) == 1:
             prompt = (look.questions[0], look.tokens)

@@ -105,7 +105,6 @@ class LookReader:
 
     Attributes:
         depth: Layers of the decoder.
-        own_mode: What the host is read by.
         spent: Vision tokens that were run so far.
     """
 
@@ -129,7 +128,6 @@ class LookReader:
             )
         self.depth: int = host.decoder.config.num_hidden_layers
         self.layers = tuple(range(self.depth))
-        self.own_mode: AttentionMode = host.attention_mode
         self.spent, self._most = spent, most_tokens
         mode = AttentionMode(self.layers, neutral=NEUTRAL_QUESTIONS)
         self._host: Any = host.with_attention(mode)

@@ -84,8 +84,9 @@ def modes_of(host: Any) -> dict[str, AttentionMode]:
     Raises:
         ModelError: If the host exposes no attention.
     """
-    own = LookReader(host, most_tokens=0).own_mode
-    modes = {"own": own}
+    LookReader(host, most_tokens=0)
+    own: AttentionMode = host.attention_mode
+    modes = {"own": own, "default": host.default_attention_mode}
     for correction in CORRECTIONS:
         modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
     modes["relative, one neutral"] = replace(

@@ -11,6 +11,7 @@ import click
 
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.opening import open_option, open_written, page_to_open
 from geofovea.pipeline.cli.options.scene import access_options, verify_option
 from geofovea.pipeline.cli.options.shared import comma_separated, scene_argument
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
@@ -68,6 +69,7 @@ _EXAMPLES = (
     is_common=True,
     help="Write an HTML page to look around in.",
 )
+@open_option
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per question.")
 @ask_options()
 @option(
@@ -87,6 +89,7 @@ def ask(
     evidence: Path | None,
     picture: Path | None,
     page: Path | None,
+    opens: bool,
     settings: AskSettings,
     boxes: tuple[str, ...],
     choices: tuple[str, ...],
@@ -105,6 +108,8 @@ def ask(
     from geofovea.pipeline.system.files import check_writable
 
     questions = questions_of(words, file)
+    if opens and not (page or picture):
+        page = page_to_open()
     questions.check_outputs(evidence, picture, page)
     questions.check_files()
     for path in (evidence, picture, page):
@@ -140,6 +145,8 @@ def ask(
         echo(json.dumps(answer.to_json()))
     else:
         _print_answer(answer)
+    if opens:
+        open_written([path for path in (page, picture) if path])
 
 
 def _answer_one(
@@ -172,6 +179,12 @@ def _print_answer(answer: Answer) -> None:
     if cost.endpoint is not None:
         use = cost.endpoint
         echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+    if cost.memory is not None:
+        memory = cost.memory
+        echo(
+            f"  memory     {memory.tiles_read} tiles read, {memory.tiles_stored} stored, "
+            f"{memory.nbytes / 1e6:.1f} MB of keys and values"
+        )
     for stage in cost.reductions:
         what = "patches inside the encoder" if stage.stage == "encoder_layer" else "tokens"
         if stage.stage != "projected":

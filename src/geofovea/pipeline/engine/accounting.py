@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from geofovea.pipeline.engine.token_store import TokenEntry
 from geofovea.pipeline.hosts.base import Host, SupportsImages
-from geofovea.pipeline.hosts.usage import EndpointUse
+from geofovea.pipeline.hosts.usage import EndpointUse, MemoryUse
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.tiling.pyramid import Tile
 
@@ -67,6 +67,7 @@ class QuestionUsage:
         tokens_scored: Tokens of each look that the host's attention scored.
         warnings: What a careful reader of the answer should know.
         endpoint_before: What was spent at the host's endpoint before the question.
+        memory: What it took from a scene memory, if there is one.
     """
 
     encoding: EncodePlan = field(default_factory=EncodePlan)
@@ -77,6 +78,7 @@ class QuestionUsage:
     tokens_scored: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     endpoint_before: EndpointUse | None = None
+    memory: MemoryUse | None = None
 
     @property
     def patches(self) -> tuple[int, int]:

@@ -199,7 +199,7 @@ def draw_reliability(calibration: Calibration, title: str, path: Path) -> None:
     above, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     bins = calibration.bins
     above.plot([0, 1], [0, 1], color=_FAINT, lw=1, ls="--")
-    above.text(0.47, 0.41, "as sure as right", color=_FAINT, fontsize=9)
+    above.text(0.17, 0.1, "as sure as right", color=_FAINT, fontsize=9)
     xs, ys = [b.confidence for b in bins], [b.accuracy for b in bins]
     ends = [share_interval(round(b.accuracy * b.count), b.count) for b in bins]
     reach = [[y - low for y, (low, _) in zip(ys, ends, strict=True)],

@@ -116,9 +116,26 @@ class _EvalTask:
             "confidence": answer.confidence if answer.confidence_known else None,
             "cost": answer.cost.to_json(),
             "warnings": [*_about_images(payload.get("images", 1)), *answer.warnings],
+            "stopped": answer.stopped,
+            "levels": answer.levels,
             "looks": [
-                {"level": look.level, "tiles": [list(tile.as_tuple()) for tile in look.tiles]}
+                {
+                    "level": look.level,
+                    "tiles": [list(tile.as_tuple()) for tile in look.tiles],
+                    "addresses": [[tile.row, tile.col] for tile in look.addresses],
+                }
                 for look in answer.looks
+            ],
+            "evidence": [
+                {
+                    "level": item.tile.level,
+                    "row": item.tile.row,
+                    "col": item.tile.col,
+                    "box_scene": list(item.box_scene.as_tuple()),
+                    "score": item.score,
+                    "tokens": item.tokens,
+                }
+                for item in answer.evidence
             ],
             "hit": tile_share(answer, boxes) if boxes else None,
         }

@@ -25,6 +25,7 @@ from geofovea.pipeline.inference.decoder.prefix_cache import PrefixCache, can_re
 from geofovea.pipeline.inference.decoder.run import last_row_logits
 from geofovea.pipeline.inference.prompts.batch import run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
 from geofovea.regionfocus.attention_mode import AttentionMode
@@ -48,6 +49,7 @@ class AttentionScorer:
         can_read: Whether they can be read.
         reuses_prefix: Whether what stands before the question may be kept for the next one.
         prefixes: What is kept of it.
+        sees: Places that the layers see.
     """
 
     def __init__(
@@ -88,7 +90,10 @@ class AttentionScorer:
         self.can_read = can_read_rows(self._decoder) and mode.depth < depth
         self.reuses_prefix = self._plain_prompts and can_reuse_prefix(self._decoder, mode.depth)
         windows = [attention_window(self._decoder, layer) for layer in mode.layers]
-        self._sees = min([self._prompts.context, *(w for w in windows if w is not None)])
+        if self._prompts.sight is Sight.PROMPT:
+            # where the whole prompt sees itself, no window bounds what it sees
+            windows = []
+        self.sees = min([self._prompts.context, *(w for w in windows if w is not None)])
         self.forget_prefixes()
 
     def forget_prefixes(self) -> None:
@@ -191,7 +196,7 @@ class AttentionScorer:
                 f"{self._decoder.config.model_type!r} decoder, cannot be read; choose "
                 "focus='similarity', or another model"
             )
-        return self._sees
+        return self.sees
 
     @property
     def _layers_in_words(self) -> str:

@@ -20,6 +20,9 @@ from geofovea.pipeline.hosts.shapes import HostShape
 from geofovea.pipeline.hosts.usage import EndpointUse
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.regionfocus.attention_mode import AttentionMode
@@ -40,10 +43,13 @@ __all__ = [
     "SupportsFingerprint",
     "SupportsFlopCount",
     "SupportsFocusModules",
+    "SupportsGrounding",
     "SupportsImages",
     "SupportsPrefixCache",
+    "SupportsPresence",
     "SupportsRegionFocus",
     "SupportsSpecialWords",
+    "SupportsTileMemory",
 ]
 
 
@@ -120,12 +126,18 @@ class SupportsAttentionMode(Protocol):
 
     Attributes:
         attention_mode: Which rows make its scores, and how.
+        default_attention_mode: What it would be if nobody had chosen or calibrated one.
         focus_origin: Where that comes from: ``calibrated``, ``chosen`` or ``default``.
         reuses_prefix: Whether a further question about the same tokens costs its words alone.
     """
 
     @property
     def attention_mode(self) -> AttentionMode:
+        """See above."""
+        ...
+
+    @property
+    def default_attention_mode(self) -> AttentionMode:
         """See above."""
         ...
 
@@ -184,6 +196,42 @@ class SupportsPrefixCache(Protocol):
 
     def scores_again(self, question: str, tokens: TokenSet) -> Tensor:
         """As ``Host.scores``, for tokens that further questions will be asked of."""
+        ...
+
+
+@runtime_checkable
+class SupportsPresence(Protocol):
+    """A host that is asked in its own words whether something is there; others in plain English.
+
+    Attributes:
+        presence: Those words.
+    """
+
+    presence: PresenceWords
+
+
+@runtime_checkable
+class SupportsGrounding(Protocol):
+    """A host in this process whose model may have been taught to answer with boxes.
+
+    Attributes:
+        box_style: How it writes them; None where it was not taught to.
+    """
+
+    box_style: BoxStyle | None
+
+    def answering(self, tokens: int) -> Host:
+        """The same model, whose answers may be at least so long."""
+        ...
+
+
+@runtime_checkable
+class SupportsTileMemory(Protocol):
+    """A host that may answer out of stored keys and values of tiles."""
+
+    @property
+    def stored_prompts(self) -> StoredPrompts | None:
+        """What does it; None where its prompts cannot be put together out of tiles."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
+from geofovea.pipeline.hosts.original.internvl_configuration import is_internvl
 from geofovea.pipeline.hosts.original.layout import is_original, not_converted
 from geofovea.pipeline.system.model_lock import LOADING, models_at_rest
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 
 __all__ = ["EMBEDDED", "embedded_model_path", "load_host"]
+
+_LOG = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 """The name of the model that travels with the package."""
@@ -40,6 +45,8 @@ def load_host(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
 ) -> Host:
     """Load a model once; the two used last stay in memory, and any thread may ask them.
 
@@ -59,6 +66,11 @@ def load_host(
             otherwise. That of an endpoint stands in its settings.
         threads: How many threads of torch compute, for all who ask this model from now on. None
             chooses by the size of the model and the cores that this process may use.
+        thinking: What a model does that would think before it answers: ``off`` closes its thought
+            empty, ``room`` lets it think and keeps the thought out of the answer. None is ``off``
+            unless its settings say otherwise.
+        thought_tokens: The longest thought with ``room``; None is 1024 unless the settings say
+            otherwise.
 
     Raises:
         ModelError: If there is no such model or device, its family is not supported, or an option
@@ -66,12 +78,21 @@ def load_host(
         MissingExtraError: If an option needs a package that is not installed.
     """
     LoadOptions(threads=threads)  # refused before anything is loaded
-    options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
+    options = LoadOptions(
+        device,
+        dtype,
+        device_map,
+        quantization,
+        positions,
+        answer_tokens,
+        thinking=thinking,
+        thought_tokens=thought_tokens,
+    )
     if name.startswith(ENDPOINT_PREFIX):
         if replace(options, device=AUTO if device == "cpu" else device) != LoadOptions():
             raise ModelError(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
-                "quantization, positions and answer_tokens (EndpointSettings has its own)"
+                "quantization, positions, thinking and answer_tokens (EndpointSettings has its own)"
             )
         with LOADING:
             return _at_endpoint(name, endpoint)
@@ -97,8 +118,12 @@ def _at_endpoint(name: str, endpoint: EndpointSettings | None) -> Host:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: LoadOptions) -> Host:
+    started = time.perf_counter()
+    _LOG.info("model: loading %s on %s", name, options.device)
     with models_at_rest():
-        return _loaded(name, options)
+        host = _loaded(name, options)
+    _LOG.info("model: loaded, %.2f s", time.perf_counter() - started)
+    return host
 
 
 def _loaded(name: str, options: LoadOptions) -> Host:
@@ -120,6 +145,8 @@ def _loaded(name: str, options: LoadOptions) -> Host:
         config = _read_config_on_hub(name)
     if is_original(config):
         raise not_converted(name)
+    if is_internvl(config):
+        raise not_converted(name, "InternVL", "OpenGVLab/InternVL3-8B-hf")
     if is_published(config):
         return _load_published(name, options)
     return load_lvlm(name, config, options)
@@ -130,10 +157,11 @@ def _load_published(name: str, options: LoadOptions) -> Host:
 
     from geofovea.pipeline.hosts.published.host import load_published
 
-    if options.device_map or options.quantization or options.positions or options.dtype == "auto":
+    others = (options.device_map, options.quantization, options.positions, options.thinking)
+    if any(others) or options.dtype == "auto":
         raise ModelError(
             f"{name} is a published LRS-VQA model: it takes a device and a dtype, but no "
-            "device map, quantization, position policy, or dtype auto"
+            "device map, quantization, position policy, thinking, or dtype auto"
         )
     dtype = getattr(torch, options.dtype or "float32")
     host = load_published(name, device=options.device, dtype=dtype)

@@ -22,8 +22,9 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.attention_scorer import AttentionScorer, Distortion
 from geofovea.pipeline.hosts.base import Capabilities
-from geofovea.pipeline.hosts.families.abilities import check_settings, signals_of, stages_of
+from geofovea.pipeline.hosts.families.abilities import signals_of, stages_of
 from geofovea.pipeline.hosts.families.base import Family
+from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
 from geofovea.pipeline.hosts.prompt_builder import PromptBuilder, WordEmbedding
 from geofovea.pipeline.hosts.region_focus import DistilledFocus, load_focus
@@ -31,18 +32,20 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.tile_encoder import TileEncoder
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.attention.support import can_run_layers, layers_that_see_all
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
-from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
-from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
@@ -86,6 +89,7 @@ class LvlmHost:
         self.name = name
         self.tile_size = family.tile_size
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
+        self.presence, self.box_style = settings.presence, family.boxes
         self.model_lock = lock_of(family.decoder)
         self.threads: int | None = threads_for(family.model)
         self._family, self._model, self._decoder = family, family.model, family.decoder
@@ -101,7 +105,9 @@ class LvlmHost:
         reuses_prefix = plain_prompts and can_reuse_prefix(family.decoder, depth - 1)
         self._attention = AttentionScorer(
             family.decoder,
-            settings.attention_mode(depth, reuses_prefix=reuses_prefix),
+            settings.attention_mode(
+                layers_that_see_all(family.decoder), reuses_prefix=reuses_prefix
+            ),
             self._prompts,
             plain_prompts=plain_prompts,
             what_helps=_WHAT_HELPS,
@@ -110,7 +116,7 @@ class LvlmHost:
         self._writer = AnswerGenerator(
             name,
             family.decoder,
-            family.model.lm_head,
+            family.logits,
             self._embedding,
             tokenizer,
             self._prompts.words,
@@ -122,10 +128,11 @@ class LvlmHost:
             domain=settings.domain,
             context=self._prompts.context,
             signals=signals_of(family),
-            stages=stages_of(family, policy),
+            stages=stages_of(family),
             positions=policy,
             choices=True,
         )
+        self._stored: StoredPrompts | None = None
         self._focus_folder: Path | None = None
         self._region_focus: DistilledFocus | None = None
 
@@ -141,6 +148,7 @@ class LvlmHost:
         other._settings = replace(self._settings, answer_tokens=tokens)
         other._prompts = replace(self._prompts, answer_tokens=tokens)
         other._writer = replace(self._writer, most=tokens)
+        other._stored = None
         return other
 
     @one_at_a_time
@@ -210,6 +218,11 @@ class LvlmHost:
         return self._attention.mode
 
     @property
+    def default_attention_mode(self) -> AttentionMode:
+        """See ``SupportsAttentionMode``."""
+        return default_mode(layers_that_see_all(self._decoder), reuses_prefix=self.reuses_prefix)
+
+    @property
     def focus_origin(self) -> str:
         """See ``SupportsAttentionMode``."""
         return self._settings.focus_origin
@@ -228,6 +241,7 @@ class LvlmHost:
         """See ``SupportsAttentionMode``."""
         other = copy(self)
         other._attention = self._attention.with_mode(mode, distortion)
+        other._stored = None
         other.shape = self.shape and replace(self.shape, focus_layer=mode.depth)
         other.capabilities = replace(self.capabilities, attention=other._attention.can_read)
         return other
@@ -272,9 +286,6 @@ class LvlmHost:
         sequences = [
             self._prompts.sequence(p.question, p.tokens, self._instruction(p)) for p in prompts
         ]
-        for prompt, sequence in zip(prompts, sequences, strict=True):
-            if prompt.drops_tokens:
-                self._check_positions(sequence)
         longest = max((len(each) for each in sequences), default=0)
         with enough_memory(_WHAT_HELPS), unplanned_attention(longest):
             return self._writer.answers(prompts, sequences)
@@ -293,6 +304,27 @@ class LvlmHost:
     def omitted_words(self, question: str) -> tuple[str, ...]:
         """See ``SupportsSpecialWords``."""
         return self._prompts.words.omitted_words(question)
+
+    @property
+    def stored_prompts(self) -> StoredPrompts | None:
+        """See ``SupportsTileMemory``."""
+        marks = self._prompts.layout.marks
+        # words within a tile belong to its rows, and those between tiles to none
+        is_plain = not (marks.row or marks.between) and can_run_layers(self._decoder)
+        if not (is_plain and self._attention.reuses_prefix):
+            return None
+        if self._stored is None:
+            self._stored = StoredPrompts(
+                self.name,
+                self._decoder,
+                self.attention_mode,
+                self._prompts,
+                self._writer,
+                self._attention.sees,
+                self._instruction,
+                self.threads,
+            )
+        return self._stored
 
     @property
     def decoder(self) -> Any:
@@ -314,10 +346,11 @@ class LvlmHost:
         in_a_row = int(visual[-1]) - first + 1 == count
         # M-RoPE has three rows of them
         plain = torch.equal(sequence.positions.flatten().cpu(), torch.arange(length))
-        if not in_a_row or not plain or sequence.deep is not None:
+        if not in_a_row or not plain or sequence.deep is not None or sequence.blocks is not None:
             raise ModelError(
-                f"a region focus module reads vision tokens that stand in a row at positions of "
-                f"one axis, and those of {self.name} do not; choose focus='attention'"
+                "a region focus module reads vision tokens that stand in a row at positions of one "
+                f"axis and see only what is before them, and those of {self.name} do not; choose "
+                "focus='attention'"
             )
         # a clone of what inference mode made may be learned from
         return DecoderInput(sequence.embedded.clone(), first, count)
@@ -352,21 +385,11 @@ class LvlmHost:
         has_letters = bool(self._writer.letters(prompt.choices))
         return choice_instruction(prompt.choices) if has_letters else None
 
-    def _check_positions(self, sequence: PromptSequence) -> None:
-        """Positions that a run with a reduction inside the decoder understands."""
-        policy, axes = self.capabilities.positions, self._family.axes
-        if axes != 1 or sequence.deep is not None or policy != "compact":
-            raise ModelError(
-                f"a reduction inside the decoder needs compact positions of one axis; "
-                f"{self.name} has {policy} ones of {axes}: choose a reduction that acts before "
-                "the decoder"
-            )
-
 
 def _are_plain(family: Family, prompts: PromptBuilder) -> bool:
     """With any other prompt, what stands before the question depends on it, or on what follows."""
     is_compact = (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
-    return is_compact and prompts.words.shows_first
+    return is_compact and family.sight is Sight.CAUSAL and prompts.words.shows_first
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:

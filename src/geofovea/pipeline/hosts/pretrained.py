@@ -22,7 +22,7 @@ from geofovea.pipeline.hosts.checkpoint import (
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.families.registry import FAMILIES, family_in
 from geofovea.pipeline.hosts.load_options import LoadOptions
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.processor_template import processor_template
@@ -77,9 +77,9 @@ def family_of(name: str, config: dict[str, Any]) -> type[Family]:
         ModelError: If it is of none that is supported.
     """
     model_type = config.get("model_type")
-    if model_type in FAMILIES:
+    if family := family_in(config):
         # a model may bring code besides; the class of its family in transformers is used instead
-        return FAMILIES[str(model_type)]
+        return family
     supported = ", ".join(FAMILIES)
     if "auto_map" in config:
         raise ModelError(
@@ -104,11 +104,9 @@ def _settings(
     if path is not None:
         settings = HostSettings.read(path, settings)
     settings = with_calibration(name, settings, weights)
-    if options.positions is not None:
-        settings = replace(settings, positions=options.positions)
-    if options.answer_tokens is not None:
-        settings = replace(settings, answer_tokens=options.answer_tokens)
-    return settings
+    names = ("positions", "answer_tokens", "thinking", "thought_tokens")
+    chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
+    return replace(settings, **{name: v for name, v in chosen.items() if v is not None})
 
 
 def _normalization(name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess, SupportsFocusModules
 from geofovea.pipeline.hosts.fingerprint import weights_hash
-from geofovea.pipeline.inference.attention.support import can_run_layers
+from geofovea.pipeline.inference.attention.support import can_copy_layers
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput
 from geofovea.pipeline.inference.decoder.shared_prefix import PromptPack, layer_rows, pack_prompts
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
@@ -236,10 +236,10 @@ def with_decoder_access(host: object) -> SupportsDecoderAccess:
             f"{getattr(host, 'name', host)} exposes no attention to learn from; choose a host that "
             "does, such as a LLaVA folder or 'embedded'"
         )
-    if not can_run_layers(host.decoder):
+    if not can_copy_layers(host.decoder):
         raise ModelError(
-            f"the layers of a {host.decoder.config.model_type!r} decoder cannot be run one by one, "
-            "as a region focus module does; choose another host, or focus='attention'"
+            f"the layers of a {host.decoder.config.model_type!r} decoder cannot be copied, as a "
+            "region focus module does; choose another host, or focus='attention'"
         )
     return host
 

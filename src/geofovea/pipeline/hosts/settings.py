@@ -11,16 +11,17 @@ from typing import Any
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
 __all__ = ["SETTINGS_FILE", "HostSettings", "user_calibration", "with_calibration"]
 
 SETTINGS_FILE = "geofovea.json"
-# memory is taken for both before anything is known to need it
+# memory is taken for it before anything is known to need it
 _LARGEST_TILE = 4096
-_LONGEST_ANSWER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ class HostSettings:
         tile_size: Side of a tile in pixels, for models that take any, at most 4096; None takes
             the family's.
         answer_tokens: The longest answer; at most 4096.
+        presence_question: How it is asked whether something is there; see ``PresenceWords``.
+        presence_answers: What can be answered to that; the last one denies.
+        attribute_question: How it is asked for adjectives; None asks for the whole phrase at once.
+        thinking: ``"off"`` closes the thought of a model that would think first, ``"room"`` does
+            not.
+        thought_tokens: The longest thought where there is room for one; at most 4096.
     """
 
     template: str | None = None
@@ -61,6 +68,11 @@ class HostSettings:
     positions: str | None = None
     tile_size: int | None = None
     answer_tokens: int = 16
+    presence_question: str = PresenceWords().question
+    presence_answers: tuple[str, ...] = PresenceWords().answers
+    attribute_question: str | None = None
+    thinking: str = "off"
+    thought_tokens: int = 1024
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -81,7 +93,9 @@ class HostSettings:
             "tokens": _is_whole(self.tokens, 1),
             "positions": self.positions in (None, "compact", "original", "scene"),
             "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1, _LARGEST_TILE),
-            "answer_tokens": _is_whole(self.answer_tokens, 1, _LONGEST_ANSWER),
+            "answer_tokens": _is_whole(self.answer_tokens, 1, LONGEST_ANSWER),
+            "thinking": self.thinking in THINKING,
+            "thought_tokens": _is_whole(self.thought_tokens, 1, LONGEST_ANSWER),
         }
         for name, does_fit in fits.items():
             if not does_fit:
@@ -89,6 +103,13 @@ class HostSettings:
                     f"{getattr(self, name)!r} cannot be the setting {name} of a model; correct it "
                     f"in its {SETTINGS_FILE}, or leave it out"
                 )
+        # refuses words that cannot be asked
+        _ = self.presence
+
+    @property
+    def presence(self) -> PresenceWords:
+        """How the model is asked whether something is there."""
+        return PresenceWords(self.presence_question, self.presence_answers, self.attribute_question)
 
     @classmethod
     def read(cls, path: Path, defaults: HostSettings | None = None) -> HostSettings:
@@ -122,18 +143,18 @@ class HostSettings:
             return "calibrated"
         return "default" if self.focus is None and self.focus_layer is None else "chosen"
 
-    def attention_mode(self, depth: int, *, reuses_prefix: bool) -> AttentionMode:
+    def attention_mode(self, layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode:
         """The mode of a host with these settings.
 
         Args:
-            depth: Layers of its decoder.
+            layers: Layers of its decoder that see all of a prompt.
             reuses_prefix: See ``attention_mode.default_mode``.
         """
         if self.focus is not None:
             return self.focus
         if self.focus_layer is not None:
             return AttentionMode((self.focus_layer,), correction="raw")
-        return default_mode(depth, reuses_prefix=reuses_prefix)
+        return default_mode(layers, reuses_prefix=reuses_prefix)
 
 
 def user_calibration(digest: str) -> Path:

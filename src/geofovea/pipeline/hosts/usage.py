@@ -1,10 +1,10 @@
-"""What the questions to a model behind an endpoint spend."""
+"""What questions spend at an endpoint, and what they take from a scene memory."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-__all__ = ["EndpointUse"]
+__all__ = ["EndpointUse", "MemoryUse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,29 @@ class EndpointUse:
     def to_json(self) -> dict[str, int]:
         """The counts by name."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What one question took from a scene memory.
+
+    Attributes:
+        tiles_stored: Tiles that it ran through the decoder and stored.
+        tiles_read: Stored tiles that it read, once for each look and for the answer.
+        entries_read: Vision tokens whose keys and values it read, likewise.
+        nbytes: Bytes that the memory held then.
+    """
+
+    tiles_stored: int = 0
+    tiles_read: int = 0
+    entries_read: int = 0
+    nbytes: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """The counts by name."""
+        return {
+            "tiles_stored": self.tiles_stored,
+            "tiles_read": self.tiles_read,
+            "entries_read": self.entries_read,
+            "bytes": self.nbytes,
+        }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import warnings as python_warnings
 from collections.abc import Sequence
+from typing import Protocol
 
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.errors import DemoModelWarning
-from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode, SupportsSpecialWords
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.regionfocus.budget import Budget
@@ -34,6 +34,7 @@ def answer_warnings(
     question: str,
     stopped: str,
     choices: Sequence[str] = (),
+    names: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Sentences about how pixels are shown, what the host knows, and why the descent ended.
 
@@ -44,7 +45,9 @@ def answer_warnings(
         question: What it was asked.
         stopped: See ``Descent``.
         choices: What it was given to choose from.
+        names: What it was asked to find, where the answer was computed from that; else None.
     """
+    words = (question, *choices) if names is None else names
     warnings = [*radiometry.warnings]
     if host.capabilities.domain == "synthetic":
         if is_beyond(host, scene):
@@ -52,11 +55,11 @@ def answer_warnings(
                 f"the {host.name} model is a demo that knows synthetic scenes only, and this is "
                 "not one: its answer is a guess; 'geofovea models' lists real models"
             )
-        if unknown := host.unknown_words(" ".join((question, *choices))):
+        if unknown := host.unknown_words(" ".join(words)):
             warnings.append(
                 f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
             )
-        elif not is_worded_as_taught(question):
+        elif names is None and not is_worded_as_taught(question):
             warnings.append(
                 f"the {host.name} model was taught a few wordings and this is none of them: its "
                 "answer may be to another question; ask for example: "
@@ -112,10 +115,29 @@ def uncalibrated_warnings(host: Host) -> tuple[str, ...]:
     )
 
 
-def warn_of_demo(*answers: Answer | Exception) -> None:
+class Guess(Protocol):
+    """What a model says of a scene, and whether it only guesses."""
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether a demo model guessed about a scene of a kind that it does not know."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Name of the host."""
+        ...
+
+    @property
+    def scene(self) -> Scene:
+        """What was asked about."""
+        ...
+
+
+def warn_of_demo(*answers: Guess | Exception) -> None:
     """A Python warning for each answer that is a guess of the demo model, at the caller's line."""
     for answer in answers:
-        if isinstance(answer, Answer) and answer.is_demo:
+        if not isinstance(answer, Exception) and answer.is_demo:
             python_warnings.warn(
                 f"the demo model {answer.model} guessed about {answer.scene.path}, which is not "
                 "synthetic: name a real model; 'geofovea models' lists some",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.focus.stopping import StopAt
@@ -19,19 +18,20 @@ from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
-from geofovea.tiling.opening import open_scene
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
+from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
-
-if TYPE_CHECKING:
-    import xarray
 
 __all__ = ["ask", "budget_of", "host_of"]
 
 
 def ask(
-    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    scene: Scene | Picture,
     question: str,
     *,
     model: str | Host = AUTO,
@@ -55,8 +55,11 @@ def ask(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
+    geometry: str = DEFAULT_GEOMETRY,
     cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
@@ -64,7 +67,9 @@ def ask(
     For many questions about one scene, a ``SceneSession`` keeps what they share.
 
     Args:
-        scene: A scene, the path of a GeoTIFF, PNG, JPEG or JPEG 2000, or an xarray object.
+        scene: A scene, or a picture that can be opened as one (see ``open_scene``): the path of a
+            GeoTIFF, PNG, JPEG or JPEG 2000, an open rasterio dataset, a numpy array, a PIL image or
+            an xarray object.
         question: The question.
         model: A folder, a hub id, ``openai:NAME``, ``"embedded"`` or a loaded host. ``"auto"`` is
             the one of ``$GEOFOVEA_MODEL``; without it, synthetic scenes are answered by the
@@ -95,8 +100,12 @@ def ask(
         answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
             has a warning.
         threads: How many threads compute; by the size of the model and the cores if None.
+        thinking: ``room`` lets a model think that would do so before it answers, ``off`` does not.
+        thought_tokens: The longest thought.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+        geometry: ``auto`` computes the answers to questions about where named places lie and how
+            large they are; ``off`` leaves them to the model.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
@@ -123,6 +132,8 @@ def ask(
         positions=positions,
         answer_tokens=answer_tokens,
         threads=threads,
+        thinking=thinking,
+        thought_tokens=thought_tokens,
     )
     session = SceneSession(
         raster,
@@ -144,6 +155,7 @@ def ask(
         boxes=boxes,
         choices=choices,
         focus_model=focus_model,
+        geometry=geometry,
     )
 
 

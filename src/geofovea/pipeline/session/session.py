@@ -6,16 +6,21 @@ the question, the tokens of a tile, is kept for the next one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from geofovea.errors import SceneError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
-from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.engine.logged_calls import LoggedCalls
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.scene_memory import SceneMemory, calls_of
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
 from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
@@ -24,19 +29,32 @@ from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
 from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
+from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.measuring import (
+    Measured,
+    check_shown,
+    measure_places,
+    measurement_of,
+    measuring_request,
+)
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.plan import plan_answer
+from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
-from geofovea.pipeline.session.reducer import Reducer
+from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
@@ -46,7 +64,12 @@ from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
 
+if TYPE_CHECKING:
+    from geofovea.pipeline.places.place import Places
+
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class SceneSession:
@@ -65,6 +88,7 @@ class SceneSession:
         composite: str | None = None,
         band_map: Mapping[str, int] | None = None,
         cache_tokens: bool | None = None,
+        memory: MemoryOptions | None = None,
         open_seconds: float = 0.0,
     ) -> None:
         """Prepare a scene: plan its pyramid and its radiometry.
@@ -77,9 +101,12 @@ class SceneSession:
             band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
             cache_tokens: Whether encoded tiles are kept on disk for later sessions; None does as
                 ``$GEOFOVEA_CACHE_TOKENS`` says, and not where it is unset.
+            memory: Keeps what the decoder makes of each tile, and answers further questions from
+                that; answers may differ from those without. None keeps nothing.
             open_seconds: What opening the scene took; the first answer reports it as its own.
 
         Raises:
+            ModelError: If the model cannot answer from a memory.
             SceneReadError: If the scene is damaged.
             SceneError: If it has no such bands.
             OutputError: If a variable about what is kept on disk cannot be understood.
@@ -92,6 +119,7 @@ class SceneSession:
         self.reader = TileReader(scene, self.pyramid, radiometry, progress=build_progress)
         store = store_of_tokens(self.host, self.reader) if keeps_tokens(cache_tokens) else None
         self.tiles = TileTokens(self.host, self.reader, store)
+        self.memory = None if memory is None else SceneMemory(self.host, self.tiles, memory)
         self._focuses = FocusFactory(self.host, self.reader)
         # taken by the first question: no two threads can pop it
         self._open_seconds = [open_seconds + time.perf_counter() - started]
@@ -118,6 +146,7 @@ class SceneSession:
         region: Region | None = None,
         choices: Sequence[str] = (),
         focus_model: str | None = None,
+        geometry: str = DEFAULT_GEOMETRY,
         watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
@@ -140,6 +169,8 @@ class SceneSession:
             region: What alone is looked at; see ``restrict``. Not with ``published``.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
             focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+            geometry: ``auto`` computes the answers to questions about where named places lie and
+                how large they are; ``off`` leaves them to the model.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:
@@ -154,7 +185,7 @@ class SceneSession:
         Warns:
             DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
-        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model)
+        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry)
         request = AskRequest(
             question,
             budget,
@@ -167,6 +198,39 @@ class SceneSession:
         answer = self.answer(request, watch=watch)
         warn_of_demo(answer)
         return answer
+
+    def measure(self, question: str | PlaceQuestion, **options: Any) -> Measurement:
+        """Compute where named places lie to one another, how far, or how large they are.
+
+        The model finds the places; the numbers come from their geometry: on the ellipsoid where the
+        scene says where it lies, else in pixels.
+
+        Args:
+            question: Such as ``distance from the pond to the school`` or ``Is the pond north of the
+                school?``; or what ``distance_between`` makes of two names.
+            options: ``budget``, ``focus``, ``descent``, ``focus_model``, ``region``: as for `ask`.
+
+        Raises:
+            QuestionError: If the question asks for no measure.
+            GeoFoveaError: As `ask` does.
+        """
+        answer = self.answer(measuring_request(question, **options))
+        warn_of_demo(answer)
+        return measurement_of(answer)
+
+    def find(self, phrase: str, **options: Any) -> Places:
+        """Find every place of the scene that shows something, such as ``"red truck"``.
+
+        Args:
+            phrase: What is looked for.
+            options: As for ``geofovea.pipeline.places.find.find_places``: ``coverage``, ``tiles``,
+                ``tokens``, ``seconds``, ``region``, ``min_score`` and the others.
+
+        Raises:
+            GeoFoveaError: As ``find_places`` does.
+        """
+        places: Places = door_to("places.find", "find_places")(self, phrase, **options)
+        return places
 
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
@@ -191,7 +255,8 @@ class SceneSession:
         """
         host, answers = self.host, dict[int, Answer | Exception]()
         batch = [i for i, each in enumerate(requests) if each.can_be_batched]
-        if isinstance(host, SupportsBatching) and len(batch) > 1:
+        # questions to a memory run a few words each: there is little to share
+        if isinstance(host, SupportsBatching) and len(batch) > 1 and self.memory is None:
             works = [partial(self.answer, requests[i]) for i in batch]
             answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
         for i, each in enumerate(requests):
@@ -216,7 +281,7 @@ class SceneSession:
             calls: Of a batch, if it is answered with others.
             watch: See `ask`.
         """
-        direct: EngineCalls = calls or DirectCalls(self.host, self.tiles)
+        direct: EngineCalls = LoggedCalls(calls or calls_of(self.tiles, self.memory))
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             if watch is None:
@@ -227,20 +292,47 @@ class SceneSession:
     def _answer(self, request: AskRequest, calls: EngineCalls, watch: Watcher | None) -> Answer:
         # what is remembered of a file that is no longer there answers nothing
         check_current(self.scene.source)
+        _LOG.info("question: %r about %s", request.question, self.scene.path)
         clock = StageClock(calls.now)
         plan = plan_answer(self.host, request)
         clock.add_earlier("open", self._take_open_seconds())
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
+        search = self._visual_search(plan.search, usage, calls, watch)
+        measured = measure_places(plan, search, self.host, calls, self.scene)
+        if measured is not None and measured.is_answer:
+            return self._assembled(plan, measured.result, measured.reduced, usage, measured)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
-        options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
-        result = self.search(options, plan.question, plan.budget, usage, calls, watch)
-        reduced = reducer.answer(result, plan.decoder_budget)
+        if measured is not None:
+            usage.warnings.append(measured.why_not)
+            # its tiles are spent: the model answers from what was looked at
+            result = measured.result
+            reduced = reducer.answer(result, measured.budget_left(plan.decoder_budget))
+        else:
+            options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
+            result = self.search(options, plan.question, plan.budget, usage, calls, watch)
+            reduced = reducer.answer(result, plan.decoder_budget)
+        return self._assembled(plan, result, reduced, usage)
+
+    def _assembled(
+        self,
+        plan: AnswerPlan,
+        result: SearchResult,
+        reduced: ReducedAnswer,
+        usage: QuestionUsage,
+        measured: Measured | None = None,
+    ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        return assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        measurement = None if measured is None else measured.measurement
+        answer = assemble_answer(
+            self.host, self.reader, plan, result, reduced, usage, notes, measurement
+        )
+        stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
+        _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
+        return answer
 
     def charge_region(self, seconds: float) -> None:
         """Count the time of bringing a region into the scene toward the next answer."""
@@ -276,18 +368,26 @@ class SceneSession:
         Raises:
             GeoFoveaError: As `ask` does.
         """
-        calls = calls or DirectCalls(self.host, self.tiles)
+        calls = calls or calls_of(self.tiles, self.memory)
+        search = self._visual_search(options, usage, calls, watch)
+        with builds_within(budget.seconds):
+            result = search.run(options, question, budget)
+        check_shown(self.scene, result)
+        return result
+
+    def _visual_search(
+        self,
+        options: SearchOptions,
+        usage: QuestionUsage,
+        calls: EngineCalls,
+        watch: Watcher | None,
+    ) -> VisualSearch:
         encode: Encode = lambda tiles: calls.tokens(tiles, usage)  # noqa: E731
         if options.region is not None:
             encode = restrict(
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
-        search = VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
-        with builds_within(budget.seconds):
-            result = search.run(options, question, budget)
-        if not any(len(look.tokens) for look in result.descent.looks):
-            raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        return result
+        return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone

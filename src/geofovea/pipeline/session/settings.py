@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from geofovea import __version__
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.endpoint.shared_ledger import with_shared_ledger
 from geofovea.pipeline.hosts.folder_digest import model_digest
 from geofovea.pipeline.hosts.load import EMBEDDED, load_host
@@ -53,6 +54,7 @@ class AskSettings:
         endpoint: Where a model ``openai:NAME`` is.
         rfm: Folder of a region focus module that replaces the model's own.
         cache_tokens: See ``SceneSession``.
+        memory: See ``SceneSession``.
     """
 
     model: str
@@ -66,6 +68,7 @@ class AskSettings:
     endpoint: EndpointSettings | None = None
     rfm: str | None = None
     cache_tokens: bool | None = None
+    memory: MemoryOptions | None = None
 
     @property
     def has_model(self) -> bool:
@@ -91,7 +94,7 @@ class AskSettings:
         """
         own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")
         record: dict[str, Any] = {name: getattr(self, name) for name in own}
-        of_answers = ("reduction", "descent", "route", "focus_model")
+        of_answers = ("reduction", "descent", "route", "focus_model", "geometry")
         record |= {name: getattr(self.options, name) for name in of_answers}
         stop = self.options.stop
         record |= {
@@ -107,8 +110,12 @@ class AskSettings:
             "focus_model_digest": model_digest(self.options.focus_model),
             "rfm_digest": model_digest(self.rfm),
         }
-        if self.load.answer_tokens is not None:
-            record["answer_tokens"] = self.load.answer_tokens
+        if self.memory is not None:
+            # how much it holds changes what is spent, how it stores changes answers
+            record["kv"] = self.memory.policy
+        for name in ("answer_tokens", "thinking", "thought_tokens"):
+            if (value := getattr(self.load, name)) is not None:
+                record[name] = value
         # through JSON, so that what is compared later is what was stored
         plain: dict[str, Any] = json.loads(json.dumps(record, sort_keys=True))
         return plain
@@ -161,6 +168,7 @@ class AskSettings:
             composite=self.composite,
             band_map=self.band_map,
             cache_tokens=self.cache_tokens,
+            memory=self.memory,
             open_seconds=open_seconds,
         )
 

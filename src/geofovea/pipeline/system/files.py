@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from geofovea.errors import OutputError
+from geofovea.errors import GeoFoveaError, OutputError
 
 __all__ = ["check_writable", "make_folder", "write_file", "write_text"]
 
@@ -145,6 +145,9 @@ def write_file(
         write(aside)
         aside.chmod(_mode_of(target, aside_mode))
         aside.replace(target)
+    except GeoFoveaError:
+        # some of ours are OSErrors, and say what is wrong already
+        raise
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error}") from error
     finally:
@@ -178,6 +181,8 @@ def _write_into(path: Path, write: Callable[[Path], object]) -> None:
             write(aside)
             with aside.open("rb") as whole, open(_open_descriptor(path), "wb") as out:
                 shutil.copyfileobj(whole, out)
+    except GeoFoveaError:
+        raise
     except OSError as error:
         reason = "nobody reads from it" if error.errno == errno.ENXIO else str(error)
         raise OutputError(f"{path} could not be written: {reason}") from error

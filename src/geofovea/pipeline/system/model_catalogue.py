@@ -66,6 +66,7 @@ def smallest_download() -> KnownModel:
 _APACHE = "Apache-2.0"
 _LLAMA = "Llama 2"
 _QWEN = "Qwen"
+_MIT = "MIT"
 
 CATALOGUE = (
     KnownModel(
@@ -89,13 +90,14 @@ CATALOGUE = (
         64,
         _APACHE,
     ),
-    KnownModel("InternVL3 2B", "OpenGVLab/InternVL3-2B-hf", "internvl", 2.1, 28, 2, 128, _QWEN),
-    KnownModel("Qwen3-VL 2B", "Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.1, 28, 8, 128, _APACHE),
+    KnownModel("InternVL3 2B", "OpenGVLab/InternVL3-2B-hf", "internvl", 2.09, 28, 2, 128, _QWEN),
+    KnownModel("Qwen3-VL 2B", "Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.13, 28, 8, 128, _APACHE),
+    KnownModel("Qwen2-VL 2B", "Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl", 2.21, 28, 2, 128, _APACHE),
     KnownModel(
         "SmolVLM2 2.2B",
         "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
         "smolvlm",
-        2.2,
+        2.25,
         24,
         32,
         64,
@@ -112,7 +114,7 @@ CATALOGUE = (
         128,
         "Qwen NC",
     ),
-    KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl", 4.4, 36, 8, 128, _APACHE),
+    KnownModel("Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl", 4.44, 36, 8, 128, _APACHE),
     KnownModel("LLaVA-1.5 7B", "llava-hf/llava-1.5-7b-hf", "llava", 7.06, 32, 32, 128, _LLAMA),
     KnownModel(
         "LLaVA-NeXT Mistral 7B",
@@ -124,7 +126,7 @@ CATALOGUE = (
         128,
         _APACHE,
     ),
-    KnownModel("InternVL3 8B", "OpenGVLab/InternVL3-8B-hf", "internvl", 7.9, 28, 4, 128, _QWEN),
+    KnownModel("InternVL3 8B", "OpenGVLab/InternVL3-8B-hf", "internvl", 7.94, 28, 4, 128, _QWEN),
     KnownModel(
         "LLaVA-OneVision 7B",
         "llava-hf/llava-onevision-qwen2-7b-ov-hf",
@@ -138,11 +140,28 @@ CATALOGUE = (
     KnownModel(
         "Qwen2.5-VL 7B", "Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.29, 28, 4, 128, _APACHE
     ),
-    KnownModel("Qwen3-VL 8B", "Qwen/Qwen3-VL-8B-Instruct", "qwen3_vl", 8.8, 36, 8, 128, _APACHE),
-    KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf", "llava", 13.35, 40, 40, 128, _LLAMA),
-    KnownModel("Qwen3-VL 32B", "Qwen/Qwen3-VL-32B-Instruct", "qwen3_vl", 33.4, 64, 8, 128, _APACHE),
+    KnownModel("Qwen2-VL 7B", "Qwen/Qwen2-VL-7B-Instruct", "qwen2_vl", 8.29, 28, 4, 128, _APACHE),
+    KnownModel("Qwen3-VL 8B", "Qwen/Qwen3-VL-8B-Instruct", "qwen3_vl", 8.77, 36, 8, 128, _APACHE),
     KnownModel(
-        "Qwen2.5-VL 72B", "Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl", 73.4, 80, 8, 128, _QWEN
+        "GLM-4.1V 9B Thinking", "zai-org/GLM-4.1V-9B-Thinking", "glm4v", 10.29, 40, 2, 128, _MIT
+    ),
+    KnownModel("GLM-4.6V Flash", "zai-org/GLM-4.6V-Flash", "glm4v", 10.29, 40, 2, 128, _MIT),
+    KnownModel("LLaVA-1.5 13B", "llava-hf/llava-1.5-13b-hf", "llava", 13.35, 40, 40, 128, _LLAMA),
+    KnownModel(
+        "Qwen3-VL 30B-A3B",
+        "Qwen/Qwen3-VL-30B-A3B-Instruct",
+        "qwen3_vl_moe",
+        31.07,
+        48,
+        4,
+        128,
+        _APACHE,
+    ),
+    KnownModel(
+        "Qwen3-VL 32B", "Qwen/Qwen3-VL-32B-Instruct", "qwen3_vl", 33.36, 64, 8, 128, _APACHE
+    ),
+    KnownModel(
+        "Qwen2.5-VL 72B", "Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl", 73.41, 80, 8, 128, _QWEN
     ),
 )
 """From small to large. Licenses and types of weights as the model cards had them in 2025."""

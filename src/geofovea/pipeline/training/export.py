@@ -10,6 +10,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from geofovea.datasets.synthetic.vocabulary import SITES
+from geofovea.datasets.synthetic.wordings import FORMS, VERIFY
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
 from geofovea.pipeline.system.files import make_folder, write_file, write_text
@@ -21,6 +23,16 @@ __all__ = ["export_model", "write_model"]
 
 _DEFAULT_TILES = 48
 _DEFAULT_TOKENS = 768
+
+# words that it was taught: it counts, and a count of none is an absence; which site is named says
+# nothing about a single native tile
+_PRESENCE = {
+    "presence_question": FORMS["count"][0]
+    .format(thing="{thing}", site=SITES[0])
+    .replace("{thing}s", "{plural}"),
+    "presence_answers": ["1", "2", "3", "4", "5", "0"],
+    "attribute_question": VERIFY.format(thing="{noun}", site=SITES[0], color="{attribute}"),
+}
 
 
 def export_model(run: Path, folder: Path) -> None:
@@ -75,4 +87,5 @@ def _settings(student: Student) -> dict[str, Any]:
         "image_std": IMAGE_STD,
         "tiles": _DEFAULT_TILES,
         "tokens": _DEFAULT_TOKENS,
+        **_PRESENCE,
     }

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
+import shapely
+
+from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
 from geofovea.pipeline.viewer.served_scene import ServedScene
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.machine.forks import ForkSafeLock
 
-__all__ = ["Job", "JobState"]
+__all__ = ["AnswerError", "Job", "JobState"]
 
 JobState = Literal["queued", "running", "answered", "failed", "cancelled"]
 
 _ENDED: dict[str, JobState] = {"answer": "answered", "error": "failed", "cancelled": "cancelled"}
+
+
+class AnswerError(GeoFoveaError):
+    """A question was taken and has no answer."""
 
 
 class Job:
@@ -73,6 +82,20 @@ class Job:
         for wake in listeners:
             wake()
 
+    def result(self) -> Answer:
+        """The answer of a job that has ended.
+
+        Raises:
+            AnswerError: If it failed; the message is what pages are told.
+            CancelledError: If somebody ended it.
+        """
+        if self.answer is not None:
+            return self.answer
+        last = self.events_after(0)[-1]
+        if last.name == "error":
+            raise AnswerError(json.loads(last.text)["message"])
+        raise CancelledError("the question was canceled")
+
     def events_after(self, number: int) -> tuple[Event, ...]:
         """The events behind that of a number; 0 for all."""
         with self._lock:
@@ -103,7 +126,13 @@ class Job:
             "question": self.request.question,
             "state": self._state,
             "asked_at": round(self.asked_at, 3),
-            "region": None if region is None else list(region.geometry.bounds),
+            "region": None if region is None else _rings(region),
             "answer": None if answer is None else answer.text,
             "confidence": answer.confidence if answer and answer.confidence_known else None,
         }
+
+
+def _rings(region: Region) -> list[list[list[float]]]:
+    """The outlines of a region's parts, ``[[x, y], ...]`` in scene pixels, not closed."""
+    parts = shapely.get_parts(region.geometry)
+    return [[list(point) for point in part.exterior.coords[:-1]] for part in parts]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer.show import show
-from geofovea.tiling.opening import open_scene
+from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
-    import xarray
-
     from geofovea.pipeline.hosts.base import Host
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
     from geofovea.pipeline.viewer.widget import SceneWidget
@@ -40,7 +38,7 @@ class OpenedScene(SceneSession):
 
 
 def open_session(
-    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    scene: Scene | Picture,
     *,
     model: str | Host = AUTO,
     endpoint: EndpointSettings | str | None = None,
@@ -48,6 +46,7 @@ def open_session(
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
     cache_tokens: bool | None = None,
+    memory: MemoryOptions | None = None,
     **loading: Any,
 ) -> OpenedScene:
     """Open a scene for any number of questions.
@@ -66,6 +65,8 @@ def open_session(
         composite: A named composite instead, such as ``"ndvi"``.
         band_map: Which band plays which role in it, such as ``{"red": 3, "nir": 8}``.
         cache_tokens: Whether encoded tiles are kept on disk.
+        memory: Keeps what the decoder makes of each tile for further questions; see
+            ``SceneSession``.
         loading: How the model is loaded.
 
     Raises:
@@ -82,5 +83,6 @@ def open_session(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
+        memory=memory,
         open_seconds=open_seconds,
     )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import secrets
 import socket
-import sys
 import threading
 import time
 import webbrowser
@@ -18,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from geofovea.errors import ServingError
+from geofovea.pipeline.answers.showing import has_screen
 from geofovea.pipeline.system.loopback import is_loopback
 from geofovea.pipeline.viewer.guard import ServedAt
 
@@ -105,7 +104,7 @@ def run_server(
             time.sleep(0.02)
         if server.started:
             ready()
-            if opens_browser and _has_screen():
+            if opens_browser and has_screen():
                 webbrowser.open(listening.address)
 
     threading.Thread(target=tell, name="geofovea-ready", daemon=True).start()
@@ -137,13 +136,6 @@ def _named_tcp(bound: socket.socket) -> socket.socket:
     """
     family, kind = bound.family, bound.type
     return socket.socket(family, kind, socket.IPPROTO_TCP, fileno=bound.detach())
-
-
-def _has_screen() -> bool:
-    """Whether a browser opens in a window of its own; one in text would take the terminal."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _is_wildcard(host: str) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from geofovea.errors import MissingExtraError
 from geofovea.pipeline.answers.answer import Answer
@@ -13,7 +12,7 @@ from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.session.ask import host_of
 from geofovea.pipeline.session.model_choice import chosen_model
 from geofovea.pipeline.session.session import SceneSession
-from geofovea.tiling.opening import open_scene
+from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Shown", "show"]
 
-Shown = Answer | SceneSession | Scene | str | os.PathLike[str]
+Shown: TypeAlias = "Answer | SceneSession | Scene | Picture"
 
 
 def show(
-    shown: Shown | Sequence[SceneSession | Scene | str | os.PathLike[str]],
+    shown: Shown | Sequence[SceneSession | Scene | Picture],
     *,
     model: str | Host = AUTO,
     height: int = 640,
@@ -35,8 +34,8 @@ def show(
     Nothing listens on a port: tiles and events go through the kernel.
 
     Args:
-        shown: A scene, its path, a session, or several of them, to ask about; or an answer, which
-            is shown with the pixels that it was read from and needs no model.
+        shown: A scene, a picture as for ``ask``, a session, or several of them, to ask about; or an
+            answer, which is shown with the pixels that it was read from and needs no model.
         model: Of scenes that come without a session, as for ``ask``; loaded once for all.
         height: In pixels of the screen.
 
@@ -59,7 +58,7 @@ def show(
 
 
 def _sessions(
-    shown: Sequence[SceneSession | Scene | str | os.PathLike[str]], model: str | Host
+    shown: Sequence[SceneSession | Scene | Picture], model: str | Host
 ) -> list[SceneSession]:
     opened = [
         each if isinstance(each, SceneSession | Scene) else open_scene(each) for each in shown

@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from geofovea.errors import CancelledError, GeoFoveaError, QuestionError
+from geofovea.errors import QuestionError
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
 from geofovea.pipeline.answers.page.document import MOST_PAGE_BYTES, page_content
@@ -106,7 +106,7 @@ class SceneWidget(anywidget.AnyWidget):
         Raises:
             QuestionError: If the question cannot be asked, or the widget shows an answer.
             CancelledError: If it was stopped.
-            GeoFoveaError: If it failed.
+            AnswerError: If it failed.
         """
         if self.content:
             raise QuestionError("this widget shows an answer: ask with geofovea.show(scene)")
@@ -120,9 +120,7 @@ class SceneWidget(anywidget.AnyWidget):
             self.cancel()
             raise
         self._on_end(job)
-        if job.answer is None:
-            raise _failure(job)
-        return job.answer
+        return job.result()
 
     def cancel(self) -> None:
         """Stop the questions that wait or are answered."""
@@ -185,16 +183,8 @@ class _Saved:
 
 
 def _wait(job: Job) -> None:
-
     ended = threading.Event()
     job.listen(lambda: ended.set() if job.has_ended else None)
     while not job.has_ended:
         # in pieces, so that an interrupt of the kernel is heard
         ended.wait(0.2)
-
-
-def _failure(job: Job) -> GeoFoveaError:
-    last = job.events_after(0)[-1]
-    if last.name == "cancelled":
-        return CancelledError("the question was stopped")
-    return QuestionError(json.loads(last.text)["message"])

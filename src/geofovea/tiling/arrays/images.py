@@ -15,8 +15,9 @@ from geofovea.tiling.arrays.bands import ArrayBands
 __all__ = ["ALLOWED", "ArrayImage", "find_images"]
 
 ALLOWED = (
-    "a path, or an xarray DataArray with dimensions y, x and at most one of bands, a Dataset with "
-    "one variable per band, or a DataTree with a level in each group"
+    "a path, a numpy array, a PIL image, an open rasterio dataset, or an xarray DataArray with "
+    "dimensions y, x and at most one of bands, a Dataset with one variable per band, or a DataTree "
+    "with a level in each group"
 )
 
 _DIMS = (

@@ -1,4 +1,4 @@
-"""Scenes out of xarray: a DataArray, a Dataset with a band in each variable, a pyramid as DataTree.
+"""Scenes out of arrays: a DataArray, a Dataset with a band in each variable, a pyramid as DataTree.
 
 Nothing is computed here; shapes, coordinates and attributes say all that a scene needs to know.
 """
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from geofovea.tiling.arrays.axes import Axis
 from geofovea.tiling.arrays.bands import ArrayBands
@@ -18,6 +17,7 @@ from geofovea.tiling.arrays.georeference import read_georeference
 from geofovea.tiling.arrays.images import ArrayImage, find_images
 from geofovea.tiling.arrays.levels import ArrayLevels, ArrayMask
 from geofovea.tiling.arrays.overviews import levels_of_images
+from geofovea.tiling.arrays.pictures import as_xarray
 from geofovea.tiling.arrays.source import ARRAY_DRIVER, ArraySource
 from geofovea.tiling.geo.georeference import Georeference
 from geofovea.tiling.marks import Number, out_of_type
@@ -36,8 +36,10 @@ _DESCRIPTIONS = ("description", "TIFFTAG_IMAGEDESCRIPTION")
 _SMALLEST_LEVEL = 32
 
 
-def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
+def open_array(picture: object) -> Scene:
     """Look at an xarray object as a scene, without computing a pixel.
+
+    A numpy array or a PIL image becomes a DataArray first; see ``as_xarray``.
 
     * Dimensions may be in any order. Rows and columns are called ``y``, ``x`` (or ``lat``, ``lon``
       and the like); a third dimension is that of the bands, others must have length 1.
@@ -55,14 +57,13 @@ def open_array(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Scene:
     Raises:
         SceneError: If the object is not an image: the message says what is allowed.
     """
+    obj = as_xarray(picture)
     images = find_images(obj)
     levels, left_out = levels_of_images(images, obj, lambda image: _georeference(image)[0])
-    return _scene(levels, _name_of(obj), obj.attrs, left_out)
-
-
-def _name_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
-    name = getattr(obj, "name", None)
-    return f"xarray:{name or type(obj).__name__}"
+    name = getattr(obj, "name", None) or type(obj).__name__
+    # a picture that was no xarray object is known by its own kind
+    package = "xarray" if obj is picture else type(picture).__module__.partition(".")[0]
+    return _scene(levels, f"{package}:{name}", obj.attrs, left_out)
 
 
 def _scene(

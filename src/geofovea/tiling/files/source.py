@@ -235,6 +235,8 @@ def _resolve_file(name: str, policy: SourcePolicy) -> Source:
             head = file.read(_HEAD_BYTES)
             file.seek(max(0, status.st_size - _TAIL_BYTES))
             tail = file.read(_TAIL_BYTES)
+    except SceneChangedError:
+        raise  # it is an OSError, too
     except OSError as error:
         raise SceneReadError(
             f"{name!r} could not be opened: {error.strerror}; check its permissions"

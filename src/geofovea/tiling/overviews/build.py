@@ -18,7 +18,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 
-from geofovea.errors import OutputError, SceneChangedError, SceneReadError
+from geofovea.errors import OutputError, SceneChangedError
 from geofovea.tiling.files.gdal_settings import gdal_settings
 from geofovea.tiling.files.georeference_warnings import without_georeference_warning
 from geofovea.tiling.files.handles import check_checksums, open_bytes, open_dataset, read_errors
@@ -305,5 +305,6 @@ class _output_errors:  # noqa: N801
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (RasterioError, OSError, SceneReadError)):
+        # SceneReadError is an OSError, too
+        if isinstance(error, (RasterioError, OSError)) and not isinstance(error, OutputError):
             raise OutputError(not_written(self.path, error)) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from geofovea.errors import (
     DiskSpaceError,
+    GeoFoveaError,
     GeometryError,
     LevelBuildError,
     OutputError,
@@ -65,6 +67,7 @@ __all__ = [
 Progress = Callable[[str], AbstractContextManager[Callable[[float], None]]]
 """Given a title, a context whose value takes the share that is done, in [0, 1]."""
 
+_LOG = logging.getLogger(__name__)
 _FORMAT = 4  # counts up when the same source gives other level files
 
 
@@ -319,11 +322,16 @@ def _build(
                     caller_deadline.check(scene.path, share)
                 show(share)
 
+            _LOG.info("levels: building those that %s lacks", scene.path)
             built = build_level_files(scene, files, aside, watch)
+        _LOG.info("levels: built in %s, %.2f s", folder, time.monotonic() - started)
         _write_record(scene, files, built, aside, time.monotonic() - started)
         # nothing of others is removed with it: then the folder stays, and is in the way
         remove_level_folder(folder)
         aside.rename(folder)
+    except GeoFoveaError:
+        # a scene that cannot be read is an OSError, too
+        raise
     except OSError as error:
         raise OutputError(
             f"{folder} could not be written: {error.strerror or error}; move away what is in it, "

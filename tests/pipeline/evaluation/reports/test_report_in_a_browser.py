@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from geofovea.pipeline.evaluation.reports.failures import FailurePages
 from geofovea.pipeline.evaluation.reports.report_page import (
     item_page,
     item_page_name,
@@ -38,7 +39,7 @@ def folder(tmp_path):
     table = (wide, [["OA", *("12.34 [10.00, 15.00]" for _ in range(12))]])
     page = report_page(
         "toy", ["note: " + HOSTILE], [("Scores", table)], [item], tmp_path, {"command": HOSTILE},
-        scores=SCORES, about=[("command", "x" * 300)], links=[f"report-items/{name}"],
+        scores=SCORES, about=[("command", "x" * 300)], links=[FailurePages(f"report-items/{name}")],
     )  # fmt: skip
     (tmp_path / "report-items").mkdir()
     (tmp_path / "report.html").write_text(page, encoding="utf-8")

@@ -13,12 +13,13 @@ from family_toys import (
     stock_text,
     tokens_of,
 )
-from hidden_tokens import full_positions, masked_logits, some
+from hidden_tokens import full_positions, masked_logits, some, visible_where
 
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.inference.prompts.sight import NO_BLOCK, Sight
 
 CASES = [(family, shape) for family in FAMILIES for shape in SHAPES]
 POLICIES = [(family, p) for family, kind in FAMILIES.items() for p in kind.policies]
@@ -69,8 +70,8 @@ def test_a_pruned_run_is_the_full_run_with_the_pruned_keys_hidden(
     if policy == "scene":
         sequence = in_one_frame(host, sequence, tokens)
     visual = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens).visual
-    visible = torch.ones(sequence["inputs_embeds"].shape[1], dtype=torch.bool)
-    visible[visual] = keep
+    length = sequence["inputs_embeds"].shape[1]
+    visible = visible_where(host, family, length, visual, keep)
     positions = full_positions(host, sequence, policy, visible, tokens)
     expected = masked_logits(host, sequence, visible, positions)
     found = first_logits(host, QUESTION, tokens.select(keep))
@@ -108,13 +109,14 @@ def test_scores_are_the_eager_attention_of_the_last_word(family, policy):
     def catch(module, args, output):
         caught["attention"] = output[1]
 
-    host._model.set_attn_implementation("eager")
+    config = host._decoder.config
+    kernel, config._attn_implementation = config._attn_implementation, "eager"
     hook = host._decoder.layers[1].self_attn.register_forward_hook(catch)
     try:
         DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
     finally:
         hook.remove()
-        host._model.set_attn_implementation("sdpa")
+        config._attn_implementation = kernel
     attention = caught["attention"][0, :, -1, sequence.visual]
     expected = (attention / attention.sum(-1, keepdim=True)).mean(0)
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
@@ -133,6 +135,9 @@ def test_decoding_goes_on_where_the_prompt_ended(family):
     for _ in range(6):
         longer = type(ids)(ids.before, [*ids.after, *answer])
         sequence = host._prompts.layout.sequence(longer, tokens)
+        if answer and FAMILIES[family].sight is Sight.PROMPT:
+            # an answer sees what is before it, and no prompt sees its answer
+            sequence.blocks[-len(answer) :] = NO_BLOCK
         state = DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
         with torch.no_grad():
             answer.append(int(host._model.lm_head(state).argmax()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from family_toys import (
-    OF_ANY_SIZE,
+    ANY_TILE,
     QUESTION,
     WORDS,
     host_of,
@@ -23,12 +23,14 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 from geofovea.pipeline.training.embedded_model import build_tokenizer
 from geofovea.regionfocus.reductions.base import TokenChoice
-from geofovea.regionfocus.reductions.registry import make_decoder_reduction
 
-ONE_AXIS = [name for name, kind in FAMILIES.items() if kind.axes == 1]
+ONE_AXIS = [
+    name for name, kind in FAMILIES.items() if kind.axes == 1 and kind.sight is Sight.CAUSAL
+]
 M_ROPE = [name for name, kind in FAMILIES.items() if kind.axes == 3]
 
 
@@ -153,7 +155,7 @@ def test_every_family_answers_in_bfloat16(family):
     model = model_of(family).__class__(model_of(family).config).eval()
     model.load_state_dict(model_of(family).state_dict())
     model = model.to(torch.bfloat16)
-    driven = FAMILIES[family](model, exact.tile_size if family in OF_ANY_SIZE else None)
+    driven = FAMILIES[family](model, exact.tile_size if family in ANY_TILE else None)
     rough = LvlmHost("rough", driven, tokenizer(), exact._settings)
     features = tokens_of(rough).features
     assert features.dtype == torch.bfloat16
@@ -172,7 +174,7 @@ def test_a_position_policy_that_a_family_lacks_is_refused_with_those_it_has(fami
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl", "smolvlm"])
 def test_a_tokenizer_without_the_familys_special_words_is_refused(family):
-    driven = FAMILIES[family](model_of(family), 32 if family in OF_ANY_SIZE else None)
+    driven = FAMILIES[family](model_of(family), 32 if family in ANY_TILE else None)
     with pytest.raises(ModelError, match="no special words"):
         LvlmHost("x", driven, build_tokenizer(), HostSettings(pool=1))
 
@@ -309,10 +311,3 @@ def test_a_reduction_in_the_decoder_drops_vision_tokens_and_never_the_words_betw
     assert said.tokens_by_layer == (len(tokens), half, half)
     assert [d[:2] for d in dropped] == [(len(tokens), len(tokens))]
     assert dropped[0][2].tolist() == tokens.levels.tolist()
-
-
-@pytest.mark.parametrize(("family", "policy"), [("qwen2_5_vl", "compact"), ("llava", "original")])
-def test_a_reduction_in_the_decoder_is_refused_where_positions_do_not_allow_it(family, policy):
-    host = host_of(family, positions=policy)
-    with pytest.raises(ModelError, match="compact positions of one axis"):
-        host.generate(QUESTION, tokens_of(host), make_decoder_reduction("fastv"))

@@ -15,7 +15,7 @@ from family_toys import (
     tokens_of,
     variant_of,
 )
-from hidden_tokens import full_positions, masked_logits, some
+from hidden_tokens import full_positions, masked_logits, some, visible_where
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from geofovea.errors import ModelError
@@ -111,6 +111,31 @@ VARIANTS = {
         {"scale_factor": 1, "tie_word_embeddings": True, "text": ONE_KEY_HEAD},
     ),
 }
+VARIANTS |= {
+    "gemma3: full layers, sixteen patches a token, tied words": (
+        "gemma3",
+        {
+            "text": {"layer_types": ["full_attention"] * 3},
+            "mm_tokens_per_image": 1,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "gemma3: a window smaller than a tile": ("gemma3", {"text": {"sliding_window": 3}}),
+    "paligemma: Gemma, tied words": (
+        "paligemma",
+        {"text": {"model_type": "gemma", "sliding_window": None}, "tie_word_embeddings": True},
+    ),
+    "paligemma: a window smaller than a tile": ("paligemma", {"text": {"sliding_window": 3}}),
+    "mistral3: patches alone, one key head": (
+        "mistral3",
+        {"spatial_merge_size": 1, "tile": 24, "text": {"num_key_value_heads": 1}},
+    ),
+    "pixtral: layers together": ("pixtral", {"vision_feature_layer": [-2, -1], "tile": 24}),
+    "paligemma: no bounds on logits": (
+        "paligemma",
+        {"text": {"final_logit_softcapping": None, "attn_logit_softcapping": None}},
+    ),
+}
 SEES_ALL = {name: built for name, built in VARIANTS.items() if "window" not in name}
 
 
@@ -133,8 +158,9 @@ def test_tokens_that_such_a_model_lost_leave_no_trace(family, changes, first_log
     tokens = tokens_of(host)
     sequence = stock_decoder_inputs(host, family, stock_inputs(host, family))
     keep = some(len(tokens))
-    visible = torch.ones(sequence["inputs_embeds"].shape[1], dtype=torch.bool)
-    visible[host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens).visual] = keep
+    visual = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), tokens).visual
+    length = sequence["inputs_embeds"].shape[1]
+    visible = visible_where(host, family, length, visual, keep)
     positions = full_positions(host, sequence, host.capabilities.positions, visible, tokens)
     expected = masked_logits(host, sequence, visible, positions)
     found = first_logits(host, QUESTION, tokens.select(keep))
@@ -163,8 +189,10 @@ def test_letters_are_scored_as_the_stock_forward_pass_has_them(family):
     shown = inputs["input_ids"][:, : -len(question_ids())]
     inputs["input_ids"] = torch.cat([shown, torch.tensor([ids])], dim=1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    if "mm_token_type_ids" in inputs:
-        inputs["mm_token_type_ids"] = (inputs["input_ids"] == WORDS["<image>"]).int()
+    kinds = (inputs["input_ids"] == WORDS["<image>"]).int()
+    if family == "paligemma":
+        kinds = torch.zeros_like(kinds)
+    inputs |= {name: kinds for name in inputs if "token_type_ids" in name}
     believed = stock_logits(host, family, inputs).log_softmax(-1)
     expected = [float(believed[WORDS[letter]]) for letter in "ABC"]
     assert found == pytest.approx(expected, abs=1e-4)
@@ -172,13 +200,13 @@ def test_letters_are_scored_as_the_stock_forward_pass_has_them(family):
 
 def test_a_vision_tower_of_an_unknown_kind_is_refused_with_those_that_are_known():
     config = LlavaConfig(
-        vision_config={"model_type": "pixtral", "hidden_size": 32, "num_hidden_layers": 1}
-        | {"num_attention_heads": 2, "intermediate_size": 32, "image_size": 32, "patch_size": 8},
+        vision_config={"model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 1}
+        | {"num_attention_heads": 2, "image_size": 32, "patch_size": 8},
         text_config=host_of("llava")._family.config.text_config,
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
     )
-    with pytest.raises(ModelError, match="is a 'pixtral'; supported are clip_vision_model"):
+    with pytest.raises(ModelError, match="is a 'dinov2'; supported are clip_vision_model"):
         LlavaFamily(LlavaForConditionalGeneration(config))
 
 

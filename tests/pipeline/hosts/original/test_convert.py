@@ -13,14 +13,14 @@ from torch import nn
 from geofovea.errors import ModelError, OutputError
 from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.load import load_host
-from geofovea.pipeline.hosts.original.convert import convert_llava
+from geofovea.pipeline.hosts.original.convert import convert_checkpoint
 from geofovea.pipeline.hosts.original.tower import resized_positions
 from geofovea.pipeline.hosts.original.weights import converted_name
 
 WIDTH, TOWER_WIDTH = 64, 32
 
 
-def write_original(folder, side=32, **changes):
+def write_original(folder, side=32, decoder="Llama", **changes):
     """A tiny LLaVA as its own repository saves it, its tower beside it; its parts."""
     folder.mkdir()
     torch.manual_seed(2)
@@ -39,7 +39,8 @@ def write_original(folder, side=32, **changes):
     # the word of an image is not among those that it knows
     words = {word: i for word, i in WORDS.items() if word != "<image>"}
     sizes |= {"vocab_size": max(words.values()) + 1, "rms_norm_eps": 1e-5}
-    decoder = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).eval()
+    configure = getattr(transformers, f"{decoder}Config")
+    decoder = getattr(transformers, f"{decoder}ForCausalLM")(configure(**sizes)).eval()
     projector = nn.Sequential(nn.Linear(TOWER_WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
     state = dict(decoder.state_dict()) | {
         f"model.mm_projector.{name}": value for name, value in projector.state_dict().items()
@@ -56,7 +57,7 @@ def write_original(folder, side=32, **changes):
 @torch.no_grad()
 def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path):
     tower, projector, decoder = write_original(tmp_path / "old")
-    host = load_host(str(convert_llava(tmp_path / "old", tmp_path / "new")))
+    host = load_host(str(convert_checkpoint(tmp_path / "old", tmp_path / "new")))
     pyramid, tiles = row_of_tiles(host, 2)
     images = pixels(2, host.tile_size)
     mean, std = (
@@ -78,7 +79,7 @@ def test_tokens_and_first_logits_are_those_of_the_original_parts(tmp_path):
 
 def test_the_folder_holds_no_random_weight(tmp_path):
     write_original(tmp_path / "old")
-    new = convert_llava(tmp_path / "old", tmp_path / "new")
+    new = convert_checkpoint(tmp_path / "old", tmp_path / "new")
     model, report = transformers.LlavaForConditionalGeneration.from_pretrained(
         new, output_loading_info=True
     )
@@ -92,7 +93,7 @@ def test_weights_of_a_tower_within_the_model_go_before_those_beside_it(tmp_path)
     path = tmp_path / "old" / "model.safetensors"
     own = {f"model.vision_tower.vision_tower.{k}": v + 1 for k, v in tower.state_dict().items()}
     save_file(load_file(path) | own, path)
-    new = convert_llava(tmp_path / "old", tmp_path / "new")
+    new = convert_checkpoint(tmp_path / "old", tmp_path / "new")
     found = load_file(new / "model-00001.safetensors")
     name = next(k for k in found if k.endswith("class_embedding"))
     key = next(k for k in tower.state_dict() if k.endswith("class_embedding"))
@@ -101,7 +102,7 @@ def test_weights_of_a_tower_within_the_model_go_before_those_beside_it(tmp_path)
 
 def test_a_geochat_has_positions_for_images_of_504_pixels(tmp_path):
     write_original(tmp_path / "old", side=336, model_type="geochat")
-    new = convert_llava(tmp_path / "old", tmp_path / "new")
+    new = convert_checkpoint(tmp_path / "old", tmp_path / "new")
     host = load_host(str(new))
     assert host.tile_size == 504
     assert host.grid == (36 // host._settings.pool,) * 2
@@ -121,7 +122,8 @@ def test_resized_positions_keep_corners_and_the_class_token():
     [
         ({"mm_projector_type": "linear"}, "mm_projector_type = 'linear'"),
         ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
-        ({"mm_patch_merge_type": "spatial_unpad"}, "mm_patch_merge_type"),
+        ({"mm_patch_merge_type": "averaged"}, "mm_patch_merge_type"),
+        ({"mm_patch_merge_type": "spatial_unpad"}, "lacks the weights that become image_newline"),
         ({"mm_vision_select_layer": "last"}, "no number of a layer"),
         ({"model_type": "bert"}, "no LLaVA in the layout"),
         ({"mm_vision_tower": "nowhere"}, "no folder nowhere with a vision tower"),
@@ -130,7 +132,7 @@ def test_resized_positions_keep_corners_and_the_class_token():
 def test_a_build_that_cannot_be_converted_is_refused(tmp_path, changes, words):
     write_original(tmp_path / "old", **changes)
     with pytest.raises(ModelError, match=words):
-        convert_llava(tmp_path / "old", tmp_path / "new")
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["old"], "nothing half-written stays"
 
 
@@ -145,16 +147,16 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it_elsewhere(tmp_pat
     (tmp_path / "old" / "model.safetensors").unlink()
     (tmp_path / "old" / "pytorch_model.bin").write_bytes(b"never opened")
     with pytest.raises(ModelError, match=r"weights_only=True\), 'pytorch_model.safetensors'\)"):
-        convert_llava(tmp_path / "old", tmp_path / "new")
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
 
 
 def test_what_exists_is_never_written_over(tmp_path):
     write_original(tmp_path / "old")
     with pytest.raises(OutputError, match="exists already"):
-        convert_llava(tmp_path / "old", tmp_path)
+        convert_checkpoint(tmp_path / "old", tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["llava", "llava_llama", "geochat"])
+@pytest.mark.parametrize("kind", ["llava", "llava_llama", "llava_qwen", "geochat"])
 def test_unconverted_it_is_refused_with_the_command(tmp_path, kind):
     write_original(tmp_path / "old", model_type=kind)
     with pytest.raises(ModelError, match=r"original repository; convert it .*geofovea convert"):
@@ -174,7 +176,7 @@ def test_a_tower_on_a_hub_that_is_out_of_reach_is_one_clear_error(tmp_path, monk
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", no_network)
     write_original(tmp_path / "old", mm_vision_tower="openai/clip-vit-large-patch14-336")
     with pytest.raises(ModelError, match=r"not on this machine.*no route to host.*--tower"):
-        convert_llava(tmp_path / "old", tmp_path / "new")
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")
     # once among what is here, once on the hub, and no download that tries again
     assert calls == [True, False]
 
@@ -187,3 +189,39 @@ def test_the_verb_writes_a_folder_and_says_how_to_ask_it(tmp_path):
     assert result.exit_code == 0, result.output
     assert f"--model {tmp_path / 'new'}" in result.output
     assert json.loads((tmp_path / "new" / "config.json").read_text())["model_type"] == "llava"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "decoder", "merge", "family", "pool"),
+    [
+        ("llava_mistral", "Mistral", "spatial_unpad", "llava_next", 1),
+        ("llava_qwen", "Qwen2", "unires", "llava", 2),
+        ("llava_qwen", "Qwen2", "spatial", "llava_next", 1),
+    ],
+)
+def test_llavas_with_tiles_keep_their_decoder_their_newline_and_their_pooling(
+    tmp_path, kind, decoder, merge, family, pool
+):
+    changes = {"model_type": kind, "mm_patch_merge_type": merge}
+    _, _, own = write_original(tmp_path / "old", decoder=decoder, **changes)
+    path, newline = tmp_path / "old" / "model.safetensors", torch.randn(WIDTH)
+    save_file(load_file(path) | {"model.image_newline": newline}, path)
+    new = convert_checkpoint(tmp_path / "old", tmp_path / "new")
+    assert json.loads((new / "config.json").read_text())["model_type"] == family
+    host = load_host(str(new))
+    assert host._settings.pool == pool
+    if family == "llava_next":
+        assert torch.equal(host._family.newline, newline)
+    sequence = host._prompts.sequence(QUESTION, tokens_of(host))
+    stock = own(inputs_embeds=sequence.embedded).logits[0, -1]
+    state = host._decoder(inputs_embeds=sequence.embedded).last_hidden_state[:, -1]
+    got = host._model.lm_head(state)[0, : len(stock)]
+    torch.testing.assert_close(got, stock, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_that_is_saved_in_parts_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "FINAL.pt").write_bytes(b"never opened")
+    with pytest.raises(ModelError, match=r"no config.json .*LHRS-Bot.*save_pretrained first"):
+        convert_checkpoint(tmp_path / "old", tmp_path / "new")

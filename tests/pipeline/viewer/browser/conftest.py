@@ -21,7 +21,8 @@ from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.pipeline.viewer.serving import Listening
 from geofovea.tiling.opening import open_scene
 
-HOSTILE_NAME = "<img src=x onerror=alert(1)>.png"
+# markup, letters that turn those behind them around, a color of a terminal
+HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202egnp.\x1b[31m.png"
 
 
 def write_raster(path: Path, pixels: np.ndarray, **profile: Any) -> Path:

@@ -10,8 +10,10 @@ import pytest
 from browser_toys import axe_violations
 from page_toys import ask, heat_pixels, wait_for_answer
 
+from geofovea.pipeline.answers.page.data import Truth
 from geofovea.pipeline.answers.page.document import save_answer_page
 from geofovea.pipeline.session.session import SceneSession
+from geofovea.tiling.pyramid import Box
 
 QUESTION = "What is the color of the plane at the airport?"
 HOSTILE = "</script><img src=x onerror=alert(1)> plane?"
@@ -77,9 +79,12 @@ def test_the_file_shows_zooms_and_marks_without_a_request(
 def test_a_hostile_question_stays_a_text_in_the_file(
     open_file: Any, sessions: dict[str, SceneSession], tmp_path: Path
 ) -> None:
-    save_answer_page(sessions["2"].ask(HOSTILE), tmp_path / "answer.html")
+    truth = Truth((HOSTILE, "blue"), (Box(100, 100, 300, 250),))
+    save_answer_page(sessions["2"].ask(HOSTILE), tmp_path / "answer.html", truth=truth)
     page, requests = open_file(tmp_path / "answer.html", color_scheme="dark")
     assert page.locator(".gf-asked").text_content() == HOSTILE
+    assert page.get_by_text(f"Right: {HOSTILE}, blue").count() == 1
+    assert page.get_by_text("1 annotated place on the map").is_visible()
     assert page.locator("img").count() == 0
     assert requests == []
     assert axe_violations(page) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import shapely
 from page_toys import ask, ended, view_at, wait_for_answer
 from playwright.sync_api import expect
 
 from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.job_request import JobRequest
 
 QUESTION = "What is the color of the plane at the airport?"
 
@@ -19,6 +21,22 @@ def region_asked(desk: Desk) -> shapely.Geometry:
     region = desk.jobs()[0].request.region
     assert region is not None
     return region.geometry
+
+
+def overlay_at(page: Any, x: float, y: float) -> list[int]:
+    """Red, green, blue and opacity of the overlay at a place of the scene that is shown whole."""
+    script = """([x, y, width, height]) => {
+        const overlay = document.querySelector(".gf-overlay");
+        const scale = Math.min(overlay.width / (1.04 * width), overlay.height / (1.04 * height));
+        const at = [overlay.width / 2 + (x - width / 2) * scale,
+            overlay.height / 2 + (y - height / 2) * scale].map(Math.round);
+        // a copy, for a canvas that is read often would be slow to draw on
+        const copy = new OffscreenCanvas(1, 1).getContext("2d");
+        copy.drawImage(overlay, ...at, 1, 1, 0, 0, 1, 1);
+        return [...copy.getImageData(0, 0, 1, 1).data];
+    }"""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+    return page.evaluate(script, [x, y, 2048, 2048])
 
 
 def middle_of(page: Any) -> tuple[float, float]:
@@ -80,6 +98,23 @@ def test_a_drawn_polygon_is_what_is_asked_about(visit: Callable[..., Any], desk:
     wait_for_answer(page)
     expected = shapely.Polygon([(1000 + dx, 900 + dy) for dx, dy in corners])
     assert region_asked(desk).equals(expected)
+
+
+def test_the_history_shows_the_polygon_that_was_asked_about(
+    visit: Callable[..., Any], desk: Desk
+) -> None:
+    # a triangle: the lower left corner of its box is outside
+    polygon = [[600, 600], [1400, 600], [1400, 1400]]
+    desk.submit(JobRequest("1", QUESTION, {"polygon": polygon}))
+    page = visit()
+    page.locator(".gf-history").get_by_role("button").first.click()
+    ended(page, 1)
+    page.get_by_role("button", name="Show the whole scene").click()
+    page.wait_for_timeout(300)
+    for box in page.locator(".gf-ladder input").all():
+        box.uncheck()
+    inside, outside = (overlay_at(page, x, y) for x, y in ((1300, 700), (700, 1300)))
+    assert inside[3] < outside[3] == pytest.approx(0.35 * 255, abs=3)
 
 
 def test_escape_gives_up_a_drawing(visit: Callable[..., Any], desk: Desk) -> None:

@@ -109,6 +109,32 @@ def test_texts_of_a_question_and_of_a_file_name_stay_texts(visit: Callable[..., 
     assert dialogs == []
 
 
+def test_letters_that_cannot_be_seen_are_written_out(visit: Callable[..., Any]) -> None:
+    name = "<img src=x onerror=alert(1)>\\u202egnp.\\u001b[31m.png"
+    page = visit()
+    view_at(page, 400, 300, 1, "2")
+    assert page.get_by_label("Scene", exact=True).locator("option").nth(1).text_content() == name
+    assert page.get_by_role("application", name=f"Map of {name}.").count() == 1
+    ask(page, "Is \u202ethis\x1b]0;owned\x07 an \u2066airport?")
+    wait_for_answer(page)
+    written = "Is \\u202ethis\\u001b]0;owned\\u0007 an \\u2066airport?"
+    assert page.locator(".gf-asked").text_content() == written
+    assert page.locator(".gf-history button").first.text_content() == written
+    assert page.get_by_role("region", name=name).count() == 1
+    letters = set(page.locator("#geofovea").text_content())
+    assert not letters & set("\u202e\u2066\x1b\x07")
+
+
+def test_an_address_that_nobody_means_still_opens_the_page(visit: Callable[..., Any]) -> None:
+    page = visit()
+    for place in ("1,2,3,%", "nan,1,1,1", "1,2,-3,1", "%%%", "1e308,1e308,1e308,1", "0,0,1,2,<b>"):
+        page.evaluate("place => { location.hash = place; }", place)
+        page.wait_for_timeout(50)
+        page.reload()
+        page.wait_for_selector("[data-ready]")
+        page.wait_for_selector(".gf-map-cell[data-renders]")
+
+
 def test_no_script_may_write_markup(visit: Callable[..., Any]) -> None:
     page = visit()
     attempt = """() => {

@@ -15,7 +15,6 @@ from geofovea.regionfocus.reductions.decoder.sparsevlm import (
     PUBLISHED,
     SparseVlm,
 )
-from geofovea.regionfocus.reductions.decoder.spatten import CacheBudget
 from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
 from geofovea.regionfocus.reductions.decoder.visiondrop import VisionDrop, contextual
 from geofovea.regionfocus.reductions.decoder.visual_sinks import (
@@ -162,7 +161,6 @@ def test_sparsevlm_and_visiondrop_keep_the_published_counts():
         (lambda: cluster_by_density(X, 9), BudgetError, "choose 1 to 8"),
         (lambda: local_mask((91, 91)), BudgetError, "at most 8192"),
         (lambda: local_mask((3, 3), 4), GeometryError, "odd window"),
-        (lambda: CacheBudget(0, 0, 0), BudgetError, "at least one entry"),
         (lambda: SinkFilter(()), ModelError, "at least one dimension"),
         (lambda: SparseVlm(rank_strength=2), ModelError, "between 0 and 1"),
         (lambda: TodreDropAll(threshold=2), ModelError, "between 0 and 1"),

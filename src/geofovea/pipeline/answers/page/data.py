@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,9 +14,27 @@ from geofovea.tiling.pyramid import Box, Tile
 if TYPE_CHECKING:
     from geofovea.pipeline.answers.answer import Answer
 
-__all__ = ["answer_data", "boxes_and_shares", "json_text", "scene_name", "tile_row"]
+__all__ = ["Truth", "answer_data", "boxes_and_shares", "json_text", "scene_name", "tile_row"]
 
 _STRONGEST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What would have been right, for pages of a benchmark's answers.
+
+    Attributes:
+        answers: All texts that count as right.
+        boxes: The places that an annotation names, in scene pixels.
+    """
+
+    answers: tuple[str, ...]
+    boxes: tuple[Box, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What the page shows beside the answer."""
+        boxes = [[round(side) for side in box.as_tuple()] for box in self.boxes]
+        return {"answers": list(self.answers), "boxes": boxes}
 
 
 def boxes_and_shares(boxes_scene: Any, scores: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofovea.pipeline.answers.page.assets import PAGE_FILES, read_page_file
-from geofovea.pipeline.answers.page.data import answer_data, json_text, scene_name
+from geofovea.pipeline.answers.page.data import Truth, answer_data, json_text, scene_name
 from geofovea.pipeline.answers.page.facts import shown_facts
 from geofovea.pipeline.answers.page.tiles import MEDIA_TYPE, page_tiles
 from geofovea.pipeline.system.files import write_text
@@ -54,7 +54,10 @@ _DOCUMENT = """<!doctype html>
 
 
 def save_answer_page(
-    answer: Answer, path: str | os.PathLike[str], most_bytes: int = MOST_PAGE_BYTES
+    answer: Answer,
+    path: str | os.PathLike[str],
+    most_bytes: int = MOST_PAGE_BYTES,
+    truth: Truth | None = None,
 ) -> None:
     """Write an answer as a page that needs nothing else: it works offline and from a disk.
 
@@ -62,27 +65,31 @@ def save_answer_page(
         answer: What to show.
         path: Of the file.
         most_bytes: How large it may be; tiles that fit no more are shown coarser.
+        truth: What would have been right, where that is known.
 
     Raises:
         OutputError: If the file cannot be written.
         SceneError: If the scene is not the file it was, or cannot be read.
     """
-    write_text(path, answer_page(answer, most_bytes=most_bytes))
+    write_text(path, answer_page(answer, most_bytes, truth))
 
 
-def answer_page(answer: Answer, most_bytes: int = MOST_PAGE_BYTES) -> str:
+def answer_page(
+    answer: Answer, most_bytes: int = MOST_PAGE_BYTES, truth: Truth | None = None
+) -> str:
     """An answer as an HTML document; see `save_answer_page`.
 
     Args:
         answer: What to show.
         most_bytes: How large the document may be.
+        truth: What would have been right, where that is known.
 
     Raises:
         SceneError: If the scene is not the file it was, or cannot be read.
     """
     script, style = _asset("/viewer.js"), _asset("/viewer.css")
     around = len(script) + len(style) + len(_DOCUMENT)
-    content = page_content(answer, most_bytes - around)
+    content = page_content(answer, most_bytes - around, truth)
     return _DOCUMENT.format(
         policy=_policy(script, style),
         title=html.escape(f"{answer.question} – GeoFovea"),
@@ -93,20 +100,23 @@ def answer_page(answer: Answer, most_bytes: int = MOST_PAGE_BYTES) -> str:
     )
 
 
-def page_content(answer: Answer, most_bytes: int) -> dict[str, Any]:
+def page_content(answer: Answer, most_bytes: int, truth: Truth | None = None) -> dict[str, Any]:
     """What the page of an answer shows, as plain values; see ``web/src/transport/file.js``.
 
     Args:
         answer: What to show.
         most_bytes: The most that it may have as JSON.
+        truth: What would have been right, where that is known.
 
     Raises:
         SceneError: If the scene is not the file it was, or cannot be read.
     """
     reader = _reader(answer)
     content = _content(answer, reader)
+    if truth is not None:
+        content["answer"]["truth"] = truth.to_json()
     room = max(_LEAST_TILE_BYTES, most_bytes - len(_as_data(content).encode()))
-    return content | {"tiles": page_tiles(answer, reader, room)}
+    return content | {"tiles": page_tiles(answer, reader, room, truth.boxes if truth else ())}
 
 
 def _reader(answer: Answer) -> TileReader:

@@ -26,13 +26,16 @@ _WHOLE_LEVEL_TILES = 16
 _MOST_TILES = 400
 
 
-def page_tiles(answer: Answer, reader: TileReader, budget_bytes: int) -> dict[str, str]:
+def page_tiles(
+    answer: Answer, reader: TileReader, budget_bytes: int, truth: Sequence[Box] = ()
+) -> dict[str, str]:
     """Tiles as texts, most useful first, as many as fit.
 
     Args:
         answer: Whose places are shown.
         reader: Of its scene.
         budget_bytes: The most that all texts together may have.
+        truth: Annotated places in scene pixels.
 
     Returns:
         Base64 of a WebP picture by ``"level/row/col"``; gaps of the scene are transparent.
@@ -42,7 +45,7 @@ def page_tiles(answer: Answer, reader: TileReader, budget_bytes: int) -> dict[st
     """
     texts: dict[str, str] = {}
     spent = 0
-    for tile in tiles_by_use(answer, reader.pyramid):
+    for tile in tiles_by_use(answer, reader.pyramid, truth):
         text = _encoded(reader.read(tile))
         # a smaller tile that comes later is worth less than an even picture
         if spent + len(text) > budget_bytes or len(texts) == _MOST_TILES:
@@ -52,16 +55,17 @@ def page_tiles(answer: Answer, reader: TileReader, budget_bytes: int) -> dict[st
     return texts
 
 
-def tiles_by_use(answer: Answer, pyramid: Pyramid) -> list[Tile]:
+def tiles_by_use(answer: Answer, pyramid: Pyramid, truth: Sequence[Box] = ()) -> list[Tile]:
     """All tiles that a page may show, without repeats, the most useful first.
 
     The whole scene on its coarsest levels; then the tiles that lead to the finest evidence, from
-    coarse to fine; then its surroundings; then what else was looked at, and the levels that have
-    few tiles.
+    coarse to fine, and those that lead to annotated places; then the surroundings of the evidence;
+    then what else was looked at, and the levels that have few tiles.
 
     Args:
         answer: Whose places are shown.
         pyramid: Of the tiles that the page shows.
+        truth: Annotated places in scene pixels.
     """
     boxes = _finest_boxes(answer)
     levels = range(pyramid.top_level, -1, -1)
@@ -71,7 +75,7 @@ def tiles_by_use(answer: Answer, pyramid: Pyramid) -> list[Tile]:
             order |= dict.fromkeys(_whole(pyramid, level))
     for margin in (0, 1):
         for level in levels:
-            order |= dict.fromkeys(_around(pyramid, level, boxes, margin))
+            order |= dict.fromkeys(_around(pyramid, level, [*boxes, *truth], margin))
     for look in answer.looks:
         order |= dict.fromkeys(_around(pyramid, look.level, look.tiles, 0))
     for level in levels:

@@ -1,4 +1,4 @@
-"""``geofovea convert``: a LLaVA of the original repository's layout becomes a stock one."""
+"""``geofovea convert``: a checkpoint of its own repository's layout becomes a stock one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ __all__ = ["convert"]
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--tower", help="Folder or hub id of the vision tower; the model's own if unset.")
+@click.option(
+    "--tower", help="Folder or hub id of a LLaVA's vision tower; the model's own if unset."
+)
 @json_option
 def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> None:
-    """Convert an original LLaVA checkpoint, such as GeoChat.
+    """Convert an original LLaVA or InternVL checkpoint.
 
-    FOLDER holds config.json, safetensors and a tokenizer. Pickled weights are refused.
+    GeoChat is such a checkpoint. FOLDER holds config.json, safetensors and a tokenizer. Pickled
+    weights are refused.
     """
-    from geofovea.pipeline.hosts.original.convert import convert_llava
+    from geofovea.pipeline.hosts.original.convert import convert_checkpoint
 
-    written = convert_llava(folder, output, tower)
+    written = convert_checkpoint(folder, output, tower)
     if as_json:
         echo(json.dumps({"folder": str(written)}))
         return

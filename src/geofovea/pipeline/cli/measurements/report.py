@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from geofovea.pipeline.cli.options.opening import open_option, open_written
 from geofovea.pipeline.system.terminal import echo
 
 __all__ = ["report"]
@@ -16,7 +17,8 @@ __all__ = ["report"]
 @click.option("--root", type=click.Path(path_type=Path), help="Where the images are now.")
 @click.option("--worst", default=6, show_default=True, help="Failures to show with a picture.")
 @click.option("--pictures", default=200, show_default=True, help="Scenes of a batch to show.")
-def report(folder: Path, root: Path | None, worst: int, pictures: int) -> None:
+@open_option
+def report(folder: Path, root: Path | None, worst: int, pictures: int, opens: bool) -> None:
     """Write a report of a run as HTML and Markdown.
 
     FOLDER is the folder of a run of eval or batch.
@@ -29,3 +31,5 @@ def report(folder: Path, root: Path | None, worst: int, pictures: int) -> None:
     paths = write_batch_report(folder, pictures) if is_batch else write_report(folder, root, worst)
     for path in paths:
         echo(f"wrote {path}")
+    if opens:
+        open_written(paths)

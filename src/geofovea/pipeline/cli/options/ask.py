@@ -15,18 +15,22 @@ from geofovea.pipeline.cli.options.endpoint import endpoint_options
 from geofovea.pipeline.cli.options.grouped import in_group
 from geofovea.pipeline.cli.options.model import model_options
 from geofovea.pipeline.cli.options.scene import view_options
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX
 from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.configuration import variable_of
+from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
     DEFAULT_REDUCTION,
     DESCENT_NAMES,
     FOCUS_NAMES,
+    GEOMETRY_NAMES,
     ROUTE_NAMES,
 )
 
@@ -38,7 +42,7 @@ __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
-_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route")
+_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry")
 
 
 def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
@@ -115,6 +119,13 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
             help="How many places to look at closely.",
         ),
         search(
+            "--geometry",
+            type=click.Choice(GEOMETRY_NAMES),
+            default=DEFAULT_GEOMETRY,
+            show_default=True,
+            help="Compute answers about where places lie, or leave them to the model.",
+        ),
+        search(
             "--min-contrast",
             "flatness",
             earlier=["--flatness"],
@@ -126,6 +137,24 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
             "--cache-tokens/--no-cache-tokens",
             default=None,
             help="Keep encoded tiles on disk for the next time, or not.",
+        ),
+        budget(
+            "--memory",
+            "megabytes",
+            type=float,
+            metavar="MB",
+            help=(
+                "Keep what the decoder makes of each tile, in so many megabytes, for the next "
+                "question about the scene. Answers may differ."
+            ),
+        ),
+        budget(
+            "--kv",
+            "policy",
+            type=click.Choice(PREFIX_POLICY_NAMES),
+            default="plain",
+            show_default=True,
+            help="How --memory stores keys and values: exactly, or in few bits.",
         ),
         view_options,
     )
@@ -157,6 +186,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         stop = _stop(values.pop("flatness"), values.pop("confidence"))
         options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
         limits = {name: values.pop(name) for name in _LIMITS}
+        megabytes, kv = values.pop("megabytes"), values.pop("policy")
         # an endpoint is told with each question, a model in this process when it is loaded
         tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(
@@ -166,6 +196,7 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
             load=LoadOptions(**loading, answer_tokens=tokens),
             endpoint=endpoint,
             rfm=None if rfm is None else str(rfm),
+            memory=None if megabytes is None else MemoryOptions(megabytes, kv),
             **how,
         )
         # an impossible budget is refused before anything is read or loaded

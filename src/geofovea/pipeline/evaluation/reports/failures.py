@@ -23,13 +23,28 @@ from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.reader import TileReader
 
-__all__ = ["Failure", "failure_of", "item_facts"]
+__all__ = ["Failure", "FailurePages", "failure_of", "image_of_item", "item_facts"]
 
 _MOST_CHARACTERS = 600
 _GAP = 8
 # what the annotated place is shown with around it
 _TRUTH_SHARE = 4
 _SMALLEST_TRUTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePages:
+    """Addresses of the pages about a wrong answer, seen from where they are linked.
+
+    Attributes:
+        item: Of the page with its picture and its cost, or empty.
+        zoom: Of the page with deep zoom, or empty.
+        no_zoom: Why there is none with deep zoom, or empty.
+    """
+
+    item: str = ""
+    zoom: str = ""
+    no_zoom: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class Failure:
         note: Why there is no picture, or empty.
         has_truth: Whether the place of the right answer is marked.
         has_seen_all: Whether the finest look saw the whole image, so that no line is drawn.
-        page: Address of the page about it, or empty.
+        pages: The pages about it.
     """
 
     question: str
@@ -52,36 +67,39 @@ class Failure:
     note: str = ""
     has_truth: bool = False
     has_seen_all: bool = False
-    page: str = ""
+    pages: FailurePages = FailurePages()
 
 
-def failure_of(item: Mapping[str, Any], root: Path, side: int, page: str = "") -> Failure:
+def failure_of(
+    item: Mapping[str, Any], root: Path, side: int, pages: FailurePages | None = None
+) -> Failure:
     """The words of a wrong answer, and a picture, or why there is none.
 
     Args:
         item: A row of ``items.jsonl``.
         root: Folder of the images.
         side: Longest side of a panel of the picture in pixels.
-        page: Address of the page about it.
+        pages: The pages about it.
     """
+    links = pages or FailurePages()
     answer = item["answer"] or item.get("error") or "(no answer)"
     question = f"{item['question_id']} ({item['category']}): {item['question']}"
     verdict = f"answered {answer!r}, {confidence_text(item.get('confidence'))}; right: "
     verdict += ", ".join(item["truth"])
     words = question[:_MOST_CHARACTERS], verdict[:_MOST_CHARACTERS]
     if not item.get("looks"):
-        return Failure(*words, page=page)
+        return Failure(*words, pages=links)
     has_truth = bool(item["boxes"])
     try:
-        path = _image_of(item, root)
+        path = image_of_item(item, root)
         if path is None:
-            return Failure(*words, note=f"{item['image']} is not below the root", page=page)
+            return Failure(*words, note=f"{item['image']} is not below the root", pages=links)
         drawn, has_seen_all = _drawn(path, item, side)
     except GeoFoveaError as error:
-        return Failure(*words, note=str(error), page=page)
+        return Failure(*words, note=str(error), pages=links)
     picture = f"data:image/jpeg;base64,{base64.b64encode(drawn).decode('ascii')}"
     return Failure(
-        *words, picture=picture, has_truth=has_truth, has_seen_all=has_seen_all, page=page
+        *words, picture=picture, has_truth=has_truth, has_seen_all=has_seen_all, pages=links
     )
 
 
@@ -110,7 +128,8 @@ def _cost_facts(cost: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "time", f"{cost['seconds']['total']:.2f} s"
 
 
-def _image_of(item: Mapping[str, Any], root: Path) -> Path | None:
+def image_of_item(item: Mapping[str, Any], root: Path) -> Path | None:
+    """The scene of an item below a folder, or None where it is not at hand."""
     sample = Sample(item["question_id"], (item["image"],), "?", ("",), "")
     paths = find_images(root, [sample]).of(sample)
     return None if paths is None else paths[0]

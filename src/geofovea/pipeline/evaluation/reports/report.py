@@ -13,6 +13,7 @@ from typing import Any
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.registry import load_benchmark
 from geofovea.errors import DataError
+from geofovea.pipeline.evaluation.reports.failures import FailurePages, image_of_item
 from geofovea.pipeline.evaluation.reports.report_page import (
     ITEMS,
     item_page,
@@ -27,6 +28,7 @@ from geofovea.pipeline.evaluation.reports.tables import (
     head_lines,
     rule_rows,
 )
+from geofovea.pipeline.evaluation.reports.zoom_pages import ZoomPages
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
 
@@ -66,11 +68,7 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
     markdown = [f"# {benchmark.title}", "", model, *head, ""]
     for title, table in sections:
         markdown += [f"## {title}", "", markdown_table(*_piped(collapsed(table))), ""]
-    names = [item_page_name(item) for item in failures]
-    if failures:
-        make_folder(folder / ITEMS)
-    for item, name in zip(failures, names, strict=True):
-        write_text(folder / ITEMS / name, item_page(item, images))
+    links, note = _failure_pages(folder, failures, images, manifest)
     page = report_page(
         benchmark.title,
         head,
@@ -80,11 +78,33 @@ def write_report(folder: Path, root: Path | None = None, worst: int = _WORST) ->
         manifest,
         scores=scores,
         about=_about(folder, manifest),
-        links=[f"{ITEMS}/{name}" for name in names],
+        links=links,
+        note=note,
     )
     write_text(folder / "report.html", page)
     write_text(folder / "report.md", "\n".join(markdown))
     return folder / "report.html", folder / "report.md"
+
+
+def _failure_pages(
+    folder: Path,
+    failures: Sequence[Mapping[str, Any]],
+    images: Path,
+    manifest: Mapping[str, Any],
+) -> tuple[list[FailurePages], str]:
+    """Write the pages about failures; returns their addresses from the report, and a note."""
+    if not failures:
+        return [], ""
+    make_folder(folder / ITEMS)
+    zoom_pages, links = ZoomPages(folder / ITEMS, manifest["configuration"]), []
+    for item in failures:
+        name, zoom = item_page_name(item), item_page_name(item, "-zoom")
+        problem = zoom_pages.write(item, image_of_item(item, images), zoom)
+        here = FailurePages(zoom="" if problem else zoom, no_zoom=problem)
+        write_text(folder / ITEMS / name, item_page(item, images, here))
+        zoom_link = "" if problem else f"{ITEMS}/{zoom}"
+        links.append(FailurePages(f"{ITEMS}/{name}", zoom_link, problem))
+    return links, zoom_pages.summary(len(failures))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from geofovea.pipeline.evaluation.reports.charts import chart_rows
-from geofovea.pipeline.evaluation.reports.failures import Failure, failure_of, item_facts
+from geofovea.pipeline.evaluation.reports.failures import (
+    Failure,
+    FailurePages,
+    failure_of,
+    item_facts,
+)
 from geofovea.pipeline.evaluation.reports.tables import Table, collapsed
 from geofovea.pipeline.system.html_page import render_page
 
@@ -37,7 +42,8 @@ def report_page(
     *,
     scores: Mapping[str, Any] | None = None,
     about: Sequence[tuple[str, str]] = (),
-    links: Sequence[str] = (),
+    links: Sequence[FailurePages] = (),
+    note: str = "",
 ) -> str:
     """The page.
 
@@ -50,9 +56,10 @@ def report_page(
         manifest: What the run was made from.
         scores: Numbers for the chart, as ``Scores.to_json`` gives them.
         about: Names and values of what the run was: model, date, command, versions.
-        links: For each failure the address of the page about it, where there is one.
+        links: For each failure the pages about it, where there are any.
+        note: About those pages.
     """
-    pages = [*links, *[""] * (len(failures) - len(links))]
+    pages = [*links, *[FailurePages()] * (len(failures) - len(links))]
     return render_page(
         __name__,
         "report.html",
@@ -62,20 +69,22 @@ def report_page(
         chart=[] if scores is None else chart_rows(scores),
         sections=[_section(name, collapsed(table)) for name, table in sections],
         failures=[
-            failure_of(item, root, _PANEL, page) for item, page in zip(failures, pages, strict=True)
+            failure_of(item, root, _PANEL, each) for item, each in zip(failures, pages, strict=True)
         ],
+        note=note,
         manifest=json.dumps(manifest, indent=1),
     )
 
 
-def item_page(item: Mapping[str, Any], root: Path) -> str:
+def item_page(item: Mapping[str, Any], root: Path, pages: FailurePages | None = None) -> str:
     """The page about one question of a run, with a larger picture.
 
     Args:
         item: A row of ``items.jsonl``.
         root: Folder of the images.
+        pages: Its page with deep zoom, seen from here.
     """
-    failure: Failure = failure_of(item, root, _LARGE_PANEL)
+    failure: Failure = failure_of(item, root, _LARGE_PANEL, pages)
     return render_page(
         __name__,
         "item.html",
@@ -86,11 +95,16 @@ def item_page(item: Mapping[str, Any], root: Path) -> str:
     )
 
 
-def item_page_name(item: Mapping[str, Any]) -> str:
-    """A file name for the page about a question, whatever its id is."""
+def item_page_name(item: Mapping[str, Any], kind: str = "") -> str:
+    """A file name for a page about a question, whatever its id is.
+
+    Args:
+        item: A row of ``items.jsonl``.
+        kind: Of page, where an item has several.
+    """
     known = str(item["question_id"])
     plain = re.sub(r"[^A-Za-z0-9-]+", "_", known)[:60]
-    return f"{plain}-{hashlib.sha256(known.encode(errors='replace')).hexdigest()[:8]}.html"
+    return f"{plain}-{hashlib.sha256(known.encode(errors='replace')).hexdigest()[:8]}{kind}.html"
 
 
 def _section(

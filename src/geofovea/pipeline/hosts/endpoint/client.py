@@ -83,7 +83,8 @@ class EndpointClient:
             images: Pictures in it.
 
         Raises:
-            CancelledError: If nobody wants the answer any more; nothing more is sent then.
+            CancelledError: If nobody wants the answer any more; a request that was on its way then
+                counts as spent.
             EndpointUnavailableError: If the endpoint answers nothing as things are.
             EndpointError: If there is no answer within the time and the attempts allowed, or the
                 endpoint refuses, or answers with something else.

@@ -8,6 +8,7 @@ import time
 from geofovea.errors import EndpointError, EndpointUnavailableError
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.hosts.endpoint.transport import Failure, Refusal
+from geofovea.pipeline.system.cancellation import sleep
 from geofovea.pipeline.system.progress import tell
 
 __all__ = ["Patience"]
@@ -56,6 +57,7 @@ class Patience:
         """Wait until the request may be repeated.
 
         Raises:
+            CancelledError: If nobody wants the answer any more.
             EndpointUnavailableError: If the endpoint is not there, not ready or too busy for as
                 long as the call may take.
             EndpointError: If it failed too often or for too long otherwise.
@@ -69,7 +71,7 @@ class Patience:
             raise self._error(reason, failure.advice, is_of_all=failure.is_of_all)
         seconds = self._pause_seconds(failure)
         self._tell(failure.reason, seconds)
-        time.sleep(seconds)
+        sleep(seconds)
         self.waited_seconds += seconds
 
     def _pause_seconds(self, failure: Failure) -> float:

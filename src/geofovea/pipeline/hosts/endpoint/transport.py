@@ -11,12 +11,14 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from geofovea.pipeline.hosts.endpoint.retry_after import RetryHint
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.system.cancellation import wait_for
 
 __all__ = ["MAX_DETAIL", "SPEAKS", "Failure", "Refusal", "post"]
 
@@ -101,6 +103,7 @@ def post(
         Status, headers (names in lower case) and body.
 
     Raises:
+        CancelledError: If nobody wants the reply any more; the connection is closed then.
         Failure: If there is no whole reply in time.
         Refusal: If it is too large or compressed, or can never be asked for.
     """
@@ -237,22 +240,61 @@ def _caused_by(error: BaseException, kind: type[Cause]) -> Cause | None:
     return cause
 
 
-def _in_own_loop(work: Callable[[], Any], seconds: float) -> Any:
+def _in_own_loop(work: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
     """Run a coroutine on a thread of its own, and give back what it gives or raises."""
-    outcome: list[Any] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(asyncio.run(work()))
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="geofovea-endpoint", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not outcome:
+    request = _Request(work)
+    threading.Thread(target=request.run, name="geofovea-endpoint", daemon=True).start()
+    try:
+        wait_for(request.has_ended, seconds)
+    except BaseException:
+        request.end()
+        raise
+    if request.error is not None:
+        raise request.error
+    if not request.has_ended.is_set():
         raise Failure("it did not answer in time", is_billed=True, advice=_MORE_TIME)
-    return outcome[0]
+    return request.reply
+
+
+class _Request:
+    """A coroutine in a loop of its own, which another thread may end.
+
+    Attributes:
+        reply: What it gave.
+        error: What it raised.
+        has_ended: Set when one of both is there.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._task: asyncio.Task[Any] | None = None
+        self._is_unwanted = False
+        self.reply: Any = None
+        self.error: BaseException | None = None
+        self.has_ended = threading.Event()
+
+    def run(self) -> None:
+        """Run it to its end."""
+        try:
+            self.reply = asyncio.run(self._until_unwanted())
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.has_ended.set()
+
+    def end(self) -> None:
+        """Have it closed, without waiting: a look-up of a name cannot be canceled."""
+        with self._lock:
+            self._is_unwanted = True
+            if self._task is not None and not self.has_ended.is_set():
+                # a loop that is closed has nothing to end
+                with suppress(RuntimeError):
+                    self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    async def _until_unwanted(self) -> Any:
+        with self._lock:
+            self._task = asyncio.current_task()
+            if self._is_unwanted:
+                return None
+        return await self._work()

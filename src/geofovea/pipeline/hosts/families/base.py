@@ -15,6 +15,7 @@ from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.hosts.shapes import EncoderShape, HostShape, host_shape
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers, PromptStyle
+from geofovea.pipeline.inference.prompts.sight import Sight
 
 __all__ = ["Family"]
 
@@ -32,6 +33,8 @@ class Family:
         words_scene: Likewise, where all tiles share one frame of positions.
         template: The prompt, where neither settings nor processor nor tokenizer bring one.
         by_word: Other prompts, by a special word that tells the decoder; see `PromptStyle`.
+        chat_image: How chat templates stand for an image; see `PromptStyle`.
+        sight: Which tokens of a prompt see tokens behind them.
         boxes: How it writes boxes into answers; None where it was not taught to.
         model: The model of ``transformers``, in evaluation mode.
         config: Its configuration.
@@ -52,6 +55,8 @@ class Family:
     words: ClassVar[ImageMarkers] = ImageMarkers()
     words_scene: ClassVar[ImageMarkers] = ImageMarkers()
     boxes: ClassVar[BoxStyle | None] = None
+    chat_image: ClassVar[tuple[str, str] | None] = None
+    sight: ClassVar[Sight] = Sight.CAUSAL
 
     model: Any
     config: Any
@@ -100,6 +105,7 @@ class Family:
             vocabulary=self.model.get_input_embeddings().num_embeddings,
             image_id=image_id if isinstance(image_id, int) else None,
             by_word=self.by_word,
+            chat_image=self.chat_image,
         )
 
     def encode(self, images: Tensor) -> Tensor:
@@ -109,6 +115,11 @@ class Family:
         token's own in the same vector, so that whatever selects tokens selects them too.
         """
         raise NotImplementedError
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Logits ``(m, V)`` of the next token after states ``(m, d)``."""
+        logits: Tensor = self.model.lm_head(states)
+        return logits
 
     @classmethod
     def encoder_shape(cls, config: Any, tile_size: int | None = None) -> EncoderShape:
@@ -131,6 +142,9 @@ class Family:
             focus_layer: See ``HostShape``.
             tile_size: Side of a tile in pixels, for families that take any.
         """
+        if cls.sight is not Sight.CAUSAL:
+            # a causal half of the pairs is what is counted
+            return None
         try:
             encoder = cls.encoder_shape(config, tile_size)
             return host_shape(encoder, config.text_config, focus_layer)

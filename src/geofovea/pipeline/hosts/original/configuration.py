@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["GEOCHAT_SIDE", "stock_config"]
+__all__ = ["GEOCHAT_SIDE", "host_settings", "stock_config"]
 
 GEOCHAT_SIDE = 504
 """Pixels along a side of the images of GeoChat, whatever its tower was made for."""
 
+DECODERS = {
+    "llava": "llama",
+    "llava_llama": "llama",
+    "geochat": "llama",
+    "llava_mistral": "mistral",
+    "llava_qwen": "qwen2",
+}
+"""The decoder of a LLaVA by the ``model_type`` of its own repository."""
+POOLED = "unires"
+"""Tokens of every tile are averaged two by two, without a vector behind a tile: LongVA's way."""
+_PACKED = "spatial"
 _DECODER_FIELDS = (
     "hidden_size",
     "intermediate_size",
@@ -23,6 +34,9 @@ _DECODER_FIELDS = (
     "rope_theta",
     "rope_scaling",
     "attention_bias",
+    "sliding_window",
+    "use_sliding_window",
+    "max_window_layers",
     "tie_word_embeddings",
     "bos_token_id",
     "eos_token_id",
@@ -42,15 +56,34 @@ def stock_config(
     """
     text = {key: config[key] for key in _DECODER_FIELDS if config.get(key) is not None}
     side = GEOCHAT_SIDE if config["model_type"] == "geochat" else vision.get("image_size", 224)
-    return {
-        "architectures": ["LlavaForConditionalGeneration"],
-        "model_type": "llava",
+    is_next = str(config.get("mm_patch_merge_type", "")).startswith(_PACKED)
+    own: dict[str, Any] = {"image_grid_pinpoints": _pinpoints(config, side)} if is_next else {}
+    return own | {
+        "architectures": [f"Llava{'Next' if is_next else ''}ForConditionalGeneration"],
+        "model_type": "llava_next" if is_next else "llava",
         "image_token_index": image_id,
         "projector_hidden_act": "gelu",
         "vision_feature_layer": config.get("mm_vision_select_layer", -2),
         "vision_feature_select_strategy": "default",
         "tie_word_embeddings": bool(config.get("tie_word_embeddings", False)),
         "torch_dtype": config.get("torch_dtype", "float16"),
-        "text_config": {"model_type": "llama", "vocab_size": vocabulary, **text},
+        "text_config": {
+            "model_type": DECODERS[config["model_type"]],
+            "vocab_size": vocabulary,
+            **text,
+        },
         "vision_config": {**vision, "image_size": side},
     }
+
+
+def host_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``geofovea.json`` has to say of a model, for no stock configuration does."""
+    return {"pool": 2} if config.get("mm_patch_merge_type") == POOLED else {}
+
+
+def _pinpoints(config: Mapping[str, Any], side: int) -> list[list[int]]:
+    """Sizes to which images were packed; here each tile stands alone, so any list will do."""
+    pinpoints = config.get("image_grid_pinpoints")
+    if isinstance(pinpoints, list) and pinpoints:
+        return pinpoints
+    return [[side, 2 * side], [2 * side, side], [2 * side, 2 * side]]

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.original.configuration import DECODERS, POOLED
 
 __all__ = ["check_convertible", "is_original", "not_converted"]
 
-_MODEL_TYPES = frozenset({"llava", "llava_llama", "geochat"})
+_EXAMPLE = "llava-hf/llava-1.5-7b-hf"
 # a checkpoint of LRS-VQA has the same layout and a region focus module besides
 _PUBLISHED = ("llm_layer_list", "slice_block_size", "concat_global_img_feature")
 _SUPPORTED: dict[str, tuple[object, ...]] = {
     "mm_projector_type": ("mlp2x_gelu",),
     "mm_vision_select_feature": ("patch",),
     "mm_use_im_start_end": (False, None),
-    "mm_patch_merge_type": ("flat", None),
+    "mm_patch_merge_type": ("flat", "spatial_unpad", "spatial", POOLED, None),
     "hidden_act": ("silu",),
 }
 
@@ -24,22 +25,28 @@ _SUPPORTED: dict[str, tuple[object, ...]] = {
 def is_original(config: Mapping[str, Any]) -> bool:
     """Whether a ``config.json`` is that of a LLaVA in the layout of its own repository.
 
-    GeoChat, VHM, SkySenseGPT and other LLaVAs of remote sensing are saved so.
+    GeoChat, VHM, SkySenseGPT, GeoLLaVA-8K and other LLaVAs of remote sensing are saved so.
     """
     return (
-        config.get("model_type") in _MODEL_TYPES
+        config.get("model_type") in DECODERS
         and "mm_vision_tower" in config
         and "vision_config" not in config
         and not any(key in config for key in _PUBLISHED)
     )
 
 
-def not_converted(name: str) -> ModelError:
-    """The refusal to load such a model as it is."""
+def not_converted(name: str, kind: str = "LLaVA", example: str = _EXAMPLE) -> ModelError:
+    """The refusal to load such a model as it is.
+
+    Args:
+        name: Of the model.
+        kind: What it is.
+        example: A conversion on the hub.
+    """
     return ModelError(
-        f"{name} is a LLaVA in the layout of its original repository; convert it once with "
+        f"{name} is a {kind} in the layout of its original repository; convert it once with "
         f"`geofovea convert {name} --output FOLDER` and load that folder, or take a conversion "
-        "such as llava-hf/llava-1.5-7b-hf"
+        f"such as {example}"
     )
 
 
@@ -56,14 +63,14 @@ def check_convertible(name: str, config: Mapping[str, Any]) -> None:
     if not is_original(config):
         raise ModelError(
             f"{name} is no LLaVA in the layout of its original repository (model_type "
-            f"{', '.join(sorted(_MODEL_TYPES))}, with mm_vision_tower and no vision_config); a "
+            f"{', '.join(sorted(DECODERS))}, with mm_vision_tower and no vision_config); a "
             "model of a supported family needs no conversion: name it with --model"
         )
     for key, allowed in _SUPPORTED.items():
         if key in config and config[key] not in allowed:
             raise ModelError(
                 f"{name} has {key} = {config[key]!r}, and the stock LLaVA only knows "
-                f"{' or '.join(map(repr, allowed))}; look for a conversion of its authors"
+                f"{', '.join(map(repr, allowed))}; look for a conversion of its authors"
             )
     if not isinstance(config.get("mm_vision_select_layer", -2), int):
         raise ModelError(

@@ -11,15 +11,25 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 
-__all__ = ["EMBEDDINGS", "HEAD", "converted_name", "tower_of", "weights_of"]
+__all__ = [
+    "EMBEDDINGS",
+    "HEAD",
+    "NEWLINE",
+    "converted_name",
+    "tensors_in",
+    "tower_of",
+    "weights_of",
+]
 
 EMBEDDINGS = "language_model.model.embed_tokens.weight"
 HEAD = "language_model.lm_head.weight"
+NEWLINE = "image_newline"
 _TOWER = "model.vision_tower.vision_tower."
 _NAMES = (
     ("model.mm_projector.0.", "multi_modal_projector.linear_1."),
     ("model.mm_projector.2.", "multi_modal_projector.linear_2."),
     (_TOWER, "vision_tower."),
+    ("model.image_newline", NEWLINE),
     ("model.", "language_model.model."),
     ("lm_head.", "language_model.lm_head."),
 )
@@ -52,7 +62,7 @@ def weights_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
         ModelError: If a file is damaged, or holds a weight of another model.
     """
     for path in files:
-        for name, tensor in _tensors(path):
+        for name, tensor in tensors_in(path):
             if stock := converted_name(name):
                 yield stock, tensor
 
@@ -64,7 +74,7 @@ def tower_of(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
         ModelError: If a file is damaged.
     """
     for path in files:
-        for name, tensor in _tensors(path):
+        for name, tensor in tensors_in(path):
             # a CLIP of both sides holds a text tower, too
             is_vision = name.startswith(
                 ("vision_model.", "embeddings.", "encoder.", "pre_", "post_")
@@ -81,7 +91,12 @@ def _nested(name: str) -> str:
     return name
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+def tensors_in(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a file under their own names, one in memory at a time.
+
+    Raises:
+        ModelError: If it is damaged.
+    """
     try:
         with safe_open(path, "pt") as reader, torch.inference_mode():
             for name in reader.keys():  # noqa: SIM118

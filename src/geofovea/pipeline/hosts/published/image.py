@@ -97,6 +97,8 @@ def read_whole(path: str | Path) -> NDArray[np.uint8]:
         with Image.open(path) as picture:
             refuse_huge(picture.height, picture.width, str(path))
             return np.asarray(picture.convert("RGB"))
+    except SceneReadError:
+        raise  # our own is an OSError, too
     except (OSError, SyntaxError, ValueError) as error:
         raise SceneReadError(f"{path} could not be read as a picture: {error}") from error
     finally:

@@ -20,6 +20,7 @@ __all__ = [
     "layer_values",
     "merged_rotary",
     "pair_logits",
+    "rotate",
     "rotated_keys",
     "rotated_queries",
     "row_logits",
@@ -42,11 +43,13 @@ def row_logits(
     Returns:
         float32 (b, heads, q, count), before any mask and softmax.
     """
-    return pair_logits(
+    logits = pair_logits(
         rotated_queries(layer, hidden, rotary, rows),
         rotated_keys(layer, hidden, rotary, first, count),
         layer.self_attn.scaling,
     )
+    cap = _logit_cap(layer.self_attn)
+    return logits if cap is None else (logits / cap).tanh() * cap
 
 
 def rotated_queries(
@@ -61,7 +64,7 @@ def rotated_queries(
         queries = attention.q_norm(queries)
     place = rows[..., None].expand(-1, -1, rotary[0].shape[-1])
     cos, sin = (table.gather(1, place) for table in rotary)
-    return _rotate(attention, queries.transpose(1, 2), cos, sin)
+    return rotate(attention, queries.transpose(1, 2), cos, sin)
 
 
 def rotated_keys(
@@ -74,7 +77,7 @@ def rotated_keys(
     if hasattr(attention, "k_norm"):
         keys = attention.k_norm(keys)
     cos, sin = (table[:, first : first + count] for table in rotary)
-    return _rotate(attention, keys.transpose(1, 2), cos, sin)
+    return rotate(attention, keys.transpose(1, 2), cos, sin)
 
 
 def layer_values(layer: Any, hidden: Tensor) -> Tensor:
@@ -112,7 +115,23 @@ def merged_rotary(layer: Any, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Te
     return cos, sin
 
 
-def _rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _logit_cap(attention: Any) -> float | None:
+    """What a layer holds its logits within; Gemma 3 has the setting, too, and does not use it."""
+    if getattr(attention.config, "model_type", None) != "gemma2":
+        return None
+    cap: float | None = attention.attn_logit_softcapping
+    return cap
+
+
+def rotate(attention: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """States ``(b, heads, s, head_dim)`` turned by the rotary function of their family.
+
+    Args:
+        attention: The attention module of a layer.
+        states: Queries or keys.
+        cos: ``(1 or b, s, head_dim)``.
+        sin: Likewise.
+    """
     module = sys.modules[type(attention).__module__]
     if not hasattr(module, "apply_rotary_pos_emb"):
         module = import_module("transformers.models.llama.modeling_llama")

@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["attention_window", "can_batch", "can_read_rows", "can_run_layers", "has_dynamic_rope"]
+__all__ = [
+    "attention_window",
+    "can_batch",
+    "can_copy_layers",
+    "can_read_rows",
+    "can_run_layers",
+    "has_dynamic_rope",
+    "layers_that_see_all",
+]
 
 _RUN_BY_LAYER = frozenset(
     {
@@ -28,19 +36,34 @@ _RUN_BY_LAYER = frozenset(
         "qwen3_vl_text",
     }
 )
-# these scale what enters the first layer (Gemma in earlier releases), have layers of two kinds, or
-# norms behind their parts
-_READ_ONLY = frozenset({"gemma", "glm4v_moe_text", "glm4v_text", "gpt_oss", "granite", "ministral"})
+# these have norms behind their parts, or turn half of each head: a copy of a LLaMA's layer is none
+_OF_THEIR_OWN = frozenset({"glm4v_moe_text", "glm4v_text"})
+# these scale what enters the first layer (Gemma in earlier releases), or have layers of two kinds
+_READ_ONLY = frozenset(
+    {
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt_oss",
+        "granite",
+        "ministral",
+    }
+)
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 
 def can_read_rows(decoder: Any) -> bool:
     """Whether `attention.rows` finds in its layers what their own attention would have."""
-    return decoder.config.model_type in _RUN_BY_LAYER | _READ_ONLY
+    return can_run_layers(decoder) or decoder.config.model_type in _READ_ONLY
 
 
 def can_run_layers(decoder: Any) -> bool:
     """Whether its layers, run one after the other, and its last norm are all that it does."""
+    return can_copy_layers(decoder) or decoder.config.model_type in _OF_THEIR_OWN
+
+
+def can_copy_layers(decoder: Any) -> bool:
+    """Whether a layer like that of a LLaMA, given its weights, computes what the layer does."""
     return decoder.config.model_type in _RUN_BY_LAYER
 
 
@@ -77,6 +100,12 @@ def attention_window(decoder: Any, layer: int | None = None) -> int | None:
         if getattr(each, "is_sliding", False)
     ]
     return min(windows, default=None)
+
+
+def layers_that_see_all(decoder: Any) -> list[int]:
+    """Layers whose last token sees all of a prompt; all layers where none does."""
+    layers = range(decoder.config.num_hidden_layers)
+    return [i for i in layers if attention_window(decoder, i) is None] or list(layers)
 
 
 def _cache_by_layer(decoder: Any) -> list[Any]:

@@ -7,6 +7,8 @@ The only place that knows what transformers calls the cache: up to 5.23 the argu
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from inspect import signature
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.system.cancellation import check_cancelled
+from geofovea.pipeline.system.cancellation import check_cancelled, is_cancellable
 
 __all__ = ["forward"]
 
@@ -23,6 +25,9 @@ _NAMES = ("cache", "past_key_values")
 
 def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
     """Call a decoder, or a decoder layer, that reads and fills a cache.
+
+    Where somebody may end the question, a long prompt is left between two layers of a decoder. What
+    the cache holds then is of no use.
 
     Args:
         module: A stock text model, or one of its layers.
@@ -40,9 +45,11 @@ def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
     # each token of an answer comes through here, and each layer of a run that drops tokens
     check_cancelled()
     if cache is None:
-        return module(*args, use_cache=False, **inputs)
+        with _checked_layers(module, inputs):
+            return module(*args, use_cache=False, **inputs)
     kind: Any = type(module)
-    output = module(*args, use_cache=True, **{_cache_argument(kind): cache}, **inputs)
+    with _checked_layers(module, inputs):
+        output = module(*args, use_cache=True, **{_cache_argument(kind): cache}, **inputs)
     # a layer may stand anywhere in the cache; a whole decoder begins with its first layer
     if hasattr(module, "layers") and not cache.get_seq_length():
         raise ModelError(
@@ -50,6 +57,22 @@ def forward(module: nn.Module, *args: Any, cache: Any, **inputs: Any) -> Any:
             "the prompt; use a release of transformers that pyproject.toml allows"
         )
     return output
+
+
+@contextmanager
+def _checked_layers(module: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Ask before each layer whether the answer is still wanted, for more than one token."""
+    embedded = inputs.get("inputs_embeds")
+    with ExitStack() as hooks:
+        if is_cancellable() and embedded is not None and embedded.shape[1] > 1:
+            # who else runs this decoder meanwhile asks for itself: a check belongs to its thread
+            for layer in getattr(module, "layers", ()):
+                hooks.enter_context(layer.register_forward_pre_hook(_check))
+        yield
+
+
+def _check(*_: Any) -> None:
+    check_cancelled()
 
 
 @lru_cache(maxsize=64)

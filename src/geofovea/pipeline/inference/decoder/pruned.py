@@ -1,15 +1,20 @@
 """Prefill that drops vision tokens between layers, and decoding from what it leaves.
 
-Any stock decoder of LLaMA's or Qwen2's kind (``layers``, ``norm``, ``rotary_emb`` with positions of
-one dimension; see `attention.support`), unpatched, one sequence at a time. Layers are run one by
-one; before those that a reduction asked for, it chooses among the vision tokens, and the sequence
-really gets shorter: every layer's cache holds only the tokens that ran through it. Attention is
-causal over what is left, so no mask is needed, and no full attention matrix is ever made (but by
-``eager`` attention itself, which is refused for long sequences).
+Any stock decoder of LLaMA's, Qwen's or GLM-V's kind (``layers``, ``norm``, ``rotary_emb``; see
+`attention.support`), unpatched, one sequence at a time. Layers are run one by one; before those
+that a reduction asked for, it chooses among the vision tokens, and the sequence really gets
+shorter: every layer's cache holds only the tokens that ran through it. Attention is causal over
+what is left, so no mask is needed, and no full attention matrix is ever made (but by ``eager``
+attention itself, which is refused for long sequences).
 
 Positions. ``original``: survivors keep theirs, and the first generated token gets the one after the
 prompt, in every layer. ``contiguous``: survivors are numbered anew from 0, and a generated token's
-position in a layer is the number of tokens in that layer's cache.
+position in a layer is the number of tokens in that layer's cache. Only a prompt that counts its
+tokens one by one is numbered anew: the row and column that M-RoPE gives a token, or the gap that an
+earlier choice left before it, would be lost, so in any other prompt survivors keep their positions.
+
+DeepStack (Qwen3-VL) adds features to the vision tokens behind each of the first layers: to those
+that are left there. A token that stands for several gets its own.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from geofovea.regionfocus.reductions.decoder.base import (
 )
 from geofovea.regionfocus.tokens import TokenSet
 
-__all__ = ["Drop", "PrunedRun", "pruned_run", "vision_lengths"]
+__all__ = ["Drop", "Places", "PrunedRun", "pruned_run", "vision_lengths"]
 
 _MOST_EAGER = 8192
 """Above this, one head's attention weights would take more than 268 MB."""
@@ -54,6 +59,26 @@ class Drop:
     kept: TokenChoice
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """The positions of a prompt.
+
+    Attributes:
+        ids: int64 ``(1, s)``, or ``(3, 1, s)`` for M-RoPE.
+        next: Of the first word of the answer.
+    """
+
+    ids: Tensor
+    next: int
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether they count from 0, in every row."""
+        length = self.ids.shape[-1]
+        counted = torch.arange(length, device=self.ids.device)
+        return self.next == length and torch.equal(self.ids, counted.expand_as(self.ids))
+
+
 class PrunedRun:
     """One sequence on its way through a decoder; `advance` first with the prompt, then by token.
 
@@ -73,6 +98,8 @@ class PrunedRun:
         count: int = 0,
         carried: Mapping[str, Tensor] | None = None,
         protected: Tensor | None = None,
+        places: Places | None = None,
+        deep: Tensor | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -84,6 +111,9 @@ class PrunedRun:
             count: Vision tokens, one after the other.
             carried: What reductions may ask for, ``(count,)`` each; see `DecoderView`.
             protected: bool ``(count,)``, vision tokens that are never chosen from nor counted.
+            places: Positions of the prompt; None counts from 0.
+            deep: ``(layers, n, d)``, what the first layers add to each of the n vision tokens that
+                are not protected.
 
         Raises:
             ModelError: If the decoder's attention cannot be run layer by layer.
@@ -103,7 +133,13 @@ class PrunedRun:
         self._reduction = reduction
         self._first, self._count = first, count
         self._carried, self._protected = carried or {}, protected
+        self._places, self._deep = places, deep
         self._next = 0
+        self._is_contiguous = (
+            reduction is not None
+            and reduction.positions == "contiguous"
+            and (places is None or places.is_compact)
+        )
         self._is_eager = _kernel(decoder.config) == "eager"
 
     @property
@@ -136,7 +172,14 @@ class PrunedRun:
         length = embedded.shape[1]
         self._check(length)
         sequence = PrunedSequence(
-            self._decoder, embedded, self._first, self._count, self._carried, self._protected
+            self._decoder,
+            embedded,
+            self._first,
+            self._count,
+            self._carried,
+            self._protected,
+            None if self._places is None else self._places.ids,
+            self._deep,
         )
         reduction, depth = self._reduction, len(self._layers)
         acting = frozenset(reduction.layers(depth) if reduction and self._count else ())
@@ -146,25 +189,26 @@ class PrunedRun:
             view = PruningView(sequence, number, depth)
             if reduction and number in acting and len(sequence.visual):
                 before, selection = len(sequence.visual), reduction.reduce(view)
-                sequence.shorten(selection, contiguous=reduction.positions == "contiguous")
+                sequence.shorten(selection, contiguous=self._is_contiguous)
                 if len(sequence.visual) < before:
                     self.drops.append(Drop(number, sequence.identity.cpu(), selection))
                 view = PruningView(sequence, number, depth)
             sequence.remember(number, reach)
             with watched(layer, view, reduction if number in to_watch else None):
                 sequence.hidden = self._through(layer, sequence.hidden, sequence.rotary)
+            sequence.add_deep(number)
             self.lengths.append(sequence.hidden.shape[1])
-        self._next = length
+        self._next = length if self._places is None else self._places.next
         return sequence.hidden
 
     def _generate(self, embedded: Tensor) -> Tensor:
-        self._check_window(self._next + 1)
+        self._check_window(max(self.cache.get_seq_length(0), self._next) + 1)
         hidden, rotary, position_of_rotary = embedded, None, -1
-        is_contiguous = self._reduction is not None and self._reduction.positions == "contiguous"
+        shape = (1, 1) if self._places is None else (*self._places.ids.shape[:-1], 1)
         for number, layer in enumerate(self._layers):
-            position = self.cache.get_seq_length(number) if is_contiguous else self._next
+            position = self.cache.get_seq_length(number) if self._is_contiguous else self._next
             if rotary is None or position != position_of_rotary:
-                where = torch.tensor([[position]], device=embedded.device)
+                where = torch.full(shape, position, device=embedded.device)
                 rotary, position_of_rotary = self._decoder.rotary_emb(embedded, where), position
             hidden = self._through(layer, hidden, rotary)
         self._next += 1
@@ -227,7 +271,7 @@ def _kernel(config: Any) -> str:
 def pruned_run(
     decoder: Any, sequence: PromptSequence, tokens: TokenSet, reduction: DecoderReduction
 ) -> PrunedRun:
-    """The run of a prompt with compact positions of one axis.
+    """The run of a prompt.
 
     Args:
         decoder: The text model.
@@ -253,6 +297,8 @@ def pruned_run(
         count=count,
         carried=carried,
         protected=protected if bool(protected.any()) else None,
+        places=Places(sequence.positions, sequence.next_position),
+        deep=sequence.deep,
     )
 
 

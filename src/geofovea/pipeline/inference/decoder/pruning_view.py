@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from geofovea.errors import ModelError
 from geofovea.pipeline.inference.attention.rows import (
     layer_values,
+    merged_rotary,
     pair_logits,
     rotated_keys,
     rotated_queries,
@@ -48,20 +49,39 @@ def watched(layer: Any, view: DecoderView, reduction: DecoderReduction | None) -
         return
 
     thread = ThisThread()
+    entered: dict[Sublayer, Tensor] = {}
 
-    def show(sublayer: Sublayer) -> Any:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if not thread.is_here:
-                return
-            before = args[0] if args else kwargs["hidden_states"]
-            after = output[0] if isinstance(output, tuple) else output
-            reduction.watch(view, sublayer, before[0], after[0])
+    def enter(sublayer: Sublayer) -> Any:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if thread.is_here:
+                entered[sublayer] = args[0] if args else kwargs["hidden_states"]
 
         return hook
 
+    def show(sublayer: Sublayer) -> Any:
+        def hook(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+            if thread.is_here:
+                after = output[0] if isinstance(output, tuple) else output
+                reduction.watch(view, sublayer, entered.pop(sublayer)[0], after[0])
+
+        return hook
+
+    parts: tuple[tuple[Sublayer, nn.Module, nn.Module], ...] = (
+        # a norm behind a sublayer makes what is added to the residual
+        (
+            "attention",
+            layer.self_attn,
+            getattr(layer, "post_self_attn_layernorm", layer.self_attn),
+        ),
+        ("feed_forward", layer.mlp, getattr(layer, "post_mlp_layernorm", layer.mlp)),
+    )
     hooks = [
-        layer.self_attn.register_forward_hook(show("attention"), with_kwargs=True),
-        layer.mlp.register_forward_hook(show("feed_forward"), with_kwargs=True),
+        hook
+        for sublayer, first, last in parts
+        for hook in (
+            first.register_forward_pre_hook(enter(sublayer), with_kwargs=True),
+            last.register_forward_hook(show(sublayer)),
+        )
     ]
     try:
         yield
@@ -81,6 +101,8 @@ class PrunedSequence:
         count: int,
         carried: Mapping[str, Tensor],
         protected: Tensor | None,
+        positions: Tensor | None = None,
+        deep: Tensor | None = None,
     ) -> None:
         """Begin with the whole prompt.
 
@@ -91,13 +113,18 @@ class PrunedSequence:
             count: Vision tokens, one after the other.
             carried: What reductions may ask for, ``(count,)`` each.
             protected: bool ``(count,)``, vision tokens that are never chosen from nor counted.
+            positions: int64 ``(1, s)``, or ``(3, 1, s)`` for M-RoPE; None counts from 0.
+            deep: ``(layers, n, d)``, what the first layers add to each of the n vision tokens that
+                are not protected.
         """
         device = embedded.device
         self.decoder = decoder
         self.layers = list(decoder.layers)
         self.embedded = embedded[0]
         self.hidden = embedded
-        self.positions = torch.arange(embedded.shape[1], device=device)[None]
+        if positions is None:
+            positions = torch.arange(embedded.shape[1], device=device)[None]
+        self.positions = positions.to(device)
         self.rotary = self._rotary()
         candidates = torch.arange(count, device=device)
         if protected is not None:
@@ -109,6 +136,7 @@ class PrunedSequence:
         self.text = torch.arange(first + count, embedded.shape[1], device=device)
         self.prompt_text = self.text
         self.carried = {name: of.to(device)[candidates] for name, of in carried.items()}
+        self.deep = deep
         self.past: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
 
     def shorten(self, selection: TokenChoice, *, contiguous: bool) -> None:
@@ -126,19 +154,31 @@ class PrunedSequence:
         place = torch.full((length,), -1, dtype=torch.int64, device=device)
         place[stays] = torch.arange(len(stays), device=device)
         self.hidden = self.hidden[:, stays]
-        self.positions = self.positions[:, stays]
+        self.positions = self.positions[..., stays]
         if contiguous:
-            self.positions = torch.arange(len(stays), device=device)[None]
+            self.positions = torch.arange(len(stays), device=device).expand_as(self.positions)
         self.rotary = self._rotary()
         self.identity = self.identity[index]
         self.visual, self.text = place[self.visual[index]], place[self.text]
         self.carried = {
             name: values[index.to(values.device)] for name, values in self.carried.items()
         }
+        if self.deep is not None:
+            self.deep = self.deep[:, index.to(self.deep.device)]
         if selection.sizes is not None:
             self.carried["sizes"] = selection.sizes.to(device)
         # rows of earlier layers would be over another sequence
         self.past.clear()
+
+    def add_deep(self, layer: int) -> None:
+        """Add what belongs behind a layer to the vision tokens that are left."""
+        if self.deep is None:
+            return
+        added = self.deep[layer].to(self.hidden.device, self.hidden.dtype)
+        self.hidden = self.hidden.clone()
+        self.hidden[0, self.visual] += added
+        if layer + 1 == len(self.deep):
+            self.deep = None
 
     def remember(self, layer: int, reach: int) -> None:
         """Keep the inputs of the last layers, as far back as the reduction looks."""
@@ -238,12 +278,14 @@ class PruningView:
         return self._keys[back]
 
     def _entering(self, back: int) -> tuple[Any, tuple[Tensor, tuple[Tensor, Tensor]]]:
-        layer = self.layer - back
-        if back == 0:
-            return self.sequence.layers[layer], (self.sequence.hidden, self.sequence.rotary)
-        if layer not in self.sequence.past:
+        number = self.layer - back
+        if back and number not in self.sequence.past:
             raise ModelError(
-                f"rows of layer {layer} are gone before layer {self.layer}: either the reduction's "
-                "reach is too short, or tokens were dropped in between; space its steps further"
+                f"rows of layer {number} are gone before layer {self.layer}: either the "
+                "reduction's reach is too short, or tokens were dropped in between; space its "
+                "steps further"
             )
-        return self.sequence.layers[layer], self.sequence.past[layer]
+        layer = self.sequence.layers[number]
+        now = (self.sequence.hidden, self.sequence.rotary)
+        hidden, rotary = self.sequence.past[number] if back else now
+        return layer, (hidden, merged_rotary(layer, rotary))

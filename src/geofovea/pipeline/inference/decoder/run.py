@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
+from geofovea.pipeline.inference.attention.block_masks import block_masks
 from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
 from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
 from geofovea.pipeline.inference.decoder.forward import forward
@@ -43,7 +44,15 @@ class DecoderRun:
 
     def prefill(self) -> Tensor:
         """Run the prompts; the state of the last token of each, ``(b, d)``."""
-        output = forward(self._decoder, **self._prompts.inputs(), cache=self._cache)
+        output = forward(self._decoder, **_inputs(self._decoder, self._prompts), cache=self._cache)
+        return _at_last(output.last_hidden_state, self._prompts)
+
+    def _prefill_behind(self, stored: int) -> Tensor:
+        """Run the prompts behind what the cache already holds of them; as `prefill`."""
+        inputs = self._prompts.inputs()
+        mask = inputs["attention_mask"]
+        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), stored), mask], dim=1)
+        output = forward(self._decoder, **inputs, cache=self._cache)
         return _at_last(output.last_hidden_state, self._prompts)
 
     def advance(self, embedded: Tensor) -> Tensor:
@@ -110,12 +119,20 @@ def last_row_logits(
         last = prompts.last.to(hidden.device)
         return row_logits(decoder.layers[number], hidden, rotary, last, first, count)[:, :, 0]
 
-    logits = visit_layers(decoder, layers, prompts.inputs(), read)
+    logits = visit_layers(decoder, layers, _inputs(decoder, prompts), read)
     # layers may stand on several devices
     rows = torch.stack([each.to(logits[-1].device) for each in logits], 1)
     return [
         row[:, :, (visual - first).to(row.device)] for row, visual in zip(rows, places, strict=True)
     ]
+
+
+def _inputs(decoder: Any, prompts: PromptBatch) -> dict[str, Any]:
+    """What a decoder takes for prompts, with masks where tokens see tokens behind them."""
+    inputs = prompts.inputs()
+    if prompts.blocks is not None:
+        inputs["attention_mask"] = block_masks(decoder, prompts.blocks, prompts.embedded.dtype)
+    return inputs
 
 
 def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:

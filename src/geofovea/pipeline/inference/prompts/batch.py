@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.pipeline.inference.prompts.sight import NO_BLOCK
 from geofovea.pipeline.system.device_memory import give_back, is_out_of_memory
 
 __all__ = ["PromptBatch", "run_side_by_side"]
@@ -36,6 +37,7 @@ class PromptBatch:
         next_positions: int64 ``(b,)``, of the first word of each answer.
         visual: bool ``(b, s)``, where the vision tokens are; None unless there are deep features.
         deep: ``(layers, n, d)`` of all vision tokens, prompt by prompt, or None.
+        blocks: int64 ``(b, s)``, which tokens see each other both ways; None where none do.
     """
 
     embedded: Tensor
@@ -44,6 +46,7 @@ class PromptBatch:
     next_positions: Tensor
     visual: Tensor | None = None
     deep: Tensor | None = None
+    blocks: Tensor | None = None
 
     @staticmethod
     def of(sequences: Sequence[PromptSequence]) -> PromptBatch:
@@ -65,6 +68,7 @@ class PromptBatch:
             next_positions=torch.tensor([s.next_position for s in sequences], device=device),
             visual=visual,
             deep=deep,
+            blocks=_blocks(sequences, most, device),
         )
 
     def __len__(self) -> int:
@@ -101,6 +105,17 @@ class PromptBatch:
             inputs["visual_pos_masks"] = self.visual
             inputs["deepstack_visual_embeds"] = list(self.deep)
         return inputs
+
+
+def _blocks(sequences: Sequence[PromptSequence], length: int, device: Any) -> Tensor | None:
+    """Blocks ``(b, length)`` of prompts; padding is in none."""
+    if all(each.blocks is None for each in sequences):
+        return None
+    blocks = torch.full((len(sequences), length), NO_BLOCK)
+    for row, each in zip(blocks, sequences, strict=True):
+        if each.blocks is not None:
+            row[: len(each)] = each.blocks
+    return blocks.to(device)
 
 
 def _padded(values: Tensor, length: int, dim: int) -> Tensor:

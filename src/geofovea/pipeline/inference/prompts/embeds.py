@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geofovea.pipeline.inference.prompts.markers import MarkerIds
 from geofovea.pipeline.inference.prompts.position_ids import PositionWriter, TileSpans
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptIds
 from geofovea.regionfocus.tokens import TokenSet, token_cells
 
@@ -27,6 +28,8 @@ class PromptSequence:
             nobody waits for a device to learn it.
         deep: ``(layers, n, d)``, what decoder layers add to the vision tokens, or None.
         next_position: Of the first word of the answer.
+        blocks: int64 ``(s,)``, which tokens see each other both ways, see `Sight`; None where none
+            do.
     """
 
     embedded: Tensor
@@ -34,6 +37,7 @@ class PromptSequence:
     visual: Tensor
     deep: Tensor | None
     next_position: int
+    blocks: Tensor | None = None
 
     def __len__(self) -> int:
         return self.embedded.shape[1]
@@ -65,6 +69,7 @@ class PromptLayout:
         marks: Words around the vision tokens.
         newline: A vector ``(d,)`` behind each tile, or None.
         embed: Ids to vectors ``(count, d)`` of the decoder's device and type.
+        sight: Which tokens see tokens behind them.
     """
 
     policy: str
@@ -75,10 +80,13 @@ class PromptLayout:
     marks: MarkerIds
     newline: Tensor | None
     embed: Callable[[list[int]], Tensor]
+    sight: Sight = Sight.CAUSAL
 
     def around_tile(self) -> int:
-        """Places in the sequence that a tile takes besides those of its tokens."""
-        return len(self.marks.open) + len(self.marks.close) + int(self.newline is not None)
+        """Places in the sequence that a tile takes at most besides those of its tokens."""
+        marks = self.marks
+        words = len(marks.open) + len(marks.close) + len(marks.between)
+        return words + int(self.newline is not None) + len(marks.row) * (self.grid[0] - 1)
 
     def around_image(self) -> int:
         """Places that all tiles together take besides their own."""
@@ -98,30 +106,41 @@ class PromptLayout:
     def sequence(self, ids: PromptIds, tokens: TokenSet | None) -> PromptSequence:
         """Embed a prompt; without tokens it has no image at all."""
         marks = self.marks
-        words = [ids.before, marks.before, marks.open, marks.close, marks.after, ids.after]
+        words = [ids.before, marks.before, marks.open, marks.close, marks.between, marks.row]
+        words += [marks.after, ids.after]
         # looked up at once: on a GPU each look-up is a copy and a launch
         embedded = self.embed([i for each in words for i in each])
-        first, before, opening, closing, after, last = torch.split(
+        first, before, opening, closing, between, row, after, last = torch.split(
             embedded, [len(w) for w in words]
         )
         writer = PositionWriter(self.policy, self.axes, self.grid)
         writer.words(len(first))
         visual, deep, visual_part = torch.zeros(0, dtype=torch.int64), None, first[:0]
+        tile_numbers = visual
         if tokens is not None and len(tokens):
             features = tokens.features.to(first.device, first.dtype)
             if self.newline is not None:
                 closing = torch.cat([closing, self.newline.to(closing)[None]])
-            _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
-            runs = TileSpans.of(counts, len(opening), len(closing))
-            own = _interleaved(features[:, : self.width], opening, closing, runs)
-            visual_part = torch.cat([before, own, after])
-            visual = runs.tokens + len(first) + len(before)
+            closing = torch.cat([closing, between])
+            runs = self._spans(tokens, len(opening), len(closing))
+            own = _interleaved(features[:, : self.width], opening, closing, row, runs)
+            # what stands between tiles does not stand behind the last one
+            visual_part = torch.cat([before, own[: len(own) - len(between)], after])
+            visual, tile_numbers = runs.tokens + len(first) + len(before), runs.tile
             self._place(tokens, runs, writer)
             if features.shape[1] > self.width:
                 deep = torch.stack(torch.split(features[:, self.width :], self.width, dim=1))
         writer.words(len(last))
         whole = torch.cat([first, visual_part, last])[None]
-        return PromptSequence(whole, writer.written().to(whole.device), visual, deep, writer.next)
+        positions = writer.written().to(whole.device)
+        blocks = self.sight.blocks(whole.shape[1], visual, tile_numbers)
+        return PromptSequence(whole, positions, visual, deep, writer.next, blocks)
+
+    def _spans(self, tokens: TokenSet, opening: int, closing: int) -> TileSpans:
+        """Where vision tokens stand among the words around their tiles and between their rows."""
+        _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
+        cells = token_cells(tokens, self.grid, self.tile_size) if self.marks.row else None
+        return TileSpans.of(counts, opening, closing, None if cells is None else cells[:, 0])
 
     def _place(self, tokens: TokenSet, runs: TileSpans, writer: PositionWriter) -> None:
         """Write the positions of the vision tokens and of what stands around them."""
@@ -130,11 +149,14 @@ class PromptLayout:
             writer.scene(tokens, self.tile_size)
         else:
             writer.tiles(token_cells(tokens, self.grid, self.tile_size), runs)
+        writer.take_back(len(self.marks.between))
         writer.words(len(self.marks.after))
 
 
-def _interleaved(features: Tensor, opening: Tensor, closing: Tensor, runs: TileSpans) -> Tensor:
-    """Vision tokens ``(n, d)`` with words before and behind each tile."""
+def _interleaved(
+    features: Tensor, opening: Tensor, closing: Tensor, row: Tensor, runs: TileSpans
+) -> Tensor:
+    """Vision tokens ``(n, d)`` with words before and behind each tile, and between its rows."""
     if len(runs) == len(features):
         return features
     rows = features.new_empty(len(runs), features.shape[1])
@@ -142,4 +164,6 @@ def _interleaved(features: Tensor, opening: Tensor, closing: Tensor, runs: TileS
     rows[runs.tokens.to(device)] = features
     rows[runs.opening.flatten().to(device)] = opening.repeat(tiles, 1)
     rows[runs.closing.flatten().to(device)] = closing.repeat(tiles, 1)
+    if len(row):
+        rows[runs.row_ends.to(device)] = row.expand(len(runs.row_ends), -1)
     return rows

@@ -1,11 +1,11 @@
-"""What stands around an image in the stock prompts of a family of models."""
+"""What stands around an image, and around a thought, in the stock prompts of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle"]
+__all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle", "ThoughtMarks"]
 
 CHAT_ML = "<|im_start|>user\n{image}\n{question}<|im_end|>\n<|im_start|>assistant\n"
 """The prompt of many decoders of Qwen's kind."""
@@ -20,12 +20,16 @@ class ImageMarkers:
         open: In front of each tile.
         close: Behind each tile.
         after: Behind the last tile.
+        between: Between two tiles, behind what closes the first of them.
+        row: Between two rows of tokens of a tile.
     """
 
     before: str = ""
     open: str = ""
     close: str = ""
     after: str = ""
+    between: str = ""
+    row: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,30 @@ class MarkerIds:
     open: list[int]
     close: list[int]
     after: list[int]
+    between: list[int] = field(default_factory=list)
+    row: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtMarks:
+    """How a model writes a thought.
+
+    Attributes:
+        opening: Ids that open it; empty where the prompt has done so.
+        closing: Ids that close it.
+        behind: Ids between a closed thought and the answer.
+        most: Tokens of the longest thought.
+    """
+
+    opening: tuple[int, ...]
+    closing: tuple[int, ...]
+    behind: tuple[int, ...]
+    most: int
+
+    @property
+    def reach(self) -> int:
+        """Places that a thought and its marks take at most."""
+        return self.most + len(self.opening) + len(self.closing) + len(self.behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +77,9 @@ class PromptStyle:
         image_id: What stands for an image in its stock prompts; None where that is not known.
         by_word: Other prompts for tokenizers that know some special word, which goes before; the
             first whose word is known counts.
+        chat_image: The word by which chat templates stand for an image, and what the processor
+            writes in its place, with ``{image}`` for the vision tokens and what is around them;
+            None where that is the word of `image_id` alone.
     """
 
     markers: ImageMarkers
@@ -56,6 +87,7 @@ class PromptStyle:
     vocabulary: int
     image_id: int | None = None
     by_word: tuple[tuple[str, str], ...] = ()
+    chat_image: tuple[str, str] | None = None
 
     def template_for(self, special_words: Collection[str]) -> str:
         """The prompt for a tokenizer with these special words."""

@@ -61,12 +61,14 @@ class PositionWriter:
             self.words(len(runs))
             return
         (rows, cols), (count, opening) = self.grid, runs.opening.shape
+        # a word between rows takes a position of its own
+        stride = cols + int(runs.has_rows)
         # a tile takes the positions of a whole one, whatever is left of it
-        whole = rows * cols if self.axes == 1 else max(rows, cols)
+        whole = rows * stride - int(runs.has_rows) if self.axes == 1 else max(rows, cols)
         around = opening + runs.closing.shape[1]
         starts = self.next + torch.arange(count) * (whole + around)
         first = (starts + opening)[runs.tile]
-        places = first + cells[:, 0] * cols + cells[:, 1]
+        places = first + cells[:, 0] * stride + cells[:, 1]
         if self.axes == 3:
             places = torch.stack([first, first + cells[:, 0], first + cells[:, 1]])
         ids = torch.empty((self.axes, len(runs)), dtype=torch.int64)
@@ -74,6 +76,9 @@ class PositionWriter:
         ids[:, runs.opening] = starts[:, None] + torch.arange(opening)
         behind = starts[:, None] + opening + whole
         ids[:, runs.closing] = behind + torch.arange(runs.closing.shape[1])
+        if runs.has_rows:
+            last = runs.row_last
+            ids[:, runs.row_ends] = first[last] + cells[last, 0] * stride + cols
         self._parts.append(ids)
         self.next += count * (whole + around)
 
@@ -88,6 +93,12 @@ class PositionWriter:
         center = tokens.boxes_scene[:, [1, 0]] + size / 2
         places = (center / unit).floor().long()
         self._frame(places, int(places.max()) + 1)
+
+    def take_back(self, count: int) -> None:
+        """Drop the last words; they were written just before."""
+        if count:
+            self._parts[-1] = self._parts[-1][:, :-count]
+            self.next -= count
 
     def written(self) -> Tensor:
         """All positions, int64 ``(1, s)``, or ``(3, 1, s)`` for M-RoPE."""
@@ -109,27 +120,48 @@ class TileSpans:
         tokens: ``(n,)``, where each token stands.
         opening: ``(k, o)``, where the words before each of k tiles stand.
         closing: ``(k, c)``, where those behind each of them stand.
+        row_ends: ``(r,)``, where the words between two rows of a tile stand.
+        row_last: ``(r,)``, the number of the token before each of them.
+        has_rows: Whether there are words between rows. A row without tokens has none.
     """
 
     tile: Tensor
     tokens: Tensor
     opening: Tensor
     closing: Tensor
+    row_ends: Tensor
+    row_last: Tensor
+    has_rows: bool
 
     @staticmethod
-    def of(counts: Tensor, opening: int, closing: int) -> TileSpans:
-        """Runs of ``counts`` tokens ``(k,)`` with so many words before and behind each."""
-        numbers = torch.arange(len(counts))
-        tile = numbers.repeat_interleave(counts)
-        ends = counts.cumsum(0) + numbers * (opening + closing) + opening
-        starts = ends - counts
+    def of(counts: Tensor, opening: int, closing: int, rows: Tensor | None = None) -> TileSpans:
+        """Runs of ``counts`` tokens ``(k,)`` with so many words before and behind each.
+
+        Args:
+            counts: See above.
+            opening: Words before each.
+            closing: Words behind each.
+            rows: int64 ``(n,)``, the row of each token, where a word stands between two rows.
+        """
+        tile = torch.arange(len(counts)).repeat_interleave(counts)
+        row_last = torch.zeros(0, dtype=torch.int64)
+        tokens = torch.arange(len(tile)) + tile * (opening + closing) + opening
+        if rows is not None:
+            changes = (tile[1:] == tile[:-1]) & (rows[1:] != rows[:-1])
+            row_last = changes.nonzero()[:, 0]
+            tokens[1:] += changes.cumsum(0)
+        last = counts.cumsum(0) - 1
         return TileSpans(
             tile,
-            torch.arange(len(tile)) + tile * (opening + closing) + opening,
-            (starts - opening)[:, None] + torch.arange(opening),
-            ends[:, None] + torch.arange(closing),
+            tokens,
+            tokens[last - counts + 1][:, None] - opening + torch.arange(opening),
+            tokens[last][:, None] + 1 + torch.arange(closing),
+            tokens[row_last] + 1,
+            row_last,
+            rows is not None,
         )
 
     def __len__(self) -> int:
         """All places."""
-        return len(self.tokens) + self.opening.numel() + self.closing.numel()
+        words = self.opening.numel() + self.closing.numel() + len(self.row_ends)
+        return len(self.tokens) + words

@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 Positions = Literal["original", "contiguous"]
-"""Whether survivors keep their positions, with gaps, or are numbered anew after every step."""
+"""Whether survivors keep their positions, with gaps, or are numbered anew after every step.
+
+Only a prompt that counts its tokens one by one is numbered anew: rows and columns stay.
+"""
 
 Sublayer = Literal["attention", "feed_forward"]
 

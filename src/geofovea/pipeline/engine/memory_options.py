@@ -1,0 +1,43 @@
+"""What a scene memory may take, and how it stores; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geofovea.errors import BudgetError, ModelError
+from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES
+
+__all__ = ["MemoryOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOptions:
+    """Limits of a scene memory.
+
+    Attributes:
+        megabytes: Most megabytes of 10⁶ bytes of keys and values; tiles that were not read for
+            longest are forgotten first.
+        policy: How they are stored, one of ``PREFIX_POLICY_NAMES``.
+
+    Raises:
+        BudgetError: If there is no room.
+        ModelError: If there is no such policy, or it drops entries before the question is known.
+    """
+
+    megabytes: float = 512.0
+    policy: str = "plain"
+
+    def __post_init__(self) -> None:
+        if not self.megabytes > 0:
+            raise BudgetError(f"a scene memory needs room, got megabytes={self.megabytes}")
+        if self.policy not in PREFIX_POLICY_NAMES:
+            raise ModelError(
+                "a scene memory is written before the question is known, and "
+                f"policy={self.policy!r} cannot do that; choose one of "
+                f"{', '.join(PREFIX_POLICY_NAMES)}"
+            )
+
+    @property
+    def limit_bytes(self) -> int:
+        """Most bytes."""
+        return int(self.megabytes * 1e6)

@@ -1,0 +1,152 @@
+"""The keys and values of a scene's tiles: made once, kept small, read by every later question.
+
+A tile is run through the decoder alone when a question first needs it. Later questions put stored
+tiles together and run their own words only. Answers may differ from those of the stock decoder, in
+which a tile also sees the tiles before it; the answer says that a memory was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.tile_tokens import TileTokens
+from geofovea.pipeline.hosts.base import Host, SupportsTileMemory
+from geofovea.pipeline.hosts.usage import MemoryUse
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
+from geofovea.regionfocus.cache_policies.registry import make_cache_policy
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.machine.forks import ForkSafeLock
+from geofovea.tiling.machine.lru import LruCache
+from geofovea.tiling.pyramid import Tile
+
+__all__ = ["MemoryCalls", "SceneMemory", "calls_of"]
+
+_TILES_AT_ONCE = 16
+
+
+class SceneMemory:
+    """Stored tiles of one scene for one host. Threads may share it."""
+
+    def __init__(self, host: Host, tiles: TileTokens, options: MemoryOptions) -> None:
+        """Start empty.
+
+        Args:
+            host: The model.
+            tiles: Tokens of the scene's tiles.
+            options: What it may take.
+
+        Raises:
+            ModelError: If the host's prompts cannot be put together out of stored tiles.
+        """
+        prompts = host.stored_prompts if isinstance(host, SupportsTileMemory) else None
+        if prompts is None:
+            raise ModelError(
+                f"{host.name} cannot answer from a scene memory: it takes a model in this process "
+                "whose image stands before the question, with compact positions of one axis; "
+                "leave out the memory"
+            )
+        self.prompts: StoredPrompts = prompts
+        self._tiles = tiles
+        self._policy = make_cache_policy(options.policy)
+        self._stored: LruCache[Tile, StoredTile] = LruCache(
+            options.limit_bytes, lambda tile: tile.nbytes
+        )
+        self._lock = ForkSafeLock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return self._stored.nbytes
+
+    def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> tuple[dict[Tile, StoredTile], int]:
+        """Stored tiles, made now where they were not, and how many were made.
+
+        Args:
+            tiles: That show something.
+            usage: Of the question; takes the cost of tiles that have to be encoded again.
+        """
+        with self._lock:
+            found = {tile: self._stored.get(tile) for tile in dict.fromkeys(tiles)}
+            stored = {tile: one for tile, one in found.items() if one is not None}
+            missing = [tile for tile, one in found.items() if one is None]
+            for start in range(0, len(missing), _TILES_AT_ONCE):
+                some = self._tiles.of(missing[start : start + _TILES_AT_ONCE], usage)
+                for tile, one in self.prompts.store(some, self._policy).items():
+                    stored[tile] = self._stored.put(tile, one)
+        return stored, len(missing)
+
+
+class MemoryCalls(DirectCalls):
+    """Calls of one question that are answered from a scene memory."""
+
+    def __init__(self, tiles: TileTokens, memory: SceneMemory) -> None:
+        """Keep what is called."""
+        super().__init__(tiles.host, tiles)
+        self._memory = memory
+        self._usage = QuestionUsage()
+        self._use = MemoryUse()
+
+    def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
+        """See ``EngineCalls``."""
+        self._usage = usage
+        return super().tokens(tiles, usage)
+
+    def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:  # noqa: ARG002
+        """See ``EngineCalls``."""
+        return self._memory.prompts.scores(question, tokens, self._stored(tokens))
+
+    def generate(self, prompt: Prompt) -> Generation:
+        """See ``EngineCalls``.
+
+        Raises:
+            ModelError: If tokens are dropped inside the decoder, or were merged before it.
+        """
+        tokens = prompt.tokens
+        if tokens is None or not len(tokens):
+            return super().generate(prompt)
+        if prompt.reduction is not None:
+            raise ModelError(
+                "a scene memory holds what every layer makes of a tile, so that nothing is dropped "
+                "between layers; leave out the memory, or the reduction inside the decoder"
+            )
+        self._check_unmerged(tokens)
+        return self._memory.prompts.generate(prompt, self._stored(tokens))
+
+    def _stored(self, tokens: TokenSet) -> dict[Tile, StoredTile]:
+        stored, made = self._memory.of(tokens.tiles, self._usage)
+        self._use = MemoryUse(
+            self._use.tiles_stored + made,
+            self._use.tiles_read + len(stored) - made,
+            self._use.entries_read + len(tokens),
+            self._memory.nbytes,
+        )
+        self._usage.memory = self._use
+        return stored
+
+    def _check_unmerged(self, tokens: TokenSet) -> None:
+        """Stored keys and values are those of tokens as they were encoded."""
+        cells, entries = self._tiles.cells_of(tokens), self._usage.entries
+        for number, tile in enumerate(tokens.tiles):
+            rows: Any = (tokens.tile_index == number).nonzero()[:, 0]
+            own = tokens.features[rows.to(tokens.features.device)]
+            whole = entries[tile].features if tile in entries else None
+            if whole is not None and not torch.equal(whole[cells[rows].to(whole.device)], own):
+                raise ModelError(
+                    "a scene memory holds tiles as they were encoded, and this reduction merges "
+                    "their tokens; leave out the memory, or choose a reduction that only drops"
+                )
+
+
+def calls_of(tiles: TileTokens, memory: SceneMemory | None) -> DirectCalls:
+    """How one question about a scene is asked: from a memory, if there is one."""
+    return DirectCalls(tiles.host, tiles) if memory is None else MemoryCalls(tiles, memory)

@@ -1,0 +1,125 @@
+"""From a LLaVA of the original layout to a folder that stock ``transformers`` loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.original.configuration import host_settings, stock_config
+from geofovea.pipeline.hosts.original.tower import resized_positions, tower_folder, vision_config
+from geofovea.pipeline.hosts.original.weights import (
+    EMBEDDINGS,
+    HEAD,
+    NEWLINE,
+    tower_of,
+    weights_of,
+)
+from geofovea.pipeline.hosts.original.written_folder import (
+    tokenizer_of,
+    write_json,
+    write_weights,
+)
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
+
+__all__ = ["IMAGE_WORD", "write_llava"]
+
+IMAGE_WORD = "<image>"
+_POSITIONS = "embeddings.position_embedding.weight"
+
+
+def write_llava(
+    files: list[Path], config: dict[str, Any], source: Path, part: Path, tower: str | None
+) -> None:
+    """Write the same model in the layout of stock ``transformers``.
+
+    Args:
+        files: Its weights.
+        config: Its ``config.json``.
+        source: Its folder.
+        part: The folder to write.
+        tower: Folder or hub id of the vision tower; None takes the one that the model names, unless
+            it holds one.
+
+    Raises:
+        ModelError: If it lacks a part, or has one that the stock class does not.
+    """
+    own = any(name.startswith("vision_tower.") for name, _ in weights_of(files))
+    folder = tower_folder(tower or _near(source, str(config["mm_vision_tower"])))
+    image_id, words = _write_tokenizer(source, part)
+    rows = next((len(w) for name, w in weights_of(files) if name == EMBEDDINGS), 0)
+    vocabulary = max(words, rows)
+    made = stock_config(config, vision_config(folder), image_id, vocabulary)
+    write_json(part / "config.json", made)
+    write_json(part / "preprocessor_config.json", _processor(made["vision_config"]["image_size"]))
+    if settings := host_settings(config):
+        write_json(part / SETTINGS_FILE, settings)
+    patches = made["vision_config"]["image_size"] // made["vision_config"]["patch_size"]
+    weights = _fitting(_all_weights(files, folder, own=own), vocabulary, patches)
+    if made["model_type"] != "llava_next":
+        # left in the files by some that do not use it
+        weights = ((name, tensor) for name, tensor in weights if name != NEWLINE)
+    _check_all(made, write_weights(part, weights), source)
+
+
+def _near(source: Path, tower: str) -> str:
+    """A tower that is named relative to the model's folder, or as it is named."""
+    near = source / tower
+    return str(near) if near.is_dir() else tower
+
+
+def _all_weights(files: list[Path], folder: Path, *, own: bool) -> Iterator[tuple[str, Tensor]]:
+    yield from weights_of(files)
+    if not own:
+        yield from tower_of(sorted(folder.glob("*.safetensors")))
+
+
+def _fitting(
+    weights: Iterator[tuple[str, Tensor]], vocabulary: int, patches: int
+) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in weights:
+        if name in (EMBEDDINGS, HEAD):
+            # no mean of rows is ever likelier than the likeliest of them
+            mean = tensor.float().mean(0, keepdim=True).to(tensor.dtype)
+            yield name, torch.cat([tensor, mean.expand(vocabulary - len(tensor), -1)])
+        elif name.endswith(_POSITIONS):
+            yield name, resized_positions(tensor, patches)
+        else:
+            yield name, tensor
+
+
+def _check_all(config: dict[str, Any], shapes: dict[str, torch.Size], source: Path) -> None:
+    """Refuse what the stock class would fill with random numbers, before it is kept."""
+    parts = ("multi_modal_projector.linear_1.weight", "multi_modal_projector.linear_2.weight")
+    tied, is_next = config["tie_word_embeddings"], config["model_type"] == "llava_next"
+    others = (*(() if tied else (HEAD,)), *((NEWLINE,) if is_next else ()))
+    for name in (EMBEDDINGS, *parts, *others):
+        if name not in shapes:
+            raise ModelError(
+                f"{source} lacks the weights that become {name}; copy or download it again"
+            )
+    if not any(name.startswith("vision_tower.") for name in shapes):
+        raise ModelError(f"no weights of a vision tower were found for {source}; name it: --tower")
+
+
+def _write_tokenizer(source: Path, part: Path) -> tuple[int, int]:
+    """Copy the tokenizer with a word for images; its id, and how many words there are."""
+    tokenizer = tokenizer_of(source)
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_WORD]})
+    tokenizer.save_pretrained(part)
+    return int(tokenizer.convert_tokens_to_ids(IMAGE_WORD)), len(tokenizer)
+
+
+def _processor(side: int) -> dict[str, Any]:
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "image_mean": list(CLIP_MEAN),
+        "image_std": list(CLIP_STD),
+        "size": {"shortest_edge": side},
+        "crop_size": {"height": side, "width": side},
+    }

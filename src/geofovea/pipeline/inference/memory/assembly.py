@@ -1,0 +1,82 @@
+"""A prompt's beginning out of stored tiles, as a cache that the rest of the prompt runs behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
+from geofovea.pipeline.inference.memory.rotation import turned
+from geofovea.pipeline.inference.memory.tile_states import TileStates, WordStates
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+
+__all__ = ["StoredPrefix", "TileRows"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileRows:
+    """Some vision tokens of one tile, in the order of a prompt.
+
+    Attributes:
+        states: The tile.
+        index: int64 ``(k,)``, which of its tokens.
+    """
+
+    states: TileStates
+    index: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPrefix:
+    """The words before the image, and the tiles of a prompt.
+
+    Attributes:
+        words: The words before the first tile.
+        tiles: The tiles, in the order of the prompt.
+        sequence: The whole prompt; of what is stored only its positions are used.
+    """
+
+    words: WordStates
+    tiles: Sequence[TileRows]
+    sequence: PromptSequence
+
+    @property
+    def length(self) -> int:
+        """Places of the prompt that are stored."""
+        own = sum(len(rows.index) + rows.states.around.keys.shape[2] for rows in self.tiles)
+        return self.words.keys.shape[2] + own
+
+    @property
+    def tail(self) -> PromptSequence:
+        """What has to be run."""
+        return self.sequence.behind(self.length)
+
+    def states(self, decoder: Any, depth: int) -> tuple[Tensor, Tensor]:
+        """Keys at their positions and values, each ``(depth, key_heads, s, head_dim)``.
+
+        Args:
+            decoder: The text model.
+            depth: Of how many layers, from the first on.
+        """
+        parts = [(self.words.keys[:depth], self.words.values[:depth])]
+        parts += [rows.states.rows(rows.index, depth) for rows in self.tiles]
+        keys, values = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
+        return turned(decoder, keys, self.sequence.positions[0, : self.length]), values
+
+    def cache(self, decoder: Any, depth: int, room: int = 0) -> Any:
+        """A cache that holds the stored part of the prompt in some layers.
+
+        Args:
+            decoder: The text model.
+            depth: How many layers are filled, from the first on.
+            room: Places behind them that memory is set aside for.
+        """
+        keys, values = self.states(decoder, depth)
+        cache = preallocated_cache(decoder.config, self.length + room)
+        for layer in range(depth):
+            cache.update(keys[layer][None], values[layer][None], layer)
+        return cache

@@ -1,0 +1,77 @@
+"""Questions behind stored tiles: their own words alone run through the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_queries
+from geofovea.pipeline.inference.decoder.run import DecoderRun, visit_layers
+from geofovea.pipeline.inference.memory.assembly import StoredPrefix
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+
+__all__ = ["StoredRun", "stored_row_logits"]
+
+
+class StoredRun(DecoderRun):
+    """One prompt whose beginning is stored."""
+
+    def __init__(self, decoder: Any, prefix: StoredPrefix, answer: int = 16) -> None:
+        """Prepare a run; `prefill` comes first.
+
+        Args:
+            decoder: The text model.
+            prefix: The stored beginning, and the prompt.
+            answer: Tokens beyond the prompt that memory is set aside for; more may follow.
+        """
+        tail = PromptBatch.of([prefix.tail])
+        super().__init__(decoder, tail, answer)
+        room = max(tail.lengths) + answer
+        self._cache = prefix.cache(decoder, len(decoder.layers), room)
+
+    def prefill(self) -> Tensor:
+        """Run what follows the stored part; the state of the last token, ``(1, d)``."""
+        return self._prefill_behind(self._cache.get_seq_length())
+
+
+def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> Tensor:
+    """Scaled attention logits of a prompt's last token over its vision tokens.
+
+    Only the words behind the stored part run, and only through the layers below the last one read.
+
+    Args:
+        decoder: The text model.
+        layers: Numbers of the layers, ascending.
+        prefix: The stored beginning, and the prompt.
+
+    Returns:
+        float32 ``(layers, heads, n)``.
+    """
+    depth = layers[-1]
+    keys, values = prefix.states(decoder, depth + 1)
+    cache = _cache_of(decoder, keys[:depth], values[:depth])
+    tail = PromptBatch.of([prefix.tail])
+    inputs = tail.inputs()
+    mask = inputs["attention_mask"]
+    inputs["attention_mask"] = torch.cat([mask.new_ones(1, prefix.length), mask], dim=1)
+    visual = prefix.sequence.visual.to(keys.device)
+
+    def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        module = decoder.layers[number]
+        queries = rotated_queries(module, hidden, rotary, tail.last.to(hidden.device))
+        own = keys[number][None][:, :, visual]
+        return pair_logits(queries, own, module.self_attn.scaling)[0, :, 0]
+
+    return torch.stack(visit_layers(decoder, layers, inputs, read, cache))
+
+
+def _cache_of(decoder: Any, keys: Tensor, values: Tensor) -> Any:
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=decoder.config)
+    for layer, pair in enumerate(zip(keys, values, strict=True)):
+        cache.update(*(states[None] for states in pair), layer)
+    return cache

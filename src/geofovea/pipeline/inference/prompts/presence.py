@@ -1,0 +1,86 @@
+"""How a model is asked whether something is in a picture, and how many of it there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geofovea.errors import ModelError
+
+__all__ = ["PresenceWords"]
+
+_QUESTION = "Is any {phrase} visible in this picture?"
+_ANSWERS = ("yes", "no")
+_LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceWords:
+    """The words by which one model is asked.
+
+    Attributes:
+        question: Asks whether something is there; ``{phrase}`` is what is looked for, and
+            ``{plural}`` the same in the plural.
+        answers: What can be answered. The last one denies; every other says that it is there. Where
+            all are whole numbers, they say how many there are.
+        attribute: Asks whether something that is there is as its adjectives say, with ``{noun}``
+            and ``{attribute}``, answered with yes or no. None asks for the whole phrase at once,
+            which most models understand.
+
+    Raises:
+        ModelError: If the questions lack their places, or there are fewer than two answers.
+    """
+
+    question: str = _QUESTION
+    answers: tuple[str, ...] = _ANSWERS
+    attribute: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.answers, tuple):
+            raise ModelError(f"presence answers are a list of texts, got {self.answers!r:.60}")
+        texts = (self.question, *self.answers, self.attribute or "")
+        if not all(isinstance(text, str) and len(text) <= _LONGEST for text in texts):
+            raise ModelError(f"presence words are texts of at most {_LONGEST} characters: {self}")
+        if "{phrase}" not in self.question and "{plural}" not in self.question:
+            raise ModelError(
+                f"the presence question {self.question!r} must contain {{phrase}} or {{plural}}"
+            )
+        if len(set(self.answers)) != len(self.answers) or len(self.answers) < 2:
+            raise ModelError(
+                f"presence answers are two or more different texts, got {self.answers}"
+            )
+        needs = ("{noun}", "{attribute}")
+        if self.attribute is not None and not all(name in self.attribute for name in needs):
+            raise ModelError(
+                f"the attribute question {self.attribute!r} must contain {{noun}} and {{attribute}}"
+            )
+
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """How many each answer stands for; None where the answers are no numbers."""
+        if all(answer.isascii() and answer.isdecimal() for answer in self.answers):
+            return tuple(int(answer) for answer in self.answers)
+        return None
+
+    def ask(self, phrase: str) -> str:
+        """The question whether something is there."""
+        return self.question.replace("{phrase}", phrase).replace("{plural}", plural_of(phrase))
+
+    def parts(self, phrase: str) -> tuple[str, tuple[str, ...]]:
+        """What is asked for first, and the adjectives that are asked about after it."""
+        *adjectives, noun = phrase.split()
+        return (phrase, ()) if self.attribute is None else (noun, tuple(adjectives))
+
+    def ask_attribute(self, noun: str, adjective: str) -> str:
+        """The question whether something is as an adjective says."""
+        question = self.attribute or ""
+        return question.replace("{noun}", singular_of(noun)).replace("{attribute}", adjective)
+
+
+def plural_of(phrase: str) -> str:
+    """A phrase with an ``s``, unless it has one: the rule of most English nouns."""
+    return phrase if phrase.endswith("s") else f"{phrase}s"
+
+
+def singular_of(noun: str) -> str:
+    """A noun without its last ``s``, unless it ends in two."""
+    return noun[:-1] if noun.endswith("s") and not noun.endswith("ss") else noun

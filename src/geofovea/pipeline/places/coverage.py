@@ -1,0 +1,93 @@
+"""How much of a scene was looked at, and what may have been missed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from geofovea.errors import QuestionError
+
+__all__ = ["COVERAGES", "Coverage", "Mode", "checked_mode"]
+
+Mode = Literal["search", "sweep"]
+COVERAGES: tuple[Mode, ...] = ("search", "sweep")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was looked at of the native tiles that a question is about.
+
+    Attributes:
+        mode: ``sweep`` looks at every native tile, ``search`` at the likeliest under a budget.
+        tiles_total: Native tiles of the scene, or of the region that was named.
+        tiles_looked: Those that were looked at, those without data included.
+        tiles_ruled_out: Those that were skipped because a coarser level shows no data there, or
+            drew less than a tenth of the average attention.
+        share: Share of the area that the tiles looked at cover, in [0, 1].
+        recall: Expected share of what the model would find in all tiles, in [0, 1]. It comes from
+            a random sample of the tiles that the search passed over, not from the model's own
+            belief. None where that cannot be told: nothing was found, or nothing was sampled.
+        recall_low: Lower end of its 95 % interval.
+        sampled: Tiles of that random sample.
+        stopped: ``complete``, or what ended it: ``tiles``, ``tokens``, ``time``, ``memory``.
+
+    Raises:
+        QuestionError: If there is no such mode, or the numbers contradict each other.
+    """
+
+    mode: Mode
+    tiles_total: int
+    tiles_looked: int
+    tiles_ruled_out: int = 0
+    share: float = 1.0
+    recall: float | None = None
+    recall_low: float | None = None
+    sampled: int = 0
+    stopped: str = "complete"
+
+    def __post_init__(self) -> None:
+        checked_mode(self.mode)
+        counts = (self.tiles_looked, self.tiles_ruled_out, self.tiles_left, self.sampled)
+        shares = [s for s in (self.share, self.recall, self.recall_low) if s is not None]
+        if min(counts) < 0 or not all(0 <= share <= 1 for share in shares):
+            raise QuestionError(f"a coverage needs counts of at least 0 and shares, got {self}")
+
+    @property
+    def tiles_left(self) -> int:
+        """Native tiles that were neither looked at nor ruled out."""
+        return self.tiles_total - self.tiles_looked - self.tiles_ruled_out
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every native tile was looked at."""
+        return self.tiles_looked == self.tiles_total
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        line = (
+            f"{self.tiles_looked} of {self.tiles_total} native tiles, {self.share:.1%} of the area"
+        )
+        if self.is_complete:
+            return line
+        line += f"; {self.tiles_ruled_out} ruled out by a coarser level, {self.tiles_left} left"
+        if self.recall is not None:
+            line += f"; expected recall {self.recall:.0%}"
+            line += "" if self.recall_low is None else f" (at least {self.recall_low:.0%})"
+        return line
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers by name, ready for ``json.dumps``."""
+        return asdict(self) | {"tiles_left": self.tiles_left, "is_complete": self.is_complete}
+
+
+def checked_mode(mode: str) -> Mode:
+    """The mode itself.
+
+    Raises:
+        QuestionError: If there is no such mode.
+    """
+    for known in COVERAGES:
+        if mode == known:
+            return known
+    raise QuestionError(f"coverage={mode!r} is unknown; choose one of {', '.join(COVERAGES)}")

@@ -1,0 +1,394 @@
+"""``find``: where something is in a scene, tile by tile, with the share that was looked at."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from geofovea.errors import BudgetError, QuestionError
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
+from geofovea.pipeline.focus.factory import default_focus
+from geofovea.pipeline.focus.visual_search import SearchOptions
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
+from geofovea.pipeline.places.coverage import Coverage, Mode, checked_mode
+from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.merging import merge_places
+from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.places.presence import presence_words
+from geofovea.pipeline.places.recall import expected_recall
+from geofovea.pipeline.places.report import places_cost, places_warnings
+from geofovea.pipeline.session.answer_warnings import warn_of_demo
+from geofovea.pipeline.session.ask import host_of
+from geofovea.pipeline.session.model_choice import AUTO, is_beyond
+from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, checked_budget
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.torch_threads import using_threads
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.tiling.files.handles import check_current
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.opening import open_scene
+from geofovea.tiling.pyramid import Tile
+from geofovea.tiling.scene import Scene
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["FindOptions", "checked_phrase", "find", "find_places"]
+
+_SEARCH_TILES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """How places are looked for.
+
+    Attributes:
+        coverage: ``sweep`` looks at every native tile, ``search`` at the likeliest of them.
+        min_score: The least probability of a place, in (0, 1].
+        focus: What leads a search; None is what the model does by default.
+        focus_model: Folder or hub id of the dual encoder of the focus ``similarity``.
+        sampled_share: Share of the tiles of a search that are drawn at random from those that it
+            passed over, to tell the expected recall; in [0, 0.9].
+        seed: Of that draw: equal seeds draw equal tiles.
+
+    Raises:
+        QuestionError: If there is no such coverage, or a share is impossible.
+    """
+
+    coverage: Mode = "search"
+    min_score: float = 0.5
+    focus: str | None = None
+    focus_model: str | None = None
+    sampled_share: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checked_mode(self.coverage)
+        if not 0 < self.min_score <= 1:
+            raise QuestionError(
+                f"min_score={self.min_score!r} is no probability: give a number above 0, at most 1"
+            )
+        if not 0 <= self.sampled_share <= 0.9:
+            raise QuestionError(
+                f"sampled_share={self.sampled_share!r} is no share: give a number from 0 to 0.9"
+            )
+
+
+def find_places(
+    session: SceneSession,
+    phrase: str,
+    *,
+    coverage: Mode = "search",
+    budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    region: Region | None = None,
+    min_score: float = 0.5,
+    focus: str | None = None,
+    focus_model: str | None = None,
+    sampled_share: float = 0.2,
+    seed: int = 0,
+    watch: Watcher | None = None,
+) -> Places:
+    """Find every place of a scene that shows something.
+
+    The model is asked about one native tile at a time whether it shows the thing, and the
+    probability of yes against no is the score. Where it is within the tile comes from boxes that
+    the model writes, else from the tokens that it attends to, else it is the whole tile. What a
+    seam cuts is put together.
+
+    Args:
+        session: The scene and the model.
+        phrase: What is looked for, such as ``"red truck"``.
+        coverage: ``sweep`` looks at every native tile. ``search`` goes to the likeliest from coarse
+            to fine, and draws some of the others at random to tell the expected recall.
+        budget: What may be spent. Its tokens are those of all prompts together. By default a search
+            looks at 256 tiles, and a sweep at all of them.
+        tiles: Most tiles to look at, in place of the budget's.
+        tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
+        seconds: After how many seconds no further tiles are looked at.
+        region: What alone is looked at.
+        min_score: The least probability of a place.
+        focus: What leads a search; see ``SceneSession.ask``.
+        focus_model: See ``SceneSession.ask``.
+        sampled_share: Share of a search's tiles that are drawn at random.
+        seed: Of that draw.
+        watch: Hears what happens while it happens, and may end it.
+
+    Returns:
+        The places, the surest first, with what was covered. A thing that no tile shows has no
+        places; that is no error.
+
+    Raises:
+        QuestionError: If the phrase is empty or too long, or an option cannot be meant.
+        BudgetError: If the budget cannot hold a single tile.
+        ModelError: If the focus does not fit the host.
+        SceneError: If the scene shows nothing, is damaged, or is not the file it was.
+        CancelledError: If the watcher ended it.
+
+    Warns:
+        DemoModelWarning: If the host is the demo model and the scene is not synthetic.
+    """
+    options = FindOptions(coverage, min_score, focus, focus_model, sampled_share, seed)
+    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
+    with using_threads(getattr(session.host, "threads", None)):
+        places = _watched(session, checked_phrase(phrase), options, budget, limits, region, watch)
+    warn_of_demo(places)
+    return places
+
+
+def find(
+    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
+    phrase: str,
+    *,
+    model: str | Host = AUTO,
+    endpoint: EndpointSettings | str | None = None,
+    bands: tuple[int, ...] | None = None,
+    composite: str | None = None,
+    device: str = AUTO,
+    **options: Any,
+) -> Places:
+    """Find every place of a scene that shows something, in one call.
+
+    For several phrases, ``SceneSession.find`` keeps what they share.
+
+    Args:
+        scene: As for ``geofovea.ask``.
+        phrase: What is looked for, such as ``"red truck"``.
+        model: As for ``geofovea.ask``.
+        endpoint: Where ``openai:NAME`` is.
+        bands: Bands to show, 1-based; None chooses from the scene.
+        composite: A named composite instead, such as ``"ndvi"``.
+        device: Where a model that is named is loaded.
+        options: As for ``SceneSession.find``: ``coverage``, ``tiles``, ``region`` and the others.
+
+    Raises:
+        NoModelError: If no model is named, and the scene is not synthetic.
+        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+    """
+    started = time.perf_counter()
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
+    host = host_of(model, raster, endpoint, device=device)
+    session = SceneSession(
+        raster,
+        host,
+        bands,
+        composite=composite,
+        open_seconds=time.perf_counter() - started,
+    )
+    return find_places(session, phrase, **options)
+
+
+def checked_phrase(phrase: str) -> str:
+    """The phrase without needless blanks.
+
+    Raises:
+        QuestionError: If it is empty or too long.
+    """
+    value: object = phrase
+    if not isinstance(value, str):
+        raise QuestionError(f"a phrase is a text such as 'red truck', got {value!r:.60}")
+    words = " ".join(phrase.split()).rstrip(".?!")
+    if not words:
+        raise QuestionError("the phrase is empty: say what to look for, such as 'red truck'")
+    if len(words) > MAX_QUESTION_LENGTH:
+        raise QuestionError(
+            f"the phrase has {len(words)} characters, at most {MAX_QUESTION_LENGTH} are taken: "
+            "look for one thing at a time"
+        )
+    return words
+
+
+def _watched(
+    session: SceneSession,
+    phrase: str,
+    options: FindOptions,
+    budget: Budget | None,
+    limits: dict[str, Any],
+    region: Region | None,
+    watch: Watcher | None,
+) -> Places:
+    calls: EngineCalls = DirectCalls(session.host, session.tiles)
+    if watch is None:
+        return _find(session, phrase, options, budget, limits, region, calls, None)
+    with watched_by(watch):
+        watched = WatchedCalls(calls, watch, session.pyramid)
+        return _find(session, phrase, options, budget, limits, region, watched, watch)
+
+
+def _find(
+    session: SceneSession,
+    phrase: str,
+    options: FindOptions,
+    budget: Budget | None,
+    limits: dict[str, Any],
+    region: Region | None,
+    calls: EngineCalls,
+    watch: Watcher | None,
+) -> Places:
+    check_current(session.scene.source)
+    usage = QuestionUsage.of(session.host, QuestionUsage().encoding, StageClock(calls.now))
+    native = NativeTiles.of(session.pyramid, region)
+    allowed = find_budget(session.host, options.coverage, len(native.tiles), budget, limits)
+    looker = TileLooker(
+        session.host,
+        session.pyramid,
+        phrase,
+        calls,
+        usage,
+        allowed,
+        region,
+        options.min_score,
+    )
+    if options.coverage == "sweep":
+        coverage = _sweep(looker, native)
+    else:
+        coverage = _search(session, looker, native, options, watch)
+    places = tuple(merge_places(looker.places))
+    return Places(
+        places,
+        phrase,
+        session.host.name,
+        session.scene,
+        coverage,
+        places_cost(session, looker),
+        places_warnings(session, looker, coverage),
+        is_demo=is_beyond(session.host, session.scene),
+    )
+
+
+def find_budget(
+    host: Host, mode: Mode, native: int, budget: Budget | None, limits: dict[str, Any]
+) -> Budget:
+    """What may be spent: the budget that was given, or one that holds what a mode looks at.
+
+    Raises:
+        BudgetError: If it cannot hold a single tile.
+    """
+    per_tile = host.grid[0] * host.grid[1]
+    chosen = {name: limit for name, limit in limits.items() if limit is not None}
+    if checked_budget(budget) is None:
+        tiles = native + 1 if mode == "sweep" else min(_SEARCH_TILES, native + 1)
+        # one prompt a tile, one more for boxes, and those of adjectives
+        many = chosen.get("tiles", tiles)
+        is_count = isinstance(many, int) and many > 0
+        budget = Budget(tiles=max(1, tiles), tokens=4 * per_tile * (many if is_count else 1))
+    result = replace(budget or Budget(), **chosen)
+    if result.tokens < per_tile:
+        raise BudgetError(
+            f"tokens={result.tokens} cannot hold a single tile of {host.name}, which has "
+            f"{per_tile} tokens: allow at least as many"
+        )
+    return result
+
+
+def _sweep(looker: TileLooker, native: NativeTiles) -> Coverage:
+    looker.look(native.tiles)
+    return _coverage("sweep", looker, native)
+
+
+def _search(
+    session: SceneSession,
+    looker: TileLooker,
+    native: NativeTiles,
+    options: FindOptions,
+    watch: Watcher | None,
+) -> Coverage:
+    if looker.budget.tiles > len(native.tiles):
+        # nothing has to be chosen
+        looker.look(native.tiles)
+        return _coverage("search", looker, native)
+    sampled = math.floor(options.sampled_share * looker.budget.tiles)
+    descent = _descend(session, looker, looker.budget.tiles - sampled, options, watch)
+    finest = descent.looks[-1]
+    looker.spent_tiles += descent.tiles_encoded - (len(finest.tiles) if not finest.level else 0)
+    looker.look(_native_of(native, descent))
+    passed_over = [tile for tile in native.tiles if tile not in looker.looked]
+    before = len(looker.looked)
+    if not looker.stopped:
+        drawn = random.Random(options.seed).sample(passed_over, min(sampled, len(passed_over)))
+        # in the order of the draw, so that what a budget ends is a random sample, too
+        looker.look(drawn)
+    return _coverage("search", looker, native, descent, len(looker.looked) - before)
+
+
+def _descend(
+    session: SceneSession,
+    looker: TileLooker,
+    tiles: int,
+    options: FindOptions,
+    watch: Watcher | None,
+) -> Descent:
+    """Look from coarse to fine for the tiles that are likeliest to show what is looked for."""
+    words = presence_words(session.host)
+    noun, _ = words.parts(looker.phrase)
+    search = SearchOptions(
+        options.focus or default_focus(session.host),
+        "best_first",
+        "several",
+        focus_model=options.focus_model,
+        region=looker.region,
+    )
+    search.check(session.host)
+    budget = replace(looker.budget, tiles=max(1, tiles))
+    result = session.search(search, words.ask(noun), budget, looker.usage, looker.calls, watch)
+    looker.usage.entries.clear()
+    return result.descent
+
+
+def _native_of(native: NativeTiles, descent: Descent) -> list[Tile]:
+    """The native tiles that a descent reached, in reading order."""
+    finest = descent.looks[-1]
+    inside = set(native.tiles)
+    return [tile for tile in finest.tiles if tile in inside] if not finest.level else []
+
+
+def _coverage(
+    mode: Mode,
+    looker: TileLooker,
+    native: NativeTiles,
+    descent: Descent | None = None,
+    sampled: int = 0,
+) -> Coverage:
+    looked = list(looker.looked)
+    passed_over = len(native.tiles) - len(looked)
+    ruled_out = 0
+    if descent is not None and passed_over:
+        mask = native.is_ruled_out(descent)
+        ruled_out = sum(
+            bool(out) and tile not in looker.looked
+            for tile, out in zip(native.tiles, mask, strict=True)
+        )
+    recall, recall_low = _recall(looker, looked, sampled, passed_over)
+    return Coverage(
+        mode,
+        len(native.tiles),
+        len(looked),
+        ruled_out,
+        native.share_of(looked),
+        recall,
+        recall_low,
+        sampled,
+        "complete" if not passed_over else looker.stopped or "tiles",
+    )
+
+
+def _recall(
+    looker: TileLooker, looked: Sequence[Tile], sampled: int, passed_over: int
+) -> tuple[float | None, float | None]:
+    if not passed_over:
+        return (1.0, 1.0) if looker.places else (None, None)
+    counts = [looker.looked[tile] for tile in looked]
+    drawn = counts[len(counts) - sampled :] if sampled else []
+    return expected_recall(sum(counts), drawn, passed_over)

@@ -1,0 +1,187 @@
+"""Native tiles looked at one after the other, under a budget: what is in them, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.places.grounding import can_ground, spoken_places
+from geofovea.pipeline.places.outline import tile_box, token_boxes, token_error_px
+from geofovea.pipeline.places.place import Outline, Place
+from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
+from geofovea.pipeline.system.cancellation import check_cancelled
+from geofovea.pipeline.system.memory import MemoryStop
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+
+__all__ = ["TileLooker"]
+
+_TILES_AT_ONCE = 16
+
+
+@dataclass(slots=True, eq=False)
+class TileLooker:
+    """Looks for one phrase in native tiles, and remembers what it saw.
+
+    Attributes:
+        host: The model.
+        pyramid: Of the scene.
+        phrase: What is looked for.
+        calls: How tiles and the host are asked.
+        usage: Counts what that takes.
+        budget: What may be spent; the tokens are those of all prompts together.
+        region: What alone is asked about; None for the whole scene.
+        min_score: The least probability of a place.
+        spent_tiles: Tiles that count toward the budget so far.
+        looked: How many places each tile looked at shows, before seams are merged.
+        places: All of them.
+        stopped: What ended the last look early: ``tiles``, ``tokens``, ``time``, ``memory``; empty
+            if nothing did.
+    """
+
+    host: Host
+    pyramid: Pyramid
+    phrase: str
+    calls: EngineCalls
+    usage: QuestionUsage
+    budget: Budget
+    region: Region | None = None
+    min_score: float = 0.5
+    spent_tiles: int = 0
+    looked: dict[Tile, int] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
+    stopped: str = ""
+    asker: PresenceAsker = field(init=False)
+    _doubts: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.asker = PresenceAsker(self.host, self.calls, self.usage, self.min_score)
+
+    def look(self, tiles: Sequence[Tile]) -> None:
+        """Look at tiles in their order until all are seen or the budget ends it."""
+        self.stopped = ""
+        waiting = [tile for tile in dict.fromkeys(tiles) if tile not in self.looked]
+        for start in range(0, len(waiting), _TILES_AT_ONCE):
+            check_cancelled()
+            some = waiting[start : start + _TILES_AT_ONCE]
+            affordable = self._affordable(some)
+            self._look_at(some[:affordable])
+            if self.stopped:
+                return
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful reader should know of what was asked."""
+        return (*self.asker.warnings, *self._doubts)
+
+    def _affordable(self, tiles: Sequence[Tile]) -> int:
+        """How many of some tiles the budget still holds; says what ends it where not all."""
+        seconds, clock = self.budget.seconds, self.usage.clock
+        if seconds is not None and self.looked and clock.now() - clock.started >= seconds:
+            self.stopped = "time"
+            return 0
+        memory = MemoryStop(self.budget.host_ram_mb, self.budget.device_ram_mb)
+        if self.looked and memory.reason(torch.zeros(0), ()):
+            self.stopped = "memory"
+            return 0
+        per_tile = self.host.grid[0] * self.host.grid[1]
+        of_tiles = self.budget.tiles - self.spent_tiles
+        of_tokens = (self.budget.tokens - self.asker.tokens) // per_tile
+        count = max(0, min(len(tiles), of_tiles, of_tokens))
+        if count < len(tiles):
+            self.stopped = "tiles" if of_tiles <= of_tokens else "tokens"
+        return count
+
+    def _look_at(self, tiles: Sequence[Tile]) -> None:
+        if not tiles:
+            return
+        self.spent_tiles += len(tiles)
+        tokens = self._tokens(tiles)
+        pictures = {
+            tile: tokens.select(tokens.tile_index == place)
+            for place, tile in enumerate(tokens.tiles)
+        }
+        self.looked |= dict.fromkeys(tiles, 0)
+        words = presence_words(self.host)
+        noun, adjectives = words.parts(self.phrase)
+        shown = list(pictures)
+        presences = self.asker.ask(words.ask(noun), list(pictures.values()))
+        for tile, presence in zip(shown, presences, strict=True):
+            if presence.probability >= self.min_score:
+                places = self._places_in(tile, pictures[tile], noun, presence)
+                places = self._as_described(places, pictures[tile], noun, adjectives)
+                self.looked[tile] = len(places)
+                self.places += places
+
+    def _tokens(self, tiles: Sequence[Tile]) -> TokenSet:
+        tokens = self.calls.tokens(tiles, self.usage)
+        # a sweep sees every tile once: what is known of each would fill the memory
+        self.usage.entries.clear()
+        if self.region is None:
+            return tokens
+        return tokens.select(torch.from_numpy(self.region.overlap_mask(tokens.boxes_scene.numpy())))
+
+    def _places_in(
+        self, tile: Tile, tokens: TokenSet, noun: str, presence: Presence
+    ) -> list[Place]:
+        """The places of one tile that shows what is looked for."""
+        if can_ground(self.host):
+            with self.usage.clock.stage("answer"):
+                boxes, warning = spoken_places(self.host, self.pyramid, tile, tokens, noun)
+            self.asker.tokens += len(tokens)
+            self._doubts |= {warning: None} if warning else {}
+            if boxes:
+                step = self.pyramid.tile_size / 1000
+                return [self._place(tile, box, presence, "box", step) for box in boxes]
+        if self.host.capabilities.attention:
+            question = presence_words(self.host).ask(noun)
+            with self.usage.clock.stage("focus"):
+                scores = self.calls.scores(question, tokens, again=False)
+            self.usage.tokens_scored.append(len(tokens))
+            boxes = token_boxes(
+                tokens, scores, self.host.grid, self.pyramid.tile_size, presence.count
+            )
+            error = token_error_px(tokens)
+            return [self._place(tile, box, presence, "tokens", error) for box in boxes]
+        box = tile_box(tokens)
+        self._doubts["the model shows no attention and no boxes: a place is a whole tile"] = None
+        return [self._place(tile, box, presence, "tile", max(box.width, box.height))]
+
+    def _place(
+        self, tile: Tile, box: Box, presence: Presence, outline: Outline, error_px: float
+    ) -> Place:
+        return Place(box, presence.probability, tile.level, self.phrase, (tile,), outline, error_px)
+
+    def _as_described(
+        self, places: list[Place], tokens: TokenSet, noun: str, adjectives: Sequence[str]
+    ) -> list[Place]:
+        """Those that are as the adjectives say, each asked about from its own tokens alone."""
+        for adjective in adjectives:
+            question = presence_words(self.host).ask_attribute(noun, adjective)
+            pictures = [_around(tokens, place.box_scene) for place in places]
+            shares = self.asker.ask_yes(question, pictures)
+            places = [
+                replace(place, score=place.score * share)
+                for place, share in zip(places, shares, strict=True)
+                if place.score * share >= self.min_score
+            ]
+        return places
+
+
+def _around(tokens: TokenSet, box: Box) -> TokenSet:
+    """The tokens that a box touches."""
+    boxes = tokens.boxes_scene
+    touches = (
+        (boxes[:, 0] < box.x1)
+        & (boxes[:, 2] > box.x0)
+        & (boxes[:, 1] < box.y1)
+        & (boxes[:, 3] > box.y0)
+    )
+    return tokens.select(touches)

@@ -1,0 +1,98 @@
+"""The native tiles that a question is about, and which of them to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geofovea.errors import BudgetError
+from geofovea.regionfocus.scoring import mass_collector
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["NativeTiles"]
+
+MOST_TILES = 4_000_000
+"""Native tiles that are listed in memory; a scene of more is asked about by region."""
+
+_RULED_OUT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class NativeTiles:
+    """Every native tile of a scene, or of a region, in reading order.
+
+    Attributes:
+        tiles: The tiles.
+        pyramid: Of the scene.
+        region: What alone is asked about; None for the whole scene.
+    """
+
+    tiles: tuple[Tile, ...]
+    pyramid: Pyramid
+    region: Region | None
+
+    @staticmethod
+    def of(pyramid: Pyramid, region: Region | None = None) -> NativeTiles:
+        """The tiles of a scene that share area with a region.
+
+        Raises:
+            BudgetError: If there are too many to list.
+        """
+        rows, cols = pyramid.grid_shape(0)
+        if rows * cols > MOST_TILES:
+            raise BudgetError(
+                f"the scene has {rows * cols} native tiles, at most {MOST_TILES} are listed: name "
+                "a region= of it"
+            )
+        tiles = list(pyramid.tiles(0))
+        if region is not None:
+            mask = region.overlap_mask([pyramid.box_scene(tile).as_tuple() for tile in tiles])
+            tiles = [tile for tile, is_in in zip(tiles, mask, strict=True) if is_in]
+        return NativeTiles(tuple(tiles), pyramid, region)
+
+    def share_of(self, tiles: Sequence[Tile]) -> float:
+        """The share of the area of all that some of them cover, in [0, 1]."""
+        area = sum(self.pyramid.box_scene(tile).area for tile in tiles)
+        total = sum(self.pyramid.box_scene(tile).area for tile in self.tiles)
+        return min(1.0, area / total) if total else 1.0
+
+    def attention(self, descent: Descent) -> NDArray[np.float64]:
+        """How much attention each tile drew, by the finest look that covers it, float64 ``(n,)``.
+
+        1 is the average over the scene; 0 is a place without data. Scores of a descent are masses
+        of chains, so that those of all levels compare; the overview is not scored, and tiles that
+        no scored look covers have the average.
+        """
+        drawn = np.ones(len(self.tiles))
+        every = self.pyramid.width * self.pyramid.height
+        areas = np.array([self.pyramid.box_scene(tile).area for tile in self.tiles])
+        for number, look in enumerate(descent.looks):
+            if not len(look.tokens):
+                continue
+            collect = mass_collector(look.tokens, self.tiles, self.pyramid)
+            cover = collect(torch.ones(len(look.tokens))).numpy()
+            seen = self._under(look.tiles)
+            if number == 0 and len(descent.looks) > 1:
+                # the overview alone: only what has no data is known of it
+                drawn[seen & (cover <= 0)] = 0.0
+                continue
+            masses = collect(look.scores).numpy()
+            drawn[seen] = (masses * every / areas)[seen]
+        return drawn
+
+    def is_ruled_out(self, descent: Descent) -> NDArray[np.bool_]:
+        """Which tiles a coarser level rules out: no data, or under a tenth of the average."""
+        result: NDArray[np.bool_] = self.attention(descent) < _RULED_OUT
+        return result
+
+    def _under(self, looked: Sequence[Tile]) -> NDArray[np.bool_]:
+        """Which tiles lie under some tiles of one coarser level."""
+        known = {(tile.row, tile.col) for tile in looked}
+        level = looked[0].level if looked else 0
+        return np.array([(t.row >> level, t.col >> level) in known for t in self.tiles], dtype=bool)

@@ -1,0 +1,171 @@
+"""Whether something is in a tile: the probability of yes against no, tile by tile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from geofovea.pipeline.answers.confidence import confidence_of
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsPresence
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.prompts.presence import PresenceWords
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["YES_OR_NO", "Presence", "PresenceAsker", "presence_words"]
+
+YES_OR_NO = ("yes", "no")
+_IN_WORDS = " Answer with yes or no."
+_PROMPTS_AT_ONCE = 16
+_UNCLEAR = (
+    "{count} answers were neither yes nor no and were taken for no; choose a model that follows "
+    "instructions, or another phrase"
+)
+_WORDS_ALONE = (
+    "the model gives no probabilities: every score is 1 (it said yes) or 0 (it said no), and "
+    "min_score= cannot weigh them"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What the model believes of one tile.
+
+    Attributes:
+        probability: That something is there, in [0, 1].
+        count: How many, where the model answers with numbers; else None.
+    """
+
+    probability: float
+    count: int | None = None
+
+
+def presence_words(host: Host) -> PresenceWords:
+    """How a host is asked whether something is there."""
+    return host.presence if isinstance(host, SupportsPresence) else PresenceWords()
+
+
+@dataclass(slots=True, eq=False)
+class PresenceAsker:
+    """Asks one host, and counts what that takes.
+
+    Attributes:
+        host: The model.
+        calls: How it is asked where it takes one question at a time.
+        usage: Its clock takes the time; its warnings take doubts about answers.
+        min_score: The least probability that matters.
+        tokens: Vision tokens of all prompts so far.
+        unclear: Answers that were neither yes nor no.
+        has_probabilities: Whether some answer came with a probability; None before any.
+    """
+
+    host: Host
+    calls: EngineCalls
+    usage: QuestionUsage
+    min_score: float = 0.5
+    tokens: int = 0
+    unclear: int = 0
+    has_probabilities: bool | None = None
+    _doubts: dict[str, None] = field(default_factory=dict)
+
+    def ask(self, question: str, pictures: Sequence[TokenSet]) -> list[Presence]:
+        """Whether the host's answers to a question say that something is there.
+
+        Args:
+            question: As its presence words have it.
+            pictures: What is shown each time.
+        """
+        words = presence_words(self.host)
+        presences = dict[int, Presence]()
+        if words.numbers is not None:
+            presences = self._surely_absent(question, words.answers[-1], pictures)
+        others = [i for i in range(len(pictures)) if i not in presences]
+        generations = self._generations(question, words.answers, [pictures[i] for i in others])
+        presences |= zip(
+            others, (self._presence(each, words.numbers) for each in generations), strict=True
+        )
+        return [presences[i] for i in range(len(pictures))]
+
+    def ask_yes(self, question: str, pictures: Sequence[TokenSet]) -> list[float]:
+        """Probability of yes against no for a question, for each picture."""
+        generations = self._generations(question, YES_OR_NO, pictures)
+        return [self._presence(each, None).probability for each in generations]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful reader should know of the answers."""
+        warnings = list(self._doubts)
+        if self.unclear:
+            warnings.append(_UNCLEAR.format(count=self.unclear))
+        if self.has_probabilities is False:
+            warnings.append(_WORDS_ALONE)
+        return tuple(warnings)
+
+    def _surely_absent(
+        self, question: str, denial: str, pictures: Sequence[TokenSet]
+    ) -> dict[int, Presence]:
+        """Pictures of which the model says by itself that nothing is there, surely enough.
+
+        Most tiles of a scene are such. To let it say a number takes a fraction of the time that it
+        takes to score them all, and what is left of the probability of its denial bounds what all
+        other answers can have together.
+        """
+        presences = {}
+        for index, each in enumerate(self._generations(question, (), pictures)):
+            left = 1 - confidence_of(each.log_probabilities)
+            if each.text.strip() == denial and left < self.min_score:
+                presences[index] = Presence(_clipped(left))
+        return presences
+
+    def _generations(
+        self, question: str, answers: tuple[str, ...], pictures: Sequence[TokenSet]
+    ) -> list[Generation]:
+        scores = self.host.capabilities.choices
+        choices = answers if scores else ()
+        question = question if scores or not answers else f"{question}{_IN_WORDS}"
+        prompts = [Prompt(question, picture, choices) for picture in pictures]
+        self.tokens += sum(len(picture) for picture in pictures)
+        generations: list[Generation] = []
+        with self.usage.clock.stage("answer"):
+            for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+                some = prompts[start : start + _PROMPTS_AT_ONCE]
+                if isinstance(self.host, SupportsBatching):
+                    generations += self.host.generate_together(some)
+                else:
+                    generations += [self.calls.generate(prompt) for prompt in some]
+        return generations
+
+    def _presence(self, generation: Generation, numbers: tuple[int, ...] | None) -> Presence:
+        if generation.choices:
+            self.has_probabilities = True
+            self._doubts |= dict.fromkeys(generation.warnings)
+            shares = torch.tensor(generation.choices, dtype=torch.float64).softmax(0)
+            if numbers is None:
+                return Presence(_clipped(1 - float(shares[-1])))
+            of_present = shares[:-1]
+            return Presence(_clipped(1 - float(shares[-1])), numbers[int(of_present.argmax())])
+        return Presence(self._in_words(generation))
+
+    def _in_words(self, generation: Generation) -> float:
+        """What an answer in words says, with its probability where the host gives one."""
+        word = re.search(r"\b(yes|no|true|false)\b", generation.text.lower())
+        if word is None:
+            self.unclear += 1
+            return 0.0
+        is_there = word[1] in ("yes", "true")
+        logs = generation.log_probabilities
+        if not logs:
+            self.has_probabilities = bool(self.has_probabilities)
+            return float(is_there)
+        self.has_probabilities = True
+        sure = confidence_of(logs)
+        return _clipped(sure if is_there else 1 - sure)
+
+
+def _clipped(probability: float) -> float:
+    return min(max(probability, 0.0), 1.0)

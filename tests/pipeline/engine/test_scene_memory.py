@@ -1,0 +1,122 @@
+"""A scene memory: further questions read what earlier ones stored, within its limits."""
+
+import pytest
+from click.testing import CliRunner
+
+import geofovea as gf
+from geofovea.errors import BudgetError, ModelError
+from geofovea.pipeline.cli import main
+
+QUESTION = "What is the color of the plane at the airport?"
+OTHER = "Is there a harbor?"
+FEW = gf.Budget(tiles=12, tokens=120)
+TIGHT = gf.Budget(tiles=12, tokens=24)
+ROOMY = gf.MemoryOptions(megabytes=200, policy="exact")
+
+
+def test_a_second_question_runs_no_tile_again(make_session):
+    session = make_session(memory=ROOMY)
+    first = session.ask(QUESTION, budget=FEW)
+    second = session.ask(QUESTION, budget=FEW)
+    assert first.cost.memory.tiles_stored == first.cost.tiles_encoded
+    assert second.cost.memory.tiles_stored == 0
+    assert second.cost.memory.tiles_read >= first.cost.tiles_encoded
+    assert (second.text, second.confidence) == (first.text, first.confidence)
+    assert second.cost.to_json()["memory"]["bytes"] == session.memory.nbytes > 0
+
+
+def test_an_answer_out_of_a_memory_is_that_of_a_fresh_memory(make_session):
+    used = make_session(memory=ROOMY)
+    used.ask(OTHER, budget=FEW)
+    answer, fresh = (s.ask(QUESTION, budget=FEW) for s in (used, make_session(memory=ROOMY)))
+    assert answer.text == fresh.text
+    assert answer.confidence == pytest.approx(fresh.confidence, abs=1e-5)
+    assert [look.tiles for look in answer.looks] == [look.tiles for look in fresh.looks]
+
+
+def test_a_small_memory_forgets_and_still_answers(make_session):
+    options = gf.MemoryOptions(megabytes=0.02, policy="exact")
+    session = make_session(memory=options)
+    answers = [session.ask(QUESTION, budget=FEW) for _ in range(2)]
+    assert session.memory.nbytes <= options.limit_bytes
+    assert answers[1].cost.memory.tiles_stored > 0
+    assert (
+        answers[0].text
+        == answers[1].text
+        == make_session(memory=ROOMY).ask(QUESTION, budget=FEW).text
+    )
+
+
+def test_many_questions_share_a_memory(make_session):
+    session = make_session(memory=ROOMY)
+    requests = [gf.AskRequest(question, FEW) for question in (QUESTION, OTHER, QUESTION)]
+    answers = session.ask_many(requests)
+    assert [a.cost.memory.tiles_stored > 0 for a in answers][::2] == [True, False]
+
+
+def test_a_watched_question_reads_the_memory_too(make_session):
+    session = make_session(memory=ROOMY)
+    session.ask(QUESTION, budget=FEW)
+    assert session.ask(QUESTION, budget=FEW, watch=gf.Watcher()).cost.memory.tiles_stored == 0
+
+
+def test_choices_are_scored_from_the_memory(make_session):
+    session = make_session(memory=ROOMY)
+    answer = session.ask(QUESTION, budget=FEW, choices=("red", "white"))
+    assert answer.text in ("red", "white")
+    assert answer.cost.memory.entries_read > 0
+
+
+@pytest.mark.parametrize("policy", ["plain", "zipcache", "vidkv"])
+def test_fewer_bits_take_less_room(make_session, policy):
+    exact, coded = make_session(memory=ROOMY), make_session(memory=gf.MemoryOptions(200, policy))
+    for session in (exact, coded):
+        session.ask(QUESTION, budget=FEW)
+    assert coded.memory.nbytes < exact.memory.nbytes
+
+
+@pytest.mark.parametrize(
+    ("reduction", "message"), [("fastv", "between layers"), ("tome", "only drops")]
+)
+def test_what_changes_tokens_is_refused(make_session, reduction, message):
+    with pytest.raises(ModelError, match=message):
+        make_session(memory=ROOMY).ask(QUESTION, budget=TIGHT, reduction=reduction)
+
+
+def test_without_a_memory_nothing_is_told_of_one(make_session):
+    cost = make_session().ask(QUESTION, budget=FEW).cost
+    assert cost.memory is None
+    assert "memory" not in cost.to_json()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: gf.MemoryOptions(0), BudgetError, "needs room"),
+        (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
+        (lambda: gf.MemoryOptions(9, "compresskv"), ModelError, "before the question"),
+        (lambda: gf.MemoryOptions(9, "best"), ModelError, "choose one of exact"),
+    ],
+)
+def test_impossible_memories_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_host_without_stored_prompts_is_refused(scene_path):
+    host = gf.load_host("openai:some", endpoint=gf.EndpointSettings(url="http://127.0.0.1:9"))
+    with pytest.raises(ModelError, match="cannot answer from a scene memory"):
+        gf.SceneSession(gf.open_scene(scene_path), host, memory=ROOMY)
+
+
+def test_the_shell_keeps_a_memory_between_questions(scene_path):
+    arguments = ["ask", str(scene_path), QUESTION, OTHER, "--memory", "64", "--kv", "plain"]
+    result = CliRunner().invoke(main, [*arguments, "--max-tiles", "12"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("MB of keys and values") == 2
+
+
+def test_the_shell_says_what_is_wrong_with_a_memory(scene_path):
+    result = CliRunner().invoke(main, ["ask", str(scene_path), QUESTION, "--memory", "0"])
+    assert result.exit_code == 1
+    assert "--memory" in result.stderr

@@ -1,0 +1,171 @@
+"""Stored keys and values of tiles: what a decoder makes of them is what it would have made."""
+
+import pytest
+import torch
+from family_toys import QUESTION, host_of, stock_inputs, stock_logits, tokens_of, variant_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import DynamicCache
+
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.memory.rotation import turned, unturned
+from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES, make_cache_policy
+from geofovea.regionfocus.tokens import TokenSet
+
+EXACT = make_cache_policy("exact")
+ABLE = [name for name in FAMILIES if host_of(name).stored_prompts is not None]
+CHOICES = ("airport", "harbor", "field")
+few = settings(max_examples=10, deadline=None)
+
+
+def host(family="llava"):
+    return host_of(family)
+
+
+def alike(found, expected, tolerance=2e-5):
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_families_whose_tiles_stand_before_the_question_have_a_memory():
+    assert "llava" in ABLE
+    # positions of three axes depend on what else is shown
+    assert not [name for name in ABLE if FAMILIES[name].axes == 3]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral"])
+@given(st.integers(0, 999), st.integers(1, 20))
+@few
+def test_a_position_that_is_taken_off_can_be_put_on_again(kind, seed, n):
+    decoder = variant_of("llava", text={"model_type": kind}).decoder
+    made = torch.Generator().manual_seed(seed)
+    keys = torch.randn(3, 2, n, 16, generator=made)
+    positions = torch.randint(500, (n,), generator=made)
+    alike(unturned(decoder, turned(decoder, keys, positions), positions), keys, 1e-4)
+
+
+@pytest.mark.parametrize("family", ABLE)
+def test_one_tile_out_of_the_memory_is_read_as_the_stock_decoder_reads_it(family):
+    model = host_of(family)
+    tokens = tokens_of(model, 1)
+    tiles = model.stored_prompts.store(tokens, EXACT)
+    alike(model.stored_prompts.scores(QUESTION, tokens, tiles), model.scores(QUESTION, tokens))
+    for choices in ((), CHOICES):
+        stock = model.generate(QUESTION, tokens, choices=choices)
+        ours = model.stored_prompts.generate(Prompt(QUESTION, tokens, choices), tiles)
+        assert (ours.text, ours.text_tokens) == (stock.text, stock.text_tokens)
+        assert ours.log_probabilities == pytest.approx(stock.log_probabilities, abs=2e-4)
+        assert ours.choices == pytest.approx(stock.choices, abs=2e-4)
+
+
+def two(model):
+    """Two tiles, and each of them alone."""
+    tokens = tokens_of(model, 2)
+    return tokens, [tokens.select(tokens.tile_index == i) for i in range(2)]
+
+
+@pytest.mark.parametrize("family", ABLE)
+def test_what_is_stored_of_a_tile_does_not_depend_on_the_others(family):
+    model = host_of(family)
+    tokens, alone = two(model)
+    together = model.stored_prompts.store(tokens, EXACT)
+    for one in alone:
+        (tile,) = one.tiles
+        single = model.stored_prompts.store(one, EXACT)[tile]
+        index = torch.arange(single.states.count)
+        for a, b in zip(
+            single.states.rows(index, 3), together[tile].states.rows(index, 3), strict=True
+        ):
+            alike(a, b)
+
+
+def test_tiles_in_another_order_only_move_keys():
+    model = host()
+    tokens, (first, second) = two(model)
+    tiles = model.stored_prompts.store(tokens, EXACT)
+    turned_round = TokenSet.concat([second, first])
+    prompts = model.stored_prompts
+    forth = prompts.scores(QUESTION, tokens, tiles)
+    back = prompts.scores(QUESTION, turned_round, tiles)
+    assert not torch.allclose(forth, back[torch.cat([torch.arange(16, 32), torch.arange(16)])])
+    again = prompts.scores(QUESTION, tokens, tiles)
+    assert torch.equal(forth, again)
+
+
+def test_two_tiles_are_those_of_a_decoder_in_which_each_sees_itself_alone():
+    """Another way to the same numbers: the stock cache of each tile, joined at other positions."""
+    model = host()
+    tokens, alone = two(model)
+    decoder, prompts = model.decoder, model._prompts
+    joined, shift = DynamicCache(config=decoder.config), 0
+    whole = prompts.sequence(QUESTION, tokens, answer=0)
+    first = int(whole.visual[0])
+    for number, one in enumerate(alone):
+        sequence = prompts.sequence(QUESTION, one, answer=0)
+        end = first + len(one)
+        cache = DynamicCache(config=decoder.config)
+        positions = torch.arange(end)[None].clone()
+        # a tile that stands later is run at its place, behind words that stand before it
+        positions[:, first:] += shift
+        with torch.inference_mode():
+            forward(
+                decoder,
+                inputs_embeds=sequence.embedded[:, :end],
+                position_ids=torch.arange(end)[None],
+                attention_mask=torch.ones(1, end, dtype=torch.long),
+                cache=cache,
+            )
+        start = 0 if number == 0 else first
+        for layer, states in enumerate(cache.layers):
+            keys = unturned(decoder, states.keys, torch.arange(end))
+            keys = turned(decoder, keys, positions[0])
+            joined.update(keys[:, :, start:], states.values[:, :, start:], layer)
+        shift += len(one)
+    tail = whole.behind(first + len(tokens))
+    with torch.inference_mode():
+        hidden = forward(
+            decoder,
+            inputs_embeds=tail.embedded,
+            position_ids=tail.positions,
+            attention_mask=torch.ones(1, len(whole), dtype=torch.long),
+            cache=joined,
+        ).last_hidden_state[:, -1]
+        logs = model._model.lm_head(hidden)[0].log_softmax(-1)
+    tiles = model.stored_prompts.store(tokens, EXACT)
+    answer = model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles)
+    assert answer.log_probabilities[0] == pytest.approx(float(logs.max()), abs=1e-4)
+
+
+@given(st.sets(st.integers(0, 31), min_size=1), st.integers(0, 99))
+@few
+def test_some_tokens_of_stored_tiles_are_read_without_the_others(chosen, seed):
+    model = host()
+    tokens = tokens_of(model, 2, seed=seed)
+    some = tokens.select(torch.tensor(sorted(chosen)))
+    tiles = model.stored_prompts.store(tokens, EXACT)
+    scores = model.stored_prompts.scores(QUESTION, some, tiles)
+    assert scores.shape == (len(chosen),)
+    assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", PREFIX_POLICY_NAMES)
+def test_fewer_bits_stay_near_what_they_stand_for(name):
+    model = host()
+    tokens = tokens_of(model, 2)
+    exact = model.stored_prompts.store(tokens, EXACT)
+    coded = model.stored_prompts.store(tokens, make_cache_policy(name))
+    scores = [model.stored_prompts.scores(QUESTION, tokens, tiles) for tiles in (exact, coded)]
+    assert float((scores[0] - scores[1]).abs().sum()) < 0.7
+    if name != "exact":
+        assert sum(t.nbytes for t in coded.values()) < 0.7 * sum(t.nbytes for t in exact.values())
+
+
+def test_a_stock_prompt_of_one_tile_is_what_the_first_word_is_read_from():
+    model = host()
+    tokens = tokens_of(model, 1)
+    logits = stock_logits(model, "llava", stock_inputs(model, "llava", 1))
+    tiles = model.stored_prompts.store(tokens, EXACT)
+    answer = model.stored_prompts.generate(Prompt(QUESTION, tokens), tiles)
+    expected = float(logits.flatten().log_softmax(-1).max())
+    assert answer.log_probabilities[0] == pytest.approx(expected, abs=1e-4)

@@ -1,0 +1,188 @@
+"""Places of a real scene: what is covered, what is told, what is refused, what is written."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from shapely.geometry import shape
+
+import geofovea as gf
+from geofovea.errors import BudgetError, CancelledError, ModelError, OutputError, QuestionError
+from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.places.find import find_places
+from geofovea.tiling.geo.region import Region
+
+
+@pytest.fixture(scope="module")
+def embedded_host():
+    return load_host("embedded")
+
+
+@pytest.fixture
+def session(embedded_host, scene_path):
+    return gf.SceneSession(gf.open_scene(scene_path), embedded_host)
+
+
+@pytest.fixture
+def pad(world):
+    """The pad of the one site, with a little around it, and what stands on it."""
+    site = world.named_sites[0]
+    return Region(shapely.box(*site.apron.as_tuple())), site
+
+
+def test_a_sweep_finds_the_things_that_stand_there(session, pad):
+    region, site = pad
+    for kind in sorted({thing.kind for thing in site.things}):
+        places = session.find(kind, coverage="sweep", region=region)
+        things = site.of_kind(kind)
+        hit = [t for t in things if any(t.box.intersection(p.box_scene) for p in places)]
+        assert places.coverage.is_complete
+        assert len(hit) >= len(things) - 1
+        assert len(places) <= len(things) + 1
+        assert all(p.label == kind and p.outline == "tokens" for p in places)
+
+
+def test_an_adjective_leaves_the_things_that_are_so(session, pad):
+    region, site = pad
+    thing = site.things[0]
+    other = next(c for c in ("red", "blue", "white") if not site.of_color(c))
+    described = session.find(f"{thing.color} {thing.kind}", coverage="sweep", region=region)
+    assert any(thing.box.intersection(p.box_scene) for p in described)
+    assert len(session.find(f"{other} {thing.kind}", coverage="sweep", region=region)) == 0
+
+
+def test_nothing_of_a_kind_is_an_empty_table_with_its_coverage(session, pad):
+    region, site = pad
+    kinds = {"plane", "helicopter", "truck", "boat", "tank", "tent"}
+    missing = min(kinds - {thing.kind for thing in site.things})
+    places = session.find(missing, coverage="sweep", region=region)
+    assert list(places) == []
+    assert places.coverage.is_complete
+    assert places.coverage.recall is None
+    assert len(places.to_geodataframe()) == 0
+    assert places.geojson()["features"] == []
+
+
+def test_a_search_keeps_its_budget_and_says_what_it_left(session):
+    places = session.find("truck", tiles=40)
+    coverage, cost = places.coverage, places.cost
+    assert cost.tiles_encoded <= 40
+    assert 0 < coverage.tiles_looked < coverage.tiles_total
+    assert coverage.tiles_looked + coverage.tiles_ruled_out + coverage.tiles_left == (
+        coverage.tiles_total
+    )
+    assert coverage.sampled == 8
+    assert coverage.stopped == "tiles"
+    assert any("40" in w or "native tiles" in w for w in places.warnings)
+    again = session.find("truck", tiles=40)
+    assert [p.box_scene for p in again] == [p.box_scene for p in places]
+
+
+def test_a_sweep_that_is_cut_says_so(session):
+    places = session.find("truck", coverage="sweep", tiles=7)
+    assert (places.coverage.tiles_looked, places.coverage.stopped) == (7, "tiles")
+    assert "tiles ended the look at 7 of" in places.warnings[-1]
+    few = session.find("truck", coverage="sweep", tokens=4 * 36)
+    assert (few.coverage.tiles_looked, few.coverage.stopped) == (4, "tokens")
+    none = session.find("truck", coverage="sweep", seconds=1e-9)
+    assert none.coverage.stopped == "time"
+    assert 0 < none.coverage.tiles_looked < none.coverage.tiles_total
+
+
+@pytest.mark.parametrize(
+    ("phrase", "options", "error", "message"),
+    [
+        ("  ", {}, QuestionError, "the phrase is empty"),
+        ("x" * 3000, {}, QuestionError, "3000 characters"),
+        (7, {}, QuestionError, "a phrase is a text"),
+        ("truck", {"coverage": "all"}, QuestionError, "choose one of search, sweep"),
+        ("truck", {"tiles": 0}, BudgetError, "tiles=0"),
+        ("truck", {"tokens": 3}, BudgetError, "cannot hold a single tile"),
+        ("truck", {"min_score": 0}, QuestionError, "min_score=0"),
+        ("truck", {"sampled_share": 1.0}, QuestionError, "sampled_share=1.0"),
+        ("truck", {"focus": "none such", "tiles": 9}, ModelError, "unknown focus"),
+        ("truck", {"focus": "oracle", "tiles": 9}, gf.GeometryError, "needs at least one"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_refused_with_a_word_on_it(
+    session, phrase, options, error, message
+):
+    with pytest.raises(error, match=message):
+        session.find(phrase, **options)
+
+
+def test_a_watcher_hears_and_ends_it(session):
+    class Ender(Watcher):
+        tiles = 0
+
+        def looking(self, tiles):
+            self.tiles += len(tiles)
+
+        def check(self):
+            if self.tiles > 20:
+                raise CancelledError("enough")
+
+    ender = Ender()
+    with pytest.raises(CancelledError):
+        find_places(session, "truck", coverage="sweep", watch=ender)
+    assert 20 < ender.tiles < 60
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg", "parquet", "json", "csv"])
+def test_places_are_saved_as_what_the_suffix_says(session, pad, tmp_path, suffix):
+    region, site = pad
+    places = session.find(site.things[0].kind, coverage="sweep", region=region)
+    path = tmp_path / f"places.{suffix}"
+    places.save(path)
+    if suffix == "json":
+        assert json.loads(path.read_text())["count"] == len(places)
+    elif suffix == "csv":
+        assert len(path.read_text().splitlines()) == len(places) + 1
+    else:
+        read = geopandas.read_parquet if suffix == "parquet" else geopandas.read_file
+        frame = read(path, **({"layer": "places"} if suffix == "gpkg" else {}))
+        assert len(frame) == len(places)
+        assert list(frame["score"]) == [p.score for p in places]
+        expected = places.to_geodataframe().to_crs(frame.crs)
+        assert frame.geometry.iloc[0].equals_exact(expected.geometry.iloc[0], 1e-3)
+
+
+def test_an_unknown_suffix_lists_those_that_are_known(session, tmp_path):
+    places = session.find("truck", coverage="sweep", tiles=2)
+    with pytest.raises(OutputError, match=r"\.csv, \.geojson, \.gpkg, \.json, \.parquet"):
+        places.save(tmp_path / "places.doc")
+
+
+def test_the_row_of_a_place_has_its_place_on_the_ground(session, pad):
+    region, site = pad
+    places = session.find(site.things[0].kind, coverage="sweep", region=region)
+    row = places.to_dict()["places"][0]
+    on_ground = shape(row["geometry"])
+    assert -180 <= on_ground.centroid.x <= 180
+    assert row["area_m2"] == pytest.approx(places[0].box_scene.area * 0.25, rel=0.02)
+    assert json.dumps(places.to_dict())
+    assert repr(places).startswith(f"Places({len(places)} place")
+
+
+def test_a_picture_without_ground_gives_pixels(embedded_host, make_png):
+    path = make_png(300, 400)
+    with pytest.warns(gf.DemoModelWarning):
+        places = gf.find(path, "truck", model=embedded_host, coverage="sweep", min_score=0.01)
+    assert places.is_demo
+    assert all(row["geometry"] is None for row in places.to_dict()["places"])
+    assert places.geojson()["crs"]["type"] == "name"
+
+
+def test_an_endpoint_that_only_speaks_gives_whole_tiles_and_says_so(server, make_tiff):
+    path = make_tiff(np.full((3, 700, 700), 120, np.uint8))
+    places = gf.find(path, "red truck", model="openai:toy", endpoint=server.url, coverage="sweep")
+    assert {p.outline for p in places} == {"tile"}
+    assert len(places) == places.coverage.tiles_total
+    assert any("a place is a whole tile" in w for w in places.warnings)
+    assert any("gives no probabilities" in w for w in places.warnings)
+    assert "Is any red truck visible" in server.texts()
+    assert places.cost.endpoint.calls == places.coverage.tiles_total

@@ -1,0 +1,55 @@
+"""Expected recall, and the quantiles behind its interval."""
+
+import math
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.pipeline.places.quantiles import gamma_quantile
+from geofovea.pipeline.places.recall import expected_recall, upper_rate
+
+
+@pytest.mark.parametrize(
+    ("shape", "probability", "value"),
+    # half of the chi-square table: 2, 4, 10 and 20 degrees of freedom
+    [(1, 0.975, 3.6889), (2, 0.025, 0.2422), (5, 0.975, 10.2416), (10, 0.025, 4.7954), (0, 0.5, 0)],
+)
+def test_gamma_quantiles_are_those_of_printed_tables(shape, probability, value):
+    assert gamma_quantile(shape, probability) == pytest.approx(value, abs=2e-4)
+
+
+@given(st.floats(0.5, 2000), st.floats(0.001, 0.999))
+def test_a_gamma_quantile_undoes_the_distribution(shape, probability):
+    value = torch.tensor(gamma_quantile(shape, probability), dtype=torch.float64)
+    order = torch.tensor(shape, dtype=torch.float64)
+    assert float(torch.special.gammainc(order, value)) == pytest.approx(probability, abs=1e-8)
+
+
+def test_recall_counts_what_the_sample_says_of_the_rest():
+    recall, low = expected_recall(10, [0, 1, 0, 0], 40)
+    assert recall == 10 / (10 + 40 / 4)
+    assert low == 10 / (10 + 40 * upper_rate(1, 4))
+
+
+def test_recall_is_unknown_where_nothing_was_found_or_drawn():
+    assert expected_recall(0, [0, 0], 10) == (None, None)
+    assert expected_recall(3, [], 10) == (None, None)
+
+
+def test_a_sample_without_any_place_bounds_the_rate_by_the_rule_of_three():
+    assert upper_rate(0, 100) == pytest.approx(-math.log(0.025) / 100)
+
+
+def test_the_lower_end_holds_for_nearly_all_draws():
+    rng = random.Random(4)
+    held = 0
+    for _ in range(400):
+        rest = [int(rng.random() < 0.05) for _ in range(300)]
+        found = 20
+        drawn, unseen = rest[:60], rest[60:]
+        _, low = expected_recall(found + sum(drawn), drawn, len(unseen))
+        held += (found + sum(drawn)) / (found + sum(rest)) >= low
+    assert held >= 380

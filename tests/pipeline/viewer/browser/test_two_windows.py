@@ -1,0 +1,61 @@
+"""Two browsers at one server: both see and ask, and each stops its own question alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from page_toys import ask, ended, wait_for_answer
+from playwright.sync_api import expect
+
+from geofovea.pipeline.viewer.desk import Desk
+from geofovea.pipeline.viewer.events import JobWatcher
+from geofovea.tiling.pyramid import Box, Tile
+
+QUESTION = "What is the color of the plane at the airport?"
+OTHER = "How many planes are at the airport?"
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Questions look for as long as nobody stops them; empty it to let them go on."""
+    looking, goes_on = JobWatcher.looking, [True]
+
+    def slowly(self: JobWatcher, tiles: Mapping[Tile, Box]) -> None:
+        looking(self, tiles)
+        deadline = time.monotonic() + 20
+        while goes_on and not self.is_cancelled and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(JobWatcher, "looking", slowly)
+    return goes_on
+
+
+def test_one_window_zooms_while_the_other_asks_and_each_stops_its_own_question(
+    visit: Callable[..., Any], desk: Desk, slow: list[bool]
+) -> None:
+    first, second = visit(), visit()
+    ask(first, QUESTION)
+    first.get_by_text("Looking at level").wait_for()
+    # the other one sees pixels while the model is busy, and nothing to stop
+    cell = second.locator(".gf-map-cell")
+    renders = cell.get_attribute("data-renders")
+    second.get_by_role("button", name="Zoom in").click()
+    expect(cell).not_to_have_attribute("data-renders", renders)
+    second.keyboard.press("Escape")
+    assert not second.get_by_role("button", name="Stop").is_visible()
+    ask(second, OTHER)
+    expect(second.get_by_role("status")).to_have_text("Waiting: 1 before this one.")
+    second.get_by_role("button", name="Stop").click()
+    ended(second, 1)
+    assert second.get_by_role("status").text_content() == "Stopped."
+    states = {job.request.question: job.state for job in desk.jobs()[:2]}
+    assert states == {OTHER: "cancelled", QUESTION: "running"}
+    slow.clear()
+    wait_for_answer(first)
+    ask(second, OTHER)
+    wait_for_answer(second, 2)
+    assert second.locator(".gf-asked").text_content() == OTHER
+    assert first.locator(".gf-asked").text_content() == QUESTION
