@@ -9,6 +9,7 @@ from pipeline_toys import QUESTION, llava_host, load_anew, random_llava
 from small_tiles import tokens_of
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
 from geofovea.regionfocus.attention_mode import AttentionMode
 
@@ -56,6 +57,12 @@ def test_a_settings_file_that_names_one_layer_means_its_raw_attention(model):
     mode = llava_host(model, focus_layer=2).attention_mode
     assert (mode.layers, mode.correction) == ((2,), "raw")
     assert llava_host(model).focus_origin == "chosen"
+
+
+def test_the_embedded_model_brings_a_calibration_of_its_own_weights():
+    host = load_host("embedded", "cpu")
+    assert host.focus_origin == "calibrated"
+    assert host.attention_mode == AttentionMode((2,), correction="raw")
 
 
 def test_a_host_that_nobody_calibrated_is_read_relative_to_neutral_questions(model):
