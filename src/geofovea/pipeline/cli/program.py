@@ -23,6 +23,7 @@ from geofovea.errors import DemoModelWarning, GeoFoveaError, NoModelError
 from geofovea.pipeline.cli.ask import ask
 from geofovea.pipeline.cli.batch import batch
 from geofovea.pipeline.cli.cache import cache
+from geofovea.pipeline.cli.checkpoints.calibrate import calibrate
 from geofovea.pipeline.cli.checkpoints.convert import convert
 from geofovea.pipeline.cli.checkpoints.distill import distill
 from geofovea.pipeline.cli.checkpoints.models import models
@@ -147,6 +148,7 @@ for _verb in (
     batch,
     bench,
     cache,
+    calibrate,
     compare,
     compare_dates,
     config,

@@ -117,7 +117,8 @@ class MemoryCalls(DirectCalls):
             ModelError: If tokens are dropped inside the decoder, or were merged before it.
         """
         tokens = prompt.tokens
-        if tokens is None or not len(tokens):
+        # tokens of several dates come from several scenes
+        if not isinstance(tokens, TokenSet) or not len(tokens):
             return super().generate(prompt)
         if prompt.reduction is not None:
             raise ModelError(
