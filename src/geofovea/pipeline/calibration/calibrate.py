@@ -122,7 +122,7 @@ def calibrate(
     on_progress: Callable[[float], None] = lambda _: None,
     samples: FocusSamples | None = None,
 ) -> Calibration:
-    """Measure a host; the same call goes on where an earlier one was stopped.
+    """Measure a host; the same call resumes where an earlier one was stopped.
 
     Args:
         host: See `LookReader`.

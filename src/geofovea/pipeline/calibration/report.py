@@ -99,7 +99,7 @@ def run_calibration(
         on_progress: Takes the share that is done.
 
     Raises:
-        ModelError: If the host can focus in none of these ways.
+        ModelError: If no such way is open to the host.
         BudgetError: If the budget ends before the end.
         DataError: If the folder holds another calibration.
     """

@@ -22,7 +22,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.attention_scorer import AttentionScorer, Distortion
 from geofovea.pipeline.hosts.base import Capabilities
-from geofovea.pipeline.hosts.families.abilities import signals_of, stages_of
+from geofovea.pipeline.hosts.families.abilities import are_plain, signals_of, stages_of
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
@@ -39,7 +39,6 @@ from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
-from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.device_memory import enough_memory
@@ -101,7 +100,7 @@ class LvlmHost:
         self._prompts = PromptBuilder.of(
             name, family, tokenizer, settings, self.grid, self._embedding
         )
-        plain_prompts = _are_plain(family, self._prompts)
+        plain_prompts = are_plain(family, policy, self._prompts.words.shows_first)
         depth = family.decoder.config.num_hidden_layers
         reuses_prefix = plain_prompts and can_reuse_prefix(family.decoder, depth - 1)
         self._attention = AttentionScorer(
@@ -386,12 +385,6 @@ class LvlmHost:
     def _instruction(self, prompt: Prompt) -> str | None:
         has_letters = bool(self._writer.letters(prompt.choices))
         return choice_instruction(prompt.choices) if has_letters else None
-
-
-def _are_plain(family: Family, prompts: PromptBuilder) -> bool:
-    """With any other prompt, what stands before the question depends on it, or on what follows."""
-    is_compact = (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
-    return is_compact and family.sight is Sight.CAUSAL and prompts.words.shows_first
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:

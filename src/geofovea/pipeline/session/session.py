@@ -224,8 +224,7 @@ class SceneSession:
 
         Args:
             phrase: What is looked for.
-            options: As for ``geofovea.pipeline.places.find.find_places``: ``coverage``, ``tiles``,
-                ``tokens``, ``seconds``, ``region``, ``min_score`` and the others.
+            options: Those of ``geofovea.pipeline.places.find.find_places``.
 
         Raises:
             GeoFoveaError: As ``find_places`` does.
@@ -238,8 +237,7 @@ class SceneSession:
 
         Args:
             phrase: What is counted, such as ``"truck"``.
-            options: As for ``geofovea.pipeline.places.counting.count_places``: ``tiles``,
-                ``tokens``, ``seconds``, ``region``, ``confusion`` and the others.
+            options: Those of ``geofovea.pipeline.places.counting.count_places``.
 
         Raises:
             GeoFoveaError: As ``count_places`` does.

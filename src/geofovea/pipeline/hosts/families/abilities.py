@@ -7,7 +7,19 @@ from geofovea.pipeline.inference.attention.support import can_run_layers
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 
-__all__ = ["signals_of", "stages_of"]
+__all__ = ["are_plain", "signals_of", "stages_of"]
+
+
+def are_plain(family: Family, policy: str, shows_first: bool) -> bool:
+    """Whether what stands before a question depends neither on it nor on what follows.
+
+    Args:
+        family: The model.
+        policy: Of its position ids.
+        shows_first: Whether its prompts show the image before the question.
+    """
+    is_compact = (family.axes, family.deep, policy) == (1, 0, "compact")
+    return is_compact and family.sight is Sight.CAUSAL and shows_first
 
 
 def signals_of(family: Family) -> frozenset[str]:
