@@ -52,6 +52,7 @@ def load_lvlm(
     kind = family_of(name, config)
     weight_count = check_files(name, config)
     options.check_installed()
+    options.check_recordable()
     settings = _settings(name, kind.defaults, options)
     model, tokenizer = _load(name, kind, config, weight_count, options)
     if not options.places:
@@ -62,6 +63,8 @@ def load_lvlm(
         family = kind(model.eval(), settings.tile_size)
         host = LvlmHost(called or name, family, tokenizer, settings, position)
     try_model(host)
+    if options.compile_decode:
+        host.record_steps()
     if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     return host
