@@ -78,6 +78,7 @@ def make_answerer(
     threads: int | None = None,
     thinking: str | None = None,
     thought_tokens: int | None = None,
+    compile_decode: bool = False,
 ) -> Answerer:
     """Load a model for a harness; numbers may come as text, as harnesses give them.
 
@@ -113,6 +114,8 @@ def make_answerer(
             _number(int, threads),
             thinking,
             _number(int, thought_tokens),
+            # harnesses give text
+            str(compile_decode).lower() in ("true", "1"),
         ),
         endpoint=EndpointSettings(endpoint) if isinstance(endpoint, str) else endpoint,
         cache_tokens=cache_tokens,

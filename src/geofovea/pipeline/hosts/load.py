@@ -47,6 +47,7 @@ def load_host(
     threads: int | None = None,
     thinking: str | None = None,
     thought_tokens: int | None = None,
+    compile_decode: bool = False,
 ) -> Host:
     """Load a model once; the two used last stay in memory, and any thread may ask them.
 
@@ -71,6 +72,8 @@ def load_host(
             unless its settings say otherwise.
         thought_tokens: The longest thought with ``room``; None is 1024 unless the settings say
             otherwise.
+        compile_decode: Record the steps of answers once, as a CUDA graph, and replay them. Answers
+            stay the same.
 
     Raises:
         ModelError: If there is no such model or device, its family is not supported, or an option
@@ -87,6 +90,7 @@ def load_host(
         answer_tokens,
         thinking=thinking,
         thought_tokens=thought_tokens,
+        compile_decode=compile_decode,
     )
     if name.startswith(ENDPOINT_PREFIX):
         if replace(options, device=AUTO if device == "cpu" else device) != LoadOptions():
@@ -158,10 +162,10 @@ def _load_published(name: str, options: LoadOptions) -> Host:
     from geofovea.pipeline.hosts.published.host import load_published
 
     others = (options.device_map, options.quantization, options.positions, options.thinking)
-    if any(others) or options.dtype == "auto":
+    if any(others) or options.compile_decode or options.dtype == "auto":
         raise ModelError(
             f"{name} is a published LRS-VQA model: it takes a device and a dtype, but no "
-            "device map, quantization, position policy, thinking, or dtype auto"
+            "device map, quantization, position policy, thinking, compile_decode, or dtype auto"
         )
     dtype = getattr(torch, options.dtype or "float32")
     host = load_published(name, device=options.device, dtype=dtype)

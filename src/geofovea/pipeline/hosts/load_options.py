@@ -48,6 +48,7 @@ class LoadOptions:
         thinking: One of `THINKING`; None takes the model's own, which is ``off`` unless its
             settings say otherwise.
         thought_tokens: The longest thought, at most 4096; None takes the model's own.
+        compile_decode: Whether the steps of an answer are recorded once, as a CUDA graph.
 
     Raises:
         ModelError: If a value is none of those, or two of them contradict each other.
@@ -62,6 +63,7 @@ class LoadOptions:
     threads: int | None = None
     thinking: str | None = None
     thought_tokens: int | None = None
+    compile_decode: bool = False
 
     def __post_init__(self) -> None:
         allowed = {
@@ -91,6 +93,25 @@ class LoadOptions:
             raise ModelError(
                 f"device_map={self.device_map!r} places the model by itself; leave out the device "
                 f"{self.device!r}, or the device_map"
+            )
+
+    def check_recordable(self) -> None:
+        """Refuse to record where nothing can be; the device must be known.
+
+        Raises:
+            ModelError: If the model is not on one CUDA device, with plain weights.
+        """
+        if not self.compile_decode:
+            return
+        if self.places:
+            raise ModelError(
+                "compile_decode=True records the steps of one device with plain weights; leave out "
+                "the device_map and the quantization, or compile_decode"
+            )
+        if not self.place.startswith("cuda"):
+            raise ModelError(
+                f"compile_decode=True records a CUDA graph, and the device is {self.place!r}; "
+                "leave it out, or use a machine with a GPU that torch can use"
             )
 
     def check_installed(self) -> None:

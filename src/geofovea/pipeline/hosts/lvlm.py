@@ -38,6 +38,7 @@ from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
+from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
@@ -151,6 +152,14 @@ class LvlmHost:
         other._writer = replace(self._writer, most=tokens)
         other._stored = None
         return other
+
+    def record_steps(self) -> None:
+        """Record the steps of answers as CUDA graphs from now on, and replay them.
+
+        Raises:
+            ModelError: If the steps of its decoder differ from each other.
+        """
+        self._writer = replace(self._writer, recorded=RecordedSteps(self._decoder))
 
     @one_at_a_time
     @torch.inference_mode()

@@ -55,6 +55,7 @@ def load_lvlm(
     kind = family_of(name, config)
     weight_count = check_files(name, config)
     options.check_installed()
+    options.check_recordable()
     settings = _settings(name, kind.defaults, options, weight_files(name, config))
     model, tokenizer = _load(name, kind, config, weight_count, options)
     if not options.places:
@@ -65,6 +66,8 @@ def load_lvlm(
         family = kind(model.eval(), settings.tile_size)
         host = LvlmHost(called or name, family, tokenizer, settings, position)
     try_model(host)
+    if options.compile_decode:
+        host.record_steps()
     if focus := companion(name, FOCUS_FILE):
         host.use_region_focus(focus.parent)
     return host

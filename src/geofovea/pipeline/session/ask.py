@@ -59,6 +59,7 @@ def ask(
     threads: int | None = None,
     thinking: str | None = None,
     thought_tokens: int | None = None,
+    compile_decode: bool = False,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
@@ -104,6 +105,7 @@ def ask(
         threads: How many threads compute; by the size of the model and the cores if None.
         thinking: ``room`` lets a model think that would do so before it answers, ``off`` does not.
         thought_tokens: The longest thought.
+        compile_decode: Whether the steps of answers are recorded as a CUDA graph.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
         geometry: ``auto`` computes the answers to questions about where named places lie and how
@@ -136,6 +138,7 @@ def ask(
         threads=threads,
         thinking=thinking,
         thought_tokens=thought_tokens,
+        compile_decode=compile_decode,
     )
     session = SceneSession(
         raster,

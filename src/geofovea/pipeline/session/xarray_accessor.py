@@ -85,6 +85,7 @@ class FoveaAccessor:
         threads: int | None = None,
         thinking: str | None = None,
         thought_tokens: int | None = None,
+        compile_decode: bool = False,
         endpoint: EndpointSettings | str | None = None,
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
@@ -113,6 +114,7 @@ class FoveaAccessor:
             threads=threads,
             thinking=thinking,
             thought_tokens=thought_tokens,
+            compile_decode=compile_decode,
         )
         session = self._session(
             host, bands=bands, composite=composite, band_map=band_map, cache_tokens=cache_tokens

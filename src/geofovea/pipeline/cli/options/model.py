@@ -44,6 +44,7 @@ _NAMES = {
     "threads": "threads",
     "thinking": "thinking",
     "thought_tokens": "thought_tokens",
+    "compile_decode": "compile_decode",
 }
 
 
@@ -121,6 +122,11 @@ def _with_model(command: Command, default: str) -> Any:
             "--thought-tokens",
             type=click.IntRange(1, LONGEST_ANSWER),
             help="The longest thought with --thinking room. Default: 1024.",
+        ),
+        option(
+            "--compile-decode",
+            is_flag=True,
+            help="Record the steps of answers as a CUDA graph and replay them; needs a GPU.",
         ),
     )
     wrapped: Any = run

@@ -7,9 +7,9 @@ The only place that knows what transformers calls the cache: up to 5.23 the argu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import signature
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import nn
 from geofovea.errors import ModelError
 from geofovea.pipeline.system.cancellation import check_cancelled, is_cancellable
 
-__all__ = ["forward"]
+__all__ = ["forward", "recordable"]
 
 _NAMES = ("cache", "past_key_values")
 
@@ -73,6 +73,16 @@ def _checked_layers(module: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
 
 def _check(*_: Any) -> None:
     check_cancelled()
+
+
+def recordable(module: nn.Module, cache: Any) -> Callable[..., Any]:
+    """A decoder with its cache, as a function of its other inputs that does nothing on the host.
+
+    Nobody is asked whether the answer is still wanted, and the cache is taken to be filled: whoever
+    records the call, or replays it, has to see to both.
+    """
+    kind: Any = type(module)
+    return partial(module, use_cache=True, **{_cache_argument(kind): cache})
 
 
 @lru_cache(maxsize=64)

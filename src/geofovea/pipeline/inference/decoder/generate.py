@@ -18,6 +18,7 @@ from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
+from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.decoder.run import DecoderRun
 from geofovea.pipeline.inference.decoder.thought import think
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
@@ -62,6 +63,7 @@ class AnswerGenerator:
         words: Makes ids of words.
         stop: Ids that end an answer.
         most: Tokens of the longest answer.
+        recorded: Steps that are replayed; None runs each of them.
     """
 
     name: str
@@ -72,6 +74,7 @@ class AnswerGenerator:
     words: PromptTemplate
     stop: Collection[int]
     most: int
+    recorded: RecordedSteps | None = None
 
     def answers(
         self, prompts: Sequence[Prompt], sequences: Sequence[PromptSequence]
@@ -128,7 +131,7 @@ class AnswerGenerator:
     ) -> list[Generation]:
         if kind is _Kind.ALONE:
             return [self._alone(*one) for one in zip(prompts, sequences, strict=True)]
-        run = DecoderRun(self.decoder, PromptBatch.of(sequences), self.most)
+        run = DecoderRun(self.decoder, PromptBatch.of(sequences), self.most, self.recorded)
         states = run.prefill()
         if kind is _Kind.GREEDY:
             return self.greedy(states, run.advance)

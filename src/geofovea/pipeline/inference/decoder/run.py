@@ -19,6 +19,7 @@ from geofovea.pipeline.inference.attention.block_masks import block_masks
 from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
 from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.system.model_lock import ThisThread
@@ -29,18 +30,28 @@ __all__ = ["DecoderRun", "Visit", "last_row_logits", "visit_layers"]
 class DecoderRun:
     """Some prompts on their way through a decoder that drops nothing."""
 
-    def __init__(self, decoder: Any, prompts: PromptBatch, answer: int = 16) -> None:
+    def __init__(
+        self,
+        decoder: Any,
+        prompts: PromptBatch,
+        answer: int = 16,
+        recorded: RecordedSteps | None = None,
+    ) -> None:
         """Prepare a run; `prefill` comes first.
 
         Args:
             decoder: The text model.
             prompts: One prompt, or several side by side.
-            answer: Tokens beyond them that memory is set aside for; more may follow.
+            answer: Tokens beyond them that memory is set aside for; more may follow, but not where
+                steps are recorded.
+            recorded: Steps that are replayed; None runs each of them.
         """
         self._decoder = decoder
         self._prompts = prompts
         self._cache = preallocated_cache(decoder.config, max(prompts.lengths) + answer)
         self._next = prompts.next_positions[:, None]
+        self._answer, self._recorded = answer, recorded
+        self._replayed: Callable[[Tensor], Tensor] | None = None
 
     def prefill(self) -> Tensor:
         """Run the prompts; the state of the last token of each, ``(b, d)``."""
@@ -57,6 +68,16 @@ class DecoderRun:
 
     def advance(self, embedded: Tensor) -> Tensor:
         """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
+        if self._recorded is not None:
+            positions = self._next.expand(*self._prompts.positions.shape[:-1], 1)
+            self._replayed = self._recorded.behind(
+                self._cache, self._prompts.filled, positions, self._answer
+            )
+            # asked once: the record goes on by itself
+            self._recorded = None
+        if self._replayed is not None:
+            with unplanned_attention():
+                return self._replayed(embedded)
         return self._run(embedded)[:, -1]
 
     def peek(self, embedded: Tensor) -> Tensor:
