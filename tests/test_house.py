@@ -37,6 +37,7 @@ FLOORS = {
         {"engine", "answers"},
         {"index"},
         {"focus"},
+        {"relations"},
         {"session"},
         {"places"},
         {"dates"},

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.confidence import Choice
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
+    from geofovea.pipeline.answers.measurement import Measurement
     from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host as load_model
     from geofovea.pipeline.places.find import find
     from geofovea.pipeline.places.place import Place, Places
-    from geofovea.pipeline.session.ask import ask
+    from geofovea.pipeline.session.ask import ask, measure
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
@@ -95,6 +96,7 @@ __all__ = [
     "GeometryError",
     "Host",
     "LevelBuildError",
+    "Measurement",
     "MemoryOptions",
     "MissingExtraError",
     "ModelError",
@@ -127,6 +129,7 @@ __all__ = [
     "find",
     "load_host",
     "load_model",
+    "measure",
     "open",
     "open_scene",
     "show",
@@ -161,9 +164,11 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "MemoryOptions": "geofovea.pipeline.engine.memory_options",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
+    "Measurement": "geofovea.pipeline.answers.measurement",
     "find": "geofovea.pipeline.places.find",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
+    "measure": "geofovea.pipeline.session.ask",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
     "show": "geofovea.pipeline.viewer.show",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_DESCENT", "DEFAULT_REDUCTION", "DESCENT_NAMES", "FOCUS_NAMES", "ROUTE_NAMES"]
+__all__ = [
+    "DEFAULT_DESCENT",
+    "DEFAULT_GEOMETRY",
+    "DEFAULT_REDUCTION",
+    "DESCENT_NAMES",
+    "FOCUS_NAMES",
+    "GEOMETRY_NAMES",
+    "ROUTE_NAMES",
+]
 
 FOCUS_NAMES = (
     "attention",
@@ -25,3 +33,8 @@ ROUTE_NAMES = ("auto", "none", "one", "several")
 """How many places are looked at more closely; the words of the question decide on ``auto``."""
 
 DEFAULT_REDUCTION = "focus_spread"
+
+GEOMETRY_NAMES = ("auto", "off")
+"""Whether answers that follow from where places lie are computed, or left to the model."""
+
+DEFAULT_GEOMETRY = "auto"

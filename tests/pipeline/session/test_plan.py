@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from family_toys import QUESTION, host_of, pixels, row_of_tiles, tokens_of
+from family_toys import QUESTION, WITH_ROWS, host_of, pixels, row_of_tiles, tokens_of
 from pipeline_toys import llava_host, random_llava
 
 from geofovea.errors import ModelError
@@ -34,6 +34,9 @@ def test_what_the_room_promises_fits_to_the_last_token(family):
     spread = torch.tensor([0, 1, 2, n, n + 1, 2 * n, 2 * n + 1])
     assert host.generate(QUESTION, tokens.select(spread)).log_probabilities is not None
     one_more = torch.cat([spread, torch.tensor([2 * n + 2])])
+    if family in WITH_ROWS:
+        # a row that lost its tokens gives the place of its word back, and nobody knows before
+        return
     with pytest.raises(ModelError, match="set a smaller token budget"):
         host.generate(QUESTION, tokens.select(one_more))
 

@@ -21,6 +21,7 @@ __all__ = [
     "answer_facts",
     "ask",
     "check_answered",
+    "measured_facts",
     "news_of",
     "progress_text",
     "submit",
@@ -149,3 +150,20 @@ def answer_facts(job: Job) -> dict[str, Any]:
     }
     plain: dict[str, Any] = plain_values(selection)
     return plain
+
+
+def measured_facts(job: Job) -> dict[str, Any]:
+    """The same of an answer that was computed, with its numbers, places and lines.
+
+    Raises:
+        AnswerError: If a place was not found, or its name may mean several.
+    """
+    facts = answer_facts(job)
+    assert job.answer is not None  # noqa: S101  (as `ask` returns it)
+    measurement = job.answer.measurement
+    if measurement is None:
+        raise AnswerError(plain_text("; ".join(facts["warnings"]) or "nothing could be measured"))
+    own = ("kind", "sentence", "quantities", "places", "is_on_ground", "geojson")
+    numbers = measurement.to_json()
+    plain: dict[str, Any] = plain_values({name: numbers[name] for name in own})
+    return facts | plain

@@ -10,15 +10,26 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from geofovea.pipeline.agents.questions import Tell, answer_facts, ask
+from geofovea.pipeline.agents.place_questions import count_facts, places_facts
+from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
 from geofovea.pipeline.agents.scene_choice import chosen_box, chosen_scene, ready_scene
 from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
+from geofovea.pipeline.session.measuring import check_measurable
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.geo.coordinates import lonlat_from_scene
 
-__all__ = ["TOOLS", "Tool", "ask_scene", "inspect_scene", "look_at"]
+__all__ = [
+    "TOOLS",
+    "Tool",
+    "ask_scene",
+    "count_places",
+    "find_places",
+    "inspect_scene",
+    "look_at",
+    "measure",
+]
 
 Tool = Callable[..., Awaitable[dict[str, Any] | WindowPicture]]
 """An async function of ``(desk, tell, ...)``."""
@@ -93,6 +104,42 @@ async def ask_scene(
     return answer_facts(await ask(desk, request, tell))
 
 
+async def measure(
+    desk: Desk,
+    tell: Tell,
+    question: Annotated[
+        str,
+        "About named places: how far is the pond from the school, is the pond north of the school, "
+        "which is larger, the pond or the lake.",
+    ],
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    max_tiles: Annotated[int | None, "Most tiles to look at; fewer are faster."] = None,
+) -> dict[str, Any]:
+    """Measure distance, direction or size of places that the question names.
+
+    The model finds the places, and the numbers are computed from where they lie, with units and
+    errors. The result has the places and lines as GeoJSON.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        QuestionError: If the question asks for no measure.
+        AnswerError: If a place was not found, or its name may mean several.
+        GeoFoveaError: If the question is refused or fails; see ``ask``.
+    """
+    served = chosen_scene(desk, scene)
+    check_measurable(question)
+    part = chosen_box(served.session.scene, box, lonlat_box)
+    request = JobRequest(
+        served.id,
+        question,
+        region=None if part is None else {"box": list(part.as_tuple())},
+        budget={} if max_tiles is None else {"tiles": max_tiles},
+    )
+    return measured_facts(await ask(desk, request, tell))
+
+
 async def look_at(
     desk: Desk,
     tell: Tell,  # noqa: ARG001  (every tool takes the same)
@@ -116,7 +163,56 @@ async def look_at(
     return await asyncio.to_thread(window_picture, served.session, window, max_side)
 
 
-TOOLS: tuple[Tool, ...] = (inspect_scene, ask_scene, look_at)
+async def find_places(
+    desk: Desk,
+    tell: Tell,
+    phrase: Annotated[str, "What to find, such as: red truck."],
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    sweep: Annotated[bool, "Look at every native tile, not only at the likeliest."] = False,
+    max_tiles: Annotated[int, "Most tiles to look at; fewer are faster."] = 128,
+) -> dict[str, Any]:
+    """Find every place of a scene that shows something.
+
+    Each place has a box in pixels, its outline on the ground, and a score. The coverage says how
+    much of the scene was looked at, and how much of what is there was probably found.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        GeoFoveaError: If the phrase is refused or the search fails.
+    """
+    return await places_facts(desk, tell, phrase, scene, (box, lonlat_box), max_tiles, sweep=sweep)
+
+
+async def count_places(
+    desk: Desk,
+    tell: Tell,
+    phrase: Annotated[str, "What to count, such as: truck."],
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    max_tiles: Annotated[int, "Most tiles to look at; the interval is wider with fewer."] = 128,
+) -> dict[str, Any]:
+    """Count something over a scene, with a 95 % interval.
+
+    All native tiles are looked at if the limit allows it, else a sample of them.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        GeoFoveaError: If the phrase is refused or the count fails.
+    """
+    return await count_facts(desk, tell, phrase, scene, (box, lonlat_box), max_tiles)
+
+
+TOOLS: tuple[Tool, ...] = (
+    inspect_scene,
+    ask_scene,
+    find_places,
+    count_places,
+    measure,
+    look_at,
+)
 """All of them, in the order in which an agent should read them."""
 
 

@@ -14,6 +14,7 @@ from geofovea.pipeline.answers.confidence import Choice, confidence_text
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import EvidenceList, Look
 from geofovea.pipeline.answers.features import AnswerFacts
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.regionfocus.search.router import Route
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
@@ -51,6 +52,8 @@ class Answer:
         confidence_known: Whether the model said how sure it is, and may be believed; otherwise
             ``confidence`` is 0.
         is_demo: Whether it is a guess of the demo model about a scene that is not synthetic.
+        measurement: The numbers and places that it was computed from; None for an answer of the
+            model.
     """
 
     question: str
@@ -69,6 +72,7 @@ class Answer:
     choices: tuple[Choice, ...] = ()
     confidence_known: bool = True
     is_demo: bool = False
+    measurement: Measurement | None = None
 
     @property
     def confidence_text(self) -> str:
@@ -157,6 +161,7 @@ class Answer:
             "route": lambda: None if self.route is None else self.route.to_json(),
             "radiometry": lambda: None if self.radiometry is None else self.radiometry.to_json(),
             "choices": lambda: [choice.to_json() for choice in self.choices],
+            "measurement": lambda: None if self.measurement is None else self.measurement.to_json(),
         }
         values = {name: after.attempt(name, make, None) for name, make in parts.items()}
         return {
@@ -174,6 +179,7 @@ class Answer:
             "route": values["route"],
             "radiometry": values["radiometry"],
             "choices": values["choices"],
+            "measurement": values["measurement"],
         }
 
     def to_xarray(self, level: int | None = None) -> xarray.DataArray:

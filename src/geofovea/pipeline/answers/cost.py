@@ -49,6 +49,7 @@ class Cost:
         flops: Operations, counted in two ways, where the shape of the host is known; those of a
             decoder that runs everything, whatever a scene memory saved.
         memory: What was taken from a scene memory, if there was one.
+        thought_tokens: Tokens that the model thought before it answered.
     """
 
     tiles_read: int
@@ -64,6 +65,7 @@ class Cost:
     endpoint: EndpointUse | None = None
     flops: FlopCount | None = None
     memory: MemoryUse | None = None
+    thought_tokens: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -92,7 +94,12 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
         optional = {"endpoint": self.endpoint, "flops": self.flops, "memory": self.memory}
-        return {name: value.to_json() for name, value in optional.items() if value is not None} | {
+        extra: dict[str, Any] = {
+            name: value.to_json() for name, value in optional.items() if value is not None
+        }
+        if self.thought_tokens:
+            extra["thought_tokens"] = self.thought_tokens
+        return extra | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,
             "tiles_by_level": {str(k): v for k, v in sorted(self.tiles_by_level.items())},

@@ -35,6 +35,7 @@ from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.find import find
 from geofovea.pipeline.cli.inspect import inspect
 from geofovea.pipeline.cli.mcp import mcp
+from geofovea.pipeline.cli.measure import measure
 from geofovea.pipeline.cli.measurements.bench import bench
 from geofovea.pipeline.cli.measurements.compare import compare
 from geofovea.pipeline.cli.measurements.report import report
@@ -156,6 +157,7 @@ for _verb in (
     find,
     inspect,
     mcp,
+    measure,
     models,
     report,
     serve,

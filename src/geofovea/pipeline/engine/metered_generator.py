@@ -43,6 +43,7 @@ class MeteredGenerator:
         tokens_in = 0 if tokens is None else len(tokens)
         by_layer = generation.tokens_by_layer
         answer_tokens = len(generation.log_probabilities)
-        self.runs.append(DecoderPass(tokens_in, generation.text_tokens, answer_tokens, by_layer))
+        thought, text = generation.thought_tokens, generation.text_tokens
+        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought))
         self.tokens_end += by_layer[-1] if by_layer else tokens_in
         return generation

@@ -20,7 +20,11 @@ from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.session.settings import AskSettings
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.tiling.opening import open_scene
 
 __all__ = ["Answerer", "make_answerer", "only_image"]
@@ -60,6 +64,7 @@ def make_answerer(
     flatness: float | None = None,
     confidence: float | None = None,
     focus_model: str | None = None,
+    geometry: str = DEFAULT_GEOMETRY,
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
@@ -71,6 +76,8 @@ def make_answerer(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
 ) -> Answerer:
     """Load a model for a harness; numbers may come as text, as harnesses give them.
 
@@ -92,7 +99,7 @@ def make_answerer(
     settings = AskSettings(
         model,
         {name: limit for name, limit in limits.items() if limit is not None},
-        AnswerOptions(focus, reduction, descent, route, stop, focus_model),
+        AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry),
         bands=bands,
         composite=composite,
         band_map=band_map,
@@ -104,6 +111,8 @@ def make_answerer(
             positions,
             _number(int, answer_tokens),
             _number(int, threads),
+            thinking,
+            _number(int, thought_tokens),
         ),
         endpoint=EndpointSettings(endpoint) if isinstance(endpoint, str) else endpoint,
         cache_tokens=cache_tokens,

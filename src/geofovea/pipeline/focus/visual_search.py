@@ -19,7 +19,7 @@ from geofovea.regionfocus.search.baselines import look_full, look_overview, look
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.diversity import DiscountedPlaces, Diversity
 from geofovea.regionfocus.search.looks import Descent
-from geofovea.regionfocus.search.multi_place import gather, merge_descents
+from geofovea.regionfocus.search.multi_place import Walk, gather, merge_descents
 from geofovea.regionfocus.search.registry import DESCENTS, walk
 from geofovea.regionfocus.search.router import Route, route_question
 from geofovea.regionfocus.search.stopping import FirstStop, FlatStop, StopRule
@@ -29,14 +29,19 @@ from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DESCENT_NAMES
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 
-__all__ = ["SearchOptions", "SearchResult", "VisualSearch"]
+__all__ = ["BASELINES", "SearchOptions", "SearchResult", "VisualSearch", "place_question"]
 
 _PLACES_OF_AN_AREA = 4
-_BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
+BASELINES: dict[str, Callable[[Pyramid, int, Encode], Descent]] = {
     "overview": look_overview,
     "uniform": look_uniform,
     "full": look_full,
 }
+
+
+def place_question(place: str) -> str:
+    """What a focus follows to a place that is named."""
+    return f"What is the {place}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class SearchOptions:
             ModelError: If there is no such focus, or the host lacks what it needs.
             GeometryError: If an oracle is given no box.
         """
-        if self.focus not in _BASELINES:
+        if self.focus not in BASELINES:
             check_focus(host, self.focus, boxes=self.boxes, focus_model=self.focus_model)
 
 
@@ -128,10 +133,10 @@ class VisualSearch:
             ModelError: If there is no such focus, descent or route, or the host lacks it.
             GeometryError: If the oracle is told no box.
         """
-        if options.focus in _BASELINES:
-            descent = _BASELINES[options.focus](self.pyramid, budget.tiles, self.encode)
+        if options.focus in BASELINES:
+            descent = BASELINES[options.focus](self.pyramid, budget.tiles, self.encode)
             return SearchResult(descent, descent)
-        focus = self._focus(options, question)
+        focus = self.focus_on(options, question)
         if options.focus == "oracle":
             word = "several" if len(options.boxes) > 1 else "one"
             route = Route(word, "the boxes were given")
@@ -149,7 +154,7 @@ class VisualSearch:
             )
         go = partial(self._walk, options, budget)
         if route.places:
-            foci = [self._focus(options, f"What is the {p}?") for p in route.places]
+            foci = [self.focus_on(options, place_question(place)) for place in route.places]
             descents = gather(self.pyramid, budget.tiles, self.encode, foci, go)
             descent = merge_descents(descents)
             nearest = [best_places(d)[:1] for d in descents if d.finest_level == 0]
@@ -162,6 +167,10 @@ class VisualSearch:
         if not options.concentrated:
             return SearchResult(descent, descent, route=route)
         return SearchResult(descent, concentrate(descent, places), places, route)
+
+    def walker(self, options: SearchOptions, budget: Budget) -> Walk:
+        """The descent of a question, which takes its tiles, its encoder and its focus."""
+        return partial(self._walk, options, budget)
 
     def _walk(
         self,
@@ -195,7 +204,12 @@ class VisualSearch:
         scores = focus.score(tokens)
         return float(scores.max() / scores.mean().clamp(min=1e-30))
 
-    def _focus(self, options: SearchOptions, question: str) -> Focus:
+    def focus_on(self, options: SearchOptions, question: str) -> Focus:
+        """What scores tokens for a question.
+
+        Raises:
+            ModelError: If there is no such focus, or the host lacks it.
+        """
         focus = self.focuses.make(
             options.focus,
             question,

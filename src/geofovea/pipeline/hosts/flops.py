@@ -75,12 +75,14 @@ class DecoderPass:
         answer_tokens: Of what it said.
         tokens_by_layer: Vision tokens that ran through each layer, where some were dropped on the
             way; else empty.
+        thought_tokens: Of what it thought before.
     """
 
     vision_tokens: int
     text_tokens: int
     answer_tokens: int
     tokens_by_layer: tuple[int, ...] = ()
+    thought_tokens: int = 0
 
 
 def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> float:
@@ -117,7 +119,7 @@ def count_flops(
         focus += decoder.prefill(tokens + text, before) + decoder.keys(tokens + text)
     for run in runs:
         # the last token of the prompt gives the first of the answer
-        further = max(0, run.answer_tokens - 1)
+        further = max(0, run.thought_tokens + run.answer_tokens - 1)
         prefill += decoder.logits(1)
         decode += decoder.logits(further)
         for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:

@@ -45,6 +45,8 @@ def load_host(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
 ) -> Host:
     """Load a model once; the two used last stay in memory, and any thread may ask them.
 
@@ -64,6 +66,11 @@ def load_host(
             otherwise. That of an endpoint stands in its settings.
         threads: How many threads of torch compute, for all who ask this model from now on. None
             chooses by the size of the model and the cores that this process may use.
+        thinking: What a model does that would think before it answers: ``off`` closes its thought
+            empty, ``room`` lets it think and keeps the thought out of the answer. None is ``off``
+            unless its settings say otherwise.
+        thought_tokens: The longest thought with ``room``; None is 1024 unless the settings say
+            otherwise.
 
     Raises:
         ModelError: If there is no such model or device, its family is not supported, or an option
@@ -71,12 +78,21 @@ def load_host(
         MissingExtraError: If an option needs a package that is not installed.
     """
     LoadOptions(threads=threads)  # refused before anything is loaded
-    options = LoadOptions(device, dtype, device_map, quantization, positions, answer_tokens)
+    options = LoadOptions(
+        device,
+        dtype,
+        device_map,
+        quantization,
+        positions,
+        answer_tokens,
+        thinking=thinking,
+        thought_tokens=thought_tokens,
+    )
     if name.startswith(ENDPOINT_PREFIX):
         if replace(options, device=AUTO if device == "cpu" else device) != LoadOptions():
             raise ModelError(
                 f"{name} is loaded by its endpoint; leave out the device, dtype, device map, "
-                "quantization, positions and answer_tokens (EndpointSettings has its own)"
+                "quantization, positions, thinking and answer_tokens (EndpointSettings has its own)"
             )
         with LOADING:
             return _at_endpoint(name, endpoint)
@@ -141,10 +157,11 @@ def _load_published(name: str, options: LoadOptions) -> Host:
 
     from geofovea.pipeline.hosts.published.host import load_published
 
-    if options.device_map or options.quantization or options.positions or options.dtype == "auto":
+    others = (options.device_map, options.quantization, options.positions, options.thinking)
+    if any(others) or options.dtype == "auto":
         raise ModelError(
             f"{name} is a published LRS-VQA model: it takes a device and a dtype, but no "
-            "device map, quantization, position policy, or dtype auto"
+            "device map, quantization, position policy, thinking, or dtype auto"
         )
     dtype = getattr(torch, options.dtype or "float32")
     host = load_published(name, device=options.device, dtype=dtype)

@@ -8,7 +8,16 @@ from typing import Any
 
 from geofovea.errors import MissingExtraError, ModelError
 
-__all__ = ["AUTO", "DEVICE_MAPS", "DTYPES", "POSITIONS", "QUANTIZATIONS", "LoadOptions"]
+__all__ = [
+    "AUTO",
+    "DEVICE_MAPS",
+    "DTYPES",
+    "LONGEST_ANSWER",
+    "POSITIONS",
+    "QUANTIZATIONS",
+    "THINKING",
+    "LoadOptions",
+]
 
 AUTO = "auto"
 """Leaves the choice of a model or a device to what is there."""
@@ -16,6 +25,10 @@ AUTO = "auto"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 QUANTIZATIONS = ("8bit", "4bit")
+LONGEST_ANSWER = 4096
+"""Tokens of the longest answer, and of the longest thought, that may be allowed."""
+THINKING = ("off", "room")
+"""What becomes of the thought of a model that would think before it answers."""
 POSITIONS = ("compact", "original", "scene")
 
 
@@ -32,6 +45,9 @@ class LoadOptions:
         positions: Position policy; None takes the model's own.
         answer_tokens: The longest answer, at most 4096; None takes the model's own.
         threads: Threads of torch; None chooses them by the size of the model.
+        thinking: One of `THINKING`; None takes the model's own, which is ``off`` unless its
+            settings say otherwise.
+        thought_tokens: The longest thought, at most 4096; None takes the model's own.
 
     Raises:
         ModelError: If a value is none of those, or two of them contradict each other.
@@ -44,6 +60,8 @@ class LoadOptions:
     positions: str | None = None
     answer_tokens: int | None = None
     threads: int | None = None
+    thinking: str | None = None
+    thought_tokens: int | None = None
 
     def __post_init__(self) -> None:
         allowed = {
@@ -51,16 +69,22 @@ class LoadOptions:
             "device_map": DEVICE_MAPS,
             "quantization": QUANTIZATIONS,
             "positions": POSITIONS,
+            "thinking": THINKING,
         }
         for name, values in allowed.items():
             value = getattr(self, name)
             if value is not None and value not in values:
                 raise ModelError(f"{name}={value!r} is none of {', '.join(values)}")
-        tokens = self.answer_tokens
-        if tokens is not None and (
-            not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= 4096
-        ):
-            raise ModelError(f"answer_tokens={tokens!r} is no whole number from 1 to 4096")
+        for name in ("answer_tokens", "thought_tokens"):
+            tokens = getattr(self, name)
+            if tokens is not None and (
+                not isinstance(tokens, int)
+                or isinstance(tokens, bool)
+                or not 1 <= tokens <= LONGEST_ANSWER
+            ):
+                raise ModelError(f"{name}={tokens!r} is no whole number from 1 to {LONGEST_ANSWER}")
+        if self.thought_tokens is not None and self.thinking != "room":
+            raise ModelError("thought_tokens= is for thinking='room'; give both, or none")
         if self.threads is not None and self.threads < 1:
             raise ModelError(f"a model computes with at least 1 thread, got {self.threads}")
         if self.device_map is not None and self.device not in (AUTO, "cpu"):

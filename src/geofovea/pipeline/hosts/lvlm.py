@@ -264,7 +264,10 @@ class LvlmHost:
     @property
     def stored_prompts(self) -> StoredPrompts | None:
         """See ``SupportsTileMemory``."""
-        if not (self._attention.reuses_prefix and can_run_layers(self._decoder)):
+        marks = self._prompts.layout.marks
+        # words within a tile belong to its rows, and those between tiles to none
+        is_plain = not (marks.row or marks.between) and can_run_layers(self._decoder)
+        if not (is_plain and self._attention.reuses_prefix):
             return None
         if self._stored is None:
             self._stored = StoredPrompts(
@@ -359,7 +362,7 @@ def _signals(family: Family) -> frozenset[str]:
 def _stages(family: Family) -> frozenset[str]:
     """Where inside a model of a family tokens can be dropped."""
     stages = {"encoder_layer"} if family.is_clip else set()
-    if can_run_layers(family.decoder):
+    if can_run_layers(family.decoder) and family.sight is Sight.CAUSAL:
         stages |= {"decoder_layer"}
     return frozenset(stages)
 

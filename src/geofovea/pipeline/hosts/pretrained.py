@@ -95,11 +95,9 @@ def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSe
     settings = replace(defaults, **_normalization(name))
     if path is not None:
         settings = HostSettings.read(path, settings)
-    if options.positions is not None:
-        settings = replace(settings, positions=options.positions)
-    if options.answer_tokens is not None:
-        settings = replace(settings, answer_tokens=options.answer_tokens)
-    return settings
+    names = ("positions", "answer_tokens", "thinking", "thought_tokens")
+    chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
+    return replace(settings, **{name: v for name, v in chosen.items() if v is not None})
 
 
 def _normalization(name: str) -> dict[str, Any]:

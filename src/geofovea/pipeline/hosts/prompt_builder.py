@@ -82,7 +82,11 @@ class PromptBuilder:
         """
         text, policy = family.decoder.config, family.policy(settings)
         words = PromptTemplate(
-            tokenizer, family.prompt_style(policy), settings.template, settings.instruction
+            tokenizer,
+            family.prompt_style(policy),
+            settings.template,
+            settings.instruction,
+            settings.thought_tokens if settings.thinking == "room" else 0,
         )
         layout = PromptLayout(
             policy,
@@ -97,6 +101,12 @@ class PromptBuilder:
         )
         context: int = text.max_position_embeddings
         return PromptBuilder(name, words, layout, context, settings.answer_tokens)
+
+    @property
+    def _behind(self) -> int:
+        """Places that an answer takes, with the thought before it."""
+        thought = self.words.thought
+        return self.answer_tokens + (0 if thought is None else thought.reach)
 
     @property
     def sight(self) -> Sight:
@@ -123,7 +133,7 @@ class PromptBuilder:
         """
         ids = self.words.ids(question, instruction)
         sequence = self.layout.sequence(ids, tokens)
-        answered = self.answer_tokens if answer is None else answer
+        answered = self._behind if answer is None else answer
         length = max(len(sequence), sequence.next_position) + answered
         if length > self.context:
             what = "set a smaller token budget"
@@ -157,4 +167,4 @@ class PromptBuilder:
         """Vision tokens of so many tiles that fit beside a question; maybe negative."""
         ids = self.words.ids(question, instruction)
         words = len(ids.before) + len(ids.after) + self.layout.around_image()
-        return self.context - words - self.answer_tokens - tiles * self.layout.around_tile()
+        return self.context - words - self._behind - tiles * self.layout.around_tile()

@@ -9,15 +9,15 @@ from typing import Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
 
 __all__ = ["SETTINGS_FILE", "HostSettings"]
 
 SETTINGS_FILE = "geofovea.json"
-# memory is taken for both before anything is known to need it
+# memory is taken for it before anything is known to need it
 _LARGEST_TILE = 4096
-_LONGEST_ANSWER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,9 @@ class HostSettings:
         presence_answers: What can be answered to that; the last one denies.
         attribute_question: How it is asked for adjectives; None asks for the whole phrase at once.
         presence_confusion: Measured errors of detection; see ``PresenceWords``.
+        thinking: ``"off"`` closes the thought of a model that would think first, ``"room"`` does
+            not.
+        thought_tokens: The longest thought where there is room for one; at most 4096.
     """
 
     template: str | None = None
@@ -61,6 +64,8 @@ class HostSettings:
     presence_answers: tuple[str, ...] = PresenceWords().answers
     attribute_question: str | None = None
     presence_confusion: tuple[int, int, int, int] | None = None
+    thinking: str = "off"
+    thought_tokens: int = 1024
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -79,7 +84,9 @@ class HostSettings:
             "tokens": _is_whole(self.tokens, 1),
             "positions": self.positions in (None, "compact", "original", "scene"),
             "tile_size": self.tile_size is None or _is_whole(self.tile_size, 1, _LARGEST_TILE),
-            "answer_tokens": _is_whole(self.answer_tokens, 1, _LONGEST_ANSWER),
+            "answer_tokens": _is_whole(self.answer_tokens, 1, LONGEST_ANSWER),
+            "thinking": self.thinking in THINKING,
+            "thought_tokens": _is_whole(self.thought_tokens, 1, LONGEST_ANSWER),
         }
         for name, does_fit in fits.items():
             if not does_fit:

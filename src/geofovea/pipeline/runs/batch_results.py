@@ -29,8 +29,8 @@ def result_rows(
     Every one has the same fields: ``id``, ``scene``, ``question``, ``region``, ``status``
     (``answered`` or ``failed``), ``answer``, ``confidence``, ``evidence``, ``geometry`` (GeoJSON in
     lon/lat of the finest evidence, within the region), ``cost``, ``warnings``, ``stopped``,
-    ``route``, ``scene_facts``, ``radiometry``, ``error``, ``tries``, ``provenance``. What a failed
-    row lacks is null.
+    ``route``, ``scene_facts``, ``radiometry``, ``measurement``, ``error``, ``tries``,
+    ``provenance``. What a failed row lacks is null.
     """
     results = []
     for row in rows:
@@ -60,6 +60,7 @@ def result_rows(
                 "route": record.get("route"),
                 "scene_facts": record.get("scene"),
                 "radiometry": record.get("radiometry"),
+                "measurement": record.get("measurement"),
                 "error": entry.error,
                 "tries": entry.tries,
                 "provenance": record.get("provenance"),

@@ -34,6 +34,7 @@ def answer_warnings(
     question: str,
     stopped: str,
     choices: Sequence[str] = (),
+    names: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Sentences about how pixels are shown, what the host knows, and why the descent ended.
 
@@ -44,7 +45,9 @@ def answer_warnings(
         question: What it was asked.
         stopped: See ``Descent``.
         choices: What it was given to choose from.
+        names: What it was asked to find, where the answer was computed from that; else None.
     """
+    words = (question, *choices) if names is None else names
     warnings = [*radiometry.warnings]
     if host.capabilities.domain == "synthetic":
         if is_beyond(host, scene):
@@ -52,11 +55,11 @@ def answer_warnings(
                 f"the {host.name} model is a demo that knows synthetic scenes only, and this is "
                 "not one: its answer is a guess; 'geofovea models' lists real models"
             )
-        if unknown := host.unknown_words(" ".join((question, *choices))):
+        if unknown := host.unknown_words(" ".join(words)):
             warnings.append(
                 f"the {host.name} model does not know the words {', '.join(unknown[:8])}"
             )
-        elif not is_worded_as_taught(question):
+        elif names is None and not is_worded_as_taught(question):
             warnings.append(
                 f"the {host.name} model was taught a few wordings and this is none of them: its "
                 "answer may be to another question; ask for example: "

@@ -1,4 +1,4 @@
-"""``geofovea.ask``: one call from a path and a question to an answer."""
+"""``geofovea.ask`` and ``geofovea.measure``: one call from a path and a question to an answer."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from dataclasses import replace
 from typing import Any
 
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.hosts.endpoint.settings import ENDPOINT_PREFIX, EndpointSettings
 from geofovea.pipeline.hosts.load import load_host
+from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.model_choice import AUTO, chosen_model
 from geofovea.pipeline.session.request import checked_budget
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.configuration import read_configuration
 from geofovea.pipeline.system.torch_threads import set_threads
 from geofovea.regionfocus.budget import Budget
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.tiling.opening import Picture, open_scene
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
-__all__ = ["ask", "budget_of", "host_of"]
+__all__ = ["ask", "budget_of", "host_of", "measure"]
 
 
 def ask(
@@ -51,8 +57,11 @@ def ask(
     positions: str | None = None,
     answer_tokens: int | None = None,
     threads: int | None = None,
+    thinking: str | None = None,
+    thought_tokens: int | None = None,
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
+    geometry: str = DEFAULT_GEOMETRY,
     cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
@@ -93,8 +102,12 @@ def ask(
         answer_tokens: The longest answer of a model that is named, 16 by default; one that is cut
             has a warning.
         threads: How many threads compute; by the size of the model and the cores if None.
+        thinking: ``room`` lets a model think that would do so before it answers, ``off`` does not.
+        thought_tokens: The longest thought.
         endpoint: Where ``openai:NAME`` is: an address or ``EndpointSettings``.
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+        geometry: ``auto`` computes the answers to questions about where named places lie and how
+            large they are; ``off`` leaves them to the model.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
@@ -121,6 +134,8 @@ def ask(
         positions=positions,
         answer_tokens=answer_tokens,
         threads=threads,
+        thinking=thinking,
+        thought_tokens=thought_tokens,
     )
     session = SceneSession(
         raster,
@@ -141,6 +156,55 @@ def ask(
         stop=stop,
         boxes=boxes,
         choices=choices,
+        focus_model=focus_model,
+        geometry=geometry,
+    )
+
+
+def measure(
+    scene: Picture,
+    question: str | PlaceQuestion,
+    *,
+    model: str | Host = AUTO,
+    budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    focus: str | None = None,
+    descent: str = DEFAULT_DESCENT,
+    focus_model: str | None = None,
+    endpoint: EndpointSettings | str | None = None,
+) -> Measurement:
+    """Compute how named places lie to one another, how far, or how large they are.
+
+    For many measurements of one scene, ``SceneSession.measure`` keeps what they share; its
+    docstring explains the arguments that are not here.
+
+    Args:
+        scene: A scene, its path, or an xarray object.
+        question: Such as ``distance from the pond to the school``.
+        model: As for ``geofovea.ask``, like the limits and ways of looking that follow.
+        budget: Limits on tiles, tokens, time and memory.
+        tiles: Most tiles to encode, in place of the budget's.
+        tokens: Most vision tokens for the decoder, in place of the budget's.
+        focus: What finds the places.
+        descent: How it goes from coarse to fine.
+        focus_model: Of the focus ``similarity``.
+        endpoint: Where ``openai:NAME`` is.
+
+    Raises:
+        QuestionError: If the question asks for no measure.
+        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
+    """
+    started = time.perf_counter()
+    raster = scene if isinstance(scene, Scene) else open_scene(scene)
+    seconds = time.perf_counter() - started
+    host = host_of(model, raster, endpoint)
+    session = SceneSession(raster, host, open_seconds=seconds)
+    return session.measure(
+        question,
+        budget=budget_of(host, budget, tiles, tokens),
+        focus=focus,
+        descent=descent,
         focus_model=focus_model,
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
 from geofovea.pipeline.answers.cost import Cost
 from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult
 from geofovea.pipeline.hosts.base import Host
@@ -31,6 +33,7 @@ def assemble_answer(
     reduced: ReducedAnswer,
     usage: QuestionUsage,
     notes: Sequence[str] = (),
+    measurement: Measurement | None = None,
 ) -> Answer:
     """The answer with evidence, cost and warnings; what of that fails becomes a warning.
 
@@ -42,6 +45,7 @@ def assemble_answer(
         reduced: What was answered, and from what.
         usage: What was spent; its time ends here.
         notes: What a careful reader should know of the scene's tiles.
+        measurement: What the answer was computed from, if the model did not give it.
     """
     seconds, peak = usage.clock.seconds(), peak_rss_mb()
     descent, reply = result.descent, reduced.reply
@@ -60,12 +64,44 @@ def assemble_answer(
     warned = after.attempt(
         "the list of warnings",
         lambda: answer_warnings(
-            scene, reader.radiometry, host, plan.question, descent.stopped, plan.choices
+            scene,
+            reader.radiometry,
+            host,
+            plan.question,
+            descent.stopped,
+            plan.choices,
+            names=None if measurement is None else measurement.names,
         ),
         (),
     )
     # tiles that show nothing were read and found empty, not encoded
     encoded = {k.level: len(k.tokens.tiles) for k in descent.looks if len(k.tokens)}
+    cost = Cost(
+        tiles_read=usage.tiles_read,
+        tiles_encoded=sum(encoded.values()),
+        tiles_by_level=encoded,
+        tokens_total=sum(len(look.tokens) for look in descent.looks),
+        tokens_llm=reply.tokens_llm,
+        seconds=seconds,
+        peak_rss_mb=peak,
+        budget=plan.budget,
+        tokens_end=reduced.tokens_end,
+        reductions=reduced.stages,
+        endpoint=usage.endpoint_use(host),
+        flops=flops,
+        memory=usage.memory,
+        thought_tokens=sum(run.thought_tokens for run in reduced.runs),
+    )
+    warnings = (
+        *warned,
+        *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
+        *plan.warnings,
+        *budget_warnings(plan.budget, seconds["total"], peak),
+        *notes,
+        *after.warnings,
+    )
+    if measurement is not None:
+        measurement = replace(measurement, model=host.name, cost=cost, warnings=warnings)
     return Answer(
         question=plan.request.question,
         text=generation.text,
@@ -76,34 +112,14 @@ def assemble_answer(
         scene=scene,
         levels=pyramid.top_level + 1,
         evidence=EvidenceList(items, scene),
-        cost=Cost(
-            tiles_read=usage.tiles_read,
-            tiles_encoded=sum(encoded.values()),
-            tiles_by_level=encoded,
-            tokens_total=sum(len(look.tokens) for look in descent.looks),
-            tokens_llm=reply.tokens_llm,
-            seconds=seconds,
-            peak_rss_mb=peak,
-            budget=plan.budget,
-            tokens_end=reduced.tokens_end,
-            reductions=reduced.stages,
-            endpoint=usage.endpoint_use(host),
-            flops=flops,
-            memory=usage.memory,
-        ),
+        cost=cost,
         looks=looks,
-        warnings=(
-            *warned,
-            *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
-            *plan.warnings,
-            *budget_warnings(plan.budget, seconds["total"], peak),
-            *notes,
-            *after.warnings,
-        ),
+        warnings=warnings,
         stopped=descent.stopped,
         route=result.route,
         radiometry=reader.radiometry,
-        choices=Choice.of(plan.choices, generation.choices),
+        choices=Choice.of(plan.choices, generation.choices) if generation.choices else (),
+        measurement=measurement,
     )
 
 

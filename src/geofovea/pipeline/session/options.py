@@ -8,7 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.errors import QuestionError
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+    GEOMETRY_NAMES,
+)
 
 if TYPE_CHECKING:
     from geofovea.pipeline.focus.stopping import StopAt
@@ -27,6 +33,11 @@ class AnswerOptions:
         route: One of ``ROUTE_NAMES``.
         stop: When to end a descent before its tiles are spent; None never does.
         focus_model: Folder or hub id of the dual encoder of the focus ``similarity``.
+        geometry: ``auto`` computes the answers to questions about where places lie and how large
+            they are; ``off`` leaves them to the model.
+
+    Raises:
+        QuestionError: If the geometry is neither.
     """
 
     focus: str | None = None
@@ -35,3 +46,10 @@ class AnswerOptions:
     route: str = "auto"
     stop: StopAt | None = None
     focus_model: str | None = None
+    geometry: str = DEFAULT_GEOMETRY
+
+    def __post_init__(self) -> None:
+        if self.geometry not in GEOMETRY_NAMES:
+            raise QuestionError(
+                f"geometry={self.geometry!r} is none of {', '.join(GEOMETRY_NAMES)}"
+            )

@@ -74,6 +74,8 @@ def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswer
         raise ModelError(
             f"{host.name} cannot score choices in this descent: list them in the question"
         )
+    if is_published and request.measure is not None:
+        raise ModelError("descent='published' looks for no named place; choose another descent")
     if is_published:
         return plan_published_answer(host, request, question, budget)
     _check_for_pictures(host, request)

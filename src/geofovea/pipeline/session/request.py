@@ -8,6 +8,7 @@ from typing import Literal
 
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
+from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import Region
@@ -38,6 +39,8 @@ class AskRequest:
         options: How it is answered.
         kind: ``typed`` by a person, ``listed`` in a table of questions, or the finished ``prompt``
             of a benchmark or a harness, which is asked exactly as it is.
+        measure: What has to be computed from where places lie, with no answer of the model in its
+            stead; None lets the words and the options decide.
     """
 
     question: str
@@ -48,6 +51,7 @@ class AskRequest:
     region: Region | None = None
     choices: Sequence[str] = ()
     kind: Literal["typed", "listed", "prompt"] = "typed"
+    measure: PlaceQuestion | None = None
 
     def __post_init__(self) -> None:
         checked_budget(self.budget)

@@ -13,14 +13,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from geofovea.errors import SceneError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
-from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.batching import BatchedCalls
+from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.logged_calls import LoggedCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.engine.scene_memory import MemoryCalls, SceneMemory
+from geofovea.pipeline.engine.scene_memory import SceneMemory, calls_of
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
 from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
@@ -28,21 +28,33 @@ from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, build_progr
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
-from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.many import answer_each
+from geofovea.pipeline.session.measuring import (
+    Measured,
+    check_shown,
+    measure_places,
+    measurement_of,
+    measuring_request,
+)
 from geofovea.pipeline.session.options import AnswerOptions
-from geofovea.pipeline.session.plan import plan_answer
+from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
-from geofovea.pipeline.session.reducer import Reducer
+from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
-from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
@@ -135,6 +147,7 @@ class SceneSession:
         region: Region | None = None,
         choices: Sequence[str] = (),
         focus_model: str | None = None,
+        geometry: str = DEFAULT_GEOMETRY,
         watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
@@ -157,6 +170,8 @@ class SceneSession:
             region: What alone is looked at; see ``restrict``. Not with ``published``.
             choices: Answers to choose from; the likeliest is the answer, and all are scored.
             focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+            geometry: ``auto`` computes the answers to questions about where named places lie and
+                how large they are; ``off`` leaves them to the model.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:
@@ -171,7 +186,7 @@ class SceneSession:
         Warns:
             DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
-        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model)
+        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry)
         request = AskRequest(
             question,
             budget,
@@ -185,13 +200,31 @@ class SceneSession:
         warn_of_demo(answer)
         return answer
 
+    def measure(self, question: str | PlaceQuestion, **options: Any) -> Measurement:
+        """Compute where named places lie to one another, how far, or how large they are.
+
+        The model finds the places; the numbers come from their geometry: on the ellipsoid where the
+        scene says where it lies, else in pixels.
+
+        Args:
+            question: Such as ``distance from the pond to the school`` or ``Is the pond north of the
+                school?``; or what ``distance_between`` makes of two names.
+            options: ``budget``, ``focus``, ``descent``, ``focus_model``, ``region``: as for `ask`.
+
+        Raises:
+            QuestionError: If the question asks for no measure.
+            GeoFoveaError: As `ask` does.
+        """
+        answer = self.answer(measuring_request(question, **options))
+        warn_of_demo(answer)
+        return measurement_of(answer)
+
     def find(self, phrase: str, **options: Any) -> Places:
         """Find every place of the scene that shows something, such as ``"red truck"``.
 
         Args:
             phrase: What is looked for.
-            options: As for ``geofovea.pipeline.places.find.find_places``: ``coverage``, ``tiles``,
-                ``tokens``, ``seconds``, ``region``, ``min_score`` and the others.
+            options: As for ``geofovea.pipeline.places.find.find_places``.
 
         Raises:
             GeoFoveaError: As ``find_places`` does.
@@ -204,8 +237,7 @@ class SceneSession:
 
         Args:
             phrase: What is counted, such as ``"truck"``.
-            options: As for ``geofovea.pipeline.places.counting.count_places``: ``tiles``,
-                ``tokens``, ``seconds``, ``region``, ``confusion`` and the others.
+            options: As for ``geofovea.pipeline.places.counting.count_places``.
 
         Raises:
             GeoFoveaError: As ``count_places`` does.
@@ -234,19 +266,9 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        host, answers = self.host, dict[int, Answer | Exception]()
-        batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         # questions to a memory run a few words each: there is little to share
-        if isinstance(host, SupportsBatching) and len(batch) > 1 and self.memory is None:
-            works = [partial(self.answer, requests[i]) for i in batch]
-            answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
-        for i, each in enumerate(requests):
-            if i not in answers:
-                try:
-                    answers[i] = self.answer(each)
-                except BaseException as error:  # in place of the answer, like those of others
-                    answers[i] = failure_of(error)
-        return [answers[i] for i in range(len(requests))]
+        tiles = self.tiles if self.memory is None else None
+        return answer_each(self.host, tiles, self.answer, requests)
 
     def answer(
         self,
@@ -262,7 +284,7 @@ class SceneSession:
             calls: Of a batch, if it is answered with others.
             watch: See `ask`.
         """
-        direct: EngineCalls = LoggedCalls(calls or self._calls())
+        direct: EngineCalls = LoggedCalls(calls or calls_of(self.tiles, self.memory))
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             if watch is None:
@@ -280,14 +302,36 @@ class SceneSession:
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
+        search = self._looking(plan.search, usage, calls, watch)
+        measured = measure_places(plan, search, self.host, calls, self.scene)
+        if measured is not None and measured.is_answer:
+            return self._assembled(plan, measured.result, measured.reduced, usage, measured)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
-        options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
-        result = self.search(options, plan.question, plan.budget, usage, calls, watch)
-        reduced = reducer.answer(result, plan.decoder_budget)
+        if measured is None:
+            options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
+            result = self.search(options, plan.question, plan.budget, usage, calls, watch)
+            budget = plan.decoder_budget
+        else:
+            # its tiles are spent: the model answers from what was looked at
+            usage.warnings.append(measured.why_not)
+            result, budget = measured.result, measured.budget_left(plan.decoder_budget)
+        return self._assembled(plan, result, reducer.answer(result, budget), usage)
+
+    def _assembled(
+        self,
+        plan: AnswerPlan,
+        result: SearchResult,
+        reduced: ReducedAnswer,
+        usage: QuestionUsage,
+        measured: Measured | None = None,
+    ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        answer = assemble_answer(self.host, self.reader, plan, result, reduced, usage, notes)
+        numbers = None if measured is None else measured.measurement
+        answer = assemble_answer(
+            self.host, self.reader, plan, result, reduced, usage, notes, numbers
+        )
         stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
         _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
         return answer
@@ -326,23 +370,26 @@ class SceneSession:
         Raises:
             GeoFoveaError: As `ask` does.
         """
-        calls = calls or self._calls()
+        calls = calls or calls_of(self.tiles, self.memory)
+        search = self._looking(options, usage, calls, watch)
+        with builds_within(budget.seconds):
+            result = search.run(options, question, budget)
+        check_shown(self.scene, result)
+        return result
+
+    def _looking(
+        self,
+        options: SearchOptions,
+        usage: QuestionUsage,
+        calls: EngineCalls,
+        watch: Watcher | None,
+    ) -> VisualSearch:
         encode: Encode = lambda tiles: calls.tokens(tiles, usage)  # noqa: E731
         if options.region is not None:
             encode = restrict(
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
-        search = VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
-        with builds_within(budget.seconds):
-            result = search.run(options, question, budget)
-        if not any(len(look.tokens) for look in result.descent.looks):
-            raise SceneError(f"{self.scene.path} shows no valid pixel: there is nothing to look at")
-        return result
-
-    def _calls(self) -> DirectCalls:
-        if self.memory is None:
-            return DirectCalls(self.host, self.tiles)
-        return MemoryCalls(self.host, self.tiles, self.memory, self.pyramid)
+        return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone

@@ -94,7 +94,7 @@ class AskSettings:
         """
         own = ("model", "limits", "bands", "composite", "band_map", "nodata", "rfm")
         record: dict[str, Any] = {name: getattr(self, name) for name in own}
-        of_answers = ("reduction", "descent", "route", "focus_model")
+        of_answers = ("reduction", "descent", "route", "focus_model", "geometry")
         record |= {name: getattr(self.options, name) for name in of_answers}
         stop = self.options.stop
         record |= {
@@ -113,8 +113,9 @@ class AskSettings:
         if self.memory is not None:
             # how much it holds changes what is spent, how it stores changes answers
             record["kv"] = self.memory.policy
-        if self.load.answer_tokens is not None:
-            record["answer_tokens"] = self.load.answer_tokens
+        for name in ("answer_tokens", "thinking", "thought_tokens"):
+            if (value := getattr(self.load, name)) is not None:
+                record[name] = value
         # through JSON, so that what is compared later is what was stored
         plain: dict[str, Any] = json.loads(json.dumps(record, sort_keys=True))
         return plain

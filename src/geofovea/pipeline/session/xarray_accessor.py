@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.strategies import (
+    DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
+    DEFAULT_REDUCTION,
+)
 from geofovea.tiling.xarray_backend import GeoFoveaBackend
 
 if TYPE_CHECKING:
@@ -79,8 +83,11 @@ class FoveaAccessor:
         positions: str | None = None,
         answer_tokens: int | None = None,
         threads: int | None = None,
+        thinking: str | None = None,
+        thought_tokens: int | None = None,
         endpoint: EndpointSettings | str | None = None,
         focus_model: str | None = None,
+        geometry: str = DEFAULT_GEOMETRY,
         cache_tokens: bool | None = None,
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
@@ -104,6 +111,8 @@ class FoveaAccessor:
             positions=positions,
             answer_tokens=answer_tokens,
             threads=threads,
+            thinking=thinking,
+            thought_tokens=thought_tokens,
         )
         session = self._session(
             host, bands=bands, composite=composite, band_map=band_map, cache_tokens=cache_tokens
@@ -119,6 +128,7 @@ class FoveaAccessor:
             boxes=boxes,
             choices=choices,
             focus_model=focus_model,
+            geometry=geometry,
         )
 
     def _session(self, host: Host, **view: Any) -> SceneSession:

@@ -61,7 +61,8 @@ class Descent:
     Attributes:
         looks: One per level, coarse to fine; the first is the overview.
         stopped: ``native`` (reached it), ``tiles`` (budget spent above it), ``time`` (deadline
-            passed), ``nodata`` (nothing valid to zoom to), or the word of a stop rule.
+            passed), ``nodata`` (nothing valid to zoom to), ``outlined`` (all places that were
+            looked for are drawn finely enough, or not found), or the word of a stop rule.
 
     Raises:
         GeometryError: If there is no look, or the looks do not go from coarse to fine.

@@ -15,7 +15,7 @@ from geofovea.regionfocus.search.tile_budget import start_tiles
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["Walk", "gather", "merge_descents"]
+__all__ = ["SharedTiles", "Walk", "gather", "merge_descents"]
 
 Walk = Callable[[int, Encode, Focus], Descent]
 """Descends with a budget of tiles, an encoder and a focus."""
@@ -43,7 +43,7 @@ def gather(
         raise BudgetError("gathering needs at least one focus, got none")
     start = len(start_tiles(pyramid, budget_tiles))
     each, over = divmod(budget_tiles - start, len(foci))
-    shared = _Shared(encode)
+    shared = SharedTiles(encode)
     return [walk(start + each + (i < over), shared, focus) for i, focus in enumerate(foci)]
 
 
@@ -82,7 +82,7 @@ def merge_descents(descents: Sequence[Descent]) -> Descent:
 
 
 @dataclass(slots=True)
-class _Shared:
+class SharedTiles:
     """An encoder that remembers what it encoded.
 
     Attributes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from geofovea.errors import ModelError, QuestionError
 from geofovea.regionfocus.strategies import ROUTE_NAMES
 
-__all__ = ["Route", "route_question"]
+__all__ = ["DIRECTION", "Route", "is_area", "route_question"]
 
 GLOBAL_PHRASES = (
     r"(rural or (an )?urban|urban or (a )?rural)",
@@ -34,6 +34,13 @@ LARGE_THINGS = (
     "rail yards? power plants? car parks? vineyards? camps?"
 )
 """What is large enough to be counted in an overview."""
+
+AREAS = LARGE_THINGS + (
+    " greenhouses? ponds? reservoirs? parks? fields? farms? beach(es)? bays? canals? roads? "
+    "railways? plantations? orchards? woods? mines? districts? neighbou?rhoods? blocks? squares? "
+    "marinas? dams? schools? hospitals? factor(y|ies) campus(es)?"
+)
+"""What has an extent of its own: those, and what is rarely counted from above."""
 
 WHOLE_SCENE = r"(in|on|of|across) (this|the) ((whole|entire) )?(scene|image|picture|photo|map|area)"
 COUNTS = r"(how many|number of|count)"
@@ -66,6 +73,7 @@ AT_A_PLACE = (
 )
 THE_ONE = rf"\b(the|that) {SUPERLATIVE}\b"
 
+_PREPOSITION = r"(?:at|in|on|near|beside|inside|around|by|next to|with|of|from|behind)"
 _FLAT_PEAK = 1.5
 
 
@@ -132,6 +140,16 @@ def route_question(
     if not can_focus:
         return Route("none", "the model cannot say where to look closer")
     return _by_words(text, places, is_count) or _by_scores(peak)
+
+
+def is_area(name: str) -> bool:
+    """Whether what a name calls has an extent of its own, as an airport has and a plane has not.
+
+    Args:
+        name: Such as ``car park`` or ``plane at the airport``, which is a plane.
+    """
+    head = re.split(rf" {_PREPOSITION} ", " ".join(name.lower().split()))[0]
+    return re.fullmatch(rf"(?:.* )?(?:{'|'.join(_split_names(AREAS))})", head) is not None
 
 
 def _by_words(text: str, places: tuple[str, ...], is_count: bool) -> Route | None:

@@ -14,9 +14,10 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry import mapping
 
+from geofovea.tiling.geo.geodesic import area_on_ground
 from geofovea.tiling.geo.georeference import HasGeoreference
 from geofovea.tiling.geo.outline import ring_scene
-from geofovea.tiling.geo.shape_lonlat import area_of, cut_at_antimeridian, shape_lonlat
+from geofovea.tiling.geo.shape_lonlat import cut_at_antimeridian, shape_lonlat
 from geofovea.tiling.pyramid import Box
 
 __all__ = [
@@ -34,8 +35,6 @@ _EDGE_PARTS = 16
 # a tile that is about a thousand of them wide.
 _MAX_BEND_PIXELS = 0.25
 _MAX_BEND_SHARE = 1 / 4096
-# areas want more points than drawings
-_AREA_BEND_SHARE = 1 / 65536
 _LONLAT_DIGITS = 9
 
 
@@ -127,9 +126,7 @@ def area_m2(scene: HasGeoreference, box: Box) -> float | None:
         Square meters, of a box that is partly off the map those of the part on it; None without
         georeference or CRS, on another planet, or off the map.
     """
-    tolerance = _AREA_BEND_SHARE * max(box.width, box.height)
-    shape = shape_lonlat(scene.georeference, polygon_scene(box), tolerance)
-    return None if shape is None else area_of(cut_at_antimeridian(shape)) or None
+    return area_on_ground(scene, polygon_scene(box))
 
 
 def _degrees_per_pixel(shape: shapely.Geometry, pixels: float) -> float:

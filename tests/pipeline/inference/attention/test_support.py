@@ -31,6 +31,7 @@ WORDS = vocabulary()
 EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
 MORE = {
     "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 64},
+    "gemma3_text": {"query_pre_attn_scalar": 1},
     "granite": {"embedding_multiplier": 3.0, "attention_multiplier": 0.3},
     "ministral": {"sliding_window": 64},
     "mixtral": {"num_local_experts": 4},
@@ -39,8 +40,8 @@ MORE = {
     "smollm3": {"no_rope_layer_interval": 2},
 }
 BY_LAYER = ("llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe")
-READ_ONLY = ("gemma", "gpt_oss", "granite", "ministral")
-NEITHER = ("gemma2", "hunyuan_v1_dense", "olmo2", "phi3", "smollm3")
+READ_ONLY = ("gemma", "gemma2", "gemma3_text", "gpt_oss", "granite", "ministral")
+NEITHER = ("hunyuan_v1_dense", "olmo2", "phi3", "smollm3")
 
 
 def text_config(kind, layers=3, **more):

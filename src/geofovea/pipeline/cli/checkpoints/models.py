@@ -65,6 +65,6 @@ def _print(examination: Examination) -> None:
         f"Any model of these families loads from a hub id or a folder: {families}.\n"
         "Download:  geofovea models get HUB_ID\n"
         'Ask:       geofovea ask scene.tif "..." --model HUB_ID\n'
-        "Endpoint:  --model openai:NAME --endpoint http://localhost:8000/v1, for what fits nowhere",
+        "Endpoint:  --model openai:NAME --base-url http://localhost:8000/v1, for what fits nowhere",
         lines=True,
     )

@@ -26,9 +26,11 @@ from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chai
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
     DEFAULT_DESCENT,
+    DEFAULT_GEOMETRY,
     DEFAULT_REDUCTION,
     DESCENT_NAMES,
     FOCUS_NAMES,
+    GEOMETRY_NAMES,
     ROUTE_NAMES,
 )
 
@@ -40,7 +42,7 @@ __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
-_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route")
+_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry")
 
 
 def ask_options(
@@ -73,6 +75,13 @@ def ask_options(
             default="auto",
             show_default=True,
             help="How many places to look at closely.",
+        ),
+        search(
+            "--geometry",
+            type=click.Choice(GEOMETRY_NAMES),
+            default=DEFAULT_GEOMETRY,
+            show_default=True,
+            help="Compute answers about where places lie, or leave them to the model.",
         ),
         search(
             "--min-contrast",

@@ -15,8 +15,10 @@ from geofovea.pipeline.hosts.load_options import (
     AUTO,
     DEVICE_MAPS,
     DTYPES,
+    LONGEST_ANSWER,
     POSITIONS,
     QUANTIZATIONS,
+    THINKING,
     LoadOptions,
 )
 from geofovea.pipeline.system.configuration import variable_of
@@ -40,6 +42,8 @@ _NAMES = {
     "quantization": "quantization",
     "positions": "positions",
     "threads": "threads",
+    "thinking": "thinking",
+    "thought_tokens": "thought_tokens",
 }
 
 
@@ -107,6 +111,17 @@ def _with_model(command: Command, default: str) -> Any:
             help="Positions of vision tokens, as far as the family has them.",
         ),
         threads_option,
+        option(
+            "--thinking",
+            type=click.Choice(THINKING),
+            help="Whether a model that would think before it answers gets room for that. "
+            "Default: off.",
+        ),
+        option(
+            "--thought-tokens",
+            type=click.IntRange(1, LONGEST_ANSWER),
+            help="The longest thought with --thinking room. Default: 1024.",
+        ),
     )
     wrapped: Any = run
     for add in reversed(options):

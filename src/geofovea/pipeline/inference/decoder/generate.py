@@ -19,11 +19,12 @@ from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.decoder.thought import think
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
 
-__all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "AnswerGenerator"]
+__all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "AnswerGenerator", "thought_warning"]
 
 BEFORE_THOUGHT = (
     "the model would have begun with a thought, and the choices were scored in its place: the "
@@ -33,10 +34,18 @@ BEFORE_THOUGHT = (
 
 UNTHOUGHT = (
     "this model was made to think before it answers, and it was asked to answer at once: its "
-    "thought was closed empty; a checkpoint that does not think, often named Instruct, may do "
-    "better"
+    "thought was closed empty; give it room with thinking='room', or take a checkpoint that does "
+    "not think, often named Instruct"
 )
 """What is said of an answer where the stock prompt would have begun a thought."""
+
+
+def thought_warning(most: int) -> str:
+    """What is said of an answer whose thought did not come to an end by itself."""
+    return (
+        f"the thought was not done after {most} tokens and was closed for the answer; allow more "
+        "with thought_tokens="
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +114,11 @@ class AnswerGenerator:
         return replace(generation, warnings=(*generation.warnings, UNTHOUGHT))
 
     def _kind(self, prompt: Prompt) -> _Kind:
-        if prompt.drops_tokens or (prompt.choices and not self.letters(prompt.choices)):
+        if (
+            self.words.thought is not None
+            or prompt.drops_tokens
+            or (prompt.choices and not self.letters(prompt.choices))
+        ):
             return _Kind.ALONE
         return _Kind.LETTER if prompt.choices else _Kind.GREEDY
 
@@ -132,21 +145,16 @@ class AnswerGenerator:
             ModelError: If the model makes numbers that are not finite.
             QuestionError: If a choice says nothing.
         """
-        states = run.prefill()
-        if not prompt.choices:
-            generation = self.greedy(states, run.advance)[0]
-        elif self.letters(prompt.choices):
-            generation = self.letter(states[0], prompt.choices)
-        else:
-            generation = self.wording(states[0], prompt.choices, run.peek)
+        generation = self._behind_thought(run.prefill(), run.advance, prompt, run.peek)
         text = len(sequence) - len(sequence.visual)
         return self._noted(replace(generation, text_tokens=text))
 
     def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
         spelt = bool(prompt.choices) and not self.letters(prompt.choices)
         if prompt.tokens is None or prompt.reduction is None or not prompt.drops_tokens:
-            plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), self.most)
-            return self.wording(plain.prefill()[0], prompt.choices, plain.peek)
+            room = self.most + (self.words.thought.reach if self.words.thought else 0)
+            plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), room)
+            return self._behind_thought(plain.prefill(), plain.advance, prompt, plain.peek)
         if spelt:
             raise ModelError(
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
@@ -154,11 +162,48 @@ class AnswerGenerator:
             )
         run = pruned_run(self.decoder, sequence, prompt.tokens, prompt.reduction)
         state = run.advance(sequence.embedded)
-        if prompt.choices:
-            generation = self.letter(state[0], prompt.choices)
-        else:
-            generation = self.greedy(state, run.advance)[0]
+        generation = self._behind_thought(state, run.advance, prompt)
         return replace(generation, tokens_by_layer=vision_lengths(run, sequence))
+
+    def _behind_thought(
+        self,
+        state: Tensor,
+        advance: Callable[[Tensor], Tensor],
+        prompt: Prompt,
+        peek: Callable[[Tensor], Tensor] | None = None,
+    ) -> Generation:
+        """Answer one prompt, behind a thought where the model gets room for one.
+
+        Args:
+            state: Of the last token of the prompt, ``(1, d)``.
+            advance: The state ``(1, d)`` behind one more token, ``(1, 1, d)``.
+            prompt: What is asked.
+            peek: See `wording`, for choices without letters.
+        """
+        marks = self.words.thought
+        if marks is None:
+            return self._answer(state, advance, prompt.choices, peek)
+        thought = think(state, advance, self._log_probabilities, self.embed, marks, self.stop)
+        generation = self._answer(thought.state, advance, prompt.choices, peek)
+        warnings = (thought_warning(marks.most),) if thought.was_cut else ()
+        return replace(
+            generation,
+            warnings=(*generation.warnings, *warnings),
+            thought_tokens=thought.tokens,
+        )
+
+    def _answer(
+        self,
+        state: Tensor,
+        advance: Callable[[Tensor], Tensor],
+        choices: Sequence[str],
+        peek: Callable[[Tensor], Tensor] | None,
+    ) -> Generation:
+        if not choices:
+            return self.greedy(state, advance)[0]
+        if peek is None or self.letters(choices):
+            return self.letter(state[0], choices)
+        return self.wording(state[0], choices, peek)
 
     def greedy(self, states: Tensor, advance: Callable[[Tensor], Tensor]) -> list[Generation]:
         """The likeliest word after word, for some prompts at once.

@@ -44,6 +44,7 @@ class Generation:
         choices: Log-probability of each answer that it could choose from, in their order.
         text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
         warnings: What a careful reader of the answer should know.
+        thought_tokens: Tokens that the model thought before it.
     """
 
     text: str
@@ -52,3 +53,4 @@ class Generation:
     choices: tuple[float, ...] = ()
     text_tokens: int = 0
     warnings: tuple[str, ...] = ()
+    thought_tokens: int = 0

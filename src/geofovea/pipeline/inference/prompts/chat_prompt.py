@@ -14,7 +14,7 @@ from typing import Any
 from geofovea.pipeline.inference.prompts.chat_template import rendered_chats
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
 
-__all__ = ["THOUGHT_MARKS", "chat_prompt", "without_open_thought"]
+__all__ = ["THOUGHT_MARKS", "chat_prompt", "opened_thought", "without_open_thought"]
 
 _STAND_IN = "GEOFOVEAQUESTION"
 # what writes more is no prompt, and left out
@@ -32,6 +32,8 @@ def chat_prompt(
     image: str | None,
     marks: ImageMarkers,
     chat_image: tuple[str, str] | None = None,
+    *,
+    thinks: bool = False,
 ) -> str | None:
     """A tokenizer's chat template as a prompt with ``{image}`` and ``{question}``; or None.
 
@@ -40,6 +42,7 @@ def chat_prompt(
         image: The word that stands for an image; None where there is no such word.
         marks: What stands around the vision tokens.
         chat_image: See `PromptStyle`.
+        thinks: Whether the model gets room to think, where the template can switch it off.
     """
     if image is None or not getattr(tokenizer, "chat_template", None):
         return None
@@ -60,7 +63,9 @@ def chat_prompt(
     words = tokenizer.special_tokens_map
     for rendered in rendered_chats(template, words, contents):
         if prompt := _with_places(rendered, [around, image]):
-            written = _answering_at_once(prompt, template, words, contents, [around, image])
+            written = prompt
+            if not thinks:
+                written = _answering_at_once(prompt, template, words, contents, [around, image])
             return written.replace("{image}", chat_image[1]) if chat_image else written
     return None
 
@@ -96,6 +101,20 @@ def without_open_thought(prompt: str) -> tuple[str, bool]:
         mark = opened["mark"]
         return f"{prompt[: opened.start()]}{mark}\n\n</{mark[1:]}\n\n", True
     return prompt, _EMPTY_THOUGHT.search(prompt) is not None
+
+
+def opened_thought(prompt: str, template: object) -> tuple[str, bool] | None:
+    """The mark of the thought that a model begins with, and whether its prompt opens it; or None.
+
+    Args:
+        prompt: What its template writes where thinking is not switched off.
+        template: The template.
+    """
+    if opened := _OPEN_THOUGHT.search(prompt):
+        return opened["mark"], True
+    if not isinstance(template, str) or _SWITCH not in template:
+        return None
+    return next(((mark, False) for mark in THOUGHT_MARKS if mark in template), None)
 
 
 def _with_places(rendered: str, images: Sequence[str]) -> str | None:

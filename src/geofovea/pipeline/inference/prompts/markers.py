@@ -1,11 +1,11 @@
-"""What stands around an image in the stock prompts of a family of models."""
+"""What stands around an image, and around a thought, in the stock prompts of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-__all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle"]
+__all__ = ["CHAT_ML", "ImageMarkers", "MarkerIds", "PromptStyle", "ThoughtMarks"]
 
 CHAT_ML = "<|im_start|>user\n{image}\n{question}<|im_end|>\n<|im_start|>assistant\n"
 """The prompt of many decoders of Qwen's kind."""
@@ -42,6 +42,28 @@ class MarkerIds:
     after: list[int]
     between: list[int] = field(default_factory=list)
     row: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtMarks:
+    """How a model writes a thought.
+
+    Attributes:
+        opening: Ids that open it; empty where the prompt has done so.
+        closing: Ids that close it.
+        behind: Ids between a closed thought and the answer.
+        most: Tokens of the longest thought.
+    """
+
+    opening: tuple[int, ...]
+    closing: tuple[int, ...]
+    behind: tuple[int, ...]
+    most: int
+
+    @property
+    def reach(self) -> int:
+        """Places that a thought and its marks take at most."""
+        return self.most + len(self.opening) + len(self.closing) + len(self.behind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.inference.prompts.chat_prompt import (
     THOUGHT_MARKS,
     chat_prompt,
+    opened_thought,
     without_open_thought,
 )
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
-from geofovea.pipeline.inference.prompts.markers import MarkerIds, PromptStyle
+from geofovea.pipeline.inference.prompts.markers import MarkerIds, PromptStyle, ThoughtMarks
 
 __all__ = ["PromptIds", "PromptTemplate"]
 
@@ -41,10 +42,16 @@ class PromptTemplate:
         marks: What stands around the vision tokens.
         thought_ids: Single tokens that open a thought.
         closes_thought: Whether the model would think first, and its thought is closed empty.
+        thought: How it writes the thought that it gets room for; None where it gets none.
     """
 
     def __init__(
-        self, tokenizer: Any, style: PromptStyle, template: str | None, instruction: str
+        self,
+        tokenizer: Any,
+        style: PromptStyle,
+        template: str | None,
+        instruction: str,
+        thought_tokens: int = 0,
     ) -> None:
         """Choose the template.
 
@@ -53,9 +60,11 @@ class PromptTemplate:
             style: What is known of the model's stock prompts.
             template: From the settings; None takes the chat template, or else the family's.
             instruction: Added to every question.
+            thought_tokens: Tokens that the model may think before it answers; 0 lets it not.
 
         Raises:
-            ModelError: If the tokenizer lacks a special word of the family's prompts.
+            ModelError: If it shall think and its template knows of no thought, or the tokenizer
+                lacks a special word of the family's prompts.
         """
         self._tokenizer = tokenizer
         self._vocabulary_size = style.vocabulary
@@ -65,14 +74,24 @@ class PromptTemplate:
         self._image = _image_word(tokenizer, style.image_id)
         # where no word stands for an image, none of the ids does
         self._image_id = -1 if self._image is None or style.image_id is None else style.image_id
-        chat = None if template else chat_prompt(tokenizer, self._image, marks, style.chat_image)
+        thinks = thought_tokens > 0
+        chat = (
+            None
+            if template
+            else chat_prompt(tokenizer, self._image, marks, style.chat_image, thinks=thinks)
+        )
         single = (self._encode(mark, special=False) for mark in THOUGHT_MARKS)
         self.thought_ids = {ids[0] for ids in single if len(ids) == 1} - {tokenizer.unk_token_id}
         # blanks among them would be looked for in every text, and found forever
         words = filter(str.strip, _special_words(tokenizer))
         self._special_words = sorted(words, key=len, reverse=True)
         written = template or chat or style.template_for(self._special_words)
-        self._template, self.closes_thought = without_open_thought(written)
+        self.thought: ThoughtMarks | None = None
+        if thinks:
+            self._template, self.closes_thought = written, False
+            self.thought = self._thought_marks(written, thought_tokens)
+        else:
+            self._template, self.closes_thought = without_open_thought(written)
         # some templates write the word that begins a text by themselves, PaliGemma's behind images
         begin = str(tokenizer.bos_token or "")
         self._adds_special = not (begin and begin in self._template)
@@ -83,6 +102,32 @@ class PromptTemplate:
             after=self._mark_ids(marks.after),
             between=self._mark_ids(marks.between),
             row=self._mark_ids(marks.row),
+        )
+
+    def _thought_marks(self, prompt: str, most: int) -> ThoughtMarks:
+        """How the model writes the thought that its prompt, or its template, speaks of."""
+        found = opened_thought(prompt, getattr(self._tokenizer, "chat_template", None))
+        if found is None:
+            raise ModelError(
+                "the chat template of this model neither opens a thought nor can switch one off, "
+                "so there is nothing to give room to: load it with thinking='off', or take a "
+                "checkpoint that thinks"
+            )
+        mark, is_open = found
+        opening, closing = (
+            tuple(self._encode(word, special=False)) for word in (mark, f"</{mark[1:]}")
+        )
+        if not closing or self._tokenizer.unk_token_id in (*opening, *closing):
+            raise ModelError(
+                f"the tokenizer of this model has no words {mark} and </{mark[1:]}, so that the "
+                "end of a thought would not be noticed: load it with thinking='off', or copy or "
+                "download it again, tokenizer included"
+            )
+        return ThoughtMarks(
+            () if is_open else opening,
+            closing,
+            tuple(self._encode("\n\n", special=False)),
+            most,
         )
 
     def ids(self, question: str, instruction: str | None = None) -> PromptIds:

@@ -1,0 +1,1 @@
+"""Relations of named places, computed from their geometry."""

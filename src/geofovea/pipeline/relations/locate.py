@@ -1,0 +1,319 @@
+"""Where the places are that a question names: found one by one, under one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import shapely
+import torch
+from torch import Tensor
+
+from geofovea.pipeline.answers.measurement import LocatedPlace
+from geofovea.pipeline.relations.presence import Presence
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.focus import Focus
+from geofovea.regionfocus.search.descent import Encode, score_look
+from geofovea.regionfocus.search.looks import LevelLook
+from geofovea.regionfocus.search.multi_place import SharedTiles, Walk
+from geofovea.regionfocus.search.router import is_area
+from geofovea.regionfocus.search.tile_budget import start_tiles
+from geofovea.regionfocus.selection.grown import grow_region, redraw_region
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.geo.geodesic import Point
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+
+__all__ = ["Located", "Locator"]
+
+_ENOUGH_TOKENS = 36
+"""A region of so many tokens is drawn well enough: six across."""
+
+_FEW_TOKENS = 12
+"""A region of fewer tokens may be two neighbors in one."""
+
+# prompted focuses weight their picks 1, 1/2, 1/3: the second pick is no rival of the first
+_RIVAL_SHARE = 0.6
+_MOST_FOLLOWED = 12
+_MOST_RIVALS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """All that was looked at for some names.
+
+    Attributes:
+        places: One for each name; None for one that was not found.
+        looks: What was looked at for all of them, coarse to fine; scores are those of the focus
+            where it was asked, and else mark the regions.
+        tokens: Those of the regions.
+    """
+
+    places: tuple[LocatedPlace | None, ...]
+    looks: tuple[LevelLook, ...]
+    tokens: TokenSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Region:
+    """Tokens of one level that show a place, among those that were looked at there."""
+
+    tokens: TokenSet
+    inside: Tensor
+
+    @property
+    def boxes(self) -> list[Box]:
+        return [Box(*corners) for corners in self.tokens.boxes_scene[self.inside].tolist()]
+
+    @property
+    def shape(self) -> shapely.Geometry:
+        return shapely.union_all([shapely.box(*box.as_tuple()) for box in self.boxes])
+
+    @property
+    def level(self) -> int:
+        return self.tokens.tiles[0].level
+
+
+class Locator:
+    """Finds named places of one scene.
+
+    A focus says where to look, and the region grows from there over what looks alike. What has an
+    extent of its own (an airport) grows on the base level; a thing is walked down to first. Then
+    the outline is drawn again level by level, until it is fine enough or the tiles are spent.
+    """
+
+    def __init__(
+        self,
+        pyramid: Pyramid,
+        grid: tuple[int, int],
+        encode: Encode,
+        presence: Presence,
+    ) -> None:
+        """Keep what is asked.
+
+        Args:
+            pyramid: Of the scene.
+            grid: ``(rows, cols)`` of tokens in a tile.
+            encode: Makes tokens of tiles.
+            presence: Says how likely a region shows what it should.
+        """
+        self._pyramid, self._grid = pyramid, grid
+        self._encode = SharedTiles(encode)
+        self._presence = presence
+        self._marks: dict[Tile, Tensor] = {}
+
+    def locate(self, foci: Sequence[tuple[str, Focus]], budget: Budget, walk: Walk) -> Located:
+        """Find some places; the start is paid once, the rest of the tiles is shared evenly.
+
+        Args:
+            foci: The names, each with the focus that follows its `place_question`.
+            budget: Its tiles are the most that are encoded.
+            walk: Descends to a thing.
+
+        Raises:
+            BudgetError: If the budget is less than one tile.
+        """
+        start = start_tiles(self._pyramid, budget.tiles)
+        each, over = divmod(budget.tiles - len(start), len(foci))
+        places, kept = [], []
+        for number, (name, focus) in enumerate(foci):
+            place, region = self._one(name, focus, start, each + (number < over), walk)
+            places.append(place)
+            kept += [] if region is None else [region.tokens.select(region.inside)]
+        return Located(tuple(places), self._looks(), self._kept(kept, start))
+
+    def _one(
+        self, name: str, focus: Focus, start: Sequence[Tile], tiles: int, walk: Walk
+    ) -> tuple[LocatedPlace | None, _Region | None]:
+        before = len(self._encode.cache)
+        base = self._encode(start).at_level(start[-1].level)
+        if not len(base):
+            return None, None
+        level = base.tiles[0].level
+        if is_area(name) or level == 0:
+            look = LevelLook(level, base.tiles, base, torch.zeros(len(base)))
+            looks = [score_look(look, focus, chained=False)]
+        else:
+            descent = walk(len(start) + (tiles + 1) // 2, self._encode, focus)
+            looks = [look for look in descent.looks if look.level <= level and len(look.tokens)]
+        for look in looks:
+            self._mark(look.tokens, look.scores)
+        if all(look.is_flat for look in looks):
+            return None, None
+        spent = max(0, len(self._encode.cache) - max(before, len(start)))
+        ground = looks[0].tokens.features.to("cpu", torch.float64).mean(0)
+        look, region = self._grown(looks, ground, tiles - spent)
+        first = looks[0]
+        share = _share_around(first, region.shape, self._side(first.level))
+        rivals = self._rivals(name, look, region)
+        spent = max(0, len(self._encode.cache) - max(before, len(start)))
+        region = self._redrawn(region, focus, ground, tiles - spent)
+        score = self._presence.score(name, region.tokens.select(region.inside), share)
+        place = LocatedPlace(
+            name,
+            region.shape,
+            region.level,
+            self._side(region.level),
+            score,
+            tuple(region.tokens.select(region.inside).tiles),
+            rivals,
+        )
+        return (place if self._presence.is_there(score) else None), region
+
+    def _grown(
+        self, looks: Sequence[LevelLook], ground: Tensor, tiles: int
+    ) -> tuple[LevelLook, _Region]:
+        """The region on the finest look that shows all of it.
+
+        What goes on beyond the tiles of a look is followed into their neighbors. What takes more
+        of them than there are is seen from farther away, as far as it is large enough there.
+        """
+        best: tuple[LevelLook, _Region] | None = None
+        for seen in reversed(looks):
+            if best and best[1].shape.area < self._side(seen.level) ** 2:
+                break
+            look, region, is_whole = self._followed(seen, ground, tiles)
+            best = look, region
+            if is_whole:
+                break
+        assert best is not None  # noqa: S101 - there is a look
+        return best
+
+    def _followed(
+        self, look: LevelLook, ground: Tensor, tiles: int
+    ) -> tuple[LevelLook, _Region, bool]:
+        """A look with the tiles that its region goes on in; whether it shows all of the region."""
+        before = len(self._encode.cache)
+        while True:
+            inside = grow_region(
+                look.tokens, look.scores, self._grid, self._pyramid.tile_size, ground
+            )
+            region = _Region(look.tokens, inside)
+            beyond = [
+                tile
+                for tile in self._around(region, look.level, self._side(look.level) / 4)
+                if tile not in look.tiles
+            ]
+            if not beyond:
+                return look, region, True
+            fresh = sum(tile not in self._encode.cache for tile in beyond)
+            if fresh + len(self._encode.cache) - before > min(tiles, _MOST_FOLLOWED):
+                return look, region, False
+            more = self._encode(beyond)
+            look = LevelLook(
+                look.level,
+                (*look.tiles, *beyond),
+                TokenSet.concat([look.tokens, more]),
+                torch.cat([look.scores, look.scores.new_zeros(len(more))]),
+            )
+
+    def _around(self, region: _Region, level: int, margin: float) -> list[Tile]:
+        """The tiles of a level over a region and some pixels around it."""
+        x0, y0, x1, y1 = region.shape.bounds
+        window = Box(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
+        inside = window.intersection(Box(0, 0, self._pyramid.width, self._pyramid.height))
+        return [] if inside is None else list(self._pyramid.tiles_over(level, inside))
+
+    def _redrawn(self, region: _Region, focus: Focus, ground: Tensor, tiles: int) -> _Region:
+        """The region on finer levels, while it has few tokens and there are tiles left."""
+        while region.level > 0 and int(region.inside.sum()) < _ENOUGH_TOKENS:
+            level, side = region.level - 1, self._side(region.level)
+            wanted = self._around(region, level, side)
+            tiles -= sum(tile not in self._encode.cache for tile in wanted)
+            if tiles < 0:
+                break
+            tokens = self._encode(wanted)
+            if not len(tokens):
+                break
+            inside = self._finer(region, tokens, focus, ground)
+            if not inside.any():
+                break
+            region = _Region(tokens, inside)
+            self._mark(tokens, inside.float())
+        return region
+
+    def _finer(self, region: _Region, tokens: TokenSet, focus: Focus, ground: Tensor) -> Tensor:
+        """The tokens of a finer level that show a region.
+
+        A few coarse tokens may hold two neighbors that look alike; so the focus is asked again
+        which of them is meant.
+        """
+        size = self._pyramid.tile_size
+        if int(region.inside.sum()) < _FEW_TOKENS:
+            tiles = tuple(sorted(tokens.tiles))
+            look = LevelLook(tiles[0].level, tiles, tokens, torch.zeros(len(tokens)))
+            look = score_look(look, focus, chained=False)
+            if not look.is_flat:
+                return grow_region(tokens, look.scores, self._grid, size, ground)
+        return redraw_region(tokens, region.boxes, self._grid, size)
+
+    def _rivals(self, name: str, look: LevelLook, region: _Region) -> tuple[Point, ...]:
+        """Centers of what draws about as much of the focus, away from the region.
+
+        A model that can say what it sees has to see the same there.
+        """
+        side = self._side(look.level)
+        boxes = look.tokens.boxes_scene
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        best = _share_around(look, region.shape, side)
+        free = ~_near(centers, region.shape, 1.5 * side)
+        scores, rivals = look.scores.clone().double(), list[Point]()
+        scores[~free] = 0
+        total = float(look.scores.sum(dtype=torch.float64)) or 1.0
+        while len(rivals) < _MOST_RIVALS and float(scores.max()) > 0:
+            peak = int(scores.argmax())
+            around = (centers - centers[peak]).abs().amax(1) <= 1.5 * side
+            share = float(scores[around].sum()) / total
+            if share < _RIVAL_SHARE * best:
+                break
+            scores[around] = 0
+            if self._presence.is_rival(name, look.tokens.select(around), share):
+                rivals.append((float(centers[peak, 0]), float(centers[peak, 1])))
+        return tuple(rivals)
+
+    def _side(self, level: int) -> float:
+        return self._pyramid.tile_size * 2.0**level / min(self._grid)
+
+    def _mark(self, tokens: TokenSet, scores: Tensor) -> None:
+        for index, tile in enumerate(tokens.tiles):
+            own = scores[tokens.tile_index == index].detach().to("cpu", torch.float32)
+            self._marks[tile] = self._marks.get(tile, 0) + own
+
+    def _looks(self) -> tuple[LevelLook, ...]:
+        by_level: dict[int, list[Tile]] = {}
+        for tile in sorted(self._encode.cache):
+            by_level.setdefault(tile.level, []).append(tile)
+        looks = []
+        for level, tiles in sorted(by_level.items(), reverse=True):
+            sets = [self._encode.cache[tile] for tile in tiles]
+            scores = [
+                self._marks.get(tile, torch.zeros(len(one)))
+                for tile, one in zip(tiles, sets, strict=True)
+            ]
+            looks.append(LevelLook(level, tuple(tiles), TokenSet.concat(sets), torch.cat(scores)))
+        return tuple(looks)
+
+    def _kept(self, kept: Sequence[TokenSet], start: Sequence[Tile]) -> TokenSet:
+        """The tokens of all regions, each once."""
+        tokens = (
+            TokenSet.concat(list(kept)) if kept else self._encode(start).select(torch.arange(0))
+        )
+        if not len(tokens):
+            return tokens
+        keys = torch.cat([tokens.levels[:, None].double(), tokens.boxes_scene], dim=1)
+        _, first = torch.unique(keys, dim=0, return_inverse=True)
+        seen = {int(group): i for i, group in reversed(list(enumerate(first.tolist())))}
+        return tokens.select(torch.tensor(sorted(seen.values()))).in_reading_order()
+
+
+def _share_around(look: LevelLook, shape: shapely.Geometry, side: float) -> float:
+    """The share of a look's scores that falls on a shape and what is a token away, in [0, 1]."""
+    boxes = look.tokens.boxes_scene
+    near = _near((boxes[:, :2] + boxes[:, 2:]) / 2, shape, side)
+    total = float(look.scores.sum(dtype=torch.float64))
+    return min(1.0, float(look.scores[near].sum(dtype=torch.float64)) / total) if total else 0.0
+
+
+def _near(points: Tensor, shape: shapely.Geometry, distance: float) -> Tensor:
+    grown = shape.buffer(distance, join_style="mitre")
+    inside = shapely.intersects_xy(grown, points[:, 0].numpy(), points[:, 1].numpy())
+    return torch.from_numpy(inside)

@@ -1,0 +1,153 @@
+"""Numbers between located places: of the ground where it is known, else of the picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import shapely
+
+from geofovea.pipeline.answers.features import is_on_ground
+from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
+from geofovea.pipeline.relations.vocabulary import COMPASS, PICTURE, UNITS
+from geofovea.tiling.geo.geodesic import (
+    Displacement,
+    Point,
+    area_on_ground,
+    displacement,
+    reach_m,
+)
+from geofovea.tiling.scene import Scene
+
+__all__ = ["Plane", "certainty"]
+
+_SIDES_OF_A_RECTANGLE = 4
+# what an error of nine in ten is in standard deviations of a normal distribution
+_DEVIATIONS = 1.645
+
+
+def certainty(margin: float, error: float) -> float:
+    """How likely a number keeps its sign, in [0.5, 1], if its errors are normal.
+
+    Args:
+        margin: The number.
+        error: What it is wrong by at most in nine of ten cases.
+    """
+    if error <= 0:
+        return 1.0
+    return 0.5 * (1 + math.erf(abs(margin) / error * _DEVIATIONS / math.sqrt(2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Where numbers are measured.
+
+    Attributes:
+        scene: The scene.
+        is_on_ground: Whether they are meters on the ground; else they are pixels, and the picture
+            is taken to have north at its top.
+    """
+
+    scene: Scene
+    is_on_ground: bool
+
+    @classmethod
+    def of(cls, scene: Scene, places: Sequence[LocatedPlace]) -> Plane:
+        """The ground, if the scene says where it lies and all places are on its map."""
+        known = is_on_ground(scene) and all(
+            displacement(scene, place.center, place.center) is not None for place in places
+        )
+        return cls(scene, known)
+
+    @property
+    def unit(self) -> str:
+        """Of lengths."""
+        return "m" if self.is_on_ground else "px"
+
+    def way(self, start: Point, end: Point) -> Displacement:
+        """The way between two points of the scene."""
+        found = displacement(self.scene, start, end) if self.is_on_ground else None
+        if found is not None:
+            return found
+        east, north = end[0] - start[0], start[1] - end[1]
+        bearing = math.degrees(math.atan2(east, north)) % 360
+        return Displacement(math.hypot(east, north), bearing, east, north)
+
+    def error(self, *places: LocatedPlace) -> float:
+        """By how much a way between the centers of places may be wrong."""
+        return math.hypot(*(self.length_of(place, place.token_side) for place in places))
+
+    def length_of(self, place: LocatedPlace, pixels: float) -> float:
+        """Some pixels at a place in the unit of the plane."""
+        meters = reach_m(self.scene, place.center, pixels) if self.is_on_ground else None
+        return pixels if meters is None else meters
+
+    def along(self, direction: str, start: LocatedPlace, end: LocatedPlace) -> float:
+        """How far ``end`` lies from ``start`` in a direction; negative on the other side.
+
+        Between two main directions, it is the smaller of the two ways: what is northeast is both
+        north and east. Left, right, above and below are those of the picture, in pixels.
+        """
+        if direction in PICTURE:
+            x, y = PICTURE[direction]
+            (x0, y0), (x1, y1) = start.center, end.center
+            return x * (x1 - x0) + y * (y1 - y0)
+        way = self.way(start.center, end.center)
+        east, north = COMPASS[direction]
+        parts = [
+            math.copysign(1, sign) * part
+            for sign, part in ((east, way.east), (north, way.north))
+            if sign
+        ]
+        return min(parts)
+
+    def error_along(self, direction: str, *places: LocatedPlace) -> float:
+        """By how much `along` may be wrong."""
+        if direction in PICTURE:
+            return math.hypot(*(place.token_side for place in places))
+        return self.error(*places)
+
+    def gap(self, one: LocatedPlace, two: LocatedPlace) -> float:
+        """The way between the nearest points of two outlines; 0 where they touch."""
+        points = shapely.get_coordinates(shapely.shortest_line(one.region, two.region))
+        return self.way(tuple(points[0]), tuple(points[1])).distance
+
+    def size(self, measure: str, place: LocatedPlace) -> Quantity:
+        """The area, length or width of a place.
+
+        Length and width are the sides of the smallest rectangle around its outline.
+        """
+        if measure == "area":
+            return self._area(place)
+        ring = shapely.get_coordinates(place.region.minimum_rotated_rectangle)
+        sides = [
+            self.way(tuple(ring[i]), tuple(ring[i + 1])).distance
+            for i in range(_SIDES_OF_A_RECTANGLE)
+        ]
+        value = (max if measure == "length" else min)(sides[0] + sides[2], sides[1] + sides[3]) / 2
+        return Quantity(measure, value, self.length_of(place, place.token_side), self.unit)
+
+    def _area(self, place: LocatedPlace) -> Quantity:
+        """The error is half a token all along the outline."""
+        pixels = place.region.area
+        meters = area_on_ground(self.scene, place.region) if self.is_on_ground else None
+        edge = place.region.length * place.token_side / 2
+        if meters is None:
+            return Quantity("area", pixels, edge, "px²")
+        return Quantity("area", meters, edge * meters / pixels, "m²")
+
+    def in_unit(self, quantity: Quantity, symbol: str = "") -> Quantity:
+        """The same number in a unit; in the one that people would use if none is named."""
+        if quantity.unit not in UNITS:
+            return quantity
+        symbol = symbol or _natural(quantity)
+        factor = UNITS[quantity.unit].size / UNITS[symbol].size
+        return Quantity(quantity.name, quantity.value * factor, quantity.error * factor, symbol)
+
+
+def _natural(quantity: Quantity) -> str:
+    if UNITS[quantity.unit].power == 1:
+        return "km" if quantity.value >= 1e3 else "m"
+    steps = (("km²", 1e6), ("ha", 1e4))
+    return next((symbol for symbol, size in steps if quantity.value >= size), "m²")

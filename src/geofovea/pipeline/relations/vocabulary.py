@@ -1,0 +1,132 @@
+"""The words of relations between places: directions, sizes, units. English, both spellings.
+
+Words for directions are those of the router, so that what is asked here is routed there, too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = [
+    "COMPASS",
+    "PICTURE",
+    "SIZES",
+    "UNITS",
+    "SizeWord",
+    "Unit",
+    "compass_word",
+    "plain_direction",
+    "unit_called",
+]
+
+_HALF = math.sqrt(0.5)
+
+COMPASS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "north": (0.0, 1.0),
+        "northeast": (_HALF, _HALF),
+        "east": (1.0, 0.0),
+        "southeast": (_HALF, -_HALF),
+        "south": (0.0, -1.0),
+        "southwest": (-_HALF, -_HALF),
+        "west": (-1.0, 0.0),
+        "northwest": (-_HALF, _HALF),
+    }
+)
+"""Directions on the ground as unit vectors (east, north), clockwise from north."""
+
+PICTURE: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"left": (-1.0, 0.0), "right": (1.0, 0.0), "above": (0.0, -1.0), "below": (0.0, 1.0)}
+)
+"""Directions in the picture as unit vectors (x to the right, y down)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeWord:
+    """What a word compares.
+
+    Attributes:
+        measure: What of two things is compared.
+        is_more: Whether the one with more of it is meant.
+    """
+
+    measure: Literal["area", "length", "width"]
+    is_more: bool
+
+
+SIZES: Mapping[str, SizeWord] = MappingProxyType(
+    {
+        "larg": SizeWord("area", True),
+        "bigg": SizeWord("area", True),
+        "small": SizeWord("area", False),
+        "long": SizeWord("length", True),
+        "short": SizeWord("length", False),
+        "wid": SizeWord("width", True),
+        "narrow": SizeWord("width", False),
+    }
+)
+"""Stems of words for sizes; "er" makes them compare two, and "est" several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of length or area.
+
+    Attributes:
+        symbol: As it is written behind a number.
+        power: 1 of a length, 2 of an area.
+        size: In meters or square meters.
+    """
+
+    symbol: str
+    power: Literal[1, 2]
+    size: float
+
+
+_METERS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "mi": 1609.344, "ft": 0.3048, "yd": 0.9144}
+UNITS: Mapping[str, Unit] = MappingProxyType(
+    {name: Unit(name, 1, size) for name, size in _METERS.items()}
+    | {f"{name}²": Unit(f"{name}²", 2, size**2) for name, size in _METERS.items()}
+    | {"nmi": Unit("nmi", 1, 1852.0), "ha": Unit("ha", 2, 1e4)}
+    | {"acres": Unit("acres", 2, 4046.8564224)}
+)
+"""Units by their symbol. A mile, a foot and a yard are international."""
+
+_NAMES = {
+    r"met(?:er|re)s?": "m",
+    r"kilomet(?:er|re)s?": "km",
+    r"centimet(?:er|re)s?": "cm",
+    r"miles?": "mi",
+    r"(?:feet|foot)": "ft",
+    r"yards?": "yd",
+    r"nautical miles?": "nmi",
+    r"hectares?": "ha",
+    r"acres?": "acres",
+}
+
+
+def unit_called(words: str) -> Unit | None:
+    """The unit that some words name, such as ``kilometres``, ``sq. miles``, ``m2`` or ``ha``."""
+    text = " ".join(words.lower().replace(".", "").split())
+    text, squares = re.subn(r"^(?:square|sq) ", "", text)
+    text, powers = re.subn(r"(?:\^?2|²)$", "", text)
+    for pattern, symbol in _NAMES.items():
+        if re.fullmatch(pattern, text):
+            text = symbol
+            break
+    return UNITS.get(f"{text}²" if squares or powers else text)
+
+
+def plain_direction(word: str) -> str:
+    """A direction as `COMPASS` and `PICTURE` spell it: ``north-east`` is ``northeast``."""
+    return re.sub(r"[- ]", "", word.lower())
+
+
+def compass_word(bearing: float) -> str:
+    """The nearest of the eight directions to a bearing in degrees clockwise from north."""
+    return list(COMPASS)[round(bearing / 45) % 8]

@@ -1,0 +1,221 @@
+"""Questions about where places lie: the places are looked for, and the answer is computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from geofovea.errors import ModelError, QuestionError, SceneError
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.measurement import Measurement
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.focus.visual_search import (
+    BASELINES,
+    SearchOptions,
+    SearchResult,
+    VisualSearch,
+    place_question,
+)
+from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.relations.choosing import choose
+from geofovea.pipeline.relations.compute import compute
+from geofovea.pipeline.relations.grammar import PlaceQuestion, parse_question
+from geofovea.pipeline.relations.locate import Locator
+from geofovea.pipeline.relations.presence import Presence
+from geofovea.pipeline.session.answering import Reply
+from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.plan import AnswerPlan
+from geofovea.pipeline.session.reducer import ReducedAnswer
+from geofovea.pipeline.session.request import AskRequest
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.search.looks import Descent
+from geofovea.regionfocus.search.router import Route
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.overviews.deadline import builds_within
+from geofovea.tiling.scene import Scene
+
+__all__ = [
+    "Measured",
+    "asks_of_places",
+    "check_measurable",
+    "check_shown",
+    "measure_places",
+    "measurement_of",
+    "measuring_request",
+]
+
+_EXAMPLES = (
+    "'distance from the pond to the school', 'how large is the pond?' or 'is the pond north of the "
+    "school?'"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What was computed for a question, and from what.
+
+    Attributes:
+        measurement: The numbers; its text is empty where a place was not found, or may be several.
+        result: What was looked at.
+        reduced: The answer as a model would have given it; empty where there is none.
+        is_answer: Whether it stands: there is one, among the choices if some are given, or no
+            other is wanted.
+    """
+
+    measurement: Measurement
+    result: SearchResult
+    reduced: ReducedAnswer
+    is_answer: bool
+
+    def budget_left(self, budget: Budget) -> Budget:
+        """A budget without the vision tokens that the model was asked about on the way."""
+        return replace(budget, tokens=max(1, budget.tokens - self.reduced.reply.tokens_llm))
+
+    @property
+    def why_not(self) -> str:
+        """Why the model answers after all, as a warning."""
+        return (
+            f"the answer could not be computed from where the places lie ("
+            f"{self.measurement.sentence}), so the model gave it"
+        )
+
+
+def asks_of_places(plan: AnswerPlan) -> PlaceQuestion | None:
+    """What a plan asks of the geometry of places; None where the model answers it.
+
+    Ways of looking that ignore the question, or are given the place, leave all to the model; so do
+    the finished prompts of a benchmark.
+
+    Raises:
+        ModelError: If it has to be measured, and the focus looks for no named place.
+    """
+    options = plan.request.options
+    focus = plan.search.focus
+    if plan.request.measure is not None:
+        if focus in BASELINES or focus == "oracle":
+            raise ModelError(
+                f"focus={focus!r} does not look for named places; choose attention, rfm, "
+                "similarity or prompted"
+            )
+        return plan.request.measure
+    if options.geometry == "off" or plan.request.kind == "prompt":
+        return None
+    if focus in BASELINES or focus == "oracle" or options.route == "none":
+        return None
+    return parse_question(plan.question)
+
+
+def measuring_request(
+    question: str | PlaceQuestion,
+    *,
+    budget: Budget | None = None,
+    focus: str | None = None,
+    descent: str = DEFAULT_DESCENT,
+    focus_model: str | None = None,
+    region: Region | None = None,
+) -> AskRequest:
+    """A question that is computed, or not answered at all; see ``SceneSession.measure``.
+
+    Raises:
+        QuestionError: If the words ask for no measure.
+        BudgetError: If the budget is none.
+    """
+    words = question if isinstance(question, str) else question.words
+    options = AnswerOptions(focus, descent=descent, focus_model=focus_model)
+    request = AskRequest(words, budget, options, region=region)
+    parsed = check_measurable(request.words()) if isinstance(question, str) else question
+    return replace(request, measure=parsed)
+
+
+def measurement_of(answer: Answer) -> Measurement:
+    """What the answer to a `measuring_request` was computed from."""
+    assert answer.measurement is not None  # noqa: S101 - every such answer has it
+    return answer.measurement
+
+
+def check_measurable(words: str) -> PlaceQuestion:
+    """What some words ask of the geometry of places.
+
+    Raises:
+        QuestionError: If they ask nothing of it.
+    """
+    parsed = parse_question(words)
+    if parsed is None:
+        raise QuestionError(
+            f"{words!r:.80} is no question about where places lie or how large they are; ask for "
+            f"example {_EXAMPLES}"
+        )
+    return parsed
+
+
+def measure_places(
+    plan: AnswerPlan, search: VisualSearch, host: Host, calls: EngineCalls, scene: Scene
+) -> Measured | None:
+    """Look for the places of a question, and compute its answer.
+
+    Args:
+        plan: Its words, its budget and how to look.
+        search: Looks at the scene.
+        host: The model.
+        calls: How the model is asked.
+        scene: The scene.
+
+    Returns:
+        None for a question that asks nothing of the geometry of places.
+
+    Raises:
+        BudgetError: If the budget cannot hold what the focus needs.
+        ModelError: If the host lacks the focus.
+        SceneError: If the scene shows nothing.
+    """
+    question = asks_of_places(plan)
+    if question is None:
+        return None
+    options: SearchOptions = replace(plan.search, route="one")
+    presence = Presence(host, calls, plan.decoder_budget.tokens)
+    locator = Locator(search.pyramid, host.grid, search.encode, presence)
+    foci = [(name, search.focus_on(options, place_question(name))) for name in question.places]
+    with builds_within(plan.budget.seconds):
+        located = locator.locate(foci, plan.budget, search.walker(options, plan.budget))
+    measurement = compute(question, plan.request.question, located.places, scene)
+    descent = Descent(located.looks, "native" if located.looks[-1].level == 0 else "outlined")
+    route = Route("several" if len(question.places) > 1 else "one", f"it asks for {question.kind}")
+    result = SearchResult(descent, descent, route=route)
+    check_shown(scene, result)
+    generation = _generation(measurement, plan.choices)
+    spoken, asked = generation or Generation("", ()), presence.generator
+    reply = Reply(spoken, located.tokens, presence.tokens_llm, measurement.warnings)
+    reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
+    is_answer = generation is not None or plan.request.measure is not None
+    return Measured(measurement, result, reduced, is_answer)
+
+
+def check_shown(scene: Scene, result: SearchResult) -> None:
+    """Refuse a scene of which nothing was seen.
+
+    Raises:
+        SceneError: If no look has a token.
+    """
+    if not any(len(look.tokens) for look in result.descent.looks):
+        raise SceneError(f"{scene.path} shows no valid pixel: there is nothing to look at")
+
+
+def _generation(measurement: Measurement, choices: tuple[str, ...]) -> Generation | None:
+    """The answer as text with its probability; None where there is none among the choices."""
+    if not measurement.text:
+        return None
+    likely = math.log(min(1.0, max(measurement.confidence, 1e-9)))
+    if not choices:
+        return Generation(measurement.text, (likely,))
+    which = choose(measurement, choices)
+    if which is None:
+        return None
+    others = math.log(max(1 - math.exp(likely), 1e-9) / (len(choices) - 1))
+    logs = [others] * len(choices)
+    logs[which] = likely
+    shares = torch.tensor(logs, dtype=torch.float64).log_softmax(0).tolist()
+    return Generation(choices[which], (shares[which],), choices=tuple(shares))

@@ -1,0 +1,202 @@
+"""A model that gets room to think answers behind its thought, and the thought is no answer."""
+
+import json
+
+import pytest
+import torch
+from family_toys import QUESTION, WORDS, model_of, tokens_of
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.hosts.load_options import LoadOptions
+from geofovea.pipeline.hosts.lvlm import LvlmHost
+from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
+from geofovea.pipeline.inference.decoder.generate import UNTHOUGHT, thought_warning
+from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.run import DecoderRun
+from geofovea.pipeline.inference.prompts.batch import PromptBatch
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.regionfocus.reductions.registry import make_decoder_reduction
+from geofovea.tiling.opening import open_scene
+
+TURN = (
+    "{% for c in messages[0]['content'] %}{% if c.type == 'image' %}<image>{% else %} {{ c.text }}"
+    "{% endif %}{% endfor %} is "
+)
+OPENS = TURN + "<think>\n"
+SWITCHES = TURN + "{% if enable_thinking is false %}<think></think>\n{% endif %}"
+# words of other families, which this one never says, stand for the marks
+MARKS = {"<think>": WORDS["<global-img>"], "</think>": WORDS["<fake_token_around_image>"]}
+LONGEST = 6
+
+
+def thinker(chat=OPENS, marks=MARKS, family="llava", **settings):
+    """A random model that gets room to think; the words of some ids are marks of thoughts."""
+    words = {word: i for word, i in WORDS.items() if i not in marks.values()} | marks
+    made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    made.normalizer = normalizers.Replace("?", " ? ")
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = ["<image>", *(w for w in ("<img>", "</img>") if w in words)]
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        additional_special_tokens=special,
+    )
+    fast.chat_template = chat
+    room = {"instruction": "", "focus_layer": 1, "thinking": "room", "thought_tokens": LONGEST}
+    return LvlmHost(
+        "thinker", FAMILIES[family](model_of(family)), fast, HostSettings(**room | settings)
+    )
+
+
+@torch.no_grad()
+def state_behind(host, tokens, ids, question=QUESTION):
+    """The last state of a prompt with some ids behind it, which runs as one."""
+    words = host._prompts.words.ids(question, "")
+    longer = type(words)(words.before, [*words.after, *ids])
+    sequence = host._prompts.layout.sequence(longer, tokens)
+    return DecoderRun(host._decoder, PromptBatch.of([sequence])).prefill()
+
+
+@torch.no_grad()
+def greedy(host, tokens, ids, count):
+    """The ids that are likeliest behind a prompt and some ids, one after the other."""
+    found = []
+    for _ in range(count):
+        state = state_behind(host, tokens, [*ids, *found])
+        found.append(int(host._family.logits(state).argmax()))
+    return found
+
+
+def text_of(host, ids):
+    return host._tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def test_a_thought_that_is_too_long_is_closed_and_the_answer_stands_behind_it():
+    host = thinker()
+    tokens = tokens_of(host)
+    thought = greedy(host, tokens, [], LONGEST)
+    assert MARKS["</think>"] not in thought
+    expected = greedy(host, tokens, [*thought, MARKS["</think>"]], 4)
+    generation = host.generate(QUESTION, tokens)
+    assert generation.text.startswith(text_of(host, expected))
+    assert generation.thought_tokens == LONGEST + 1
+    assert generation.warnings[-1] == thought_warning(LONGEST)
+    assert UNTHOUGHT not in generation.warnings
+
+
+def natural_end():
+    """A model whose thought ends by itself: a word that it says once is the closing mark."""
+    for seed in range(5, 25):
+        host = thinker()
+        tokens = tokens_of(host, seed=seed)
+        words = greedy(host, tokens, [], LONGEST + host._settings.answer_tokens)
+        once = [i for i in range(1, LONGEST - 1) if words.count(words[i]) == 1]
+        if once:
+            ended = thinker(marks=MARKS | {"</think>": words[once[0]]})
+            return ended, tokens, words[: once[0] + 1]
+    raise AssertionError("this model says nothing just once")
+
+
+def test_a_thought_that_ends_by_itself_is_no_part_of_the_answer():
+    host, tokens, thought = natural_end()
+    generation = host.generate(QUESTION, tokens)
+    expected = greedy(host, tokens, thought, 4)
+    assert generation.text.startswith(text_of(host, expected))
+    assert generation.thought_tokens == len(thought)
+    assert thought_warning(LONGEST) not in generation.warnings
+    # as long as the answer and not as the thought
+    assert 0 < len(generation.log_probabilities) <= host._settings.answer_tokens
+
+
+@torch.no_grad()
+def test_choices_are_scored_behind_the_thought():
+    choices = ("red", "blue")
+    asked = QUESTION + choice_instruction(choices)
+    short = thinker(thought_tokens=2)
+    tokens = tokens_of(short)
+    start = []
+    for _ in range(2):
+        state = state_behind(short, tokens, start, asked)
+        start.append(int(short._family.logits(state).argmax()))
+    state = state_behind(short, tokens, [*start, MARKS["</think>"]], asked)
+    believed = short._family.logits(state)[0].float().log_softmax(-1)
+    found = short.generate(QUESTION, tokens, choices=choices)
+    assert found.choices == pytest.approx([float(believed[WORDS[x]]) for x in "AB"], abs=1e-4)
+    assert found.thought_tokens == 3
+
+
+def test_it_thinks_behind_a_prompt_of_which_the_decoder_drops_tokens():
+    host = thinker()
+    tokens = tokens_of(host)
+    reduction = make_decoder_reduction("fastv")
+    generation = host.generate(QUESTION, tokens, reduction)
+    assert generation.thought_tokens == LONGEST + 1
+    assert generation.tokens_by_layer[-1] < len(tokens)
+
+
+def test_questions_side_by_side_are_each_thought_about_alone():
+    host = thinker()
+    tokens = tokens_of(host)
+    questions = [QUESTION, "What is the color of the ship?"]
+    together = host.generate_together([Prompt(q, tokens) for q in questions])
+    assert together == [host.generate(q, tokens) for q in questions]
+
+
+def test_a_model_that_opens_its_thoughts_itself_is_free_not_to():
+    host = thinker(SWITCHES)
+    tokens = tokens_of(host)
+    (first,) = greedy(host, tokens, [], 1)
+    assert first != MARKS["<think>"]
+    assert host.generate(QUESTION, tokens).thought_tokens == 0
+    opening = thinker(SWITCHES, marks=MARKS | {"<think>": first})
+    generation = opening.generate(QUESTION, tokens)
+    # both marks count
+    assert generation.thought_tokens == 1 + LONGEST + 1
+
+
+def test_room_for_a_thought_is_kept_in_the_context():
+    thinks, does_not = thinker(), thinker(thinking="off")
+    assert does_not.room(QUESTION, 2) - thinks.room(QUESTION, 2) >= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("chat", "marks", "words"),
+    [
+        (TURN, MARKS, "neither opens a thought nor can switch one off"),
+        (OPENS, {"<think>": MARKS["<think>"]}, "has no words <think> and </think>"),
+    ],
+)
+def test_room_for_what_cannot_be_is_refused_with_words(chat, marks, words):
+    with pytest.raises(ModelError, match=words):
+        thinker(chat, marks)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"thinking": "on"}, "thinking='on' is none of off, room"),
+        ({"thinking": "room", "thought_tokens": 0}, "thought_tokens=0 is no whole number"),
+        ({"thought_tokens": 9}, "thought_tokens= is for thinking='room'"),
+        ({"thinking": "off", "thought_tokens": 9}, "thought_tokens= is for thinking='room'"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options, words):
+    with pytest.raises(ModelError, match=words):
+        LoadOptions(**options)
+
+
+def test_the_cost_of_an_answer_tells_what_was_thought(scene_path):
+    session = SceneSession(open_scene(scene_path), thinker())
+    answer = session.ask(QUESTION, focus="overview")
+    cost = json.loads(json.dumps(answer.cost.to_json()))
+    assert cost["thought_tokens"] == answer.cost.thought_tokens == LONGEST + 1
+    session = SceneSession(open_scene(scene_path), thinker(thinking="off"))
+    plain = session.ask(QUESTION, focus="overview")
+    assert "thought_tokens" not in plain.cost.to_json()
+    assert UNTHOUGHT in plain.warnings

@@ -1,0 +1,296 @@
+"""Answers that follow from where places lie, beside what shapely and plain sums say of them."""
+
+import math
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.transform import Affine
+
+from geofovea.errors import GeometryError, OutputError
+from geofovea.pipeline.answers.measurement import LocatedPlace, Quantity
+from geofovea.pipeline.relations.choosing import choose
+from geofovea.pipeline.relations.compute import compute
+from geofovea.pipeline.relations.grammar import parse_question
+from geofovea.pipeline.relations.plane import Plane, certainty
+from geofovea.pipeline.relations.vocabulary import UNITS
+from geofovea.tiling.opening import open_scene
+
+NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+# turned by 90 degrees: up in the picture is west on the ground
+TURNED = Affine(0, -0.5, 500_000, -0.5, 0, 5_400_000)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Scenes by name: on the ground, turned there, and nowhere."""
+    folder = tmp_path_factory.mktemp("scenes")
+    made = {}
+    for name, transform in (("north up", NORTH_UP), ("turned", TURNED), ("nowhere", None)):
+        path = folder / f"{name}.tif"
+        where = {} if transform is None else {"crs": "EPSG:32633", "transform": transform}
+        with rasterio.open(
+            path, "w", driver="GTiff", width=2048, height=2048, count=1, dtype="uint8", **where
+        ) as file:
+            file.write(np.ones((1, 2048, 2048), np.uint8))
+        made[name] = open_scene(path)
+    return made
+
+
+def place(label, x, y, width=64.0, height=64.0, token=16.0, score=1.0, rivals=()):
+    shape = shapely.box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return LocatedPlace(label, shape, 0, token, score, (), rivals)
+
+
+def answered(scene, question, *places):
+    parsed = parse_question(question)
+    by_name = {one.label: one for one in places}
+    return compute(parsed, question, [by_name.get(name) for name in parsed.places], scene)
+
+
+POND, MILL = place("pond", 400, 300), place("mill", 1400, 1300, 200, 100)
+ROAD = place("road", 900, 820, 400, 20)
+
+TABLE = {
+    "Is the pond north of the mill?": ("yes", "no"),
+    "Is the pond west of the mill?": ("yes", "yes"),
+    "Is the pond south of the mill?": ("no", "yes"),
+    "Is the pond northwest of the mill?": ("yes", "no"),
+    "Is the pond above the mill?": ("yes", "yes"),
+    "Is the pond to the right of the mill?": ("no", "no"),
+    "In which direction is the pond from the mill?": ("northwest", "southwest"),
+    "Which is closer to the pond, the road or the mill?": ("road", "road"),
+    "Which is farther from the pond, the road or the mill?": ("mill", "mill"),
+    "Is the road nearer to the pond than the mill?": ("yes", "yes"),
+    "Is the road farther from the pond than the mill?": ("no", "no"),
+    "Which is larger, the pond or the mill?": ("mill", "mill"),
+    "Is the pond smaller than the mill?": ("yes", "yes"),
+    "Is the road longer than the mill?": ("yes", "yes"),
+    "Which is narrower, the road or the mill?": ("road", "road"),
+    "Is the road between the pond and the mill?": ("yes", "yes"),
+    "Is the mill between the pond and the road?": ("no", "no"),
+    "Which is farther south, the pond or the mill?": ("mill", "pond"),
+    "List the pond, the mill and the road from east to west": (
+        "mill, road, pond",
+        "mill, road, pond",
+    ),
+}
+
+
+@pytest.mark.parametrize("question", TABLE)
+def test_the_answer_is_that_of_the_ground(scenes, question):
+    north_up, turned = TABLE[question]
+    assert answered(scenes["north up"], question, POND, MILL, ROAD).text == north_up
+    # x goes south there and y goes west
+    flipped = {"mill, road, pond": "pond, road, mill", "northwest": "northeast"}
+    measured = answered(scenes["turned"], question, POND, MILL, ROAD)
+    expected = TURNED_ANSWERS.get(question, flipped.get(turned, turned))
+    assert measured.text == expected
+
+
+TURNED_ANSWERS = {
+    "Is the pond north of the mill?": "yes",
+    "Is the pond west of the mill?": "no",
+    "Is the pond south of the mill?": "no",
+    "Is the pond northwest of the mill?": "no",
+    "In which direction is the pond from the mill?": "northeast",
+    "Which is farther south, the pond or the mill?": "mill",
+}
+
+
+def test_a_distance_is_that_of_the_ground_with_the_error_of_its_tokens(scenes):
+    measured = answered(scenes["north up"], "How far is the pond from the mill?", POND, MILL)
+    distance, gap, bearing = measured.quantities
+    # UTM is true to the ground to 4 in 10,000 at its middle meridian
+    assert distance.value == pytest.approx(math.hypot(500, 500), rel=5e-4)
+    assert distance.unit == "m"
+    assert distance.error == pytest.approx(math.hypot(8, 8), rel=5e-4)
+    edges = POND.region.distance(MILL.region) / 2
+    assert gap.value == pytest.approx(edges, rel=5e-4)
+    # from the pond to the mill
+    assert bearing.value == pytest.approx(135, abs=0.1)
+    assert measured.text == "707 ± 11 m"
+    assert measured.is_on_ground
+
+
+def test_a_size_is_that_of_the_ground(scenes):
+    measured = answered(scenes["north up"], "What is the area of the mill in acres?", MILL)
+    (area,) = measured.quantities
+    assert area.value * UNITS["acres"].size == pytest.approx(5000, rel=1e-3)
+    # half a token, 4 m, all along an outline of 300 m
+    assert area.error * UNITS["acres"].size == pytest.approx(1200, rel=1e-3)
+    length = answered(scenes["north up"], "How long is the mill?", MILL).quantities[0]
+    assert (length.value, length.unit) == (pytest.approx(100, rel=1e-3), "m")
+
+
+def test_without_a_place_on_the_ground_numbers_are_pixels_and_north_is_up(scenes):
+    measured = answered(scenes["nowhere"], "How many meters is the pond from the mill?", POND, MILL)
+    assert measured.quantities[0].unit == "px"
+    assert measured.quantities[0].value == pytest.approx(math.hypot(1000, 1000))
+    assert "numbers are in pixels and not in m" in measured.warnings[0]
+    measured = answered(scenes["nowhere"], "Is the pond north of the mill?", POND, MILL)
+    assert measured.text == "yes"
+    assert "north is taken to be at the top" in measured.warnings[0]
+    assert not answered(scenes["nowhere"], "Is the pond above the mill?", POND, MILL).warnings
+
+
+def test_what_was_not_found_is_said_and_nothing_is_guessed(scenes):
+    measured = answered(scenes["north up"], "How far is the pond from the mill?", POND)
+    assert (measured.text, measured.confidence, measured.missing) == ("", 0, ("mill",))
+    assert measured.sentence == "not found: mill"
+    assert not measured.quantities
+
+
+def test_a_name_that_may_mean_several_places_is_said(scenes):
+    several = place("mill", 1400, 1300, rivals=((100.0, 1200.0),))
+    measured = answered(scenes["north up"], "How far is the pond from the mill?", POND, several)
+    assert measured.text == ""
+    assert measured.ambiguous == ("mill",)
+    assert "may mean 2 places, at x, y 1400, 1300 and 100, 1200" in measured.sentence
+
+
+def test_two_names_at_one_place_are_said(scenes):
+    same = place("mill", 402, 300)
+    measured = answered(scenes["north up"], "How far is the pond from the mill?", POND, same)
+    assert (measured.text, "found at the same place" in measured.sentence) == ("", True)
+
+
+def test_the_scores_of_places_and_the_margin_make_the_confidence(scenes):
+    sure = answered(scenes["north up"], "Is the pond north of the mill?", POND, MILL)
+    doubtful = answered(
+        scenes["north up"],
+        "Is the pond north of the mill?",
+        place("pond", 400, 300, score=0.6),
+        MILL,
+    )
+    close = answered(
+        scenes["north up"], "Is the pond north of the mill?", place("pond", 400, 1295), MILL
+    )
+    assert sure.confidence == pytest.approx(1, abs=1e-6)
+    assert doubtful.confidence == pytest.approx(0.6, abs=1e-6)
+    assert 0.5 < close.confidence < 0.7
+
+
+coordinate = st.floats(100, 1900)
+
+
+@settings(max_examples=25, deadline=None)
+@given(coordinate, coordinate, coordinate, coordinate)
+def test_places_that_change_sides_change_the_answer(scenes, x0, y0, x1, y1):
+    if math.hypot(x1 - x0, y1 - y0) < 100:
+        return
+    one, two = place("pond", x0, y0), place("mill", x1, y1)
+    scene = scenes["north up"]
+    there = answered(scene, "How far is the pond from the mill?", one, two).quantities
+    back = answered(scene, "How far is the mill from the pond?", one, two).quantities
+    assert there[0].value == pytest.approx(back[0].value)
+    north = answered(scene, "Is the pond north of the mill?", one, two).text
+    assert north != answered(scene, "Is the mill north of the pond?", one, two).text or y0 == y1
+    assert north == answered(scene, "Is the mill south of the pond?", one, two).text or y0 == y1
+
+
+@given(coordinate, coordinate, st.floats(-90, 90), st.floats(-90, 90))
+def test_places_that_move_together_keep_their_distance(scenes, x, y, dx, dy):
+    scene, question = scenes["nowhere"], "How far is the pond from the mill?"
+    before = answered(scene, question, place("pond", x, y), place("mill", x + 300, y + 400))
+    after = answered(
+        scene, question, place("pond", x + dx, y + dy), place("mill", x + dx + 300, y + dy + 400)
+    )
+    assert before.quantities[0].value == pytest.approx(500)
+    assert after.quantities[0].value == pytest.approx(500)
+
+
+@given(st.sampled_from(sorted(UNITS)), st.sampled_from(sorted(UNITS)), st.floats(1e-3, 1e6))
+def test_a_number_survives_the_way_through_another_unit(scenes, one, two, value):
+    if UNITS[one].power != UNITS[two].power:
+        return
+    plane = Plane(scenes["north up"], True)
+    there = plane.in_unit(Quantity("x", value, value / 10, one), two)
+    back = plane.in_unit(there, one)
+    assert (back.value, back.error) == pytest.approx((value, value / 10))
+
+
+def test_a_mile_is_a_mile(scenes):
+    plane = Plane(scenes["north up"], True)
+    assert plane.in_unit(Quantity("x", 1, 0, "mi"), "m").value == 1609.344
+    assert plane.in_unit(Quantity("x", 1, 0, "acres"), "m²").value == pytest.approx(4046.856)
+
+
+def test_certainty_is_that_of_a_normal_error():
+    # an error is what nine in ten stay below, on both sides
+    assert certainty(1, 1) == pytest.approx(0.95, abs=1e-3)
+    assert certainty(0, 1) == 0.5
+    assert certainty(3, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "choices", "which"),
+    [
+        ("Is the pond north of the mill?", ("No.", "Yes, it is"), 1),
+        ("In which direction is the pond from the mill?", ("south-east", "North-West"), 1),
+        ("Which is larger, the pond or the mill?", ("The pond", "the mill"), 1),
+        ("Which is larger, the pond or the mill?", ("pond or mill", "the mill"), 1),
+        ("How far is the pond from the mill?", ("200 m", "0.7 km", "2 miles"), 1),
+        ("How large is the mill?", ("5,100 m²", "1 ha"), 0),
+        (
+            "List the pond, the road and the mill from east to west",
+            ("pond, road, mill", "mill, road, pond"),
+            1,
+        ),
+        ("Is the pond north of the mill?", ("maybe", "never"), None),
+        ("How far is the pond from the mill?", ("near", "far"), None),
+        ("In which direction is the pond from the mill?", ("up", "down"), None),
+    ],
+)
+def test_a_computed_answer_is_found_among_choices(scenes, question, choices, which):
+    measured = answered(scenes["north up"], question, POND, MILL, ROAD)
+    assert choose(measured, choices) == which
+
+
+def test_a_map_has_a_polygon_for_each_place_and_a_line_between(scenes):
+    question = "How far is the pond from the mill?"
+    collection = answered(scenes["north up"], question, POND, MILL).geojson()
+    shapes = [shapely.geometry.shape(f["geometry"]) for f in collection["features"]]
+    assert [shape.geom_type for shape in shapes] == ["Polygon", "Polygon", "LineString"]
+    start, end = (shapely.Point(shapes[2].coords[i]) for i in (0, -1))
+    assert shapes[0].centroid.distance(start) < 1e-6
+    assert shapes[1].centroid.distance(end) < 1e-6
+    assert "crs" not in collection
+    flat = answered(scenes["nowhere"], question, POND, MILL).geojson()
+    assert flat["features"][2]["geometry"]["coordinates"] == [[400, -300], [1400, -1300]]
+    assert "ENGCRS" in flat["crs"]["properties"]["name"]
+
+
+def test_a_measurement_is_saved_by_its_suffix(scenes, tmp_path):
+    measured = answered(scenes["north up"], "How far is the pond from the mill?", POND, MILL)
+    for name in ("a.geojson", "a.json"):
+        measured.save(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 100
+    with pytest.raises(OutputError, match=r"one of: \.geojson, \.json"):
+        measured.save(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1234.5, 61, "1,234 ± 61 m"),
+        (0.123, 0.0123, "0.123 ± 0.012 m"),
+        (5000, 1200, "5,000 ± 1,200 m"),
+        (3, 0, "3.0 ± 0.0 m"),
+        (0, 0, "0 ± 0 m"),
+    ],
+)
+def test_a_number_is_written_as_exactly_as_it_is_known(value, error, text):
+    assert Quantity("x", value, error, "m").text == text
+
+
+def test_impossible_numbers_are_refused():
+    with pytest.raises(GeometryError, match="finite numbers"):
+        Quantity("x", math.nan, 0, "m")
+    with pytest.raises(GeometryError, match="finite numbers"):
+        Quantity("x", 1, -1, "m")
+    with pytest.raises(GeometryError, match="a region with an area"):
+        LocatedPlace("pond", shapely.Point(0, 0), 0, 16, 1.0)

@@ -1,0 +1,164 @@
+"""Named places are found where they are, under one budget; toy tokens carry the truth."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from regionfocus_toys import pyramids, random_focus
+
+from geofovea.pipeline.hosts.base import Capabilities
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.relations.locate import Locator
+from geofovea.pipeline.relations.presence import Presence
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.focus import AttentionFocus
+from geofovea.regionfocus.search.registry import walk
+from geofovea.regionfocus.tokens import tokens_of_tiles
+from geofovea.tiling.pyramid import Box, Pyramid
+
+GRID, SIDE = (4, 4), 64
+PYRAMID = Pyramid(4096, 4096, SIDE)
+DEMO = SimpleNamespace(capabilities=Capabilities(attention=True, domain="synthetic", context=100))
+REAL = SimpleNamespace(
+    capabilities=Capabilities(attention=True, domain="general", context=100, choices=True)
+)
+
+
+class Painted:
+    """Encodes tiles: ground, and boxes that look like nothing else; counts what it encodes."""
+
+    def __init__(self, boxes, pyramid=PYRAMID):
+        self.boxes, self.pyramid, self.tiles = boxes, pyramid, []
+
+    def __call__(self, tiles):
+        self.tiles += tiles
+        shape = (len(tiles), GRID[0] * GRID[1], 6)
+        bare = tokens_of_tiles(torch.zeros(shape), GRID, tiles, self.pyramid)
+        features = torch.eye(6)[0].repeat(len(bare), 1)
+        x, y = ((bare.boxes_scene[:, i] + bare.boxes_scene[:, i + 2]) / 2 for i in (0, 1))
+        for color, box in enumerate(self.boxes, 1):
+            inside = (x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)
+            features[inside] = torch.eye(6)[color]
+        return type(bare)(features, bare.tiles, bare.tile_index, bare.boxes_scene)
+
+
+def focus_on(*points, weights=None):
+    """Mass on the tokens that contain points."""
+
+    def score(tokens):
+        b = tokens.boxes_scene
+        total = torch.zeros(len(tokens))
+        for (x, y), weight in zip(points, weights or [1.0] * len(points), strict=True):
+            total += weight * ((b[:, 0] <= x) & (x < b[:, 2]) & (b[:, 1] <= y) & (y < b[:, 3]))
+        return total
+
+    return AttentionFocus(score)
+
+
+def best_first(pyramid):
+    return lambda tiles, encode, focus: walk("best_first", pyramid, tiles, encode, focus)
+
+
+class Calls:
+    """Answers yes to regions that overlap the given boxes."""
+
+    def __init__(self, *boxes):
+        self.boxes, self.asked = boxes, []
+
+    def generate(self, prompt):
+        self.asked.append((prompt.question, len(prompt.tokens)))
+        shown = [Box(*b) for b in prompt.tokens.boxes_scene.tolist()]
+        is_there = any(box.intersection(one) for box in self.boxes for one in shown)
+        return Generation("yes", (0.0,), choices=(0.0, -3.0) if is_there else (-3.0, 0.0))
+
+
+def located(encoder, foci, tiles=64, presence=None, pyramid=PYRAMID):
+    presence = presence or Presence(DEMO, Calls(), 100)
+    locator = Locator(pyramid, GRID, encoder, presence)
+    return locator.locate(foci, Budget(tiles=tiles, tokens=100), best_first(pyramid))
+
+
+AIRPORT, LAKE = Box(512, 512, 1536, 1280), Box(2560, 2048, 3584, 3328)
+TRUCK = Box(2900, 3800, 2964, 3864)
+
+
+def test_areas_are_outlined_exactly_wherever_the_focus_falls_on_them():
+    encoder = Painted([AIRPORT, LAKE])
+    result = located(
+        encoder, [("airport", focus_on((1500, 600))), ("big lake", focus_on((2600, 2200)))]
+    )
+    assert [place.box_scene for place in result.places] == [AIRPORT, LAKE]
+    assert [place.score for place in result.places] == [1, 1]
+    assert len(result.tokens) > 0
+
+
+def test_a_small_thing_is_walked_down_to():
+    encoder = Painted([AIRPORT, LAKE, TRUCK])
+    (place,) = located(encoder, [("truck", focus_on((2930, 3830)))]).places
+    assert place.level == 0
+    x, y = place.center
+    assert abs(x - 2932) <= 16
+    assert abs(y - 3832) <= 16
+    assert place.token_side == 16
+
+
+def test_a_thing_that_turns_out_large_is_outlined_from_afar():
+    # nothing in the word tells that a mound is large
+    encoder = Painted([AIRPORT, LAKE])
+    (place,) = located(encoder, [("mound", focus_on((3000, 3000)))]).places
+    assert place.box_scene == LAKE
+
+
+def test_a_focus_without_an_opinion_finds_nothing():
+    result = located(Painted([AIRPORT]), [("airport", focus_on())])
+    assert result.places == (None,)
+    assert not len(result.tokens)
+
+
+def test_a_focus_that_scatters_finds_nothing():
+    points = [(200 + 900 * i, 300 + 800 * j) for i in range(4) for j in range(4)]
+    (place,) = located(Painted([]), [("airport", focus_on(*points))]).places
+    assert place is None or place.rivals
+
+
+def test_two_places_that_draw_the_focus_alike_are_told():
+    encoder = Painted([AIRPORT, LAKE])
+    centers = (AIRPORT.center, LAKE.center)
+    (place,) = located(encoder, [("airport", focus_on(*centers, weights=[0.55, 0.45]))]).places
+    assert place.box_scene == AIRPORT
+    (rival,) = place.rivals
+    assert LAKE.x0 <= rival[0] <= LAKE.x1
+    assert LAKE.y0 <= rival[1] <= LAKE.y1
+    # half as much is no rival
+    (place,) = located(encoder, [("airport", focus_on(*centers, weights=[2, 1]))]).places
+    assert not place.rivals
+
+
+def test_a_model_that_can_say_what_it_sees_decides():
+    encoder = Painted([AIRPORT, LAKE])
+    centers = (AIRPORT.center, LAKE.center)
+    focus = focus_on(*centers, weights=[0.55, 0.45])
+    calls = Calls(AIRPORT)
+    presence = Presence(REAL, calls, 100)
+    (place,) = located(encoder, [("airport", focus)], presence=presence).places
+    # the other place draws the focus, and the model sees no airport there
+    assert not place.rivals
+    assert place.score == pytest.approx(1 / (1 + 2.718281828**-3))
+    assert presence.tokens_llm == sum(tokens for _, tokens in calls.asked) <= 100
+    (place,) = located(encoder, [("airport", focus)], presence=Presence(REAL, Calls(), 100)).places
+    assert place is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(pyramids, st.integers(1, 40), st.integers(0, 99), st.integers(1, 3), st.booleans())
+def test_no_search_for_places_exceeds_its_budget(pyramid, tiles, seed, count, area):
+    encoder = Painted([], pyramid)
+    name = "airport" if area else "truck"
+    foci = [(f"{name}", random_focus(seed + i)) for i in range(count)]
+    result = located(encoder, foci, tiles=tiles, pyramid=pyramid)
+    assert len(encoder.tiles) == len(set(encoder.tiles)) <= tiles
+    assert {tile for look in result.looks for tile in look.tiles} == set(encoder.tiles)
+    for place in result.places:
+        assert place is None or pyramid.top_level >= place.level >= 0

@@ -1,0 +1,146 @@
+"""Questions about places through the embedded model, on a scene whose every site is known."""
+
+import itertools
+import json
+import math
+
+import pytest
+
+import geofovea as gf
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import GSD_M, make_world
+from geofovea.errors import ModelError, QuestionError
+from geofovea.pipeline.relations.grammar import distance_between
+
+
+@pytest.fixture(scope="module")
+def world():
+    return make_world(940_003, 4096, 4096)
+
+
+@pytest.fixture(scope="module")
+def path(world, tmp_path_factory):
+    path = tmp_path_factory.mktemp("measuring") / "scene.tif"
+    write_scene(world, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def session(path):
+    return gf.SceneSession(gf.open_scene(path), gf.load_host("embedded"))
+
+
+def test_every_comparison_of_two_sites_is_answered_right(world, session):
+    for one, two in itertools.permutations(world.named_sites, 2):
+        (x0, y0), (x1, y1) = one.box.center, two.box.center
+        for direction, offset in {"north": y1 - y0, "west": x1 - x0}.items():
+            if abs(offset) < world.cell_side / 2:
+                continue
+            answer = session.ask(f"Is the {one.kind} {direction} of the {two.kind}?")
+            assert answer.text == ("yes" if offset > 0 else "no")
+            assert answer.measurement is not None
+            assert answer.confidence > 0.8
+            assert answer.cost.tiles_encoded <= session.host.default_budget.tiles
+            assert answer.cost.tokens_llm == 0
+
+
+def test_a_distance_is_within_its_error(world, session):
+    one, two = world.named_sites[:2]
+    measured = session.measure(distance_between(one.kind, two.kind))
+    distance = measured.quantities[0]
+    truth = GSD_M * math.dist(one.box.center, two.box.center)
+    value = distance.value * {"km": 1000, "m": 1}[distance.unit]
+    error = distance.error * {"km": 1000, "m": 1}[distance.unit]
+    assert abs(value - truth) <= error < truth / 5
+    assert measured.cost.tiles_encoded > 0
+    assert measured.model == "embedded"
+
+
+def test_a_choice_is_scored_by_what_was_computed(world, session):
+    one, two = world.named_sites[:2]
+    north, south = sorted((one, two), key=lambda site: site.box.center[1])
+    question = f"Which is farther north, the {one.kind} or the {two.kind}?"
+    answer = session.ask(question, choices=(f"the {south.kind}", f"the {north.kind}"))
+    assert answer.text == f"the {north.kind}"
+    assert [c.text for c in answer.choices] == [f"the {south.kind}", f"the {north.kind}"]
+    assert sum(c.probability for c in answer.choices) == pytest.approx(1)
+
+
+def test_switched_off_the_model_answers(world, session):
+    one, two = world.named_sites[:2]
+    question = f"Is the {one.kind} north of the {two.kind}?"
+    assert session.ask(question, geometry="off").measurement is None
+    # ways of looking that ignore the question leave it to the model, too
+    for focus in ("overview", "uniform"):
+        assert session.ask(question, focus=focus).measurement is None
+
+
+def test_other_questions_are_answered_as_before(session, world):
+    site = world.named_sites[0]
+    question = f"What is the shape of the hall at the {site.kind}?"
+    one, two = (session.ask(question, geometry=how) for how in ("auto", "off"))
+    assert (one.text, one.confidence, one.warnings) == (two.text, two.confidence, two.warnings)
+    assert one.looks[-1].addresses == two.looks[-1].addresses
+
+
+def test_a_place_that_is_not_there_is_said_and_the_model_answers(world, session):
+    there = world.named_sites[0].kind
+    answer = session.ask(f"Is the {there} north of the helicopter at the {there}?")
+    measured = session.measure(f"distance from the {there} to the {there} hall")
+    assert measured.text == ""
+    assert not measured.quantities
+    assert measured.missing or measured.ambiguous or "same place" in measured.sentence
+    if answer.measurement is None:
+        assert any("could not be computed" in warning for warning in answer.warnings)
+
+
+def test_a_batch_measures_as_one_question_does(world, session):
+    one, two, *_ = world.named_sites
+    questions = [
+        f"Is the {one.kind} north of the {two.kind}?",
+        f"What is the shape of the hall at the {one.kind}?",
+        f"How far is the {one.kind} from the {two.kind}?",
+    ]
+    together = session.ask_many(questions)
+    for question, answer in zip(questions, together, strict=True):
+        alone = session.ask(question)
+        assert answer.text == alone.text
+        assert (answer.measurement is None) == (alone.measurement is None)
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "error", "message"),
+    [
+        ("What is it?", {}, QuestionError, "is no question about where places lie"),
+        ("How large is the camp?", {"focus": "overview"}, ModelError, "looks? for named places"),
+        ("How large is the camp?", {"budget": 7}, gf.BudgetError, "geofovea.Budget"),
+        ("", {}, QuestionError, "empty"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(session, question, options, error, message):
+    with pytest.raises(error, match=message):
+        session.measure(question, **options)
+
+
+def test_a_budget_of_one_tile_is_kept_and_said(world, session):
+    one, two = world.named_sites[:2]
+    measured = session.measure(
+        distance_between(one.kind, two.kind), budget=gf.Budget(tiles=1, tokens=10)
+    )
+    assert measured.cost.tiles_encoded == 1
+    assert measured.text == "" or measured.quantities[0].error > 0
+
+
+def test_an_option_that_is_none_is_refused(session):
+    with pytest.raises(QuestionError, match="geometry='maybe' is none of auto, off"):
+        session.ask("Is the camp north of the depot?", geometry="maybe")
+
+
+def test_the_door_of_the_package_measures_a_file(world, path):
+    one, two = world.named_sites[:2]
+    measured = gf.measure(path, f"How far is the {one.kind} from the {two.kind}?", tiles=40)
+    assert measured.quantities[0].name == "distance"
+    record = json.loads(json.dumps(measured.to_json()))
+    assert [place["label"] for place in record["places"]] == [one.kind, two.kind]
+    assert record["cost"]["budget"]["tiles"] == 40
+    assert len(record["geojson"]["features"]) == 3

@@ -1,0 +1,116 @@
+"""A region grows over what looks alike and touches, and its outline gets sharper level by level."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geofovea.errors import GeometryError
+from geofovea.regionfocus.selection.grown import grow_region, redraw_region
+from geofovea.regionfocus.tokens import tokens_of_tiles
+from geofovea.tiling.pyramid import Box, Pyramid, Tile
+
+GRID, SIDE = (4, 4), 64
+PYRAMID = Pyramid(1024, 1024, SIDE)
+CORNER, SIZE = st.integers(2, 24), st.integers(6, 20)
+
+
+def painted(level, boxes, tiles=None, seed=0):
+    """Tokens of a level; each box has a feature of its own, and so has the ground."""
+    tiles = list(PYRAMID.tiles(level)) if tiles is None else tiles
+    generator = torch.Generator().manual_seed(seed)
+    colors = torch.eye(8)[: len(boxes) + 1]
+    bare = tokens_of_tiles(torch.zeros(len(tiles), 16, 8), GRID, tiles, PYRAMID)
+    x, y = ((bare.boxes_scene[:, i] + bare.boxes_scene[:, i + 2]) / 2 for i in (0, 1))
+    features = colors[0].repeat(len(bare), 1)
+    for color, box in zip(colors[1:], boxes, strict=True):
+        features[(x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)] = color
+    features += 0.02 * torch.randn(features.shape, generator=generator)
+    return tokens_of_tiles(features.reshape(len(tiles), 16, 8), GRID, tiles, PYRAMID)
+
+
+def scores_at(tokens, x, y):
+    b = tokens.boxes_scene
+    return ((b[:, 0] <= x) & (x < b[:, 2]) & (b[:, 1] <= y) & (y < b[:, 3])).float()
+
+
+def box_of(tokens, inside):
+    corners = tokens.boxes_scene[inside]
+    return (*corners[:, :2].amin(0).tolist(), *corners[:, 2:].amax(0).tolist())
+
+
+def test_a_region_is_all_that_looks_like_the_peak_and_touches_it():
+    thing = Box(256, 128, 512, 640)
+    tokens = painted(2, [thing])
+    inside = grow_region(tokens, scores_at(tokens, 260, 600), GRID, SIDE)
+    assert box_of(tokens, inside) == thing.as_tuple()
+    assert int(inside.sum()) == 4 * 8
+
+
+def test_what_looks_alike_and_lies_apart_is_another_place():
+    one, two = Box(128, 128, 256, 256), Box(640, 640, 896, 896)
+    tokens = painted(2, [one])
+    same = painted(2, [two])
+    both = torch.where(scores_like(two, tokens)[:, None], same.features, tokens.features)
+    tokens = type(tokens)(both, tokens.tiles, tokens.tile_index, tokens.boxes_scene)
+    inside = grow_region(tokens, scores_at(tokens, 700, 700), GRID, SIDE)
+    assert box_of(tokens, inside) == two.as_tuple()
+
+
+def scores_like(box, tokens):
+    b = tokens.boxes_scene
+    return (b[:, 0] >= box.x0) & (b[:, 2] <= box.x1) & (b[:, 1] >= box.y0) & (b[:, 3] <= box.y1)
+
+
+def test_a_corner_alone_does_not_join():
+    tokens = painted(2, [Box(128, 128, 256, 256)])
+    diagonal = painted(2, [Box(256, 256, 384, 384)])
+    mask = scores_like(Box(256, 256, 384, 384), tokens)[:, None]
+    tokens = type(tokens)(
+        torch.where(mask, diagonal.features, tokens.features),
+        tokens.tiles,
+        tokens.tile_index,
+        tokens.boxes_scene,
+    )
+    inside = grow_region(tokens, scores_at(tokens, 130, 130), GRID, SIDE)
+    assert box_of(tokens, inside) == (128, 128, 256, 256)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(2, 24),
+    st.integers(2, 24),
+    st.integers(6, 20),
+    st.integers(6, 20),
+    st.integers(0, 99),
+)
+def test_a_finer_level_draws_the_outline_to_its_own_tokens(col, row, width, height, seed):
+    # on the grid of the finer level, off that of the coarser one
+    thing = Box(32 * col, 32 * row, min(32 * (col + width), 960), min(32 * (row + height), 960))
+    coarse = painted(2, [thing], seed=seed)
+    x, y = thing.center
+    rough = grow_region(coarse, scores_at(coarse, x, y), GRID, SIDE)
+    boxes = [Box(*b) for b in coarse.boxes_scene[rough].tolist()]
+    fine = painted(1, [thing], seed=seed + 1)
+    sharp = redraw_region(fine, boxes, GRID, SIDE)
+    assert box_of(fine, sharp) == thing.as_tuple()
+
+
+def test_a_region_outside_of_what_is_shown_is_empty():
+    tokens = painted(1, [], tiles=[Tile(1, 0, 0)])
+    assert not redraw_region(tokens, [Box(900, 900, 1000, 1000)], GRID, SIDE).any()
+
+
+def test_a_picture_of_one_color_is_one_region_or_its_peak_and_no_error():
+    tokens = painted(2, [])
+    flat = type(tokens)(
+        torch.ones_like(tokens.features), tokens.tiles, tokens.tile_index, tokens.boxes_scene
+    )
+    assert grow_region(flat, scores_at(flat, 500, 500), GRID, SIDE).any()
+
+
+def test_tokens_of_two_levels_are_refused():
+    tiles = [Tile(1, 0, 0), Tile(2, 0, 0)]
+    tokens = tokens_of_tiles(torch.zeros(2, 16, 8), GRID, tiles, PYRAMID)
+    with pytest.raises(GeometryError, match="of one level"):
+        grow_region(tokens, torch.ones(len(tokens)), GRID, SIDE)
