@@ -1,5 +1,7 @@
 """Rows that ask for places, beside rows that ask questions."""
 
+import re
+
 import pytest
 import shapely
 
@@ -40,7 +42,8 @@ def test_rows_of_verbs_and_questions_are_answered_in_their_order(scene_path, wor
     assert found.text == f"{len(found.evidence)} place" + "s" * (len(found.evidence) != 1)
     assert answer.text.isdecimal()
     assert isinstance(failure, QuestionError)
-    assert counted.text.startswith(f"{len(found.evidence)} (95 % interval")
+    assert re.fullmatch(r"\d+ \(95 % interval \d+ to \d+\)", counted.text)
+    assert len(counted.evidence) == len(found.evidence)
     assert found.to_json()["confidence"] is None
     assert found.warnings[0].startswith("coverage: ")
     assert counted.evidence.geojson()["features"]
