@@ -21,7 +21,7 @@ from geofovea.pipeline.agents.application import make_open_app
 from geofovea.pipeline.agents.mcp_server import make_mcp_server
 from geofovea.pipeline.system.terminal import visible
 
-NAMES = ["inspect_scene", "ask_scene", "measure", "look_at"]
+NAMES = ["inspect_scene", "ask_scene", "find_places", "count_places", "measure", "look_at"]
 MODES = ["auto", "legacy"]
 
 
@@ -284,3 +284,24 @@ def test_the_verb_speaks_the_protocol_on_standard_output_and_nothing_else(scene_
     assert facts.structured_content["scenes"][0]["name"] == scene_path.name
     assert asked.structured_content["answer"]
     assert picture_of(looked) == (256, 256)
+
+
+def test_places_are_found_and_counted_for_an_agent(make_desk):
+    desk = make_desk()
+    (served,) = desk.scenes.values()
+    found, counted, refused = called(
+        desk,
+        ("find_places", {"phrase": "truck", "max_tiles": 9}),
+        ("count_places", {"phrase": "truck", "box": [0, 0, 130, 130]}),
+        ("find_places", {"phrase": " "}),
+    )
+    assert not found.is_error, text_of(found)
+    facts = found.structured_content
+    assert facts["scene"] == served.id
+    assert facts["cost"]["tiles_encoded"] <= 9
+    assert facts["coverage"]["tiles_looked"] < facts["coverage"]["tiles_total"]
+    number = counted.structured_content
+    assert number["low"] <= number["count"] <= number["high"]
+    assert number["coverage"]["is_complete"]
+    assert refused.is_error
+    assert "the phrase is empty" in text_of(refused)

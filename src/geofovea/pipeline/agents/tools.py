@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
+from geofovea.pipeline.agents.place_questions import count_facts, places_facts
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
 from geofovea.pipeline.agents.scene_choice import chosen_box, chosen_scene, ready_scene
 from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
@@ -19,7 +20,16 @@ from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.geo.coordinates import lonlat_from_scene
 
-__all__ = ["TOOLS", "Tool", "ask_scene", "inspect_scene", "look_at", "measure"]
+__all__ = [
+    "TOOLS",
+    "Tool",
+    "ask_scene",
+    "count_places",
+    "find_places",
+    "inspect_scene",
+    "look_at",
+    "measure",
+]
 
 Tool = Callable[..., Awaitable[dict[str, Any] | WindowPicture]]
 """An async function of ``(desk, tell, ...)``."""
@@ -153,7 +163,56 @@ async def look_at(
     return await asyncio.to_thread(window_picture, served.session, window, max_side)
 
 
-TOOLS: tuple[Tool, ...] = (inspect_scene, ask_scene, measure, look_at)
+async def find_places(
+    desk: Desk,
+    tell: Tell,
+    phrase: Annotated[str, "What to find, such as: red truck."],
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    sweep: Annotated[bool, "Look at every native tile, not only at the likeliest."] = False,
+    max_tiles: Annotated[int, "Most tiles to look at; fewer are faster."] = 128,
+) -> dict[str, Any]:
+    """Find every place of a scene that shows something.
+
+    Each place has a box in pixels, its outline on the ground, and a score. The coverage says how
+    much of the scene was looked at, and how much of what is there was probably found.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        GeoFoveaError: If the phrase is refused or the search fails.
+    """
+    return await places_facts(desk, tell, phrase, scene, (box, lonlat_box), max_tiles, sweep=sweep)
+
+
+async def count_places(
+    desk: Desk,
+    tell: Tell,
+    phrase: Annotated[str, "What to count, such as: truck."],
+    scene: SceneId = "",
+    box: PixelBox = None,
+    lonlat_box: DegreeBox = None,
+    max_tiles: Annotated[int, "Most tiles to look at; the interval is wider with fewer."] = 128,
+) -> dict[str, Any]:
+    """Count something over a scene, with a 95 % interval.
+
+    All native tiles are looked at if the limit allows it, else a sample of them.
+
+    Raises:
+        NoSuchSceneError: If no scene has the id.
+        GeoFoveaError: If the phrase is refused or the count fails.
+    """
+    return await count_facts(desk, tell, phrase, scene, (box, lonlat_box), max_tiles)
+
+
+TOOLS: tuple[Tool, ...] = (
+    inspect_scene,
+    ask_scene,
+    find_places,
+    count_places,
+    measure,
+    look_at,
+)
 """All of them, in the order in which an agent should read them."""
 
 

@@ -55,7 +55,7 @@ _EXAMPLES = (
     "--confusion",
     type=click.Path(path_type=Path),
     is_common=True,
-    help="Measured errors of detection: a file that geofovea bench count wrote.",
+    help="Measured errors of detection: JSON with hits, misses, false_alarms, tiles.",
 )
 @option("--seed", type=int, default=0, show_default=True, help="Of the draw of tiles.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")

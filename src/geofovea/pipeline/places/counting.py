@@ -42,8 +42,8 @@ _NEIGHBOR_SHARE = 0.1
 _SEAM_PX = 1.5
 _OF_DETECTIONS = (
     "the errors of detection of this model were not measured: the interval is one of what the "
-    "model would detect in all tiles; measure them with geofovea bench count, and give them with "
-    "confusion="
+    "model would detect in all tiles; compare it with places that you know, and give hits, misses, "
+    "false alarms and tiles with confusion="
 )
 _NO_AUXILIARY = (
     "this model scores no coarse level, so tiles were drawn evenly: the interval is wider than it "

@@ -173,7 +173,10 @@ class SceneWorker:
         # items of one scene were planned at one moment
         session = self.session(path, payloads[0].get(PLANNED) if payloads else None)
         questions = [_attempt(partial(make_request, session, payload)) for payload in payloads]
-        answers = iter(session.answer_many([q for q in questions if not isinstance(q, Exception)]))
+        # brings torch, like the session
+        from geofovea.pipeline.places.as_answer import answer_rows
+
+        answers = iter(answer_rows(session, [q for q in questions if not isinstance(q, Exception)]))
         results = [q if isinstance(q, Exception) else next(answers) for q in questions]
         return [
             f if isinstance(f, Exception) else _attempt(partial(record, session, payload, f))

@@ -1,0 +1,96 @@
+"""``geofovea find`` and ``geofovea count``: tables, files, polygons, and refusals."""
+
+import json
+
+import geopandas
+import pytest
+import shapely
+from click.testing import CliRunner
+
+from geofovea.pipeline.cli import main
+from geofovea.tiling.geo.coordinates import geometry_crs
+from geofovea.tiling.opening import open_scene
+
+
+@pytest.fixture
+def pad_file(world, scene_path, tmp_path):
+    """The pad of the one site as a polygon on the ground."""
+    scene = open_scene(scene_path)
+    shape = geometry_crs(scene, world.named_sites[0].apron)
+    path = tmp_path / "pad.gpkg"
+    frame = geopandas.GeoDataFrame({"name": ["the pad"]}, geometry=[shape], crs=scene.crs_wkt)
+    frame.to_file(path)
+    return path
+
+
+def called(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_find_prints_a_table_of_eighty_columns_and_writes_a_file(
+    world, scene_path, pad_file, tmp_path
+):
+    kind = world.named_sites[0].things[0].kind
+    output = tmp_path / "places.geojson"
+    done = called(
+        *("find", scene_path, kind, "--coverage", "sweep", "--regions", pad_file, "-o", output)
+    )
+    assert done.exit_code == 0, done.output
+    table = done.stdout.split("looked at")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    assert "100.0% of the area" in done.stdout
+    features = json.loads(output.read_text())["features"]
+    assert done.stdout.startswith(f"{len(features)} place")
+    assert all(f["properties"]["label"] == kind for f in features)
+
+
+def test_find_and_count_print_json_for_programs(world, scene_path, pad_file):
+    kind = world.named_sites[0].things[0].kind
+    region = ("--regions", pad_file, "--region-name", "name", "--json")
+    found = json.loads(called("find", scene_path, kind, "--coverage", "sweep", *region).stdout)
+    counted = json.loads(called("count", scene_path, kind, *region).stdout)
+    assert found["region"] == counted["region"] == "the pad"
+    assert counted["detections"] == found["count"] == len(found["places"])
+    assert counted["low"] <= counted["count"] <= counted["high"]
+    assert counted["method"] == "sweep"
+
+
+def test_count_takes_measured_errors_out(world, scene_path, pad_file, tmp_path):
+    kind = world.named_sites[0].things[0].kind
+    errors = tmp_path / "errors.json"
+    errors.write_text('{"hits": 50, "misses": 50, "false_alarms": 0, "tiles": 1000}')
+    words = ("count", scene_path, kind, "--regions", pad_file, "--confusion", errors, "--json")
+    counted = json.loads(called(*words).stdout)
+    assert counted["count"] == pytest.approx(2 * counted["detections"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("find", "SCENE", " "), 1, "the phrase is empty"),
+        (("find", "SCENE", "truck", "-o", "places.doc"), 2, "places are saved as one of"),
+        (("find", "SCENE", "truck", "--max-tiles", "0"), 1, "--max-tiles 0 is no budget"),
+        (("find", "SCENE", "truck", "--max-tokens", "3"), 1, "--max-tokens 3 cannot hold"),
+        (("find", "SCENE", "truck", "--min-score", "2"), 1, "--min-score 2.0 is no probability"),
+        (("count", "SCENE", "truck", "--confusion", "gone.json"), 1, "cannot be read"),
+        (("count", "SCENE", "truck", "--region-name", "name"), 2, "go with --regions"),
+        (("count", "gone.tif", "truck"), 1, "gone.tif"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_refused_in_the_words_of_the_shell(
+    scene_path, words, code, message
+):
+    done = called(*(scene_path if word == "SCENE" else word for word in words))
+    assert done.exit_code == code
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_polygons_elsewhere_are_named_and_refused(scene_path, tmp_path):
+    path = tmp_path / "far.geojson"
+    frame = geopandas.GeoDataFrame(geometry=[shapely.box(100, 60, 101, 61)], crs="EPSG:4326")
+    frame.to_file(path)
+    done = called("count", scene_path, "truck", "--regions", path)
+    assert done.exit_code == 1
+    assert "shows none of the polygons" in done.output
