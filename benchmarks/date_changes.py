@@ -25,7 +25,7 @@ _CHANGED = ("appeared", "gone", "new count")
 
 
 def main() -> None:
-    """Measure, and print one table."""
+    """Measure, and print the table after every world."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=6, help="Worlds.")
     parser.add_argument("--first-seed", type=int, default=0, help="Seed of the first.")
@@ -38,11 +38,18 @@ def main() -> None:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             measure(seed, options, host, Path(folder), hits, listed)
+        print(f"up to seed {seed}", flush=True)
+        show(hits, listed)
+
+
+def show(hits, listed) -> None:
+    """The table so far."""
     for name, values in hits.items():
-        print(f"{name:<28} {sum(values)}/{len(values)} changes seen natively")
+        print(f"{name:<28} {sum(values)}/{len(values)} changes seen natively", flush=True)
     for name, values in listed.items():
         found, changes, right, places = (sum(column) for column in zip(*values, strict=True))
-        print(f"{name:<28} {found}/{changes} changes found, {right}/{places} places right")
+        line = f"{found}/{changes} changes found, {right}/{places} places right"
+        print(f"{name:<28} {line}", flush=True)
 
 
 def measure(seed, options, host, folder, hits, listed) -> None:
