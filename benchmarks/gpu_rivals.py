@@ -177,9 +177,9 @@ class PublishedSteps(_Rival):
             torch.cat([overview_tokens, local]),
             (len(overview_tokens), len(overview_tokens) + len(local)),
         )
-        (logits,) = last_row_logits(self.model.model.language_model, self.layers, [sequence])
+        (logits,) = last_row_logits(self.model.model.language_model, [self.layers], [sequence])
         valid = valid.to(logits.device)
-        scores = logits.masked_fill(~valid, -torch.inf).softmax(-1).mean(0)
+        scores = logits[0].masked_fill(~valid, -torch.inf).softmax(-1).mean(0)
         best: Tensor = scores.topk(int(self.kept_share * int(valid.sum()))).indices
         return best
 

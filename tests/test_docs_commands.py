@@ -30,7 +30,7 @@ OURS = [(page, line) for page, line in COMMANDS if line.startswith("geofovea ")]
 OTHERS = {
     "cd", "conda", "docker", "export", "git", "gdaladdo", "ollama", "pip", "pytest", "vllm",
 }  # fmt: skip
-LONG_VERBS = {"bench", "demo", "distill", "eval", "report", "compare", "train"}
+LONG_VERBS = {"bench", "calibrate", "demo", "distill", "eval", "report", "compare", "train"}
 # these serve until they are stopped, or change what is kept on this machine
 SERVING = {"mcp", "serve", "cache"}
 # a model from the hub, scenes far away, devices and clusters that are not here; workers load one

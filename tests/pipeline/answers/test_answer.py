@@ -40,7 +40,7 @@ def test_json_has_exactly_the_keys_of_the_contract(answer, scene_path):
     assert set(row["scene"]) == {"path", "width", "height", "levels", "crs", "gsd_m"}
     assert set(row["cost"]) == {
         "tiles_read", "tiles_encoded", "tiles_by_level", "tokens_total", "tokens_llm", "seconds",
-        "peak_rss_mb", "budget", "tokens_end", "reductions", "flops",
+        "peak_rss_mb", "budget", "tokens_end", "reductions", "flops", "focus",
     }  # fmt: skip
     assert set(row["cost"]["seconds"]) == STAGES
     assert set(row["cost"]["budget"]) == {

@@ -176,7 +176,7 @@ def test_a_hook_hears_the_thread_that_set_it_alone():
 
     def look(sequence):
         with torch.inference_mode():
-            return exact(last_row_logits(host.decoder, 1, [sequence])[0])
+            return exact(last_row_logits(host.decoder, [1], [sequence])[0][0])
 
     check_as_alone([partial(look, sequence) for sequence in sequences], times=8)
 

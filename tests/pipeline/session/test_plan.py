@@ -83,7 +83,9 @@ def test_tiles_that_do_not_fit_together_are_scored_in_groups_with_one_softmax(fa
     assert float(grouped.sum()) == pytest.approx(1, abs=1e-5)
     ids = host._prompts.words.ids(QUESTION)
     logits = [
-        last_row_logits(host._decoder, 1, [host._prompts.layout.sequence(ids, group)])[0].detach()
+        last_row_logits(host._decoder, [1], [host._prompts.layout.sequence(ids, group)])[0][
+            0
+        ].detach()
         for group in (half, rest)
     ]
     expected = torch.cat(logits, 1).softmax(-1).mean(0)

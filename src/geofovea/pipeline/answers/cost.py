@@ -31,6 +31,28 @@ class StageTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class FocusCost:
+    """How a host's own attention was read, and what that took.
+
+    Attributes:
+        layers: Decoder layers that were read.
+        correction: See ``AttentionMode``.
+        origin: ``calibrated`` on this checkpoint, ``chosen`` in its settings, or ``default``.
+        tokens_scored: Vision tokens of all passes, those of neutral questions included; a question
+            behind a prefix that was run already has none.
+    """
+
+    layers: tuple[int, ...]
+    correction: str
+    origin: str
+    tokens_scored: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it by name."""
+        return {**asdict(self), "layers": list(self.layers)}
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What an answer really spent.
 
@@ -50,6 +72,7 @@ class Cost:
             decoder that runs everything, whatever a scene memory saved.
         memory: What was taken from a scene memory, if there was one.
         thought_tokens: Tokens that the model thought before it answered.
+        focus: What the host's own attention was read for, where that was the focus.
     """
 
     tiles_read: int
@@ -66,6 +89,7 @@ class Cost:
     flops: FlopCount | None = None
     memory: MemoryUse | None = None
     thought_tokens: int = 0
+    focus: FocusCost | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -93,7 +117,12 @@ class Cost:
 
     def to_json(self) -> dict[str, Any]:
         """The object of the command line's contract, and more where more is known."""
-        optional = {"endpoint": self.endpoint, "flops": self.flops, "memory": self.memory}
+        optional = {
+            "endpoint": self.endpoint,
+            "flops": self.flops,
+            "memory": self.memory,
+            "focus": self.focus,
+        }
         extra: dict[str, Any] = {
             name: value.to_json() for name, value in optional.items() if value is not None
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +36,32 @@ def examine_here() -> Examination:
     from geofovea.pipeline.system.doctor import examine
 
     has_embedded = (embedded_model_path() / "config.json").exists()
-    return examine(loadable_families(), has_embedded=has_embedded)
+    return examine(loadable_families(), has_embedded=has_embedded, focus=_focus_of_models())
+
+
+def _focus_of_models() -> dict[str, str]:
+    """How the focus of the embedded model, and of a configured one, was chosen; by name."""
+    from geofovea.errors import GeoFoveaError
+    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+    from geofovea.pipeline.system.configuration import read_configuration
+
+    configured = read_configuration().get("model")
+    folders = {EMBEDDED: embedded_model_path()}
+    if configured and configured != EMBEDDED and Path(configured).is_dir():
+        folders[configured] = Path(configured)
+    states = {}
+    for name, folder in folders.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                from geofovea.pipeline.hosts.families.focus_state import focus_state
+
+                states[name] = focus_state(folder)
+        except GeoFoveaError as error:
+            states[name] = str(error)
+        except Exception:  # whatever a torch that is not there raises
+            return {}
+    return states
 
 
 def loadable_families() -> Collection[str]:
@@ -71,6 +97,8 @@ def _print(examination: Examination) -> None:
     )
     echo(f"versions  {versions}")
     _print_missing(examination)
+    for name, state in examination.focus.items():
+        echo(f"focus     {name}: {state}")
     print_models(examination)
 
 

@@ -68,6 +68,11 @@ class SceneMemory:
         """Bytes that it holds."""
         return self._stored.nbytes
 
+    @property
+    def tokens(self) -> int:
+        """Vision tokens whose keys and values it holds."""
+        return sum(len(tile.cells) for tile in self._stored)
+
     def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> tuple[dict[Tile, StoredTile], int]:
         """Stored tiles, made now where they were not, and how many were made.
 
@@ -112,7 +117,8 @@ class MemoryCalls(DirectCalls):
             ModelError: If tokens are dropped inside the decoder, or were merged before it.
         """
         tokens = prompt.tokens
-        if tokens is None or not len(tokens):
+        # tokens of several dates come from several scenes
+        if not isinstance(tokens, TokenSet) or not len(tokens):
             return super().generate(prompt)
         if prompt.reduction is not None:
             raise ModelError(

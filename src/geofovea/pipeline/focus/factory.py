@@ -15,7 +15,12 @@ from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.focus.prompted import PromptedFocus
 from geofovea.pipeline.focus.similarity import SimilarityFocus
-from geofovea.pipeline.hosts.base import Host, SupportsImages, SupportsRegionFocus
+from geofovea.pipeline.hosts.base import (
+    Host,
+    SupportsAttentionMode,
+    SupportsImages,
+    SupportsRegionFocus,
+)
 from geofovea.pipeline.hosts.endpoint.images import tiles_from_tokens
 from geofovea.regionfocus.focus import AttentionFocus, Focus, OracleFocus, RegionFocus
 from geofovea.regionfocus.strategies import FOCUS_NAMES
@@ -114,7 +119,7 @@ class FocusFactory:
         self, question: str, calls: EngineCalls, usage: QuestionUsage
     ) -> Callable[[TokenSet], Tensor]:
         def score(tokens: TokenSet) -> Tensor:
-            usage.tokens_scored.append(len(tokens))
+            usage.tokens_scored += _tokens_scored(self._host, len(tokens))
             # every descent begins with these tiles, whatever is asked
             base = self._reader.pyramid.base_level
             again = all(tile.level >= base for tile in tokens.tiles)
@@ -135,6 +140,15 @@ class FocusFactory:
             return [self._reader.read(tile).rgb for tile in tokens.tiles]
 
         return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
+
+
+def _tokens_scored(host: Host, count: int) -> list[int]:
+    """Tokens of each pass that scores a look: the question's, and those of neutral questions."""
+    if not isinstance(host, SupportsAttentionMode):
+        return [count]
+    # behind a shared prefix the words alone run
+    further = 0 if host.reuses_prefix else count
+    return [count] + [further] * len(host.attention_mode.neutral)
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:

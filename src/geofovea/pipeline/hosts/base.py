@@ -25,6 +25,7 @@ from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
+from geofovea.regionfocus.attention_mode import AttentionMode
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -34,6 +35,7 @@ __all__ = [
     "Capabilities",
     "Host",
     "Speaker",
+    "SupportsAttentionMode",
     "SupportsBatching",
     "SupportsContextRoom",
     "SupportsDecoderAccess",
@@ -117,6 +119,52 @@ class Host(Protocol):
 
     def unknown_words(self, question: str) -> list[str]:
         """Words of a question that the host has no token for; empty for open vocabularies."""
+        ...
+
+
+@runtime_checkable
+class SupportsAttentionMode(Protocol):
+    """A host whose attention is read in one of several modes.
+
+    Attributes:
+        attention_mode: Which rows make its scores, and how.
+        default_attention_mode: What it would be if nobody had chosen or calibrated one.
+        focus_origin: Where that comes from: ``calibrated``, ``chosen`` or ``default``.
+        reuses_prefix: Whether a further question about the same tokens costs its words alone.
+    """
+
+    @property
+    def attention_mode(self) -> AttentionMode:
+        """See above."""
+        ...
+
+    @property
+    def default_attention_mode(self) -> AttentionMode:
+        """See above."""
+        ...
+
+    @property
+    def focus_origin(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def reuses_prefix(self) -> bool:
+        """See above."""
+        ...
+
+    def with_attention(self, mode: AttentionMode, distortion: Any = None) -> Host:
+        """The same model, read in another mode.
+
+        Args:
+            mode: Which rows make its scores, and how.
+            distortion: What changes rows as they are read, for benches; see
+                ``attention_scorer.Distortion``. None leaves what was there.
+        """
+        ...
+
+    def attention_rows(self, prompts: Sequence[tuple[str, TokenSet]]) -> list[Tensor]:
+        """For each prompt, the rows that its mode names as shares (g, n), before correction."""
         ...
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "companion",
     "quiet_transformers",
     "read_json",
+    "weight_files",
 ]
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -94,7 +95,7 @@ def check_files(name: str, config: Mapping[str, Any]) -> WeightCount | None:
             f"{name} holds an adapter (adapter_config.json); merge it into its model with peft's "
             "merge_and_unload, and save that as safetensors"
         )
-    files = _weight_files(name, config)
+    files = weight_files(name, config)
     if not files:
         return None
     count = _count(files)
@@ -241,7 +242,7 @@ def _is_pickle(name: str, file: str) -> ModelError:
     )
 
 
-def _weight_files(name: str, config: Mapping[str, Any]) -> list[Path]:
+def weight_files(name: str, config: Mapping[str, Any]) -> list[Path]:
     """The files that ``transformers`` would open, all of them safetensors; none if it finds none.
 
     Raises:

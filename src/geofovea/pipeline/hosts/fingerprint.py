@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.families.base import Family
     from geofovea.pipeline.hosts.settings import HostSettings
 
-__all__ = ["EncoderIdentity", "encoder_digest", "encoder_settings", "weights_hash"]
+__all__ = [
+    "EncoderIdentity",
+    "checkpoint_digest",
+    "encoder_digest",
+    "encoder_settings",
+    "weights_hash",
+]
 
 _VERSIONS_OF = ("torch", "transformers")
 
@@ -79,6 +86,27 @@ def encoder_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> s
         digest.update(f"{name} {tuple(value.shape)} {value.dtype};".encode())
         raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(raw.numpy().data)
+    return digest.hexdigest()
+
+
+_SAMPLE_BYTES = 2**20
+
+
+def checkpoint_digest(files: Iterable[Path]) -> str:
+    """SHA-256 of the files of a checkpoint, hexadecimal, however it is loaded.
+
+    Large files enter by their size, beginning and end, which differ between any two trainings.
+
+    Args:
+        files: Its safetensors files, in any order.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(files, key=lambda each: each.name):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            digest.update(f"{size}|".encode() + file.read(_SAMPLE_BYTES))
+            file.seek(max(0, size - _SAMPLE_BYTES))
+            digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
 
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.hosts.attention_scorer import AttentionScorer
+from geofovea.pipeline.hosts.attention_scorer import AttentionScorer, Distortion
 from geofovea.pipeline.hosts.base import Capabilities
+from geofovea.pipeline.hosts.families.abilities import signals_of, stages_of
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
@@ -31,7 +32,7 @@ from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import HostSettings
 from geofovea.pipeline.hosts.tile_encoder import TileEncoder
 from geofovea.pipeline.inference.attention.backend import unplanned_attention
-from geofovea.pipeline.inference.attention.support import can_run_layers
+from geofovea.pipeline.inference.attention.support import can_run_layers, layers_that_see_all
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
@@ -39,12 +40,12 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts
 from geofovea.pipeline.inference.prompts.sight import Sight
-from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.inference.vision.outputs import EncodedTiles
 from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
+from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
@@ -89,9 +90,7 @@ class LvlmHost:
         self.name = name
         self.tile_size = family.tile_size
         self.default_budget = Budget(tiles=settings.tiles, tokens=settings.tokens)
-        self.focus_layer: int = settings.focus_layer
         self.presence, self.box_style = settings.presence, family.boxes
-        self.shape = family.host_shape(family.config, settings.focus_layer, family.tile_size)
         self.model_lock = lock_of(family.decoder)
         self.threads: int | None = threads_for(family.model)
         self._family, self._model, self._decoder = family, family.model, family.decoder
@@ -102,13 +101,19 @@ class LvlmHost:
         self._prompts = PromptBuilder.of(
             name, family, tokenizer, settings, self.grid, self._embedding
         )
+        plain_prompts = _are_plain(family, self._prompts)
+        depth = family.decoder.config.num_hidden_layers
+        reuses_prefix = plain_prompts and can_reuse_prefix(family.decoder, depth - 1)
         self._attention = AttentionScorer(
             family.decoder,
-            settings.focus_layer,
+            settings.attention_mode(
+                layers_that_see_all(family.decoder), reuses_prefix=reuses_prefix
+            ),
             self._prompts,
-            reuses_prefix=_can_reuse_prefix(family, self._prompts, settings.focus_layer),
+            plain_prompts=plain_prompts,
             what_helps=_WHAT_HELPS,
         )
+        self.shape = family.host_shape(family.config, self.focus_layer, family.tile_size)
         self._writer = AnswerGenerator(
             name,
             family.decoder,
@@ -123,8 +128,8 @@ class LvlmHost:
             attention=self._attention.can_read,
             domain=settings.domain,
             context=self._prompts.context,
-            signals=_signals(family),
-            stages=_stages(family),
+            signals=signals_of(family),
+            stages=stages_of(family),
             positions=policy,
             choices=True,
             dates=True,
@@ -186,11 +191,10 @@ class LvlmHost:
         return self._tiles.identity()
 
     def scores(self, question: str, tokens: TokenSet) -> Tensor:
-        """Softmax of the last prompt token's attention over the tokens, mean of heads, (n,).
+        """What each token gets of the last prompt token's attention by `attention_mode`, (n,).
 
-        Tiles that do not fit the context together, or what the focus layer sees of it, are shown
-        one group after the other, and the softmax is taken over all of them; the scores are then
-        those of several prompts.
+        Tiles that do not fit the context together, or what the layers see of it, are shown one
+        group after the other, and the softmax is taken over all of them.
 
         Raises:
             ModelError: If the decoder is of a kind whose attention cannot be read, or a single tile
@@ -209,6 +213,46 @@ class LvlmHost:
     ) -> list[Tensor]:
         """See ``SupportsBatching``."""
         return self._attention.scores(prompts, again=again)
+
+    @property
+    def attention_mode(self) -> AttentionMode:
+        """See ``SupportsAttentionMode``."""
+        return self._attention.mode
+
+    @property
+    def default_attention_mode(self) -> AttentionMode:
+        """See ``SupportsAttentionMode``."""
+        return default_mode(layers_that_see_all(self._decoder), reuses_prefix=self.reuses_prefix)
+
+    @property
+    def focus_origin(self) -> str:
+        """See ``SupportsAttentionMode``."""
+        return self._settings.focus_origin
+
+    @property
+    def reuses_prefix(self) -> bool:
+        """See ``SupportsAttentionMode``."""
+        return self._attention.reuses_prefix
+
+    @property
+    def focus_layer(self) -> int:
+        """See ``SupportsDecoderAccess``."""
+        return self._attention.mode.depth
+
+    def with_attention(self, mode: AttentionMode, distortion: Distortion | None = None) -> LvlmHost:
+        """See ``SupportsAttentionMode``."""
+        other = copy(self)
+        other._attention = self._attention.with_mode(mode, distortion)
+        other._stored = None
+        other.shape = self.shape and replace(self.shape, focus_layer=mode.depth)
+        other.capabilities = replace(self.capabilities, attention=other._attention.can_read)
+        return other
+
+    @one_at_a_time
+    @torch.inference_mode()
+    def attention_rows(self, prompts: Sequence[tuple[str, TokenSet]]) -> list[Tensor]:
+        """See ``SupportsAttentionMode``."""
+        return self._attention.rows(prompts, again=True)
 
     @one_at_a_time
     def forget_prefixes(self) -> None:
@@ -275,7 +319,7 @@ class LvlmHost:
             self._stored = StoredPrompts(
                 self.name,
                 self._decoder,
-                self.focus_layer,
+                self.attention_mode,
                 self._prompts,
                 self._writer,
                 self._attention.sees,
@@ -344,29 +388,10 @@ class LvlmHost:
         return choice_instruction(prompt.choices) if has_letters else None
 
 
-def _can_reuse_prefix(family: Family, prompts: PromptBuilder, focus_layer: int) -> bool:
+def _are_plain(family: Family, prompts: PromptBuilder) -> bool:
     """With any other prompt, what stands before the question depends on it, or on what follows."""
-    return (
-        (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
-        and family.sight is Sight.CAUSAL
-        and prompts.words.shows_first
-        and can_reuse_prefix(family.decoder, focus_layer)
-    )
-
-
-def _signals(family: Family) -> frozenset[str]:
-    """Fields of a `TokenContext` that a model of a family can give beyond its tokens."""
-    # tokens with deep features are wider than the embeddings of words
-    of_text = set() if family.deep else {"text_embeds", "text_similarity"}
-    return frozenset({"entropy"} | of_text | (CLIP_SIGNALS if family.is_clip else set()))
-
-
-def _stages(family: Family) -> frozenset[str]:
-    """Where inside a model of a family tokens can be dropped."""
-    stages = {"encoder_layer"} if family.is_clip else set()
-    if can_run_layers(family.decoder) and family.sight is Sight.CAUSAL:
-        stages |= {"decoder_layer"}
-    return frozenset(stages)
+    is_compact = (family.axes, family.deep, prompts.layout.policy) == (1, 0, "compact")
+    return is_compact and family.sight is Sight.CAUSAL and prompts.words.shows_first
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:

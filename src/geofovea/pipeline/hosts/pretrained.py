@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from geofovea.errors import ModelError
@@ -16,6 +18,7 @@ from geofovea.pipeline.hosts.checkpoint import (
     companion,
     quiet_transformers,
     read_json,
+    weight_files,
 )
 from geofovea.pipeline.hosts.dry_run import parts_that_fit, try_model
 from geofovea.pipeline.hosts.families.base import Family
@@ -25,7 +28,7 @@ from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.hosts.processor_template import processor_template
 from geofovea.pipeline.hosts.region_focus import FOCUS_FILE
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE, read_scene_position
-from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings, with_calibration
 from geofovea.pipeline.system.device_memory import is_out_of_memory
 
 __all__ = ["could_not_load", "family_of", "load_lvlm"]
@@ -52,7 +55,7 @@ def load_lvlm(
     kind = family_of(name, config)
     weight_count = check_files(name, config)
     options.check_installed()
-    settings = _settings(name, kind.defaults, options)
+    settings = _settings(name, kind.defaults, options, weight_files(name, config))
     model, tokenizer = _load(name, kind, config, weight_count, options)
     if not options.places:
         model = model.to(options.device)
@@ -89,12 +92,18 @@ def family_of(name: str, config: dict[str, Any]) -> type[Family]:
     )
 
 
-def _settings(name: str, defaults: HostSettings, options: LoadOptions) -> HostSettings:
-    """From the most particular to the most general: options, geofovea.json, processor, family."""
+def _settings(
+    name: str, defaults: HostSettings, options: LoadOptions, weights: Sequence[Path]
+) -> HostSettings:
+    """From the most particular to the most general.
+
+    They are options, a calibration of the user's, geofovea.json, the processor, the family.
+    """
     path = companion(name, SETTINGS_FILE)
     settings = replace(defaults, **_normalization(name))
     if path is not None:
         settings = HostSettings.read(path, settings)
+    settings = with_calibration(name, settings, weights)
     names = ("positions", "answer_tokens", "thinking", "thought_tokens")
     chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
     return replace(settings, **{name: v for name, v in chosen.items() if v is not None})
@@ -127,7 +136,12 @@ def _load(
 ) -> tuple[Any, Any]:
     import transformers
 
-    make = getattr(transformers, kind.model_class)
+    make = getattr(transformers, kind.model_class, None)
+    if make is None:
+        raise ModelError(
+            f"{name} needs a newer transformers than {transformers.__version__}: update it with "
+            "`pip install --upgrade transformers`"
+        )
     try:
         with quiet_transformers():
             if weight_count is not None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
+from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD, Colours
+from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 
-__all__ = ["SETTINGS_FILE", "HostSettings"]
+__all__ = ["SETTINGS_FILE", "HostSettings", "user_calibration", "with_calibration"]
 
 SETTINGS_FILE = "geofovea.json"
 # memory is taken for it before anything is known to need it
@@ -29,7 +33,10 @@ class HostSettings:
             template of the tokenizer, or else that of the model's family.
         instruction: Added to every question.
         pool: Projected tokens are averaged ``pool × pool``; 1 keeps them as the model was trained.
-        focus_layer: Decoder layer whose last-token attention is the focus.
+        focus_layer: Decoder layer whose last-token attention is the focus, as it is. None leaves
+            the choice to `focus`, or else to ``attention_mode.default_mode``.
+        focus: Which rows of attention are the focus, and how; goes before `focus_layer`.
+        calibration: How that was measured; None where somebody chose it, or nobody did.
         domain: ``"general"`` or ``"synthetic"``.
         image_mean: Of the red, green and blue that the vision tower expects.
         image_std: Likewise.
@@ -45,12 +52,15 @@ class HostSettings:
         thinking: ``"off"`` closes the thought of a model that would think first, ``"room"`` does
             not.
         thought_tokens: The longest thought where there is room for one; at most 4096.
+        presence_confusion: Measured errors of detection; see ``PresenceWords``.
     """
 
     template: str | None = None
     instruction: str = "\nAnswer the question using a single word or phrase."
     pool: int = 1
-    focus_layer: int = 3
+    focus_layer: int | None = None
+    focus: AttentionMode | None = None
+    calibration: CalibrationRecord | None = None
     domain: str = "general"
     image_mean: Colours = CLIP_MEAN
     image_std: Colours = CLIP_STD
@@ -64,6 +74,7 @@ class HostSettings:
     attribute_question: str | None = None
     thinking: str = "off"
     thought_tokens: int = 1024
+    presence_confusion: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -74,7 +85,9 @@ class HostSettings:
         fits = {
             "instruction": isinstance(self.instruction, str),
             "pool": _is_whole(self.pool, 1),
-            "focus_layer": _is_whole(self.focus_layer, 0),
+            "focus_layer": self.focus_layer is None or _is_whole(self.focus_layer, 0),
+            "focus": self.focus is None or isinstance(self.focus, AttentionMode),
+            "calibration": self.calibration is None or self.focus is not None,
             "domain": self.domain in ("general", "synthetic"),
             "image_mean": _are_three_numbers(self.image_mean),
             "image_std": _are_three_numbers(self.image_std) and min(self.image_std) > 0,
@@ -119,10 +132,80 @@ class HostSettings:
             raise ModelError(f"{path} is not a JSON object but {record!r:.40}")
         if unknown := sorted(set(record) - names):
             raise ModelError(f"{path} has unknown keys {unknown}; known are {sorted(names)}")
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
-        }
+        try:
+            values = {key: _value(key, value) for key, value in record.items()}
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
         return replace(defaults, **values)
+
+    @property
+    def focus_origin(self) -> str:
+        """Where the mode comes from: ``calibrated``, ``chosen`` by a person, or ``default``."""
+        if self.calibration is not None:
+            return "calibrated"
+        return "default" if self.focus is None and self.focus_layer is None else "chosen"
+
+    def attention_mode(self, layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode:
+        """The mode of a host with these settings.
+
+        Args:
+            layers: Layers of its decoder that see all of a prompt.
+            reuses_prefix: See ``attention_mode.default_mode``.
+        """
+        if self.focus is not None:
+            return self.focus
+        if self.focus_layer is not None:
+            return AttentionMode((self.focus_layer,), correction="raw")
+        return default_mode(layers, reuses_prefix=reuses_prefix)
+
+
+def user_calibration(digest: str) -> Path:
+    """Where a user's calibration of a checkpoint stands that is not written beside its weights.
+
+    Args:
+        digest: See ``fingerprint.checkpoint_digest``.
+    """
+    # here, because most processes load no model
+    from platformdirs import user_config_path
+
+    return user_config_path("geofovea", appauthor=False) / "calibrations" / f"{digest}.json"
+
+
+def with_calibration(name: str, settings: HostSettings, weights: Sequence[Path]) -> HostSettings:
+    """Settings with a calibration of the user's, which goes before that of the model's folder.
+
+    Args:
+        name: Of the model.
+        settings: What its folder says.
+        weights: Files of the weights.
+
+    Raises:
+        ModelError: If a calibration is damaged, or of another checkpoint.
+    """
+    if settings.calibration is None and not user_calibration("any").parent.is_dir():
+        return settings
+    digest = checkpoint_digest(weights)
+    if (path := user_calibration(digest)).is_file():
+        own = HostSettings.read(path)
+        settings = replace(settings, focus=own.focus, calibration=own.calibration)
+    record = settings.calibration
+    if record is not None and record.weights != digest:
+        raise ModelError(
+            f"the calibration of {name} was measured on weights {record.weights[:12]}, and its "
+            f"weights are {digest[:12]}: run geofovea calibrate --model {name}, or take focus and "
+            f"calibration out of its {SETTINGS_FILE}"
+        )
+    return settings
+
+
+_READERS = {"focus": AttentionMode.from_json, "calibration": CalibrationRecord.from_json}
+
+
+def _value(key: str, value: Any) -> Any:
+    """The value of a setting, from what JSON has for it."""
+    if value is not None and key in _READERS:
+        return _READERS[key](value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_whole(value: object, least: int, most: float = math.inf) -> bool:

@@ -9,14 +9,14 @@ from typing import Protocol
 
 from geofovea.datasets.synthetic.wordings import FORMS, is_worded_as_taught
 from geofovea.errors import DemoModelWarning
-from geofovea.pipeline.hosts.base import Host, SupportsSpecialWords
+from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode, SupportsSpecialWords
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.place_notes import place_notes
 from geofovea.tiling.pixels.radiometry import Radiometry
 from geofovea.tiling.scene import Scene
 
-__all__ = ["answer_warnings", "budget_warnings", "warn_of_demo"]
+__all__ = ["answer_warnings", "budget_warnings", "uncalibrated_warnings", "warn_of_demo"]
 
 _WHY_STOPPED = {
     "time": "the time budget ended the descent before native resolution",
@@ -98,6 +98,21 @@ def budget_warnings(budget: Budget, seconds: float, peak_rss_mb: float) -> tuple
             "allowed: set a smaller tile or token budget, or load the model with another dtype"
         )
     return tuple(warnings)
+
+
+_told_uncalibrated: set[str] = set()
+
+
+def uncalibrated_warnings(host: Host) -> tuple[str, ...]:
+    """A sentence about a focus that nobody measured; only once for each model of a process."""
+    is_default = isinstance(host, SupportsAttentionMode) and host.focus_origin == "default"
+    if not is_default or host.name in _told_uncalibrated:
+        return ()
+    _told_uncalibrated.add(host.name)
+    return (
+        f"where {host.name} looks was never measured: 'geofovea calibrate --model {host.name}' "
+        "finds the layers of its attention that point best",
+    )
 
 
 class Guess(Protocol):

@@ -8,14 +8,18 @@ from dataclasses import replace
 from geofovea.pipeline.answers.afterwork import Afterwork
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.confidence import Choice, confidence_of
-from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.cost import Cost, FocusCost
 from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.focus.visual_search import SearchResult
-from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.hosts.base import Host, SupportsAttentionMode
 from geofovea.pipeline.hosts.flops import FlopCount, answer_flops
-from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
+from geofovea.pipeline.session.answer_warnings import (
+    answer_warnings,
+    budget_warnings,
+    uncalibrated_warnings,
+)
 from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.plan import AnswerPlan
 from geofovea.pipeline.session.reducer import ReducedAnswer
@@ -91,11 +95,13 @@ def assemble_answer(
         flops=flops,
         memory=usage.memory,
         thought_tokens=sum(run.thought_tokens for run in reduced.runs),
+        focus=_focus_cost(host, usage),
     )
     warnings = (
         *warned,
         *dict.fromkeys((*usage.warnings, *reply.warnings, *generation.warnings)),
         *plan.warnings,
+        *(uncalibrated_warnings(host) if usage.tokens_scored else ()),
         *budget_warnings(plan.budget, seconds["total"], peak),
         *notes,
         *after.warnings,
@@ -121,6 +127,13 @@ def assemble_answer(
         choices=Choice.of(plan.choices, generation.choices) if generation.choices else (),
         measurement=measurement,
     )
+
+
+def _focus_cost(host: Host, usage: QuestionUsage) -> FocusCost | None:
+    if not usage.tokens_scored or not isinstance(host, SupportsAttentionMode):
+        return None
+    mode = host.attention_mode
+    return FocusCost(mode.layers, mode.correction, host.focus_origin, sum(usage.tokens_scored))
 
 
 def _flops(

@@ -7,8 +7,8 @@ import platform
 import re
 import shutil
 import warnings
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class Examination:
         notes: What keeps accelerators from being used.
         fits: Of all known models.
         has_embedded: Whether the embedded model's weights are there.
+        focus: How the focus of models that are at hand was chosen, by name.
     """
 
     system: str
@@ -109,18 +110,22 @@ class Examination:
     notes: tuple[str, ...]
     fits: tuple[Fit, ...]
     has_embedded: bool
+    focus: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, ready for ``json.dumps``."""
         return asdict(self)
 
 
-def examine(families: Collection[str], *, has_embedded: bool) -> Examination:
+def examine(
+    families: Collection[str], *, has_embedded: bool, focus: Mapping[str, str] | None = None
+) -> Examination:
     """Look at this machine; no model is loaded.
 
     Args:
         families: Those that can be loaded here, by ``model_type``.
         has_embedded: Whether the embedded model's weights are there.
+        focus: How the focus of models that are at hand was chosen, by name.
     """
     accelerators, notes = _accelerators()
     devices = (_host(), *accelerators)
@@ -135,6 +140,7 @@ def examine(families: Collection[str], *, has_embedded: bool) -> Examination:
         notes=notes,
         fits=tuple(fits(model, devices, families) for model in CATALOGUE),
         has_embedded=has_embedded,
+        focus=dict(focus or {}),
     )
 
 

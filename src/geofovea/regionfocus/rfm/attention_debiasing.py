@@ -80,7 +80,7 @@ def without_trend(logits: Tensor, trend: Tensor) -> Tensor:
     return _with_the_mass_of(logits - trend, logits)
 
 
-def place_features(tokens: TokenSet, size: tuple[int, int]) -> Tensor:
+def place_features(tokens: TokenSet, size: tuple[float, float]) -> Tensor:
     """What a trend may depend on, float64 ``(n, 10)``: all products of up to two of three numbers.
 
     They are the center's x and y over the scene and the place in the sequence, each in [-1, 1].

@@ -121,6 +121,8 @@ def expanded(structure, words):
         return structure.image * 3
     file, name = module.split(":")
     processor = getattr(import_module(f"transformers.models.{file}.processing_{file}"), name)
+    if not hasattr(processor, "replace_image_token"):
+        pytest.skip("this release of transformers expands images elsewhere")
     self = SimpleNamespace(
         image_token=structure.image,
         image_processor=SimpleNamespace(merge_size=2),
@@ -146,6 +148,10 @@ def ids_of_stock(name, images):
     """The ids that the stock processor makes of a chat, as far as it can be made here."""
     structure, words = STRUCTURES[name], words_of(name)
     pictures = [np.zeros((structure.tile, structure.tile, 3), np.uint8)] * images
+    if structure.family in ("gemma3", "paligemma") and not hasattr(
+        transformers, "Gemma3ImageProcessorPil"
+    ):
+        pytest.skip("this release of transformers makes its images with torchvision")
     if structure.family == "gemma3":
         processor = transformers.Gemma3Processor(
             transformers.Gemma3ImageProcessorPil(), words, image_seq_length=256

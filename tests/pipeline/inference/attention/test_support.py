@@ -108,7 +108,7 @@ def test_a_row_of_attention_that_is_read_is_that_of_the_decoder_itself(kind):
         )
     DecoderRun(decoder, PromptBatch.of([asked])).prefill()
     for number in range(len(decoder.layers)):
-        found = last_row_logits(decoder, number, [asked])[0].softmax(-1)
+        found = last_row_logits(decoder, [number], [asked])[0][0].softmax(-1)
         row = caught[number][0, :, -1, asked.visual]
         expected = row / row.sum(-1, keepdim=True)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
@@ -186,7 +186,7 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
         shown = host._prompts.layout.sequence(ids, alone)
         assert len(shown) <= 32 < len(host._prompts.layout.sequence(ids, tokens))
         with torch.no_grad():
-            rows += last_row_logits(host._decoder, 1, [shown])
+            rows += [each[0] for each in last_row_logits(host._decoder, [1], [shown])]
     expected = torch.cat(rows, dim=1).softmax(-1).mean(0)
     torch.testing.assert_close(host.scores(QUESTION, tokens), expected, atol=1e-6, rtol=0)
     # gaps between positions are no places
@@ -195,7 +195,7 @@ def test_tiles_beyond_the_window_of_the_focus_layer_are_scored_in_groups():
     few = tokens.select(torch.tensor([0, 3, 15, 16, 30, 31]))
     shown = host._prompts.layout.sequence(host._prompts.words.ids(QUESTION), few)
     with torch.no_grad():
-        together = last_row_logits(host._decoder, 1, [shown])[0].softmax(-1).mean(0)
+        together = last_row_logits(host._decoder, [1], [shown])[0][0].softmax(-1).mean(0)
     assert len(shown) <= 32 < shown.next_position
     torch.testing.assert_close(host.scores(QUESTION, few), together, atol=1e-6, rtol=0)
     host, _ = host_of(windowed("mistral", 12))

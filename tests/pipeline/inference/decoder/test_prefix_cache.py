@@ -77,26 +77,26 @@ def test_other_tokens_of_the_same_tiles_are_not_taken_for_them(session, tokens):
 
 def test_memory_is_bounded_and_a_small_one_still_scores(session, tokens):
     host = session.host
-    (whole,) = last_row_logits(host.decoder, 2, [host._prompts.sequence(QUESTION, tokens)])
-    one = PrefixCache(host.decoder, 2)
+    (whole,) = last_row_logits(host.decoder, [2], [host._prompts.sequence(QUESTION, tokens)])
+    one = PrefixCache(host.decoder, [2])
     one.logits([host._prompts.sequence(QUESTION, tokens)])
     size = one.nbytes
     assert size > tokens.features.nbytes
     for limit, kept in ((size - 1, 0), (size, size), (int(1.5 * size), size)):
-        memory = PrefixCache(host.decoder, 2, limit)
+        memory = PrefixCache(host.decoder, [2], limit)
         for some in (tokens, tokens.select(torch.arange(len(tokens)).flip(0)), tokens):
             (logits,) = memory.logits([host._prompts.sequence(QUESTION, some.in_reading_order())])
             assert memory.nbytes <= limit
         torch.testing.assert_close(
             logits,
             *last_row_logits(
-                host.decoder, 2, [host._prompts.sequence(QUESTION, tokens.in_reading_order())]
+                host.decoder, [2], [host._prompts.sequence(QUESTION, tokens.in_reading_order())]
             ),
             atol=1e-5,
             rtol=0,
         )
         assert memory.nbytes == kept
-    assert whole.shape[1] == len(tokens)
+    assert whole.shape[-1] == len(tokens)
 
 
 def test_a_prompt_that_asks_before_it_shows_reuses_nothing(scene_path):

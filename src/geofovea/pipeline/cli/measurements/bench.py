@@ -255,6 +255,53 @@ def calibration(items: Path, output: Path, method: str, bins: int, as_json: bool
     echo(f"wrote {folder / 'calibration.json'} and {folder / 'calibration.png'}")
 
 
+@click.command()
+@_output_option
+@synthetic_model_options
+@click.option(
+    "--kinds",
+    default="all",
+    show_default=True,
+    help="What is planted, separated by commas, such as place,corner,trend.",
+)
+@click.option(
+    "--shares",
+    callback=_numbers(float),
+    default="0,0.5,0.9",
+    show_default=True,
+    help="Shares of each row that fall on the sinks.",
+)
+@click.option("--looks", default=12, show_default=True, help="Looks, with up to 8 questions each.")
+@click.option("--hosts", default=0, show_default=True, help="Hosts with one good layer to find.")
+def focus(
+    output: Path,
+    loading: dict[str, Any],
+    kinds: str,
+    shares: tuple[float, ...],
+    looks: int,
+    hosts: int,
+) -> None:
+    """Measure how well attention points under planted sinks.
+
+    Plants sinks and trends into the attention of a model, and compares the ways to read it.
+    """
+    from geofovea.pipeline.calibration import robustness
+    from geofovea.pipeline.calibration.planting import PLANTINGS
+    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.system.files import make_folder
+    from geofovea.pipeline.system.progress import progress_bar
+
+    host = load_host(**loading)
+    names = tuple(PLANTINGS) if kinds == "all" else comma_separated(kinds, str)
+    plantings = robustness.plantings_of(names, shares)
+    modes = robustness.modes_of(host)
+    with progress_bar("planting") as advance:
+        samples = robustness.bench_samples(host)
+        rows = robustness.measure_plantings(host, modes, plantings, samples, looks, advance)
+    planted = robustness.find_planted_layers(make_folder(output), range(hosts))
+    echo(robustness.write_focus_bench(output, rows, planted), lines=True)
+
+
 def _budget(default: Budget, **limits: int | None) -> Budget:
     """The budget of a model with the limits of the command line in place of its own."""
     from dataclasses import replace
@@ -267,5 +314,5 @@ def bench() -> None:
     """Measure answers on synthetic scenes."""
 
 
-for _measurement in (calibration, policies, reductions, synthetic):
+for _measurement in (calibration, focus, policies, reductions, synthetic):
     bench.add_command(_measurement)

@@ -25,8 +25,7 @@ class Gemma3Family(Family):
 
     model_type = "gemma3"
     model_class = "Gemma3ForConditionalGeneration"
-    # layer 5 is the first that sees all of a prompt
-    defaults = HostSettings(focus_layer=5, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
+    defaults = HostSettings(image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
     # the processor puts an empty line before and behind each image: two between two of them
     words = ImageMarkers(open="<start_of_image>", close="<end_of_image>", between="\n\n\n\n")
     template = (

@@ -18,6 +18,7 @@ __all__ = [
     "can_read_rows",
     "can_run_layers",
     "has_dynamic_rope",
+    "layers_that_see_all",
 ]
 
 _RUN_BY_LAYER = frozenset(
@@ -108,6 +109,12 @@ def attention_window(decoder: Any, layer: int | None = None) -> int | None:
         if getattr(each, "is_sliding", False)
     ]
     return min(windows, default=None)
+
+
+def layers_that_see_all(decoder: Any) -> list[int]:
+    """Layers whose last token sees all of a prompt; all layers where none does."""
+    layers = range(decoder.config.num_hidden_layers)
+    return [i for i in layers if attention_window(decoder, i) is None] or list(layers)
 
 
 def _cache_by_layer(decoder: Any) -> list[Any]:

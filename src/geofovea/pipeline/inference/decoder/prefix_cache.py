@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_keys, rotated_queries
 from geofovea.pipeline.inference.attention.support import can_batch
-from geofovea.pipeline.inference.decoder.run import layer_input
+from geofovea.pipeline.inference.decoder.run import Visit, visit_layers
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.tiling.machine.lru import LruCache
@@ -32,18 +32,19 @@ class _Prefix:
 
     Attributes:
         embedded: ``(1, p, d)``, what it was made from.
-        layers: Keys and values ``(1, key heads, p, head_dim)`` of each layer below the focus layer.
-        keys: Of the vision tokens in the focus layer, ``(1, key heads, n, head_dim)``.
+        layers: Keys and values ``(1, key heads, p, head_dim)`` of each layer below the last focus
+            layer.
+        keys: Of the vision tokens in each focus layer, ``(1, key heads, n, head_dim)``.
     """
 
     embedded: Tensor
     layers: tuple[tuple[Tensor, Tensor], ...]
-    keys: Tensor
+    keys: tuple[Tensor, ...]
 
     @property
     def nbytes(self) -> int:
         pairs = sum(key.nbytes + value.nbytes for key, value in self.layers)
-        return self.embedded.nbytes + self.keys.nbytes + pairs
+        return self.embedded.nbytes + sum(key.nbytes for key in self.keys) + pairs
 
 
 class PrefixCache:
@@ -53,16 +54,18 @@ class PrefixCache:
     gaps, and for decoders whose layers all attend to everything before.
     """
 
-    def __init__(self, decoder: Any, layer: int, limit_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(
+        self, decoder: Any, layers: Sequence[int], limit_bytes: int = _CACHE_BYTES
+    ) -> None:
         """Start empty.
 
         Args:
             decoder: The text model.
-            layer: Its focus layer, at least 1.
+            layers: Its focus layers, ascending; the last is at least 1.
             limit_bytes: Most that is kept; a prefix above it is used once and forgotten.
         """
         self._decoder = decoder
-        self._layer = layer
+        self._layers = tuple(layers)
         self._prefixes: LruCache[Hashable, _Prefix] = LruCache(
             limit_bytes, lambda prefix: prefix.nbytes
         )
@@ -74,7 +77,7 @@ class PrefixCache:
         return self._prefixes.nbytes
 
     def logits(self, sequences: Sequence[PromptSequence]) -> list[Tensor]:
-        """As ``last_row_logits`` has them, within rounding, float32 ``(heads, n)`` for each prompt.
+        """As ``last_row_logits`` has them, within rounding, float32 ``(layers, heads, n)`` each.
 
         Prompts that begin alike have their ends run side by side behind one beginning.
         """
@@ -91,16 +94,21 @@ class PrefixCache:
         return [logits[i] for i in range(len(sequences))]
 
     def _behind(self, prefix: _Prefix, sequences: Sequence[PromptSequence]) -> Tensor:
-        """Logits ``(b, heads, n)`` of prompts that begin with a prefix."""
+        """Logits ``(b, layers, heads, n)`` of prompts that begin with a prefix."""
         tails = PromptBatch.of([each.behind(prefix.embedded.shape[1]) for each in sequences])
         cache = self._new_cache()
         for index, (keys, values) in enumerate(prefix.layers):
             shape = (len(tails), -1, -1, -1)
             cache.update(keys.expand(shape), values.expand(shape), index)
-        hidden, rotary = self._run(tails, cache)
-        layer = self._decoder.layers[self._layer]
-        queries = rotated_queries(layer, hidden, rotary, tails.last.to(hidden.device))
-        return pair_logits(queries, prefix.keys, layer.self_attn.scaling)[:, :, 0]
+
+        def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+            layer = self._decoder.layers[number]
+            queries = rotated_queries(layer, hidden, rotary, tails.last.to(hidden.device))
+            keys = prefix.keys[self._layers.index(number)]
+            return pair_logits(queries, keys, layer.self_attn.scaling)[:, :, 0]
+
+        logits = self._run(tails, cache, read)
+        return torch.stack([each.to(logits[-1].device) for each in logits], 1)
 
     def _prefix(self, sequence: PromptSequence, embedded: Tensor) -> _Prefix:
         length = embedded.shape[1]
@@ -111,11 +119,13 @@ class PrefixCache:
             return entry
         self.runs += 1
         cache = self._new_cache()
-        hidden, rotary = self._run(PromptBatch.of([sequence.until(length)]), cache)
-        visual = sequence.visual.to(hidden.device)
-        layer = self._decoder.layers[self._layer]
-        keys = rotated_keys(layer, hidden, rotary, 0, length)[:, :, visual]
-        below = cache.layers[: self._layer]
+
+        def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+            keys = rotated_keys(self._decoder.layers[number], hidden, rotary, 0, length)
+            return keys[:, :, sequence.visual.to(hidden.device)]
+
+        keys = tuple(self._run(PromptBatch.of([sequence.until(length)]), cache, read))
+        below = cache.layers[: self._layers[-1]]
         entry = _Prefix(embedded.clone(), tuple((x.keys, x.values) for x in below), keys)
         return self._prefixes.put(key, entry)
 
@@ -124,11 +134,11 @@ class PrefixCache:
 
         return DynamicCache(config=self._decoder.config)
 
-    def _run(self, prompts: PromptBatch, cache: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def _run(self, prompts: PromptBatch, cache: Any, read: Visit) -> list[Tensor]:
         inputs = prompts.inputs()
         mask, length = inputs["attention_mask"], cache.get_seq_length()
         inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), length), mask], dim=1)
-        return layer_input(self._decoder, self._layer, inputs, cache)
+        return visit_layers(self._decoder, self._layers, inputs, read, cache)
 
 
 def can_reuse_prefix(decoder: Any, layer: int) -> bool:

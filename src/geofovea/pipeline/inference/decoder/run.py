@@ -7,7 +7,7 @@ positions, Qwen-VL models fall back on what an earlier call left in the module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from typing import Any
 
@@ -23,7 +23,7 @@ from geofovea.pipeline.inference.prompts.batch import PromptBatch
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.system.model_lock import ThisThread
 
-__all__ = ["DecoderRun", "last_row_logits", "layer_input"]
+__all__ = ["DecoderRun", "Visit", "last_row_logits", "visit_layers"]
 
 
 class DecoderRun:
@@ -96,29 +96,35 @@ class DecoderRun:
         return torch.cat([filled, filled.new_ones(len(filled), answered)], dim=1)
 
 
-def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence]) -> list[Tensor]:
+def last_row_logits(
+    decoder: Any, layers: Sequence[int], sequences: Sequence[PromptSequence]
+) -> list[Tensor]:
     """Scaled attention logits of a prompt's last token over its vision tokens.
 
-    Only the layers below ``layer`` run.
+    All layers are read in one pass, and only those below the last of them run.
 
     Args:
         decoder: The text model.
-        layer: Number of the layer.
+        layers: Numbers of the layers, ascending.
         sequences: Prompts, which run side by side.
 
     Returns:
-        For each prompt, float32 ``(heads, n)``.
+        For each prompt, float32 ``(layers, heads, n)``.
     """
     prompts = PromptBatch.of(sequences)
-    hidden, rotary = layer_input(decoder, layer, _inputs(decoder, prompts))
     places = [each.visual for each in sequences]
     first = min(int(visual[0]) for visual in places)
     count = max(int(visual[-1]) for visual in places) + 1 - first
-    last = prompts.last.to(hidden.device)
-    logits = row_logits(decoder.layers[layer], hidden, rotary, last, first, count)
+
+    def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        last = prompts.last.to(hidden.device)
+        return row_logits(decoder.layers[number], hidden, rotary, last, first, count)[:, :, 0]
+
+    logits = visit_layers(decoder, layers, _inputs(decoder, prompts), read)
+    # layers may stand on several devices
+    rows = torch.stack([each.to(logits[-1].device) for each in logits], 1)
     return [
-        row[:, 0, (visual - first).to(row.device)]
-        for row, visual in zip(logits, places, strict=True)
+        row[:, :, (visual - first).to(row.device)] for row, visual in zip(rows, places, strict=True)
     ]
 
 
@@ -143,48 +149,63 @@ def _at_last(states: Tensor, prompts: PromptBatch) -> Tensor:
     return states.gather(1, places.expand(-1, -1, states.shape[-1]))[:, 0]
 
 
-def layer_input(
-    decoder: Any, layer: int, inputs: dict[str, Any], cache: Any = None
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """What a layer would get: hidden states (1, s, d), cosines and sines; only those below run.
+Visit = Callable[[int, Tensor, tuple[Tensor, Tensor]], Tensor]
+"""Makes something of what a layer gets: its number, hidden states (b, s, d), cosines and sines."""
+
+
+def visit_layers(
+    decoder: Any,
+    layers: Sequence[int],
+    inputs: dict[str, Any],
+    visit: Visit,
+    cache: Any = None,
+) -> list[Tensor]:
+    """Make something of what some layers would get; only those below the last of them run.
 
     Args:
         decoder: The text model.
-        layer: Number of the layer.
+        layers: Numbers of the layers, ascending.
         inputs: Of the decoder, by name.
+        visit: Called once for each of the layers, on the layer's device.
         cache: What the layers below read and fill, if any.
+
+    Returns:
+        What was made at each of the layers.
     """
-    captured = _Captured()
-    observed = decoder.layers[layer]
-    hook = observed.register_forward_pre_hook(captured, with_kwargs=True)
+    observers = [_Observer(decoder.layers[i], i, visit, is_last=i == layers[-1]) for i in layers]
+    hooks = [each.layer.register_forward_pre_hook(each, with_kwargs=True) for each in observers]
     try:
         forward(decoder, **inputs, cache=cache)
     except _LayerReached:
         pass
     finally:
-        hook.remove()
-    # a layer on another device gets its inputs there only after the hook
-    device = next(observed.parameters()).device
-    cos, sin = merged_rotary(observed, captured.rotary)
-    return captured.hidden.to(device), (cos.to(device), sin.to(device))
+        for hook in hooks:
+            hook.remove()
+    return [each.result for each in observers]
 
 
 class _LayerReached(Exception):  # noqa: N818 - control flow, not an error
     """Raised by a hook to leave the decoder before the layer runs."""
 
 
-class _Captured:
-    """A forward pre-hook that keeps a layer's input and stops the decoder, on one thread."""
+class _Observer:
+    """A forward pre-hook that visits a layer's input and may stop the decoder, on one thread."""
 
-    hidden: Tensor
-    rotary: tuple[Tensor, Tensor]
+    result: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, layer: Any, number: int, visit: Visit, *, is_last: bool) -> None:
+        self.layer = layer
+        self._number, self._visit, self._is_last = number, visit, is_last
         self._thread = ThisThread()
 
     def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self._thread.is_here:
             return
-        self.hidden = args[0] if args else kwargs["hidden_states"]
-        self.rotary = kwargs["position_embeddings"]
-        raise _LayerReached
+        hidden = args[0] if args else kwargs["hidden_states"]
+        # a layer on another device gets its inputs there only after the hook
+        device = next(self.layer.parameters()).device
+        cos, sin = merged_rotary(self.layer, kwargs["position_embeddings"])
+        rotary = (cos.to(device), sin.to(device))
+        self.result = self._visit(self._number, hidden.to(device), rotary)
+        if self._is_last:
+            raise _LayerReached

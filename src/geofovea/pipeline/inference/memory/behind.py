@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_queries
-from geofovea.pipeline.inference.decoder.run import DecoderRun, layer_input
+from geofovea.pipeline.inference.decoder.run import DecoderRun, visit_layers
 from geofovea.pipeline.inference.memory.assembly import StoredPrefix
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
@@ -36,30 +37,35 @@ class StoredRun(DecoderRun):
         return self._prefill_behind(self._cache.get_seq_length())
 
 
-def stored_row_logits(decoder: Any, layer: int, prefix: StoredPrefix) -> Tensor:
+def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> Tensor:
     """Scaled attention logits of a prompt's last token over its vision tokens.
 
-    Only the words behind the stored part run, and only through the layers below ``layer``.
+    Only the words behind the stored part run, and only through the layers below the last one read.
 
     Args:
         decoder: The text model.
-        layer: Number of the layer, at least 0.
+        layers: Numbers of the layers, ascending.
         prefix: The stored beginning, and the prompt.
 
     Returns:
-        float32 ``(heads, n)``.
+        float32 ``(layers, heads, n)``.
     """
-    keys, values = prefix.states(decoder, layer + 1)
-    cache = _cache_of(decoder, keys[:layer], values[:layer])
+    depth = layers[-1]
+    keys, values = prefix.states(decoder, depth + 1)
+    cache = _cache_of(decoder, keys[:depth], values[:depth])
     tail = PromptBatch.of([prefix.tail])
     inputs = tail.inputs()
     mask = inputs["attention_mask"]
     inputs["attention_mask"] = torch.cat([mask.new_ones(1, prefix.length), mask], dim=1)
-    hidden, rotary = layer_input(decoder, layer, inputs, cache)
-    module = decoder.layers[layer]
-    queries = rotated_queries(module, hidden, rotary, tail.last.to(hidden.device))
     visual = prefix.sequence.visual.to(keys.device)
-    return pair_logits(queries, keys[layer][None][:, :, visual], module.self_attn.scaling)[0, :, 0]
+
+    def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        module = decoder.layers[number]
+        queries = rotated_queries(module, hidden, rotary, tail.last.to(hidden.device))
+        own = keys[number][None][:, :, visual]
+        return pair_logits(queries, own, module.self_attn.scaling)[0, :, 0]
+
+    return torch.stack(visit_layers(decoder, layers, inputs, read, cache))
 
 
 def _cache_of(decoder: Any, keys: Tensor, values: Tensor) -> Any:

@@ -23,6 +23,8 @@ from geofovea.pipeline.inference.memory.tile_states import (
 )
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
+from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
+from geofovea.regionfocus.attention_mode import AttentionMode
 from geofovea.regionfocus.cache_policies.base import CachePolicy
 from geofovea.regionfocus.tokens import TokenSet, token_cells
 from geofovea.tiling.machine.forks import ForkSafeLock
@@ -79,17 +81,17 @@ class StoredPrompts:
     Attributes:
         name: Of the model.
         decoder: Its text model, with positions of one axis that leave no gaps.
-        layer: The layer whose attention is the focus.
+        mode: Which rows of attention are the focus, and how.
         prompts: Writes the prompts; the image stands before the question.
         writer: Answers them.
-        sees: Places that the focus layer sees.
+        sees: Places that the focus layers see.
         instruction: What is said beside a question.
         threads: Of torch; see ``HasModelLock``.
     """
 
     name: str
     decoder: Any
-    layer: int
+    mode: AttentionMode
     prompts: PromptWriter
     writer: AnswerGenerator
     sees: int
@@ -135,14 +137,22 @@ class StoredPrompts:
         Raises:
             ModelError: If the model makes numbers that are not finite.
         """
-        rows = []
+        rows, *neutral = [
+            self._rows(each, tokens, tiles) for each in (question, *self.mode.neutral)
+        ]
+        others = torch.stack(neutral) if neutral else rows.new_empty((0, *rows.shape))
+        return scores_from_rows(rows, others, tokens, self.mode).cpu()
+
+    def _rows(self, question: str, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> Tensor:
+        """The rows (g, n) that the mode names, as shares."""
+        parts = []
         for group in self.prompts.groups(question, tokens, self.sees):
             prefix = self._prefix(self.prompts.sequence(question, group, answer=0), group, tiles)
             with unplanned_attention(prefix.length):
-                rows.append(stored_row_logits(self.decoder, self.layer, prefix))
-        scores = torch.cat(rows, dim=1).softmax(-1).mean(0).cpu()
-        check_finite(scores, self.name, self.decoder)
-        return scores
+                parts.append(stored_row_logits(self.decoder, self.mode.layers, prefix))
+        rows = rows_of_mode(torch.cat(parts, dim=-1).softmax(-1), self.mode.layers, self.mode)
+        check_finite(rows, self.name, self.decoder)
+        return rows
 
     @one_at_a_time
     @torch.inference_mode()

@@ -1,0 +1,1 @@
+"""How a host is focused best: what its attention points at, measured on scenes that are known."""

@@ -1,0 +1,127 @@
+"""The modes that a calibration tries, and the choice among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from geofovea.pipeline.calibration.pointing import LookRows, hits_of
+from geofovea.pipeline.calibration.ranking import RowRanking
+from geofovea.regionfocus.attention_correction import rows_of_mode, scores_from_rows
+from geofovea.regionfocus.attention_mode import (
+    CORRECTIONS,
+    NEUTRAL_QUESTIONS,
+    AttentionMode,
+)
+
+__all__ = ["UNCALIBRATED", "ModeScore", "candidate_modes", "choose_mode", "mode_hits"]
+
+UNCALIBRATED = "uncalibrated"
+"""The name of the mode that a host has without calibration."""
+_SEVERAL_LAYERS = (2, 4)
+_SEVERAL_HEADS = (4, 16)
+
+
+def candidate_modes(
+    ranking: RowRanking, uncalibrated: AttentionMode, *, reuses_prefix: bool
+) -> dict[str, AttentionMode]:
+    """Modes by name: what a host has uncalibrated, and those of the best layers and heads.
+
+    Args:
+        ranking: Measured on looks that no candidate is judged by.
+        uncalibrated: The mode that the host has without calibration.
+        reuses_prefix: See ``attention_mode.default_mode``.
+    """
+    neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
+    modes = {UNCALIBRATED: uncalibrated}
+    layers = ranking.best_layers("relative")
+    for pooling in ("mean", "median"):
+        modes[f"best layer, relative, {pooling}"] = AttentionMode(
+            (layers[0],), pooling=pooling, neutral=neutral
+        )
+    for count in _SEVERAL_LAYERS:
+        if count <= len(layers):
+            best = tuple(sorted(layers[:count]))
+            modes[f"{count} layers, relative"] = AttentionMode(best, neutral=neutral)
+    for count in _SEVERAL_HEADS:
+        heads = tuple(sorted(ranking.best_heads("relative", count)))
+        used = tuple(sorted({layer for layer, _ in heads}))
+        for pooling in ("mean", "median"):
+            modes[f"{len(heads)} heads, relative, {pooling}"] = AttentionMode(
+                used, heads, pooling=pooling, neutral=neutral
+            )
+    for correction in CORRECTIONS:
+        if correction != "relative" and (correction != "masked" or len(neutral) >= 3):
+            modes[f"best layer, {correction}"] = AttentionMode(
+                (ranking.best_layers(correction)[0],), correction=correction, neutral=neutral
+            )
+    return modes
+
+
+def mode_hits(look_rows: LookRows, modes: Mapping[str, AttentionMode]) -> dict[str, list[int]]:
+    """For each mode, whether it points at the object of each question of a look, 1 or 0."""
+    layers = tuple(range(look_rows.neutral.shape[1]))
+    hits: dict[str, list[int]] = {}
+    for name, mode in modes.items():
+        places = [NEUTRAL_QUESTIONS.index(question) for question in mode.neutral]
+        own = rows_of_mode(look_rows.rows[0], layers, mode)
+        neutral = own.new_zeros((len(places), *own.shape))
+        for i, place in enumerate(places):
+            neutral[i] = rows_of_mode(look_rows.neutral[place], layers, mode)
+        hits[name] = [
+            int(
+                hits_of(
+                    scores_from_rows(
+                        rows_of_mode(rows, layers, mode), neutral, look_rows.look.tokens, mode
+                    ),
+                    right,
+                )
+            )
+            for rows, right in zip(look_rows.rows, look_rows.look.right, strict=True)
+        ]
+    return hits
+
+
+@dataclass(frozen=True, slots=True)
+class ModeScore:
+    """How well a mode points at what some questions are about.
+
+    Attributes:
+        mode: The mode.
+        hits: 1 or 0 for each question, by look.
+    """
+
+    mode: AttentionMode
+    hits: tuple[tuple[int, ...], ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the questions that are hit."""
+        return sum(map(sum, self.hits)) / sum(map(len, self.hits))
+
+    @staticmethod
+    def of_each(
+        modes: Mapping[str, AttentionMode], records: Sequence[Mapping[str, Any]]
+    ) -> dict[str, ModeScore]:
+        """The scores of some modes, from records whose ``hits`` are those of `mode_hits`."""
+        return {
+            name: ModeScore(mode, tuple(tuple(record["hits"][name]) for record in records))
+            for name, mode in modes.items()
+        }
+
+
+def choose_mode(scores: Mapping[str, ModeScore]) -> str:
+    """The name of the mode to take.
+
+    A mode relative to neutral questions withstands sinks that a later scene may bring, so the best
+    of those is taken, unless another is better by more than two standard errors.
+    """
+    best = max(scores, key=lambda name: scores[name].accuracy)
+    relative = {n: score for n, score in scores.items() if score.mode.correction == "relative"}
+    robust = max(relative, key=lambda name: relative[name].accuracy)
+    accuracy = scores[best].accuracy
+    count = sum(map(len, scores[best].hits))
+    error = math.sqrt(accuracy * (1 - accuracy) / count)
+    return best if accuracy - scores[robust].accuracy > 2 * error else robust

@@ -1,0 +1,99 @@
+"""A checkpoint whose attention points in one known layer alone: the embedded one with idle layers.
+
+An idle layer adds nothing to what passes through it, so the model answers as before; its queries
+and keys are random, so its attention points nowhere. The result is an ordinary checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from geofovea.datasets.tables.text_files import json_of
+from geofovea.errors import DataError
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.system.files import make_folder, write_file, write_text
+
+__all__ = ["write_with_idle_layers"]
+
+_LAYER = re.compile(r"(.*language_model\.model\.layers\.)(\d+)\.(.*)")
+_WEIGHTS = "model.safetensors"
+_SILENT = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
+_RANDOM = ("self_attn.q_proj.weight", "self_attn.k_proj.weight")
+_FOCUS_FILES = ("region_focus.json", "region_focus.safetensors")
+_LOUDNESS = 0.15
+
+
+def write_with_idle_layers(
+    source: Path, folder: Path, *, good_layer: int, place: int, depth: int, seed: int
+) -> None:
+    """Write a checkpoint with idle layers before and behind the one that points.
+
+    Args:
+        source: Folder of the embedded model, or of one like it.
+        folder: To fill.
+        good_layer: The layer of ``source`` whose attention points.
+        place: Where that layer stands in the new decoder; at least ``good_layer``.
+        depth: Layers of the new decoder.
+        seed: Of the random queries and keys.
+
+    Raises:
+        DataError: If the layers do not fit into the depth.
+        OutputError: If a file cannot be written.
+    """
+    config = json_of(source / "config.json")
+    layers = int(config["text_config"]["num_hidden_layers"])
+    if not good_layer <= place <= depth - (layers - good_layer):
+        raise DataError(
+            f"a layer that is number {good_layer} of {layers} cannot be number {place} of {depth}"
+        )
+    new_place = {
+        i: i if i < good_layer else place if i == good_layer else depth - layers + i
+        for i in range(layers)
+    }
+    make_folder(folder)
+    weights = load_file(source / _WEIGHTS)
+    written = _moved(weights, new_place)
+    generator = torch.Generator().manual_seed(seed)
+    pattern = {n: w for n, w in weights.items() if (m := _LAYER.fullmatch(n)) and int(m[2]) == 0}
+    for number in sorted(set(range(depth)) - set(new_place.values())):
+        for name, weight in pattern.items():
+            match = _LAYER.fullmatch(name)
+            if match:
+                idle = _idle(match[3], weight, generator)
+                written[f"{match[1]}{number}.{match[3]}"] = idle
+    write_file(folder / _WEIGHTS, lambda aside: save_file(written, aside, {"format": "pt"}))
+    text = config["text_config"]
+    text |= {"num_hidden_layers": depth, "layer_types": ["full_attention"] * depth}
+    write_text(folder / "config.json", json.dumps(config))
+    settings = json_of(source / SETTINGS_FILE)
+    for key in ("focus_layer", "focus", "calibration"):
+        settings.pop(key, None)
+    write_text(folder / SETTINGS_FILE, json.dumps(settings))
+    written_before = {_WEIGHTS, "config.json", SETTINGS_FILE, *_FOCUS_FILES}
+    for path in source.iterdir():
+        if path.suffix in (".json", ".safetensors") and path.name not in written_before:
+            shutil.copyfile(path, folder / path.name)
+
+
+def _moved(weights: dict[str, Tensor], new_place: dict[int, int]) -> dict[str, Tensor]:
+    moved = {}
+    for name, weight in weights.items():
+        match = _LAYER.fullmatch(name)
+        name = f"{match[1]}{new_place[int(match[2])]}.{match[3]}" if match else name
+        moved[name] = weight
+    return moved
+
+
+def _idle(part: str, weight: Tensor, generator: torch.Generator) -> Tensor:
+    if part in _SILENT:
+        return torch.zeros_like(weight)
+    if part in _RANDOM:
+        return (_LOUDNESS * torch.randn(weight.shape, generator=generator)).to(weight.dtype)
+    return weight.clone()

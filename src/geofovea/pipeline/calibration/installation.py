@@ -1,0 +1,111 @@
+"""Where a calibration is written so that the next load of the model finds it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from geofovea.datasets.tables.text_files import json_of
+from geofovea.errors import ModelError
+from geofovea.pipeline.calibration.calibrate import Calibration
+from geofovea.pipeline.hosts.checkpoint import companion, read_json, weight_files
+from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
+from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.regionfocus.attention_mode import AttentionMode
+
+__all__ = ["digest_of", "install_calibration", "record_of", "settings_text"]
+
+
+def digest_of(name: str) -> str:
+    """The digest of a checkpoint's weights; see ``fingerprint.checkpoint_digest``.
+
+    Args:
+        name: ``embedded``, a folder, or a hub id.
+
+    Raises:
+        ModelError: If it has no weights in safetensors.
+    """
+    source = str(embedded_model_path()) if name == EMBEDDED else name
+    config = companion(source, "config.json")
+    files = weight_files(source, read_json(config)) if config else []
+    if not files:
+        raise ModelError(f"{name} has no weights in safetensors that a calibration could be of")
+    return checkpoint_digest(files)
+
+
+def record_of(
+    calibration: Calibration, digest: str, best_focus: str = "attention"
+) -> CalibrationRecord:
+    """What is kept of a calibration beside its mode."""
+    accuracy, low, high = calibration.accuracy()
+    return CalibrationRecord(
+        weights=digest,
+        questions=calibration.questions,
+        accuracy=round(accuracy, 4),
+        interval=(round(low, 4), round(high, 4)),
+        uncalibrated=round(calibration.uncalibrated[0], 4),
+        best_focus=best_focus,
+    )
+
+
+def settings_text(mode: AttentionMode, record: CalibrationRecord, before: Path | None) -> str:
+    """A settings file with a calibration.
+
+    Args:
+        mode: What was chosen.
+        record: What is known of it.
+        before: A settings file whose other values stay.
+
+    Raises:
+        ModelError: If that is no JSON object.
+    """
+    values: dict[str, object] = {}
+    if before is not None and before.exists():
+        try:
+            values = dict(json_of(before))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ModelError(f"{before} is not a JSON object: {error}") from error
+    # one of them says where the focus is
+    values.pop("focus_layer", None)
+    return json.dumps(
+        {**values, "focus": mode.to_json(), "calibration": record.to_json()}, indent=1
+    )
+
+
+def install_calibration(name: str, mode: AttentionMode, record: CalibrationRecord) -> Path:
+    """Write a calibration beside the weights, or else into the user's configuration folder.
+
+    Folders of the package and of the hub's cache belong to others, and their files come and go.
+
+    Args:
+        name: Of the model.
+        mode: What was chosen.
+        record: What is known of it.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: If it cannot be written.
+        ModelError: If the model's own settings file is damaged.
+    """
+    folder = Path(name)
+    if name != EMBEDDED and folder.is_dir() and not _is_of_the_hub(folder):
+        path = folder / SETTINGS_FILE
+        if os.access(path if path.exists() else folder, os.W_OK) and os.access(folder, os.W_OK):
+            write_text(path, settings_text(mode, record, path))
+            return path
+    path = user_calibration(record.weights)
+    make_folder(path.parent)
+    write_text(path, settings_text(mode, record, None))
+    return path
+
+
+def _is_of_the_hub(folder: Path) -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return folder.resolve().is_relative_to(Path(HF_HUB_CACHE).resolve())

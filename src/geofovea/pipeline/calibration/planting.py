@@ -1,0 +1,139 @@
+"""Sinks and trends that are planted into a host's attention as it is read.
+
+Each is a `Distortion`: it changes the rows of every layer and head before anything is made of them,
+for the question and for neutral questions alike, so that all that follows is the real code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import DataError
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["PLANTINGS", "Planting"]
+
+_STEEPNESS = 8.0
+"""A trend at share 1 makes the last token ``e**8`` times as attractive as the first."""
+_JITTER = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Planting:
+    """A distortion of one kind and strength; call it to change rows.
+
+    Attributes:
+        kind: One of ``PLANTINGS``.
+        share: Of each row that falls on the sinks, in [0, 1); of a trend, its steepness.
+        seed: Of places that are drawn.
+
+    Raises:
+        DataError: If there is no such kind, or the share is out of its range.
+    """
+
+    kind: str
+    share: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in PLANTINGS or not 0 <= self.share < 1:
+            raise DataError(
+                f"there is no planting {self.kind!r} of share {self.share!r}: choose one of "
+                f"{', '.join(PLANTINGS)}, and a share in [0, 1)"
+            )
+
+    def __call__(
+        self, rows: Tensor, question: str, tokens: TokenSet, layers: tuple[int, ...]
+    ) -> Tensor:
+        """Rows ``(layers, heads, n)`` with what is planted; each sums to 1 as before."""
+        if not self.share:
+            return rows
+        if self.kind == "trend":
+            ramp = torch.linspace(0, _STEEPNESS * self.share, rows.shape[-1]).exp().to(rows)
+            tilted = rows * ramp
+            return tilted / tilted.sum(-1, keepdim=True)
+        planted = [
+            self._with_sinks(row, question, tokens, layer)
+            for row, layer in zip(rows, layers, strict=True)
+        ]
+        return torch.stack(planted)
+
+    def _with_sinks(self, rows: Tensor, question: str, tokens: TokenSet, layer: int) -> Tensor:
+        sinks = PLANTINGS[self.kind](self, tokens, question, layer).to(rows)
+        share = self.share
+        if self.kind == "jitter":
+            draw = float(torch.rand(1, generator=self.generator(tokens, question)))
+            share = min(0.98, share + _JITTER * (2 * draw - 1))
+        return (1 - share) * rows + share * sinks / sinks.sum()
+
+    def generator(self, tokens: TokenSet, *about: object) -> torch.Generator:
+        """Random numbers that are the same for the same look and whatever else is named."""
+        name = repr((self.seed, tokens.tiles, len(tokens), *about)).encode()
+        seed = int.from_bytes(hashlib.sha256(name).digest()[:7], "big")
+        return torch.Generator().manual_seed(seed)
+
+
+Sinks = Callable[[Planting, TokenSet, str, int], Tensor]
+"""Weights ``(n,)`` of the sinks of a look, for a question and a layer."""
+
+
+def _drawn(planting: Planting, tokens: TokenSet, count: int, *about: object) -> Tensor:
+    weights = torch.zeros(len(tokens))
+    generator = planting.generator(tokens, *about)
+    weights[torch.randperm(len(tokens), generator=generator)[:count]] = 1
+    return weights
+
+
+def _corner(_: Planting, tokens: TokenSet, __: str, ___: int) -> Tensor:
+    weights = torch.zeros(len(tokens))
+    weights[0] = 1
+    return weights
+
+
+def _content(_: Planting, tokens: TokenSet, __: str, ___: int) -> Tensor:
+    """The token with the largest vector: where real hosts have their sinks."""
+    weights = torch.zeros(len(tokens))
+    weights[int(tokens.features.float().norm(dim=1).argmax())] = 1
+    return weights
+
+
+def _edges(_: Planting, tokens: TokenSet, __: str, ___: int) -> Tensor:
+    """The tokens beside the right and lower edge of the scene, where padding begins."""
+    ends = tokens.boxes_scene[:, 2:]
+    return (ends == ends.amax(0)).any(1).float()
+
+
+def _turning(planting: Planting, tokens: TokenSet, question: str, _: int) -> Tensor:
+    """One of three tokens of a look, another with each question."""
+    weights = _drawn(planting, tokens, 3)
+    places = weights.nonzero()[:, 0]
+    turn = torch.randint(len(places), (1,), generator=planting.generator(tokens, question))
+    weights[:] = 0
+    weights[places[int(turn)]] = 1
+    return weights
+
+
+PLANTINGS: Mapping[str, Sinks] = MappingProxyType(
+    {
+        "place": lambda p, tokens, _, __: _drawn(p, tokens, 1),
+        "corner": _corner,
+        "content": _content,
+        "edges": _edges,
+        "three": lambda p, tokens, _, __: _drawn(p, tokens, 3),
+        "ten": lambda p, tokens, _, __: _drawn(p, tokens, 10),
+        "layers": lambda p, tokens, _, layer: _drawn(p, tokens, 1, layer),
+        "jitter": lambda p, tokens, _, __: _drawn(p, tokens, 1),
+        "turning": _turning,
+        "drifting": lambda p, tokens, question, _: _drawn(p, tokens, 1, question),
+        "trend": _corner,
+    }
+)
+"""Kinds of what can be planted: sinks at a drawn place, in the corner, by content, along the edges,
+three, ten, one in each layer, one of varying strength, one of three in turn, one that moves with
+the question, and a trend along the sequence."""

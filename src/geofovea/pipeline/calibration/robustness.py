@@ -1,0 +1,205 @@
+"""``geofovea bench focus``: how well each mode points under planted sinks and trends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from geofovea.errors import DataError
+from geofovea.pipeline.calibration.calibrate import CalibrationBudget, calibrate
+from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
+from geofovea.pipeline.calibration.planting import Planting
+from geofovea.pipeline.calibration.pointing import (
+    LookReader,
+    PointingLook,
+    hits_of,
+    mean_interval,
+    pointing_looks,
+)
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host
+from geofovea.pipeline.system.files import make_folder, write_text
+from geofovea.pipeline.system.tables import markdown_table
+from geofovea.pipeline.training.focus_samples import FocusSamples, WorldSamples
+from geofovea.regionfocus.attention_mode import CORRECTIONS, NEUTRAL_QUESTIONS, AttentionMode
+
+__all__ = [
+    "FocusBenchRow",
+    "bench_samples",
+    "find_planted_layers",
+    "measure_plantings",
+    "modes_of",
+    "plantings_of",
+    "write_focus_bench",
+]
+
+_SEED = 600_000_000
+_GOOD_LAYER = 2
+"""The layer of the embedded model that was taught to point."""
+
+
+@dataclass(frozen=True, slots=True)
+class FocusBenchRow:
+    """How well one mode points under one planting.
+
+    Attributes:
+        kind: Of the planting.
+        share: See ``Planting``.
+        mode: Name of the mode.
+        hits: 1 or 0 for each question, by look.
+    """
+
+    kind: str
+    share: float
+    mode: str
+    hits: tuple[tuple[int, ...], ...]
+
+    @property
+    def accuracy(self) -> tuple[float, float, float]:
+        """Share of the questions whose best token touches the object, with its 95 % interval."""
+        return mean_interval(self.hits)
+
+
+def bench_samples(host: Any) -> FocusSamples:
+    """Looks at synthetic worlds that neither training nor a calibration shows."""
+    return WorldSamples(host, seed=_SEED, questions=8, sides=(4096, 8192, 16384))
+
+
+def plantings_of(kinds: Sequence[str], shares: Sequence[float]) -> list[Planting]:
+    """Each kind with each share; no share is planted once, for it is the same for all kinds.
+
+    Raises:
+        DataError: If there is no such kind, or a share is out of its range.
+    """
+    plantings = [Planting(kind, share) for kind in kinds for share in shares if share]
+    nothing = [Planting(kind, 0.0) for kind in kinds[:1] if 0 in shares]
+    return [*nothing, *plantings]
+
+
+def modes_of(host: Any) -> dict[str, AttentionMode]:
+    """The modes that are compared: that of the host, and each correction of the same rows.
+
+    Raises:
+        ModelError: If the host exposes no attention.
+    """
+    LookReader(host, most_tokens=0)
+    own: AttentionMode = host.attention_mode
+    modes = {"own": own, "default": host.default_attention_mode}
+    for correction in CORRECTIONS:
+        modes[correction] = replace(own, correction=correction, neutral=NEUTRAL_QUESTIONS)
+    modes["relative, one neutral"] = replace(
+        own, correction="relative", neutral=NEUTRAL_QUESTIONS[-1:]
+    )
+    modes["relative, median"] = replace(modes["relative"], pooling="median")
+    return modes
+
+
+def measure_plantings(
+    host: Any,
+    modes: Mapping[str, AttentionMode],
+    plantings: Sequence[Planting],
+    samples: FocusSamples,
+    looks: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> list[FocusBenchRow]:
+    """Point under each planting with each mode; the questions are the same for all.
+
+    Args:
+        host: A host with ``SupportsAttentionMode``.
+        modes: By name.
+        plantings: What is planted.
+        samples: What is looked at.
+        looks: How many of them.
+        on_progress: Takes the share that is done.
+
+    Raises:
+        DataError: If no look singles an object out.
+    """
+    taken = list(pointing_looks(samples, range(looks)))
+    if not taken:
+        raise DataError("no look singles an object out: take more looks")
+    rows = []
+    pairs = [(planting, name) for planting in plantings for name in modes]
+    for number, (planting, name) in enumerate(pairs, 1):
+        read = host.with_attention(modes[name], planting)
+        hits = tuple(_hits(read, look) for look in taken)
+        rows.append(FocusBenchRow(planting.kind, planting.share, name, hits))
+        on_progress(number / len(pairs))
+    return rows
+
+
+def _hits(host: Any, look: PointingLook) -> tuple[int, ...]:
+    prompts = [(question, look.tokens) for question in look.questions]
+    scores = host.scores_together(prompts, again=True)
+    return tuple(int(hits_of(each, right)) for each, right in zip(scores, look.right, strict=True))
+
+
+def find_planted_layers(
+    folder: Path, seeds: Sequence[int], depth: int = 9, looks: int = 2
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Calibrate checkpoints with one layer that points among idle ones.
+
+    Args:
+        folder: For the checkpoints and journals.
+        seeds: Of the checkpoints.
+        depth: Layers of each.
+        looks: Of each part of a calibration.
+
+    Returns:
+        For each seed the layer that points, and the layers of the mode that was chosen.
+    """
+    results = []
+    source = embedded_model_path()
+    for seed in seeds:
+        place = _GOOD_LAYER + seed % (depth - 3)
+        toy = folder / f"toy_{seed}"
+        write_with_idle_layers(
+            source, toy, good_layer=_GOOD_LAYER, place=place, depth=depth, seed=seed
+        )
+        host = load_host(str(toy), "cpu")
+        budget = CalibrationBudget(looks=looks)
+        result = calibrate(host, toy, budget, {"seed": seed})
+        results.append((place, result.mode.layers))
+    return results
+
+
+def write_focus_bench(
+    folder: Path, rows: Sequence[FocusBenchRow], planted: Sequence[tuple[int, tuple[int, ...]]]
+) -> str:
+    """Write ``focus.json`` and ``focus.md`` into a folder; the Markdown is given back.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    make_folder(folder)
+    names = list(dict.fromkeys(row.mode for row in rows))
+    by_planting: dict[tuple[str, float], dict[str, FocusBenchRow]] = {}
+    for row in rows:
+        by_planting.setdefault((row.kind, row.share), {})[row.mode] = row
+    cells = [
+        [kind if share else "nothing", f"{share:g}", *(_cell(of_mode[name]) for name in names)]
+        for (kind, share), of_mode in by_planting.items()
+    ]
+    count = sum(map(len, rows[0].hits)) if rows else 0
+    text = f"Pointing accuracy [95 % interval] of {count} questions.\n\n" + markdown_table(
+        ["planted", "share", *names], cells
+    )
+    if planted:
+        hits = sum(place in layers for place, layers in planted)
+        text += f"\nThe planted layer is among those chosen in {hits} of {len(planted)} hosts.\n"
+    record = {
+        "rows": [
+            {"kind": r.kind, "share": r.share, "mode": r.mode, "accuracy": r.accuracy} for r in rows
+        ],
+        "planted": planted,
+    }
+    write_text(folder / "focus.json", json.dumps(record, indent=1))
+    write_text(folder / "focus.md", text)
+    return text
+
+
+def _cell(row: FocusBenchRow) -> str:
+    accuracy, low, high = row.accuracy
+    return f"{accuracy:.2f} [{low:.2f}, {high:.2f}]"

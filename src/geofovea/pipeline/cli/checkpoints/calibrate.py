@@ -1,0 +1,83 @@
+"""``geofovea calibrate``: where a host's attention points, and how it is read best."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.options.model import synthetic_model_options, unusual
+from geofovea.pipeline.cli.options.shared import json_option
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.calibration.calibrate import Calibration
+    from geofovea.pipeline.calibration.focuses import FocusScore
+
+__all__ = ["calibrate"]
+
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to fill.")
+@synthetic_model_options
+@click.option("--looks", default=10, show_default=True, help="Looks of each of the three parts.")
+@click.option("--tokens", default=2_000_000, show_default=True, help="Most vision tokens to run.")
+@click.option("--seconds", type=float, help="Stop after this time; the same command goes on.")
+@click.option("--focus-model", help="A CLIP or SigLIP: measure the focus 'similarity', too.")
+@click.option(
+    "--install/--no-install",
+    default=True,
+    help="Write the result beside the weights, or into your configuration folder.",
+)
+@json_option
+def calibrate(
+    output: Path,
+    loading: dict[str, Any],
+    looks: int,
+    tokens: int,
+    seconds: float | None,
+    focus_model: str | None,
+    install: bool,
+    as_json: bool,
+) -> None:
+    """Find the layers and heads by which a model points best.
+
+    Asks about synthetic scenes whose objects are known. The same command resumes a stopped run.
+    """
+    from geofovea.pipeline.calibration import report
+    from geofovea.pipeline.calibration.calibrate import CalibrationBudget
+    from geofovea.pipeline.hosts.load import load_host
+    from geofovea.pipeline.system.progress import progress_bar
+
+    budget = CalibrationBudget(looks, tokens, seconds)
+    host = load_host(**loading)
+    with progress_bar(f"calibrating {host.name}") as advance:
+        result = report.run_calibration(
+            host, output, budget, unusual(loading), focus_model, advance
+        )
+    written = report.write_report(host, result, output, install=install)
+    if as_json:
+        echo(json.dumps(result.to_json() | {"files": [str(path) for path in written]}))
+        return
+    _print(result.calibration, result.focuses)
+    for path in written:
+        echo(f"wrote {path}")
+
+
+def _print(calibration: Calibration | None, focuses: list[FocusScore]) -> None:
+    if calibration is not None:
+        accuracy, low, high = calibration.accuracy()
+        mode = calibration.mode
+        echo(
+            f"layers {', '.join(map(str, mode.layers))}, {mode.correction}: points at "
+            f"{accuracy:.2f} [{low:.2f}, {high:.2f}] of {calibration.questions} held-out objects; "
+            f"uncalibrated {calibration.uncalibrated[0]:.2f}"
+        )
+    for score in focuses:
+        accuracy, low, high = score.accuracy
+        echo(
+            f"focus {score.focus}: {accuracy:.2f} [{low:.2f}, {high:.2f}], {score.seconds:.2f} s "
+            f"and {score.tokens:.0f} vision tokens a question"
+        )

@@ -1,0 +1,144 @@
+"""From rows of attention to a score for each vision token, without what all questions attend to.
+
+Each row is corrected by itself before the rows become one: layers and heads have sinks of their
+own, and a row that points at one token must not drown among rows that point nowhere.
+
+Sources: attention relative to that of a neutral question as in "MLLMs Know Where to Look"
+(arXiv 2502.17422); sinks and the positional trend as in `rfm.attention_debiasing`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.rfm.attention_debiasing import (
+    PlaceTrend,
+    constant_sinks,
+    place_features,
+    without_sinks,
+    without_trend,
+)
+from geofovea.regionfocus.tokens import TokenSet
+
+__all__ = ["corrected_rows", "excess_over_neutral", "rows_of_mode", "scores_from_rows"]
+
+_TINY = 1e-30
+
+
+def scores_from_rows(
+    rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, mode: AttentionMode
+) -> Tensor:
+    """One score for each token.
+
+    Args:
+        rows: ``(g, n)``, shares of n tokens in each row of attention that the mode names.
+        neutral_rows: ``(k, g, n)``, the same rows for each of the mode's neutral questions.
+        tokens: The n tokens.
+        mode: What to do.
+
+    Returns:
+        float32 ``(n,)``, at least zero, sum 1.
+
+    Raises:
+        ModelError: If there is not one neutral row for each row and neutral question.
+    """
+    if neutral_rows.shape != (len(mode.neutral), *rows.shape):
+        raise ModelError(
+            f"{len(mode.neutral)} neutral questions have rows "
+            f"{(len(mode.neutral), *rows.shape)}, got {tuple(neutral_rows.shape)}"
+        )
+    shares = corrected_rows(rows, neutral_rows, tokens, mode.correction)
+    if mode.pooling == "median" and len(shares) > 1:
+        # where half of the rows agree on nothing, their mean is all that there is
+        middle = shares.quantile(0.5, dim=0)
+        pooled = middle if float(middle.sum()) > 0 else shares.mean(0)
+    else:
+        pooled = shares.mean(0)
+    return _shares(pooled)
+
+
+def excess_over_neutral(rows: Tensor, neutral_rows: Tensor) -> Tensor:
+    """How many times more a token gets than from neutral questions, and far less where it does not.
+
+    A token that gets ``r``, and at most ``b`` from any neutral question, scores ``r / (b + 1/n)``
+    times ``(r / (r + b))²``. The mean share ``1/n`` keeps tokens that nobody attends to from
+    dividing by next to nothing; the second factor is 1 for what only the question attends to, and
+    a quarter or less for what it attends to as others do.
+
+    Args:
+        rows: ``(..., n)``.
+        neutral_rows: ``(k, ..., n)``, with k at least 1.
+
+    Returns:
+        Numbers of at least zero, ``(..., n)``, whose proportions matter.
+    """
+    most = neutral_rows.amax(0)
+    return rows / (most + 1 / rows.shape[-1]) * (rows / (rows + most + _TINY)).square()
+
+
+def rows_of_mode(rows: Tensor, layers: tuple[int, ...], mode: AttentionMode) -> Tensor:
+    """The rows ``(g, n)`` that a mode names, layer by layer and head by head.
+
+    Args:
+        rows: ``(layers, heads, n)``.
+        layers: Which layers they are of; those of the mode are among them.
+        mode: See there.
+
+    Raises:
+        ModelError: If the mode names a head that there is not.
+    """
+    if mode.heads is None:
+        return torch.cat([rows[layers.index(layer)] for layer in mode.layers])
+    if any(head >= rows.shape[1] for _, head in mode.heads):
+        raise ModelError(
+            f"the attention mode names heads up to {max(head for _, head in mode.heads)}, and "
+            f"there are {rows.shape[1]} a layer, from 0; run geofovea calibrate again"
+        )
+    return torch.stack([rows[layers.index(layer), head] for layer, head in mode.heads])
+
+
+def corrected_rows(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction: str) -> Tensor:
+    """Each row corrected by itself, as shares ``(g, n)``; see `scores_from_rows`.
+
+    Args:
+        rows: ``(g, n)``.
+        neutral_rows: ``(k, g, n)``.
+        tokens: The n tokens.
+        correction: One of ``CORRECTIONS``.
+    """
+    return _shares(_corrected(rows.float(), neutral_rows.float(), tokens, correction))
+
+
+def _corrected(rows: Tensor, neutral_rows: Tensor, tokens: TokenSet, correction: str) -> Tensor:
+    if correction == "raw":
+        return rows
+    if correction == "relative":
+        return excess_over_neutral(rows, neutral_rows)
+    # (k + 1, g, n): the question comes first
+    logits = torch.cat([rows[None], neutral_rows]).clamp(min=_TINY).log()
+    if correction == "masked":
+        # each row has sinks of its own
+        masked = [
+            without_sinks(row[:, None], constant_sinks(row[:, None]))[0, 0]
+            for row in logits.unbind(1)
+        ]
+        return torch.stack(masked).exp()
+    return without_trend(logits[:1], _neutral_trend(logits[1:], tokens))[0].exp()
+
+
+def _neutral_trend(logits: Tensor, tokens: TokenSet) -> Tensor:
+    """What the position of a token explains of its neutral attention, ``(g, n)``."""
+    corners = tokens.boxes_scene[:, 2:].amax(0)
+    features = place_features(tokens, (float(corners[0]), float(corners[1])))
+    trend = PlaceTrend(heads=logits.shape[1])
+    trend.observe(features, logits)
+    return trend.at(features).to(logits.device)
+
+
+def _shares(values: Tensor) -> Tensor:
+    """Values that sum to 1 along the last axis; all alike where there is nothing."""
+    sums = values.sum(-1, keepdim=True)
+    return torch.where(sums > 0, values / sums.clamp(min=_TINY), 1 / values.shape[-1])

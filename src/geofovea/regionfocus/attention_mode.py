@@ -1,0 +1,160 @@
+"""How rows of a decoder's attention become scores of vision tokens: which rows, and what of them.
+
+Real hosts attend to some tokens whatever they are asked: sinks in a corner, favorite positions,
+registers of the vision tower. What the question itself adds shows beside the attention of neutral
+questions about the same tokens, which name nothing in the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from geofovea.errors import ModelError
+
+__all__ = [
+    "CORRECTIONS",
+    "NEUTRAL_QUESTIONS",
+    "POOLINGS",
+    "AttentionMode",
+    "default_mode",
+    "middle_layers",
+]
+
+CORRECTIONS = ("raw", "relative", "masked", "detrended")
+"""What is done with a row: nothing; what exceeds the neutral questions; sinks masked; the part that
+a token's position explains taken out."""
+POOLINGS = ("mean", "median")
+NEUTRAL_QUESTIONS = ("What is the color?", "What is the object?", "What is this?")
+"""Questions that any host understands and that name no place."""
+
+_MIDDLE = (0.4, 0.5, 0.6)
+_MOST_NEUTRAL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMode:
+    """Which rows of attention score vision tokens, and how.
+
+    Attributes:
+        layers: Decoder layers whose last-prompt-token attention is read, ascending.
+        heads: ``(layer, head)`` of the rows that count; None takes all heads of the layers.
+        correction: One of ``CORRECTIONS``.
+        pooling: How the corrected rows become one, one of ``POOLINGS``.
+        neutral: Questions that a correction compares with.
+
+    Raises:
+        ModelError: If a value cannot be meant.
+    """
+
+    layers: tuple[int, ...]
+    heads: tuple[tuple[int, int], ...] | None = None
+    correction: str = "relative"
+    pooling: str = "mean"
+    neutral: tuple[str, ...] = NEUTRAL_QUESTIONS
+
+    def __post_init__(self) -> None:
+        if self.correction == "raw" and self.neutral:
+            object.__setattr__(self, "neutral", ())
+        fits = {
+            "layers": _are_layers(self.layers),
+            "heads": self.heads is None or _are_heads(self.heads, self.layers),
+            "correction": self.correction in CORRECTIONS,
+            "pooling": self.pooling in POOLINGS,
+            "neutral": _are_questions(self.neutral) and self._has_enough_questions(),
+        }
+        for name, does_fit in fits.items():
+            if not does_fit:
+                raise ModelError(
+                    f"{getattr(self, name)!r} cannot be the {name} of an attention mode; "
+                    f"{_ALLOWED[name]}"
+                )
+
+    def _has_enough_questions(self) -> bool:
+        # a sink is told from what four questions have in common
+        fewest = {"raw": 0, "masked": 3}.get(str(self.correction), 1)
+        return len(self.neutral) >= fewest
+
+    @property
+    def depth(self) -> int:
+        """Decoder layers that run before the last row is read."""
+        return self.layers[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Its values by name, as ``from_json`` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: object) -> AttentionMode:
+        """Read a mode that came as JSON.
+
+        Raises:
+            ModelError: If it is no object, lacks its layers, or has a key or a value that cannot be
+                meant.
+        """
+        if not isinstance(record, Mapping) or "layers" not in record:
+            raise ModelError(f"an attention mode must be an object with layers, got {record!r:.60}")
+        if unknown := sorted(set(record) - set(cls.__dataclass_fields__)):
+            raise ModelError(
+                f"an attention mode has no {unknown}; it has {sorted(cls.__dataclass_fields__)}"
+            )
+        return cls(**{key: _as_tuples(value) for key, value in record.items()})
+
+
+_ALLOWED = {
+    "layers": "name at least one layer, ascending from 0",
+    "heads": "name pairs of one of its layers and a head, or null for all heads",
+    "correction": f"choose one of {', '.join(CORRECTIONS)}",
+    "pooling": f"choose one of {', '.join(POOLINGS)}",
+    "neutral": f"give up to {_MOST_NEUTRAL} questions: at least three for masked, one for relative "
+    "and detrended",
+}
+
+
+def middle_layers(layers: Sequence[int]) -> tuple[int, ...]:
+    """Those of some layers that are around their middle, where real hosts localize best.
+
+    Source: the thread about layers in the repository of "MLLMs Know Where to Look" (issue 6).
+    """
+    count = len(layers)
+    return tuple(sorted({layers[min(count - 1, round(share * count))] for share in _MIDDLE}))
+
+
+def default_mode(layers: Sequence[int], *, reuses_prefix: bool) -> AttentionMode:
+    """The mode of a host that nobody calibrated: the middle layers, relative to neutral questions.
+
+    Args:
+        layers: Layers of the decoder that see all of a prompt, ascending.
+        reuses_prefix: Whether further questions about the same tokens cost their words alone; where
+            they do not, one neutral question has to be enough.
+    """
+    neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
+    return AttentionMode(middle_layers(layers), neutral=neutral)
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_layers(layers: object) -> bool:
+    if not isinstance(layers, tuple) or not layers or not all(map(_is_index, layers)):
+        return False
+    return list(layers) == sorted(set(layers))
+
+
+def _are_heads(heads: object, layers: tuple[int, ...]) -> bool:
+    if not isinstance(heads, tuple) or not heads or len(set(heads)) < len(heads):
+        return False
+    pairs = all(isinstance(pair, tuple) and len(pair) == 2 for pair in heads)
+    return pairs and all(_is_index(head) and layer in layers for layer, head in heads)
+
+
+def _are_questions(neutral: object) -> bool:
+    if not isinstance(neutral, tuple) or len(neutral) > _MOST_NEUTRAL:
+        return False
+    return all(isinstance(question, str) and question.strip() for question in neutral)

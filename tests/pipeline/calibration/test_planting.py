@@ -1,0 +1,138 @@
+"""Planted sinks go through the real scoring code, and the default mode withstands them."""
+
+import pytest
+import torch
+
+from geofovea.errors import DataError
+from geofovea.pipeline.calibration.planting import PLANTINGS, Planting
+from geofovea.pipeline.calibration.pointing import pointing_looks
+from geofovea.pipeline.calibration.robustness import (
+    bench_samples,
+    measure_plantings,
+    plantings_of,
+)
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
+
+LOOKS = 4
+RAW = AttentionMode((2,), correction="raw")
+ROBUST = default_mode(range(4), reuses_prefix=True)
+# a sink that moves with the question cannot be told from what the question is about
+OUT_OF_REACH = {"drifting", "turning"}
+
+
+@pytest.fixture(scope="module")
+def host():
+    return load_host("embedded", "cpu")
+
+
+@pytest.fixture(scope="module")
+def samples(host):
+    """Samples that are encoded once."""
+    return Remembered(bench_samples(host))
+
+
+class Remembered:
+    def __init__(self, samples):
+        self._samples, self._taken = samples, {}
+        self.name = samples.name
+
+    def sample(self, number):
+        if number not in self._taken:
+            self._taken[number] = self._samples.sample(number)
+        return self._taken[number]
+
+
+def accuracies(host, samples, mode, plantings):
+    rows = measure_plantings(host, {"mode": mode}, plantings, samples, LOOKS)
+    return [row.accuracy[0] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def unplanted(host, samples):
+    return accuracies(host, samples, RAW, [Planting("place", 0.0)])[0]
+
+
+@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - OUT_OF_REACH))
+def test_the_default_mode_withstands_nine_tenths_on_sinks(host, samples, unplanted, kind):
+    raw, robust = (
+        accuracies(host, samples, mode, [Planting(kind, 0.9)])[0] for mode in (RAW, ROBUST)
+    )
+    assert robust >= 0.8 * unplanted
+    if kind not in ("trend", "edges"):
+        assert raw < 0.7 * unplanted, "a sink that hides nothing would prove little"
+
+
+def test_a_sink_that_takes_turns_is_withstood_as_far_as_neutral_questions_meet_it(
+    host, samples, unplanted
+):
+    raw, one, three = (
+        accuracies(host, samples, mode, [Planting("turning", 0.9)])[0]
+        for mode in (RAW, default_mode(range(4), reuses_prefix=False), ROBUST)
+    )
+    assert raw < one <= three
+    assert three >= 0.6 * unplanted
+
+
+def test_nothing_is_lost_where_nothing_is_planted(host, samples, unplanted):
+    robust = accuracies(host, samples, ROBUST, [Planting("place", 0.0)])[0]
+    assert robust >= unplanted - 0.1
+
+
+class Drift:
+    """Sinks of a kind that the bench does not plant: they differ between heads and layers, move
+    from one look to the next, and pull at their neighbors."""
+
+    def __call__(self, rows, _question, tokens, layers):
+        count = rows.shape[-1]
+        planted = rows.clone()
+        for i, layer in enumerate(layers):
+            for head in range(rows.shape[1]):
+                place = (7 * layer + 13 * head + 31 * tokens.tiles[0].level + count // 3) % count
+                sink = torch.zeros(count)
+                for offset, weight in ((-1, 0.25), (0, 0.5), (1, 0.25)):
+                    sink[(place + offset) % count] += weight
+                planted[i, head] = 0.1 * rows[i, head] + 0.9 * sink.to(rows)
+        return planted
+
+
+def test_sinks_of_an_unforeseen_kind_are_withstood(host, samples, unplanted):
+    hits = total = 0
+    read = host.with_attention(ROBUST, Drift())
+    for look in pointing_looks(samples, range(LOOKS)):
+        for question, right in zip(look.questions, look.right, strict=True):
+            hits += bool(right[int(read.scores(question, look.tokens).argmax())])
+            total += 1
+    assert hits / total >= 0.8 * unplanted
+
+
+@pytest.mark.parametrize("kind", sorted(set(PLANTINGS) - {"trend"}))
+def test_a_planting_leaves_shares_and_puts_the_share_that_it_says_on_few_tokens(
+    host, samples, kind
+):
+    look = next(pointing_looks(samples, range(1)))
+    count = len(look.tokens)
+    rows = torch.full((2, 3, count), 1 / count)
+    planted = Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2))
+    torch.testing.assert_close(planted.sum(-1), torch.ones(2, 3))
+    assert float(planted.min()) >= 0.3 / count
+    raised = planted > 1 / count
+    share = float((planted * raised)[0, 0].sum())
+    assert 0.5 < share < 0.75
+    assert torch.equal(planted, Planting(kind, 0.6)(rows, look.questions[0], look.tokens, (0, 2)))
+
+
+def test_plantings_that_there_are_not_are_refused():
+    with pytest.raises(DataError, match="no planting 'magic'"):
+        Planting("magic", 0.5)
+    with pytest.raises(DataError, match=r"share in \[0, 1\)"):
+        Planting("place", 1.0)
+
+
+def test_nothing_is_planted_once():
+    plantings = plantings_of(["place", "corner"], [0, 0.5])
+    assert [(p.kind, p.share) for p in plantings] == [
+        ("place", 0.0),
+        ("place", 0.5),
+        ("corner", 0.5),
+    ]

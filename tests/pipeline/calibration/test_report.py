@@ -1,0 +1,104 @@
+"""A calibration is written where the model is loaded from, with a card that says what was found."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from dual_encoders import write_encoder
+from PIL import Image
+from pipeline_toys import load_anew
+
+from geofovea.errors import BudgetError, ModelError
+from geofovea.pipeline.calibration.calibrate import CalibrationBudget
+from geofovea.pipeline.calibration.focuses import focuses_of, measure_focuses
+from geofovea.pipeline.calibration.idle_layers import write_with_idle_layers
+from geofovea.pipeline.calibration.installation import digest_of
+from geofovea.pipeline.calibration.report import run_calibration, write_report
+from geofovea.pipeline.hosts.families.focus_state import focus_state
+from geofovea.pipeline.hosts.load import embedded_model_path, load_host
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, user_calibration
+
+PLACE = 3
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """A checkpoint that was calibrated, its folder, the report's, and the result."""
+    folder = tmp_path_factory.mktemp("toy")
+    write_with_idle_layers(
+        embedded_model_path(), folder, good_layer=2, place=PLACE, depth=5, seed=1
+    )
+    host = load_anew(folder)
+    assert "the default, not measured" in focus_state(folder)
+    report = tmp_path_factory.mktemp("report")
+    result = run_calibration(host, report, CalibrationBudget(looks=2), {})
+    written = write_report(host, result, report, install=True)
+    return SimpleNamespace(folder=folder, report=report, result=result, written=written)
+
+
+def test_the_next_load_takes_the_calibration(calibrated):
+    host = load_anew(calibrated.folder)
+    assert host.focus_origin == "calibrated"
+    assert host.attention_mode == calibrated.result.calibration.mode
+    assert PLACE in host.attention_mode.layers
+    assert focus_state(calibrated.folder).startswith("calibrated, points at")
+
+
+def test_other_settings_of_the_model_stay(calibrated):
+    settings = json.loads((calibrated.folder / SETTINGS_FILE).read_text("utf-8"))
+    assert settings["domain"] == "synthetic"
+    assert settings["calibration"]["weights"] == digest_of(str(calibrated.folder))
+    assert "focus_layer" not in settings
+
+
+def test_the_card_names_what_was_chosen_and_shows_a_picture(calibrated):
+    card = (calibrated.report / "calibration.md").read_text("utf-8")
+    assert f"**{calibrated.result.calibration.chosen}**" in card
+    assert "without calibration" in card
+    assert "| uncalibrated" in card or "**uncalibrated**" in card
+    with Image.open(calibrated.report / "calibration.png") as picture:
+        assert min(picture.size) > 300
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+
+
+def test_a_model_of_the_package_is_calibrated_in_the_users_folder(
+    calibrated, tmp_path, monkeypatch
+):
+    from geofovea.pipeline.calibration.installation import install_calibration, record_of
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    before = (embedded_model_path() / SETTINGS_FILE).read_bytes()
+    calibration = calibrated.result.calibration
+    record = record_of(calibration, digest_of("embedded"))
+    path = install_calibration("embedded", calibration.mode, record)
+    assert path == user_calibration(digest_of("embedded"))
+    assert path.is_relative_to(tmp_path)
+    assert (embedded_model_path() / SETTINGS_FILE).read_bytes() == before
+
+
+def test_what_has_no_weights_cannot_be_named_by_them(tmp_path):
+    with pytest.raises(ModelError, match="no weights in safetensors"):
+        digest_of(str(tmp_path))
+
+
+def test_a_host_that_cannot_focus_is_refused_with_what_to_do(tmp_path):
+    blind = SimpleNamespace(name="blind", capabilities=SimpleNamespace(attention=False))
+    with pytest.raises(ModelError, match="focus_model="):
+        run_calibration(blind, tmp_path, CalibrationBudget(looks=2), {})
+    assert focuses_of(blind, "clip") == ("similarity",)
+
+
+def test_attention_and_similarity_point_at_the_same_objects(tmp_path):
+    write_encoder(tmp_path / "clip", "clip")
+    host = load_host("embedded", "cpu")
+    names = focuses_of(host, str(tmp_path / "clip"))
+    assert names == ("attention", "similarity")
+    attention, similarity = measure_focuses(
+        host, names, tmp_path, scenes=1, focus_model=str(tmp_path / "clip")
+    )
+    assert [len(each) for each in attention.hits] == [len(each) for each in similarity.hits]
+    assert attention.accuracy[0] > similarity.accuracy[0], "a random encoder points nowhere"
+    assert attention.tokens > 0 == similarity.tokens
+    with pytest.raises(BudgetError, match="seconds="):
+        measure_focuses(host, ("attention",), tmp_path, scenes=1, seconds=0.0)

@@ -1,0 +1,48 @@
+"""``geofovea calibrate`` and ``bench focus`` say what they found, or what to do."""
+
+import json
+
+import pytest
+from cli_toys import is_one_error_line
+
+
+@pytest.mark.slow
+def test_a_calibration_goes_on_where_the_tokens_ended_and_is_printed(run, tmp_path):
+    into = ["calibrate", "--output", tmp_path / "run", "--looks", 2, "--no-install"]
+    refused = run(*into, "--tokens", 300)
+    assert refused.exit_code == 1
+    assert is_one_error_line(refused)
+    assert "allow more with --tokens" in refused.stderr
+    done = run(*into, "--json")
+    assert done.exit_code == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["mode"]["layers"] == [2]
+    assert 300 < record["tokens"] < 10_000
+    names = {"calibration.md", "calibration.png", "geofovea.json", "calibration.jsonl"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == names
+    again = run(*into)
+    assert "held-out objects; uncalibrated" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_bench_of_the_focus_prints_the_table_that_it_writes(run, tmp_path):
+    arguments = ["--kinds", "corner", "--shares", "0,0.9", "--looks", 2]
+    result = run("bench", "focus", "--output", tmp_path, *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() == (tmp_path / "focus.md").read_text(encoding="utf-8").strip()
+    rows = json.loads((tmp_path / "focus.json").read_text(encoding="utf-8"))["rows"]
+    accuracy = {(r["share"], r["mode"]): r["accuracy"][0] for r in rows}
+    assert accuracy[0.9, "raw"] < 0.3 < 0.6 < accuracy[0.9, "default"]
+
+
+def test_a_kind_that_cannot_be_planted_is_refused(run, tmp_path):
+    result = run("bench", "focus", "--output", tmp_path, "--kinds", "magic")
+    assert result.exit_code == 1
+    assert "no planting 'magic'" in result.stderr
+
+
+@pytest.mark.parametrize("limits", [["--looks", 1], ["--tokens", 0], ["--seconds", 0]])
+def test_a_calibration_that_measures_nothing_is_refused(run, tmp_path, limits):
+    result = run("calibrate", "--output", tmp_path, *limits)
+    assert result.exit_code == 1
+    assert is_one_error_line(result)

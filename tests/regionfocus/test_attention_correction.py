@@ -1,0 +1,127 @@
+"""Corrected attention: what only the question attends to wins, whatever else draws attention."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from regionfocus_toys import ToyEncoder
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.attention_correction import (
+    excess_over_neutral,
+    rows_of_mode,
+    scores_from_rows,
+)
+from geofovea.regionfocus.attention_mode import CORRECTIONS, AttentionMode
+from geofovea.tiling.pyramid import Pyramid
+
+PYRAMID = Pyramid(64, 64, 32)
+TOKENS = ToyEncoder(PYRAMID)(list(PYRAMID.tiles(0)))
+COUNT = len(TOKENS)
+TARGET, SINK = 37, 5
+
+
+def shares(values):
+    return values / values.sum(-1, keepdim=True)
+
+
+def looked(seed, sink_share, rows=1, neutral=3):
+    """Rows of a question that is about one token, and neutral rows, all with the same sink."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = 0.5 + torch.rand(1 + neutral, rows, COUNT, generator=generator)
+    noise[0, :, TARGET] += COUNT / 4
+    sink = torch.zeros(COUNT)
+    sink[SINK] = 1
+    planted = (1 - sink_share) * shares(noise) + sink_share * sink
+    return planted[0], planted[1:]
+
+
+def test_the_excess_of_four_tokens_is_this():
+    row = torch.tensor([0.7, 0.1, 0.1, 0.1])
+    neutral = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.1, 0.0, 0.5, 0.4]])
+    expected = [0.7 / 0.95 / 4, 0.1 / 0.35 / 4, 0.1 / 0.75 / 36, 0.1 / 0.65 / 25]
+    torch.testing.assert_close(excess_over_neutral(row, neutral), torch.tensor(expected))
+
+
+def test_raw_scores_are_the_mean_of_the_rows():
+    rows = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.25, 0.25]])
+    mode = AttentionMode((0,), correction="raw")
+    found = scores_from_rows(rows, rows.new_empty(0, 2, 4), TOKENS, mode)
+    torch.testing.assert_close(found, torch.tensor([0.25, 0.5, 0.125, 0.125]))
+
+
+@pytest.mark.parametrize("sink_share", [0, 0.5, 0.9, 0.95])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sink_that_all_questions_share_does_not_hide_the_target(sink_share, seed):
+    row, neutral = looked(seed, sink_share)
+    found = scores_from_rows(row, neutral, TOKENS, AttentionMode((0,)))
+    assert int(found.argmax()) == TARGET
+    assert float(found[TARGET]) > 1.5 * float(found[SINK])
+
+
+def test_without_correction_the_same_sink_wins():
+    row, neutral = looked(0, 0.9)
+    raw = scores_from_rows(row, neutral[:0], TOKENS, AttentionMode((0,), correction="raw"))
+    assert int(raw.argmax()) == SINK
+
+
+def test_the_median_withstands_rows_that_point_elsewhere():
+    row, neutral = looked(1, 0.0, rows=5)
+    for number in (0, 1):
+        row[number] = 0
+        row[number, 10 + number] = 1
+    median = AttentionMode((0,), pooling="median")
+    found = scores_from_rows(row, neutral, TOKENS, median)
+    assert int(found.argmax()) == TARGET
+    mean = scores_from_rows(row, neutral, TOKENS, AttentionMode((0,)))
+    assert float(found[TARGET]) > float(mean[TARGET])
+
+
+def test_a_trend_along_the_sequence_is_taken_out():
+    generator = torch.Generator().manual_seed(2)
+    ramp = torch.linspace(0, 6, COUNT).exp()
+    noise = (1 + 0.1 * torch.rand(4, 1, COUNT, generator=generator)) * ramp
+    noise[0, :, TARGET] *= 8
+    row, neutral = shares(noise)[0], shares(noise)[1:]
+    raw = scores_from_rows(row, neutral[:0], TOKENS, AttentionMode((0,), correction="raw"))
+    assert int(raw.argmax()) != TARGET, "a trend that hides nothing would prove little"
+    for correction in ("relative", "detrended"):
+        mode = AttentionMode((0,), correction=correction)
+        assert int(scores_from_rows(row, neutral, TOKENS, mode).argmax()) == TARGET
+
+
+@given(st.integers(0, 10**6), st.sampled_from(CORRECTIONS), st.sampled_from(["mean", "median"]))
+@settings(max_examples=40, deadline=None)
+def test_scores_are_finite_shares_whatever_the_rows_are(seed, correction, pooling):
+    generator = torch.Generator().manual_seed(seed)
+    sharp = 60 * torch.rand(1, generator=generator)
+    rows = (sharp * torch.randn(4, 3, COUNT, generator=generator)).softmax(-1)
+    mode = AttentionMode((0,), correction=correction, pooling=pooling)
+    found = scores_from_rows(rows[0], rows[1 : 1 + len(mode.neutral)], TOKENS, mode)
+    assert bool(torch.isfinite(found).all())
+    assert bool((found >= 0).all())
+    assert float(found.sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_single_token_gets_everything():
+    one = TOKENS.select(torch.tensor([3]))
+    rows = torch.ones(4, 2, 1)
+    for correction in CORRECTIONS:
+        mode = AttentionMode((0,), correction=correction)
+        found = scores_from_rows(rows[0], rows[1 : 1 + len(mode.neutral)], one, mode)
+        assert found.tolist() == [1.0]
+
+
+def test_rows_of_some_heads_are_those_of_their_layers():
+    rows = torch.arange(24.0).view(2, 3, 4)
+    assert torch.equal(rows_of_mode(rows, (4, 9), AttentionMode((9,))), rows[1])
+    some = AttentionMode((4, 9), ((9, 2), (4, 0)))
+    assert torch.equal(rows_of_mode(rows, (4, 9), some), torch.stack([rows[1, 2], rows[0, 0]]))
+    with pytest.raises(ModelError, match="heads up to 3, and there are 3"):
+        rows_of_mode(rows, (4, 9), AttentionMode((4,), ((4, 3),)))
+
+
+def test_a_missing_neutral_row_is_an_error():
+    row, neutral = looked(0, 0.5)
+    with pytest.raises(ModelError, match="3 neutral questions"):
+        scores_from_rows(row, neutral[:2], TOKENS, AttentionMode((0,)))

@@ -1,0 +1,68 @@
+"""A mode of attention says which rows count, and refuses what cannot be meant."""
+
+import pytest
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.attention_mode import (
+    NEUTRAL_QUESTIONS,
+    AttentionMode,
+    default_mode,
+    middle_layers,
+)
+
+
+@pytest.mark.parametrize(
+    ("depth", "layers"),
+    [(1, (0,)), (2, (1,)), (4, (2,)), (24, (10, 12, 14)), (28, (11, 14, 17)), (32, (13, 16, 19))],
+)
+def test_the_middle_of_a_decoder_is_this(depth, layers):
+    assert middle_layers(range(depth)) == layers
+
+
+def test_layers_that_see_a_window_alone_are_passed_over():
+    assert middle_layers([5, 11, 17, 23, 29]) == (17, 23)
+
+
+def test_a_mode_comes_back_from_json_as_it_was():
+    mode = AttentionMode((3, 5), ((3, 0), (5, 7)), "masked", "median")
+    assert AttentionMode.from_json(mode.to_json()) == mode
+    as_read = {"layers": [3, 5], "heads": [[3, 0], [5, 7]], "correction": "masked"}
+    assert AttentionMode.from_json(as_read | {"pooling": "median"}) == mode
+
+
+def test_where_further_questions_are_dear_one_neutral_question_has_to_do():
+    assert default_mode(range(32), reuses_prefix=True).neutral == NEUTRAL_QUESTIONS
+    assert len(default_mode(range(32), reuses_prefix=False).neutral) == 1
+
+
+def test_raw_attention_is_compared_with_nothing():
+    assert AttentionMode((0,), correction="raw").neutral == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (None, "object with layers"),
+        ({}, "object with layers"),
+        ([[3]], "object with layers"),
+        ({"layers": []}, "layers"),
+        ({"layers": [-1]}, "layers"),
+        ({"layers": [2, 1]}, "layers"),
+        ({"layers": [True]}, "layers"),
+        ({"layers": "3"}, "layers"),
+        ({"layers": [3], "heads": [[2, 0]]}, "heads"),
+        ({"layers": [3], "heads": [[3]]}, "heads"),
+        ({"layers": [3], "heads": []}, "heads"),
+        ({"layers": [3], "heads": [[3, 0], [3, 0]]}, "heads"),
+        ({"layers": [3], "correction": "magic"}, "choose one of raw, relative"),
+        ({"layers": [3], "pooling": "max"}, "choose one of mean, median"),
+        ({"layers": [3], "neutral": []}, "neutral"),
+        ({"layers": [3], "neutral": [" "]}, "neutral"),
+        ({"layers": [3], "neutral": ["What is it?"] * 9}, "neutral"),
+        ({"layers": [3], "correction": "masked", "neutral": ["What is it?"]}, "three for masked"),
+        ({"layers": [3], "head": 2}, r"no \['head'\]"),
+    ],
+)
+def test_a_mode_that_cannot_be_meant_is_refused(record, words):
+    with pytest.raises(ModelError, match=words):
+        AttentionMode.from_json(record)
