@@ -29,3 +29,17 @@ def test_synth_of_nothing_is_one_error_line(run, tmp_path, options):
     assert result.exit_code == 1
     assert is_one_error_line(result)
     assert not (tmp_path / "data").exists()
+
+
+def test_synth_writes_dates_with_questions_about_them(run, tmp_path):
+    arguments = ["--side", 768, "--dates", 2, "--per-category", 1, "--seed", 4]
+    result = run("synth", "--output", tmp_path, *arguments)
+    assert result.exit_code == 0, result.stderr
+    lines = (tmp_path / "annotations.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert rows
+    assert all(len(row["images"]) == 2 and row["image"] == row["images"][0] for row in rows)
+    assert len(list((tmp_path / "image").iterdir())) == 2
+    wrong = run("synth", "--output", tmp_path / "none", *arguments[:2], "--dates", 0)
+    assert is_one_error_line(wrong)
+    assert "dates at least 2" in wrong.stderr

@@ -1,0 +1,103 @@
+"""Do differences of tokens lead to what changed? Measured on the synthetic world at two dates.
+
+    python benchmarks/date_changes.py --seeds 6
+
+For every question about a change, the native tiles that the answer was read from are compared with
+the truth, beside three others: differences alone, the question alone at the later date (with what
+one date gets of the budget), and as many native tiles at random. Then all changes are looked for
+without a question. The model has never seen two dates; its words are not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import geofovea as gf
+from geofovea.datasets.synthetic.change_questions import ask_changes
+from geofovea.datasets.synthetic.dates import changes_between, make_dated_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+
+_CHANGED = ("appeared", "gone", "new count")
+
+
+def main() -> None:
+    """Measure, and print the table after every world."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=6, help="Worlds.")
+    parser.add_argument("--first-seed", type=int, default=0, help="Seed of the first.")
+    parser.add_argument("--side", type=int, default=4096, help="Of a scene in pixels.")
+    parser.add_argument("--tiles", type=int, default=48, help="Of all dates together.")
+    parser.add_argument("--sweep", action="store_true", help="Also compare every native tile.")
+    options = parser.parse_args()
+    host = gf.load_host("embedded")
+    hits, listed = defaultdict(list), defaultdict(list)
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            measure(seed, options, host, Path(folder), hits, listed)
+        print(f"up to seed {seed}", flush=True)
+        show(hits, listed)
+
+
+def show(hits, listed) -> None:
+    """The table so far."""
+    for name, values in hits.items():
+        print(f"{name:<28} {sum(values)}/{len(values)} changes seen natively", flush=True)
+    for name, values in listed.items():
+        found, changes, right, places = (sum(column) for column in zip(*values, strict=True))
+        line = f"{found}/{changes} changes found, {right}/{places} places right"
+        print(f"{name:<28} {line}", flush=True)
+
+
+def measure(seed, options, host, folder, hits, listed) -> None:
+    """One world."""
+    worlds = [make_dated_world(seed, options.side, options.side, number) for number in (0, 1)]
+    paths = [folder / f"{number}.tif" for number in (0, 1)]
+    for world, path in zip(worlds, paths, strict=True):
+        write_scene(world, path)
+    pair, single = gf.open_pair(*paths, model=host), gf.open(paths[1], model=host)
+    budget = gf.Budget(options.tiles, 768)
+    half = gf.Budget(options.tiles // 2, 384)
+    rng = random.Random(seed)
+    for question in ask_changes(*worlds, 4):
+        places = question.counted or question.places
+        if question.category not in _CHANGED:
+            continue
+        if question.category == "new count" and not question.counted:
+            continue
+        answers = {
+            "question and differences": pair.ask(question.text, budget=budget).evidence,
+            "differences alone": pair.ask(question.text, budget=budget, focus="changes").evidence,
+            "question at the later date": single.ask(question.text, budget=half).evidence,
+        }
+        for name, evidence in answers.items():
+            tiles = [item.box_scene for item in evidence if item.tile.level == 0]
+            hits[name] += [covered(place, tiles) for place in places]
+        count = sum(item.tile.level == 0 for item in answers["question and differences"])
+        native = [pair.pyramid.box_scene(tile) for tile in pair.pyramid.tiles(0)]
+        hits["as many tiles at random"] += [covered(p, rng.sample(native, count)) for p in places]
+    changes = [change.box for change in changes_between(*worlds)]
+    for name, limit in {"search of 96 tiles": gf.Budget(96, 768), "sweep": None}.items():
+        if limit is None and not options.sweep:
+            continue
+        found = [place.box_scene for place in pair.changes(budget=limit)]
+        listed[name].append(
+            (
+                sum(any(box.intersection(place) for place in found) for box in changes),
+                len(changes),
+                sum(any(box.intersection(place) for box in changes) for place in found),
+                len(found),
+            )
+        )
+
+
+def covered(place, tiles) -> bool:
+    """Whether at least half of a place lies in some tiles."""
+    return sum(place.share_inside(tile) for tile in tiles) >= 0.5
+
+
+if __name__ == "__main__":
+    main()
