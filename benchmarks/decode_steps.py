@@ -17,6 +17,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,6 +65,56 @@ def unplanned_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
     return unplanned_attention()(run)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What steps took.
+
+    Attributes:
+        seconds: Medians, by way, until the device has done its work.
+        on_host: Medians of the CPU, until all is asked for.
+        difference: The largest between states of two ways.
+    """
+
+    seconds: dict[str, float]
+    on_host: dict[str, float]
+    difference: float
+
+
+@torch.inference_mode()
+def time_steps(decoder: Any, embedded: Tensor, steps: int) -> Steps:
+    """Decode some steps behind one prompt in all ways, turn by turn.
+
+    Args:
+        decoder: A stock decoder.
+        embedded: The prompt, ``(1, s, d)``.
+        steps: How many.
+    """
+    device = embedded.device
+    runs = {
+        "stock": stock_run(decoder, embedded),
+        "unplanned": unplanned_run(decoder, embedded),
+        "ours": our_run(decoder, embedded, steps),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    host_times: dict[str, list[float]] = {name: [] for name in runs}
+    difference = 0.0
+    for step in range(steps):
+        states = []
+        for name, run in runs.items():
+            wait_for(device)
+            start, on_host = time.perf_counter(), time.process_time()
+            states.append(run(embedded[:, [step % embedded.shape[1]]]))
+            host_times[name].append(time.process_time() - on_host)
+            wait_for(device)
+            times[name].append(time.perf_counter() - start)
+        difference = max(difference, *(float((states[0] - s).abs().max()) for s in states[1:]))
+    return Steps(
+        {name: statistics.median(of) for name, of in times.items()},
+        {name: statistics.median(of) for name, of in host_times.items()},
+        difference,
+    )
+
+
 @torch.inference_mode()
 def main() -> None:
     """Measure and print."""
@@ -95,35 +146,18 @@ def main() -> None:
         torch.manual_seed(0)
         decoder = Qwen2Model(config).to(dtype).eval()
         embedded = torch.randn(1, options.tokens, options.width, dtype=dtype)
-    runs = {
-        "stock": stock_run(decoder, embedded),
-        "unplanned": unplanned_run(decoder, embedded),
-        "ours": our_run(decoder, embedded, options.steps),
-    }
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    host_times: dict[str, list[float]] = {name: [] for name in runs}
-    difference = 0.0
-    for step in range(options.steps):
-        states = []
-        for name, run in runs.items():
-            wait_for(device)
-            start, on_host = time.perf_counter(), time.process_time()
-            states.append(run(embedded[:, [step % options.tokens]]))
-            host_times[name].append(time.process_time() - on_host)
-            wait_for(device)
-            times[name].append(time.perf_counter() - start)
-        difference = max(difference, *(float((states[0] - s).abs().max()) for s in states[1:]))
+    steps = time_steps(decoder, embedded, options.steps)
     keys = 2 * options.layers * config.num_key_value_heads * (options.width // options.heads)
     weights = sum(p.nbytes for p in decoder.layers.parameters())
     moved = weights + options.tokens * keys * dtype.itemsize
     floor = moved / measure_rates(device, dtype).bytes
     print(f"{options.tokens} tokens, {options.layers} layers of {options.width}, {device}")
     rows = [
-        [name, *(f"{1000 * statistics.median(of[name]):.2f}" for of in (times, host_times))]
-        for name in runs
+        [name, *(f"{1000 * of[name]:.2f}" for of in (steps.seconds, steps.on_host))]
+        for name in steps.seconds
     ]
     print_table(("", "a step (ms)", "of the CPU until all is asked for (ms)"), rows)
-    print(f"floor {1000 * floor:.2f} ms, largest difference of a state {difference:.1e}")
+    print(f"floor {1000 * floor:.2f} ms, largest difference of a state {steps.difference:.1e}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gpu_report import Clock, write_figures
+
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_pipeline.py"
 ROWS = ("read", "encode", "focus", "choose", "prefill", "decode", "total")
 COURSES = ["first question", "second question", "floor", "any resolution", "published steps"]
@@ -18,14 +20,20 @@ COURSES = ["first question", "second question", "floor", "any resolution", "publ
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are a Unix thing")
 def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
     command = [sys.executable, "-W", "ignore", str(SCRIPT), "--device", "cpu", "--shape", "tiny"]
-    command += ["--side", "1024", "--answer", "8", "--json", str(figures)]
+    command += ["--side", "1024", "--answer", "8", "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     starts = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
     assert set(ROWS) <= set(starts)
-    courses = json.loads(figures.read_text())["courses"]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pipeline.png"]
+    assert (figures["skipped"], figures["shape"], figures["side"]) == ([], "tiny", 1024)
+    assert min(figures["rates"].values()) > 0
+    # a step of the package gives what the stock decoder gives
+    assert min(figures["steps"]["seconds"].values()) > 0
+    assert figures["steps"]["difference"] < 1e-4
+    courses = figures["courses"]
     assert list(courses) == COURSES
     for name, course in courses.items():
         # a second question is asked of tiles that are known, and any resolution has no focus
@@ -38,6 +46,19 @@ def test_the_benchmark_of_the_pipeline_fills_every_row_for_every_way(tmp_path: P
     assert courses["any resolution"]["counts"]["tokens"] == 36 + 144 * 9
     floor = courses["floor"]["seconds"]
     assert floor["total"] < courses["first question"]["seconds"]["total"]
+
+
+def test_what_is_measured_so_far_is_written_and_time_is_kept_to(tmp_path: Path) -> None:
+    course = {"seconds": {"read": 1.0, "total": 1.0}, "counts": {}, "scored": []}
+    figures = {"device": "d", "shape": "s", "side": 1, "courses": {"first question": course}}
+    for names in (["first question"], ["first question", "floor"]):
+        figures["courses"] = dict.fromkeys(names, course)
+        write_figures(tmp_path, figures, ("read", "encode", "focus", "choose", "prefill", "decode"))
+        assert list(json.loads((tmp_path / "figures.json").read_text())["courses"]) == names
+    assert (tmp_path / "pipeline.png").read_bytes().startswith(b"\x89PNG")
+    assert Clock(1).has(30)
+    assert not Clock(1).has(61)
+    assert not Clock(0).has(1)
 
 
 @pytest.mark.slow

@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host as load_model
     from geofovea.pipeline.places.find import find
     from geofovea.pipeline.places.place import Place, Places
-    from geofovea.pipeline.session.ask import ask
-    from geofovea.pipeline.session.measure import measure
+    from geofovea.pipeline.session.ask import ask, measure
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
@@ -169,7 +168,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "find": "geofovea.pipeline.places.find",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
-    "measure": "geofovea.pipeline.session.measure",
+    "measure": "geofovea.pipeline.session.ask",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
     "open_scene": "geofovea.tiling.opening",
     "show": "geofovea.pipeline.viewer.show",

@@ -85,4 +85,4 @@ def logits_with_hidden_rows(
     finally:
         for hook in hooks:
             hook.remove()
-    return host._model.lm_head(states[length - added - 1 :])
+    return host._family.logits(states[length - added - 1 :])

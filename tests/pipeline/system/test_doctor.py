@@ -28,7 +28,13 @@ from geofovea.pipeline.system.doctor import (
     fits,
 )
 from geofovea.pipeline.system.installation import missing_packages
-from geofovea.pipeline.system.model_catalogue import CATALOGUE, bytes_needed
+from geofovea.pipeline.system.model_catalogue import (
+    CATALOGUE,
+    FOUR_BIT,
+    RUNTIME_BYTES,
+    bytes_needed,
+    working_bytes,
+)
 from geofovea.tiling.machine import cores
 from geofovea.tiling.machine.container_limits import ContainerLimits, container_limits
 
@@ -57,9 +63,21 @@ def test_keys_and_values_of_a_token_are_as_published(name, kib):
 def test_memory_is_weights_and_keys_and_some_room():
     model = BY_NAME["LLaVA-1.5 7B"]
     few, many = (bytes_needed(model, 2, tokens) for tokens in (0, 20_000))
-    assert many - few == 20_000 * 512 * 1024
+    # 16 tiles of 46 MB are more than no token, and less than 20,000 of 99 kB
+    room = [working_bytes(model, 2, tokens) - RUNTIME_BYTES for tokens in (0, 20_000)]
+    assert room == [16 * 46e6, 20_000 * 99e3]
+    assert many - few == 20_000 * 512 * 1024 + room[1] - room[0]
     assert 14.1e9 < few < 17e9
-    assert bytes_needed(model, 4, 0) - few == pytest.approx(2 * 7.06e9)
+    assert bytes_needed(model, 4, 0) - few == pytest.approx(2 * 7.06e9 + room[0])
+
+
+def test_experts_stay_whole_where_the_rest_is_quantized():
+    dense, mixed = BY_NAME["Qwen3-VL 32B"], BY_NAME["Qwen3-VL 30B-A3B"]
+    dense_share, mixed_share = (
+        bytes_needed(m, FOUR_BIT, 4096) / bytes_needed(m, 2, 4096) for m in (dense, mixed)
+    )
+    assert dense_share < 0.4
+    assert mixed_share > 0.9
 
 
 def test_a_model_fits_where_enough_is_free_and_not_where_enough_is_built_in():
@@ -72,6 +90,8 @@ def test_a_model_fits_where_enough_is_free_and_not_where_enough_is_built_in():
     assert fits(model, devices, FAMILIES).devices == {
         "bfloat16": ("cpu", "cuda:1"),
         "float32": ("cpu",),
+        # bitsandbytes computes on accelerators
+        "4bit": ("cuda:0", "cuda:1"),
     }
 
 

@@ -126,12 +126,13 @@ def print_models(found: Examination) -> None:
     from geofovea.pipeline.system.doctor import QUESTION_TOKENS
     from geofovea.pipeline.system.tables import markdown_table, print_table
 
-    header = ("hub id", "GB", "memory", "license", "fits")
+    header = ("hub id", "GB", "memory", "4-bit", "license", "fits")
     rows = [
         (
             fit.hub_id,
             f"{fit.download_gb:.1f}",
             f"{fit.needed_bytes['bfloat16'] / 1e9:.1f}",
+            f"{fit.needed_bytes['4bit'] / 1e9:.1f}",
             fit.license,
             _places(fit),
         )
@@ -144,7 +145,8 @@ def print_models(found: Examination) -> None:
         echo(markdown_table(header, rows), lines=True)
     echo(
         f"GB is the download, memory that of a question of {QUESTION_TOKENS} tokens in bfloat16, "
-        "also in GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
+        "4-bit the same with --quantization 4bit, which leaves experts (A3B) as they are; all in "
+        "GB.\n* float32, the default on a CPU, does not fit: add --dtype bfloat16. "
         "- needs an endpoint. NC: not for commercial use.",
         lines=True,
     )
@@ -156,4 +158,6 @@ def _places(fit: Fit) -> str:
         name + ("*" if name == "cpu" and name not in fit.devices["float32"] else "")
         for name in fit.devices["bfloat16"]
     ]
+    if not set(places) - {"cpu", "cpu*"}:
+        places += [f"{name} (4bit)" for name in fit.devices["4bit"]]
     return ", ".join(places if fit.in_process else ()) or "-"

@@ -68,6 +68,11 @@ class SceneMemory:
         """Bytes that it holds."""
         return self._stored.nbytes
 
+    @property
+    def tokens(self) -> int:
+        """Vision tokens whose keys and values it holds."""
+        return sum(len(tile.cells) for tile in self._stored)
+
     def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> tuple[dict[Tile, StoredTile], int]:
         """Stored tiles, made now where they were not, and how many were made.
 

@@ -87,7 +87,9 @@ class AttentionScorer:
     def _take(self, mode: AttentionMode) -> None:
         depth = self._decoder.config.num_hidden_layers
         self.mode = mode
-        self.can_read = can_read_rows(self._decoder) and mode.depth < depth
+        self.can_read = mode.depth < depth and all(
+            can_read_rows(self._decoder, layer) for layer in mode.layers
+        )
         self.reuses_prefix = self._plain_prompts and can_reuse_prefix(self._decoder, mode.depth)
         windows = [attention_window(self._decoder, layer) for layer in mode.layers]
         if self._prompts.sight is Sight.PROMPT:

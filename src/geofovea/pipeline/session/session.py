@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
+from geofovea.pipeline.engine.batching import BatchedCalls
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.logged_calls import LoggedCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
@@ -28,11 +28,12 @@ from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, build_progr
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
-from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.hosts.base import Host, SupportsImages
 from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.many import answer_each
 from geofovea.pipeline.session.measuring import (
     Measured,
     check_shown,
@@ -45,7 +46,6 @@ from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
-from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -253,19 +253,9 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        host, answers = self.host, dict[int, Answer | Exception]()
-        batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         # questions to a memory run a few words each: there is little to share
-        if isinstance(host, SupportsBatching) and len(batch) > 1 and self.memory is None:
-            works = [partial(self.answer, requests[i]) for i in batch]
-            answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
-        for i, each in enumerate(requests):
-            if i not in answers:
-                try:
-                    answers[i] = self.answer(each)
-                except BaseException as error:  # in place of the answer, like those of others
-                    answers[i] = failure_of(error)
-        return [answers[i] for i in range(len(requests))]
+        tiles = self.tiles if self.memory is None else None
+        return answer_each(self.host, tiles, self.answer, requests)
 
     def answer(
         self,
@@ -299,23 +289,22 @@ class SceneSession:
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
-        search = self._visual_search(plan.search, usage, calls, watch)
+        search = self._looking(plan.search, usage, calls, watch)
         measured = measure_places(plan, search, self.host, calls, self.scene)
         if measured is not None and measured.is_answer:
             return self._assembled(plan, measured.result, measured.reduced, usage, measured)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
-        if measured is not None:
-            usage.warnings.append(measured.why_not)
-            # its tiles are spent: the model answers from what was looked at
-            result = measured.result
-            reduced = reducer.answer(result, measured.budget_left(plan.decoder_budget))
-        else:
+        if measured is None:
             options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
             result = self.search(options, plan.question, plan.budget, usage, calls, watch)
-            reduced = reducer.answer(result, plan.decoder_budget)
-        return self._assembled(plan, result, reduced, usage)
+            budget = plan.decoder_budget
+        else:
+            # its tiles are spent: the model answers from what was looked at
+            usage.warnings.append(measured.why_not)
+            result, budget = measured.result, measured.budget_left(plan.decoder_budget)
+        return self._assembled(plan, result, reducer.answer(result, budget), usage)
 
     def _assembled(
         self,
@@ -326,9 +315,9 @@ class SceneSession:
         measured: Measured | None = None,
     ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        measurement = None if measured is None else measured.measurement
+        numbers = None if measured is None else measured.measurement
         answer = assemble_answer(
-            self.host, self.reader, plan, result, reduced, usage, notes, measurement
+            self.host, self.reader, plan, result, reduced, usage, notes, numbers
         )
         stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
         _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
@@ -369,13 +358,13 @@ class SceneSession:
             GeoFoveaError: As `ask` does.
         """
         calls = calls or calls_of(self.tiles, self.memory)
-        search = self._visual_search(options, usage, calls, watch)
+        search = self._looking(options, usage, calls, watch)
         with builds_within(budget.seconds):
             result = search.run(options, question, budget)
         check_shown(self.scene, result)
         return result
 
-    def _visual_search(
+    def _looking(
         self,
         options: SearchOptions,
         usage: QuestionUsage,

@@ -15,9 +15,10 @@ from typing import Any
 from geofovea.pipeline.system.installation import Missing, installed_version, missing_packages
 from geofovea.pipeline.system.model_catalogue import (
     CATALOGUE,
-    WORKSPACE_BYTES,
+    FOUR_BIT,
     KnownModel,
     bytes_needed,
+    working_bytes,
 )
 from geofovea.tiling.machine.container_limits import container_limits
 from geofovea.tiling.machine.cores import usable_cores
@@ -32,7 +33,10 @@ QUESTION_TOKENS = 4096
 """Tokens that a question is taken to have: the default budget, the words, and some air."""
 TOGETHER = "--device-map auto"
 """Stands among the devices that hold a model, where several do so together."""
-PRECISIONS = {"bfloat16": 2.0, "float32": 4.0}
+PRECISIONS = {"bfloat16": 2.0, "float32": 4.0, "4bit": FOUR_BIT}
+"""Bytes of a parameter."""
+ON_ACCELERATORS = ("4bit",)
+"""Precisions in which no model runs on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Fit:
     Attributes:
         model: Its name.
         hub_id: For ``--model``.
-        needed_bytes: By precision.
+        needed_bytes: By precision, see `PRECISIONS`.
         devices: Names of devices with enough free memory, by precision; ``TOGETHER`` where
             only several accelerators have.
         in_process: Whether the family can be loaded here; otherwise an endpoint must.
@@ -148,14 +152,17 @@ def fits(model: KnownModel, devices: tuple[Device, ...], families: Collection[st
         devices: What there is.
         families: Those that can be loaded here, by ``model_type``.
     """
-    needed = {
-        name: round(bytes_needed(model, size, QUESTION_TOKENS)) for name, size in PRECISIONS.items()
-    }
+    needed, holding = {}, {}
+    for name, size in PRECISIONS.items():
+        needed[name] = round(bytes_needed(model, size, QUESTION_TOKENS))
+        able = tuple(d for d in devices if d.name != "cpu" or name not in ON_ACCELERATORS)
+        room = round(working_bytes(model, size, QUESTION_TOKENS))
+        holding[name] = _holding(needed[name], room, able)
     return Fit(
         model.name,
         model.hub_id,
         needed,
-        {name: _holding(size, devices) for name, size in needed.items()},
+        holding,
         model.family in families,
         model.family,
         model.license,
@@ -163,13 +170,19 @@ def fits(model: KnownModel, devices: tuple[Device, ...], families: Collection[st
     )
 
 
-def _holding(size: int, devices: tuple[Device, ...]) -> tuple[str, ...]:
-    """Devices that hold this much, alone or, where no accelerator does alone, together."""
+def _holding(size: int, room: int, devices: tuple[Device, ...]) -> tuple[str, ...]:
+    """Devices that hold this much, alone or, where no accelerator does alone, together.
+
+    Args:
+        size: Of weights, keys, values, and room to work in.
+        room: That room alone, which every device needs.
+        devices: What there is.
+    """
     alone = tuple(device.name for device in devices if device.free_bytes >= size)
     accelerators = [device for device in devices if device.name != "cpu"]
     together = sum(device.free_bytes for device in accelerators)
-    workspaces = WORKSPACE_BYTES * max(0, len(accelerators) - 1)
-    if len(accelerators) > 1 and alone in ((), ("cpu",)) and together >= size + workspaces:
+    rooms = room * max(0, len(accelerators) - 1)
+    if len(accelerators) > 1 and alone in ((), ("cpu",)) and together >= size + rooms:
         return (*alone, TOGETHER)
     return alone
 

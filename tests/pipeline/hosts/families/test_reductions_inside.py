@@ -15,8 +15,10 @@ from family_toys import (
 )
 from hidden_tokens import some
 
+from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.regionfocus.reductions.decoder.fastv import FastV
 from geofovea.regionfocus.reductions.decoder.pyramiddrop import PyramidDrop
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
@@ -25,8 +27,9 @@ from geofovea.regionfocus.reductions.decoder.todre import TodreDropAll
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, make_decoder_reduction
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
-CASES = [(family, policy) for family, kind in FAMILIES.items() for policy in kind.policies]
-NATIVE = [(f, "original" if f in OF_ANY_SIZE else "compact") for f in FAMILIES]
+INSIDE = {name: kind for name, kind in FAMILIES.items() if kind.sight is Sight.CAUSAL}
+CASES = [(family, policy) for family, kind in INSIDE.items() for policy in kind.policies]
+NATIVE = [(f, "original" if f in OF_ANY_SIZE else "compact") for f in INSIDE]
 
 
 def prompt_of(host, tokens):
@@ -45,7 +48,7 @@ def answered(host, run, embedded, words):
     """Logits of the next words of an answer, ``(words, V)``, and their ids."""
     logits, ids, hidden = [], [], embedded
     for _ in range(words):
-        logits.append(host._model.lm_head(run.advance(hidden))[0])
+        logits.append(host._family.logits(run.advance(hidden))[0])
         ids.append(int(logits[-1].argmax()))
         hidden = host._model.get_input_embeddings()(torch.tensor([[ids[-1]]]))
     return torch.stack(logits), ids
@@ -141,7 +144,7 @@ def test_so_they_are_at_positions_of_any_policy(family, policy):
         check(host, family, policy, reduction, tokens)
 
 
-@pytest.mark.parametrize("family", [family for family, kind in FAMILIES.items() if kind.axes == 3])
+@pytest.mark.parametrize("family", [family for family, kind in INSIDE.items() if kind.axes == 3])
 def test_what_an_earlier_choice_left_keeps_row_and_column(family):
     """Tokens that were chosen before the decoder stand in gaps; survivors keep their place."""
     host = host_of(family, "deep", positions="original")
@@ -201,3 +204,11 @@ def test_what_a_sublayer_adds_is_watched_behind_its_norm(family):
     hook.remove()
     added = seen["attention"] + seen["feed_forward"]
     torch.testing.assert_close(states[1][0], states[0][0] + added, **CLOSE)
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in INSIDE])
+def test_a_prompt_that_sees_itself_both_ways_is_not_shortened(family):
+    host = host_of(family)
+    assert "decoder_layer" not in host.capabilities.stages
+    with pytest.raises(ModelError, match="choose a reduction that acts before the decoder"):
+        host.generate(QUESTION, tokens_of(host), FastV())

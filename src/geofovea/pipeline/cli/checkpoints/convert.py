@@ -23,8 +23,8 @@ __all__ = ["convert"]
 def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> None:
     """Convert an original LLaVA or InternVL checkpoint.
 
-    GeoChat is such a checkpoint. FOLDER holds config.json, safetensors and a tokenizer. Pickled
-    weights are refused.
+    GeoChat and other models of remote sensing are saved so. FOLDER holds config.json, safetensors
+    and a tokenizer. Pickled weights are refused.
     """
     from geofovea.pipeline.hosts.original.convert import convert_checkpoint
 

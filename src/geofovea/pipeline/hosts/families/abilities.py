@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.inference.attention.support import can_run_layers
+from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 
 __all__ = ["signals_of", "stages_of"]
@@ -19,6 +20,6 @@ def signals_of(family: Family) -> frozenset[str]:
 def stages_of(family: Family) -> frozenset[str]:
     """Where inside a model of a family tokens can be dropped."""
     stages = {"encoder_layer"} if family.is_clip else set()
-    if can_run_layers(family.decoder):
+    if can_run_layers(family.decoder) and family.sight is Sight.CAUSAL:
         stages |= {"decoder_layer"}
     return frozenset(stages)

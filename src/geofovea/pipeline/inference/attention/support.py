@@ -47,13 +47,22 @@ _READ_ONLY = frozenset(
         "gpt_oss",
         "granite",
         "ministral",
+        "qwen3_5_moe_text",
+        "qwen3_5_text",
     }
 )
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 
-def can_read_rows(decoder: Any) -> bool:
-    """Whether `attention.rows` finds in its layers what their own attention would have."""
+def can_read_rows(decoder: Any, layer: int | None = None) -> bool:
+    """Whether `attention.rows` finds in its layers what their own attention would have.
+
+    Args:
+        decoder: The text model.
+        layer: One of them, which may be of a kind without attention; None asks for no layer.
+    """
+    if layer is not None and not hasattr(decoder.layers[layer], "self_attn"):
+        return False
     return can_run_layers(decoder) or decoder.config.model_type in _READ_ONLY
 
 
@@ -103,9 +112,10 @@ def attention_window(decoder: Any, layer: int | None = None) -> int | None:
 
 
 def layers_that_see_all(decoder: Any) -> list[int]:
-    """Layers whose last token sees all of a prompt; all layers where none does."""
+    """Layers that can be read and whose last token sees all of a prompt; all where none does."""
     layers = range(decoder.config.num_hidden_layers)
-    return [i for i in layers if attention_window(decoder, i) is None] or list(layers)
+    readable = [i for i in layers if can_read_rows(decoder, i)]
+    return [i for i in readable if attention_window(decoder, i) is None] or list(layers)
 
 
 def _cache_by_layer(decoder: Any) -> list[Any]:

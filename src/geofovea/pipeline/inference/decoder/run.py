@@ -8,7 +8,7 @@ positions, Qwen-VL models fall back on what an earlier call left in the module.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any
 
 import torch
@@ -61,8 +61,9 @@ class DecoderRun:
 
     def peek(self, embedded: Tensor) -> Tensor:
         """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
-        # a layer that sees a window cannot be cropped, but no layer changes what it held in place
-        layers, before = [copy(layer) for layer in self._cache.layers], self._next
+        # a layer that sees a window cannot be cropped, but no layer changes what it held in place,
+        # except for linear ones, which hold a state
+        layers, before = [_remembered(layer) for layer in self._cache.layers], self._next
         states = self._run(embedded)[0]
         self._cache.layers, self._next = layers, before
         return states
@@ -125,6 +126,11 @@ def last_row_logits(
     return [
         row[:, :, (visual - first).to(row.device)] for row, visual in zip(rows, places, strict=True)
     ]
+
+
+def _remembered(layer: Any) -> Any:
+    """A layer of a cache as it is now."""
+    return deepcopy(layer) if hasattr(layer, "recurrent_states") else copy(layer)
 
 
 def _inputs(decoder: Any, prompts: PromptBatch) -> dict[str, Any]:

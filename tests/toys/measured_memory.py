@@ -1,0 +1,166 @@
+"""What a published structure takes in memory, measured without its weights.
+
+Models stand on the device ``meta`` or have few layers; every tensor that is alive is counted,
+byte by byte. Attention counts as one fused kernel, as it is on a GPU.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import transformers
+from real_structures import Structure
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from geofovea.pipeline.hosts.families.registry import FAMILIES
+from geofovea.pipeline.inference.attention.kv_cache import preallocated_cache
+
+__all__ = ["bytes_of_a_prompt", "bytes_of_a_tile", "bytes_of_weights", "model_on_meta"]
+
+_ON_META = ("llava", "llava_next", "llava_onevision", "internvl")
+"""Families whose towers read back no number, so that they run where there are none."""
+
+
+class _Alive(TorchDispatchMode):
+    """Counts the bytes of tensors that were made inside and are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        old = {t.untyped_storage()._cdata for t in _tensors((args, kwargs))}
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in old and key not in self._sizes:
+                self._sizes[key] = storage.nbytes()
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self._gone, key)
+        return result
+
+    def _gone(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+
+class _Fused(TorchFunctionMode):
+    """Attention makes its result and nothing else."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func is nn.functional.scaled_dot_product_attention:
+            return torch.empty_like(args[0] if args else named["query"])
+        return func(*args, **named)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [t for t in tree_leaves(values) if isinstance(t, Tensor)]
+
+
+@contextmanager
+def _counted() -> Iterator[_Alive]:
+    with torch.inference_mode(), _Fused(), _Alive() as alive:
+        yield alive
+
+
+def model_on_meta(structure: Structure, layers: int | None = None) -> Any:
+    """The stock class in bfloat16, without numbers."""
+    config = structure.config(layers)
+    # the window of a published Mistral is longer than any prompt here
+    config.text_config.sliding_window = None
+    with torch.device("meta"):
+        model = getattr(transformers, FAMILIES[structure.family].model_class)(config)
+    return model.to(torch.bfloat16).eval()
+
+
+def bytes_of_weights(structure: Structure) -> tuple[int, int]:
+    """Of all layers, from models of two and of three of them: in 16 bits, and quantized to four.
+
+    A quantized parameter has four bits and a factor of 32 for 64 of them, in the modules that
+    bitsandbytes replaces: all that are exactly ``nn.Linear``, but for the output matrix.
+    """
+    few, more = (_weights(model_on_meta(structure, n)) for n in (2, 3))
+    layers = structure.text[2] - 2
+    plain, quantized = (a + layers * (b - a) for a, b in zip(few, more, strict=True))
+    return plain, quantized
+
+
+def _weights(model: Any) -> tuple[int, int]:
+    total = sum(parameter.nbytes for parameter in model.parameters())
+    replaced = [m.weight for m in model.modules() if type(m) is nn.Linear]
+    numbers = sum(w.numel() for w in replaced if w is not model.lm_head.weight)
+    return total, total - 2 * numbers + numbers // 2 + numbers // 64 * 4
+
+
+def bytes_of_a_prompt(structure: Structure, tokens: int) -> tuple[int, int]:
+    """Keys and values over all layers, and what the busiest layer takes besides."""
+    model = model_on_meta(structure, 2)
+    family = FAMILIES[structure.family](model)
+    positions = torch.arange(tokens, device="meta")
+    shape = (1, tokens) if family.axes == 1 else (3, 1, tokens)
+    cache = preallocated_cache(family.decoder.config, tokens)
+    with _counted() as alive:
+        embedded = torch.empty(1, tokens, structure.text[0], dtype=torch.bfloat16, device="meta")
+        family.decoder(
+            inputs_embeds=embedded,
+            position_ids=positions.expand(shape),
+            attention_mask=None,
+            cache=cache,
+            use_cache=True,
+        )
+    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    return kept // 2 * structure.text[2], alive.peak - kept
+
+
+def bytes_of_a_tile(structure: Structure) -> int:
+    """What encoding one tile takes besides the weights; its layers follow each other."""
+    return _bytes_of_a_tile(structure.family, structure.vision, structure)
+
+
+_measured: dict[tuple[str, str], int] = {}
+"""By family and tower."""
+
+
+def _bytes_of_a_tile(family: str, vision: str, structure: Structure) -> int:
+    if (family, vision) not in _measured:
+        model = model_on_meta(structure, 1) if family in _ON_META else _real_tower(structure)
+        host = FAMILIES[family](model)
+        side = host.tile_size
+        device = next(host.vision.parameters()).device
+        with _counted() as alive:
+            host.encode(torch.full((1, 3, side, side), 0.1, dtype=torch.bfloat16, device=device))
+        _measured[family, vision] = alive.peak
+    return _measured[family, vision]
+
+
+def _real_tower(structure: Structure) -> Any:
+    """Three layers of the tower, all zeros, before next to no decoder."""
+    config = structure.config(1)
+    vision, text = config.vision_config, config.text_config
+    for part, changes in (
+        (vision, {"depth": 3, "num_hidden_layers": 3}),
+        (vision, {"deepstack_visual_indexes": [0, 1, 2], "fullatt_block_indexes": [1]}),
+        (text, {"intermediate_size": 64, "moe_intermediate_size": 64, "vocab_size": 512}),
+        (text, {"num_experts": 2, "n_routed_experts": 2, "num_experts_per_tok": 1}),
+    ):
+        for name, value in changes.items():
+            if hasattr(part, name):
+                setattr(part, name, value)
+    with torch.device("meta"):
+        model = getattr(transformers, FAMILIES[structure.family].model_class)(config)
+    # random numbers would cost more than the tile
+    model = model.to(torch.bfloat16).eval().to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*model.model.parameters(), *model.model.buffers()):
+            tensor.zero_()
+    return model
