@@ -144,7 +144,10 @@ def calibrate(
     ranked = walk.part(0, lambda rows: look_record(rows))
     ranking = RowRanking.of(ranked)
     modes = candidate_modes(
-        ranking, host.default_attention_mode, reuses_prefix=bool(host.reuses_prefix)
+        ranking,
+        host.default_attention_mode,
+        walk.reader.layers,
+        reuses_prefix=bool(host.reuses_prefix),
     )
     choice, report = (
         ModeScore.of_each(modes, walk.part(part, lambda rows: {"hits": mode_hits(rows, modes)}))

@@ -25,18 +25,23 @@ _SEVERAL_HEADS = (4, 16)
 
 
 def candidate_modes(
-    ranking: RowRanking, uncalibrated: AttentionMode, *, reuses_prefix: bool
+    ranking: RowRanking,
+    uncalibrated: AttentionMode,
+    readable: Sequence[int],
+    *,
+    reuses_prefix: bool,
 ) -> dict[str, AttentionMode]:
     """Modes by name: what a host has uncalibrated, and those of the best layers and heads.
 
     Args:
         ranking: Measured on looks that no candidate is judged by.
         uncalibrated: The mode that the host has without calibration.
+        readable: Layers that can be read.
         reuses_prefix: See ``attention_mode.default_mode``.
     """
     neutral = NEUTRAL_QUESTIONS if reuses_prefix else NEUTRAL_QUESTIONS[-1:]
     modes = {UNCALIBRATED: uncalibrated}
-    layers = ranking.best_layers("relative")
+    layers = ranking.best_layers("relative", readable)
     for pooling in ("mean", "median"):
         modes[f"best layer, relative, {pooling}"] = AttentionMode(
             (layers[0],), pooling=pooling, neutral=neutral
@@ -46,7 +51,7 @@ def candidate_modes(
             best = tuple(sorted(layers[:count]))
             modes[f"{count} layers, relative"] = AttentionMode(best, neutral=neutral)
     for count in _SEVERAL_HEADS:
-        heads = tuple(sorted(ranking.best_heads("relative", count)))
+        heads = tuple(sorted(ranking.best_heads("relative", count, readable)))
         used = tuple(sorted({layer for layer, _ in heads}))
         for pooling in ("mean", "median"):
             modes[f"{len(heads)} heads, relative, {pooling}"] = AttentionMode(
@@ -55,7 +60,9 @@ def candidate_modes(
     for correction in CORRECTIONS:
         if correction != "relative" and (correction != "masked" or len(neutral) >= 3):
             modes[f"best layer, {correction}"] = AttentionMode(
-                (ranking.best_layers(correction)[0],), correction=correction, neutral=neutral
+                (ranking.best_layers(correction, readable)[0],),
+                correction=correction,
+                neutral=neutral,
             )
     return modes
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geofovea.errors import BudgetError, ModelError
 from geofovea.pipeline.hosts.base import SupportsAttentionMode
+from geofovea.pipeline.inference.attention.support import can_read_rows
 from geofovea.pipeline.training.focus_samples import FocusSamples
 from geofovea.regionfocus.attention_mode import NEUTRAL_QUESTIONS, AttentionMode
 from geofovea.regionfocus.tokens import TokenSet
@@ -105,6 +106,7 @@ class LookReader:
 
     Attributes:
         depth: Layers of the decoder.
+        layers: Those that can be read.
         spent: Vision tokens that were run so far.
     """
 
@@ -127,7 +129,8 @@ class LookReader:
                 "focus='prompted' or focus='similarity' instead"
             )
         self.depth: int = host.decoder.config.num_hidden_layers
-        self.layers = tuple(range(self.depth))
+        decoder = host.decoder
+        self.layers = tuple(i for i in range(self.depth) if can_read_rows(decoder, i))
         self.spent, self._most = spent, most_tokens
         mode = AttentionMode(self.layers, neutral=NEUTRAL_QUESTIONS)
         self._host: Any = host.with_attention(mode)
@@ -148,6 +151,14 @@ class LookReader:
             )
         self.spent += tokens
         rows = self._host.attention_rows([(prompt, look.tokens) for prompt in prompts])
-        by_layer = [each.view(self.depth, -1, each.shape[-1]).cpu() for each in rows]
+        by_layer = [self._by_layer(each.cpu()) for each in rows]
         count = len(look.questions)
         return LookRows(look, tuple(by_layer[:count]), torch.stack(by_layer[count:]), tokens)
+
+    def _by_layer(self, rows: Tensor) -> Tensor:
+        """Rows ``(layers, heads, n)`` of all layers; those that cannot be read are flat."""
+        count = rows.shape[-1]
+        of_readable = rows.view(len(self.layers), -1, count)
+        by_layer = torch.full((self.depth, of_readable.shape[1], count), 1 / count)
+        by_layer[list(self.layers)] = of_readable.float()
+        return by_layer

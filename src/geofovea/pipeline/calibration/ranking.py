@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +88,17 @@ class RowRanking:
         sinks = np.mean([np.array(record["sinks"], float) for record in records], 0)
         return RowRanking(questions, means("layers"), means("mass"), means("heads"), sinks)
 
-    def best_layers(self, correction: str) -> list[int]:
-        """All layers, the best first; equal ones by the share of their scores on the object."""
+    def best_layers(self, correction: str, among: Sequence[int] | None = None) -> list[int]:
+        """Layers, all by default, the best first; equal ones by the share on the object."""
         accuracy, mass = self.layers[correction], self.mass[correction]
-        return sorted(range(len(accuracy)), key=lambda i: (-accuracy[i], -mass[i], i))
+        layers = range(len(accuracy)) if among is None else among
+        return sorted(layers, key=lambda i: (-accuracy[i], -mass[i], i))
 
-    def best_heads(self, correction: str, count: int) -> list[tuple[int, int]]:
-        """The best heads as ``(layer, head)``; those of a better layer before equal ones."""
+    def best_heads(
+        self, correction: str, count: int, among: Sequence[int] | None = None
+    ) -> list[tuple[int, int]]:
+        """The best heads of layers as ``(layer, head)``; those of a better layer come first."""
         accuracy = self.heads[correction]
-        rank = {layer: place for place, layer in enumerate(self.best_layers(correction))}
-        pairs = [(i, j) for i in range(accuracy.shape[0]) for j in range(accuracy.shape[1])]
+        rank = {layer: place for place, layer in enumerate(self.best_layers(correction, among))}
+        pairs = [(i, j) for i in rank for j in range(accuracy.shape[1])]
         return sorted(pairs, key=lambda pair: (-accuracy[pair], rank[pair[0]], pair[1]))[:count]

@@ -112,9 +112,10 @@ def attention_window(decoder: Any, layer: int | None = None) -> int | None:
 
 
 def layers_that_see_all(decoder: Any) -> list[int]:
-    """Layers whose last token sees all of a prompt; all layers where none does."""
+    """Layers that can be read and whose last token sees all of a prompt; all where none does."""
     layers = range(decoder.config.num_hidden_layers)
-    return [i for i in layers if attention_window(decoder, i) is None] or list(layers)
+    readable = [i for i in layers if can_read_rows(decoder, i)]
+    return [i for i in readable if attention_window(decoder, i) is None] or list(layers)
 
 
 def _cache_by_layer(decoder: Any) -> list[Any]:
