@@ -27,6 +27,7 @@ from geofovea.pipeline.cli.checkpoints.convert import convert
 from geofovea.pipeline.cli.checkpoints.distill import distill
 from geofovea.pipeline.cli.checkpoints.models import models
 from geofovea.pipeline.cli.checkpoints.train import train
+from geofovea.pipeline.cli.compare_dates import compare_dates
 from geofovea.pipeline.cli.config import apply_configuration, config, config_option
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.doctor import doctor
@@ -145,6 +146,7 @@ for _verb in (
     bench,
     cache,
     compare,
+    compare_dates,
     config,
     convert,
     demo,
