@@ -65,6 +65,7 @@ from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.places.place import Places
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
@@ -231,6 +232,20 @@ class SceneSession:
         """
         places: Places = door_to("places.find", "find_places")(self, phrase, **options)
         return places
+
+    def count(self, phrase: str, **options: Any) -> Count:
+        """Count something over the scene or a region of it, with a 95 % interval.
+
+        Args:
+            phrase: What is counted, such as ``"truck"``.
+            options: As for ``geofovea.pipeline.places.counting.count_places``: ``tiles``,
+                ``tokens``, ``seconds``, ``region``, ``confusion`` and the others.
+
+        Raises:
+            GeoFoveaError: As ``count_places`` does.
+        """
+        count: Count = door_to("places.counting", "count_places")(self, phrase, **options)
+        return count
 
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
