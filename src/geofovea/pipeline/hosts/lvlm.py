@@ -35,6 +35,7 @@ from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.attention.support import can_run_layers, layers_that_see_all
 from geofovea.pipeline.inference.decoder.choice_scoring import choice_instruction
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
+from geofovea.pipeline.inference.decoder.greedy import stop_ids
 from geofovea.pipeline.inference.decoder.inputs import DecoderInput, Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.decoder.prefix_cache import can_reuse_prefix
@@ -121,7 +122,7 @@ class LvlmHost:
             self._embedding,
             tokenizer,
             self._prompts.words,
-            _stop_ids(family.model, tokenizer),
+            stop_ids(family.model, tokenizer),
             settings.answer_tokens,
         )
         self.capabilities = Capabilities(
@@ -394,10 +395,3 @@ class LvlmHost:
     def _instruction(self, prompt: Prompt) -> str | None:
         has_letters = bool(self._writer.letters(prompt.choices))
         return choice_instruction(prompt.choices) if has_letters else None
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
-    stop = getattr(model.generation_config, "eos_token_id", None)
-    ends = [*(stop if isinstance(stop, list) else [stop]), tokenizer.eos_token_id]
-    # what is no id is never spoken, so it ends nothing
-    return {i for i in ends if isinstance(i, int)}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["GreedyTokens", "greedy_tokens"]
+__all__ = ["GreedyTokens", "greedy_tokens", "stop_ids"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,3 +64,11 @@ def greedy_tokens(
         states = advance(embed(best.indices)[:, None])
     has_ended = tuple(row not in open_rows for row in range(len(ids)))
     return GreedyTokens(ids, torch.stack(steps, dim=1).cpu(), has_ended)
+
+
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end an answer of a stock model."""
+    stop = getattr(model.generation_config, "eos_token_id", None)
+    ends = [*(stop if isinstance(stop, list) else [stop]), tokenizer.eos_token_id]
+    # what is no id is never spoken, so it ends nothing
+    return {i for i in ends if isinstance(i, int)}
