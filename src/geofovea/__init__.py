@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
     from geofovea.pipeline.answers.measurement import Measurement
+    from geofovea.pipeline.dates.dated_answer import DatedAnswer
+    from geofovea.pipeline.dates.opening import open_pair, open_stack
+    from geofovea.pipeline.dates.session import StackSession
     from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.focus.stopping import StopAt
@@ -62,8 +65,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.load import load_host as load_model
     from geofovea.pipeline.places.find import find
     from geofovea.pipeline.places.place import Place, Places
-    from geofovea.pipeline.session.ask import ask
-    from geofovea.pipeline.session.measure import measure
+    from geofovea.pipeline.session.ask import ask, measure
     from geofovea.pipeline.session.request import AskRequest
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.pipeline.viewer.opened_scene import OpenedScene
@@ -87,6 +89,7 @@ __all__ = [
     "ConfigurationError",
     "Cost",
     "DataError",
+    "DatedAnswer",
     "DemoModelWarning",
     "DiskSpaceError",
     "EndpointError",
@@ -120,6 +123,7 @@ __all__ = [
     "ServingError",
     "SpendLimit",
     "SpendLimitError",
+    "StackSession",
     "StopAt",
     "Tile",
     "TrainingError",
@@ -132,7 +136,9 @@ __all__ = [
     "load_model",
     "measure",
     "open",
+    "open_pair",
     "open_scene",
+    "open_stack",
     "show",
 ]
 
@@ -144,6 +150,8 @@ except _PackageNotFoundError:
 
 _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error", "Warning"))} | {
     "Answer": "geofovea.pipeline.answers.answer",
+    "DatedAnswer": "geofovea.pipeline.dates.dated_answer",
+    "StackSession": "geofovea.pipeline.dates.session",
     "StopAt": "geofovea.pipeline.focus.stopping",
     "SpendLimit": "geofovea.pipeline.hosts.endpoint.settings",
     "Region": "geofovea.tiling.geo.region",
@@ -169,9 +177,11 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "find": "geofovea.pipeline.places.find",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
-    "measure": "geofovea.pipeline.session.measure",
+    "measure": "geofovea.pipeline.session.ask",
     "open": "geofovea.pipeline.viewer.opened_scene:open_session",
+    "open_pair": "geofovea.pipeline.dates.opening",
     "open_scene": "geofovea.tiling.opening",
+    "open_stack": "geofovea.pipeline.dates.opening",
     "show": "geofovea.pipeline.viewer.show",
 }
 

@@ -106,9 +106,11 @@ def _random(family: str, config: Any, seed: int) -> Any:
     if family == "gemma3":
         # the class leaves it at zero, and no picture would matter
         torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
+    if family == "gemma3" or "qwen3_5" in family:
         for layer in model.model.language_model.layers:
-            # queries of one length on keys of one length: attention would be flat
-            torch.nn.init.ones_(layer.self_attn.q_norm.weight)
+            if hasattr(layer, "self_attn"):
+                # queries of one length on keys of one length: attention would be flat
+                torch.nn.init.ones_(layer.self_attn.q_norm.weight)
     if family == "mistral3":
         # its projector makes small vectors of which no layer's attention prefers any
         enliven(model.model.multi_modal_projector)
@@ -446,6 +448,26 @@ def _glm_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[st
     return kind(vision_config=vision, text_config=text, **marked)
 
 
+def _qwen35_config(
+    family: str,
+    shape: Shape,
+    text: dict[str, Any],
+    marked: dict[str, Any],
+    rope: dict[str, Any],
+) -> Any:
+    vision = {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
+    vision |= {"patch_size": 4, "spatial_merge_size": 2, "out_hidden_size": shape.hidden}
+    vision |= {"num_position_embeddings": 64}
+    kinds = ["linear_attention", "full_attention"] * shape.layers
+    text |= {"head_dim": 16, "layer_types": kinds[: shape.layers], "linear_key_head_dim": 16}
+    text |= {"linear_value_head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    text |= {"rope_parameters": rope | {"mrope_interleaved": True, "partial_rotary_factor": 1.0}}
+    if family == "qwen3_5_moe":
+        text |= EXPERTS | {"shared_expert_intermediate_size": 32}
+        return transformers.Qwen3_5MoeConfig(vision_config=vision, text_config=text, **marked)
+    return transformers.Qwen3_5Config(vision_config=vision, text_config=text, **marked)
+
+
 def _qwen_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[str, Any]) -> Any:
     marked |= {
         "vision_start_token_id": WORDS["<|vision_start|>"],
@@ -453,6 +475,8 @@ def _qwen_config(family: str, shape: Shape, text: dict[str, Any], marked: dict[s
         "video_token_id": WORDS["<pad>"],
     }
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]}
+    if "qwen3_5" in family:
+        return _qwen35_config(family, shape, text, marked, rope)
     vision = {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
     vision |= {"patch_size": 4, "spatial_merge_size": 2, "out_hidden_size": shape.hidden}
     if family == "qwen2_vl":

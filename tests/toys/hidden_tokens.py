@@ -34,6 +34,12 @@ def visible_where(host, family, length, visual, keep):
 def masked_logits(host, sequence, visible, positions):
     """Logits behind a full sequence of which some keys are hidden from all that follows."""
     full = sequence["inputs_embeds"]
+    if "linear_attention" in (getattr(host._decoder.config, "layer_types", None) or ()):
+        # a state has seen all that was run: what is hidden has to be left out
+        output = host._decoder(
+            inputs_embeds=full[:, visible], position_ids=positions[..., visible], use_cache=False
+        )
+        return host._family.logits(output.last_hidden_state[0, -1])
     length = full.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     ahead = sequence.get("ahead", torch.zeros_like(causal))

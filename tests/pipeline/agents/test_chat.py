@@ -57,6 +57,14 @@ def test_a_stream_has_the_role_the_text_and_an_end(make_desk):
     assert chunks[-1].model_extra["geofovea"]["answer"] == text
 
 
+def test_an_interface_that_is_not_served_names_the_one_that_is(make_desk):
+    with client_of(make_desk()) as client:
+        with pytest.raises(openai.NotFoundError, match="ask with POST /v1/chat/completions"):
+            client.responses.create(model="scene:1", input=QUESTION)
+        with pytest.raises(openai.NotFoundError, match="GET /v1/files is not served"):
+            client.files.list()
+
+
 def test_on_the_wire_progress_is_comments_and_done_comes_last(make_desk):
     with running(make_desk(), make_open_app) as (address, token):
         url = f"http://127.0.0.1:{address[1]}/v1/chat/completions"

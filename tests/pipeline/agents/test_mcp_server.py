@@ -101,7 +101,23 @@ def test_an_agent_hears_how_far_its_question_is(make_desk):
     assert numbers == sorted(set(numbers))
 
 
+def test_an_agent_measures_what_a_question_names(make_desk):
+    question = {"question": "How large is the airport?", "max_tiles": 8}
+    (result,) = called(make_desk(), ("measure", question))
+    if result.is_error:
+        # the tiny model finds what it finds; what it does not find is said
+        assert "could not be computed" in text_of(result)
+        return
+    facts = result.structured_content
+    (area,) = facts["quantities"]
+    assert (area["name"], area["value"] > 0, area["error"] > 0) == ("area", True, True)
+    assert facts["answer"]
+    assert facts["geojson"]["features"][0]["geometry"]["type"] in ("Polygon", "MultiPolygon")
+    assert 0 < facts["tiles"] <= 8
+
+
 REFUSED = [
+    ("measure", {"question": "What is it?"}, "no question about where places lie"),
     ("ask_scene", {"question": "  "}, "the question is empty"),
     ("ask_scene", {"question": "x" * 2001}, "at most 2000"),
     ("ask_scene", {"question": "Where?", "scene": "9"}, "there is no scene '9'"),

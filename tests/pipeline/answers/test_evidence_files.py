@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
+import subprocess
 import xml.etree.ElementTree as ET
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import geopandas
 import pyogrio
@@ -204,6 +206,41 @@ def test_the_style_stands_beside_geojson_and_replaces_nobodys_own(answer, tmp_pa
     (tmp_path / "b.qml").write_text("mine")
     answer.evidence.to_geojson(tmp_path / "b.geojson")
     assert (tmp_path / "b.qml").read_text() == "mine"
+
+
+IN_QGIS = """
+import sys
+from qgis.core import QgsApplication, QgsVectorLayer
+application = QgsApplication([], False)
+application.initQgis()
+for name in sys.argv[1:]:
+    layer = QgsVectorLayer(name, "evidence", "ogr")
+    message, has_style = layer.loadDefaultStyle()
+    renderer = layer.renderer()
+    print(layer.isValid(), has_style, type(renderer).__name__, renderer.classAttribute(),
+          len(renderer.ranges()), layer.featureCount())
+"""
+
+
+def _fails(command):
+    return subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.slow
+def test_qgis_itself_opens_the_files_in_their_style(answer, tmp_path):
+    command = ["/usr/bin/python3", "-I", "-c"]
+    if not Path(command[0]).exists() or _fails([*command, "import qgis.core"]):
+        pytest.skip("QGIS is not installed: apt-get install python3-qgis")
+    names = [str(tmp_path / f"answer.{suffix}") for suffix in ("geojson", "gpkg")]
+    for name in names:
+        answer.save(name)
+    environment = {"QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path)}
+    result = subprocess.run(
+        [*command, IN_QGIS, *names], env=environment, capture_output=True, text=True, check=False
+    )
+    rows = [line for line in result.stdout.splitlines() if line.startswith("True")]
+    count = len(answer.evidence.tiles)
+    assert rows == [f"True True QgsGraduatedSymbolRenderer attention 5 {count}"] * 2
 
 
 def classes_of(style):

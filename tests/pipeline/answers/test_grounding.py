@@ -56,6 +56,8 @@ def test_families_that_were_taught_to_write_boxes_say_how():
         "qwen2_5_vl": BoxStyle.JSON_PIXELS,
         "qwen3_vl": BoxStyle.JSON_THOUSANDTHS,
         "qwen3_vl_moe": BoxStyle.JSON_THOUSANDTHS,
+        "qwen3_5": BoxStyle.JSON_THOUSANDTHS,
+        "qwen3_5_moe": BoxStyle.JSON_THOUSANDTHS,
         "internvl": BoxStyle.INTERNVL,
         "glm4v": BoxStyle.GLM,
         "glm46v": BoxStyle.GLM,

@@ -7,6 +7,8 @@ import pytest
 from cli_toys import is_one_error_line
 from pipeline_toys import texture
 
+import geofovea as gf
+
 
 def test_inspect_says_what_would_be_shown(run, make_tiff):
     path = make_tiff(texture(100, 100, 4, "uint16"))
@@ -35,6 +37,20 @@ def test_inspect_json_is_one_object(run, scene_path, make_tiff):
     empty = make_tiff(np.ones((1, 9, 9), "float32"), nodata=float("nan"))
     result = run("inspect", empty, "--json")
     json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_the_levels_of_a_synthetic_scene_are_those_that_the_demo_model_looks_at(
+    run, scene_path, make_tiff
+):
+    row = json.loads(run("info", scene_path, "--json").stdout)
+    session = gf.open(scene_path, model="embedded")
+    levels = range(session.pyramid.top_level + 1)
+    assert [level["level"] for level in row["levels"]] == list(levels)
+    assert f"{session.pyramid.tile_size} × " in run("info", scene_path).stdout
+    # any other scene is asked about with another model
+    assert "336 × 336 px; a model may use another size" in run(
+        "info", make_tiff(texture(400, 400, 3))
+    ).stdout.replace("\n", " ")
 
 
 def test_inspect_refuses_a_tile_of_no_size(run, scene_path):

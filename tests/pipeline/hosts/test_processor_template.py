@@ -5,6 +5,7 @@ import json
 
 import pytest
 import transformers
+from chat_templates import IDEFICS, INTERN, MISTRAL, ONEVISION, QWEN, VICUNA, YI
 from family_toys import QUESTION, host_of, model_of, tokenizer, variant_of
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -73,60 +74,6 @@ def test_a_model_is_asked_as_its_processor_says_and_not_as_its_tokenizer_does(tm
     )
 
 
-# as the repositories of the hub hold them, shortened where what was cut is of other uses
-IMAGES_FIRST = (
-    "{% for c in m['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}"
-    "{% endfor %}{% for c in m['content'] | selectattr('type', 'equalto', 'text') %}"
-)
-VICUNA = (
-    "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['role'].upper() + ': ' }}{% endif %}"
-    f"{IMAGES_FIRST}{{{{ c['text'] + ' ' }}}}{{% endfor %}}{{% endfor %}}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-MISTRAL = (
-    "{% for m in messages %}{{ '[INST] ' }}" + IMAGES_FIRST + "{{ c['text'] }}{% endfor %}"
-    "{{ ' [/INST]' }}{% endfor %}"
-)
-YI = (
-    "{{ '<|im_start|>system\nAnswer the questions.<|im_end|>' }}{% for m in messages %}"
-    "{{ '<|im_start|>' + m['role'] + '\n' }}" + IMAGES_FIRST + "{{ c['text'] }}{% endfor %}"
-    "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-ONEVISION = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
-    + IMAGES_FIRST
-    + "{{ c['text'] }}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-IDEFICS = (
-    "{{ begin }}{% for m in messages %}{{ m['role'].capitalize() }}"
-    "{% if m['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
-    "{% for c in m['content'] %}{% if c['type'] == 'text' %}{{ c['text'] }}"
-    "{% elif c['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-QWEN = (
-    "{% for m in messages %}{% if loop.first and m.role != 'system' and system %}<|im_start|>system"
-    "\nYou are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ m.role }}\n"
-    "{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
-    "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif 'text' in c %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-INTERN = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
-    "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
-    "{% if c['type'] == 'image' %}{{ '<IMG_CONTEXT>\n' }}{% elif c['type'] == 'text' %}"
-    "{{ c['text'] }}{% endif %}{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-GLM = (
-    "[gMASK]<sop>\n{%- for m in messages %}{% if m.role == 'user' %}<|user|>\n"
-    "{% for c in m.content %}{% if c.type == 'image' %}<|begin_of_image|><|image|>"
-    "<|end_of_image|>{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
-)
 CHAT_ML = ("<|im_start|>", "<|im_end|>")
 TURN = "<|im_start|>user\n{image}\n{q}<|im_end|>\n<|im_start|>assistant\n"
 SEEN = "<|vision_start|>{image}<|vision_end|>"

@@ -42,6 +42,7 @@ def chat_routes(desk: Desk) -> list[Route]:
         Route(f"{CHAT_PREFIX}chat/completions", routes.complete, methods=["POST"]),
         Route(f"{CHAT_PREFIX}models", routes.models),
         Route(f"{CHAT_PREFIX}models/{{model}}", routes.model),
+        Route(f"{CHAT_PREFIX}{{rest:path}}", routes.other, methods=["GET", "POST"]),
     ]
 
 
@@ -62,6 +63,16 @@ class _Routes:
         except NoSuchSceneError as error:
             return _refused(error)
         return JSONResponse(self._row(scene.id))
+
+    async def other(self, request: Request) -> Response:
+        # newer clients begin with /v1/responses, and say nothing of why it failed but these words
+        message = (
+            f"{request.method} {request.url.path} is not served: ask with POST "
+            f"{CHAT_PREFIX}chat/completions, and list the scenes with GET {CHAT_PREFIX}models"
+        )
+        is_known = request.url.path == f"{CHAT_PREFIX}chat/completions"
+        status = 405 if is_known else 404
+        return JSONResponse(error_body(status, message), status)
 
     async def complete(self, request: Request) -> Response:
         try:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from geofovea.pipeline.answers.drawing.pictured import Pictured
 from geofovea.pipeline.answers.picture import draw_answer
+from geofovea.pipeline.system.terminal import visible
 
 __all__ = ["MAX_NOTEBOOK_BYTES", "answer_html"]
 
@@ -67,7 +68,7 @@ def _details(answer: Pictured) -> str:
 
 def _safe(text: str) -> str:
     short = text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
-    return escape(short, quote=True)
+    return escape(visible(short, lines=True), quote=True)
 
 
 def _picture(answer: Pictured, most: int) -> str:

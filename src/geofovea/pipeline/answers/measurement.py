@@ -126,7 +126,7 @@ class Measurement:
     Attributes:
         question: As it was asked.
         kind: What was asked; see ``PlaceQuestion``.
-        text: The answer in a word or a number with its unit; empty where there is none.
+        text: The answer as one word, or a number with its unit; empty where there is none.
         sentence: The answer as a sentence with its numbers.
         confidence: How likely it is right, in [0, 1]: by the scores of the places, and by how far
             the numbers are from where the answer would change. A number is right if the truth lies

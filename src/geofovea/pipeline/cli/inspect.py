@@ -21,14 +21,18 @@ __all__ = ["inspect"]
 @click.command("info")
 @scene_argument
 @json_option
-@click.option("--tile-size", default=336, show_default=True, help="Side of a tile in pixels.")
+@click.option(
+    "--tile-size",
+    type=int,
+    help="Side of a tile in pixels. Default: the demo model's for its scenes, else 336.",
+)
 @click.option("--verify", is_flag=True, help="Read every block of the file once.")
 @view_options
 @access_options
 def inspect(
     scene: str,
     as_json: bool,
-    tile_size: int,
+    tile_size: int | None,
     verify: bool,
     allow_vrt: bool,
     allow_remote: bool,
@@ -40,6 +44,7 @@ def inspect(
 
     It also says which reads of SCENE are cheap.
     """
+    from geofovea.pipeline.session.model_choice import usual_tile_size
     from geofovea.tiling.inspection import inspect_scene
     from geofovea.tiling.opening import open_scene
 
@@ -57,14 +62,15 @@ def inspect(
         with progress_bar("reading every block") as advance:
             count = verify_scene(raster, advance)
         notice(f"every block of {scene} was read: {count:,} values")
-    inspection = inspect_scene(raster, raster.pyramid(tile_size), **view)
+    side = usual_tile_size(raster) if tile_size is None else tile_size
+    inspection = inspect_scene(raster, raster.pyramid(side), **view)
     if as_json:
         echo(json.dumps(inspection.to_json()))
         return
-    _print(inspection)
+    _print(inspection, side)
 
 
-def _print(inspection: Inspection) -> None:
+def _print(inspection: Inspection, side: int) -> None:
     """Print what is known about a scene."""
     from rich.console import Console
 
@@ -80,6 +86,7 @@ def _print(inspection: Inspection) -> None:
         ("CRS", f"{inspection.crs or 'none'} (by {inspection.georef}), GSD {gsd}"),
         ("nodata", f"{nodata} (mask: {inspection.mask})"),
         ("shown", inspection.shown),
+        ("tile", f"{side} × {side} px; a model may use another size, see --tile-size"),
         ("block", f"{inspection.block[1]} × {inspection.block[0]} px"),
     )
     console = Console(width=WIDEST, highlight=False, soft_wrap=True)

@@ -27,10 +27,13 @@ from geofovea.pipeline.cli.checkpoints.convert import convert
 from geofovea.pipeline.cli.checkpoints.distill import distill
 from geofovea.pipeline.cli.checkpoints.models import models
 from geofovea.pipeline.cli.checkpoints.train import train
+from geofovea.pipeline.cli.compare_dates import compare_dates
 from geofovea.pipeline.cli.config import apply_configuration, config, config_option
+from geofovea.pipeline.cli.count import count
 from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
+from geofovea.pipeline.cli.find import find
 from geofovea.pipeline.cli.inspect import inspect
 from geofovea.pipeline.cli.mcp import mcp
 from geofovea.pipeline.cli.measure import measure
@@ -145,12 +148,15 @@ for _verb in (
     bench,
     cache,
     compare,
+    compare_dates,
     config,
     convert,
+    count,
     demo,
     distill,
     doctor,
     eval_command,
+    find,
     inspect,
     mcp,
     measure,

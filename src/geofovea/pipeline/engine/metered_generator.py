@@ -9,6 +9,7 @@ from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -35,7 +36,7 @@ class MeteredGenerator:
     seconds: float = 0.0
     runs: list[DecoderPass] = field(default_factory=list)
 
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
+    def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
         """See ``Host.generate``; with choices, the likeliest of them."""
         started = time.perf_counter()
         generation = self.calls.generate(Prompt(question, tokens, self.choices, self.reduction))

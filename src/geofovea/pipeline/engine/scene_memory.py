@@ -24,12 +24,12 @@ from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
 from geofovea.regionfocus.cache_policies.registry import make_cache_policy
-from geofovea.regionfocus.tokens import TokenSet, cells_in_tiles
+from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
-from geofovea.tiling.pyramid import Pyramid, Tile
+from geofovea.tiling.pyramid import Tile
 
-__all__ = ["MemoryCalls", "SceneMemory"]
+__all__ = ["MemoryCalls", "SceneMemory", "calls_of"]
 
 _TILES_AT_ONCE = 16
 
@@ -68,6 +68,11 @@ class SceneMemory:
         """Bytes that it holds."""
         return self._stored.nbytes
 
+    @property
+    def tokens(self) -> int:
+        """Vision tokens whose keys and values it holds."""
+        return sum(len(tile.cells) for tile in self._stored)
+
     def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> tuple[dict[Tile, StoredTile], int]:
         """Stored tiles, made now where they were not, and how many were made.
 
@@ -89,13 +94,10 @@ class SceneMemory:
 class MemoryCalls(DirectCalls):
     """Calls of one question that are answered from a scene memory."""
 
-    def __init__(
-        self, host: Host, tiles: TileTokens, memory: SceneMemory, pyramid: Pyramid
-    ) -> None:
+    def __init__(self, tiles: TileTokens, memory: SceneMemory) -> None:
         """Keep what is called."""
-        super().__init__(host, tiles)
-        self._memory, self._pyramid = memory, pyramid
-        self._grid = host.grid
+        super().__init__(tiles.host, tiles)
+        self._memory = memory
         self._usage = QuestionUsage()
         self._use = MemoryUse()
 
@@ -138,7 +140,7 @@ class MemoryCalls(DirectCalls):
 
     def _check_unmerged(self, tokens: TokenSet) -> None:
         """Stored keys and values are those of tokens as they were encoded."""
-        cells, entries = cells_in_tiles(tokens, self._grid, self._pyramid), self._usage.entries
+        cells, entries = self._tiles.cells_of(tokens), self._usage.entries
         for number, tile in enumerate(tokens.tiles):
             rows: Any = (tokens.tile_index == number).nonzero()[:, 0]
             own = tokens.features[rows.to(tokens.features.device)]
@@ -148,3 +150,8 @@ class MemoryCalls(DirectCalls):
                     "a scene memory holds tiles as they were encoded, and this reduction merges "
                     "their tokens; leave out the memory, or choose a reduction that only drops"
                 )
+
+
+def calls_of(tiles: TileTokens, memory: SceneMemory | None) -> DirectCalls:
+    """How one question about a scene is asked: from a memory, if there is one."""
+    return DirectCalls(tiles.host, tiles) if memory is None else MemoryCalls(tiles, memory)

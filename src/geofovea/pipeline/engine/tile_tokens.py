@@ -40,11 +40,14 @@ class TileTokens:
     """Tokens of one scene's tiles for one host.
 
     Threads may share it: one reads and encodes at a time, so that each tile is encoded once.
+
+    Attributes:
+        host: The model that encodes.
     """
 
     def __init__(self, host: Host, reader: TileSource, store: TokenStore | None = None) -> None:
         """Start with nothing known but what is in the store, if there is one."""
-        self._host = host
+        self.host = host
         self._store = store
         self._reader = reader
         self._ahead = ReadAhead(reader)
@@ -126,7 +129,7 @@ class TileTokens:
             )
         return tokens_of_tiles(
             torch.stack([e.features for e in present]) if present else self._no_features,
-            self._host.grid,
+            self.host.grid,
             [tile for tile in tiles if tile in entries],
             self._pyramid,
             torch.stack([e.valid for e in present]) if present else None,
@@ -139,8 +142,12 @@ class TileTokens:
         if not usage.encoding.signals and text_embeds is None:
             return TokenContext.of(tokens, scores)
         signals = {tile: usage.entries[tile].signals for tile in tokens.tiles}
-        cells = cells_in_tiles(tokens, self._host.grid, self._pyramid)
+        cells = self.cells_of(tokens)
         return question_context(tokens, scores, signals, cells, text_embeds)
+
+    def cells_of(self, tokens: TokenSet) -> Tensor:
+        """Place of each token in its tile, row by row, int64 ``(n,)``."""
+        return cells_in_tiles(tokens, self.host.grid, self._pyramid)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -189,7 +196,7 @@ class TileTokens:
     def _encode_some(
         self, pictures: Sequence[TilePixels], clock: StageClock, plan: EncodePlan
     ) -> dict[Tile, TokenEntry]:
-        valid = [_valid_tokens(p.valid, p.valid_size, self._host.grid) for p in pictures]
+        valid = [_valid_tokens(p.valid, p.valid_size, self.host.grid) for p in pictures]
         for picture, shows in zip(pictures, valid, strict=True):
             if not shows.any():
                 self._empty.add(picture.tile)
@@ -211,7 +218,7 @@ class TileTokens:
         for place, (picture, shows) in enumerate(full):
             signals: TileSignals = encoded.signals[place]
             if "entropy" in plan.signals:
-                entropy = grey_entropy(picture.rgb, self._host.grid[0])
+                entropy = grey_entropy(picture.rgb, self.host.grid[0])
                 signals = dict(signals) | {"entropy": entropy}
             key = (plan.reduction, plan.share, picture.tile)
             if (older := self._cache.get(key)) is not None:
@@ -231,7 +238,7 @@ class TileTokens:
     def _encode_tiles(
         self, pixels: NDArray[np.uint8], tiles: Sequence[Tile], plan: EncodePlan
     ) -> EncodedTiles:
-        host, by_host = self._host, replace(plan, signals=plan.signals - {"entropy"})
+        host, by_host = self.host, replace(plan, signals=plan.signals - {"entropy"})
         if by_host.is_plain:
             features = host.encode(pixels, tiles, self._pyramid)
             present = np.ones(features.shape[:2], np.bool_)

@@ -26,7 +26,7 @@ from geofovea.datasets.records.sample import Collection
 from geofovea.datasets.scoring.wordnet import Synonyms
 from geofovea.errors import DataError, GeoFoveaError
 from geofovea.pipeline.evaluation.metrics import hit_rate
-from geofovea.pipeline.evaluation.worker import EvalWork, configuration_of, make_items
+from geofovea.pipeline.evaluation.worker import FIRST_ALONE, EvalWork, configuration_of, make_items
 from geofovea.pipeline.hosts.endpoint.shared_ledger import make_ledger_file, spent
 from geofovea.pipeline.inference.decoder.decoded_answer import CUT
 from geofovea.pipeline.runs.item import ItemKey
@@ -40,6 +40,8 @@ from geofovea.pipeline.system.progress import progress_bar
 from geofovea.tiling.remote.names import without_secrets
 
 __all__ = ["FinishedRun", "file_digest", "run_eval", "write_results", "write_run"]
+
+_FIRST_ALONE = FIRST_ALONE.split("and", 1)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def _scored(
         synonyms,
         (
             *collection.notes,
-            *_notes(collection, images, errors),
+            *_notes(collection, images, records, errors),
             *_cut(records),
             *unfinished,
             *notes,
@@ -194,12 +196,18 @@ def _scored(
     return FinishedRun(scores, answers, records, errors, counts)
 
 
-def _notes(collection: Collection, images: Images, errors: Mapping[str, str]) -> list[str]:
+def _notes(
+    collection: Collection,
+    images: Images,
+    records: Mapping[str, Mapping[str, Any]],
+    errors: Mapping[str, str],
+) -> list[str]:
     notes = []
     if images.missing:
         missing = sum(images.of(sample) is None for sample in collection.samples)
         notes.append(f"{images.describe_missing()}; {missing} question(s) are left out")
-    if several := sum(len(sample.images) > 1 for sample in collection.samples):
+    doubts = (record.get("warnings") or () for record in records.values())
+    if several := sum(any(_FIRST_ALONE in doubt for doubt in each) for each in doubts):
         notes.append(f"{several} question(s) about several images were asked about the first")
     if errors:
         first = next(iter(errors.items()))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from geofovea.datasets.records.annotations import Record, write_records
 from geofovea.datasets.synthetic.annotations import record_of
+from geofovea.datasets.synthetic.change_questions import ask_changes
+from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.questions import ask_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.errors import DataError
 from geofovea.pipeline.system.files import check_writable, make_folder
 
-__all__ = ["ANNOTATIONS", "write_benchmark"]
+__all__ = ["ANNOTATIONS", "write_benchmark", "write_dated_benchmark"]
 
 ANNOTATIONS = "annotations.jsonl"
 
@@ -47,5 +50,53 @@ def write_benchmark(
         )
         for question in ask_world(world, per_category):
             records.append(record_of(question, len(records), f"image/{name}", world))
+    write_records(records, folder / ANNOTATIONS)
+    return folder / ANNOTATIONS
+
+
+def write_dated_benchmark(
+    folder: Path,
+    scenes: int,
+    side: int,
+    seed: int,
+    dates: int,
+    per_category: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Path:
+    """Write scenes at several dates, and questions about what changed between two that follow.
+
+    A row names the earlier scene as ``image`` and both as ``images``.
+
+    Raises:
+        DataError: If a number is out of its range, or the scenes are too small.
+        OutputError: If something cannot be written.
+    """
+    if scenes < 1 or per_category < 1 or dates < 2:
+        raise DataError(
+            "scenes and questions must be at least 1 and dates at least 2, got "
+            f"{scenes}, {per_category} and {dates}"
+        )
+    seeds, numbers = range(seed, seed + scenes), range(dates)
+    # an impossible size or date is refused before anything is written
+    worlds = {s: [make_dated_world(s, side, side, n) for n in numbers] for s in seeds}
+    images = make_folder(folder / "image")
+    check_writable(folder / ANNOTATIONS)
+    records: list[Record] = []
+    total = scenes * dates
+    for index, (own_seed, at_dates) in enumerate(worlds.items()):
+        names = [f"image/synth_{side}_{own_seed}_date{number}.tif" for number in numbers]
+        for number, (world, name) in enumerate(zip(at_dates, names, strict=True)):
+            begun = index * dates + number
+            write_scene(
+                world,
+                images / Path(name).name,
+                lambda share, begun=begun: on_progress((begun + share) / total),  # type: ignore[misc]
+            )
+        for number in range(1, dates):
+            before, after = at_dates[number - 1 : number + 1]
+            pair = names[number - 1 : number + 1]
+            for question in ask_changes(before, after, per_category):
+                record = record_of(question, len(records), pair[0], after)
+                records.append(replace(record, more=record.more | {"images": pair}))
     write_records(records, folder / ANNOTATIONS)
     return folder / ANNOTATIONS

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geofovea.datasets.benchmarks.benchmark import Benchmark
 from geofovea.datasets.benchmarks.local_files import Images
 from geofovea.datasets.records.sample import Sample
 from geofovea.errors import QuestionError
+from geofovea.pipeline.evaluation.dated_questions import DatedQuestions
 from geofovea.pipeline.evaluation.metrics import tile_share
+from geofovea.pipeline.hosts.base import SupportsBatching
 from geofovea.pipeline.runs.item import Item, ItemKey, Record, Worker
-from geofovea.pipeline.runs.lookahead import Payload
+from geofovea.pipeline.runs.lookahead import Lookahead, Payload
 from geofovea.pipeline.runs.scene_worker import PLANNED, SceneWorker, loaded_host
 from geofovea.pipeline.session.settings import AskSettings, described_hash
+from geofovea.pipeline.system.failure import failure_of
 from geofovea.tiling.files.stamp import scene_identity
 from geofovea.tiling.pyramid import Box
 
@@ -25,7 +30,10 @@ if TYPE_CHECKING:
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.tiling.pyramid import Box
 
-__all__ = ["EvalWork", "configuration_of", "make_items"]
+__all__ = ["FIRST_ALONE", "EvalWork", "configuration_of", "make_items"]
+
+FIRST_ALONE = "the question is about {count} images and was asked about the first alone"
+"""What the record of a question says that could not be asked about all its images."""
 
 
 def configuration_of(benchmark: Benchmark, settings: AskSettings) -> tuple[str, dict[str, Any]]:
@@ -42,27 +50,26 @@ def make_items(
 ) -> dict[str, Item]:
     """One item for each sample whose images are there, by the id of the sample.
 
-    The first image is the scene; samples with more than one are asked about it alone.
+    The first image is the scene; further ones are the same place at later dates.
     """
     items: dict[str, Item] = {}
-    identities: dict[str, str] = {}
+    identity_of = functools.cache(scene_identity)
     for sample in samples:
         paths = images.of(sample)
         if paths is None:
             continue
         prompt = benchmark.prompt(sample)
         boxes = [list(box.as_tuple()) for box in sample.boxes]
-        scene = str(paths[0])
-        if scene not in identities:
-            identities[scene] = scene_identity(scene)
-        identity = identities[scene]
+        planned = [(str(path), identity_of(str(path))) for path in paths]
+        (scene, identity), is_dated = planned[0], len(planned) > 1
+        of_all = "\n".join(each for _, each in planned)
         items[sample.id] = Item(
-            key=ItemKey(identity, f"{sample.id}\n{prompt}", configuration),
+            key=ItemKey(of_all, f"{sample.id}\n{prompt}", configuration),
             group=scene,
             payload={
                 "prompt": prompt,
                 "boxes": boxes,
-                "images": len(paths),
+                "images": planned if is_dated else [],
                 PLANNED: identity,
             },
         )
@@ -89,15 +96,46 @@ class EvalWork:
         """Load the model."""
         host = loaded_host(self.settings, self.threads, self.planned)
         task = _EvalTask(self.settings, host)
-        return SceneWorker(self.settings, host, verify=self.verify).worker(
-            task.request, task.record
-        )
+        scenes = SceneWorker(self.settings, host, verify=self.verify)
+        together = isinstance(host, SupportsBatching)
+        return Lookahead(partial(_records, task, scenes), together=together)
+
+
+def _records(
+    task: _EvalTask, scenes: SceneWorker, path: str, payloads: Sequence[Payload]
+) -> list[Record | Exception]:
+    """Records of questions about one scene, and of those about later dates of it too."""
+    records = [task.dated_record(payload) for payload in payloads]
+    plain = [p for p, record in zip(payloads, records, strict=True) if record is None]
+    others = iter(scenes.records(path, plain, task.request, task.record) if plain else ())
+    return [next(others) if record is None else record for record in records]
 
 
 class _EvalTask:
     def __init__(self, settings: AskSettings, host: Host) -> None:
         self._settings = settings
         self._host = host
+        self._dates = DatedQuestions(settings, host)
+        self._doubts: dict[tuple[str, ...], str] = {}
+
+    def dated_record(self, payload: Payload) -> Record | Exception | None:
+        """The record of a question about several images, or why it has none.
+
+        Returns:
+            None for a question that is asked about one image: it has no other, or the model or the
+            images do not allow it, which its record then says.
+        """
+        images = [(str(path), str(identity)) for path, identity in payload["images"]]
+        if not images:
+            return None
+        try:
+            doubt = self._dates.why_not(images)
+            self._doubts[tuple(path for path, _ in images)] = doubt
+            if doubt:
+                return None
+            return _record(payload, self._dates.answer(images, payload["prompt"]))
+        except BaseException as error:
+            return failure_of(error)
 
     def request(self, session: SceneSession, payload: Payload) -> AskRequest:  # noqa: ARG002
         boxes = _boxes(payload)
@@ -110,41 +148,42 @@ class _EvalTask:
         )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
-        boxes = _boxes(payload)
-        return {
-            "answer": answer.text,
-            "confidence": answer.confidence if answer.confidence_known else None,
-            "cost": answer.cost.to_json(),
-            "warnings": [*_about_images(payload.get("images", 1)), *answer.warnings],
-            "stopped": answer.stopped,
-            "levels": answer.levels,
-            "looks": [
-                {
-                    "level": look.level,
-                    "tiles": [list(tile.as_tuple()) for tile in look.tiles],
-                    "addresses": [[tile.row, tile.col] for tile in look.addresses],
-                }
-                for look in answer.looks
-            ],
-            "evidence": [
-                {
-                    "level": item.tile.level,
-                    "row": item.tile.row,
-                    "col": item.tile.col,
-                    "box_scene": list(item.box_scene.as_tuple()),
-                    "score": item.score,
-                    "tokens": item.tokens,
-                }
-                for item in answer.evidence
-            ],
-            "hit": tile_share(answer, boxes) if boxes else None,
-        }
+        images = tuple(str(path) for path, _ in payload["images"])
+        doubt = self._doubts.get(images, "")
+        warnings = [f"{FIRST_ALONE.format(count=len(images))}: {doubt}"] if images else []
+        return _record(payload, answer, warnings)
 
 
-def _about_images(count: int) -> list[str]:
-    if count < 2:
-        return []
-    return [f"the question is about {count} images and was asked about the first alone"]
+def _record(payload: Payload, answer: Answer, warnings: Sequence[str] = ()) -> Record:
+    boxes = _boxes(payload)
+    return {
+        "answer": answer.text,
+        "confidence": answer.confidence if answer.confidence_known else None,
+        "cost": answer.cost.to_json(),
+        "warnings": [*warnings, *answer.warnings],
+        "stopped": answer.stopped,
+        "levels": answer.levels,
+        "looks": [
+            {
+                "level": look.level,
+                "tiles": [list(tile.as_tuple()) for tile in look.tiles],
+                "addresses": [[tile.row, tile.col] for tile in look.addresses],
+            }
+            for look in answer.looks
+        ],
+        "evidence": [
+            {
+                "level": item.tile.level,
+                "row": item.tile.row,
+                "col": item.tile.col,
+                "box_scene": list(item.box_scene.as_tuple()),
+                "score": item.score,
+                "tokens": item.tokens,
+            }
+            for item in answer.evidence
+        ],
+        "hit": tile_share(answer, boxes) if boxes else None,
+    }
 
 
 def _boxes(payload: Payload) -> list[Box]:

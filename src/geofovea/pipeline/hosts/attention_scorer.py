@@ -63,7 +63,7 @@ class AttentionScorer:
         # where the whole prompt sees itself, no window bounds what it sees
         window = attention_window(decoder, layer) if prompts.sight is not Sight.PROMPT else None
         self.sees = window or prompts.context
-        self.can_read = can_read_rows(decoder) and layer < decoder.config.num_hidden_layers
+        self.can_read = layer < decoder.config.num_hidden_layers and can_read_rows(decoder, layer)
         self.reuses_prefix = reuses_prefix
         self.forget_prefixes()
 

@@ -64,6 +64,7 @@ class Capabilities:
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
         positions: The policy of its position ids; see `inference.prompts.position_ids`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
+        dates: ``generate`` takes `DatedTokens`, so that it can be asked about several dates.
     """
 
     attention: bool
@@ -74,6 +75,7 @@ class Capabilities:
     stages: frozenset[str] = frozenset()
     positions: str = "compact"
     choices: bool = False
+    dates: bool = False
 
 
 @runtime_checkable

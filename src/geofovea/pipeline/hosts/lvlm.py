@@ -47,6 +47,7 @@ from geofovea.pipeline.system.device_memory import enough_memory
 from geofovea.pipeline.system.model_lock import lock_of, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -127,6 +128,7 @@ class LvlmHost:
             stages=_stages(family),
             positions=policy,
             choices=True,
+            dates=True,
         )
         self._stored: StoredPrompts | None = None
         self._focus_folder: Path | None = None
@@ -225,7 +227,7 @@ class LvlmHost:
     def generate(
         self,
         question: str,
-        tokens: TokenSet | None,
+        tokens: TokenSet | DatedTokens | None,
         reduction: DecoderReduction | None = None,
         choices: Sequence[str] = (),
     ) -> Generation:
@@ -233,7 +235,7 @@ class LvlmHost:
 
         Args:
             question: What is asked.
-            tokens: What is shown.
+            tokens: What is shown, of one date or several.
             reduction: What drops tokens between the layers of the decoder; None drops none.
             choices: Answers to choose from; they are scored behind the same prompt.
 

@@ -130,7 +130,12 @@ def _load(
 ) -> tuple[Any, Any]:
     import transformers
 
-    make = getattr(transformers, kind.model_class)
+    make = getattr(transformers, kind.model_class, None)
+    if make is None:
+        raise ModelError(
+            f"{name} needs a newer transformers than {transformers.__version__}: update it with "
+            "`pip install --upgrade transformers`"
+        )
     try:
         with quiet_transformers():
             if weight_count is not None:

@@ -12,9 +12,11 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.settings import HostSettings
+from geofovea.pipeline.inference.prompts.dated import dated_sequence
 from geofovea.pipeline.inference.prompts.embeds import PromptLayout, PromptSequence
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
+from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["PromptBuilder", "WordEmbedding"]
@@ -116,7 +118,7 @@ class PromptBuilder:
     def sequence(
         self,
         question: str,
-        tokens: TokenSet | None,
+        tokens: TokenSet | DatedTokens | None,
         instruction: str | None = None,
         answer: int | None = None,
     ) -> PromptSequence:
@@ -124,7 +126,7 @@ class PromptBuilder:
 
         Args:
             question: What is asked.
-            tokens: What is shown; None shows no picture.
+            tokens: What is shown, of one date or several; None shows no picture.
             instruction: In place of that of the settings.
             answer: Places that are kept for the answer; None keeps those of the longest.
 
@@ -132,7 +134,10 @@ class PromptBuilder:
             ModelError: If it does not fit the context.
         """
         ids = self.words.ids(question, instruction)
-        sequence = self.layout.sequence(ids, tokens)
+        if isinstance(tokens, DatedTokens):
+            sequence = dated_sequence(self.layout, ids, tokens, self.words.word_ids)
+        else:
+            sequence = self.layout.sequence(ids, tokens)
         answered = self._behind if answer is None else answer
         length = max(len(sequence), sequence.next_position) + answered
         if length > self.context:

@@ -45,6 +45,7 @@ class HostSettings:
         thinking: ``"off"`` closes the thought of a model that would think first, ``"room"`` does
             not.
         thought_tokens: The longest thought where there is room for one; at most 4096.
+        presence_confusion: Measured errors of detection; see ``PresenceWords``.
     """
 
     template: str | None = None
@@ -64,6 +65,7 @@ class HostSettings:
     attribute_question: str | None = None
     thinking: str = "off"
     thought_tokens: int = 1024
+    presence_confusion: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)

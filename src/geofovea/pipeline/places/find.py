@@ -6,7 +6,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ from geofovea.tiling.scene import Scene
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["FindOptions", "checked_phrase", "find", "find_places"]
+__all__ = ["FindOptions", "checked_phrase", "find", "find_budget", "find_places"]
 
 _SEARCH_TILES = 256
 
@@ -269,7 +269,7 @@ def _find(
 
 
 def find_budget(
-    host: Host, mode: Mode, native: int, budget: Budget | None, limits: dict[str, Any]
+    host: Host, mode: Mode, native: int, budget: Budget | None, limits: Mapping[str, Any]
 ) -> Budget:
     """What may be spent: the budget that was given, or one that holds what a mode looks at.
 

@@ -15,12 +15,18 @@ from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Pyramid, Tile
 
-__all__ = ["NativeTiles"]
+__all__ = ["NativeTiles", "native_count"]
 
 MOST_TILES = 4_000_000
 """Native tiles that are listed in memory; a scene of more is asked about by region."""
 
 _RULED_OUT = 0.1
+
+
+def native_count(pyramid: Pyramid) -> int:
+    """Native tiles of a scene."""
+    rows, cols = pyramid.grid_shape(0)
+    return rows * cols
 
 
 @dataclass(frozen=True, slots=True)

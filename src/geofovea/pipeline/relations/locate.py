@@ -28,6 +28,9 @@ __all__ = ["Located", "Locator"]
 _ENOUGH_TOKENS = 36
 """A region of so many tokens is drawn well enough: six across."""
 
+_FEW_TOKENS = 12
+"""A region of fewer tokens may be two neighbors in one."""
+
 # prompted focuses weight their picks 1, 1/2, 1/3: the second pick is no rival of the first
 _RIVAL_SHARE = 0.6
 _MOST_FOLLOWED = 12
@@ -137,12 +140,13 @@ class Locator:
         if all(look.is_flat for look in looks):
             return None, None
         spent = max(0, len(self._encode.cache) - max(before, len(start)))
-        look, region = self._grown(looks, tiles - spent)
+        ground = looks[0].tokens.features.to("cpu", torch.float64).mean(0)
+        look, region = self._grown(looks, ground, tiles - spent)
         first = looks[0]
         share = _share_around(first, region.shape, self._side(first.level))
         rivals = self._rivals(name, look, region)
         spent = max(0, len(self._encode.cache) - max(before, len(start)))
-        region = self._redrawn(region, tiles - spent)
+        region = self._redrawn(region, focus, ground, tiles - spent)
         score = self._presence.score(name, region.tokens.select(region.inside), share)
         place = LocatedPlace(
             name,
@@ -155,13 +159,14 @@ class Locator:
         )
         return (place if self._presence.is_there(score) else None), region
 
-    def _grown(self, looks: Sequence[LevelLook], tiles: int) -> tuple[LevelLook, _Region]:
+    def _grown(
+        self, looks: Sequence[LevelLook], ground: Tensor, tiles: int
+    ) -> tuple[LevelLook, _Region]:
         """The region on the finest look that shows all of it.
 
         What goes on beyond the tiles of a look is followed into their neighbors. What takes more
         of them than there are is seen from farther away, as far as it is large enough there.
         """
-        ground = looks[0].tokens.features.to("cpu", torch.float64).mean(0)
         best: tuple[LevelLook, _Region] | None = None
         for seen in reversed(looks):
             if best and best[1].shape.area < self._side(seen.level) ** 2:
@@ -208,7 +213,7 @@ class Locator:
         inside = window.intersection(Box(0, 0, self._pyramid.width, self._pyramid.height))
         return [] if inside is None else list(self._pyramid.tiles_over(level, inside))
 
-    def _redrawn(self, region: _Region, tiles: int) -> _Region:
+    def _redrawn(self, region: _Region, focus: Focus, ground: Tensor, tiles: int) -> _Region:
         """The region on finer levels, while it has few tokens and there are tiles left."""
         while region.level > 0 and int(region.inside.sum()) < _ENOUGH_TOKENS:
             level, side = region.level - 1, self._side(region.level)
@@ -219,12 +224,27 @@ class Locator:
             tokens = self._encode(wanted)
             if not len(tokens):
                 break
-            inside = redraw_region(tokens, region.boxes, self._grid, self._pyramid.tile_size)
+            inside = self._finer(region, tokens, focus, ground)
             if not inside.any():
                 break
             region = _Region(tokens, inside)
             self._mark(tokens, inside.float())
         return region
+
+    def _finer(self, region: _Region, tokens: TokenSet, focus: Focus, ground: Tensor) -> Tensor:
+        """The tokens of a finer level that show a region.
+
+        A few coarse tokens may hold two neighbors that look alike; so the focus is asked again
+        which of them is meant.
+        """
+        size = self._pyramid.tile_size
+        if int(region.inside.sum()) < _FEW_TOKENS:
+            tiles = tuple(sorted(tokens.tiles))
+            look = LevelLook(tiles[0].level, tiles, tokens, torch.zeros(len(tokens)))
+            look = score_look(look, focus, chained=False)
+            if not look.is_flat:
+                return grow_region(tokens, look.scores, self._grid, size, ground)
+        return redraw_region(tokens, region.boxes, self._grid, size)
 
     def _rivals(self, name: str, look: LevelLook, region: _Region) -> tuple[Point, ...]:
         """Centers of what draws about as much of the focus, away from the region.

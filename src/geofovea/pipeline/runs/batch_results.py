@@ -104,7 +104,10 @@ def write_geoparquet(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     import geopandas
     from shapely.geometry import shape
 
-    nested = ("evidence", "cost", "route", "scene_facts", "radiometry", "provenance")
+    nested = (
+        *("evidence", "cost", "route", "scene_facts", "radiometry", "measurement"),
+        "provenance",
+    )
     plain = ("id", "scene", "question", "region", "status", "answer", "stopped", "error", "tries")
     columns: dict[str, list[Any]] = {name: [r[name] for r in results] for name in plain}
     columns["confidence"] = [_number(r["confidence"]) for r in results]

@@ -74,8 +74,13 @@ class _BatchTask:
         region = self._region(session, payload)
         if region is not None:
             session.charge_region(time.perf_counter() - start)
-        return self._work.settings.request(
-            self._host, payload["question"], region=region, kind="listed"
+        # here, because the plan of a batch is made without torch
+        from geofovea.pipeline.session.measuring import as_listed
+
+        return as_listed(
+            self._work.settings.request(
+                self._host, payload["question"], region=region, kind="listed"
+            )
         )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:

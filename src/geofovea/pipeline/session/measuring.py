@@ -40,6 +40,7 @@ from geofovea.tiling.scene import Scene
 
 __all__ = [
     "Measured",
+    "as_listed",
     "asks_of_places",
     "check_measurable",
     "check_shown",
@@ -48,6 +49,7 @@ __all__ = [
     "measuring_request",
 ]
 
+_ROW = "measure:"
 _EXAMPLES = (
     "'distance from the pond to the school', 'how large is the pond?' or 'is the pond north of the "
     "school?'"
@@ -131,6 +133,19 @@ def measuring_request(
     return replace(request, measure=parsed)
 
 
+def as_listed(request: AskRequest) -> AskRequest:
+    """A row of a table as it is meant: one that begins with ``measure:`` has to be computed.
+
+    Raises:
+        QuestionError: If it begins so and asks for no measure.
+    """
+    words = request.question.strip()
+    if not words.lower().startswith(_ROW):
+        return request
+    words = words[len(_ROW) :].strip()
+    return replace(request, question=words, measure=check_measurable(words))
+
+
 def measurement_of(answer: Answer) -> Measurement:
     """What the answer to a `measuring_request` was computed from."""
     assert answer.measurement is not None  # noqa: S101 - every such answer has it
@@ -188,7 +203,8 @@ def measure_places(
     check_shown(scene, result)
     generation = _generation(measurement, plan.choices)
     spoken, asked = generation or Generation("", ()), presence.generator
-    reply = Reply(spoken, located.tokens, presence.tokens_llm, measurement.warnings)
+    warnings = measurement.warnings if measurement.text else (measurement.sentence,)
+    reply = Reply(spoken, located.tokens, presence.tokens_llm, warnings)
     reduced = ReducedAnswer(reply, (), asked.tokens_end, tuple(asked.runs))
     is_answer = generation is not None or plan.request.measure is not None
     return Measured(measurement, result, reduced, is_answer)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from geofovea.datasets.synthetic.vocabulary import SYNTHETIC_MARK
+from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import NoModelError
-from geofovea.pipeline.hosts.load import EMBEDDED
+from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 from geofovea.pipeline.hosts.load_options import AUTO
 from geofovea.pipeline.system.configuration import FILE_NAME, read_configuration, variable_of
 from geofovea.pipeline.system.model_catalogue import smallest_download
@@ -22,7 +23,10 @@ __all__ = [
     "is_beyond",
     "is_synthetic",
     "named_model",
+    "usual_tile_size",
 ]
+
+_USUAL_TILE = 336
 
 
 def chosen_model(name: str, scenes: Iterable[Scene]) -> str:
@@ -54,6 +58,21 @@ def named_model(name: str) -> str | None:
         return name
     model: str | None = read_configuration().get("model")
     return model
+
+
+def usual_tile_size(scene: Scene) -> int:
+    """Side of the tiles in which a scene is likely to be asked about, without loading a model.
+
+    It is that of the demo model where that would answer, else that of LLaVA and Qwen-VL.
+
+    Raises:
+        ConfigurationError: If a configuration file says what cannot be meant.
+    """
+    if named_model(AUTO) not in (None, EMBEDDED) or not is_synthetic(scene):
+        return _USUAL_TILE
+    config = json_of(embedded_model_path() / "config.json")
+    side: int = config["vision_config"]["image_size"]
+    return side
 
 
 def is_synthetic(scene: Scene) -> bool:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.measurement import Measurement
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
-from geofovea.pipeline.engine.batching import BatchedCalls, answer_together
-from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
+from geofovea.pipeline.engine.batching import BatchedCalls
+from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.logged_calls import LoggedCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
-from geofovea.pipeline.engine.scene_memory import MemoryCalls, SceneMemory
+from geofovea.pipeline.engine.scene_memory import SceneMemory, calls_of
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.engine.token_store import store_of_tokens
 from geofovea.pipeline.engine.token_store_upkeep import keeps_tokens
@@ -28,11 +28,12 @@ from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, build_progr
 from geofovea.pipeline.focus.factory import FocusFactory
 from geofovea.pipeline.focus.stopping import StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
-from geofovea.pipeline.hosts.base import Host, SupportsBatching, SupportsImages
+from geofovea.pipeline.hosts.base import Host, SupportsImages
 from geofovea.pipeline.relations.grammar import PlaceQuestion
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
 from geofovea.pipeline.session.assembly import assemble_answer
 from geofovea.pipeline.session.doors import door_to
+from geofovea.pipeline.session.many import answer_each
 from geofovea.pipeline.session.measuring import (
     Measured,
     check_shown,
@@ -45,7 +46,6 @@ from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
 from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
-from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
@@ -65,6 +65,7 @@ from geofovea.tiling.reader import TileReader
 from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
+    from geofovea.pipeline.places.count import Count
     from geofovea.pipeline.places.place import Places
 
 __all__ = ["MAX_QUESTION_LENGTH", "SceneSession"]
@@ -232,6 +233,20 @@ class SceneSession:
         places: Places = door_to("places.find", "find_places")(self, phrase, **options)
         return places
 
+    def count(self, phrase: str, **options: Any) -> Count:
+        """Count something over the scene or a region of it, with a 95 % interval.
+
+        Args:
+            phrase: What is counted, such as ``"truck"``.
+            options: As for ``geofovea.pipeline.places.counting.count_places``: ``tiles``,
+                ``tokens``, ``seconds``, ``region``, ``confusion`` and the others.
+
+        Raises:
+            GeoFoveaError: As ``count_places`` does.
+        """
+        count: Count = door_to("places.counting", "count_places")(self, phrase, **options)
+        return count
+
     def ask_many(self, questions: Sequence[str | AskRequest]) -> list[Answer | Exception]:
         """Answer several questions, each as `ask` would, at less than the cost of as many calls.
 
@@ -253,19 +268,9 @@ class SceneSession:
         Returns:
             An answer for each question, or the error that prevented it.
         """
-        host, answers = self.host, dict[int, Answer | Exception]()
-        batch = [i for i, each in enumerate(requests) if each.can_be_batched]
         # questions to a memory run a few words each: there is little to share
-        if isinstance(host, SupportsBatching) and len(batch) > 1 and self.memory is None:
-            works = [partial(self.answer, requests[i]) for i in batch]
-            answers |= zip(batch, answer_together(host, self.tiles, works), strict=True)
-        for i, each in enumerate(requests):
-            if i not in answers:
-                try:
-                    answers[i] = self.answer(each)
-                except BaseException as error:  # in place of the answer, like those of others
-                    answers[i] = failure_of(error)
-        return [answers[i] for i in range(len(requests))]
+        tiles = self.tiles if self.memory is None else None
+        return answer_each(self.host, tiles, self.answer, requests)
 
     def answer(
         self,
@@ -281,7 +286,7 @@ class SceneSession:
             calls: Of a batch, if it is answered with others.
             watch: See `ask`.
         """
-        direct: EngineCalls = LoggedCalls(calls or self._calls())
+        direct: EngineCalls = LoggedCalls(calls or calls_of(self.tiles, self.memory))
         # here too: tokens are chosen with torch between two calls of the model
         with using_threads(getattr(self.host, "threads", None)):
             if watch is None:
@@ -299,23 +304,22 @@ class SceneSession:
         if isinstance(plan, PublishedAnswerPlan):
             return ask_as_published(plan, self.reader, clock, watch)
         usage = QuestionUsage.of(self.host, plan.encoding, clock)
-        search = self._visual_search(plan.search, usage, calls, watch)
+        search = self._looking(plan.search, usage, calls, watch)
         measured = measure_places(plan, search, self.host, calls, self.scene)
         if measured is not None and measured.is_answer:
             return self._assembled(plan, measured.result, measured.reduced, usage, measured)
         reducer = Reducer(
             self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
         )
-        if measured is not None:
-            usage.warnings.append(measured.why_not)
-            # its tiles are spent: the model answers from what was looked at
-            result = measured.result
-            reduced = reducer.answer(result, measured.budget_left(plan.decoder_budget))
-        else:
+        if measured is None:
             options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
             result = self.search(options, plan.question, plan.budget, usage, calls, watch)
-            reduced = reducer.answer(result, plan.decoder_budget)
-        return self._assembled(plan, result, reduced, usage)
+            budget = plan.decoder_budget
+        else:
+            # its tiles are spent: the model answers from what was looked at
+            usage.warnings.append(measured.why_not)
+            result, budget = measured.result, measured.budget_left(plan.decoder_budget)
+        return self._assembled(plan, result, reducer.answer(result, budget), usage)
 
     def _assembled(
         self,
@@ -326,9 +330,9 @@ class SceneSession:
         measured: Measured | None = None,
     ) -> Answer:
         notes = (*self.tiles.warnings, *self.reader.notes)
-        measurement = None if measured is None else measured.measurement
+        numbers = None if measured is None else measured.measurement
         answer = assemble_answer(
-            self.host, self.reader, plan, result, reduced, usage, notes, measurement
+            self.host, self.reader, plan, result, reduced, usage, notes, numbers
         )
         stages = (f"{name} {seconds:.2f}" for name, seconds in answer.cost.seconds.items())
         _LOG.info("answer: %r; seconds: %s", answer.text, ", ".join(stages))
@@ -368,14 +372,14 @@ class SceneSession:
         Raises:
             GeoFoveaError: As `ask` does.
         """
-        calls = calls or self._calls()
-        search = self._visual_search(options, usage, calls, watch)
+        calls = calls or calls_of(self.tiles, self.memory)
+        search = self._looking(options, usage, calls, watch)
         with builds_within(budget.seconds):
             result = search.run(options, question, budget)
         check_shown(self.scene, result)
         return result
 
-    def _visual_search(
+    def _looking(
         self,
         options: SearchOptions,
         usage: QuestionUsage,
@@ -388,11 +392,6 @@ class SceneSession:
                 encode, options.region, self.pyramid, partial(usage.clock.stage, "focus")
             )
         return VisualSearch(self._focuses, calls, self.pyramid, encode, usage, watch)
-
-    def _calls(self) -> DirectCalls:
-        if self.memory is None:
-            return DirectCalls(self.host, self.tiles)
-        return MemoryCalls(self.host, self.tiles, self.memory, self.pyramid)
 
     def _take_open_seconds(self) -> float:
         # each entry is popped by one thread alone

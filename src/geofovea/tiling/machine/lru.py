@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 from geofovea.tiling.machine.forks import ForkSafeLock
@@ -40,6 +40,11 @@ class LruCache(Generic[Key, Value]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __iter__(self) -> Iterator[Value]:
+        """The values, least recently used first; none of them counts as used."""
+        with self._lock:
+            return iter(list(self._values.values()))
 
     def get(self, key: Key) -> Value | None:
         """The value under a key, or None."""

@@ -30,7 +30,7 @@ SECRET = "sk-very-secret-0123456789"
 # one call for each question: nothing is asked on the way
 ONCE = ("--focus", "overview", "--tiles", "1", "--tokens", "256")
 BELONGS_TO_ONE_QUESTION = {
-    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "page"),
+    *("scene", "words", "questions", "file", "as_json", "evidence", "picture", "page", "opens"),
     *("boxes", "choices"),
     *("allow_vrt", "allow_remote", "allowed_hosts"),
 }

@@ -36,6 +36,13 @@ def test_no_word_becomes_markup(place):
     assert "{{ 7 * 7 }}" in made
 
 
+@pytest.mark.parametrize("place", ["title", "line", "cell", "question", "answer", "question_id"])
+def test_no_word_turns_its_neighbors_around(place):
+    made = page(**{place: "a\u202egnp.exe\x1b[31m"})
+    assert not set(made) & set("\u202e\x1b")
+    assert "\\u202egnp.exe\\x1b[31m" in made
+
+
 def test_the_row_of_this_run_stands_out_and_no_other():
     assert page().count("class='ours'") == 1
     assert page(cell="a → b").count("class='ours'") == 1

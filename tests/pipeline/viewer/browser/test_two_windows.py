@@ -1,4 +1,4 @@
-"""Two browsers at one server: both see and ask, and each stops its own question alone."""
+"""Two browsers at one server, each of which stops its own question alone; and one at none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from browser_toys import serving
 from page_toys import ask, ended, wait_for_answer
 from playwright.sync_api import expect
 
@@ -59,3 +60,17 @@ def test_one_window_zooms_while_the_other_asks_and_each_stops_its_own_question(
     wait_for_answer(second, 2)
     assert second.locator(".gf-asked").text_content() == OTHER
     assert first.locator(".gf-asked").text_content() == QUESTION
+
+
+def test_a_server_that_is_gone_is_named(chromium: Any, desk: Desk) -> None:
+    context = chromium.new_context(reduced_motion="reduce")
+    try:
+        with serving(desk) as listening:
+            page = context.new_page()
+            page.goto(listening.address)
+            page.wait_for_selector("[data-ready]")
+        ask(page, QUESTION)
+        ended(page, 1)
+        assert "see whether geofovea serve still runs" in page.get_by_role("status").text_content()
+    finally:
+        context.close()

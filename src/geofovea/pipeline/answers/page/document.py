@@ -19,6 +19,7 @@ from geofovea.pipeline.answers.page.data import Truth, answer_data, json_text, s
 from geofovea.pipeline.answers.page.facts import shown_facts
 from geofovea.pipeline.answers.page.tiles import MEDIA_TYPE, page_tiles
 from geofovea.pipeline.system.files import write_text
+from geofovea.pipeline.system.terminal import visible
 from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
 from geofovea.tiling.reader import TileReader
 
@@ -92,8 +93,8 @@ def answer_page(
     content = page_content(answer, most_bytes - around, truth)
     return _DOCUMENT.format(
         policy=_policy(script, style),
-        title=html.escape(f"{answer.question} – GeoFovea"),
-        words=html.escape(f"{answer.question} {answer.text}"),
+        title=html.escape(visible(f"{answer.question} – GeoFovea")),
+        words=html.escape(visible(f"{answer.question} {answer.text}")),
         style=style,
         data=_as_data(content),
         script=script,

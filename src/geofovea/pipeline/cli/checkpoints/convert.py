@@ -21,9 +21,10 @@ __all__ = ["convert"]
 )
 @json_option
 def convert(folder: Path, output: Path, tower: str | None, as_json: bool) -> None:
-    """Convert an original LLaVA or InternVL checkpoint, such as GeoChat.
+    """Convert an original LLaVA or InternVL checkpoint.
 
-    FOLDER holds config.json, safetensors and a tokenizer. Pickled weights are refused.
+    GeoChat and other models of remote sensing are saved so. FOLDER holds config.json, safetensors
+    and a tokenizer. Pickled weights are refused.
     """
     from geofovea.pipeline.hosts.original.convert import convert_checkpoint
 

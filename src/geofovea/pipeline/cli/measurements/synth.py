@@ -18,15 +18,23 @@ __all__ = ["synth"]
 @click.option("--scenes", default=1, show_default=True, help="Number of scenes.")
 @click.option("--side", default=4096, show_default=True, help="Side of a scene in pixels.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first scene.")
+@click.option(
+    "--dates", default=1, show_default=True, help="Dates of each scene; two or more have changes."
+)
 @click.option("--per-category", default=2, show_default=True, help="Questions of each category.")
-def synth(output: Path, scenes: int, side: int, seed: int, per_category: int) -> None:
+def synth(output: Path, scenes: int, side: int, seed: int, dates: int, per_category: int) -> None:
     """Write synthetic scenes and questions about them.
 
-    The file of questions has the format of LRS-VQA; batch and eval read it.
+    The file of questions has the format of LRS-VQA; batch and eval read it. With --dates 2 every
+    scene is written at two dates, and the questions are about what changed between them.
     """
-    from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark
+    from geofovea.pipeline.evaluation.synthetic_scenes import write_benchmark, write_dated_benchmark
     from geofovea.pipeline.system.progress import progress_bar
 
-    with progress_bar(f"{scenes} scene(s) of {side} x {side}") as advance:
-        path = write_benchmark(output, scenes, side, seed, per_category, advance)
+    what = f"{scenes} scene(s) of {side} x {side}" + (f" at {dates} dates" if dates > 1 else "")
+    with progress_bar(what) as advance:
+        if dates == 1:
+            path = write_benchmark(output, scenes, side, seed, per_category, advance)
+        else:
+            path = write_dated_benchmark(output, scenes, side, seed, dates, per_category, advance)
     echo(f"wrote {path}")

@@ -45,15 +45,71 @@ _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
 _OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry")
 
 
-def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
+def ask_options(
+    *, oracle: bool = True, answers: bool = True
+) -> Callable[[Callable[..., Any]], Any]:
     """Add all of them; the verb gets ``settings``, an ``AskSettings`` whose budget is possible.
 
     Args:
         oracle: Whether the focus may be told where the evidence is.
+        answers: Whether the verb asks for one answer, from tokens that are reduced; verbs that look
+            at tile after tile have no use for options about that.
     """
     # an oracle needs boxes with each question
     focus_names = [name for name in FOCUS_NAMES if oracle or name != "oracle"]
     budget, search = in_group("Budget options"), in_group("Search options")
+    answering = (
+        _reduction_option,
+        search(
+            "--search",
+            "descent",
+            earlier=["--descent"],
+            type=click.Choice(DESCENT_NAMES),
+            default=DEFAULT_DESCENT,
+            show_default=True,
+            help="How the search goes from coarse to fine levels.",
+        ),
+        search(
+            "--route",
+            type=click.Choice(ROUTE_NAMES),
+            default="auto",
+            show_default=True,
+            help="How many places to look at closely.",
+        ),
+        search(
+            "--geometry",
+            type=click.Choice(GEOMETRY_NAMES),
+            default=DEFAULT_GEOMETRY,
+            show_default=True,
+            help="Compute answers about where places lie, or leave them to the model.",
+        ),
+        search(
+            "--min-contrast",
+            "flatness",
+            earlier=["--flatness"],
+            type=float,
+            help="Stop where no place stands out this much.",
+        ),
+        search("--confidence", type=float, help="Stop once the model is this sure, in (0, 1]."),
+        budget(
+            "--memory",
+            "megabytes",
+            type=float,
+            metavar="MB",
+            help=(
+                "Keep what the decoder makes of each tile, in so many megabytes, for the next "
+                "question about the scene. Answers may differ."
+            ),
+        ),
+        budget(
+            "--kv",
+            "policy",
+            type=click.Choice(PREFIX_POLICY_NAMES),
+            default="plain",
+            show_default=True,
+            help="How --memory stores keys and values: exactly, or in few bits.",
+        ),
+    )
     options = (
         model_options,
         endpoint_options,
@@ -101,60 +157,11 @@ def ask_options(*, oracle: bool = True) -> Callable[[Callable[..., Any]], Any]:
             type=click.Path(path_type=Path),
             help="Region focus module: a folder that geofovea distill wrote.",
         ),
-        _reduction_option,
-        search(
-            "--search",
-            "descent",
-            earlier=["--descent"],
-            type=click.Choice(DESCENT_NAMES),
-            default=DEFAULT_DESCENT,
-            show_default=True,
-            help="How the search goes from coarse to fine levels.",
-        ),
-        search(
-            "--route",
-            type=click.Choice(ROUTE_NAMES),
-            default="auto",
-            show_default=True,
-            help="How many places to look at closely.",
-        ),
-        search(
-            "--geometry",
-            type=click.Choice(GEOMETRY_NAMES),
-            default=DEFAULT_GEOMETRY,
-            show_default=True,
-            help="Compute answers about where places lie, or leave them to the model.",
-        ),
-        search(
-            "--min-contrast",
-            "flatness",
-            earlier=["--flatness"],
-            type=float,
-            help="Stop where no place stands out this much.",
-        ),
-        search("--confidence", type=float, help="Stop once the model is this sure, in (0, 1]."),
+        *(answering if answers else ()),
         budget(
             "--cache-tokens/--no-cache-tokens",
             default=None,
             help="Keep encoded tiles on disk for the next time, or not.",
-        ),
-        budget(
-            "--memory",
-            "megabytes",
-            type=float,
-            metavar="MB",
-            help=(
-                "Keep what the decoder makes of each tile, in so many megabytes, for the next "
-                "question about the scene. Answers may differ."
-            ),
-        ),
-        budget(
-            "--kv",
-            "policy",
-            type=click.Choice(PREFIX_POLICY_NAMES),
-            default="plain",
-            show_default=True,
-            help="How --memory stores keys and values: exactly, or in few bits.",
         ),
         view_options,
     )
@@ -183,10 +190,11 @@ def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         elif not _is_typed("device"):
             loading["device"] = AUTO
         how = {name: values.pop(name) for name in _NAMES}
-        stop = _stop(values.pop("flatness"), values.pop("confidence"))
-        options = AnswerOptions(**{name: values.pop(name) for name in _OPTIONS}, stop=stop)
+        stop = _stop(values.pop("flatness", None), values.pop("confidence", None))
+        chosen = {name: values.pop(name) for name in _OPTIONS if name in values}
+        options = AnswerOptions(**chosen, stop=stop)
         limits = {name: values.pop(name) for name in _LIMITS}
-        megabytes, kv = values.pop("megabytes"), values.pop("policy")
+        megabytes, kv = values.pop("megabytes", None), values.pop("policy", "plain")
         # an endpoint is told with each question, a model in this process when it is loaded
         tokens = click.get_current_context().params["answer_tokens"] if endpoint is None else None
         settings = AskSettings(

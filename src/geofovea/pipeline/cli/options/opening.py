@@ -14,9 +14,7 @@ __all__ = ["open_option", "open_written", "page_to_open"]
 _SUFFIXES = (".html", ".svg", ".png")
 """What a browser shows, the best first."""
 
-open_option = option(
-    "--open", "opens", is_flag=True, is_common=True, help="Open the page in the browser."
-)
+open_option = option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 
 
 def page_to_open() -> Path:

@@ -34,6 +34,7 @@ from geofovea.pipeline.inference.decoder.decoded_answer import cut_warning
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.prompts.finished_prompt import FinishedPrompt
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Box, Pyramid, Tile
 from geofovea.tiling.scene import Scene
@@ -48,6 +49,11 @@ _INSTRUCTION = "Answer the question using a single word or phrase."
 _INTRODUCTION = (
     "You see {count} picture(s) of one satellite scene, from the whole of it to details. Positions "
     "are given in percent of the scene, x from its left and y from its top edge."
+)
+_INTRODUCTION_OF_DATES = (
+    "You see {count} picture(s) of one place at several dates, from the whole of it to details. "
+    "Pictures of one position show the same ground. Positions are given in percent of the scene, x "
+    "from its left and y from its top edge."
 )
 _OVERHEAD_TOKENS = 64
 _PICKING_TOKENS = 64
@@ -74,7 +80,9 @@ class EndpointHost:
         self.image_tokens = settings.image_tokens
         self.default_budget = Budget(_DEFAULT_TILES, _DEFAULT_PICTURES * settings.image_tokens)
         # the context is the endpoint's own affair: it says so when a prompt is too long
-        self.capabilities = Capabilities(attention=False, domain="general", context=2**31)
+        self.capabilities = Capabilities(
+            attention=False, domain="general", context=2**31, dates=True
+        )
         self._model = model
         self._client = client
         self._place = place
@@ -113,8 +121,8 @@ class EndpointHost:
             f"{self.name} exposes no attention; choose focus='prompted' or 'similarity'"
         )
 
-    def generate(self, question: str, tokens: TokenSet | None) -> Generation:
-        """Answer from whole tiles, each sent as a picture with its place in words.
+    def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
+        """Answer from whole tiles, each sent as a picture with its place, and date, in words.
 
         Raises:
             EndpointError: See ``EndpointClient.complete``.
@@ -122,11 +130,7 @@ class EndpointHost:
         """
         content: list[dict[str, Any]] = []
         if tokens is not None:
-            pictures = pictures_from_tokens(tokens, self.tile_size, self.grid)
-            content.append(_text(_INTRODUCTION.format(count=len(pictures))))
-            for number, picture in enumerate(pictures, 1):
-                words = self._words(picture.tile.level, picture.box_scene)
-                content += [_text(f"Picture {number}: {words}."), self._image(picture.rgb)]
+            content += self._pictures(tokens)
         is_finished = isinstance(question, FinishedPrompt)
         content.append(_text(question if is_finished else f"Question: {question}\n{_INSTRUCTION}"))
         reply, warnings = self._ask(content, self._client.settings.answer_tokens)
@@ -138,6 +142,25 @@ class EndpointHost:
                 "the confidence of 0 only stands for that"
             )
         return Generation(reply.text, reply.log_probabilities or (), warnings=tuple(warnings))
+
+    def _pictures(self, tokens: TokenSet | DatedTokens) -> list[dict[str, Any]]:
+        """An introduction, and the pictures with their words, of one date after the other."""
+        dates: list[tuple[str, Any]] = [("", tokens)]
+        introduction = _INTRODUCTION
+        if isinstance(tokens, DatedTokens):
+            dates = list(zip(tokens.labels, tokens.sets, strict=True))
+            introduction = _INTRODUCTION_OF_DATES
+        shown = [
+            (label, picture)
+            for label, each in dates
+            for picture in pictures_from_tokens(each, self.tile_size, self.grid)
+        ]
+        content = [_text(introduction.format(count=len(shown)))]
+        for number, (label, picture) in enumerate(shown, 1):
+            words = self._words(picture.tile.level, picture.box_scene)
+            words = f"{label} {words}" if label else words
+            content += [_text(f"Picture {number}: {words}."), self._image(picture.rgb)]
+        return content
 
     def ask_picture(self, rgb: NDArray[np.uint8], instruction: str) -> str:
         """What the model says about one picture uint8 (rows, columns, 3); empty if not to its end.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.families.base import Family
-from geofovea.pipeline.hosts.settings import SETTINGS_FILE
+from geofovea.pipeline.hosts.settings import SETTINGS_FILE, HostSettings
 from geofovea.pipeline.hosts.shapes import EncoderShape
 from geofovea.pipeline.inference.decoder.spoken_boxes import BoxStyle
 from geofovea.pipeline.inference.prompts.markers import ImageMarkers
@@ -115,6 +115,7 @@ class Qwen3VLFamily(Qwen25VLFamily):
 
     model_type = "qwen3_vl"
     model_class = "Qwen3VLForConditionalGeneration"
+    defaults = HostSettings(image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
     template = _USER
     boxes = BoxStyle.JSON_THOUSANDTHS
 

@@ -17,6 +17,7 @@ from geofovea.pipeline.hosts.families.llava import (
 )
 from geofovea.pipeline.hosts.families.mistral import Mistral3Family, PixtralFamily
 from geofovea.pipeline.hosts.families.paligemma import PaliGemmaFamily
+from geofovea.pipeline.hosts.families.qwen35 import Qwen35Family, Qwen35MoeFamily
 from geofovea.pipeline.hosts.families.qwen_vl import (
     Qwen2VLFamily,
     Qwen3VLFamily,
@@ -36,6 +37,8 @@ FAMILIES: dict[str, type[Family]] = {
         Qwen25VLFamily,
         Qwen3VLFamily,
         Qwen3VLMoeFamily,
+        Qwen35Family,
+        Qwen35MoeFamily,
         Glm4vFamily,
         Glm46vFamily,
         Glm4vMoeFamily,

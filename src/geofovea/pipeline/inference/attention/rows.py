@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+_GATED_QUERIES = frozenset({"qwen3_5_moe_text", "qwen3_5_text"})
+"""Decoders that make a gate beside each query, for what the layer puts out."""
+
+
 def row_logits(
     layer: Any, hidden: Tensor, rotary: tuple[Tensor, Tensor], rows: Tensor, first: int, count: int
 ) -> Tensor:
@@ -59,7 +63,9 @@ def rotated_queries(
     attention = layer.self_attn
     states = hidden.gather(1, rows[..., None].expand(-1, -1, hidden.shape[-1]))
     queries = attention.q_proj(layer.input_layernorm(states))
-    queries = queries.view(*rows.shape, -1, attention.head_dim)
+    if getattr(attention.config, "model_type", None) in _GATED_QUERIES:
+        queries = queries.view(*rows.shape, -1, 2 * attention.head_dim).chunk(2, dim=-1)[0]
+    queries = queries.reshape(*rows.shape, -1, attention.head_dim)
     if hasattr(attention, "q_norm"):
         queries = attention.q_norm(queries)
     place = rows[..., None].expand(-1, -1, rotary[0].shape[-1])

@@ -46,13 +46,22 @@ _READ_ONLY = frozenset(
         "gpt_oss",
         "granite",
         "ministral",
+        "qwen3_5_moe_text",
+        "qwen3_5_text",
     }
 )
 _OF_ITS_LENGTH = frozenset({"dynamic", "longrope"})
 
 
-def can_read_rows(decoder: Any) -> bool:
-    """Whether `attention.rows` finds in its layers what their own attention would have."""
+def can_read_rows(decoder: Any, layer: int | None = None) -> bool:
+    """Whether `attention.rows` finds in its layers what their own attention would have.
+
+    Args:
+        decoder: The text model.
+        layer: One of them, which may be of a kind without attention; None asks for no layer.
+    """
+    if layer is not None and not hasattr(decoder.layers[layer], "self_attn"):
+        return False
     return can_run_layers(decoder) or decoder.config.model_type in _READ_ONLY
 
 

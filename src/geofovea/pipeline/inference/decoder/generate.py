@@ -24,6 +24,7 @@ from geofovea.pipeline.inference.decoder.thought import think
 from geofovea.pipeline.inference.prompts.batch import PromptBatch, run_side_by_side
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.pipeline.inference.prompts.template import PromptTemplate
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["BEFORE_THOUGHT", "UNTHOUGHT", "AnswerGenerator", "thought_warning"]
 
@@ -148,19 +149,14 @@ class AnswerGenerator:
             ModelError: If the model makes numbers that are not finite.
             QuestionError: If a choice says nothing.
         """
-        states = run.prefill()
-        if not prompt.choices:
-            generation = self.greedy(states, run.advance)[0]
-        elif self.letters(prompt.choices):
-            generation = self.letter(states[0], prompt.choices)
-        else:
-            generation = self.wording(states[0], prompt.choices, run.peek)
+        generation = self._behind_thought(run.prefill(), run.advance, prompt, run.peek)
         text = len(sequence) - len(sequence.visual)
         return self._noted(replace(generation, text_tokens=text))
 
     def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
         spelt = bool(prompt.choices) and not self.letters(prompt.choices)
-        if prompt.tokens is None or prompt.reduction is None or not prompt.drops_tokens:
+        tokens, reduction = prompt.tokens, prompt.reduction
+        if not prompt.drops_tokens or not isinstance(tokens, TokenSet) or reduction is None:
             room = self.most + (self.words.thought.reach if self.words.thought else 0)
             plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), room)
             return self._behind_thought(plain.prefill(), plain.advance, prompt, plain.peek)
@@ -169,7 +165,7 @@ class AnswerGenerator:
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
                 "with a reduction inside; leave out the reduction or the choices"
             )
-        run = pruned_run(self.decoder, sequence, prompt.tokens, prompt.reduction)
+        run = pruned_run(self.decoder, sequence, tokens, reduction)
         state = run.advance(sequence.embedded)
         generation = self._behind_thought(state, run.advance, prompt)
         return replace(generation, tokens_by_layer=vision_lengths(run, sequence))

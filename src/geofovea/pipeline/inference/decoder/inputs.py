@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from geofovea.errors import ModelError
+from geofovea.regionfocus.dated_tokens import DatedTokens
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -19,13 +20,13 @@ class Prompt:
 
     Attributes:
         question: What is asked.
-        tokens: What is shown; None shows no picture.
+        tokens: What is shown, of one date or several; None shows no picture.
         choices: Answers to choose from.
         reduction: What drops tokens between the layers of the decoder; None drops none.
     """
 
     question: str
-    tokens: TokenSet | None
+    tokens: TokenSet | DatedTokens | None
     choices: tuple[str, ...] = ()
     reduction: DecoderReduction | None = None
 

@@ -8,7 +8,7 @@ positions, Qwen-VL models fall back on what an earlier call left in the module.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any
 
 import torch
@@ -68,7 +68,9 @@ class DecoderRun:
 
     def advance(self, embedded: Tensor) -> Tensor:
         """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
-        if self._recorded is not None:
+        # behind a stored prompt more is in the cache than these prompts tell
+        whole = self._cache.get_seq_length() == self._prompts.embedded.shape[1]
+        if self._recorded is not None and whole:
             positions = self._next.expand(*self._prompts.positions.shape[:-1], 1)
             self._replayed = self._recorded.behind(
                 self._cache, self._prompts.filled, positions, self._answer
@@ -82,8 +84,9 @@ class DecoderRun:
 
     def peek(self, embedded: Tensor) -> Tensor:
         """States ``(m, d)`` of tokens ``(1, m, d)`` behind one prompt, forgotten again."""
-        # a layer that sees a window cannot be cropped, but no layer changes what it held in place
-        layers, before = [copy(layer) for layer in self._cache.layers], self._next
+        # a layer that sees a window cannot be cropped, but no layer changes what it held in place,
+        # except for linear ones, which hold a state
+        layers, before = [_remembered(layer) for layer in self._cache.layers], self._next
         states = self._run(embedded)[0]
         self._cache.layers, self._next = layers, before
         return states
@@ -140,6 +143,11 @@ def last_row_logits(decoder: Any, layer: int, sequences: Sequence[PromptSequence
         row[:, 0, (visual - first).to(row.device)]
         for row, visual in zip(logits, places, strict=True)
     ]
+
+
+def _remembered(layer: Any) -> Any:
+    """A layer of a cache as it is now."""
+    return deepcopy(layer) if hasattr(layer, "recurrent_states") else copy(layer)
 
 
 def _inputs(decoder: Any, prompts: PromptBatch) -> dict[str, Any]:

@@ -157,7 +157,8 @@ class StoredPrompts:
             ModelError: If the prompt does not fit the context.
             QuestionError: If a choice says nothing.
         """
-        assert prompt.tokens is not None  # noqa: S101 - a prompt without tokens is not sent here
+        # a prompt without tokens, or with those of several dates, is not sent here
+        assert isinstance(prompt.tokens, TokenSet)  # noqa: S101
         sequence = self.prompts.sequence(prompt.question, prompt.tokens, self.instruction(prompt))
         prefix = self._prefix(sequence, prompt.tokens, tiles)
         with unplanned_attention(prefix.length):

@@ -25,6 +25,8 @@ class PresenceWords:
         attribute: Asks whether something that is there is as its adjectives say, with ``{noun}``
             and ``{attribute}``, answered with yes or no. None asks for the whole phrase at once,
             which most models understand.
+        confusion: Hits, misses, false alarms and native tiles of a measurement of its errors; None
+            where nobody has measured them.
 
     Raises:
         ModelError: If the questions lack their places, or there are fewer than two answers.
@@ -33,6 +35,7 @@ class PresenceWords:
     question: str = _QUESTION
     answers: tuple[str, ...] = _ANSWERS
     attribute: str | None = None
+    confusion: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.answers, tuple):
@@ -52,6 +55,12 @@ class PresenceWords:
         if self.attribute is not None and not all(name in self.attribute for name in needs):
             raise ModelError(
                 f"the attribute question {self.attribute!r} must contain {{noun}} and {{attribute}}"
+            )
+
+        if self.confusion is not None and not _are_counts(self.confusion):
+            raise ModelError(
+                f"a confusion is four counts (hits, misses, false alarms, tiles), got "
+                f"{self.confusion!r:.60}"
             )
 
     @property
@@ -74,6 +83,15 @@ class PresenceWords:
         """The question whether something is as an adjective says."""
         question = self.attribute or ""
         return question.replace("{noun}", singular_of(noun)).replace("{attribute}", adjective)
+
+
+def _are_counts(values: object) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == 4
+        and all(type(value) is int and value >= 0 for value in values)
+        and min(values[0], values[3]) > 0
+    )
 
 
 def plural_of(phrase: str) -> str:

@@ -1,0 +1,192 @@
+"""``geofovea compare-dates``: what changed at a place between two scenes of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import echo, notice
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.dates.dated_answer import DatedAnswer
+    from geofovea.pipeline.dates.session import StackSession
+    from geofovea.pipeline.places.place import Places
+    from geofovea.pipeline.session.settings import AskSettings
+
+__all__ = ["compare_dates"]
+
+_MOST_LINES = 20
+_EXAMPLES = (
+    'geofovea compare-dates 2020.tif 2024.tif "What changed at the harbor?" -o changes.png',
+    "geofovea compare-dates 2020.tif 2024.tif --save-geojson changes.geojson",
+    "geofovea compare-dates 2020.tif 2024.tif --find truck --max-tiles 512 --json",
+)
+
+
+@click.command("compare-dates", cls=GroupedCommand, examples=_EXAMPLES)
+@click.argument("before", type=str)
+@click.argument("after", type=str)
+@click.argument("question", required=False)
+@option(
+    "--find", "phrase", is_common=True, help="List the changes in which this came or went instead."
+)
+@option(
+    "--before-date",
+    is_common=True,
+    help="When BEFORE was taken: 2024-06-01, or a STAC item. Default: as the file says.",
+)
+@option("--after-date", is_common=True, help="When AFTER was taken, likewise.")
+@option(
+    "--choice", "choices", multiple=True, is_common=True, help="An answer to choose; repeatable."
+)
+@option(
+    "--save-geojson",
+    "evidence",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write the evidence, or the changes, as GeoJSON.",
+)
+@option(
+    "-o",
+    "--save-png",
+    "picture",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write a picture of the dates side by side, with a question.",
+)
+@option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
+@option(
+    "--match-light/--no-match-light",
+    default=True,
+    group="Scene options",
+    help="Show both dates in one light, or each in its own.",
+)
+@ask_options(oracle=False)
+@access_options
+def compare_dates(
+    before: str,
+    after: str,
+    question: str | None,
+    phrase: str | None,
+    before_date: str | None,
+    after_date: str | None,
+    choices: tuple[str, ...],
+    evidence: Path | None,
+    picture: Path | None,
+    as_json: bool,
+    match_light: bool,
+    settings: AskSettings,
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+) -> None:
+    """Ask what changed between two scenes of one place, or list it.
+
+    BEFORE and AFTER may have different grids and resolutions: they are aligned by the ground. With
+    a QUESTION both dates are shown to the model. Without one, the places that changed are listed;
+    every native tile is compared unless --max-tiles is given.
+    """
+    from geofovea.pipeline.dates.stack import make_stack
+    from geofovea.pipeline.system.files import check_writable
+    from geofovea.tiling.opening import open_scene
+
+    _check_words(question, phrase, choices, picture)
+    for path in (evidence, picture):
+        if path:
+            check_writable(path, keep=before)
+            check_writable(path, keep=after)
+    access: dict[str, Any] = {"allow_vrt": allow_vrt, "allow_remote": allow_remote}
+    access |= {"allowed_hosts": allowed_hosts, "nodata": settings.nodata}
+    started = time.perf_counter()
+    scenes = [open_scene(name, **access) for name in (before, after)]
+    stack = make_stack(scenes, (before_date, after_date))
+    session = _opened(settings, stack, match_light, time.perf_counter() - started)
+    if question is None:
+        limits = settings.limits
+        budget = settings.budget(session.host.default_budget) if "tiles" in limits else None
+        places = session.changes(phrase, budget=budget)
+        if evidence:
+            places.save(evidence)
+        echo(json.dumps(places.to_dict())) if as_json else _print_places(places)
+        return
+    answer = _ask(session, settings, question, choices)
+    for path in (evidence, picture):
+        if path:
+            answer.save(path)
+    echo(json.dumps(answer.to_json())) if as_json else _print_answer(answer)
+
+
+def _check_words(
+    question: str | None, phrase: str | None, choices: tuple[str, ...], picture: Path | None
+) -> None:
+    if question is not None and phrase is not None:
+        raise click.UsageError("give a QUESTION or --find, not both")
+    if question is None and (choices or picture):
+        raise click.UsageError("--choice and --save-png belong to a QUESTION; give one")
+
+
+def _opened(settings: AskSettings, stack: Any, match_light: bool, seconds: float) -> StackSession:
+    from geofovea.pipeline.dates.session import StackSession
+
+    settings = settings.for_scenes([each.scene for each in stack.scenes])
+    return StackSession(
+        stack,
+        settings.load_host(),
+        settings.bands,
+        composite=settings.composite,
+        band_map=settings.band_map,
+        match_light=match_light,
+        open_seconds=seconds,
+    )
+
+
+def _ask(
+    session: StackSession, settings: AskSettings, question: str, choices: tuple[str, ...]
+) -> DatedAnswer:
+    request = settings.request(session.host, question, choices=choices)
+    return session.answer(request)
+
+
+def _print_answer(answer: DatedAnswer) -> None:
+    from geofovea.pipeline.answers.drawing.ground import evidence_text
+
+    plain = answer.answer
+    echo(f"{plain.text or '(no answer)'}   ({plain.confidence_text})", lines=True)
+    for name, each, cost in zip(answer.stack.names, answer.stack.scenes, answer.costs, strict=True):
+        day = each.date.text or "date not known"
+        echo(
+            f"  {name:<10} {day}: {cost.tiles_encoded} tiles, {cost.tokens_llm} vision tokens for "
+            f"the decoder ({each.scene.path})"
+        )
+    echo(f"  took       {plain.cost.seconds['total']:.2f} s, {plain.cost.peak_rss_mb:.0f} MB peak")
+    if answer.evidence:
+        best = answer.evidence[0]
+        where = evidence_text(plain.scene, best.box_scene)
+        echo(f"  evidence   {where}, level {best.tile.level}")
+    _warn(answer.warnings)
+
+
+def _print_places(places: Places) -> None:
+    from geofovea.pipeline.answers.drawing.ground import evidence_text
+
+    count = len(places)
+    echo(f"{count} change{'' if count == 1 else 's'}; compared {places.coverage.text}")
+    for place in places[:_MOST_LINES]:
+        echo(f"  {place.score:.3f}  {place.label}: {evidence_text(places.scene, place.box_scene)}")
+    if count > _MOST_LINES:
+        echo(f"  and {count - _MOST_LINES} more; --save-geojson and --json have all")
+    _warn(places.warnings)
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    command = click.get_current_context().command
+    for warning in warnings:
+        notice(f"  warning    {in_shell_words(warning, command)}")

@@ -1,0 +1,138 @@
+"""``geofovea count``: how many of something a scene holds, with a 95 % interval."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.options.ask import ask_options
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.cli.options.places import (
+    named_regions,
+    print_end,
+    region_options,
+    told_by_a_bar,
+)
+from geofovea.pipeline.cli.options.scene import access_options
+from geofovea.pipeline.cli.options.shared import scene_argument
+from geofovea.pipeline.system.terminal import echo
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.places.count import Count
+    from geofovea.pipeline.session.settings import AskSettings
+
+__all__ = ["count"]
+
+_EXAMPLES = (
+    "geofovea count scene.tif truck",
+    "geofovea count scene.tif ship --regions harbors.gpkg --region-name name --json",
+    "geofovea count scene.tif tree --max-tiles 400 --confusion errors.json",
+)
+
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
+@scene_argument
+@click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write the count as .json, or what was found as .geojson, .gpkg, .parquet or .csv.",
+)
+@option(
+    "--min-score",
+    type=float,
+    default=0.5,
+    show_default=True,
+    is_common=True,
+    help="Least probability of a place.",
+)
+@option(
+    "--confusion",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Measured errors of detection: a file that geofovea bench count wrote.",
+)
+@option("--seed", type=int, default=0, show_default=True, help="Of the draw of tiles.")
+@option("--json", "as_json", is_flag=True, is_common=True, help="Print a JSON object per region.")
+@region_options
+@ask_options(oracle=False, answers=False)
+@access_options
+def count(
+    scene: str,
+    words: tuple[str, ...],
+    output: Path | None,
+    min_score: float,
+    confusion: Path | None,
+    seed: int,
+    as_json: bool,
+    regions: dict[str, Any] | None,
+    settings: AskSettings,
+    allow_vrt: bool,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+) -> None:
+    """Count something over a scene, or within polygons, with a 95 % interval.
+
+    Every native tile is looked at, unless --max-tiles allows fewer. Then tiles are drawn, more of
+    them where a coarse level says that something may be.
+    """
+    from geofovea.pipeline.places.confusion import read_confusion
+    from geofovea.pipeline.places.counting import count_places
+    from geofovea.pipeline.places.find import checked_phrase, find_budget
+    from geofovea.pipeline.places.native_tiles import native_count
+    from geofovea.pipeline.system.files import check_writable
+    from geofovea.tiling.opening import open_scene
+
+    phrase = checked_phrase(" ".join(words))
+    errors = None if confusion is None else read_confusion(confusion)
+    if output:
+        check_writable(output, keep=scene)
+    raster = open_scene(
+        scene,
+        allow_vrt=allow_vrt,
+        allow_remote=allow_remote,
+        allowed_hosts=allowed_hosts,
+        nodata=settings.nodata,
+    )
+    areas = named_regions(raster, regions)
+    if output and len(areas) > 1:
+        raise click.UsageError("--output is for one region: name a file with one polygon")
+    settings = settings.for_scenes([raster])
+    session = settings.open_session(raster, settings.load_host())
+    budget = find_budget(
+        session.host, "sweep", native_count(session.pyramid), None, settings.limits
+    )
+    for name, region in areas:
+        with told_by_a_bar(f"Counting {phrase}", budget.tiles) as bar:
+            result = count_places(
+                session,
+                phrase,
+                budget=budget,
+                region=region,
+                region_name=name,
+                confusion=errors,
+                min_score=min_score,
+                seed=seed,
+                watch=bar,
+            )
+        if output:
+            result.save(output)
+        if as_json:
+            echo(json.dumps(result.to_dict()))
+        else:
+            _print(result, output)
+
+
+def _print(result: Count, output: Path | None) -> None:
+    where = "" if result.region is None else f" in {result.region}"
+    echo(f"{result.text} of {result.phrase}{where}")
+    how = "every tile" if result.method == "sweep" else f"a sample from {result.strata} strata"
+    echo(f"  method     {how}, {len(result.places)} detected")
+    print_end(result.coverage, result.cost, result.warnings)
+    if output:
+        echo(f"  wrote      {output}")

@@ -1,0 +1,136 @@
+"""What ``find`` and ``count`` have in common: polygons, progress, and the lines about coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from geofovea.errors import DataError
+from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import echo, notice
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.answers.cost import Cost
+    from geofovea.pipeline.engine.watching import Watcher
+    from geofovea.pipeline.places.coverage import Coverage
+    from geofovea.tiling.geo.region import Region
+    from geofovea.tiling.scene import Scene
+
+__all__ = ["named_regions", "print_end", "region_options", "told_by_a_bar"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_input = in_group("Input options")
+
+
+def region_options(command: Command) -> Command:
+    """Add ``--regions`` and the options about them; the verb gets ``regions``, a dictionary."""
+
+    def run(
+        *,
+        regions: Path | None,
+        region_layer: str | None,
+        region_name: str | None,
+        region_crs: str | None,
+        **values: Any,
+    ) -> Any:
+        if regions is None and (region_layer or region_name or region_crs):
+            raise click.UsageError(
+                "--region-layer, --region-name and --region-crs go with --regions"
+            )
+        how = {"layer": region_layer, "name_column": region_name, "crs": region_crs}
+        return command(regions=None if regions is None else {"path": regions, **how}, **values)
+
+    options = (
+        _input(
+            "--regions",
+            type=click.Path(path_type=Path),
+            is_common=True,
+            help="Look within each polygon of this file.",
+        ),
+        _input("--region-layer", metavar="NAME", help="Layer of the polygons."),
+        _input("--region-name", metavar="COLUMN", help="Column that names the polygons."),
+        _input(
+            "--region-crs",
+            metavar="CRS",
+            help="CRS of the polygons, such as EPSG:4326; or pixels.",
+        ),
+    )
+    wrapped: Any = run
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = getattr(command, "__click_params__", [])
+    for add in reversed(options):
+        wrapped = add(wrapped)
+    result: Command = wrapped
+    return result
+
+
+def named_regions(
+    scene: Scene, regions: Mapping[str, Any] | None
+) -> list[tuple[str | None, Region | None]]:
+    """The polygons that a scene shows, by name; the whole scene without a file.
+
+    Raises:
+        DataError: If the file cannot be read, or the scene shows none of its polygons.
+        GeometryError: If a polygon cannot be meant.
+    """
+    if regions is None:
+        return [(None, None)]
+    from geofovea.datasets.inputs.region_files import read_regions
+    from geofovea.tiling.geo.region import OutsideSceneError, region_from_crs
+
+    inside: list[tuple[str | None, Region | None]] = []
+    file, how = regions["path"], {k: v for k, v in regions.items() if k != "path"}
+    for each in read_regions(file, **how):
+        try:
+            inside.append((each.name, region_from_crs(scene, each.geometry, each.crs)))
+        except OutsideSceneError:
+            notice(f"  left out   {each.name}: the scene does not show this polygon")
+    if not inside:
+        raise DataError(f"the scene shows none of the polygons of {file}: check their CRS")
+    return inside
+
+
+@contextmanager
+def told_by_a_bar(title: str, expected: int) -> Iterator[Watcher]:
+    """A watcher that shows how many tiles were looked at.
+
+    Args:
+        title: What is done, in words.
+        expected: How many tiles at most.
+    """
+    from geofovea.pipeline.engine.watching import Watcher
+    from geofovea.pipeline.system.progress import progress_bar
+
+    with progress_bar(title) as advance:
+
+        class Bar(Watcher):
+            """Counts tiles."""
+
+            tiles = 0
+
+            def seen(self, tiles: int, tokens: int) -> None:  # noqa: ARG002
+                """Move the bar."""
+                self.tiles += tiles
+                advance(min(1.0, self.tiles / max(1, expected)))
+
+        yield Bar()
+
+
+def print_end(coverage: Coverage, cost: Cost, warnings: tuple[str, ...]) -> None:
+    """What was covered, what it took, and what to be careful about."""
+    echo(f"  looked at  {coverage.text}")
+    echo(
+        f"  decoder    {cost.tokens_llm} vision tokens, {cost.seconds['total']:.2f} s, "
+        f"{cost.peak_rss_mb:.0f} MB peak"
+    )
+    if cost.endpoint is not None:
+        use = cost.endpoint
+        echo(f"  endpoint   {use.calls} calls, {use.images} pictures, {use.tokens} tokens")
+    command = click.get_current_context().command
+    for warning in warnings:
+        notice(f"  warning    {in_shell_words(warning, command)}")

@@ -1,0 +1,1 @@
+"""One place at two dates or more: what changed, and questions about it."""

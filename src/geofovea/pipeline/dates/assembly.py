@@ -1,0 +1,115 @@
+"""What is told of an answer about several dates: put together when it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from geofovea.pipeline.answers.afterwork import Afterwork
+from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.answers.confidence import Choice, confidence_of
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.answers.evidence import EvidenceList, evidence_of, record_of
+from geofovea.pipeline.dates.dated_answer import DateCost, DatedAnswer
+from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.focus.visual_search import SearchResult
+from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.session.answer_warnings import answer_warnings, budget_warnings
+from geofovea.pipeline.session.request import AskRequest
+from geofovea.pipeline.system.memory import peak_rss_mb
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.dates.session import StackSession
+
+__all__ = ["assemble_dated"]
+
+_UNTRAINED = (
+    "the demo model has learned from single scenes: its words about dates are guesses; where "
+    "something changed is measured, see the evidence"
+)
+
+
+def assemble_dated(
+    session: StackSession,
+    request: AskRequest,
+    budget: Budget,
+    result: SearchResult,
+    places: TokenSet,
+    sets: Sequence[TokenSet],
+    generation: Generation,
+    stack: StackTokens,
+    warnings: Sequence[str],
+) -> DatedAnswer:
+    """The answer with evidence, cost and warnings; what of that fails becomes a warning.
+
+    Args:
+        session: Of the dates.
+        request: What was asked.
+        budget: What might be spent on all dates together.
+        result: What was looked at.
+        places: The tokens of the reference whose places reached the decoder.
+        sets: The tokens of each date that did.
+        generation: The answer.
+        stack: What was spent on each date.
+        warnings: What a careful reader should know of the plan.
+    """
+    host, pyramid, descent = session.host, session.pyramid, result.descent
+    after, scene = Afterwork(), session.stack.reference_scene
+    clock, dates = stack.usages[0].clock, len(session.stack)
+    seconds, peak = clock.seconds(), peak_rss_mb()
+    is_untrained = host.capabilities.domain == "synthetic"
+    items = after.attempt("the evidence", lambda: evidence_of(descent, places, pyramid), ())
+    looks = after.attempt(
+        "the record of looks", lambda: tuple(record_of(look, pyramid) for look in descent.looks), ()
+    )
+    radiometry = session.reference_reader.radiometry
+    noted = after.attempt(
+        "the list of warnings",
+        lambda: answer_warnings(
+            scene, radiometry, host, request.question, descent.stopped, tuple(request.choices)
+        ),
+        (),
+    )
+    by_level = {look.level: dates * len(look.tokens.tiles) for look in descent.looks}
+    tokens_llm = sum(map(len, sets))
+    answer = Answer(
+        question=request.question,
+        text=generation.text,
+        confidence=0.0 if is_untrained else confidence_of(generation.log_probabilities),
+        confidence_known=bool(generation.log_probabilities) and not is_untrained,
+        is_demo=is_untrained,
+        model=host.name,
+        scene=scene,
+        levels=pyramid.top_level + 1,
+        evidence=EvidenceList(items, scene),
+        cost=Cost(
+            tiles_read=sum(usage.tiles_read for usage in stack.usages),
+            tiles_encoded=sum(by_level.values()),
+            tiles_by_level=by_level,
+            tokens_total=dates * sum(len(look.tokens) for look in descent.looks),
+            tokens_llm=tokens_llm,
+            seconds=seconds,
+            peak_rss_mb=peak,
+            budget=budget,
+        ),
+        looks=looks,
+        warnings=(
+            *((_UNTRAINED,) if is_untrained else ()),
+            *dict.fromkeys((*session.stack.warnings, *noted, *generation.warnings)),
+            *warnings,
+            *budget_warnings(budget, seconds["total"], peak),
+            *dict.fromkeys(note for source in session.sources for note in source.notes),
+            *after.warnings,
+        ),
+        stopped=descent.stopped,
+        route=result.route,
+        radiometry=radiometry,
+        choices=Choice.of(tuple(request.choices), generation.choices),
+    )
+    costs = tuple(
+        DateCost(usage.tiles_read, usage.tiles_encoded, len(tokens))
+        for usage, tokens in zip(stack.usages, sets, strict=True)
+    )
+    return DatedAnswer(answer, session.stack, costs)

@@ -1,0 +1,83 @@
+"""What a change is: the model is asked at the first and the last date whether a thing is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.places.place import Place
+from geofovea.pipeline.places.presence import Presence, PresenceAsker, presence_words
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.pyramid import Box
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.dates.session import StackSession
+
+__all__ = ["ask_of_changes"]
+
+_LEAST_DIFFERENCE = 0.5
+"""Of the probabilities at two dates: from here on the model says yes at one and no at the other."""
+
+
+def ask_of_changes(
+    session: StackSession,
+    stack: StackTokens,
+    phrase: str,
+    places: Sequence[Place],
+) -> tuple[list[Place], int, tuple[str, ...]]:
+    """The places where something came or went, by what the model sees at both dates.
+
+    A model that says how many it sees is asked for numbers, so that a second truck counts as one
+    that came. Others are asked for yes or no.
+
+    Args:
+        session: The dates and the model.
+        stack: Tokens of all dates.
+        phrase: What is looked for.
+        places: Where something changed.
+
+    Returns:
+        The places that are left, labeled ``new PHRASE`` or ``gone PHRASE``, with the score of the
+        change times the difference of the probabilities; vision tokens of all prompts; warnings.
+    """
+    host, last = session.host, len(session.stack) - 1
+    asker = PresenceAsker(
+        host, DirectCalls(host, session.reference_tiles), stack.usages[0], min_score=0.0
+    )
+    question = presence_words(host).ask(phrase)
+    kept = []
+    for place in places:
+        tokens = stack.encode(place.evidence)
+        near = _around(tokens, place.box_scene, place.error_px)
+        shown = [stack.set_at(date, near) for date in (0, last)]
+        stack.forget()
+        if not all(map(len, shown)):
+            continue
+        difference = _difference(*asker.ask(question, shown))
+        if abs(difference) >= _LEAST_DIFFERENCE:
+            word = "new" if difference > 0 else "gone"
+            score = place.score * abs(difference)
+            kept.append(replace(place, score=score, label=f"{word} {phrase}"))
+    kept.sort(key=lambda place: (-place.score, place.box_scene))
+    return kept, asker.tokens, asker.warnings
+
+
+def _difference(before: Presence, after: Presence) -> float:
+    """How much surer the model is at the later date that there is one more, in [-1, 1]."""
+    if before.count is not None and after.count is not None and before.count != after.count:
+        sure = min(before.probability, after.probability)
+        return sure if after.count > before.count else -sure
+    return after.probability - before.probability
+
+
+def _around(tokens: TokenSet, box: Box, margin: float) -> TokenSet:
+    """The tokens of a place and those beside it."""
+    low = torch.tensor([box.x0 - margin, box.y0 - margin], dtype=torch.float64)
+    high = torch.tensor([box.x1 + margin, box.y1 + margin], dtype=torch.float64)
+    boxes = tokens.boxes_scene
+    return tokens.select(((boxes[:, :2] < high) & (boxes[:, 2:] > low)).all(1))

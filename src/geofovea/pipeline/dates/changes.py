@@ -1,0 +1,212 @@
+"""Places that changed between dates: found by the tokens themselves, without a word about them.
+
+Every native tile, or those that a search under a budget goes to, is compared at all dates. What
+differs more than places usually do is a change; cells that touch are one place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geofovea.errors import QuestionError, SceneError
+from geofovea.pipeline.answers.cost import Cost
+from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocus, ChangeFocuses
+from geofovea.pipeline.dates.change_places import Compared, changed_places
+from geofovea.pipeline.dates.change_words import ask_of_changes
+from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.focus.visual_search import SearchOptions, VisualSearch
+from geofovea.pipeline.places.coverage import Coverage
+from geofovea.pipeline.places.find import checked_phrase
+from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.session.request import checked_budget
+from geofovea.pipeline.system.cancellation import check_cancelled
+from geofovea.pipeline.system.memory import peak_rss_mb
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.search.descent import Encode
+from geofovea.regionfocus.search.region_filter import restrict
+from geofovea.regionfocus.uniform_sampling import spread_tiles
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Tile
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.dates.session import StackSession
+
+__all__ = ["MIN_SCORE", "find_changes"]
+
+MIN_SCORE = 0.99
+"""The least score of a change by default: ten usual spreads above the median."""
+
+_TILES_AT_ONCE = 16
+_TILES_OF_SCALE = 32
+_SAMPLED_SHARE = 0.25
+
+
+def find_changes(
+    session: StackSession,
+    phrase: str | None = None,
+    *,
+    budget: Budget | None = None,
+    region: Region | None = None,
+    min_score: float = MIN_SCORE,
+) -> Places:
+    """Find the places that changed.
+
+    The score of a place is ``z² / (1 + z²)``, where ``z`` says how many usual spreads its tokens
+    lie above the median difference: by Cantelli's inequality a place where nothing happened reaches
+    it with a probability of at most ``1 - score``, whatever the distribution.
+
+    Args:
+        session: The dates and the model.
+        phrase: What came or went, such as ``"truck"``: the model is asked at the first and the last
+            date whether it is there. None takes every change.
+        budget: What may be spent on all dates together. Without one, every native tile is compared
+            at every date. With one that does not hold them, three quarters go where a search by
+            differences leads, and a quarter is spread over the scene to tell what is usual.
+        region: What alone is compared, in the reference scene.
+        min_score: The least score of a change, in (0, 1).
+
+    Returns:
+        The places in the reference scene, the surest first; none is no error.
+
+    Raises:
+        QuestionError: If the phrase is empty or too long, or ``min_score`` is no share.
+        BudgetError: If the budget does not hold one tile of each date.
+        SceneError: If the scenes show no common place, or are not the files they were.
+    """
+    if not 0 < min_score < 1:
+        raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
+    words = None if phrase is None else checked_phrase(phrase)
+    clock = StageClock()
+    look = _Look(session, session.tokens(clock), region)
+    native = NativeTiles.of(session.pyramid, region)
+    checked_budget(budget)
+    share = None if budget is None else session.share_of(budget).tiles
+    if share is None or share >= len(native.tiles):
+        look.sweep(native.tiles)
+    else:
+        look.search(native.tiles, share)
+    if not look.compared.count:
+        raise SceneError(
+            f"no place of {session.stack.reference_scene.path} shows data at two dates: there is "
+            "nothing to compare"
+        )
+    places = changed_places(look.compared, min_score)
+    warnings: tuple[str, ...] = ()
+    tokens_llm = 0
+    if words is not None:
+        places, tokens_llm, warnings = ask_of_changes(session, look.stack, words, places)
+    return Places(
+        tuple(places),
+        words or "change",
+        session.host.name,
+        session.stack.reference_scene,
+        look.coverage(native),
+        look.cost(budget, tokens_llm),
+        (*session.stack.warnings, *warnings),
+    )
+
+
+class _Look:
+    """What is compared for one call."""
+
+    def __init__(self, session: StackSession, stack: StackTokens, region: Region | None) -> None:
+        self.stack = stack
+        self.compared = Compared()
+        self._session, self._region = session, region
+        self._focus = ChangeFocus(stack, len(session.stack))
+        self._looked: dict[Tile, None] = {}
+        self._coarse: Counter[int] = Counter()
+        self._is_search = False
+
+    def sweep(self, tiles: Sequence[Tile]) -> None:
+        """Compare tiles; some of all parts first, so that the scale is that of the scene."""
+        sample = spread_tiles(list(tiles), min(len(tiles), _TILES_OF_SCALE))
+        self._measure(sample)
+        for start in range(0, len(tiles), _TILES_AT_ONCE):
+            check_cancelled()
+            self._compare(tiles[start : start + _TILES_AT_ONCE])
+
+    def search(self, tiles: Sequence[Tile], share: int) -> None:
+        """Compare the tiles to which differences lead, and some of all parts."""
+        self._is_search = True
+        sampled = min(len(tiles), max(1, int(_SAMPLED_SHARE * share))) if share > 1 else 0
+        found = self._searched(share - sampled)
+        sample = spread_tiles([t for t in tiles if t not in found], sampled) if sampled else []
+        self._measure(sample)
+        for some, is_usual in ((sample, True), ([t for t in tiles if t in found], False)):
+            for start in range(0, len(some), _TILES_AT_ONCE):
+                self._compare(some[start : start + _TILES_AT_ONCE], is_usual=is_usual)
+
+    def coverage(self, native: NativeTiles) -> Coverage:
+        """How much of the scene was compared."""
+        looked, total = len(self._looked), len(native.tiles)
+        return Coverage(
+            mode="search" if self._is_search else "sweep",
+            tiles_total=total,
+            tiles_looked=looked,
+            share=native.share_of(list(self._looked)),
+            stopped="complete" if looked == total else "tiles",
+        )
+
+    def cost(self, budget: Budget | None, tokens_llm: int) -> Cost:
+        """What was spent on all dates together."""
+        usages, dates = self.stack.usages, len(self._session.stack)
+        by_level = self._coarse + Counter({0: len(self._looked)})
+        encoded = {level: dates * count for level, count in by_level.items()}
+        cells = self._session.host.grid[0] * self._session.host.grid[1]
+        return Cost(
+            tiles_read=sum(usage.tiles_read for usage in usages),
+            tiles_encoded=sum(encoded.values()),
+            tiles_by_level=encoded,
+            tokens_total=cells * sum(encoded.values()),
+            tokens_llm=tokens_llm,
+            seconds=usages[0].clock.seconds(),
+            peak_rss_mb=peak_rss_mb(),
+            budget=budget or Budget(max(1, sum(encoded.values())), max(1, tokens_llm)),
+        )
+
+    def _searched(self, share: int) -> set[Tile]:
+        """The native tiles that a search by differences alone looks at."""
+        session, stack = self._session, self.stack
+        focuses = ChangeFocuses(session.focuses, stack, len(session.stack))
+        calls = DirectCalls(session.host, session.reference_tiles)
+        encode: Encode = stack.encode
+        if self._region is not None:
+            encode = restrict(encode, self._region, session.pyramid)
+        usage = QuestionUsage(clock=stack.usages[0].clock)
+        search = VisualSearch(focuses, calls, session.pyramid, encode, usage)
+        options = SearchOptions(CHANGES, route="several", concentrated=False)
+        result = search.run(options, "What changed?", Budget(max(1, share), 1))
+        self._coarse.update(
+            {look.level: len(look.tiles) for look in result.descent.looks if look.level}
+        )
+        return {t for look in result.descent.looks if look.level == 0 for t in look.tiles}
+
+    def _measure(self, tiles: Sequence[Tile]) -> None:
+        """Let the scale of differences see some tiles."""
+        if tiles:
+            self._focus.distances(self.stack.encode(tiles))
+
+    def _compare(self, tiles: Sequence[Tile], *, is_usual: bool = True) -> None:
+        tokens = self.stack.encode(tiles)
+        self._looked |= dict.fromkeys(tiles)
+        with self.stack.usages[0].clock.stage("focus"):
+            distances, shows = self._focus.distances(tokens)
+        if self._region is not None:
+            inside = self._region.overlap_mask(tokens.boxes_scene.numpy())
+            shows = shows & shows.new_tensor(inside)
+        self.compared.add(
+            tokens.boxes_scene[shows].numpy(),
+            distances[shows].numpy().astype(np.float64),
+            [tokens.tiles[i] for i in tokens.tile_index[shows].tolist()],
+            is_usual=is_usual,
+        )
+        # a sweep sees every tile once: what is known of each would fill the memory
+        self.stack.forget()

@@ -1,0 +1,326 @@
+"""Several dates of one place and one host, ready for questions about what changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from geofovea.errors import BudgetError, ModelError, SceneError
+from geofovea.pipeline.dates.assembly import assemble_dated
+from geofovea.pipeline.dates.change_focus import CHANGES, ChangeFocuses
+from geofovea.pipeline.dates.changes import MIN_SCORE, find_changes
+from geofovea.pipeline.dates.dated_answer import DatedAnswer
+from geofovea.pipeline.dates.light import LitSource, ToneMap, match_tones
+from geofovea.pipeline.dates.stack import SceneStack
+from geofovea.pipeline.dates.stack_tokens import StackTokens
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.engine.metered_generator import MeteredGenerator
+from geofovea.pipeline.engine.tile_tokens import TileTokens
+from geofovea.pipeline.focus.factory import FocusFactory
+from geofovea.pipeline.focus.visual_search import SearchOptions, SearchResult, VisualSearch
+from geofovea.pipeline.hosts.base import Host, SupportsImages
+from geofovea.pipeline.places.place import Places
+from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.plan import fitting_budget
+from geofovea.pipeline.session.request import AskRequest, checked_choices
+from geofovea.pipeline.system.torch_threads import using_threads
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.dated_tokens import DatedTokens
+from geofovea.regionfocus.reductions.chain import Chain, make_chain
+from geofovea.regionfocus.search.descent import Encode
+from geofovea.regionfocus.search.region_filter import restrict
+from geofovea.regionfocus.selection.kept_tokens import keep_tokens
+from geofovea.regionfocus.selection.whole_tiles import keep_tiles
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_REDUCTION
+from geofovea.regionfocus.tokens import TokenSet
+from geofovea.tiling.aligned_reader import AlignedReader
+from geofovea.tiling.files.handles import check_current
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.overviews.deadline import builds_within
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
+from geofovea.tiling.reader import TileReader
+from geofovea.tiling.tile_source import TileSource
+
+__all__ = ["StackSession"]
+
+# words between the pictures of two dates, on the safe side
+_PLACES_OF_A_DATE = 8
+
+
+class StackSession:
+    """Answers questions about several dates of one place with one host.
+
+    Attributes:
+        stack: The scenes with their dates.
+        host: The model.
+        pyramid: Of the reference scene.
+        sources: What reads each date on the grid of the reference, in its light.
+    """
+
+    def __init__(
+        self,
+        stack: SceneStack,
+        host: Host,
+        bands: tuple[int, ...] | None = None,
+        *,
+        composite: str | None = None,
+        band_map: Mapping[str, int] | None = None,
+        match_light: bool = True,
+        open_seconds: float = 0.0,
+    ) -> None:
+        """Prepare the scenes: plan their radiometry, and bring them into one light.
+
+        Args:
+            stack: The scenes with their dates.
+            host: The model.
+            bands: Which bands to show of each scene, 1-based; None chooses them.
+            composite: A named composite instead, such as ``"false-color"``.
+            band_map: Which band plays which role in it.
+            match_light: Whether the other dates are shown in the light of the reference, so that a
+                brighter day is no change; see ``dates.light``.
+            open_seconds: What opening the scenes took; the first answer reports it.
+
+        Raises:
+            SceneError: If a scene is damaged or lacks such bands.
+        """
+        started = time.perf_counter()
+        scene = stack.reference_scene
+        self.stack = stack
+        self.host = host.for_scene(scene) if isinstance(host, SupportsImages) else host
+        self.pyramid = scene.pyramid(host.tile_size)
+        readers = []
+        for each in stack.scenes:
+            radiometry = plan_radiometry(each.scene, bands, composite=composite, band_map=band_map)
+            pyramid = each.scene.pyramid(host.tile_size)
+            readers.append(TileReader(each.scene, pyramid, radiometry))
+        self.reference_reader = readers[stack.reference]
+        self.sources = self._sources(readers, match_light=match_light)
+        self._tiles = tuple(TileTokens(self.host, source) for source in self.sources)
+        self.focuses = FocusFactory(self.host, self.reference_reader)
+        self._open_seconds = open_seconds + time.perf_counter() - started
+
+    def __repr__(self) -> str:
+        days = ", ".join(each.date.text or "?" for each in self.stack.scenes)
+        return (
+            f"StackSession({len(self.stack)} dates: {days}; {self.pyramid.width} x "
+            f"{self.pyramid.height} px, model {self.host.name!r})"
+        )
+
+    def _sources(self, readers: Sequence[TileReader], *, match_light: bool) -> list[TileSource]:
+        reference = readers[self.stack.reference]
+        sources: list[TileSource] = []
+        for each, reader in zip(self.stack.scenes, readers, strict=True):
+            if each.alignment is None:
+                sources.append(reference)
+                continue
+            aligned = AlignedReader(reader, each.alignment, self.pyramid)
+            tones = match_tones(reference, aligned) if match_light else ToneMap()
+            sources.append(aligned if tones.is_identity else LitSource(aligned, tones))
+        return sources
+
+    def ask(
+        self,
+        question: str,
+        *,
+        budget: Budget | None = None,
+        focus: str | None = None,
+        reduction: str = DEFAULT_REDUCTION,
+        descent: str = DEFAULT_DESCENT,
+        route: str = "auto",
+        region: Region | None = None,
+        choices: Sequence[str] = (),
+        focus_model: str | None = None,
+    ) -> DatedAnswer:
+        """Answer one question about what changed.
+
+        The search goes where the tokens of the dates differ, led by what the question names. The
+        same places of all dates reach the model, each date behind the words that say when it was.
+        All dates share one budget: a tile of the search counts once for each date.
+
+        Args:
+            question: In the words of the model.
+            budget: What may be spent on all dates together; the host's own default if None.
+            focus: What reads the question: one of ``FOCUS_NAMES``; ``changes`` reads differences
+                alone. By default ``attention`` where the host shows it, else ``changes``.
+            reduction: What drops tokens, before the decoder alone.
+            descent: One of ``DESCENT_NAMES`` but ``published``.
+            route: See ``SceneSession.ask``.
+            region: What alone is looked at, in the reference scene.
+            choices: Answers to choose from.
+            focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
+
+        Raises:
+            BudgetError: If the budget does not hold one tile and one token of each date.
+            QuestionError: If the question is empty or too long, or the choices cannot be meant.
+            ModelError: If the host takes no pictures of several dates, or a method does not fit.
+            SceneError: If the scenes show no common place, are damaged, or are not the files they
+                were.
+        """
+        options = AnswerOptions(focus, reduction, descent, route, None, focus_model)
+        return self.answer(AskRequest(question, budget, options, region=region, choices=choices))
+
+    def answer(self, request: AskRequest) -> DatedAnswer:
+        """Answer a question as `ask` does."""
+        with using_threads(getattr(self.host, "threads", None)):
+            return self._answer(request)
+
+    def changes(
+        self,
+        phrase: str | None = None,
+        *,
+        budget: Budget | None = None,
+        region: Region | None = None,
+        min_score: float = MIN_SCORE,
+    ) -> Places:
+        """The places that changed, with their scores, in pixels of the reference scene.
+
+        Args:
+            phrase: What came or went, such as ``"truck"``; None takes every change.
+            budget: What may be spent on all dates together; None looks at every native tile.
+            region: What alone is looked at, in the reference scene.
+            min_score: The least score of a change, in (0, 1); see ``dates.changes``.
+
+        Raises:
+            GeoFoveaError: As `ask` does.
+        """
+        with using_threads(getattr(self.host, "threads", None)):
+            return find_changes(self, phrase, budget=budget, region=region, min_score=min_score)
+
+    def tokens(self, clock: StageClock) -> StackTokens:
+        """What one question sees of the dates: nothing yet."""
+        for each in self.stack.scenes:
+            check_current(each.scene.source)
+        clock.add_earlier("open", self._open_seconds)
+        self._open_seconds = 0.0
+        reference = self.stack.reference
+        return StackTokens(self.host, self._tiles, reference, self.pyramid, clock)
+
+    def share_of(self, budget: Budget) -> Budget:
+        """What one date gets of a budget.
+
+        Raises:
+            BudgetError: If that is not a tile and a token.
+        """
+        dates = len(self.stack)
+        tiles, tokens = budget.tiles // dates, budget.tokens // dates
+        if min(tiles, tokens) < 1:
+            raise BudgetError(
+                f"{dates} dates share the budget, and tiles={budget.tiles}, "
+                f"tokens={budget.tokens} do not hold one of each for every date; give at least "
+                f"{dates}"
+            )
+        return replace(budget, tiles=tiles, tokens=tokens)
+
+    def _answer(self, request: AskRequest) -> DatedAnswer:
+        host, clock = self.host, StageClock()
+        question, choices = request.words(), checked_choices(request.choices)
+        chain = self._checked(request, choices)
+        budget = request.budget or host.default_budget
+        fitting, warnings = fitting_budget(
+            host, " ".join((question, *self.stack.labels)), budget, choices
+        )
+        if fitting.tokens < budget.tokens:
+            less = fitting.tokens - _PLACES_OF_A_DATE * len(self.stack)
+            fitting = replace(fitting, tokens=max(1, less))
+        share = self.share_of(fitting)
+        stack = self.tokens(clock)
+        result = self._search(request, question, share, stack, clock)
+        with clock.stage("answer"):
+            tokens = self._kept(result, share, chain)
+            sets = tuple(stack.set_at(date, tokens) for date in range(len(self.stack)))
+            generator = MeteredGenerator(DirectCalls(host, self.reference_tiles), None, choices)
+            generation = generator.generate(question, DatedTokens(self.stack.labels, sets))
+        return assemble_dated(
+            self, request, budget, result, tokens, sets, generation, stack, warnings
+        )
+
+    def _checked(self, request: AskRequest, choices: Sequence[str]) -> Chain:
+        """The reductions of a request that several dates can be asked with."""
+        host, options = self.host, request.options
+        if not host.capabilities.dates:
+            raise ModelError(
+                f"{host.name} takes one picture of one date; ask about each scene by itself, or "
+                "choose another model"
+            )
+        if options.stop is not None and options.stop.confidence is not None:
+            raise ModelError(
+                f"{host.name} cannot be asked about several dates on the way; leave out the "
+                "confidence at which to stop"
+            )
+        if options.descent == "published":
+            raise ModelError(
+                "descent='published' knows one scene; choose another descent for several dates"
+            )
+        if choices and not host.capabilities.choices:
+            raise ModelError(f"{host.name} cannot score choices: list them in the question")
+        chain = make_chain(options.reduction)
+        if isinstance(host, SupportsImages) and options.reduction != DEFAULT_REDUCTION:
+            raise ModelError(
+                f"{host.name} gets whole tiles as pictures, of which no token can be dropped by "
+                f"{options.reduction!r}; leave out reduction="
+            )
+        if chain.encoder is not None or chain.decoder is not None:
+            raise ModelError(
+                f"reduction={options.reduction!r} acts inside the model, where the tokens of two "
+                "dates would part; choose one on projected tokens, such as focus_spread"
+            )
+        chain.fields_wanted(frozenset())
+        return chain
+
+    def _search(
+        self,
+        request: AskRequest,
+        question: str,
+        share: Budget,
+        stack: StackTokens,
+        clock: StageClock,
+    ) -> SearchResult:
+        options = SearchOptions(
+            request.options.focus or self._default_focus,
+            request.options.descent,
+            request.options.route,
+            focus_model=request.options.focus_model,
+            stop=request.options.stop.rules(None) if request.options.stop else (),
+            boxes=request.boxes,
+            region=request.region,
+        )
+        if options.focus != CHANGES:
+            options.check(self.host)
+        encode: Encode = stack.encode
+        if options.region is not None:
+            encode = restrict(encode, options.region, self.pyramid, partial(clock.stage, "focus"))
+        usage = QuestionUsage.of(self.host, stack.usages[0].encoding, clock)
+        search = VisualSearch(
+            ChangeFocuses(self.focuses, stack, len(self.stack)),
+            DirectCalls(self.host, self.reference_tiles),
+            self.pyramid,
+            encode,
+            usage,
+        )
+        with builds_within(share.seconds):
+            result = search.run(options, question, share)
+        if not any(len(look.tokens) for look in result.descent.looks):
+            raise SceneError(
+                f"{self.stack.reference_scene.path} shows no valid pixel: there is nothing to "
+                "compare"
+            )
+        return result
+
+    @property
+    def reference_tiles(self) -> TileTokens:
+        """Tokens of the reference scene."""
+        return self._tiles[self.stack.reference]
+
+    @property
+    def _default_focus(self) -> str:
+        return "attention" if self.host.capabilities.attention else CHANGES
+
+    def _kept(self, result: SearchResult, share: Budget, chain: Chain) -> TokenSet:
+        host = self.host
+        if isinstance(host, SupportsImages):
+            return keep_tiles(result.relevant, share.tokens, host.image_tokens)
+        tokens, _ = keep_tokens(result.relevant, share.tokens, chain.projected, result.places)
+        return tokens

@@ -1,0 +1,156 @@
+"""How often the interval of a count holds the truth: worlds drawn by the thousand, without a model.
+
+Tiles of a synthetic world have their true counts. Detections are made of them by planted errors,
+and coarse scores by a planted quality; the estimator sees only what a run would show it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.datasets.synthetic.vocabulary import THINGS
+from geofovea.datasets.synthetic.world import World, make_world
+from geofovea.errors import DataError
+from geofovea.pipeline.places.confusion import Confusion
+from geofovea.pipeline.places.estimate import Interval, StratumCounts, estimate_total
+from geofovea.pipeline.places.strata import make_strata
+from geofovea.tiling.pyramid import Pyramid
+
+__all__ = ["CoverageResult", "Planted", "interval_coverage"]
+
+_CALIBRATION_THINGS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What is planted into the worlds of one row.
+
+    Attributes:
+        share: Share of the native tiles that are looked at.
+        quality: How well coarse scores tell pads from ground, in [0, 1]; 0 tells nothing.
+        recall: Share of the things that are detected.
+        false_alarms: Per native tile.
+        is_known: Whether the estimator has a measurement of these errors; without one it is
+            compared with the detections of a whole sweep.
+
+    Raises:
+        DataError: If a number is none of these.
+    """
+
+    share: float
+    quality: float = 0.8
+    recall: float = 1.0
+    false_alarms: float = 0.0
+    is_known: bool = True
+
+    def __post_init__(self) -> None:
+        if not (0 < self.share <= 1 and 0 <= self.quality <= 1 and 0 < self.recall <= 1):
+            raise DataError(f"planted shares lie between 0 and 1, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageResult:
+    """What came out for one row.
+
+    Attributes:
+        planted: The row.
+        runs: Worlds times kinds.
+        coverage: Share of the intervals that hold the truth.
+        width: Mean width of the intervals over the mean truth.
+        error: Mean absolute error of the estimate over the mean truth.
+        bias: Mean error over the mean truth.
+    """
+
+    planted: Planted
+    runs: int
+    coverage: float
+    width: float
+    error: float
+    bias: float
+
+
+def interval_coverage(
+    planted: Planted, worlds: int, side: int, tile_size: int = 192, seed: int = 700_000
+) -> CoverageResult:
+    """Coverage over the kinds of things of some worlds.
+
+    Args:
+        planted: What the model and its coarse scores are like.
+        worlds: How many.
+        side: Of each in pixels.
+        tile_size: Of the native tiles.
+        seed: Of the first world.
+    """
+    truths, intervals = [], []
+    for number in range(worlds):
+        rng = np.random.default_rng([seed, number])
+        world = make_world(seed + number, side, side)
+        scores, counts_by_kind = _tiles(world, tile_size, planted.quality, rng)
+        for counts in counts_by_kind:
+            truth, interval = _run(planted, scores, counts, rng)
+            truths.append(truth)
+            intervals.append((interval.value, interval.low, interval.high))
+    known = np.array(truths, dtype=np.float64)
+    value, low, high = np.array(intervals).T
+    mean = max(1e-9, float(known.mean()))
+    return CoverageResult(
+        planted,
+        len(truths),
+        float(((low <= known) & (known <= high)).mean()),
+        float((high - low).mean()) / mean,
+        float(np.abs(value - known).mean()) / mean,
+        float((value - known).mean()) / mean,
+    )
+
+
+def _run(
+    planted: Planted,
+    scores: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[float, Interval]:
+    detected = rng.binomial(counts, planted.recall)
+    detected = detected + rng.poisson(planted.false_alarms, len(counts))
+    looked = max(1, round(planted.share * len(counts)))
+    strata = make_strata(scores, looked, int(rng.integers(2**31)))
+    table = [
+        StratumCounts(len(s.members), tuple(int(detected[i]) for i in s.drawn)) for s in strata
+    ]
+    confusion = _measured(planted, rng) if planted.is_known else None
+    interval = estimate_total(table, confusion, int(rng.integers(2**31)))
+    return float((counts if planted.is_known else detected).sum()), interval
+
+
+def _measured(planted: Planted, rng: np.random.Generator) -> Confusion | None:
+    """A small calibration with the planted errors."""
+    tiles = 20 * _CALIBRATION_THINGS
+    hits = max(1, int(rng.binomial(_CALIBRATION_THINGS, planted.recall)))
+    false_alarms = int(rng.poisson(planted.false_alarms * tiles))
+    return Confusion(hits, _CALIBRATION_THINGS - hits, false_alarms, tiles)
+
+
+def _tiles(
+    world: World, tile_size: int, quality: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], Iterator[NDArray[np.int64]]]:
+    """Coarse scores of the native tiles, and the true counts of each kind that is there."""
+    pyramid = Pyramid(world.width, world.height, tile_size)
+    rows, cols = pyramid.grid_shape(0)
+    is_pad = np.zeros((rows, cols))
+    by_kind = {kind: np.zeros((rows, cols), np.int64) for kind in THINGS}
+    for site in world.sites:
+        for tile in pyramid.tiles_over(0, site.pad):
+            is_pad[tile.row, tile.col] = 1
+        for thing in site.things:
+            by_kind[thing.kind][thing.y // tile_size, thing.x // tile_size] += 1
+    noise = rng.lognormal(0.0, 1.0, (rows, cols))
+    # some pads are overlooked by the coarse level altogether
+    seen = is_pad * (rng.random((rows, cols)) < quality)
+    scores = noise * (1 + 30 * quality * seen)
+    kinds = [counts.ravel() for counts in by_kind.values() if counts.any()]
+    random.Random(world.seed).shuffle(kinds)
+    return scores.ravel(), iter(kinds)

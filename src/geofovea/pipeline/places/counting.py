@@ -1,0 +1,320 @@
+"""``count``: a number over a scene or a region, from all native tiles or from a sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
+from geofovea.pipeline.engine.calls import DirectCalls
+from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
+from geofovea.pipeline.hosts.base import Host, SupportsPresence
+from geofovea.pipeline.places.confusion import Confusion
+from geofovea.pipeline.places.count import Count
+from geofovea.pipeline.places.coverage import Coverage
+from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
+from geofovea.pipeline.places.find import checked_phrase, find_budget
+from geofovea.pipeline.places.looking import TileLooker
+from geofovea.pipeline.places.merging import merge_places
+from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.place import Place, Places
+from geofovea.pipeline.places.presence import presence_words
+from geofovea.pipeline.places.report import places_cost, places_warnings
+from geofovea.pipeline.places.strata import Stratum, make_strata
+from geofovea.pipeline.session.answer_warnings import warn_of_demo
+from geofovea.pipeline.session.model_choice import is_beyond
+from geofovea.pipeline.session.session import SceneSession
+from geofovea.pipeline.system.torch_threads import using_threads
+from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.scoring import as_masses, mass_collector
+from geofovea.tiling.files.handles import check_current
+from geofovea.tiling.geo.region import Region
+from geofovea.tiling.pyramid import Pyramid, Tile
+
+__all__ = ["count_places"]
+
+_COARSE_SHARE = 1 / 3
+_NEIGHBOR_SHARE = 0.1
+_SEAM_PX = 1.5
+_OF_DETECTIONS = (
+    "the errors of detection of this model were not measured: the interval is one of what the "
+    "model would detect in all tiles; measure them with geofovea bench count, and give them with "
+    "confusion="
+)
+_NO_AUXILIARY = (
+    "this model scores no coarse level, so tiles were drawn evenly: the interval is wider than it "
+    "would be with a model that does"
+)
+
+
+def count_places(
+    session: SceneSession,
+    phrase: str,
+    *,
+    budget: Budget | None = None,
+    tiles: int | None = None,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    region: Region | None = None,
+    region_name: str | None = None,
+    confusion: Confusion | None = None,
+    min_score: float = 0.5,
+    seed: int = 0,
+    watch: Watcher | None = None,
+) -> Count:
+    """Count something over a scene or a region.
+
+    Every native tile is looked at, if the budget holds them all. Otherwise a coarse level is
+    scored, native tiles are put into strata by it, and some are drawn from each; see
+    ``make_strata`` and ``estimate_total``. A thing that a seam cuts counts in the tile of its
+    center, and for that the neighbor is looked at, too.
+
+    Args:
+        session: The scene and the model.
+        phrase: What is counted, such as ``"truck"``.
+        budget: What may be spent; by default every tile is looked at.
+        tiles: Most tiles to look at, coarse ones included, in place of the budget's.
+        tokens: Most vision tokens for the decoder over all tiles, in place of the budget's.
+        seconds: After how many seconds no further tiles are looked at.
+        region: What alone is counted.
+        region_name: What the region is called in the result.
+        confusion: Measured errors of detection; by default those that came with the model.
+        min_score: The least probability of a place.
+        seed: Of the draw of tiles: equal seeds draw equal tiles.
+        watch: Hears what happens while it happens, and may end it.
+
+    Returns:
+        The number with a 95 % interval. Without measured errors it is one of detections, and a
+        warning says so.
+
+    Raises:
+        QuestionError: If the phrase is empty or too long.
+        BudgetError: If the budget cannot hold a single tile.
+        SceneError: If the scene shows nothing, is damaged, or is not the file it was.
+        CancelledError: If the watcher ended it.
+
+    Warns:
+        DemoModelWarning: If the host is the demo model and the scene is not synthetic.
+    """
+    words = checked_phrase(phrase)
+    check_current(session.scene.source)
+    native = NativeTiles.of(session.pyramid, region)
+    limits = {"tiles": tiles, "tokens": tokens, "seconds": seconds}
+    allowed = find_budget(session.host, "sweep", len(native.tiles), budget, limits)
+    counting = _Counting(session, words, native, allowed, min_score, seed)
+    with using_threads(getattr(session.host, "threads", None)):
+        if watch is None:
+            count = counting.run(confusion, region_name, None)
+        else:
+            with watched_by(watch):
+                count = counting.run(confusion, region_name, watch)
+    warn_of_demo(count)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """One count to be made."""
+
+    session: SceneSession
+    phrase: str
+    native: NativeTiles
+    budget: Budget
+    min_score: float
+    seed: int
+
+    def run(
+        self, confusion: Confusion | None, region_name: str | None, watch: Watcher | None
+    ) -> Count:
+        """Look, and make a number of it."""
+        looker = self._looker(watch)
+        native = self.native.tiles
+        coarse: dict[int, int] = {}
+        notes: list[str] = []
+        if self.budget.tiles >= len(native):
+            strata = [Stratum(tuple(range(len(native))), tuple(range(len(native))))]
+            looker.look(native)
+        else:
+            scores, coarse, notes = self._auxiliary(looker)
+            strata = make_strata(scores, max(1, self._affordable(looker)), self.seed)
+            self._look_evenly(looker, strata)
+        places = merge_places(looker.places)
+        confusion = confusion or _own_confusion(self.session.host)
+        interval = estimate_total(_counts(native, strata, looker, places), confusion, self.seed)
+        notes += [] if confusion else [_OF_DETECTIONS]
+        coverage = _coverage(self.native, looker)
+        is_sweep = coverage.is_complete
+        return Count(
+            interval.value,
+            interval.low,
+            interval.high,
+            self.phrase,
+            region_name,
+            "sweep" if is_sweep else "sample",
+            self._places(looker, places, coverage, coarse, notes),
+            confusion,
+            len(strata),
+        )
+
+    def _looker(self, watch: Watcher | None) -> TileLooker:
+        session = self.session
+        direct = DirectCalls(session.host, session.tiles)
+        calls: Any = direct if watch is None else WatchedCalls(direct, watch, session.pyramid)
+        plain = QuestionUsage().encoding
+        return TileLooker(
+            session.host,
+            session.pyramid,
+            self.phrase,
+            calls,
+            QuestionUsage.of(session.host, plain, StageClock(calls.now)),
+            self.budget,
+            self.native.region,
+            self.min_score,
+        )
+
+    def _affordable(self, looker: TileLooker) -> int:
+        per_tile = looker.host.grid[0] * looker.host.grid[1]
+        of_tiles = self.budget.tiles - looker.spent_tiles
+        of_tokens = (self.budget.tokens - looker.asker.tokens) // per_tile
+        # some are kept for the neighbors of tiles whose things a seam cuts
+        return int(min(of_tiles, of_tokens) * (1 - _NEIGHBOR_SHARE))
+
+    def _auxiliary(
+        self, looker: TileLooker
+    ) -> tuple[NDArray[np.float64], dict[int, int], list[str]]:
+        """What the finest coarse level that a third of the budget affords says of each tile."""
+        even = np.ones(len(self.native.tiles))
+        host, pyramid = looker.host, self.session.pyramid
+        if not host.capabilities.attention:
+            return even, {}, [_NO_AUXILIARY]
+        level = _coarse_level(pyramid, self.native, int(_COARSE_SHARE * self.budget.tiles))
+        if level is None:
+            return even, {}, []
+        looks = _tiles_of(self.native, level)
+        looker.spent_tiles += len(looks)
+        tokens = looker.calls.tokens(looks, looker.usage)
+        looker.usage.entries.clear()
+        if not len(tokens):
+            return even, {level: len(looks)}, []
+        words = presence_words(host)
+        question = words.ask(words.parts(self.phrase)[0])
+        with looker.usage.clock.stage("focus"):
+            scores = looker.calls.scores(question, tokens, again=True)
+        looker.usage.tokens_scored.append(len(tokens))
+        masses = as_masses(scores, len(tokens))
+        drawn = mass_collector(tokens, self.native.tiles, pyramid)(masses).numpy()
+        return drawn, {level: len(looks)}, []
+
+    def _look_evenly(self, looker: TileLooker, strata: Sequence[Stratum]) -> None:
+        """Look at what was drawn so that every stratum has its share whenever the budget ends."""
+        native = self.native.tiles
+        # the n-th of a stratum comes after the same share of it as that of any other
+        order = sorted(
+            ((n + 0.5) / len(s.drawn), i, index)
+            for i, s in enumerate(strata)
+            for n, index in enumerate(s.drawn)
+        )
+        looker.look([native[index] for _, _, index in order])
+        if not looker.stopped:
+            looker.look(_beyond_seams(looker, self.session.pyramid, set(native)))
+
+    def _places(
+        self,
+        looker: TileLooker,
+        places: Sequence[Place],
+        coverage: Coverage,
+        coarse: dict[int, int],
+        notes: Sequence[str],
+    ) -> Places:
+        session = self.session
+        warnings = places_warnings(session, looker, replace(coverage, stopped="complete"))
+        return Places(
+            tuple(places),
+            self.phrase,
+            session.host.name,
+            session.scene,
+            coverage,
+            places_cost(session, looker, coarse),
+            (*warnings, *notes),
+            is_demo=is_beyond(session.host, session.scene),
+        )
+
+
+def _own_confusion(host: Host) -> Confusion | None:
+    """The errors that came with a model."""
+    counts = host.presence.confusion if isinstance(host, SupportsPresence) else None
+    return None if counts is None else Confusion(*counts, model=host.name)
+
+
+def _coverage(native: NativeTiles, looker: TileLooker) -> Coverage:
+    looked = [tile for tile in native.tiles if tile in looker.looked]
+    return Coverage(
+        "sweep",
+        len(native.tiles),
+        len(looked),
+        share=native.share_of(looked),
+        stopped="complete" if len(looked) == len(native.tiles) else looker.stopped or "tiles",
+    )
+
+
+def _counts(
+    native: Sequence[Tile], strata: Sequence[Stratum], looker: TileLooker, places: Sequence[Place]
+) -> list[StratumCounts]:
+    """What was counted in the tiles that were drawn and looked at: places by their center."""
+    side = looker.pyramid.tile_size
+    by_tile: dict[tuple[int, int], int] = {}
+    for place in places:
+        x, y = place.center
+        key = (int(y // side), int(x // side))
+        by_tile[key] = by_tile.get(key, 0) + 1
+    counts = []
+    for stratum in strata:
+        seen = [native[i] for i in stratum.drawn if native[i] in looker.looked]
+        if seen:
+            counted = tuple(by_tile.get((t.row, t.col), 0) for t in seen)
+            counts.append(StratumCounts(len(stratum.members), counted))
+        elif counts:
+            # nothing is known of it: it is taken for like the one before
+            last = counts.pop()
+            counts.append(StratumCounts(last.tiles + len(stratum.members), last.counts))
+    return counts
+
+
+def _coarse_level(pyramid: Pyramid, native: NativeTiles, most: int) -> int | None:
+    """The finest coarse level with at most so many tiles; None where no level has."""
+    for level in range(1, pyramid.top_level + 1):
+        rows, cols = pyramid.grid_shape(level)
+        if native.region is None and rows * cols > most:
+            continue
+        if len(_tiles_of(native, level)) <= most:
+            return level
+    return None
+
+
+def _tiles_of(native: NativeTiles, level: int) -> list[Tile]:
+    """The tiles of a coarse level that lie over the native ones."""
+    over = dict.fromkeys((tile.row >> level, tile.col >> level) for tile in native.tiles)
+    return [Tile(level, row, col) for row, col in over]
+
+
+def _beyond_seams(looker: TileLooker, pyramid: Pyramid, inside: set[Tile]) -> list[Tile]:
+    """Tiles not looked at yet into which a place may reach."""
+    neighbors = dict[Tile, None]()
+    for place in looker.places:
+        if place.outline == "tile":
+            continue
+        box = place.box_scene
+        low_x, low_y = max(0.0, box.x0 - _SEAM_PX), max(0.0, box.y0 - _SEAM_PX)
+        grown = replace(
+            box,
+            x0=low_x,
+            y0=low_y,
+            x1=min(pyramid.width, box.x1 + _SEAM_PX),
+            y1=min(pyramid.height, box.y1 + _SEAM_PX),
+        )
+        neighbors |= dict.fromkeys(pyramid.tiles_over(0, grown))
+    return [t for t in neighbors if t not in looker.looked and t in inside]

@@ -1,0 +1,87 @@
+"""``compare-dates`` asks about two scenes, or lists what changed; errors are one line."""
+
+import json
+
+import pytest
+from cli_toys import is_one_error_line
+from PIL import Image
+
+from geofovea.datasets.synthetic.dates import make_dated_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dates")
+    paths = tuple(folder / f"{number}.tif" for number in (0, 1))
+    for number, path in enumerate(paths):
+        write_scene(make_dated_world(4, 768, 768, number), path)
+    return paths
+
+
+@pytest.fixture
+def compare(run, tiny_folder, paths):
+    def call(*words, scenes=paths):
+        return run("compare-dates", *scenes, *words, "--model", tiny_folder)
+
+    return call
+
+
+FEW = ["--max-tiles", "24", "--max-tokens", "60"]
+
+
+def test_a_question_is_answered_with_the_dates_and_their_shares(compare, tmp_path):
+    picture, evidence = tmp_path / "a.png", tmp_path / "a.geojson"
+    result = compare("What changed?", *FEW, "--save-png", picture, "--save-geojson", evidence)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[1].startswith("  before     2024-06-01: 12 tiles, 30 vision tokens")
+    assert lines[2].startswith("  after      2024-09-29: 12 tiles, 30 vision tokens")
+    assert "evidence" in result.stdout
+    assert json.loads(evidence.read_text())["features"]
+    with Image.open(picture) as image:
+        assert image.width > 900
+
+
+def test_json_is_one_object(compare):
+    result = compare("What changed?", *FEW, "--json", "--before-date", "2020-02-03")
+    assert result.exit_code == 0, result.stderr
+    row = json.loads(result.stdout)
+    assert [date["date"] for date in row["dates"]] == ["2020-02-03", "2024-09-29"]
+    assert row["cost"]["tiles_encoded"] <= 24
+
+
+def test_without_a_question_changes_are_listed(compare, tmp_path):
+    result = compare("--save-geojson", tmp_path / "changes.geojson")
+    assert result.exit_code == 0, result.stderr
+    assert "native tiles, 100.0% of the area" in result.stdout.splitlines()[0]
+    features = json.loads((tmp_path / "changes.geojson").read_text())["features"]
+    assert len(features) == int(result.stdout.split()[0])
+    row = json.loads(compare("--json", *FEW).stdout)
+    assert row["coverage"]["mode"] == "search"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["What?", "--find", "truck"], "give a QUESTION or --find, not both"),
+        (["--choice", "yes", "--choice", "no"], "belong to a QUESTION"),
+    ],
+)
+def test_words_that_contradict_each_other_are_wrong_usage(compare, words, message):
+    result = compare(*words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_what_cannot_be_compared_is_one_line(compare, paths, scene_path):
+    other = compare("What?", scenes=(paths[0], scene_path))
+    assert is_one_error_line(other)
+    assert "share no ground" in other.stderr
+    small = compare("What?", "--max-tiles", "1")
+    assert is_one_error_line(small)
+    assert "--max-tiles 1" in small.stderr
+    wrong = compare("What?", "--before-date", "yesterday")
+    assert is_one_error_line(wrong)
+    late = compare("What?", scenes=paths[::-1])
+    assert "from the earliest to the latest" in late.stderr

@@ -1,0 +1,156 @@
+"""Changes are found where they happened, under budgets, and told as places."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from geofovea.datasets.synthetic.dates import make_dated_world
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.errors import BudgetError, QuestionError
+from geofovea.pipeline.dates.change_places import Compared, change_scores, changed_places
+from geofovea.pipeline.dates.session import StackSession
+from geofovea.pipeline.dates.stack import make_stack
+from geofovea.pipeline.hosts.load import load_host
+from geofovea.regionfocus.budget import Budget
+from geofovea.tiling import Box, Tile
+from geofovea.tiling.geo.region import Region
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return load_host("embedded")
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory):
+    """A plain scene, and the same with one square painted over."""
+    folder = tmp_path_factory.mktemp("patched")
+    world = make_dated_world(4, 1152, 1152, 0)
+    paths = [folder / "before.tif", folder / "after.tif"]
+    write_scene(world, paths[0])
+    with rasterio.open(paths[0]) as dataset:
+        pixels, placed = dataset.read(), {"crs": dataset.crs, "transform": dataset.transform}
+    rng = np.random.default_rng(0)
+    pixels = np.clip(pixels.astype(int) + rng.integers(-2, 3, pixels.shape), 0, 255)
+    pixels[:, 400:480, 900:980] = np.array([220, 30, 200])[:, None, None]
+    with rasterio.open(
+        paths[1], "w", driver="GTiff", width=1152, height=1152, count=3, dtype="uint8", **placed
+    ) as out:
+        out.write(pixels.astype(np.uint8))
+    return paths
+
+
+SQUARE = Box(900, 400, 980, 480)
+
+
+@pytest.fixture(scope="module")
+def session(patched, embedded):
+    return StackSession(make_stack(patched, ("2024-01-01", "2024-01-02")), embedded)
+
+
+@pytest.fixture(scope="module")
+def swept(session):
+    return session.changes()
+
+
+def test_a_sweep_finds_the_one_place_that_changed_first(swept):
+    places = swept
+    assert places.coverage.is_complete
+    assert places.coverage.mode == "sweep"
+    best = places[0]
+    assert SQUARE.share_inside(best.box_scene) == 1
+    # a token is 32 pixels wide
+    assert best.box_scene.area <= 160 * 160
+    assert (best.label, best.level) == ("change", 0)
+    dates, tiles = 2, 36
+    assert places.cost.tiles_encoded == dates * tiles == places.cost.tiles_read
+    record = json.loads(json.dumps(places.to_dict()))
+    assert record["count"] == len(places)
+
+
+def test_a_search_finds_it_for_less_and_says_what_it_looked_at(session):
+    places = session.changes(budget=Budget(tiles=40, tokens=100))
+    assert SQUARE.intersection(places[0].box_scene)
+    assert places.cost.tiles_encoded <= 40
+    coverage = places.coverage
+    assert (coverage.mode, coverage.stopped) == ("search", "tiles")
+    assert 0 < coverage.tiles_looked < coverage.tiles_total == 36
+
+
+def test_a_region_alone_is_compared(session):
+    beside = session.changes(region=Region(shapely.box(0, 700, 700, 1100)))
+    assert not any(SQUARE.intersection(place.box_scene) for place in beside)
+    assert beside.coverage.tiles_total < 36
+
+
+def test_two_pictures_of_one_moment_have_no_change(patched, embedded):
+    session = StackSession(
+        make_stack((patched[0], patched[0]), ("2024-01-01", "2024-01-02")), embedded
+    )
+    places = session.changes()
+    assert len(places) == 0
+    assert places.coverage.is_complete
+
+
+def test_a_phrase_asks_the_model_at_both_dates(session, swept):
+    every = swept
+    trucks = session.changes("truck")
+    assert trucks.phrase == "truck"
+    assert len(trucks) <= len(every)
+    assert all(place.label in ("new truck", "gone truck") for place in trucks)
+    assert trucks.cost.tokens_llm > 0 == every.cost.tokens_llm
+
+
+@pytest.mark.parametrize("score", [0, 1, -1, 2])
+def test_a_score_that_is_no_share_is_refused(session, score):
+    with pytest.raises(QuestionError, match="min_score="):
+        session.changes(min_score=score)
+
+
+def test_a_budget_of_one_tile_is_refused(session):
+    with pytest.raises(BudgetError, match="2 dates share the budget"):
+        session.changes(budget=Budget(tiles=1))
+
+
+@pytest.mark.parametrize("phrase", ["", "  ", "?"])
+def test_a_phrase_without_a_word_is_refused(session, phrase):
+    with pytest.raises(QuestionError):
+        session.changes(phrase)
+
+
+def test_cells_that_touch_across_a_seam_are_one_place():
+    compared = Compared()
+    boxes = np.array([[32 * i, 0, 32 * i + 32, 32] for i in range(12)], dtype=float)
+    distances = np.ones(12) + 0.01 * np.arange(12)
+    distances[[5, 6, 9]] = 9
+    compared.add(boxes[:6], distances[:6], [Tile(0, 0, 0)] * 6)
+    compared.add(boxes[6:], distances[6:], [Tile(0, 0, 1)] * 6)
+    places = changed_places(compared, 0.97)
+    assert [place.box_scene.as_tuple() for place in places] == [
+        (160, 0, 224, 32),
+        (288, 0, 320, 32),
+    ]
+    assert places[0].evidence == (Tile(0, 0, 0), Tile(0, 0, 1))
+
+
+def test_what_a_search_was_led_to_does_not_tell_what_is_usual():
+    compared = Compared()
+    boxes = np.array([[32 * i, 0, 32 * i + 32, 32] for i in range(24)], dtype=float)
+    distances = np.where(np.arange(24) < 8, 9.0, 1.0 + 0.01 * np.arange(24))
+    compared.add(boxes[:12], distances[:12], [Tile(0, 0, 0)] * 12, is_usual=False)
+    compared.add(boxes[12:], distances[12:], [Tile(0, 0, 1)] * 12)
+    assert changed_places(compared, 0.99)[0].box_scene.as_tuple() == (0, 0, 256, 32)
+
+
+def test_scores_bound_what_chance_does_whatever_the_distribution():
+    """Of heavy-tailed numbers without any change, few reach a score: Cantelli's promise."""
+    rng = np.random.default_rng(1)
+    for draw in (rng.normal, rng.laplace, rng.exponential):
+        numbers = draw(size=20_000)
+        scores = change_scores(numbers, numbers[:2000])
+        for level in (0.8, 0.9, 0.97):
+            assert (scores >= level).mean() <= 1 - level
+    assert not change_scores(np.ones(5), np.ones(5)).any()

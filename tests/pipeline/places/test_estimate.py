@@ -1,0 +1,97 @@
+"""Strata, estimates and intervals against literal numbers, laws and simulated worlds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geofovea.errors import BudgetError, DataError
+from geofovea.pipeline.evaluation.count_coverage import Planted, interval_coverage
+from geofovea.pipeline.places.confusion import Confusion
+from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
+from geofovea.pipeline.places.strata import make_strata
+
+
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=200), st.integers(1, 250), st.integers(0, 9)
+)
+def test_strata_hold_every_tile_once_and_keep_the_budget(scores, count, seed):
+    strata = make_strata(scores, count, seed)
+    members = sorted(index for stratum in strata for index in stratum.members)
+    assert members == list(range(len(scores)))
+    drawn = [index for stratum in strata for index in stratum.drawn]
+    assert len(drawn) == len(set(drawn)) == min(count, len(scores))
+    assert strata == make_strata(scores, count, seed)
+
+
+def test_the_likeliest_tiles_are_all_looked_at():
+    scores = np.arange(100.0)
+    first, *others = make_strata(scores, 20)
+    assert sorted(first.members) == list(range(90, 100))
+    assert first.is_certain
+    assert len(others) > 1
+    assert all(o.weight > 1 for o in others)
+
+
+def test_scores_that_say_nothing_are_drawn_from_evenly():
+    (only,) = make_strata(np.ones(50), 10)
+    assert (len(only.members), len(only.drawn), only.weight) == (50, 10, 5.0)
+
+
+def test_a_draw_of_nothing_is_refused():
+    with pytest.raises(BudgetError, match="at least 1 tile"):
+        make_strata([1.0, 2.0], 0)
+
+
+def test_the_estimate_is_the_expansion_of_each_stratum():
+    strata = [StratumCounts(4, (3, 1, 0, 2)), StratumCounts(100, (1, 0, 0, 0, 1))]
+    result = estimate_total(strata)
+    assert result.value == 6 + 100 * 2 / 5
+    assert 8 <= result.low < result.value < result.high
+
+
+def test_a_sweep_without_errors_has_no_doubt():
+    result = estimate_total([StratumCounts(3, (2, 0, 5))])
+    assert (result.low, result.value, result.high) == (7, 7, 7)
+
+
+def test_measured_errors_are_taken_out():
+    confusion = Confusion(80, 20, 10, 1000)
+    result = estimate_total([StratumCounts(100, (1,) * 41 + (0,) * 59)], confusion)
+    # Rogan and Gladen by hand: one false alarm in 100 tiles, four of five are found
+    assert result.value == pytest.approx((41 - 1) / 0.8)
+    assert result.low < result.value < result.high
+    perfect = Confusion(10**6, 0, 0, 10**9)
+    sure = estimate_total([StratumCounts(100, (1,) * 41 + (0,) * 59)], perfect)
+    assert sure.high - sure.low <= 1
+
+
+@pytest.mark.parametrize(("tiles", "counts"), [(2, (1, 1, 1)), (2, ()), (2, (-1,))])
+def test_impossible_counts_are_refused(tiles, counts):
+    with pytest.raises(DataError):
+        StratumCounts(tiles, counts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("planted", "least"),
+    [
+        (Planted(0.25, 0.8, is_known=False), 0.93),
+        (Planted(0.3, 0.0, is_known=False), 0.93),
+        (Planted(0.25, 0.5, 0.9, 0.002), 0.93),
+        (Planted(1.0, 0.8, 0.9, 0.002), 0.93),
+    ],
+    ids=["scored well", "not scored", "with errors", "a sweep with errors"],
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(planted, least):
+    result = interval_coverage(planted, 25, 4096)
+    assert result.runs > 100
+    assert result.coverage >= least
+
+
+def test_an_interval_that_ignores_the_errors_does_not_hold_the_truth():
+    known = interval_coverage(Planted(1.0, 0.8, 0.6, 0.01), 8, 4096)
+    blind = Planted(1.0, 0.8, 0.6, 0.01, is_known=False)
+    assert known.coverage > 0.9
+    # of detections it is right, for it claims no more
+    assert interval_coverage(blind, 8, 4096).coverage == 1.0
