@@ -68,7 +68,9 @@ class DecoderRun:
 
     def advance(self, embedded: Tensor) -> Tensor:
         """Run one token of each answer, ``(b, 1, d)``; its state, ``(b, d)``."""
-        if self._recorded is not None:
+        # behind a stored prompt more is in the cache than these prompts tell
+        whole = self._cache.get_seq_length() == self._prompts.embedded.shape[1]
+        if self._recorded is not None and whole:
             positions = self._next.expand(*self._prompts.positions.shape[:-1], 1)
             self._replayed = self._recorded.behind(
                 self._cache, self._prompts.filled, positions, self._answer
