@@ -1,7 +1,7 @@
 """What the README and the documentation tell people to type is what works.
 
-Each command runs in a folder that holds what pages speak of: a synthetic scene ``scene.tif``, a
-folder of scenes, a table, polygons. A model behind an endpoint is a server on the loopback. What
+Each command runs in a folder that holds what pages speak of: a synthetic scene ``scene.tif``, two
+dates of one place, a folder of scenes, a table, polygons. A model behind an endpoint is a server on the loopback. What
 needs the network, a download or hours is parsed only.
 """
 
@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from doc_pages import PAGES, blocks_of, commands_of, name_of
 from repository import ROOT
 
+from geofovea.datasets.synthetic.dates import make_dated_world
 from geofovea.datasets.synthetic.scene_files import write_scene
 from geofovea.datasets.synthetic.world import make_world
 from geofovea.pipeline.cli import main
@@ -59,6 +60,8 @@ def materials(tmp_path_factory):
     """What pages speak of, made once."""
     folder = tmp_path_factory.mktemp("materials")
     write_scene(make_world(3, 2048, 2048), folder / "scene.tif")
+    for number, name in enumerate(("2020.tif", "2024.tif")):
+        write_scene(make_dated_world(3, 2048, 2048, number), folder / name)
     (folder / "scenes").mkdir()
     for name in ("north", "south"):
         shutil.copy(folder / "scene.tif", folder / "scenes" / f"{name}.tif")
