@@ -41,7 +41,7 @@ FLOORS = {
         {"session"},
         {"places"},
         {"dates"},
-        {"runs", "training", "viewer"},
+        {"archive", "runs", "training", "viewer"},
         {"evaluation", "agents", "calibration"},
         {"cli"},
     ],

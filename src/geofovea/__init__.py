@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
     from geofovea.pipeline.answers.measurement import Measurement
+    from geofovea.pipeline.archive.build import build_index
+    from geofovea.pipeline.archive.search import search_index
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
     from geofovea.pipeline.dates.opening import open_pair, open_stack
     from geofovea.pipeline.dates.session import StackSession
@@ -131,6 +133,7 @@ __all__ = [
     "WorkersError",
     "__version__",
     "ask",
+    "build_index",
     "find",
     "load_host",
     "load_model",
@@ -139,6 +142,7 @@ __all__ = [
     "open_pair",
     "open_scene",
     "open_stack",
+    "search_index",
     "show",
 ]
 
@@ -174,6 +178,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Watcher": "geofovea.pipeline.engine.watching",
     "ask": "geofovea.pipeline.session.ask",
     "Measurement": "geofovea.pipeline.answers.measurement",
+    "build_index": "geofovea.pipeline.archive.build",
     "find": "geofovea.pipeline.places.find",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
@@ -182,6 +187,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "open_pair": "geofovea.pipeline.dates.opening",
     "open_scene": "geofovea.tiling.opening",
     "open_stack": "geofovea.pipeline.dates.opening",
+    "search_index": "geofovea.pipeline.archive.search",
     "show": "geofovea.pipeline.viewer.show",
 }
 

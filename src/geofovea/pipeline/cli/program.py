@@ -35,6 +35,7 @@ from geofovea.pipeline.cli.demo import demo
 from geofovea.pipeline.cli.doctor import doctor
 from geofovea.pipeline.cli.eval import eval_command
 from geofovea.pipeline.cli.find import find
+from geofovea.pipeline.cli.index import index
 from geofovea.pipeline.cli.inspect import inspect
 from geofovea.pipeline.cli.mcp import mcp
 from geofovea.pipeline.cli.measure import measure
@@ -43,6 +44,7 @@ from geofovea.pipeline.cli.measurements.compare import compare
 from geofovea.pipeline.cli.measurements.report import report
 from geofovea.pipeline.cli.measurements.synth import synth
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.cli.search import search
 from geofovea.pipeline.cli.serve import serve
 from geofovea.pipeline.system.interruption import Interrupted, interruptible
 from geofovea.pipeline.system.terminal import echo, visible
@@ -159,11 +161,13 @@ for _verb in (
     doctor,
     eval_command,
     find,
+    index,
     inspect,
     mcp,
     measure,
     models,
     report,
+    search,
     serve,
     synth,
     train,

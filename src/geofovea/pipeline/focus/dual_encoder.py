@@ -7,8 +7,10 @@ a processor class. Weights are read from safetensors only.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from geofovea.pipeline.hosts.checkpoint import (
     quiet_transformers,
     read_json,
 )
+from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.inference.vision.pixels import CLIP_MEAN, CLIP_STD
 from geofovea.pipeline.system.model_lock import LOADING, lock_of, models_at_rest, one_at_a_time
 from geofovea.pipeline.system.torch_threads import threads_for
@@ -72,6 +75,18 @@ class DualEncoder:
     def scale(self) -> float:
         """What cosines are multiplied with before a softmax, as the model was trained."""
         return float(self._model.logit_scale.detach().exp())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells its vectors from those of another encoder: SHA-256, hexadecimal.
+
+        It is made of the weights and of how pictures are prepared. Versions of libraries are left
+        out: they change vectors by rounding alone.
+        """
+        weights = weights_hash(self._model.named_parameters())
+        preparation = [self.side, self._mean.flatten().tolist(), self._std.flatten().tolist()]
+        record = json.dumps([self._model.config.model_type, weights, preparation])
+        return hashlib.sha256(record.encode()).hexdigest()
 
     @one_at_a_time
     @torch.inference_mode()

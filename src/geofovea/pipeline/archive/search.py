@@ -1,0 +1,156 @@
+"""Which of many scenes show something, from an index and without their pixels."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geofovea.errors import DataError, QuestionError
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
+from geofovea.pipeline.index.store import IndexStore
+
+__all__ = ["SearchResult", "search_index"]
+
+_LONGEST_PHRASE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The scenes of an index that are most like a phrase.
+
+    Attributes:
+        phrase: What was searched for.
+        encoder: That compared it.
+        lookup: Scenes with their best tiles, and what was compared.
+        seconds: What the search took, the encoder's loading left out.
+        warnings: What a careful reader should know.
+    """
+
+    phrase: str
+    encoder: str
+    lookup: Lookup
+    seconds: float
+    warnings: tuple[str, ...]
+
+    @property
+    def scenes(self) -> tuple[SceneHits, ...]:
+        """The best scenes, best first."""
+        return self.lookup.scenes
+
+    def deviations(self, hit: Hit) -> float:
+        """By how many standard deviations a tile is more like the phrase than the average one."""
+        spread = self.lookup.deviation
+        return (hit.cosine - self.lookup.mean) / spread if spread > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can say it; boxes are ``[x0, y0, x1, y1]`` in scene pixels."""
+        return {
+            "phrase": self.phrase,
+            "encoder": self.encoder,
+            "tiles_compared": self.lookup.tiles,
+            "mean_cosine": self.lookup.mean,
+            "seconds": self.seconds,
+            "scenes": [
+                {
+                    "scene": each.scene.name,
+                    "cosine": each.cosine,
+                    "tiles": [self._tile(hit) for hit in each.hits],
+                }
+                for each in self.scenes
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    def _tile(self, hit: Hit) -> dict[str, Any]:
+        return {
+            "level": hit.tile.level,
+            "row": hit.tile.row,
+            "col": hit.tile.col,
+            "box": list(hit.box_scene.as_tuple()),
+            "lonlat": None if hit.lonlat is None else list(hit.lonlat),
+            "cosine": hit.cosine,
+            "deviations": self.deviations(hit),
+        }
+
+
+def search_index(
+    folder: str | os.PathLike[str],
+    phrase: str,
+    *,
+    scenes: int = 10,
+    tiles: int = 3,
+    levels: Collection[int] | None = None,
+    encoder: str | None = None,
+) -> SearchResult:
+    """Rank the scenes of an index by how like a phrase their tiles are.
+
+    No scene is opened. A scene whose file has changed since it was read is left out, with a
+    warning. The result is a ranking: the best scene of an archive in which nothing fits is still
+    the first one. ``find`` tells whether a scene shows something.
+
+    Args:
+        folder: Of the index; see ``build_index``.
+        phrase: Such as ``red roof``.
+        scenes: How many scenes to give.
+        tiles: How many tiles of each.
+        levels: The levels to compare; None for all.
+        encoder: Where the encoder lies now, if it was moved.
+
+    Raises:
+        QuestionError: If the phrase is empty or too long, or a number is not positive.
+        DataError: If there is no index, it is damaged, or none of its scenes can be used.
+        ModelError: If the encoder cannot be loaded, or is not that of the index.
+    """
+    words = _checked(phrase, scenes, tiles)
+    store = IndexStore.open(Path(folder))
+    known = store.scenes()
+    usable = [scene for scene in known if scene.state != "changed"]
+    if not usable:
+        what = "all its scenes have changed" if known else "it holds no scene"
+        raise DataError(f"the index in {folder} is of no use: {what}; run geofovea index")
+    model = load_dual_encoder(encoder or store.settings.encoder)
+    store.check_encoder(model.fingerprint, model.name)
+    started = time.monotonic()
+    vector = model.embed_text(words).to(torch.float32).numpy()
+    lookup = look_up(
+        store, vector, usable, most_scenes=scenes, tiles_per_scene=tiles, levels=levels
+    )
+    if not lookup.tiles:
+        raise DataError(f"the index in {folder} holds no tile to compare; run geofovea index")
+    seconds = time.monotonic() - started
+    partial = sum(store.share_done(scene) < 1 for scene in usable)
+    missing = sum(scene.state == "missing" for scene in usable)
+    warnings = _warnings(len(known) - len(usable), missing, partial)
+    return SearchResult(words, model.name, lookup, seconds, warnings)
+
+
+def _checked(phrase: str, scenes: int, tiles: int) -> str:
+    words = " ".join(phrase.split())
+    if not words or len(words) > _LONGEST_PHRASE:
+        raise QuestionError(
+            f"a phrase of {len(words)} characters cannot be searched for; give 1 to "
+            f"{_LONGEST_PHRASE}, such as: red roof"
+        )
+    for name, value in (("scenes", scenes), ("tiles", tiles)):
+        if value < 1:
+            raise QuestionError(f"{name}={value} must be at least 1")
+    return words
+
+
+def _warnings(changed: int, missing: int, partial: int) -> tuple[str, ...]:
+    again = "run geofovea index again"
+    texts = (
+        (changed, f"left out, because the file has changed since it was indexed; {again}"),
+        (missing, "no longer where the index has it; its tiles are compared all the same"),
+        (partial, f"not indexed to the end; {again} to go on"),
+    )
+    return tuple(
+        f"{count} scene{'' if count == 1 else 's'}: {text}" for count, text in texts if count
+    )

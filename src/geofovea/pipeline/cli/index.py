@@ -1,0 +1,145 @@
+"""``geofovea index``: many scenes embedded once, to be searched by words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, in_group, option
+from geofovea.pipeline.cli.options.scene import access_options, view_options
+from geofovea.pipeline.cli.options.shared import comma_separated
+from geofovea.pipeline.cli.options.shell_words import in_shell_words
+from geofovea.pipeline.system.terminal import echo, notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geofovea.pipeline.archive.report import IndexReport
+
+__all__ = ["index", "parsed_levels"]
+
+_EXAMPLES = (
+    "geofovea index archive/ -o archive-index --encoder openai/clip-vit-base-patch32",
+    "geofovea index archive/ -o archive-index --max-seconds 3600",
+    'geofovea search archive-index "red roof"',
+)
+_MOST_FAILURES = 10
+_budget = in_group("Budget options")
+
+
+def parsed_levels(_context: Any, parameter: click.Parameter, text: str | None) -> Any:
+    """The value of ``--levels`` as numbers; None where it is not given."""
+    if text is None:
+        return None
+    return comma_separated(text, int, what="levels", example="0,1,2", param=parameter)
+
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
+@click.argument("scenes", metavar="SCENES...", nargs=-1, required=True)
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    is_common=True,
+    help="Folder of the index; one that is there goes on.",
+)
+@option(
+    "--encoder",
+    metavar="NAME",
+    is_common=True,
+    help="Folder or hub id of a CLIP or SigLIP; an index that is there knows its own.",
+)
+@option(
+    "--levels",
+    callback=parsed_levels,
+    metavar="0,1,...",
+    is_common=True,
+    help="Levels to embed, 0 for native. Default: from the base level to native.",
+)
+@option(
+    "--tile-size",
+    type=click.IntRange(16, 8192),
+    help="Side of a tile in pixels. Default: the side of the encoder's pictures.",
+)
+@option(
+    "--number-format",
+    type=click.Choice(["int8", "float16"]),
+    help="How a vector is stored. Default: int8.",
+)
+@_budget(
+    "--max-tiles", "tiles", type=click.IntRange(1), is_common=True, help="Read at most so many."
+)
+@_budget(
+    "--max-seconds", "seconds", type=float, is_common=True, help="Begin no tiles after this time."
+)
+@_budget("--max-megabytes", "megabytes", type=float, help="Write at most so many 10^6 bytes.")
+@option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
+@view_options
+@access_options
+def index(
+    scenes: tuple[str, ...],
+    output: Path,
+    tiles: int | None,
+    seconds: float | None,
+    megabytes: float | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Embed the tiles of many scenes, to search them by words.
+
+    SCENES are raster files, folders, globs, manifests or STAC item collections. The same command
+    goes on where a run ended, and reads again what has changed. It ends with code 1 if a scene
+    cannot be read.
+    """
+    from geofovea.pipeline.archive.allowance import IndexBudget
+    from geofovea.pipeline.archive.build import build_index
+
+    budget = IndexBudget(tiles, seconds, megabytes)
+    with _bar() as advance:
+        report = build_index(output, scenes, budget=budget, on_progress=advance, **settings)
+    if as_json:
+        echo(json.dumps(report.to_dict()))
+    else:
+        _print(report)
+    if report.failures:
+        click.get_current_context().exit(1)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, float], None]]:
+    from geofovea.pipeline.system.progress import progress_bar
+
+    with progress_bar("Indexing scenes") as advance:
+        yield lambda _name, share: advance(share)
+
+
+def _print(report: IndexReport) -> None:
+    count = len(report.scenes)
+    echo(f"{count} scene{'' if count == 1 else 's'}, {report.tiles_read} tiles read")
+    per_gigapixel = report.megabytes_per_gigapixel
+    size = f"{report.size_bytes / 1e6:.2f} MB"
+    if per_gigapixel is not None:
+        size += f", {per_gigapixel:.1f} MB a gigapixel"
+    echo(f"  on disk    {size}, in {report.folder}")
+    echo(f"  encoder    {report.encoder}, {report.seconds:.1f} s")
+    replaced = sum(scene.was_replaced for scene in report.scenes)
+    if replaced:
+        echo(f"  replaced   {replaced} scene{'' if replaced == 1 else 's'} that had changed")
+    damaged = sum(scene.tiles_damaged for scene in report.scenes)
+    if damaged:
+        notice(f"  warning    {damaged} tiles were damaged in the index, and were read again")
+    if report.stopped:
+        notice(
+            f"  warning    the budget of {report.stopped} ended the run: the same command goes on"
+        )
+    command = click.get_current_context().command
+    for failure in report.failures[:_MOST_FAILURES]:
+        notice(f"  failed     {failure.name}: {in_shell_words(failure.error, command)}")
+    if len(report.failures) > _MOST_FAILURES:
+        notice(f"  failed     {len(report.failures) - _MOST_FAILURES} more: see --json")

@@ -1,0 +1,88 @@
+"""``geofovea search``: which scenes of an index show something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geofovea.pipeline.cli.index import parsed_levels
+from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
+from geofovea.pipeline.system.terminal import echo, notice
+
+if TYPE_CHECKING:
+    from geofovea.pipeline.archive.search import SearchResult
+
+__all__ = ["search"]
+
+_EXAMPLES = (
+    'geofovea search archive-index "red roof"',
+    "geofovea search archive-index harbor --scenes 3 --tiles 1 --json",
+)
+_WIDTH = 80
+
+
+@click.command(cls=GroupedCommand, examples=_EXAMPLES)
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
+@option(
+    "--scenes",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    is_common=True,
+    help="How many scenes to show.",
+)
+@option(
+    "--tiles",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    is_common=True,
+    help="How many tiles of each.",
+)
+@option(
+    "--levels",
+    callback=parsed_levels,
+    metavar="0,1,...",
+    is_common=True,
+    help="Levels to compare, 0 for native. Default: all in the index.",
+)
+@option("--encoder", metavar="NAME", help="Where the encoder lies now, if it was moved.")
+@option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
+def search(index: Path, words: tuple[str, ...], as_json: bool, **settings: Any) -> None:
+    """Rank the scenes of an index by how like a phrase they are.
+
+    INDEX is a folder that geofovea index made. No scene is opened. The result is a ranking: the
+    best scene comes first even where none shows what you search for. Check it with geofovea find.
+    """
+    from geofovea.pipeline.archive.search import search_index
+
+    result = search_index(index, " ".join(words), **settings)
+    if as_json:
+        echo(json.dumps(result.to_dict()))
+    else:
+        _print(result)
+
+
+def _print(result: SearchResult) -> None:
+    from geofovea.pipeline.system.tables import print_table
+
+    rows = []
+    for place, each in enumerate(result.scenes, start=1):
+        echo(f"{place}. {each.scene.name}")
+        for hit in each.hits:
+            x0, y0, x1, y1 = (round(value) for value in hit.box_scene.as_tuple())
+            where = "" if hit.lonlat is None else f"{hit.lonlat[1]:.5f}, {hit.lonlat[0]:.5f}"
+            above = f"{result.deviations(hit):+.1f}"
+            score = f"{hit.cosine:.3f}"
+            level = str(hit.tile.level)
+            rows.append([str(place), score, above, level, f"{x0}-{x1}", f"{y0}-{y1}", where])
+    header = ["scene", "cosine", "vs. mean", "level", "x", "y", "latitude, longitude"]
+    print_table(header, rows, most_columns=_WIDTH)
+    tiles = result.lookup.tiles
+    echo(f"  compared   {tiles} tiles with {result.phrase!r} in {result.seconds:.2f} s")
+    for warning in result.warnings:
+        notice(f"  warning    {warning}")

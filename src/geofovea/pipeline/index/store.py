@@ -1,0 +1,265 @@
+"""An index on disk: a folder with its settings, and a folder of parts for each scene."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from geofovea.errors import DataError, ModelError, OutputError
+from geofovea.pipeline.index.indexed_scene import IndexedScene
+from geofovea.pipeline.index.part import Part, PartName, read_part, write_part
+from geofovea.pipeline.index.settings import FORMAT, IndexSettings
+from geofovea.pipeline.system.files import make_folder, write_text
+
+__all__ = ["IndexStore"]
+
+_SETTINGS, _SCENES, _SCENE, _LOCK = "index.json", "scenes", "scene.json", "index.lock"
+_LARGEST_RECORD = 1 << 20
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStore:
+    """The files of an index.
+
+    ``index.json`` holds the settings. ``scenes/KEY/scene.json`` says what a scene is, and beside
+    it lie its vectors: ``L<level>-<first tile>-<tiles>.safetensors``. A part is written whole or
+    not at all, so what a run that was ended left behind is where the next one goes on.
+
+    Attributes:
+        folder: Where it lies.
+        settings: What all vectors have in common.
+    """
+
+    folder: Path
+    settings: IndexSettings
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a folder holds an index."""
+        return (folder / _SETTINGS).is_file()
+
+    @staticmethod
+    def open(folder: Path) -> IndexStore:
+        """The index in a folder.
+
+        Raises:
+            DataError: If there is none, or it is damaged or of another version.
+        """
+        if not IndexStore.exists(folder):
+            raise DataError(f"{folder} holds no index; make one with geofovea index")
+        return IndexStore(folder, _read(folder / _SETTINGS, _settings_of))
+
+    @staticmethod
+    def create(folder: Path, settings: IndexSettings) -> IndexStore:
+        """The index in a folder, made if there is none.
+
+        Raises:
+            DataError: If the folder holds other files, or an index with other settings.
+            ModelError: If it holds an index of another encoder.
+            OutputError: If it cannot be written.
+        """
+        if IndexStore.exists(folder):
+            store = IndexStore.open(folder)
+            store.check_encoder(settings.fingerprint, settings.encoder)
+            if store.settings.differences(settings):
+                differences = ", ".join(store.settings.differences(settings))
+                raise DataError(
+                    f"the index in {folder} was made with {differences}; give the same, or name "
+                    "another folder"
+                )
+            return store
+        make_folder(folder)
+        strangers = [path.name for path in folder.iterdir() if path.name != _LOCK]
+        if strangers:
+            raise OutputError(
+                f"{folder} holds other files, such as {sorted(strangers)[0]!r}; name an empty "
+                "folder or a new one"
+            )
+        record = {"format": FORMAT, "settings": settings.to_record()}
+        write_text(folder / _SETTINGS, json.dumps(record, indent=1))
+        return IndexStore(folder, settings)
+
+    def check_encoder(self, fingerprint: str, name: str) -> None:
+        """Refuse an encoder whose vectors mean something else.
+
+        Raises:
+            ModelError: If it is not the one that the index was made with.
+        """
+        if fingerprint != self.settings.fingerprint:
+            raise ModelError(
+                f"the index in {self.folder} was made with the encoder {self.settings.encoder!r}, "
+                f"and {name!r} has other weights; name the same encoder, or make another index"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing.
+
+        Raises:
+            OutputError: If one does so now.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"another process writes the index in {self.folder}; wait for its end, or name "
+                "another folder"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def scenes(self) -> list[IndexedScene]:
+        """All scenes, by name.
+
+        Raises:
+            DataError: If a record is damaged.
+        """
+        records = sorted((self.folder / _SCENES).glob(f"*/{_SCENE}"))
+        return sorted((_read(path, self._scene_of) for path in records), key=lambda s: s.name)
+
+    def begin(self, scene: IndexedScene) -> tuple[IndexedScene, bool]:
+        """Enter a scene; what is known of other content under its name is removed.
+
+        Returns:
+            The scene with all levels that the index is to hold, and whether something was removed.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        folder, was_removed = self._folder(scene), False
+        if (folder / _SCENE).exists():
+            try:
+                older = _read(folder / _SCENE, self._scene_of)
+            except DataError:
+                older = None
+            if older is not None and replace(older, levels=scene.levels) == scene:
+                scene = replace(scene, levels=tuple(sorted({*scene.levels, *older.levels})))
+            else:
+                self._remove_parts(scene)
+                was_removed = True
+        make_folder(folder.parent)
+        make_folder(folder)
+        write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
+        return scene, was_removed
+
+    def part_names(self, scene: IndexedScene, level: int | None = None) -> list[PartName]:
+        """The parts of a scene, or of one of its levels, that follow each other from the start."""
+        by_level: dict[int, list[PartName]] = {}
+        folder = self._folder(scene)
+        present = (PartName.of(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
+        for name in sorted(each for each in present if each is not None):
+            parts = by_level.setdefault(name.level, [])
+            end = parts[-1].start + parts[-1].count if parts else 0
+            if name.start == end and name.level in scene.levels:
+                parts.append(name)
+        levels = by_level if level is None else [level]
+        return [name for each in levels for name in by_level.get(each, [])]
+
+    def tiles_done(self, scene: IndexedScene, level: int) -> int:
+        """How many tiles of a level are there, from its first one on."""
+        return sum(name.count for name in self.part_names(scene, level))
+
+    def share_done(self, scene: IndexedScene) -> float:
+        """The share of the tiles of a scene that is there, in [0, 1]."""
+        total = sum(scene.tile_count(level) for level in scene.levels)
+        return sum(name.count for name in self.part_names(scene)) / total
+
+    def write(self, scene: IndexedScene, part: Part) -> int:
+        """Add a part; returns its size in bytes.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        return write_part(self._folder(scene), part, self._owner(scene))
+
+    def read(self, scene: IndexedScene, name: PartName) -> Part:
+        """One part of a scene.
+
+        Raises:
+            DataError: If it is damaged.
+        """
+        part = read_part(self._folder(scene), name, self._owner(scene))
+        if part.vectors.numbers.shape[1] != self.settings.dimension:
+            raise DataError(f"{name.file} of {scene.name} holds vectors of another length")
+        if name.start + name.count > scene.tile_count(name.level):
+            raise DataError(f"{name.file} of {scene.name} holds tiles that the scene does not have")
+        return part
+
+    def remove_damaged(self, scene: IndexedScene) -> int:
+        """Remove what cannot be used; returns how many tiles are to be read again.
+
+        That is, of each level, the first part that cannot be read and all behind it; and what a
+        run that was killed left half written.
+        """
+        folder, tiles = self._folder(scene), 0
+        usable = set()
+        for level in scene.levels:
+            for name in self.part_names(scene, level):
+                try:
+                    self.read(scene, name)
+                except DataError:
+                    break
+                usable.add(name)
+        for path in list(folder.iterdir()):
+            part = PartName.of(path.name)
+            if part is not None and part not in usable:
+                tiles += part.count
+                path.unlink(missing_ok=True)
+            elif path.name.startswith(".geofovea-"):
+                path.unlink(missing_ok=True)
+        return tiles
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all its files."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def _folder(self, scene: IndexedScene) -> Path:
+        return self.folder / _SCENES / scene.key
+
+    def _owner(self, scene: IndexedScene) -> str:
+        return f"{self.settings.fingerprint}|{self.settings.tile_size}|{scene.identity}"
+
+    def _remove_parts(self, scene: IndexedScene) -> None:
+        for path in self._folder(scene).iterdir():
+            if PartName.of(path.name) is not None:
+                path.unlink(missing_ok=True)
+
+    def _scene_of(self, record: Any) -> IndexedScene:
+        scene = IndexedScene.from_record(record)
+        if scene.tile_size != self.settings.tile_size:
+            raise DataError(f"it has tiles of {scene.tile_size} pixels")
+        return scene
+
+
+def _settings_of(record: Any) -> IndexSettings:
+    if record["format"] != FORMAT:
+        raise DataError(f"it has the format {record['format']!r}, and this version reads {FORMAT}")
+    return IndexSettings.from_record(record["settings"])
+
+
+def _read(path: Path, parse: Callable[[Any], Value]) -> Value:
+    """A record of JSON.
+
+    Raises:
+        DataError: If it is damaged.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_RECORD:
+            raise DataError("it is larger than 1 MiB")
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except (DataError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"the index file {path} is damaged ({error}); run geofovea index again, or make the "
+            "index in another folder"
+        ) from error

@@ -1,0 +1,138 @@
+"""A search answers from vectors alone, and says where these are not what the files are now."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from dual_encoders import write_encoder
+
+import geofovea as gf
+from geofovea.errors import DataError, ModelError, QuestionError
+from geofovea.pipeline.archive.allowance import IndexBudget
+from geofovea.pipeline.archive.build import build_index
+from geofovea.pipeline.archive.search import search_index
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
+from geofovea.tiling.reader import TileReader
+
+PHRASES = ("red roof", "a harbor with ships", "pond")
+
+
+@pytest.fixture
+def index(tmp_path, archive, encoder_folder):
+    folder = tmp_path / "index"
+    build_index(folder, [str(archive)], encoder=str(encoder_folder))
+    return folder
+
+
+def full_search(archive, encoder_folder, phrase):
+    """The best cosine of each scene, from its pixels in full precision."""
+    encoder = load_dual_encoder(str(encoder_folder))
+    text, best = encoder.embed_text(phrase).numpy(), {}
+    for path in sorted(archive.glob("*.tif")):
+        scene = gf.open_scene(path)
+        reader = TileReader(scene, scene.pyramid(32), plan_radiometry(scene))
+        every = [reader.read(tile) for level in range(3) for tile in reader.pyramid.tiles(level)]
+        pictures = [tile.rgb for tile in every if tile.valid.any()]
+        best[str(path)] = float((encoder.embed_pictures(pictures).numpy() @ text).max())
+    return best
+
+
+def test_scenes_are_ranked_as_by_a_full_search(index, archive, encoder_folder):
+    expected = {phrase: full_search(archive, encoder_folder, phrase) for phrase in PHRASES}
+    # nothing is read: the files are not even there
+    shutil.move(archive, archive.with_name("away"))
+    for phrase, best in expected.items():
+        result = search_index(index, phrase)
+        cosines = {each.scene.name: each.cosine for each in result.scenes}
+        assert cosines == pytest.approx(best, abs=4e-3)
+        assert list(cosines.values()) == sorted(cosines.values(), reverse=True)
+        assert result.deviations(result.scenes[0].hits[0]) > 0
+        assert result.warnings == (
+            "3 scenes: no longer where the index has it; its tiles are compared all the same",
+        )
+
+
+def test_a_scene_that_changed_is_left_out_with_a_warning(index, archive):
+    os.utime(archive / "b.tif", ns=(1, 1))
+    result = search_index(index, "red roof")
+    names = {Path(each.scene.name).name for each in result.scenes}
+    assert names == {"a.tif", "c.tif"}
+    (warning,) = result.warnings
+    assert warning.startswith("1 scene: left out, because the file has changed")
+    for name in ("a.tif", "c.tif"):
+        os.utime(archive / name, ns=(1, 1))
+    with pytest.raises(DataError, match="all its scenes have changed; run geofovea index"):
+        search_index(index, "red roof")
+
+
+def test_scenes_that_are_not_indexed_to_the_end_are_said(tmp_path, archive, encoder_folder):
+    folder, budget = tmp_path / "index", IndexBudget(tiles=10)
+    build_index(folder, [str(archive)], encoder=str(encoder_folder), budget=budget)
+    result = search_index(folder, "red roof")
+    assert result.lookup.tiles == 10
+    assert result.warnings == (
+        "1 scene: not indexed to the end; run geofovea index again to go on",
+    )
+
+
+def test_limits_hold_and_the_record_is_plain(made_index):
+    result = search_index(made_index, " red \n roof ", scenes=2, tiles=1, levels=[0])
+    record = json.loads(json.dumps(result.to_dict()))
+    assert record["phrase"] == "red roof"
+    assert len(record["scenes"]) == 2
+    for scene in record["scenes"]:
+        (tile,) = scene["tiles"]
+        x0, y0, x1, y1 = tile["box"]
+        assert (x1 - x0, tile["level"]) == (32, 0)
+        assert 0 <= y0 < y1 <= 200
+        assert tile["lonlat"][0] == pytest.approx(15, abs=0.1)
+        assert tile["cosine"] == scene["cosine"]
+    assert record["tiles_compared"] == 3 * 70 - 14
+
+
+def test_another_encoder_is_refused_and_a_moved_one_is_not(made_index, encoder_folder, tmp_path):
+    moved = shutil.copytree(encoder_folder, tmp_path / "moved")
+    assert search_index(made_index, "pond", encoder=str(moved)).scenes
+    with pytest.raises(ModelError, match="other weights"):
+        search_index(made_index, "pond", encoder=str(write_encoder(tmp_path / "s", "siglip")))
+
+
+def test_a_damaged_file_is_an_error_that_names_it(index):
+    path = max(index.rglob("L00-*"))
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(DataError, match=rf"{path.name} is damaged"):
+        search_index(index, "pond")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "options", "message"),
+    [
+        (" ", {}, "a phrase of 0 characters"),
+        ("a" * 1001, {}, "a phrase of 1001 characters"),
+        ("pond", {"scenes": 0}, "scenes=0 must be at least 1"),
+        ("pond", {"tiles": -1}, "tiles=-1 must be at least 1"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_refused(made_index, phrase, options, message):
+    with pytest.raises(QuestionError, match=message):
+        search_index(made_index, phrase, **options)
+
+
+def test_no_index_and_no_level_are_clear(made_index, tmp_path):
+    with pytest.raises(DataError, match="holds no index"):
+        search_index(tmp_path, "pond")
+    with pytest.raises(DataError, match="holds no tile to compare"):
+        search_index(made_index, "pond", levels=[9])
+
+
+def test_similar_fingerprints_are_of_similar_encoders_alone(encoder_folder, tmp_path):
+    first = load_dual_encoder(str(encoder_folder)).fingerprint
+    copy = shutil.copytree(encoder_folder, tmp_path / "copy")
+    assert load_dual_encoder(str(copy)).fingerprint == first
+    changed = shutil.copytree(encoder_folder, tmp_path / "changed")
+    settings = {"image_mean": [0.1, 0.5, 0.6], "image_std": [0.2, 0.3, 0.25]}
+    (changed / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert load_dual_encoder(str(changed)).fingerprint != first

@@ -1,0 +1,82 @@
+"""``geofovea index`` and ``geofovea search``: lines for people, JSON for programs, exit codes."""
+
+import json
+
+import pytest
+from cli_toys import is_one_error_line
+from dual_encoders import write_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return write_encoder(tmp_path_factory.mktemp("encoder") / "clip", "clip")
+
+
+@pytest.fixture
+def folder(run, tmp_path, scene_path, encoder):
+    """An index of the coarse levels of the synthetic scene."""
+    folder = tmp_path / "index"
+    options = ["-o", folder, "--encoder", encoder, "--levels", "4,5"]
+    result = run("index", scene_path, *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("1 scene, 20 tiles read\n")
+    assert "MB a gigapixel" in result.stdout
+    return folder
+
+
+def test_a_search_names_the_scene_and_its_tiles(run, folder, scene_path):
+    result = run("search", folder, "red", "roof", "--tiles", 2)
+    assert result.exit_code == 0, result.stderr
+    first, *rest = result.stdout.splitlines()
+    assert first == f"1. {scene_path}"
+    assert max(map(len, rest)) <= 80
+    assert "compared   20 tiles with 'red roof'" in rest[-1]
+    record = json.loads(run("search", folder, "red roof", "--json").stdout)
+    (scene,) = record["scenes"]
+    assert scene["scene"] == str(scene_path)
+    assert scene["tiles"][0]["lonlat"] is not None
+
+
+def test_a_budget_ends_a_run_and_the_next_one_goes_on(run, folder, scene_path):
+    arguments = ["index", scene_path, "-o", folder, "--levels", 3, "--max-tiles", 50, "--json"]
+    first = run(*arguments)
+    assert first.exit_code == 0, first.stderr
+    record = json.loads(first.stdout)
+    assert (record["tiles_read"], record["stopped"], record["is_whole"]) == (50, "tiles", False)
+    record = json.loads(run(*arguments).stdout)
+    assert (record["tiles_read"], record["is_whole"]) == (14, True)
+    assert record["megabytes_per_gigapixel"] > 0
+
+
+def test_a_scene_that_cannot_be_read_is_exit_code_1(run, folder, tmp_path):
+    bad = tmp_path / "bad.tif"
+    bad.write_bytes(b"no picture")
+    result = run("index", bad, "-o", folder)
+    assert result.exit_code == 1
+    assert f"failed     {bad}: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["index", "{scene}", "-o", "{new}"], "name one, for example --encoder openai/clip-"),
+        (["index", "{scene}", "-o", "{index}", "--tile-size", "64"], "made with --tile-size 32;"),
+        (["index", "nowhere.tif", "-o", "{new}", "--encoder", "x"], "there is no 'nowhere.tif'"),
+        (["index", "{scene}", "-o", "{index}", "--max-seconds", "-1"], "--max-seconds -1.0 must"),
+        (["search", "{new}", "pond"], "holds no index; make one with geofovea index"),
+        (["search", "{index}", " "], "a phrase of 0 characters"),
+    ],
+)
+def test_what_is_wrong_is_one_line(run, folder, scene_path, tmp_path, arguments, message):
+    names = {"scene": scene_path, "new": tmp_path / "new", "index": folder}
+    result = run(*(argument.format(**names) for argument in arguments))
+    assert result.exit_code == 1
+    assert is_one_error_line(result)
+    assert message in result.stderr
+
+
+def test_levels_that_are_no_numbers_are_wrong_usage(run, folder, scene_path):
+    for verb in (["index", scene_path, "-o", folder], ["search", folder, "pond"]):
+        result = run(*verb, "--levels", "fine")
+        assert result.exit_code == 2
+        assert "'fine' is not a list of levels such as 0,1,2" in result.stderr

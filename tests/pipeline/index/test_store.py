@@ -1,0 +1,193 @@
+"""An index on disk: what was written comes back, and anything else is noticed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from geofovea.errors import DataError, GeometryError, ModelError, OutputError
+from geofovea.pipeline.index.indexed_scene import IndexedScene, lasting_name
+from geofovea.pipeline.index.part import Part, PartName
+from geofovea.pipeline.index.settings import IndexSettings
+from geofovea.pipeline.index.store import IndexStore
+from geofovea.pipeline.index.vectors import stored_vectors
+
+DIMENSION = 8
+SETTINGS = IndexSettings("clip", "f00d", DIMENSION, 32, bands=(3, 2, 1), band_map=(("red", 3),))
+SCENE = IndexedScene("/data/a.tif", "as it was", 320, 160, 32, (0, 1))
+
+
+def part(name, seed=0):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(name.count, DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    shown = rng.integers(1, 255, name.count).astype(np.uint8)
+    return Part(name, stored_vectors(vectors, "int8"), shown, rng.normal(size=(name.count, 2)))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return IndexStore.create(tmp_path / "index", SETTINGS)
+
+
+@pytest.fixture
+def scene(store):
+    scene, was_removed = store.begin(SCENE)
+    assert not was_removed
+    for start in (0, 20):
+        store.write(scene, part(PartName(0, start, 20), start))
+    return scene
+
+
+def test_what_was_written_comes_back_to_the_bit(store, scene):
+    again = IndexStore.open(store.folder)
+    assert again.settings == SETTINGS
+    assert again.scenes() == [SCENE]
+    assert [n.start for n in again.part_names(scene)] == [0, 20]
+    original, copy = part(PartName(0, 20, 20), 20), again.read(scene, PartName(0, 20, 20))
+    assert np.array_equal(copy.vectors.numbers, original.vectors.numbers)
+    assert np.array_equal(copy.vectors.scales, original.vectors.scales)
+    assert np.array_equal(copy.shown, original.shown)
+    assert np.array_equal(copy.lonlat, original.lonlat)
+    # 50 native tiles and 15 of level 1
+    assert again.tiles_done(scene, 0) == 40
+    assert again.share_done(scene) == pytest.approx(40 / 65)
+
+
+def damaged_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def a_pipe(path):
+    import os
+
+    path.unlink()
+    os.mkfifo(path)
+
+
+def another_part(path):
+    path.write_bytes((path.parent / "L00-000000000-20.safetensors").read_bytes())
+
+
+@pytest.mark.parametrize("damage", [damaged_byte, cut, emptied, a_pipe, another_part])
+def test_a_damaged_part_is_an_error_that_names_it_and_is_read_again(store, scene, damage):
+    path = store.folder / "scenes" / scene.key / PartName(0, 20, 20).file
+    damage(path)
+    with pytest.raises(
+        DataError, match=r"L00-000000020-20.safetensors is damaged .*geofovea index"
+    ):
+        store.read(scene, PartName(0, 20, 20))
+    assert store.remove_damaged(scene) == 20
+    assert store.tiles_done(scene, 0) == 20
+    assert store.remove_damaged(scene) == 0
+
+
+def test_what_a_killed_run_left_half_written_is_removed(store, scene):
+    aside = store.folder / "scenes" / scene.key / ".geofovea-0a.safetensors"
+    aside.write_bytes(b"half")
+    assert store.remove_damaged(scene) == 0
+    assert not aside.exists()
+
+
+def test_tiles_behind_a_gap_do_not_count(store, scene):
+    (store.folder / "scenes" / scene.key / PartName(0, 0, 20).file).unlink()
+    assert store.tiles_done(scene, 0) == 0
+    assert store.remove_damaged(scene) == 20
+
+
+def test_vectors_of_other_content_are_removed(store, scene):
+    changed, was_removed = store.begin(replace(SCENE, identity="as it is now"))
+    assert was_removed
+    assert store.part_names(changed) == []
+    assert store.scenes() == [changed]
+
+
+def test_a_level_that_is_asked_for_later_is_added(store, scene):
+    more, was_removed = store.begin(replace(SCENE, levels=(2,)))
+    assert not was_removed
+    assert more.levels == (0, 1, 2)
+    assert store.tiles_done(more, 0) == 40
+
+
+@pytest.mark.parametrize("file", ["index.json", "scene.json"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '"\\ud800"', "[" * 9999])
+def test_a_damaged_record_is_an_error_that_names_it(store, scene, file, text):
+    (path,) = store.folder.rglob(file)
+    path.write_text(text)
+    with pytest.raises(DataError, match=f"{file} is damaged"):
+        IndexStore.open(store.folder).scenes()
+
+
+def test_an_index_of_a_later_version_is_refused(store):
+    path = store.folder / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(DataError, match="has the format 2, and this version reads 1"):
+        IndexStore.open(store.folder)
+
+
+def test_another_encoder_or_view_is_refused(store):
+    with pytest.raises(ModelError, match="'clip', and 'other' has other weights"):
+        IndexStore.create(store.folder, replace(SETTINGS, encoder="other", fingerprint="beef"))
+    with pytest.raises(DataError, match=r"was made with tile_size=32, bands=\(3, 2, 1\); give"):
+        IndexStore.create(store.folder, replace(SETTINGS, tile_size=64, bands=()))
+    # an encoder that was moved is the same one
+    assert IndexStore.create(store.folder, replace(SETTINGS, encoder="moved")).settings == SETTINGS
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(OutputError, match=r"holds other files, such as 'letter\.txt'"):
+        IndexStore.create(tmp_path, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    with pytest.raises(DataError, match="holds no index; make one with geofovea index"):
+        IndexStore.open(tmp_path)
+
+
+def test_two_runs_do_not_write_one_index(store):
+    with (
+        store.locked(),
+        pytest.raises(OutputError, match="another process writes"),
+        IndexStore.open(store.folder).locked(),
+    ):
+        pass
+    with store.locked():
+        pass
+
+
+@pytest.mark.parametrize("levels", [(), (-1,), (0, 9)])
+def test_levels_that_a_scene_does_not_have_are_refused(levels):
+    with pytest.raises(GeometryError, match="has the levels 0 to 4"):
+        replace(SCENE, levels=levels)
+
+
+def test_the_state_of_a_scene_is_that_of_its_file(tmp_path):
+    from geofovea.pipeline.index.indexed_scene import identity_of
+
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"one")
+    scene = replace(SCENE, name=str(path), identity=identity_of(str(path)))
+    assert scene.state == "current"
+    path.write_bytes(b"two more")
+    assert scene.state == "changed"
+    path.unlink()
+    assert scene.state == "missing"
+    remote = replace(SCENE, name="https://example.org/a.tif")
+    assert remote.state == "current"
+
+
+def test_names_hold_no_secrets_and_mean_the_same_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert lasting_name("a.tif") == str(tmp_path / "a.tif")
+    assert lasting_name("GTIFF_DIR:2:a.tif") == f"GTIFF_DIR:2:{tmp_path / 'a.tif'}"
+    assert "secret" not in lasting_name("https://me:secret@example.org/a.tif?token=secret")
