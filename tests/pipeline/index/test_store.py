@@ -191,3 +191,11 @@ def test_names_hold_no_secrets_and_mean_the_same_anywhere(tmp_path, monkeypatch)
     assert lasting_name("a.tif") == str(tmp_path / "a.tif")
     assert lasting_name("GTIFF_DIR:2:a.tif") == f"GTIFF_DIR:2:{tmp_path / 'a.tif'}"
     assert "secret" not in lasting_name("https://me:secret@example.org/a.tif?token=secret")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b", "\x1b[2J", "x" * 5000, ""])
+def test_a_name_that_cannot_be_a_file_is_a_scene_that_is_missing(store, name):
+    scene = replace(SCENE, name=name or "/", identity="?")
+    assert scene.key.isalnum()
+    assert store.begin(scene)[0] in store.scenes()
+    assert scene.state in ("missing", "changed")

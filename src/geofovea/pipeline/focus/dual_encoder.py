@@ -154,14 +154,14 @@ def _loaded(name: str) -> DualEncoder:
     from transformers import AutoConfig, AutoModel
 
     if Path(name).exists() and not Path(name).is_dir():
-        raise ModelError(f"the focus model {name!r} is a file; name its folder")
+        raise ModelError(f"the dual encoder {name!r} is a file; name its folder")
     try:
         with quiet_transformers():
             config_file = companion(name, "config.json")
             config_values = read_json(config_file) if config_file else {}
             if config_values and config_values.get("model_type") not in _KINDS:
                 raise ModelError(
-                    f"the focus model {name!r} is a {config_values.get('model_type')!r}; "
+                    f"the dual encoder {name!r} is a {config_values.get('model_type')!r}; "
                     f"supported are {', '.join(_KINDS)} and models in their format, such as "
                     "RemoteCLIP"
                 )
@@ -183,10 +183,10 @@ def _loaded(name: str) -> DualEncoder:
     except Exception as error:  # a file that somebody else wrote may confuse it in any way
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"the focus model {name!r} could not be loaded ({reason}); name a folder or hub id of "
-            "a CLIP or SigLIP in safetensors with focus_model="
+            f"the dual encoder {name!r} could not be loaded ({reason}); name a folder or hub id of "
+            "a CLIP or SigLIP in safetensors"
         ) from error
-    check_complete(f"the focus model {name!r}", report)
+    check_complete(f"the dual encoder {name!r}", report)
     return DualEncoder(name, model.eval(), tokenizer, mean, std)
 
 

@@ -54,7 +54,7 @@ class IndexedScene:
     @property
     def key(self) -> str:
         """What its folder is called."""
-        return hashlib.sha256(self.name.encode(errors="surrogateescape")).hexdigest()[:_NAME_DIGITS]
+        return hashlib.sha256(self.name.encode(errors="surrogatepass")).hexdigest()[:_NAME_DIGITS]
 
     @property
     def pyramid(self) -> Pyramid:

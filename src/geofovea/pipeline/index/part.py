@@ -134,7 +134,7 @@ def read_part(folder: Path, name: PartName, owner: str) -> Part:
 
 def _check(name: PartName, owner: str, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     """SHA-256 of a part as bytes, uint8 ``(32,)``."""
-    digest = hashlib.sha256(f"{FORMAT}|{owner}|{name.file}".encode(errors="surrogateescape"))
+    digest = hashlib.sha256(f"{FORMAT}|{owner}|{name.file}".encode(errors="surrogatepass"))
     for key in _ARRAYS:
         array = np.ascontiguousarray(arrays[key])
         digest.update(f"|{key} {array.dtype} {array.shape}|".encode())

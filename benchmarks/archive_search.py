@@ -1,0 +1,150 @@
+"""What does an index of an archive cost, what does it save, and what does it lose?
+
+    python benchmarks/archive_search.py --scenes 8 --side 4096
+
+Synthetic scenes are indexed with eight bits and with half precision, and searched for some phrases.
+Beside it stands the search without an index, which reads and embeds every tile for each phrase. The
+ten best tiles of each scene are compared with those of vectors in full precision. Without
+``--encoder`` the encoder is a small CLIP with random weights and vectors of 512 numbers: times,
+sizes and losses by rounding are real, its rankings mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import geofovea as gf
+from geofovea.datasets.synthetic.scene_files import write_scene
+from geofovea.datasets.synthetic.world import make_world
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers
+from geofovea.pipeline.index.store import IndexStore
+from geofovea.pipeline.training.embedded_model import build_tokenizer, vocabulary
+from geofovea.tiling.pixels.radiometry_plan import plan_radiometry
+from geofovea.tiling.reader import TileReader
+from side_by_side import aligned, cpu_seconds, machine, report
+
+_PHRASES = ("red roof", "harbor", "pond", "airport", "school", "depot", "stadium", "quarry")
+_BEST = 10
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=8, help="Of the archive.")
+    parser.add_argument("--side", type=int, default=4096, help="Of a scene in pixels.")
+    parser.add_argument("--encoder", help="A CLIP or SigLIP. Default: a small one, random.")
+    parser.add_argument("--output", type=Path, help="Write all numbers to this JSON file.")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        encoder = options.encoder or str(random_encoder(folder / "clip"))
+        archive = folder / "archive"
+        archive.mkdir()
+        for seed in range(options.scenes):
+            write_scene(make_world(seed, options.side, options.side), archive / f"{seed:04}.tif")
+        full, full_cpu = searched_in_full(archive, encoder)
+        rows = [measured(folder, archive, encoder, form, full) for form in ("int8", "float16")]
+    lines = [["", "index CPU s", "search CPU ms", "full search is", "MB a Gpx", "recall of 10"]]
+    for row in rows:
+        row["full_search_cpu_s"] = full_cpu
+        ratio = full_cpu / row["search_cpu_s"]
+        lines.append(
+            [
+                row["form"],
+                f"{row['index_cpu_s']:.1f}",
+                f"{row['search_cpu_s'] * 1e3:.1f}",
+                f"{ratio:,.0f} x",
+                f"{row['mb_per_gpx']:.1f}",
+                f"{row['recall']:.3f}",
+            ]
+        )
+    tiles = sum(len(vectors) for vectors in full.values())
+    facts = machine(scenes=options.scenes, side=options.side, tiles=tiles, encoder=options.encoder)
+    report(facts, aligned(lines), rows, options.output)
+
+
+def measured(folder, archive, encoder, form, full) -> dict[str, object]:
+    """An index in one form: its cost, its size, and its recall beside the full search."""
+    index, start = folder / form, cpu_seconds()
+    made = gf.build_index(index, [str(archive)], encoder=encoder, number_format=form)
+    index_cpu, start = cpu_seconds() - start, cpu_seconds()
+    for phrase in _PHRASES:
+        gf.search_index(index, phrase, scenes=len(full))
+    search_cpu = (cpu_seconds() - start) / len(_PHRASES)
+    store = IndexStore.open(index)
+    model = load_dual_encoder(encoder)
+    recalls = []
+    for scene in store.scenes():
+        # coarse levels first, as in the full search
+        parts = sorted(store.part_names(scene), key=lambda name: (-name.level, name.start))
+        vectors = np.concatenate([store.read(scene, name).vectors.restored() for name in parts])
+        for phrase in _PHRASES:
+            text = model.embed_text(phrase).numpy()
+            best = [
+                set(np.argsort(-(each @ text))[:_BEST].tolist())
+                for each in (vectors, full[Path(scene.name).name])
+            ]
+            recalls.append(len(best[0] & best[1]) / _BEST)
+    return {
+        "form": form,
+        "index_cpu_s": index_cpu,
+        "search_cpu_s": search_cpu,
+        "mb_per_gpx": made.megabytes_per_gigapixel,
+        "recall": float(np.mean(recalls)),
+    }
+
+
+def searched_in_full(archive, encoder):
+    """Vectors of all tiles in full precision by scene, and CPU seconds of one search by pixels."""
+    model, start, full = load_dual_encoder(encoder), cpu_seconds(), {}
+    for path in sorted(archive.iterdir()):
+        scene = gf.open_scene(path)
+        reader = TileReader(scene, scene.pyramid(model.side), plan_radiometry(scene))
+        levels = range(reader.pyramid.base_level, -1, -1)
+        tiles = [tile for level in levels for tile in reader.pyramid.tiles(level)]
+        parts = [
+            model.embed_pictures([reader.read(tile).rgb for tile in tiles[i : i + 32]]).numpy()
+            for i in range(0, len(tiles), 32)
+        ]
+        full[path.name] = np.concatenate(parts)
+    text = model.embed_text(_PHRASES[0]).numpy()
+    for vectors in full.values():
+        np.argsort(-(vectors @ text))
+    return full, cpu_seconds() - start
+
+
+def random_encoder(folder: Path) -> Path:
+    """A small CLIP with random weights, as a hub would bring it."""
+    from transformers import CLIPConfig, CLIPModel
+
+    words = vocabulary()
+    shape = {
+        "hidden_size": 192,
+        "intermediate_size": 384,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 3,
+    }
+    text = shape | {
+        "vocab_size": len(words),
+        "max_position_embeddings": 24,
+        "bos_token_id": words.index("<s>"),
+        "eos_token_id": words.index("</s>"),
+        "pad_token_id": words.index("<pad>"),
+    }
+    vision = shape | {"image_size": 224, "patch_size": 32}
+    torch.manual_seed(0)
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=512)
+    with quiet_transformers():
+        CLIPModel(config).save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
