@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from dual_encoders import write_encoder
+from PIL import Image
+from pipeline_toys import texture
 
 import geofovea as gf
 from geofovea.errors import DataError, ModelError, QuestionError
@@ -136,3 +138,12 @@ def test_similar_fingerprints_are_of_similar_encoders_alone(encoder_folder, tmp_
     settings = {"image_mean": [0.1, 0.5, 0.6], "image_std": [0.2, 0.3, 0.25]}
     (changed / "preprocessor_config.json").write_text(json.dumps(settings))
     assert load_dual_encoder(str(changed)).fingerprint != first
+
+
+def test_a_scene_without_a_georeference_has_no_place_on_the_map(tmp_path, encoder_folder):
+    Image.fromarray(texture(96, 96).transpose(1, 2, 0)).save(tmp_path / "photo.png")
+    index = tmp_path / "index"
+    build_index(index, [str(tmp_path / "photo.png")], encoder=str(encoder_folder), levels=[0])
+    result = search_index(index, "pond", tiles=9)
+    assert [hit.lonlat for hit in result.scenes[0].hits] == [None] * 9
+    assert [each["geometry"] for each in result.geojson()["features"]] == [None] * 9

@@ -37,6 +37,17 @@ def test_a_search_names_the_scene_and_its_tiles(run, folder, scene_path):
     assert scene["tiles"][0]["lonlat"] is not None
 
 
+def test_a_search_is_written_for_a_map(run, folder, tmp_path, scene_path):
+    path = tmp_path / "roofs.geojson"
+    result = run("search", folder, "red roof", "-o", path, "--tiles", 2, "--json")
+    assert result.exit_code == 0, result.stderr
+    (scene,) = json.loads(result.stdout)["scenes"]
+    features = json.loads(path.read_text())["features"]
+    assert [f["geometry"]["coordinates"] for f in features] == [t["lonlat"] for t in scene["tiles"]]
+    assert [f["properties"]["scene"] for f in features] == [str(scene_path)] * 2
+    assert is_one_error_line(run("search", folder, "red roof", "-o", tmp_path / "no" / "a.geojson"))
+
+
 def test_a_budget_ends_a_run_and_the_next_one_goes_on(run, folder, scene_path):
     arguments = ["index", scene_path, "-o", folder, "--levels", 3, "--max-tiles", 50, "--json"]
     first = run(*arguments)
@@ -60,7 +71,10 @@ def test_a_scene_that_cannot_be_read_is_exit_code_1(run, folder, tmp_path):
     ("arguments", "message"),
     [
         (["index", "{scene}", "-o", "{new}"], "name one, for example --encoder openai/clip-"),
-        (["index", "{scene}", "-o", "{index}", "--tile-size", "64"], "made with --tile-size 32;"),
+        (
+            ["index", "{scene}", "-o", "{index}", "--tile-size", "64"],
+            "leave out --tile-size to go on with its own",
+        ),
         (["index", "nowhere.tif", "-o", "{new}", "--encoder", "x"], "there is no 'nowhere.tif'"),
         (["index", "{scene}", "-o", "{index}", "--max-seconds", "-1"], "--max-seconds -1.0 must"),
         (["search", "{new}", "pond"], "holds no index; make one with geofovea index"),

@@ -139,7 +139,7 @@ def test_an_index_of_a_later_version_is_refused(store):
 def test_another_encoder_or_view_is_refused(store):
     with pytest.raises(ModelError, match="'clip', and 'other' has other weights"):
         IndexStore.create(store.folder, replace(SETTINGS, encoder="other", fingerprint="beef"))
-    with pytest.raises(DataError, match=r"was made with tile_size=32, bands=\(3, 2, 1\); give"):
+    with pytest.raises(DataError, match="leave out tile_size=, bands= to go on"):
         IndexStore.create(store.folder, replace(SETTINGS, tile_size=64, bands=()))
     # an encoder that was moved is the same one
     assert IndexStore.create(store.folder, replace(SETTINGS, encoder="moved")).settings == SETTINGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Collection
@@ -15,6 +16,7 @@ from geofovea.errors import DataError, QuestionError
 from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
 from geofovea.pipeline.index.lookup import Hit, Lookup, SceneHits, look_up
 from geofovea.pipeline.index.store import IndexStore
+from geofovea.pipeline.system.files import write_text
 
 __all__ = ["SearchResult", "search_index"]
 
@@ -67,6 +69,32 @@ class SearchResult:
             ],
             "warnings": list(self.warnings),
         }
+
+    def geojson(self) -> dict[str, Any]:
+        """A GeoJSON FeatureCollection: a point a tile, best scene first.
+
+        A point is the center of its tile in longitude and latitude, null without a georeference.
+        """
+        features = [
+            {
+                "type": "Feature",
+                "geometry": None
+                if hit.lonlat is None
+                else {"type": "Point", "coordinates": list(hit.lonlat)},
+                "properties": {"scene": each.scene.name, "rank": rank, **self._tile(hit)},
+            }
+            for rank, each in enumerate(self.scenes, start=1)
+            for hit in each.hits
+        ]
+        return {"type": "FeatureCollection", "phrase": self.phrase, "features": features}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``geojson()`` to a file, whole or not at all.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        write_text(path, json.dumps(self.geojson()))
 
     def _tile(self, hit: Hit) -> dict[str, Any]:
         return {

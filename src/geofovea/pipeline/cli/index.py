@@ -135,9 +135,8 @@ def _print(report: IndexReport) -> None:
     if damaged:
         notice(f"  warning    {damaged} tiles were damaged in the index, and were read again")
     if report.stopped:
-        notice(
-            f"  warning    the budget of {report.stopped} ended the run: the same command goes on"
-        )
+        rest = f", {report.scenes_left} of the scenes not begun" if report.scenes_left else ""
+        notice(f"  warning    out of {report.stopped}{rest}: the same command goes on from here")
     command = click.get_current_context().command
     for failure in report.failures[:_MOST_FAILURES]:
         notice(f"  failed     {failure.name}: {in_shell_words(failure.error, command)}")

@@ -19,7 +19,7 @@ __all__ = ["search"]
 
 _EXAMPLES = (
     'geofovea search archive-index "red roof"',
-    "geofovea search archive-index harbor --scenes 3 --tiles 1 --json",
+    "geofovea search archive-index harbor --scenes 3 --tiles 1 -o harbors.geojson",
 )
 _WIDTH = 80
 
@@ -50,21 +50,37 @@ _WIDTH = 80
     is_common=True,
     help="Levels to compare, 0 for native. Default: all in the index.",
 )
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    is_common=True,
+    help="Write the tiles as points to this GeoJSON file.",
+)
 @option("--encoder", metavar="NAME", help="Where the encoder lies now, if it was moved.")
 @option("--json", "as_json", is_flag=True, is_common=True, help="Print one JSON object.")
-def search(index: Path, words: tuple[str, ...], as_json: bool, **settings: Any) -> None:
+def search(
+    index: Path, words: tuple[str, ...], output: Path | None, as_json: bool, **settings: Any
+) -> None:
     """Rank the scenes of an index by how like a phrase they are.
 
     INDEX is a folder that geofovea index made. No scene is opened. The result is a ranking: the
     best scene comes first even where none shows what you search for. Check it with geofovea find.
     """
     from geofovea.pipeline.archive.search import search_index
+    from geofovea.pipeline.system.files import check_writable
 
+    if output:
+        check_writable(output)
     result = search_index(index, " ".join(words), **settings)
+    if output:
+        result.save(output)
     if as_json:
         echo(json.dumps(result.to_dict()))
     else:
         _print(result)
+        if output:
+            echo(f"  wrote      {output}")
 
 
 def _print(result: SearchResult) -> None:

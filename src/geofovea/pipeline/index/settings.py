@@ -91,9 +91,9 @@ class IndexSettings:
             raise DataError(f"the settings cannot be read: {error}") from error
 
     def differences(self, other: IndexSettings) -> tuple[str, ...]:
-        """The settings in which another one differs, as ``name=value`` of this one."""
+        """Names of the settings that another one has differently, besides the encoder."""
         return tuple(
-            f"{field.name}={getattr(self, field.name)!r}"
+            field.name
             for field in fields(self)
             if field.name not in ("encoder", "fingerprint")
             and getattr(self, field.name) != getattr(other, field.name)

@@ -66,11 +66,12 @@ class IndexStore:
         if IndexStore.exists(folder):
             store = IndexStore.open(folder)
             store.check_encoder(settings.fingerprint, settings.encoder)
-            if store.settings.differences(settings):
-                differences = ", ".join(store.settings.differences(settings))
+            differences = store.settings.differences(settings)
+            if differences:
                 raise DataError(
-                    f"the index in {folder} was made with {differences}; give the same, or name "
-                    "another folder"
+                    f"the index in {folder} was made with other settings: leave out "
+                    f"{', '.join(f'{name}=' for name in differences)} to go on with its own, or "
+                    "name another folder"
                 )
             return store
         make_folder(folder)
