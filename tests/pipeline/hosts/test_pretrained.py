@@ -388,7 +388,7 @@ def with_code(folder, file, **more):
 def test_a_model_that_needs_code_of_its_own_is_refused_with_the_families(write_family):
     folder = write_family("llava")
     auto = {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}
-    trace = with_code(folder, "config.json", model_type="internvl_chat", auto_map=auto)
+    trace = with_code(folder, "config.json", model_type="minicpmv", auto_map=auto)
     with pytest.raises(ModelError, match=r"code of its own \(auto_map\).*never.*internvl"):
         load_host(str(folder))
     assert not trace.exists()

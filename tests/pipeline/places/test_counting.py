@@ -40,6 +40,14 @@ def test_a_swept_region_counts_what_find_finds(session, kind_and_region):
     assert count.low <= count.value <= count.high
 
 
+def test_the_measured_errors_of_the_model_are_taken_out_of_its_counts(session, kind_and_region):
+    kind, region, _ = kind_and_region
+    count = session.count(kind, region=region)
+    assert count.confusion is not None
+    assert count.confusion.model == session.host.name
+    assert count.value > len(count.places) > 0
+
+
 def test_without_measured_errors_the_count_says_that_it_is_one_of_detections(
     session, kind_and_region
 ):

@@ -111,7 +111,12 @@ class HostSettings:
     @property
     def presence(self) -> PresenceWords:
         """How the model is asked whether something is there."""
-        return PresenceWords(self.presence_question, self.presence_answers, self.attribute_question)
+        return PresenceWords(
+            self.presence_question,
+            self.presence_answers,
+            self.attribute_question,
+            self.presence_confusion,
+        )
 
     @classmethod
     def read(cls, path: Path, defaults: HostSettings | None = None) -> HostSettings:
