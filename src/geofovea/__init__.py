@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.answers.evidence import EvidenceList
     from geofovea.pipeline.answers.measurement import Measurement
+    from geofovea.pipeline.archive.allowance import IndexBudget
     from geofovea.pipeline.archive.build import build_index
     from geofovea.pipeline.archive.search import search_index
     from geofovea.pipeline.dates.dated_answer import DatedAnswer
@@ -101,6 +102,7 @@ __all__ = [
     "GeoFoveaError",
     "GeometryError",
     "Host",
+    "IndexBudget",
     "LevelBuildError",
     "Measurement",
     "MemoryOptions",
@@ -160,6 +162,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "SpendLimit": "geofovea.pipeline.hosts.endpoint.settings",
     "Region": "geofovea.tiling.geo.region",
     "OpenedScene": "geofovea.pipeline.viewer.opened_scene",
+    "IndexBudget": "geofovea.pipeline.archive.allowance",
     "Host": "geofovea.pipeline.hosts.base",
     "EvidenceList": "geofovea.pipeline.answers.evidence",
     "EndpointSettings": "geofovea.pipeline.hosts.endpoint.settings",

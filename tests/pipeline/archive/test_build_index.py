@@ -121,8 +121,9 @@ def joined(folder):
     return np.concatenate([part.vectors.restored() for _, part in parts])
 
 
-def test_coarse_levels_come_first(build, tmp_path):
-    build(budget=IndexBudget(tiles=7))
+def test_coarse_levels_come_first(tmp_path, archive, encoder_folder):
+    folder = str(encoder_folder)
+    build_index(tmp_path / "index", archive, encoder=folder, budget=IndexBudget(tiles=7))
     assert list(vectors_in(tmp_path / "index")) == [("a.tif", 1, 0), ("a.tif", 2, 0)]
 
 

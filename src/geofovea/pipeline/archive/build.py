@@ -27,7 +27,7 @@ __all__ = ["build_index"]
 
 def build_index(
     folder: str | os.PathLike[str],
-    scenes: Sequence[str],
+    scenes: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     encoder: str | None = None,
     levels: Sequence[int] | None = None,
@@ -50,7 +50,7 @@ def build_index(
 
     Args:
         folder: Where the index lies or will lie.
-        scenes: Raster files, folders, globs, manifests, STAC item collections, URLs.
+        scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.
         encoder: Folder or hub id of a CLIP or SigLIP; an index that is there knows its own.
         levels: Levels to embed, 0 for native; by default all from the base level to native. Levels
             that a scene does not have are left out for it.
@@ -75,7 +75,9 @@ def build_index(
         OutputError: If the index cannot be written.
     """
     place = Path(folder)
-    names = list(dict.fromkeys(row.scene for row in list_scenes(list(scenes))))
+    sources = [scenes] if isinstance(scenes, (str, os.PathLike)) else scenes
+    rows = list_scenes([os.fspath(source) for source in sources])
+    names = list(dict.fromkeys(row.scene for row in rows))
     older = IndexStore.open(place).settings if IndexStore.exists(place) else None
     model = _encoder(encoder, older)
     settings = _settings(
