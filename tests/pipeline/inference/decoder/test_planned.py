@@ -209,7 +209,8 @@ def test_what_is_skipped_is_not_computed(model):
     words = LENGTH - 19
     assert rows == {"q_proj": [words] * 4, "k_proj": [LENGTH] * 4, "up_proj": [words] * 4}
     assert run.work == [LayerWork(19, 19, 19)] * 2 + [LayerWork(19, 0, 0)] * 4
-    assert run.vision_layers == 19 * DEPTH
+    assert run.tokens_by_layer == (19,) * DEPTH
+    assert run.run_by_layer == (19, 19, 0, 0, 0, 0)
 
 
 def test_what_is_gone_is_in_no_later_cache(model):
@@ -217,7 +218,7 @@ def test_what_is_gone_is_in_no_later_cache(model):
     run.prefill()
     lengths = [run.cache.get_seq_length(layer) for layer in range(DEPTH)]
     assert lengths == [LENGTH] * 2 + [LENGTH - 19] * 4
-    assert run.vision_layers == 38
+    assert run.tokens_by_layer == run.run_by_layer == (19, 19, 0, 0, 0, 0)
 
 
 def test_a_decoder_of_another_kind_is_refused(model):

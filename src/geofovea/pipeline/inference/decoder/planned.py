@@ -104,9 +104,14 @@ class PlannedRun:
         self._next = sequence.next_position
 
     @property
-    def vision_layers(self) -> int:
-        """Vision tokens that each layer's attention could see, summed over the layers."""
-        return sum(each.present for each in self.work)
+    def tokens_by_layer(self) -> tuple[int, ...]:
+        """Vision tokens whose keys and values each layer made."""
+        return tuple(each.present for each in self.work)
+
+    @property
+    def run_by_layer(self) -> tuple[int, ...]:
+        """Vision tokens of which each layer computed more than keys and values."""
+        return tuple(max(each.attended, each.fed) for each in self.work)
 
     @torch.inference_mode()
     def prefill(self) -> Tensor:
