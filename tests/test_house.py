@@ -53,7 +53,10 @@ FLOORS = {
         {"pixels"},
         {"overviews", "arrays"},
     ],
-    "regionfocus": [{"search", "reductions", "rfm", "cache_policies"}, {"selection"}],
+    "regionfocus": [
+        {"search", "reductions", "rfm", "cache_policies"},
+        {"selection", "layer_plans"},
+    ],
     "datasets": [{"tables"}, {"records"}, {"synthetic", "scoring", "inputs"}, {"benchmarks"}],
 }
 # libraries that make an import slow, or that are not always installed

@@ -69,10 +69,12 @@ class Cost:
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
         flops: Operations, counted in two ways, where the shape of the host is known; those of a
-            decoder that runs everything, whatever a scene memory saved.
+            decoder that runs everything, whatever a scene memory saved or was skipped in layers.
         memory: What was taken from a scene memory, if there was one.
         thought_tokens: Tokens that the model thought before it answered.
         focus: What the host's own attention was read for, where that was the focus.
+        vision_layers: Vision tokens of which a layer of the decoder computed more than keys and
+            values, summed over its layers; None where no work was skipped inside them.
     """
 
     tiles_read: int
@@ -90,6 +92,7 @@ class Cost:
     memory: MemoryUse | None = None
     thought_tokens: int = 0
     focus: FocusCost | None = None
+    vision_layers: int | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -113,6 +116,7 @@ class Cost:
             budget=Budget(**data["budget"]),
             tokens_end=data.get("tokens_end"),
             reductions=tuple(StageTokens(**stage) for stage in data.get("reductions", ())),
+            vision_layers=data.get("vision_layers"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -128,6 +132,8 @@ class Cost:
         }
         if self.thought_tokens:
             extra["thought_tokens"] = self.thought_tokens
+        if self.vision_layers is not None:
+            extra["vision_layers"] = self.vision_layers
         return extra | {
             "tiles_read": self.tiles_read,
             "tiles_encoded": self.tiles_encoded,

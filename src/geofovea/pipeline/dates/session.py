@@ -256,6 +256,11 @@ class StackSession:
             )
         if choices and not host.capabilities.choices:
             raise ModelError(f"{host.name} cannot score choices: list them in the question")
+        if options.skip is not None:
+            raise ModelError(
+                f"skip={options.skip!r} acts inside the decoder, on tokens of one date; leave out "
+                "skip="
+            )
         chain = make_chain(options.reduction)
         if isinstance(host, SupportsImages) and options.reduction != DEFAULT_REDUCTION:
             raise ModelError(

@@ -67,5 +67,7 @@ class DirectCalls:
         options: dict[str, Any] = {"choices": prompt.choices} if prompt.choices else {}
         if prompt.reduction is not None:
             options["reduction"] = prompt.reduction
+        if prompt.skip is not None:
+            options["skip"] = prompt.skip
         generation: Generation = self._host.generate(prompt.question, prompt.tokens, **options)
         return generation

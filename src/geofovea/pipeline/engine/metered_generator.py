@@ -10,6 +10,7 @@ from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.regionfocus.dated_tokens import DatedTokens
+from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -23,10 +24,13 @@ class MeteredGenerator:
     Attributes:
         calls: How the host is asked.
         reduction: What drops tokens between the layers of the decoder; None drops none.
+        skip: What vision tokens do inside its layers; None what they always do.
         choices: Answers to choose from, whatever is asked; empty where no choices are given.
         tokens_end: Vision tokens that were left in the last layer, of all runs.
         seconds: Time spent in the decoder.
         runs: Of the decoder, in their order.
+        vision_layers: Vision tokens of which a layer computed more than keys and values, summed
+            over layers and runs; counted where work is skipped.
     """
 
     calls: EngineCalls
@@ -35,11 +39,14 @@ class MeteredGenerator:
     tokens_end: int = 0
     seconds: float = 0.0
     runs: list[DecoderPass] = field(default_factory=list)
+    skip: LayerMethod | None = None
+    vision_layers: int = 0
 
     def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
         """See ``Host.generate``; with choices, the likeliest of them."""
         started = time.perf_counter()
-        generation = self.calls.generate(Prompt(question, tokens, self.choices, self.reduction))
+        prompt = Prompt(question, tokens, self.choices, self.reduction, self.skip)
+        generation = self.calls.generate(prompt)
         self.seconds += time.perf_counter() - started
         tokens_in = 0 if tokens is None else len(tokens)
         by_layer = generation.tokens_by_layer
@@ -47,4 +54,5 @@ class MeteredGenerator:
         thought, text = generation.thought_tokens, generation.text_tokens
         self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought))
         self.tokens_end += by_layer[-1] if by_layer else tokens_in
+        self.vision_layers += sum(generation.run_by_layer)
         return generation

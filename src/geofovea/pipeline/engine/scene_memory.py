@@ -114,7 +114,8 @@ class MemoryCalls(DirectCalls):
         """See ``EngineCalls``.
 
         Raises:
-            ModelError: If tokens are dropped inside the decoder, or were merged before it.
+            ModelError: If tokens are dropped or work is skipped inside the decoder, or tokens were
+                merged before it.
         """
         tokens = prompt.tokens
         # tokens of several dates come from several scenes
@@ -124,6 +125,11 @@ class MemoryCalls(DirectCalls):
             raise ModelError(
                 "a scene memory holds what every layer makes of a tile, so that nothing is dropped "
                 "between layers; leave out the memory, or the reduction inside the decoder"
+            )
+        if prompt.skip is not None:
+            raise ModelError(
+                "a scene memory holds what every layer makes of a tile, so that no work is left to "
+                "skip; leave out the memory, or skip="
             )
         self._check_unmerged(tokens)
         return self._memory.prompts.generate(prompt, self._stored(tokens))

@@ -65,6 +65,7 @@ def make_answerer(
     confidence: float | None = None,
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
+    skip: str | None = None,
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
@@ -100,7 +101,7 @@ def make_answerer(
     settings = AskSettings(
         model,
         {name: limit for name, limit in limits.items() if limit is not None},
-        AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry),
+        AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry, skip),
         bands=bands,
         composite=composite,
         band_map=band_map,

@@ -66,6 +66,8 @@ class Capabilities:
         stages: Where inside it tokens can be dropped: ``encoder_layer``, ``decoder_layer``.
         positions: The policy of its position ids; see `inference.prompts.position_ids`.
         choices: It scores answers to choose from, given as ``choices`` to ``generate``.
+        layer_plans: ``generate`` takes a layer method, ``skip``, which says what vision tokens do
+            inside its layers.
         dates: ``generate`` takes `DatedTokens`, so that it can be asked about several dates.
     """
 
@@ -78,6 +80,7 @@ class Capabilities:
     positions: str = "compact"
     choices: bool = False
     dates: bool = False
+    layer_plans: bool = False
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.attention_scorer import AttentionScorer, Distortion
 from geofovea.pipeline.hosts.base import Capabilities
-from geofovea.pipeline.hosts.families.abilities import are_plain, signals_of, stages_of
+from geofovea.pipeline.hosts.families import abilities
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.hosts.families.settings_check import check_settings
 from geofovea.pipeline.hosts.fingerprint import EncoderIdentity
@@ -49,6 +49,7 @@ from geofovea.pipeline.system.torch_threads import threads_for
 from geofovea.regionfocus.attention_mode import AttentionMode, default_mode
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.dated_tokens import DatedTokens
+from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.pyramid import Pyramid, Tile
@@ -102,7 +103,7 @@ class LvlmHost:
         self._prompts = PromptBuilder.of(
             name, family, tokenizer, settings, self.grid, self._embedding
         )
-        plain_prompts = are_plain(family, policy, self._prompts.words.shows_first)
+        plain_prompts = abilities.are_plain(family, policy, self._prompts.words.shows_first)
         depth = family.decoder.config.num_hidden_layers
         reuses_prefix = plain_prompts and can_reuse_prefix(family.decoder, depth - 1)
         self._attention = AttentionScorer(
@@ -129,8 +130,9 @@ class LvlmHost:
             attention=self._attention.can_read,
             domain=settings.domain,
             context=self._prompts.context,
-            signals=signals_of(family),
-            stages=stages_of(family),
+            signals=abilities.signals_of(family),
+            stages=abilities.stages_of(family),
+            layer_plans=abilities.plans_layers(family),
             positions=policy,
             choices=True,
             dates=True,
@@ -274,6 +276,7 @@ class LvlmHost:
         tokens: TokenSet | DatedTokens | None,
         reduction: DecoderReduction | None = None,
         choices: Sequence[str] = (),
+        skip: LayerMethod | None = None,
     ) -> Generation:
         """Greedy answer from these tokens (or blindly), or the likeliest of some choices.
 
@@ -282,13 +285,13 @@ class LvlmHost:
             tokens: What is shown, of one date or several.
             reduction: What drops tokens between the layers of the decoder; None drops none.
             choices: Answers to choose from; they are scored behind the same prompt.
+            skip: What vision tokens do inside its layers; None what they always do.
 
         Raises:
-            ModelError: If the prompt does not fit the context or the memory of the device, or the
-                decoder cannot be run with the reduction.
+            ModelError: If the prompt does not fit, or the decoder cannot do what is asked of it.
             QuestionError: If a choice says nothing.
         """
-        return self.generate_together([Prompt(question, tokens, tuple(choices), reduction)])[0]
+        return self.generate_together([Prompt(question, tokens, (*choices,), reduction, skip)])[0]
 
     @one_at_a_time
     @torch.inference_mode()

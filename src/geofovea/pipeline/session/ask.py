@@ -63,6 +63,7 @@ def ask(
     endpoint: EndpointSettings | str | None = None,
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
+    skip: str | None = None,
     cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
@@ -110,6 +111,8 @@ def ask(
         focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
         geometry: ``auto`` computes the answers to questions about where named places lie and how
             large they are; ``off`` leaves them to the model.
+        skip: What vision tokens skip inside the decoder's layers, such as ``ima`` or ``dyvte``;
+            ``NAME:START`` names the first layer.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
@@ -161,6 +164,7 @@ def ask(
         choices=choices,
         focus_model=focus_model,
         geometry=geometry,
+        skip=skip,
     )
 
 

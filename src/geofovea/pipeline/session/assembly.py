@@ -96,6 +96,7 @@ def assemble_answer(
         memory=usage.memory,
         thought_tokens=sum(run.thought_tokens for run in reduced.runs),
         focus=_focus_cost(host, usage),
+        vision_layers=reduced.vision_layers,
     )
     warnings = (
         *warned,

@@ -35,6 +35,8 @@ class AnswerOptions:
         focus_model: Folder or hub id of the dual encoder of the focus ``similarity``.
         geometry: ``auto`` computes the answers to questions about where places lie and how large
             they are; ``off`` leaves them to the model.
+        skip: What vision tokens skip inside the layers of the decoder: ``NAME`` or ``NAME:START``
+            with one of ``LAYER_METHOD_NAMES`` and a first layer; None skips nothing.
 
     Raises:
         QuestionError: If the geometry is neither.
@@ -47,6 +49,7 @@ class AnswerOptions:
     stop: StopAt | None = None
     focus_model: str | None = None
     geometry: str = DEFAULT_GEOMETRY
+    skip: str | None = None
 
     def __post_init__(self) -> None:
         if self.geometry not in GEOMETRY_NAMES:

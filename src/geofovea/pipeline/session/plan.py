@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.engine.accounting import QuestionUsage
+from geofovea.pipeline.engine.calls import EngineCalls
+from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.focus.factory import default_focus
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
+from geofovea.pipeline.session.reducer import Reducer
 from geofovea.pipeline.session.request import AskRequest, checked_choices
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.layer_plans.base import LayerMethod
+from geofovea.regionfocus.layer_plans.registry import make_layer_method
 from geofovea.regionfocus.reductions.chain import Chain, make_chain
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES
@@ -37,6 +43,7 @@ class AnswerPlan:
         chain: What drops tokens.
         encoding: How tiles have to be encoded for that.
         warnings: What a careful reader of the answer should know of the plan.
+        skip: What vision tokens do inside the layers of the decoder; None what they always do.
     """
 
     request: AskRequest
@@ -48,11 +55,20 @@ class AnswerPlan:
     chain: Chain
     encoding: EncodePlan
     warnings: tuple[str, ...] = ()
+    skip: LayerMethod | None = None
 
     @property
     def stop(self) -> StopAt:
         """When to end a descent before its tiles are spent."""
         return self.request.options.stop or StopAt()
+
+    def reducer(
+        self, host: Host, tiles: TileTokens, usage: QuestionUsage, calls: EngineCalls
+    ) -> Reducer:
+        """What carries it out for one question."""
+        return Reducer(
+            host, self.chain, self.question, tiles, usage, self.choices, calls, self.skip
+        )
 
     def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
         """How to look, where ``probe`` may ask the model on the way."""
@@ -81,12 +97,40 @@ def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswer
     _check_for_pictures(host, request)
     chain = make_chain(request.options.reduction)
     encoding = plan_encoding(host, [chain])
+    skip = plan_skip(host, request.options.skip, chain)
     fitting, warnings = fitting_budget(host, question, budget, choices)
     search = _search_options(host, request)
     search.check(host)
     return AnswerPlan(
-        request, question, choices, budget, fitting, search, chain, encoding, warnings
+        request, question, choices, budget, fitting, search, chain, encoding, warnings, skip
     )
+
+
+def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
+    """What vision tokens do inside the layers of the decoder.
+
+    Args:
+        host: The model.
+        text: See ``make_layer_method``; None for what they always do.
+        chain: What drops tokens.
+
+    Raises:
+        ModelError: If there is no such method, or it does not fit the host or the chain.
+    """
+    if text is None:
+        return None
+    method = make_layer_method(text)
+    if not host.capabilities.layer_plans:
+        raise ModelError(
+            f"{host.name} cannot skip work inside the layers of its decoder; leave out skip=, or "
+            "choose a model in this process whose decoder is of LLaMA's, Qwen2's or Qwen3's kind"
+        )
+    if chain.decoder is not None:
+        raise ModelError(
+            f"skip={text!r} does not go with {chain.decoder.name!r}, which drops tokens between "
+            "the layers it plans; leave out one of them"
+        )
+    return method
 
 
 def _search_options(host: Host, request: AskRequest) -> SearchOptions:

@@ -112,6 +112,8 @@ def plan_published_answer(
             f"descent='published' needs a published LRS-VQA model, and {host.name} is none: name "
             "one with model=, or use descent='geometric'"
         )
+    if request.options.skip is not None:
+        raise ModelError("descent='published' skips no work inside layers: leave out skip=")
     if focus != "rfm" or reduction not in (DEFAULT_REDUCTION, "top_score"):
         raise ModelError(
             "descent='published' goes with focus='rfm' and keeps tokens by 'top_score', got "

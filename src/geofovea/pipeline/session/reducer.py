@@ -19,6 +19,7 @@ from geofovea.pipeline.hosts.base import Host, SupportsEncoderSignals, SupportsI
 from geofovea.pipeline.hosts.flops import DecoderPass
 from geofovea.pipeline.session.answering import Reply, answer_from
 from geofovea.regionfocus.budget import Budget
+from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.search.looks import LevelLook
@@ -37,12 +38,14 @@ class ReducedAnswer:
         stages: Tokens before and after each link of the chain.
         tokens_end: Vision tokens in the last layer of the decoder.
         runs: Of the decoder, those of probes and of single places included.
+        vision_layers: See `MeteredGenerator`; None where no work was skipped.
     """
 
     reply: Reply
     stages: tuple[StageTokens, ...]
     tokens_end: int
     runs: tuple[DecoderPass, ...]
+    vision_layers: int | None = None
 
 
 class Reducer:
@@ -62,6 +65,7 @@ class Reducer:
         usage: QuestionUsage,
         choices: tuple[str, ...] = (),
         calls: EngineCalls | None = None,
+        skip: LayerMethod | None = None,
     ) -> None:
         """Join what the chain needs; the encoding of ``usage`` holds what the chain reads.
 
@@ -84,7 +88,9 @@ class Reducer:
         self._name = host.name
         self._context_of = context_of
         self._probe: ConfidentStop | None = None
-        self.generator = MeteredGenerator(calls or DirectCalls(host, tiles), chain.decoder, choices)
+        self.generator = MeteredGenerator(
+            calls or DirectCalls(host, tiles), chain.decoder, choices, skip=skip
+        )
         self.selection_seconds = 0.0
 
     @property
@@ -122,7 +128,8 @@ class Reducer:
         reply = replace(reply, warnings=(*reply.warnings, *self._warnings()))
         stages = self._stages(tokens_in, reply.tokens_llm)
         end, runs = self.generator.tokens_end, tuple(self.generator.runs)
-        return ReducedAnswer(reply, stages, end, runs)
+        ran = None if self.generator.skip is None else self.generator.vision_layers
+        return ReducedAnswer(reply, stages, end, runs, ran)
 
     def _reply(self, result: SearchResult, budget: Budget) -> Reply:
         started, before = time.perf_counter(), self.generator.seconds

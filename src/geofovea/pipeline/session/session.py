@@ -44,7 +44,7 @@ from geofovea.pipeline.session.measuring import (
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.plan import AnswerPlan, plan_answer
 from geofovea.pipeline.session.published import PublishedAnswerPlan, ask_as_published
-from geofovea.pipeline.session.reducer import ReducedAnswer, Reducer
+from geofovea.pipeline.session.reducer import ReducedAnswer
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, AskRequest
 from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
@@ -148,6 +148,7 @@ class SceneSession:
         choices: Sequence[str] = (),
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
+        skip: str | None = None,
         watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
@@ -172,6 +173,7 @@ class SceneSession:
             focus_model: Folder or hub id of the dual encoder for ``focus="similarity"``.
             geometry: ``auto`` computes the answers to questions about where named places lie and
                 how large they are; ``off`` leaves them to the model.
+            skip: What vision tokens skip inside the decoder, such as ``ima``; see `AnswerOptions`.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:
@@ -186,7 +188,7 @@ class SceneSession:
         Warns:
             DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
-        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry)
+        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry, skip)
         request = AskRequest(
             question,
             budget,
@@ -306,9 +308,7 @@ class SceneSession:
         measured = measure_places(plan, search, self.host, calls, self.scene)
         if measured is not None and measured.is_answer:
             return self._assembled(plan, measured.result, measured.reduced, usage, measured)
-        reducer = Reducer(
-            self.host, plan.chain, plan.question, self.tiles, usage, plan.choices, calls
-        )
+        reducer = plan.reducer(self.host, self.tiles, usage, calls)
         if measured is None:
             options = plan.search_with(reducer.probe(plan.stop, plan.decoder_budget))
             result = self.search(options, plan.question, plan.budget, usage, calls, watch)

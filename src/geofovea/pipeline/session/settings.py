@@ -110,6 +110,8 @@ class AskSettings:
             "focus_model_digest": model_digest(self.options.focus_model),
             "rfm_digest": model_digest(self.rfm),
         }
+        if self.options.skip is not None:
+            record["skip"] = self.options.skip
         if self.memory is not None:
             # how much it holds changes what is spent, how it stores changes answers
             record["kv"] = self.memory.policy

@@ -89,6 +89,7 @@ class FoveaAccessor:
         endpoint: EndpointSettings | str | None = None,
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
+        skip: str | None = None,
         cache_tokens: bool | None = None,
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
@@ -131,6 +132,7 @@ class FoveaAccessor:
             choices=choices,
             focus_model=focus_model,
             geometry=geometry,
+            skip=skip,
         )
 
     def _session(self, host: Host, **view: Any) -> SceneSession:

@@ -71,6 +71,7 @@ _DECODER_REDUCTIONS = {
     "fastv": "decoder.fastv:FastV",
     "pyramiddrop": "decoder.pyramiddrop:PyramidDrop",
     "sparsevlm": "decoder.sparsevlm:SparseVlm",
+    "sparsevlm2": "decoder.sparsevlm2:SparseVlm2",
     "transprune": "decoder.transprune:TransPrune",
     "visiondrop": "decoder.visiondrop:VisionDrop",
     "catp_decoder": "decoder.catp:CatpDecoder",

@@ -2,11 +2,16 @@
 
 import pytest
 import torch
-from reduction_vectors import CLS, X, close, load, vector_files
+from reduction_vectors import CLS, SECOND, X, close, load, vector_files
 from released_reductions import holov_released
 
 from geofovea.regionfocus.reductions.context import TokenContext
-from geofovea.regionfocus.reductions.projected.holov import HoloV, crop_scores, keep_by_crop
+from geofovea.regionfocus.reductions.projected.holov import (
+    HoloV,
+    crop_scores,
+    keep_by_crop,
+    qwen_budget,
+)
 
 FALLING = torch.tensor([0.4, 0.3, 0.1, 0.1, 0.02, 0.02, 0.03, 0.03])
 
@@ -36,6 +41,23 @@ def test_holov_faithful_is_the_released_code(path):
     )
     assert positions.tolist() == outputs["positions"].tolist()
     close(found, outputs["tokens"])
+
+
+@pytest.mark.parametrize("path", vector_files("holov_crops_", folder=SECOND))
+def test_holov_crops_for_qwen_are_those_of_the_released_code(path):
+    _, inputs, outputs = load(path)
+    cases = zip(inputs["image_tokens"].tolist(), inputs["rate"].tolist(), strict=True)
+    expected = zip(outputs["keep"].tolist(), outputs["crops"].tolist(), strict=True)
+    assert [qwen_budget(*case) for case in cases] == list(expected)
+
+
+def test_holov_takes_more_crops_where_fewer_tokens_stay():
+    assert qwen_budget(1024, 0.111) == (113, 16)
+    assert qwen_budget(5, 0.1) == (1, 8)
+    attention = torch.rand(36, generator=torch.Generator().manual_seed(3))
+    context = TokenContext(torch.zeros(36, 2), cls_attention={0: attention[None]}, grid=(6, 6))
+    crops = [len(HoloV(crops=None).reduce(context, k).info["per_crop"]) for k in (4, 16, 35)]
+    assert crops == [16, 4, 1]
 
 
 def test_the_variance_of_holov_acts_only_where_it_is_not_scaled_away():

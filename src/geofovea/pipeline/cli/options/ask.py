@@ -42,7 +42,7 @@ __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
-_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry")
+_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip")
 
 
 def ask_options(
@@ -82,6 +82,11 @@ def ask_options(
             default=DEFAULT_GEOMETRY,
             show_default=True,
             help="Compute answers about where places lie, or leave them to the model.",
+        ),
+        budget(
+            "--skip",
+            metavar="NAME[:START]",
+            help="What vision tokens skip inside the decoder, such as ima or dyvte.",
         ),
         search(
             "--min-contrast",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from geofovea.pipeline.hosts.families.base import Family
 from geofovea.pipeline.inference.attention.support import can_run_layers
+from geofovea.pipeline.inference.decoder.planned_layer import can_plan_layers
 from geofovea.pipeline.inference.prompts.sight import Sight
 from geofovea.pipeline.inference.vision.clip_signals import CLIP_SIGNALS
 
-__all__ = ["are_plain", "signals_of", "stages_of"]
+__all__ = ["are_plain", "plans_layers", "signals_of", "stages_of"]
 
 
 def are_plain(family: Family, policy: str, shows_first: bool) -> bool:
@@ -27,6 +28,11 @@ def signals_of(family: Family) -> frozenset[str]:
     # tokens with deep features are wider than the embeddings of words
     of_text = set() if family.deep else {"text_embeds", "text_similarity"}
     return frozenset({"entropy"} | of_text | (CLIP_SIGNALS if family.is_clip else set()))
+
+
+def plans_layers(family: Family) -> bool:
+    """Whether work can be skipped inside the layers of a family's decoder."""
+    return can_plan_layers(family.decoder) and family.sight is Sight.CAUSAL
 
 
 def stages_of(family: Family) -> frozenset[str]:

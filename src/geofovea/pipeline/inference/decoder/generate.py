@@ -17,6 +17,7 @@ from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
+from geofovea.pipeline.inference.decoder.planned import PlannedRun
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.decoder.run import DecoderRun
@@ -81,8 +82,8 @@ class AnswerGenerator:
     ) -> list[Generation]:
         """Answer prompts, side by side as far as their kinds and lengths allow.
 
-        Each answer is as if its prompt were alone. Runs that drop tokens inside the decoder, and
-        choices without letters, do go alone.
+        Each answer is as if its prompt were alone. Runs that drop tokens or skip work inside the
+        decoder, and choices without letters, do go alone.
 
         Args:
             prompts: What is asked.
@@ -121,6 +122,7 @@ class AnswerGenerator:
         if (
             self.words.thought is not None
             or prompt.drops_tokens
+            or prompt.skips_work
             or (prompt.choices and not self.letters(prompt.choices))
         ):
             return _Kind.ALONE
@@ -156,6 +158,8 @@ class AnswerGenerator:
     def _alone(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
         spelt = bool(prompt.choices) and not self.letters(prompt.choices)
         tokens, reduction = prompt.tokens, prompt.reduction
+        if prompt.skips_work:
+            return self._skipping(prompt, sequence)
         if not prompt.drops_tokens or not isinstance(tokens, TokenSet) or reduction is None:
             room = self.most + (self.words.thought.reach if self.words.thought else 0)
             plain = DecoderRun(self.decoder, PromptBatch.of([sequence]), room)
@@ -169,6 +173,29 @@ class AnswerGenerator:
         state = run.advance(sequence.embedded)
         generation = self._behind_thought(state, run.advance, prompt)
         return replace(generation, tokens_by_layer=vision_lengths(run, sequence))
+
+    def _skipping(self, prompt: Prompt, sequence: PromptSequence) -> Generation:
+        """Answer one prompt whose vision tokens do less inside the layers.
+
+        Raises:
+            ModelError: If its tokens are of several dates, its choices have no letters, or the
+                decoder cannot be run by a plan.
+        """
+        tokens, method = prompt.tokens, prompt.skip
+        if not isinstance(tokens, TokenSet) or method is None:
+            raise ModelError(
+                "work inside layers is skipped for tokens of one date; leave out skip="
+            )
+        if prompt.choices and not self.letters(prompt.choices):
+            raise ModelError(
+                f"{self.name} has no letters to choose by, and its decoder cannot score words "
+                "while it skips work; leave out skip= or the choices"
+            )
+        run = PlannedRun(self.decoder, sequence, method, tokens.tile_index)
+        generation = self._behind_thought(run.prefill(), run.advance, prompt)
+        return replace(
+            generation, tokens_by_layer=run.tokens_by_layer, run_by_layer=run.run_by_layer
+        )
 
     def _behind_thought(
         self,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geofovea.errors import ModelError
 from geofovea.regionfocus.dated_tokens import DatedTokens
+from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.decoder.base import DecoderReduction
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -23,12 +24,29 @@ class Prompt:
         tokens: What is shown, of one date or several; None shows no picture.
         choices: Answers to choose from.
         reduction: What drops tokens between the layers of the decoder; None drops none.
+        skip: What vision tokens do inside its layers; None what they always do.
+
+    Raises:
+        ModelError: If both are given: what is dropped by the one is counted on by the other.
     """
 
     question: str
     tokens: TokenSet | DatedTokens | None
     choices: tuple[str, ...] = ()
     reduction: DecoderReduction | None = None
+    skip: LayerMethod | None = None
+
+    def __post_init__(self) -> None:
+        if self.reduction is not None and self.skip is not None:
+            raise ModelError(
+                f"{self.reduction.name} drops tokens between the layers of the decoder, and "
+                f"{self.skip.name} skips work inside them; choose one of them"
+            )
+
+    @property
+    def skips_work(self) -> bool:
+        """Whether its vision tokens do something else inside layers than they always do."""
+        return self.skip is not None and self.tokens is not None and len(self.tokens) > 0
 
     @property
     def drops_tokens(self) -> bool:

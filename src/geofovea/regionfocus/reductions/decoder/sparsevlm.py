@@ -12,7 +12,7 @@ m recycled tokens, m² memory. Text-guided. Positions are numbered anew.
 differs: the means count in the budget, stand where their cluster's center stood instead of behind
 all others, and are true means, with no 1e-6 added to the count, weighted by what earlier merges put
 into a token; without any preference all text tokens rate; of recycled tokens at most the best 8,192
-are merged. Version 2 of the code is not here.
+are merged. Version 2 of the code is ``sparsevlm2``.
 """
 
 from __future__ import annotations

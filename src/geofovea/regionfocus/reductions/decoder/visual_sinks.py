@@ -14,13 +14,17 @@ the model (Llama-2-7B: 2533 and 1415; 13B: 2100 and 4743). Two uses:
   no token.
 
 `redistribute` is faithful; ours is one guard more: a row without another vision token stays as it
-is, where the published formula divides by zero. Only the filter has a name that reaches it; our
-hosts run stock attention, which gives no place to change its weights.
+is, where the published formula divides by zero. ``layer_plans/var`` is the method that applies it.
+
+How large huge is depends on the width. A token's largest number is at most the root of the width
+times its root mean square, 13.9 in a model of width 192, and the published 20 of models of width
+4096 would never be reached there: `scaled_threshold` takes the same share of that bound.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from torch import Tensor
@@ -33,8 +37,10 @@ __all__ = [
     "exclude_visual_sinks",
     "looking_heads",
     "redistribute",
+    "scaled_threshold",
     "sink_dimensions",
     "sink_tokens",
+    "view_sinks",
 ]
 
 
@@ -45,21 +51,43 @@ class SinkFilter:
     Attributes:
         dimensions: Of the hidden state, where sinks are huge; None to read them off the sequence's
             first token.
-        threshold: What huge is, in units of the token's root mean square.
+        threshold: What huge is, in units of the token's root mean square; None for that of
+            `scaled_threshold`.
 
     Raises:
         ModelError: If the threshold is not positive, or dimensions are given but there are none.
     """
 
     dimensions: tuple[int, ...] | None = None
-    threshold: float = 20.0
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0 or self.dimensions == ():
+        if (self.threshold is not None and not self.threshold > 0) or self.dimensions == ():
             raise ModelError(
                 "a sink filter needs a positive threshold and, unless they are to be found, at "
                 f"least one dimension; got {self.threshold} and {self.dimensions}"
             )
+
+    def threshold_of(self, width: int) -> float:
+        """The threshold for states of a width.
+
+        Raises:
+            ModelError: If no token of that width could reach the one that is set.
+        """
+        if self.threshold is None:
+            return scaled_threshold(width)
+        if self.threshold >= width**0.5:
+            raise ModelError(
+                f"no token of a model of width {width} has a number of {self.threshold} times its "
+                f"root mean square, for {width**0.5:.2f} is the most; set a smaller threshold, or "
+                f"none for {scaled_threshold(width):.2f}"
+            )
+        return self.threshold
+
+
+def scaled_threshold(width: int) -> float:
+    """The published threshold, 20 at a width of 4096, for another width."""
+    return 20.0 * sqrt(width / 4096)
 
 
 def sink_dimensions(hidden: Tensor, threshold: float = 20.0) -> tuple[int, ...]:
@@ -83,14 +111,28 @@ def sink_tokens(hidden: Tensor, dimensions: tuple[int, ...], threshold: float = 
     return _normed(hidden)[:, list(dimensions)].abs().amax(1) > threshold
 
 
+def view_sinks(hidden: Tensor, sinks: SinkFilter) -> Tensor:
+    """Which tokens of a sequence are sinks, bool ``(s,)``.
+
+    Args:
+        hidden: ``(s, d)``, what enters a layer.
+        sinks: How they are told; without dimensions, those of the first token count.
+
+    Raises:
+        ModelError: If the threshold of the filter cannot be reached.
+    """
+    threshold = sinks.threshold_of(hidden.shape[1])
+    dimensions = sinks.dimensions
+    if dimensions is None:
+        dimensions = sink_dimensions(hidden[0], threshold)
+    return sink_tokens(hidden, dimensions, threshold)
+
+
 def exclude_visual_sinks(scores: Tensor, view: DecoderView, sinks: SinkFilter | None) -> Tensor:
     """Scores ``(n,)`` of the vision tokens left, in which sinks have lost; unchanged for None."""
     if sinks is None:
         return scores
-    dimensions = sinks.dimensions
-    if dimensions is None:
-        dimensions = sink_dimensions(view.hidden[0], sinks.threshold)
-    is_sink = sink_tokens(view.hidden[view.visual], dimensions, sinks.threshold)
+    is_sink = view_sinks(view.hidden, sinks)[view.visual]
     # where all are sinks, none has to be feared more than another
     return scores if bool(is_sink.all()) else scores.masked_fill(is_sink, -torch.inf)
 

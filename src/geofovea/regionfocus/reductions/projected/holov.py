@@ -19,6 +19,9 @@ Where this differs from the released code:
   of that crop, so they cancel: the score is (alpha + beta) times the mean attention whatever the
   features are. ``attention`` is therefore the default; in ``combined`` variances are scaled over
   all crops and do act; ``max`` takes the largest combined value of a crop.
+
+The code for Qwen's models takes more crops where fewer tokens stay: `qwen_budget`, which is
+``crops=None``. Where its rate leaves no token, it divides by zero; here one stays.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from geofovea.regionfocus.reductions.primitives.cells import HAS_CELLS, cells_of
 from geofovea.regionfocus.reductions.primitives.similarity import refuse_quadratic
 from geofovea.regionfocus.scoring import clean_scores, top_indices
 
-__all__ = ["HoloV", "crop_scores", "keep_by_crop", "variances"]
+__all__ = ["HoloV", "crop_scores", "keep_by_crop", "qwen_budget", "qwen_crops", "variances"]
 
 CropScore = Literal["attention", "combined", "max"]
 EPS = 1e-6
@@ -115,14 +118,14 @@ class HoloV(PerTile):
     """A share of the tokens for each crop, the most attended ones in it.
 
     Attributes:
-        crops: About how many rectangles a tile is cut into.
+        crops: About how many rectangles a tile is cut into; None for `qwen_crops`.
         crop_score: What gives a crop its share; see the module.
         alpha: Weight of the attention in a combined score.
         beta: Weight of the variance in a combined score.
         layer: Encoder layer; the deepest that the context has by default.
     """
 
-    crops: int = 16
+    crops: int | None = 16
     crop_score: CropScore = "attention"
     alpha: float = 1.0
     beta: float = 0.09
@@ -131,7 +134,7 @@ class HoloV(PerTile):
     requires_one_of: ClassVar[tuple[frozenset[str], ...]] = (HAS_MASS, HAS_CELLS)
 
     def __post_init__(self) -> None:
-        if self.crops < 1 or min(self.alpha, self.beta) < 0:
+        if (self.crops is not None and self.crops < 1) or min(self.alpha, self.beta) < 0:
             raise ModelError(
                 "holov needs at least one crop and weights of at least 0, "
                 f"got {self.crops}, {self.alpha} and {self.beta}"
@@ -141,9 +144,9 @@ class HoloV(PerTile):
                 f"holov scores crops by attention, combined or max, got {self.crop_score!r}"
             )
 
-    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:  # noqa: ARG002
+    def _choose_in_tile(self, context: TokenContext, n: int, k: int) -> TokenChoice:
         mass, info = patch_mass(context, self.layer)
-        crop = _rectangles(cells_of(context), self.crops)
+        crop = _rectangles(cells_of(context), self.crops or min(n, qwen_crops(n, k)))
         scores = crop_scores(
             context.features,
             mass,
@@ -154,6 +157,22 @@ class HoloV(PerTile):
         )
         choice = keep_by_crop(mass, crop, scores, k)
         return replace(choice, info=choice.info | info)
+
+
+def qwen_budget(tokens: int, rate: float) -> tuple[int, int]:
+    """Tokens that stay of an image, and crops, as the code for Qwen's models has them.
+
+    Args:
+        tokens: Of the image, at least one.
+        rate: Share that stays, rounded down to tokens; at least one stays.
+    """
+    kept = max(1, int(tokens * rate))
+    return kept, qwen_crops(tokens, kept)
+
+
+def qwen_crops(tokens: int, kept: int) -> int:
+    """Crops of an image of which some tokens stay: 16 where a ninth of them do."""
+    return max(1, 1024 * tokens // (576 * kept))
 
 
 def _rectangles(cells: Tensor, crops: int) -> Tensor:

@@ -1,0 +1,233 @@
+"""A prompt through a stock decoder whose vision tokens do what a layer method plans for them.
+
+Decoders of LLaMA's kind, unpatched, one sequence at a time. A layer without a plan is the stock
+layer, to the bit; in the others `planned_layer` computes what the plan leaves and nothing else.
+Words between tiles are words: they run in every layer, and see all before them.
+
+Words of the answer see the cache of each layer as the prompt filled it. Where vision tokens are
+gone, they never were in the cache; heads that do not see them, and changes of attention, hold for
+the answer, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geofovea.errors import ModelError
+from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
+from geofovea.pipeline.inference.attention.support import attention_window
+from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.planned_layer import (
+    Entries,
+    can_plan_layers,
+    planned_layer,
+)
+from geofovea.pipeline.inference.prompts.embeds import PromptSequence
+from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan
+
+__all__ = ["LayerWork", "PlannedRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWork:
+    """What one layer did for vision tokens in the prefill.
+
+    Attributes:
+        present: Vision tokens whose keys and values it made.
+        attended: Those that made a query.
+        fed: Those that passed the feed-forward, or some units of it.
+    """
+
+    present: int
+    attended: int
+    fed: int
+
+
+class PlannedRun:
+    """One prompt on its way through a decoder; `prefill` first, then `advance` token by token.
+
+    Attributes:
+        work: What each layer did for vision tokens in the prefill.
+        plans: The plan of each layer.
+        cache: Keys and values; layers differ in length where vision tokens are gone.
+    """
+
+    def __init__(
+        self,
+        decoder: Any,
+        sequence: PromptSequence,
+        method: LayerMethod,
+        tiles: Tensor | None = None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            decoder: The text model in evaluation mode.
+            sequence: The prompt.
+            method: Says what vision tokens do.
+            tiles: int64 ``(n,)``, the tile of each vision token; None for one tile.
+
+        Raises:
+            ModelError: If the decoder's layers cannot be run by their projections, if its attention
+                sees less than the prompt, or if tokens of this prompt see each other both ways.
+        """
+        from transformers import DynamicCache
+
+        if not can_plan_layers(decoder):
+            raise ModelError(
+                f"no work can be skipped inside the layers of a {decoder.config.model_type!r} "
+                "decoder; leave out skip=, or choose a model whose decoder is of LLaMA's, Qwen2's "
+                "or Qwen3's kind, without experts"
+            )
+        window = attention_window(decoder)
+        if window is not None and len(sequence) > window:
+            raise ModelError(
+                f"the decoder sees {window} tokens back, and a prompt of {len(sequence)} cannot be "
+                "run layer by layer with full attention; set a smaller token budget"
+            )
+        if sequence.blocks is not None:
+            raise ModelError(
+                "vision tokens of this model see each other both ways, and a layer plan lets them "
+                "see what stands before them; leave out skip="
+            )
+        self.cache = DynamicCache()
+        self.work: list[LayerWork] = []
+        self.plans: list[LayerPlan] = []
+        self._decoder, self._sequence, self._method = decoder, sequence, method
+        self._tiles = torch.zeros_like(sequence.visual) if tiles is None else tiles
+        self._layers: list[Any] = list(decoder.layers)[: decoder.config.num_hidden_layers]
+        self._entries: list[Entries] = []
+        self._next = sequence.next_position
+
+    @property
+    def tokens_by_layer(self) -> tuple[int, ...]:
+        """Vision tokens whose keys and values each layer made."""
+        return tuple(each.present for each in self.work)
+
+    @property
+    def run_by_layer(self) -> tuple[int, ...]:
+        """Vision tokens of which each layer computed more than keys and values."""
+        return tuple(max(each.attended, each.fed) for each in self.work)
+
+    @torch.inference_mode()
+    def prefill(self) -> Tensor:
+        """Run the prompt; the normed state of its last token, ``(1, d)``."""
+        sequence = self._sequence
+        hidden, positions = sequence.embedded, sequence.positions.to(sequence.embedded.device)
+        visual = sequence.visual.to(hidden.device)
+        entries = Entries(hidden.shape[1], visual, self._tiles.to(hidden.device))
+        rotary = self._decoder.rotary_emb(hidden, positions)
+        for number, layer in enumerate(self._layers):
+            plan = self._plan(number, layer, hidden, rotary, entries)
+            if plan.is_gone:
+                stay = entries.words
+                hidden, positions = hidden[:, stay], positions[..., stay]
+                rotary = self._decoder.rotary_emb(hidden, positions)
+                nothing = visual[:0]
+                entries = Entries(len(stay), nothing, nothing)
+            self.plans.append(plan)
+            self._entries.append(entries)
+            self.work.append(_work(plan, len(entries.visual)))
+            hidden = self._through(number, hidden, rotary, plan, entries)
+            deep = sequence.deep
+            if deep is not None and number < len(deep) and len(entries.visual):
+                hidden = hidden.index_add(1, entries.visual, deep[number][None].to(hidden))
+        state: Tensor = self._decoder.norm(hidden[:, -1])
+        return state
+
+    @torch.inference_mode()
+    def advance(self, embedded: Tensor) -> Tensor:
+        """Run one token of the answer ``(1, 1, d)``; its normed state, ``(1, d)``."""
+        shape = (*self._sequence.positions.shape[:-1], 1)
+        position = torch.full(shape, self._next, device=embedded.device)
+        rotary, hidden = self._decoder.rotary_emb(embedded, position), embedded
+        for number, plan in enumerate(self.plans):
+            length = self.cache.get_seq_length(number) + 1
+            entries = self._entries[number].with_answer(length)
+            hidden = self._through(number, hidden, rotary, plan, entries)
+        self._next += 1
+        state: Tensor = self._decoder.norm(hidden[:, -1])
+        return state
+
+    def _plan(
+        self,
+        number: int,
+        layer: Any,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        entries: Entries,
+    ) -> LayerPlan:
+        if not len(entries.visual):
+            return LayerPlan()
+        view = _View(
+            number,
+            len(self._layers),
+            hidden[0],
+            entries.visual,
+            entries.tiles,
+            layer,
+            merged_rotary(layer, rotary),
+        )
+        return self._method.plan(view)
+
+    def _through(
+        self,
+        number: int,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        plan: LayerPlan,
+        entries: Entries,
+    ) -> Tensor:
+        layer = self._layers[number]
+        if plan.is_stock or plan.is_gone:
+            # positions are not passed: flash attention would take gaps in them for borders
+            output = forward(
+                layer,
+                hidden,
+                attention_mask=_causal(hidden, layer),
+                position_embeddings=rotary,
+                cache=self.cache,
+            )
+            through: Tensor = output[0] if isinstance(output, tuple) else output
+            return through
+        own = merged_rotary(layer, rotary)
+        return planned_layer(layer, number, hidden, own, plan, entries, self.cache)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """See `LayerView`."""
+
+    layer: int
+    depth: int
+    hidden: Tensor
+    visual: Tensor
+    tiles: Tensor
+    module: Any
+    rotary: tuple[Tensor, Tensor]
+
+    def attention(self, rows: Tensor) -> Tensor:
+        length = len(self.hidden)
+        logits = row_logits(self.module, self.hidden[None], self.rotary, rows[None], 0, length)[0]
+        later = torch.arange(length, device=rows.device) > rows[:, None]
+        weights: Tensor = logits.masked_fill(later, -torch.inf).softmax(-1)
+        return weights
+
+
+def _work(plan: LayerPlan, count: int) -> LayerWork:
+    fed = count if isinstance(plan.feeds, Tensor) or plan.feeds else 0
+    return LayerWork(count, count if plan.attends else 0, fed)
+
+
+def _causal(hidden: Tensor, layer: Any) -> Tensor | None:
+    """A mask (1, 1, s, s) for eager attention, which does not mask by itself."""
+    length = hidden.shape[1]
+    if length == 1 or layer.self_attn.config._attn_implementation != "eager":
+        return None
+    lowest = torch.finfo(hidden.dtype).min
+    full = torch.full((length, length), lowest, dtype=hidden.dtype, device=hidden.device)
+    return full.triu(1)[None, None]

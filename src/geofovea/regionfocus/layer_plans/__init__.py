@@ -1,0 +1,1 @@
+"""What vision tokens do, and do not do, inside the layers of a decoder (``base``)."""

@@ -1,0 +1,48 @@
+"""Layer methods by name; a method's file is imported when it is first chosen.
+
+Here stand those that need nothing but the prompt. `Saisa` needs projectors that were fitted to a
+model, and `Imbalanced` attention of the encoder; they are made in Python.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from geofovea.errors import ModelError
+
+if TYPE_CHECKING:
+    from geofovea.regionfocus.layer_plans.base import LayerMethod
+
+__all__ = ["LAYER_METHOD_NAMES", "make_layer_method"]
+
+_METHODS = {
+    "ima": "ima:Ima",
+    "yopo": "yopo:Yopo",
+    "dyvte": "dyvte:DyVte",
+    "var": "var:Var",
+    "aki": "aki:Aki",
+}
+"""Module of this folder and class, by name."""
+
+LAYER_METHOD_NAMES = tuple(_METHODS)
+
+
+def make_layer_method(text: str) -> LayerMethod:
+    """The layer method of a text, with its default settings.
+
+    Args:
+        text: ``NAME`` or ``NAME:START``: one of ``LAYER_METHOD_NAMES``, and the first layer in
+            which it acts, from 0.
+
+    Raises:
+        ModelError: If there is no such method, or the start is no number of a layer.
+    """
+    name, colon, start = text.partition(":")
+    if name not in _METHODS:
+        raise ModelError(f"unknown layer method {name!r}; choose one of {', '.join(_METHODS)}")
+    if colon and not start.isdecimal():
+        raise ModelError(f"{text!r} is no method and layer; write {name}:2, for example")
+    module, attribute = _METHODS[name].split(":")
+    method = getattr(import_module(f"geofovea.regionfocus.layer_plans.{module}"), attribute)
+    return cast("LayerMethod", method(start=int(start)) if colon else method())

@@ -1,0 +1,79 @@
+"""Work skipped inside the decoder, from the option of a question to the cost of its answer."""
+
+import pytest
+from pipeline_toys import QUESTION
+
+import geofovea as gf
+from geofovea.errors import ModelError
+from geofovea.pipeline.inference.decoder.planned import PlannedRun
+from geofovea.pipeline.session.options import AnswerOptions
+from geofovea.pipeline.session.settings import AskSettings
+from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES
+
+
+@pytest.mark.parametrize("name", LAYER_METHOD_NAMES)
+def test_every_method_answers_within_the_budget_and_says_what_ran(make_session, name):
+    session = make_session()
+    budget = gf.Budget(tiles=6, tokens=40)
+    answer = session.ask(QUESTION, budget=budget, skip=name)
+    assert answer.text
+    assert 0 < answer.cost.tokens_llm <= 40
+    depth = session.host._decoder.config.num_hidden_layers
+    ran = answer.cost.vision_layers
+    assert 0 < ran <= depth * answer.cost.tokens_llm
+    assert answer.cost.to_json()["vision_layers"] == ran
+
+
+def test_frozen_layers_run_no_vision_and_layers_beyond_the_last_change_nothing(make_session):
+    session = make_session()
+    depth = session.host._decoder.config.num_hidden_layers
+    plain = session.ask(QUESTION)
+    assert plain.cost.vision_layers is None
+    assert "vision_layers" not in plain.cost.to_json()
+    frozen = session.ask(QUESTION, skip="ima:1")
+    assert frozen.cost.vision_layers == frozen.cost.tokens_llm
+    none = session.ask(QUESTION, skip=f"ima:{depth}")
+    assert none.cost.vision_layers == depth * none.cost.tokens_llm
+    assert (none.text, none.confidence) == (plain.text, pytest.approx(plain.confidence))
+
+
+def test_tiles_of_the_prompt_are_the_tiles_of_the_tokens(make_session, monkeypatch):
+    tiles = []
+    prepare = PlannedRun.__init__
+
+    def noted(run, decoder, sequence, method, tile_index=None):
+        tiles.append(len(tile_index.unique()))
+        assert len(tile_index) == len(sequence.visual)
+        prepare(run, decoder, sequence, method, tile_index)
+
+    monkeypatch.setattr(PlannedRun, "__init__", noted)
+    make_session().ask(QUESTION, skip="yopo")
+    assert max(tiles) > 1
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"skip": "none such"}, "choose one of ima, yopo"),
+        ({"skip": "ima:last"}, "ima:2"),
+        ({"skip": "ima", "reduction": "fastv"}, "fastv"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_skipped_is_refused_before_a_tile_is_read(make_session, how, message):
+    session = make_session()
+
+    def read(*args, **kwargs):
+        raise AssertionError("a tile was read")
+
+    session.reader.read = read
+    with pytest.raises(ModelError, match=message):
+        session.ask(QUESTION, **how)
+
+
+def test_a_run_with_other_work_skipped_is_another_run():
+    plain, skips = (
+        AskSettings("owner/model", options=AnswerOptions(skip=s)) for s in (None, "ima")
+    )
+    assert "skip" not in plain.described()
+    assert plain.hash != skips.hash

@@ -1,0 +1,42 @@
+"""Layer methods by name, and what holds for every one."""
+
+import pytest
+import torch
+from layer_views import toy_view
+
+from geofovea.errors import ModelError
+from geofovea.regionfocus.layer_plans.base import LayerPlan, Shaping
+from geofovea.regionfocus.layer_plans.registry import LAYER_METHOD_NAMES, make_layer_method
+
+
+@pytest.mark.parametrize("name", LAYER_METHOD_NAMES)
+def test_a_method_acts_from_the_layer_that_is_named_and_changes_nothing_that_it_sees(name):
+    method = make_layer_method(f"{name}:3")
+    assert method.name == name
+    view = toy_view(3, on_vision=0.05)
+    view.hidden[0, 5] = view.hidden[3, 5] = 60
+    before = view.hidden.clone(), view.weights.clone()
+    assert not method.plan(view).is_stock
+    assert torch.equal(before[0], view.hidden)
+    assert torch.equal(before[1], view.weights)
+    earlier = toy_view(2, on_vision=0.05)
+    earlier.hidden[0, 5] = earlier.hidden[3, 5] = 60
+    assert method.plan(earlier).is_stock
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("yolo", "choose one of"), ("ima:x", "ima:2"), ("ima:-1", "ima:2"), ("dyvte:0", "layer 0")],
+)
+def test_what_is_no_method_is_refused_with_words(text, match):
+    with pytest.raises(ModelError, match=match):
+        make_layer_method(text)
+
+
+def test_plans_that_contradict_themselves_are_refused():
+    with pytest.raises(ModelError, match="side by side"):
+        LayerPlan(is_parallel=True, feeds=False)
+    with pytest.raises(ModelError, match="attends=False"):
+        LayerPlan(states=torch.ones(1, 2))
+    with pytest.raises(ModelError, match="logits, weights"):
+        Shaping("all")
