@@ -128,7 +128,8 @@ class Desk:
                     f"{len(self._waiting)} questions wait already: ask again when one is answered"
                 )
             before = len(self._waiting) + (self._running is not None)
-            job.post("queued", {"job": job.id, "question": job.request.question, "before": before})
+            what = {"question": job.request.question, "task": job.task}
+            job.post("queued", {"job": job.id, **what, "before": before})
             if scene.error:
                 job.post("error", {"type": "SceneError", "message": scene.error})
             else:
