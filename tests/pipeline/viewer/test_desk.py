@@ -316,11 +316,11 @@ def test_a_model_behind_an_endpoint_keeps_its_spending_limit(server, scene_path)
 
 @pytest.mark.parametrize("task", ["find", "count"])
 def test_what_is_found_is_told_like_an_answer(make_desk, make_session, task):
-    part = {"box": [0, 0, 400, 400]}
+    part = {"box": [0, 0, 200, 200]}
     job = ended(make_desk().submit(asked("  truck. ", task=task, region=part)))
     name, data = last_of(job)
     assert (name, job.state, job.to_json()["task"]) == ("answer", "answered", task)
-    session, region = make_session(), Region(shapely.box(0, 0, 400, 400))
+    session, region = make_session(), Region(shapely.box(0, 0, 200, 200))
     direct = getattr(session, task)("truck", region=region)
     places = direct if task == "find" else direct.places
     shown = [row["box_scene"] for row in data["answer"]["evidence"]]
@@ -329,11 +329,11 @@ def test_what_is_found_is_told_like_an_answer(make_desk, make_session, task):
     assert data["answer"]["confidence_known"] is False
     assert data["answer"]["warnings"][0].startswith("coverage: ")
     assert {"look", "seen"} <= set(names_of(job))
-    for make in (EXPORTS["evidence.geojson"], EXPORTS["page.html"], EXPORTS["picture.png"]):
-        assert len(make.make(job.answer, job.scene)) > 100
-    assert len(json.loads(EXPORTS["evidence.geojson"].make(job.answer, job.scene))["features"]) == (
-        len(places)
-    )
+    saved = json.loads(EXPORTS["evidence.geojson"].make(job.answer, job.scene))
+    assert len(saved["features"]) == len(places)
+    if task == "find":
+        for name in ("page.html", "picture.png"):
+            assert len(EXPORTS[name].make(job.answer, job.scene)) > 1000
 
 
 def test_a_search_spends_what_searches_may_and_no_more(make_desk):
