@@ -1,8 +1,8 @@
 """What the README and the documentation tell people to type is what works.
 
 Each command runs in a folder that holds what pages speak of: a synthetic scene ``scene.tif``, two
-dates of one place, a folder of scenes, a table, polygons. A model behind an endpoint is a server on the loopback. What
-needs the network, a download or hours is parsed only.
+dates of one place, a folder of scenes, a table, polygons. A model behind an endpoint is a server on
+the loopback. What needs the network, a download or hours is parsed only.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ import click
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.places import (
+    min_score_option,
     named_regions,
+    phrase_argument,
     print_end,
     region_options,
     told_by_a_bar,
@@ -35,7 +37,7 @@ _EXAMPLES = (
 
 @click.command(cls=GroupedCommand, examples=_EXAMPLES)
 @scene_argument
-@click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
+@phrase_argument
 @option(
     "-o",
     "--output",
@@ -43,14 +45,7 @@ _EXAMPLES = (
     is_common=True,
     help="Write the count as .json, or what was found as .geojson, .gpkg, .parquet or .csv.",
 )
-@option(
-    "--min-score",
-    type=float,
-    default=0.5,
-    show_default=True,
-    is_common=True,
-    help="Least probability of a place.",
-)
+@min_score_option
 @option(
     "--confusion",
     type=click.Path(path_type=Path),

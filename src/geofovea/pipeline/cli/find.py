@@ -11,7 +11,9 @@ import click
 from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.places import (
+    min_score_option,
     named_regions,
+    phrase_argument,
     print_end,
     region_options,
     told_by_a_bar,
@@ -37,7 +39,7 @@ _WIDTH = 80
 
 @click.command(cls=GroupedCommand, examples=_EXAMPLES)
 @scene_argument
-@click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
+@phrase_argument
 @option(
     "--coverage",
     type=click.Choice(["search", "sweep"]),
@@ -53,14 +55,7 @@ _WIDTH = 80
     is_common=True,
     help="Write the places: .geojson, .gpkg, .parquet, .csv or .json.",
 )
-@option(
-    "--min-score",
-    type=float,
-    default=0.5,
-    show_default=True,
-    is_common=True,
-    help="Least probability of a place.",
-)
+@min_score_option
 @option(
     "--sampled-share",
     type=float,

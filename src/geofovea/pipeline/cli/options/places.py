@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from geofovea.errors import DataError
-from geofovea.pipeline.cli.options.grouped import in_group
+from geofovea.pipeline.cli.options.grouped import in_group, option
 from geofovea.pipeline.cli.options.shell_words import in_shell_words
 from geofovea.pipeline.system.terminal import echo, notice
 
@@ -21,10 +21,28 @@ if TYPE_CHECKING:
     from geofovea.tiling.geo.region import Region
     from geofovea.tiling.scene import Scene
 
-__all__ = ["named_regions", "print_end", "region_options", "told_by_a_bar"]
+__all__ = [
+    "min_score_option",
+    "named_regions",
+    "phrase_argument",
+    "print_end",
+    "region_options",
+    "told_by_a_bar",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _input = in_group("Input options")
+
+phrase_argument = click.argument("words", metavar="PHRASE...", nargs=-1, required=True)
+
+min_score_option = option(
+    "--min-score",
+    type=float,
+    default=0.5,
+    show_default=True,
+    is_common=True,
+    help="Least probability of a place.",
+)
 
 
 def region_options(command: Command) -> Command:
