@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
     from geofovea.pipeline.hosts.load import load_host
     from geofovea.pipeline.hosts.load import load_host as load_model
-    from geofovea.pipeline.places.find import find
+    from geofovea.pipeline.places.count import Count
+    from geofovea.pipeline.places.one_call import count, find
     from geofovea.pipeline.places.place import Place, Places
     from geofovea.pipeline.session.ask import ask, measure
     from geofovea.pipeline.session.request import AskRequest
@@ -91,6 +92,7 @@ __all__ = [
     "Choice",
     "ConfigurationError",
     "Cost",
+    "Count",
     "DataError",
     "DatedAnswer",
     "DemoModelWarning",
@@ -136,6 +138,7 @@ __all__ = [
     "__version__",
     "ask",
     "build_index",
+    "count",
     "find",
     "load_host",
     "load_model",
@@ -172,6 +175,7 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "Box": "geofovea.tiling.pyramid",
     "Budget": "geofovea.regionfocus.budget",
     "Pyramid": "geofovea.tiling.pyramid",
+    "Count": "geofovea.pipeline.places.count",
     "Place": "geofovea.pipeline.places.place",
     "Places": "geofovea.pipeline.places.place",
     "Scene": "geofovea.tiling.scene",
@@ -182,7 +186,8 @@ _HOMES = {name: "geofovea.errors" for name in __all__ if name.endswith(("Error",
     "ask": "geofovea.pipeline.session.ask",
     "Measurement": "geofovea.pipeline.answers.measurement",
     "build_index": "geofovea.pipeline.archive.build",
-    "find": "geofovea.pipeline.places.find",
+    "count": "geofovea.pipeline.places.one_call",
+    "find": "geofovea.pipeline.places.one_call",
     "load_host": "geofovea.pipeline.hosts.load",
     "load_model": "geofovea.pipeline.hosts.load:load_host",
     "measure": "geofovea.pipeline.session.ask",

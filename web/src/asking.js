@@ -17,9 +17,11 @@ export function isFlat(scores) {
 }
 
 export class Asking {
-  constructor(scene, question, region = null) {
+  constructor(scene, question, region = null, task = "ask") {
     this.scene = scene;
     this.question = question;
+    /** "ask", "find" or "count". */
+    this.task = task;
     /** Rings of scene pixels, or null for the whole scene. */
     this.region = region;
     this.job = null;
@@ -40,6 +42,11 @@ export class Asking {
 
   get isRunning() {
     return RUNNING.has(this.state);
+  }
+
+  /** Whether its evidence are the places of what is looked for. */
+  get isForPlaces() {
+    return this.task !== "ask";
   }
 
   get tileCount() {
@@ -77,6 +84,7 @@ export class Asking {
     this.state = "queued";
     this.job = data.job ?? this.job;
     this.question = data.question ?? this.question;
+    this.task = data.task ?? this.task;
     this.before = data.before ?? 0;
   }
 
@@ -133,6 +141,7 @@ export function statusText(asking, scale) {
   if (asking.state === "cancelled") return "Stopped.";
   if (asking.state === "failed") return asking.message || "The question failed.";
   if (asking.state === "answered") return "";
+  if (asking.isForPlaces && asking.tileCount) return `Looking tile by tile, ${asking.tileCount} tiles so far…`;
   if (asking.reading) return `Answering from ${asking.reading.tokens} tokens of ${asking.reading.tiles} tiles…`;
   if (asking.waiting.length) {
     const finest = Math.min(...asking.waiting.map((tile) => tile.level));

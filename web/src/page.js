@@ -14,7 +14,7 @@ export class Page {
   /**
    * @param {HTMLElement} root
    * @param {Object} transport
-   * @param {Object} overview `{model, budget, scenes}`
+   * @param {Object} overview `{model, budget, search_budget, scenes}`
    * @param {{moved, sent, ended, changed, regionSet: Function}} [watchers] for who embeds it
    */
   constructor(root, transport, overview, watchers = {}) {
@@ -60,7 +60,7 @@ export class Page {
     this.form = new QuestionForm({
       asked: (question) => this.ask(question), stopped: () => this.stop(),
       placed: (place) => this.#place(place),
-    }, { ...budget, choices: this.overview.choices });
+    }, { ...budget, searchTiles: this.overview.search_budget?.tiles, choices: this.overview.choices });
     this.status = el("p", { class: "gf-status", role: "status" });
     this.history = new HistoryList({ chosen: (job) => this.#again(job) });
     this.maps = el("div", { class: "gf-maps" });
@@ -151,10 +151,10 @@ export class Page {
   }
 
   /** Asks every scene that is shown. */
-  async ask({ question, choices = [], budget = null }) {
+  async ask({ question, ...how }) {
     await Promise.all(this.sides.map((side) => {
       const region = this.#ringFor(side);
-      return side.ask({ question, choices, budget, region });
+      return side.ask({ question, region, ...how });
     }));
     await this.loadHistory();
   }
@@ -267,6 +267,7 @@ export class Page {
       this.#show(0, this.overview.scenes[index]);
       side = this.first;
     }
+    this.form.setTask(job.task ?? "ask");
     this.form.text.value = job.question;
     await side.replay(job);
     if (UNFINISHED.has(job.state)) await this.loadHistory();

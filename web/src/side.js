@@ -62,13 +62,14 @@ export class Side {
   }
 
   /** Sends a question and follows its events to the end. */
-  async ask({ question, region, choices, budget }) {
-    const asking = new Asking(this.scene.id, question, region && [region]);
+  async ask({ question, region, choices, budget, task = "ask", sweep = false }) {
+    const asking = new Asking(this.scene.id, question, region && [region], task);
     this.#begin(asking);
     const body = { scene: this.scene.id, question };
     if (region) body.region = { polygon: region };
     if (choices?.length) body.choices = choices;
     if (budget) body.budget = budget;
+    if (task !== "ask") Object.assign(body, { task, sweep });
     await this.#run(asking, async () => {
       const { job } = await this.transport.ask(body);
       asking.job = job;
@@ -79,7 +80,7 @@ export class Side {
 
   /** Shows a job of before, or goes on with one that runs. */
   async replay(job) {
-    const asking = new Asking(this.scene.id, job.question, job.region);
+    const asking = new Asking(this.scene.id, job.question, job.region, job.task);
     asking.job = job.job;
     this.#begin(asking);
     await this.#run(asking, async () => {});
@@ -113,7 +114,8 @@ export class Side {
 
   #onEvent(name) {
     if (this.follows && this.listeners.following()) {
-      if (name === "look") this.#followLook();
+      // looks at all tiles one after the other would shake the map
+      if (name === "look" && !this.asking.isForPlaces) this.#followLook();
       if (name === "answer") this.#followAnswer();
     }
     if (name === "answer") this.showsAnswer = true;

@@ -122,6 +122,9 @@ REFUSED = [
     ("ask_scene", {"question": "x" * 2001}, "at most 2000"),
     ("ask_scene", {"question": "Where?", "scene": "9"}, "there is no scene '9'"),
     ("ask_scene", {"question": "Where?", "max_tiles": 10_000}, "up to 12"),
+    ("find_places", {"phrase": "truck", "max_tiles": 10_000}, "up to 16"),
+    ("count_places", {"phrase": "truck", "max_tiles": 0}, "at least 1"),
+    ("find_places", {"phrase": "truck", "scene": "9"}, "there is no scene '9'"),
     ("ask_scene", {"question": "Where?", "box": [5, 5, 1, 1]}, "x0 < x1"),
     ("ask_scene", {"question": "Where?", "choices": ["one"]}, "2 to 26"),
     ("look_at", {"box": [5000, 5000, 6000, 6000]}, "outside the scene"),
@@ -131,7 +134,8 @@ REFUSED = [
 
 
 def test_errors_are_told_in_words_and_name_no_path(make_desk, scene_path):
-    results = called(make_desk(), *[(name, given) for name, given, _ in REFUSED])
+    desk = make_desk(search_tiles=16)
+    results = called(desk, *[(name, given) for name, given, _ in REFUSED])
     for result, (name, given, words) in zip(results, REFUSED, strict=True):
         assert result.is_error, (name, given)
         assert words in text_of(result)
@@ -240,7 +244,15 @@ def test_the_guard_stands_before_the_tools(make_desk, headers, status):
         assert httpx2.post(url, json=big, headers=known, timeout=30).status_code == 413
 
 
-def test_a_question_that_an_agent_gives_up_is_ended(make_desk):
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("ask_scene", {"question": QUESTION}),
+        ("find_places", {"phrase": "truck", "sweep": True}),
+        ("count_places", {"phrase": "truck"}),
+    ],
+)
+def test_what_an_agent_gives_up_is_ended(make_desk, tool, words):
     desk = make_desk()
     with (
         gate_before(desk.scenes["1"].session) as gate,
@@ -250,7 +262,7 @@ def test_a_question_that_an_agent_gives_up_is_ended(make_desk):
         async def work(client):
             with anyio.move_on_after(60) as scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(client.call_tool, "ask_scene", {"question": QUESTION})
+                    group.start_soon(client.call_tool, tool, words)
                     await anyio.to_thread.run_sync(gate.wait)
                     group.cancel_scope.cancel()
             assert not scope.cancelled_caught
@@ -305,3 +317,36 @@ def test_places_are_found_and_counted_for_an_agent(make_desk):
     assert number["coverage"]["is_complete"]
     assert refused.is_error
     assert "the phrase is empty" in text_of(refused)
+
+
+def test_a_sweep_of_an_agent_ends_at_the_limit_of_the_server(make_desk):
+    desk = make_desk(search_tiles=4)
+    swept, searched = called(
+        desk,
+        ("find_places", {"phrase": "truck", "sweep": True}),
+        ("find_places", {"phrase": "truck"}),
+    )
+    coverage = swept.structured_content["coverage"]
+    assert (coverage["tiles_looked"], coverage["stopped"]) == (4, "tiles")
+    assert any("there may be more" in words for words in swept.structured_content["warnings"])
+    assert searched.structured_content["cost"]["tiles_encoded"] <= 4
+    assert [job.task for job in desk.jobs()] == ["find", "find"]
+
+
+def test_places_wait_in_the_queue_of_questions(make_desk):
+    desk = make_desk(most_waiting=1)
+
+    async def run():
+        async with Client(make_mcp_server(desk)) as client:
+            with gate_before(desk.scenes["1"].session) as gate:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(client.call_tool, "ask_scene", {"question": QUESTION})
+                    await anyio.to_thread.run_sync(gate.wait)
+                    group.start_soon(client.call_tool, "count_places", {"phrase": "truck"})
+                    await anyio.to_thread.run_sync(until, lambda: len(desk.jobs()) == 2)
+                    full = await client.call_tool("find_places", {"phrase": "truck"})
+                    gate.open()
+        return full
+
+    assert "wait already" in text_of(asyncio.run(run()))
+    assert [job.state for job in desk.jobs()] == ["answered", "answered"]

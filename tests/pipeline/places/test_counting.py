@@ -98,3 +98,12 @@ def test_a_count_is_saved_as_a_number_or_as_its_places(session, kind_and_region,
     assert len((tmp_path / "count.csv").read_text().splitlines()) == len(count.places) + 1
     with pytest.raises(OutputError, match=r"\.csv, \.geojson"):
         count.save(tmp_path / "count.doc")
+
+
+def test_one_call_counts_what_a_session_counts(session, scene_path, embedded_host, kind_and_region):
+    kind, region, _ = kind_and_region
+    once = gf.count(str(scene_path), kind, region=region, model=embedded_host)
+    again = session.count(kind, region=region)
+    assert isinstance(once, gf.Count)
+    assert (once.value, once.low, once.high) == (again.value, again.low, again.high)
+    assert len(once.places) == len(again.places)

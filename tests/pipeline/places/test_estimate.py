@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofovea.errors import BudgetError, DataError
-from geofovea.pipeline.evaluation.count_coverage import Planted, interval_coverage
+from geofovea.pipeline.evaluation.counts.coverage import Planted, interval_coverage
 from geofovea.pipeline.places.confusion import Confusion
 from geofovea.pipeline.places.estimate import StratumCounts, estimate_total
 from geofovea.pipeline.places.strata import make_strata

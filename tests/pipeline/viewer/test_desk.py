@@ -9,15 +9,18 @@ from chat_server import says
 from pipeline_toys import QUESTION, texture
 from viewer_toys import ended, gate_before, last_of, names_of, until
 
-from geofovea.errors import SceneReadError
+from geofovea.errors import BudgetError, QuestionError, SceneReadError
 from geofovea.pipeline.hosts.endpoint.host import endpoint_host
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings, SpendLimit
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.viewer import desk as module
+from geofovea.pipeline.viewer import place_work
 from geofovea.pipeline.viewer.desk import Desk, DeskFullError, NoSuchSceneError
+from geofovea.pipeline.viewer.exports import EXPORTS
 from geofovea.pipeline.viewer.job_request import JobRequest
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.regionfocus.budget import Budget
+from geofovea.tiling.geo.region import Region
 from geofovea.tiling.opening import open_scene
 
 
@@ -309,3 +312,49 @@ def test_a_model_behind_an_endpoint_keeps_its_spending_limit(server, scene_path)
     assert len(server.requests) <= 4
     assert ends[-1][0] == "error"
     assert ends[-1][1]["type"] == "SpendLimitError"
+
+
+@pytest.mark.parametrize("task", ["find", "count"])
+def test_what_is_found_is_told_like_an_answer(make_desk, make_session, task):
+    part = {"box": [0, 0, 200, 200]}
+    job = ended(make_desk().submit(asked("  truck. ", task=task, region=part)))
+    name, data = last_of(job)
+    assert (name, job.state, job.to_json()["task"]) == ("answer", "answered", task)
+    session, region = make_session(), Region(shapely.box(0, 0, 200, 200))
+    direct = getattr(session, task)("truck", region=region)
+    places = direct if task == "find" else direct.places
+    shown = [row["box_scene"] for row in data["answer"]["evidence"]]
+    assert shown == [[round(side) for side in place.box_scene.as_tuple()] for place in places]
+    assert data["answer"]["answer"].startswith(str(len(places)) if task == "find" else "")
+    assert data["answer"]["confidence_known"] is False
+    assert data["answer"]["warnings"][0].startswith("coverage: ")
+    assert {"look", "seen"} <= set(names_of(job))
+    saved = json.loads(EXPORTS["evidence.geojson"].make(job.answer, job.scene))
+    assert len(saved["features"]) == len(places)
+    if task == "find":
+        for name in ("page.html", "picture.png"):
+            assert len(EXPORTS[name].make(job.answer, job.scene)) > 1000
+
+
+def test_a_search_spends_what_searches_may_and_no_more(make_desk):
+    desk = make_desk(search_tiles=4)
+    assert desk.search_budget.tiles == 4
+    with pytest.raises(BudgetError, match="allows tiles up to 4, got 5"):
+        desk.submit(asked("truck", task="find", budget={"tiles": 5}))
+    with pytest.raises(QuestionError, match="the phrase is empty"):
+        desk.submit(asked(" . ", task="count"))
+    job = ended(desk.submit(asked("truck", task="count")))
+    assert job.places.cost.tiles_encoded <= 4
+    assert job.places.method == "sample"
+    assert desk.to_json()["search_budget"]["tiles"] == 4
+
+
+def test_a_page_lists_a_bounded_number_of_places(make_desk, monkeypatch):
+    monkeypatch.setattr(place_work, "_MOST_SHOWN", 1)
+    job = ended(make_desk().submit(asked("truck", task="count", region={"box": [0, 0, 390, 390]})))
+    _, data = last_of(job)
+    total = len(job.answer.evidence)
+    assert total > 1
+    assert len(data["answer"]["evidence"]) == 1
+    assert f"the 1 surest of {total} places" in data["answer"]["warnings"][-1]
+    assert len(job.answer.evidence.geojson()["features"]) == total

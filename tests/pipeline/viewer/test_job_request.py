@@ -52,6 +52,10 @@ def test_a_plain_question_gets_the_budget_of_the_server(scene):
         RIGHT | {"choices": "yes"},
         RIGHT | {"choices": [1, 2]},
         RIGHT | {"choices": {"a": "b"}},
+        RIGHT | {"task": "sweep"},
+        RIGHT | {"task": ["find"]},
+        RIGHT | {"task": "find", "sweep": 1},
+        RIGHT | {"task": "count", "sweep": True},
     ],
 )
 def test_what_is_no_job_is_refused(sent):

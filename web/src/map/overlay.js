@@ -3,6 +3,7 @@
 
 import Layer from "ol/layer/Layer.js";
 import { strongestOf } from "../asking.js";
+import { share } from "../format.js";
 import { levelColor } from "./level_colors.js";
 
 const CASING = "rgba(10, 14, 20, 0.6)";
@@ -181,14 +182,15 @@ function drawEvidence(view, { asking, marked }) {
   const finest = finestEvidence(asking);
   const numbered = rows.map((row, index) => ({ ...row, index }))
     .filter((row) => row.level === finest || row.index === marked);
-  for (const { box_scene: box, index } of numbered) {
+  for (const { box_scene: box, index, score } of numbered) {
     const points = corners(view, box);
     if (outside(view, points)) continue;
     const color = index === marked ? "#ffd84d" : "#ffffff";
     const size = span(points) / view.ratio;
     if (size < POINT) locator(view, points, color);
     else outline(view, points, color, index === marked ? 3 : 2);
-    if (size > 34) badge(view, points[2], String(index + 1), color);
+    const text = asking.isForPlaces && size > 70 ? `${index + 1} · ${share(score)}` : String(index + 1);
+    if (size > 34) badge(view, points[2], text, color);
   }
 }
 

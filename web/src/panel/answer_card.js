@@ -6,6 +6,8 @@ import { count, plural, seconds, share } from "../format.js";
 const STOPPED = {
   native: "It reached native resolution.",
   tiles: "It used its budget of tiles.",
+  tokens: "It used its budget of tokens.",
+  complete: "It looked at every tile.",
   time: "It ran out of time.",
   nodata: "There was nothing more to look at.",
   flat: "No place stood out, so it did not look closer.",
@@ -33,7 +35,7 @@ export class AnswerCard {
     fill(this.element,
       el("h3", { class: "gf-asked" }, answer.question),
       el("p", { class: "gf-text" }, answer.answer || "(no words)"),
-      confidence(answer),
+      asking.isForPlaces ? null : confidence(answer),
       truth(asking.truth),
       warnings(answer.warnings),
       choices(answer.choices),

@@ -1,4 +1,5 @@
-// What the answer was read from: a row for each region whose tokens reached the model.
+// What the answer was read from: a row for each region whose tokens reached the model, or for each
+// place that was found.
 
 import { button, el, fill, uniqueId } from "../dom.js";
 import { boxText, levelScale, lonLat, share } from "../format.js";
@@ -28,11 +29,12 @@ export class EvidenceTable {
       ? button(`Show all ${rows.length}`, () => { this.all = true; this.show(asking, gsd, marked); })
       : null;
     const { again } = this.listeners;
-    fill(this.element, el("div", { class: "gf-row" }, el("h3", { id: this.title }, "Evidence"),
+    const [title, heads] = asking?.isForPlaces ? ["Places", ["#", "Level", "Score", "Pixels"]]
+      : ["Evidence", ["#", "Level", "Share", "Tokens", "Pixels"]];
+    fill(this.element, el("div", { class: "gf-row" }, el("h3", { id: this.title }, title),
       again ? button("Ask again here", again, { class: "gf-end gf-low" }) : null),
       el("div", { class: "gf-scroll" }, el("table", { "aria-labelledby": this.title },
-        el("thead", {}, el("tr", {}, ["#", "Level", "Share", "Tokens", "Pixels"]
-          .map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, shown.map((row, index) => this.#row(row, index))))),
       more);
   }
@@ -45,14 +47,15 @@ export class EvidenceTable {
 
   #row(row, index) {
     const choose = button(String(index + 1), () => this.listeners.picked(index), {
-      "aria-label": `Show evidence ${index + 1} on the map`, "aria-pressed": String(index === this.marked),
+      "aria-label": `Show ${this.asking.isForPlaces ? "place" : "evidence"} ${index + 1} on the map`,
+      "aria-pressed": String(index === this.marked),
     });
     const place = centerOf(row.geometry);
     return el("tr", { class: index === this.marked ? "gf-marked" : null },
       el("td", {}, choose),
       el("td", { title: levelScale(row.level, this.gsd) }, row.level),
       el("td", {}, share(row.score)),
-      el("td", {}, row.tokens ?? ""),
+      this.asking.isForPlaces ? null : el("td", {}, row.tokens ?? ""),
       el("td", { class: "gf-place" }, boxText(row.box_scene.map(Math.round)),
         place ? el("span", { class: "gf-faint" }, lonLat(...place)) : null));
   }

@@ -21,6 +21,7 @@ export class HistoryList {
 
   #line(job, nameOf) {
     const outcome = job.answer ?? { cancelled: "stopped", error: "failed", failed: "failed" }[job.state] ?? job.state;
-    return [outcome, nameOf(job.scene), job.region ? "in a part" : null].filter(Boolean).join(" · ");
+    const task = { find: "find", count: "count" }[job.task];
+    return [task, outcome, nameOf(job.scene), job.region ? "in a part" : null].filter(Boolean).join(" · ");
   }
 }

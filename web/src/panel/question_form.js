@@ -1,4 +1,5 @@
-// The question and where it is asked: in the whole scene, in what the window shows, in a drawing.
+// The question, or what is to be found or counted, and where: in the whole scene, in what the
+// window shows, in a drawing.
 
 import { button, el, uniqueId } from "../dom.js";
 
@@ -6,29 +7,73 @@ const PLACES = [
   ["scene", "Whole scene"], ["view", "This view"], ["box", "Box"], ["polygon", "Polygon"],
 ];
 
+/** Each task of a job, with its words on the page. */
+const TASKS = {
+  ask: { label: "Ask", title: "Question", example: "What is the color of the plane at the airport?" },
+  find: { label: "Find", title: "What to find", example: "red truck" },
+  count: { label: "Count", title: "What to count", example: "truck" },
+};
+
 export class QuestionForm {
   /**
    * @param {{asked: Function, stopped: Function, placed: Function}} listeners `placed(place)` when
    *   another place is chosen
-   * @param {Object} limits `{tiles, tokens}` that the server allows at most, and whether `choices` can be given
+   * @param {Object} limits `{tiles, tokens}` that the server allows a question at most, `searchTiles` for
+   *   finding and counting, and whether `choices` can be given
    */
   constructor(listeners, limits) {
     this.listeners = listeners;
+    this.limits = limits;
     const id = uniqueId("question");
     this.text = el("textarea", {
-      id, rows: 2, maxlength: 2000, placeholder: "What is the color of the plane at the airport?",
+      id, rows: 2, maxlength: 2000, placeholder: TASKS.ask.example,
       on: { keydown: (event) => this.#onKey(event) },
     });
-    this.ask = el("button", { type: "submit", class: "gf-primary" }, "Ask");
+    this.title = el("label", { for: id, class: "gf-title" }, TASKS.ask.title);
+    this.ask = el("button", { type: "submit", class: "gf-primary" }, TASKS.ask.label);
     this.stop = button("Stop", () => listeners.stopped(), { hidden: true });
     this.note = el("p", { class: "gf-note", hidden: true });
     this.choices = el("textarea", { id: uniqueId("choices"), rows: 3, placeholder: "One answer a line" });
     this.tiles = this.#limit("tiles", limits.tiles);
     this.tokens = this.#limit("tokens", limits.tokens);
+    this.sweep = el("input", { type: "checkbox" });
+    this.sweepRow = el("label", { class: "gf-inline", hidden: true }, this.sweep, "Look at every tile");
     this.element = el("form", { class: "gf-form", on: { submit: (event) => this.#onSubmit(event) } },
-      el("label", { for: id, class: "gf-title" }, "Question"),
-      this.text, this.#places(), this.note, this.#options(limits),
+      this.#tasks(), this.title,
+      this.text, this.#places(), this.sweepRow, this.note, this.#options(),
       el("div", { class: "gf-row" }, this.ask, this.stop));
+  }
+
+  #tasks() {
+    const name = uniqueId("task");
+    this.tasks = Object.keys(TASKS).map((value) => el("input", {
+      type: "radio", name, value, id: uniqueId("task"), checked: value === "ask",
+      on: { change: () => this.#showTask() },
+    }));
+    return el("div", { class: "gf-segments", role: "radiogroup", "aria-label": "What to do" },
+      this.tasks.map((radio) => [radio, el("label", { for: radio.id }, TASKS[radio.value].label)]));
+  }
+
+  /** What a question alone has, such as choices, is hidden while places are looked for. */
+  #showTask() {
+    const { title, label, example } = TASKS[this.task];
+    this.title.textContent = title;
+    this.ask.textContent = label;
+    this.text.placeholder = example;
+    this.sweepRow.hidden = this.task !== "find";
+    this.ofQuestions.forEach((element) => { element.hidden = this.task !== "ask"; });
+    const most = this.task === "ask" ? this.limits.tiles : this.limits.searchTiles;
+    Object.assign(this.tiles, { max: most ?? "", placeholder: most ?? "" });
+  }
+
+  get task() {
+    return this.tasks.find((radio) => radio.checked).value;
+  }
+
+  /** Chooses what is done with what is typed. */
+  setTask(task) {
+    this.tasks.find((radio) => radio.value === task).checked = true;
+    this.#showTask();
   }
 
   #places() {
@@ -50,12 +95,13 @@ export class QuestionForm {
     }
   }
 
-  #options(limits) {
-    return el("details", { class: "gf-options" }, el("summary", {}, "Options"),
-      limits.choices === false ? null : [el("label", { for: this.choices.id }, "Choose among"), this.choices],
-      el("div", { class: "gf-row" },
-        el("label", { for: this.tiles.id }, "Tiles at most"), this.tiles,
-        el("label", { for: this.tokens.id }, "Tokens at most"), this.tokens));
+  #options() {
+    const choices = [el("label", { for: this.choices.id }, "Choose among"), this.choices];
+    const tokens = [el("label", { for: this.tokens.id }, "Tokens at most"), this.tokens];
+    const offered = this.limits.choices === false ? [] : choices;
+    this.ofQuestions = [...offered, ...tokens];
+    return el("details", { class: "gf-options" }, el("summary", {}, "Options"), offered,
+      el("div", { class: "gf-row" }, el("label", { for: this.tiles.id }, "Tiles at most"), this.tiles, tokens));
   }
 
   #limit(noun, most) {
@@ -79,7 +125,11 @@ export class QuestionForm {
       return;
     }
     this.text.select();
-    this.listeners.asked({ question, choices: this.#lines(), budget: this.#budget() });
+    const { task } = this;
+    this.listeners.asked({
+      question, task, sweep: task === "find" && this.sweep.checked,
+      choices: task === "ask" ? this.#lines() : [], budget: this.#budget(),
+    });
   }
 
   #lines() {
@@ -87,7 +137,8 @@ export class QuestionForm {
   }
 
   #budget() {
-    const limits = { tiles: this.tiles.valueAsNumber, tokens: this.tokens.valueAsNumber };
+    const limits = { tiles: this.tiles.valueAsNumber };
+    if (this.task === "ask") limits.tokens = this.tokens.valueAsNumber;
     const entries = Object.entries(limits).filter(([, value]) => value > 0);
     return entries.length ? Object.fromEntries(entries) : null;
   }

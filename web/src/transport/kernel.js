@@ -40,6 +40,7 @@ export class KernelTransport {
     return {
       model: this.model.get("host"),
       budget: this.model.get("budget") ?? {},
+      search_budget: this.model.get("search_budget") ?? {},
       scenes: this.model.get("scenes").map(sceneOf),
     };
   }

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from geofovea.pipeline.agents.place_questions import count_facts, places_facts
+from geofovea.pipeline.agents.place_questions import place_facts
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
 from geofovea.pipeline.agents.scene_choice import chosen_box, chosen_scene, ready_scene
 from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
@@ -171,7 +171,10 @@ async def find_places(
     box: PixelBox = None,
     lonlat_box: DegreeBox = None,
     sweep: Annotated[bool, "Look at every native tile, not only at the likeliest."] = False,
-    max_tiles: Annotated[int, "Most tiles to look at; fewer are faster."] = 128,
+    max_tiles: Annotated[
+        int | None,
+        "Most tiles to look at; left out for 128, or in a sweep for all that the server allows.",
+    ] = None,
 ) -> dict[str, Any]:
     """Find every place of a scene that shows something.
 
@@ -180,9 +183,10 @@ async def find_places(
 
     Raises:
         NoSuchSceneError: If no scene has the id.
-        GeoFoveaError: If the phrase is refused or the search fails.
+        GeoFoveaError: If the phrase is refused or the search fails; see ``ask``.
     """
-    return await places_facts(desk, tell, phrase, scene, (box, lonlat_box), max_tiles, sweep=sweep)
+    boxes = (box, lonlat_box)
+    return await place_facts(desk, tell, "find", phrase, scene, boxes, max_tiles, sweep=sweep)
 
 
 async def count_places(
@@ -192,7 +196,9 @@ async def count_places(
     scene: SceneId = "",
     box: PixelBox = None,
     lonlat_box: DegreeBox = None,
-    max_tiles: Annotated[int, "Most tiles to look at; the interval is wider with fewer."] = 128,
+    max_tiles: Annotated[
+        int | None, "Most tiles to look at; left out for 128. The interval is wider with fewer."
+    ] = None,
 ) -> dict[str, Any]:
     """Count something over a scene, with a 95 % interval.
 
@@ -200,9 +206,10 @@ async def count_places(
 
     Raises:
         NoSuchSceneError: If no scene has the id.
-        GeoFoveaError: If the phrase is refused or the count fails.
+        GeoFoveaError: If the phrase is refused or the count fails; see ``ask``.
     """
-    return await count_facts(desk, tell, phrase, scene, (box, lonlat_box), max_tiles)
+    boxes = (box, lonlat_box)
+    return await place_facts(desk, tell, "count", phrase, scene, boxes, max_tiles)
 
 
 TOOLS: tuple[Tool, ...] = (

@@ -9,6 +9,7 @@ from typing import Any
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.evidence import Evidence, EvidenceList
 from geofovea.pipeline.engine.watching import Watcher
+from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
 from geofovea.pipeline.places.place import Places
@@ -16,7 +17,7 @@ from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.failure import failure_of
 
-__all__ = ["answer_rows", "asks_for_places", "place_answer"]
+__all__ = ["answer_rows", "asks_for_places", "place_answer", "places_as_answer"]
 
 _VERB = re.compile(r"\s*(find|count)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -42,7 +43,7 @@ def place_answer(
     limits = _limits(session, request)
     if verb == "count":
         count = count_places(session, phrase, region=request.region, watch=watch, **limits)
-        return _answer(session, request, count.places, count.text)
+        return places_as_answer(session, request, count)
     places = find_places(
         session,
         phrase,
@@ -52,8 +53,14 @@ def place_answer(
         watch=watch,
         **limits,
     )
+    return places_as_answer(session, request, places)
+
+
+def places_as_answer(session: SceneSession, request: AskRequest, result: Places | Count) -> Answer:
+    """Places or a count as the answer to a question: its text in words, its evidence the places."""
+    places = result.places if isinstance(result, Count) else result
     text = f"{len(places)} place{'' if len(places) == 1 else 's'}"
-    return _answer(session, request, places, text)
+    return _answer(session, request, places, result.text if isinstance(result, Count) else text)
 
 
 def answer_rows(session: SceneSession, requests: Sequence[AskRequest]) -> list[Answer | Exception]:

@@ -108,12 +108,12 @@ def count_places(
     counting = _Counting(session, words, native, allowed, min_score, seed)
     with using_threads(getattr(session.host, "threads", None)):
         if watch is None:
-            count = counting.run(confusion, region_name, None)
+            result = counting.run(confusion, region_name, None)
         else:
             with watched_by(watch):
-                count = counting.run(confusion, region_name, watch)
-    warn_of_demo(count)
-    return count
+                result = counting.run(confusion, region_name, watch)
+    warn_of_demo(result)
+    return result
 
 
 @dataclass(frozen=True, slots=True)

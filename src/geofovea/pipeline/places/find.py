@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,6 @@ from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
 from geofovea.pipeline.focus.factory import default_focus
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.places.coverage import Coverage, Mode, checked_mode
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
@@ -27,8 +24,7 @@ from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.recall import expected_recall
 from geofovea.pipeline.places.report import places_cost, places_warnings
 from geofovea.pipeline.session.answer_warnings import warn_of_demo
-from geofovea.pipeline.session.ask import host_of
-from geofovea.pipeline.session.model_choice import AUTO, is_beyond
+from geofovea.pipeline.session.model_choice import is_beyond
 from geofovea.pipeline.session.request import MAX_QUESTION_LENGTH, checked_budget
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.torch_threads import using_threads
@@ -36,14 +32,12 @@ from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
-from geofovea.tiling.opening import open_scene
 from geofovea.tiling.pyramid import Tile
-from geofovea.tiling.scene import Scene
 
 if TYPE_CHECKING:
-    import xarray
+    pass
 
-__all__ = ["FindOptions", "checked_phrase", "find", "find_budget", "find_places"]
+__all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places"]
 
 _SEARCH_TILES = 256
 
@@ -146,48 +140,6 @@ def find_places(
         places = _watched(session, checked_phrase(phrase), options, budget, limits, region, watch)
     warn_of_demo(places)
     return places
-
-
-def find(
-    scene: Scene | str | os.PathLike[str] | xarray.DataArray | xarray.Dataset | xarray.DataTree,
-    phrase: str,
-    *,
-    model: str | Host = AUTO,
-    endpoint: EndpointSettings | str | None = None,
-    bands: tuple[int, ...] | None = None,
-    composite: str | None = None,
-    device: str = AUTO,
-    **options: Any,
-) -> Places:
-    """Find every place of a scene that shows something, in one call.
-
-    For several phrases, ``SceneSession.find`` keeps what they share.
-
-    Args:
-        scene: As for ``geofovea.ask``.
-        phrase: What is looked for, such as ``"red truck"``.
-        model: As for ``geofovea.ask``.
-        endpoint: Where ``openai:NAME`` is.
-        bands: Bands to show, 1-based; None chooses from the scene.
-        composite: A named composite instead, such as ``"ndvi"``.
-        device: Where a model that is named is loaded.
-        options: As for ``SceneSession.find``: ``coverage``, ``tiles``, ``region`` and the others.
-
-    Raises:
-        NoModelError: If no model is named, and the scene is not synthetic.
-        GeoFoveaError: Each of its kinds; see ``geofovea.errors``.
-    """
-    started = time.perf_counter()
-    raster = scene if isinstance(scene, Scene) else open_scene(scene)
-    host = host_of(model, raster, endpoint, device=device)
-    session = SceneSession(
-        raster,
-        host,
-        bands,
-        composite=composite,
-        open_seconds=time.perf_counter() - started,
-    )
-    return find_places(session, phrase, **options)
 
 
 def checked_phrase(phrase: str) -> str:

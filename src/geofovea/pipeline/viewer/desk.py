@@ -10,13 +10,15 @@ from functools import partial
 from typing import Any
 
 from geofovea.errors import CancelledError, GeoFoveaError
-from geofovea.pipeline.answers.page.data import answer_data
+from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.hosts.base import Host
+from geofovea.pipeline.places.as_answer import places_as_answer
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.system.failure import failure_of
 from geofovea.pipeline.system.terminal import echo
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
+from geofovea.pipeline.viewer.place_work import find_or_count, search_budget, shown_data
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.machine.forks import renew_after_fork
@@ -49,6 +51,7 @@ class Desk:
         scenes: By id.
         host: Answers.
         budget: The most that a question may spend.
+        search_budget: The most that finding or counting may spend.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Desk:
         host: Host,
         *,
         budget: Budget | None = None,
+        search_tiles: int | None = None,
         options: AnswerOptions | None = None,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
@@ -66,12 +70,14 @@ class Desk:
             scenes: What may be asked about.
             host: The model of their sessions.
             budget: The most that a question may spend; the model's own by default.
+            search_tiles: Most tiles of finding or counting; see ``search_budget``.
             options: How questions are answered.
             most_waiting: Questions that may wait beside the one that is answered.
         """
         self.scenes = {scene.id: scene for scene in scenes}
         self.host = host
         self.budget = budget or host.default_budget
+        self.search_budget = search_budget(host, self.budget, search_tiles)
         self._options = options or AnswerOptions()
         self._most_waiting = most_waiting
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -98,6 +104,7 @@ class Desk:
             "domain": self.host.capabilities.domain,
             "choices": self.host.capabilities.choices,
             "budget": self.budget.to_json(),
+            "search_budget": self.search_budget.to_json(),
             "scenes": [scene.to_json() for scene in self.scenes.values()],
         }
 
@@ -112,14 +119,17 @@ class Desk:
         scene = self.scenes.get(sent.scene)
         if scene is None:
             raise NoSuchSceneError(f"there is no scene {sent.scene!r:.40}")
-        job = Job(scene, sent.request(scene.session.scene, self.budget, self._options))
+        most = self.budget if sent.task == "ask" else self.search_budget
+        request = sent.request(scene.session.scene, most, self._options)
+        job = Job(scene, request, sent.task, sweep=sent.sweep)
         with self._changed:
             if self._is_closed or len(self._waiting) >= self._most_waiting:
                 raise DeskFullError(
                     f"{len(self._waiting)} questions wait already: ask again when one is answered"
                 )
             before = len(self._waiting) + (self._running is not None)
-            job.post("queued", {"job": job.id, "question": job.request.question, "before": before})
+            what = {"question": job.request.question, "task": job.task}
+            job.post("queued", {"job": job.id, **what, "before": before})
             if scene.error:
                 job.post("error", {"type": "SceneError", "message": scene.error})
             else:
@@ -196,8 +206,8 @@ class Desk:
         levels = {"top": pyramid.top_level, "base": pyramid.base_level, "tile": pyramid.tile_size}
         job.post("started", levels)
         try:
-            answer = session.answer(job.request, watch=job.watcher)
-            data = answer_data(answer, job.scene.name)
+            answer = _answer_of(job)
+            data = shown_data(answer, job.scene.name)
         except CancelledError:
             job.post("cancelled", {})
         except GeoFoveaError as error:
@@ -236,3 +246,12 @@ class Desk:
                 return
             del self._jobs[job.id]
             count, kept = count - 1, kept - job.nbytes
+
+
+def _answer_of(job: Job) -> Answer:
+    """Do what a job asks for, on the calling thread."""
+    session, request = job.scene.session, job.request
+    if job.task == "ask":
+        return session.answer(request, watch=job.watcher)
+    job.places = find_or_count(session, job.task, request, job.watcher, sweep=job.sweep)
+    return places_as_answer(session, request, job.places)

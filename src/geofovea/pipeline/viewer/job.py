@@ -12,8 +12,11 @@ import shapely
 
 from geofovea.errors import CancelledError, GeoFoveaError
 from geofovea.pipeline.answers.answer import Answer
+from geofovea.pipeline.places.count import Count
+from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.session.request import AskRequest
 from geofovea.pipeline.viewer.events import Event, JobWatcher, to_text
+from geofovea.pipeline.viewer.place_work import Task
 from geofovea.pipeline.viewer.served_scene import ServedScene
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.machine.forks import ForkSafeLock
@@ -38,16 +41,28 @@ class Job:
         request: What is asked.
         asked_at: When, in seconds since 1970.
         answer: What was answered, once it is there.
+        task: What is done with the question: it is asked, or what it names is found or counted.
+        sweep: Whether finding looks at every native tile.
+        places: What was found or counted; None of a question that was asked.
         watcher: Hears of the question, and ends it.
     """
 
-    def __init__(self, scene: ServedScene, request: AskRequest) -> None:
+    def __init__(
+        self,
+        scene: ServedScene,
+        request: AskRequest,
+        task: Task = "ask",
+        *,
+        sweep: bool = False,
+    ) -> None:
         """Take what is asked; nothing is done yet."""
         self.id = secrets.token_urlsafe(12)
         self.scene = scene
         self.request = request
+        self.task, self.sweep = task, sweep
         self.asked_at = time.time()
         self.answer: Answer | None = None
+        self.places: Places | Count | None = None
         self.watcher = JobWatcher(self.post)
         self._since = time.monotonic()
         self._state: JobState = "queued"
@@ -124,6 +139,7 @@ class Job:
             "job": self.id,
             "scene": self.scene.id,
             "question": self.request.question,
+            "task": self.task,
             "state": self._state,
             "asked_at": round(self.asked_at, 3),
             "region": None if region is None else _rings(region),

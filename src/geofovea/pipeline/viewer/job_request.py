@@ -10,15 +10,17 @@ from typing import Any
 import shapely
 
 from geofovea.errors import BudgetError, GeometryError, QuestionError
+from geofovea.pipeline.places.find import checked_phrase
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest, checked_choices
+from geofovea.pipeline.viewer.place_work import SEARCH_TILES, TASKS, Task
 from geofovea.regionfocus.budget import Budget
 from geofovea.tiling.geo.region import PIXELS, Region, region_from_crs
 from geofovea.tiling.scene import Scene
 
 __all__ = ["BadJobError", "JobRequest"]
 
-_KEYS = ("scene", "question", "region", "budget", "choices")
+_KEYS = ("scene", "question", "region", "budget", "choices", "task", "sweep")
 _MOST_CORNERS = 1000
 _LIMITS = tuple(field.name for field in fields(Budget))
 
@@ -38,6 +40,8 @@ class JobRequest:
             None for the whole scene.
         budget: Limits by name, none above those of the server; None for the server's.
         choices: Answers to choose from.
+        task: ``ask`` the question, or ``find`` or ``count`` what it names.
+        sweep: Whether finding looks at every native tile, and not only at the likeliest.
     """
 
     scene: str
@@ -45,6 +49,8 @@ class JobRequest:
     region: Mapping[str, Any] | None = None
     budget: Mapping[str, Any] | None = None
     choices: tuple[str, ...] = ()
+    task: Task = "ask"
+    sweep: bool = False
 
     @classmethod
     def from_json(cls, sent: Any) -> JobRequest:
@@ -65,7 +71,10 @@ class JobRequest:
         for name, value in (("region", region), ("budget", budget)):
             if value is not None and not isinstance(value, dict):
                 raise BadJobError(f"{name} is an object or null")
-        return cls(scene, question, region, budget, tuple(choices))
+        task, sweep = _task(sent.get("task", "ask")), sent.get("sweep", False)
+        if not isinstance(sweep, bool) or (sweep and task != "find"):
+            raise BadJobError("sweep is true or false, and true for find alone")
+        return cls(scene, question, region, budget, tuple(choices), task, sweep)
 
     def request(self, scene: Scene, most: Budget, options: AnswerOptions) -> AskRequest:
         """The request of a session; all that can be refused at once is refused here.
@@ -80,15 +89,30 @@ class JobRequest:
             BudgetError: If a limit is impossible, or above the server's.
             GeometryError: If the region is no polygon, or outside the scene.
         """
+        if self.task != "ask" and self.choices:
+            raise BadJobError("choices are for questions: leave them out to find or count")
         request = AskRequest(
-            self.question,
-            _budget(self.budget or {}, most),
+            self.question if self.task == "ask" else checked_phrase(self.question),
+            self._spending(most),
             options,
             region=None if self.region is None else _region(self.region, scene),
             choices=checked_choices(self.choices),
         )
         request.words()
         return request
+
+    def _spending(self, most: Budget) -> Budget:
+        limits = dict(self.budget or {})
+        if self.task == "find" and not self.sweep and limits.get("tiles") is None:
+            limits["tiles"] = min(SEARCH_TILES, most.tiles)
+        return _budget(limits, most)
+
+
+def _task(sent: Any) -> Task:
+    for task in TASKS:
+        if sent == task:
+            return task
+    raise BadJobError(f"task is one of {', '.join(TASKS)}, got {sent!r:.60}")
 
 
 def _budget(limits: Mapping[str, Any], most: Budget) -> Budget:

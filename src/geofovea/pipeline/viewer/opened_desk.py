@@ -50,4 +50,10 @@ def open_desk(
         for number, scene in enumerate(opened, 1)
     ]
     budget = settings.budget(model.default_budget)
-    return Desk(served, model, budget=budget, options=settings.options)
+    return Desk(
+        served,
+        model,
+        budget=budget,
+        search_tiles=settings.limits.get("tiles"),
+        options=settings.options,
+    )

@@ -58,6 +58,7 @@ class SceneWidget(anywidget.AnyWidget):
     scenes = traitlets.List(traitlets.Dict()).tag(sync=True)
     host = traitlets.Unicode().tag(sync=True)
     budget = traitlets.Dict().tag(sync=True)
+    search_budget = traitlets.Dict().tag(sync=True)
     content = traitlets.Dict().tag(sync=True)
     height = traitlets.Int(640, min=200, max=4000).tag(sync=True)
     question = traitlets.Unicode().tag(sync=True)
@@ -79,6 +80,7 @@ class SceneWidget(anywidget.AnyWidget):
         self._channel = KernelChannel(self._desk, self._deliver, self._on_end)
         overview = self._desk.to_json()
         self.host, self.budget = overview["model"], overview["budget"]
+        self.search_budget = overview["search_budget"]
         self.scenes = json.loads(json.dumps(overview["scenes"]))
         self.on_msg(lambda _, message, buffers: self._channel.take(message))  # noqa: ARG005
 

@@ -5,6 +5,8 @@ import json
 import pytest
 from cli_toys import FEW, is_one_error_line
 
+from geofovea.pipeline.evaluation.counts import bench as count_bench
+
 
 @pytest.mark.slow
 def test_bench_prints_the_table_that_it_writes(run, tmp_path, tiny_folder):
@@ -38,3 +40,15 @@ def test_a_bench_loads_its_model_as_it_is_told(run, tmp_path, tiny_folder, bench
         other = run(*into)
         assert other.exit_code == 1, "answers in other numbers are not mixed"
         assert is_one_error_line(other)
+
+
+def test_ways_to_count_are_compared_on_the_command_line(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(count_bench, "THINGS", ("truck",))
+    few = ["--output", tmp_path, "--sides", "768", "--scenes", 1]
+    result = run("bench", "count", *few, "--budgets", "2")
+    assert result.exit_code == 0, result.stderr
+    assert "intervals that hold the truth" in result.stdout
+    assert result.stdout.strip() == (tmp_path / "table.md").read_text(encoding="utf-8").strip()
+    refused = run("bench", "count", *few, "--budgets", "0")
+    assert refused.exit_code != 0
+    assert is_one_error_line(refused)

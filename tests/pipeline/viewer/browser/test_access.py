@@ -88,6 +88,10 @@ BEFORE = """
     - slider "Heat": "60"
     - checkbox "Follow the search" [checked]
     - checkbox "As the model sees it"
+  - radiogroup "What to do":
+    - radio "Ask" [checked]
+    - radio "Find"
+    - radio "Count"
   - textbox "Question"
   - radiogroup "Look in":
     - radio "Whole scene" [checked]
@@ -206,9 +210,14 @@ def test_targets_are_large_enough_for_a_finger(visit: Callable[..., Any]) -> Non
     ask(page, QUESTION)
     wait_for_answer(page)
     assert page.evaluate(SMALL) == []
+    page.get_by_text("Find", exact=True).click()
+    assert page.evaluate(SMALL) == []
+    row = page.locator("label", has_text="Look at every tile").bounding_box()
+    assert row["height"] >= 24
 
 
 def test_the_page_holds_where_colors_are_forced(visit: Callable[..., Any]) -> None:
     page = visit(forced_colors="active")
-    checked = page.locator(".gf-segments input:checked + label")
-    assert checked.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    checked = page.locator(".gf-segments input:checked + label").all()
+    styles = [e.evaluate("e => getComputedStyle(e).outlineStyle") for e in checked]
+    assert styles == ["solid", "solid"]

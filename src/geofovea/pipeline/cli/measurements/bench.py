@@ -309,10 +309,44 @@ def _budget(default: Budget, **limits: int | None) -> Budget:
     return replace(default, **{name: n for name, n in limits.items() if n is not None})
 
 
+@click.command("count")
+@_output_option
+@click.option("--sides", callback=_numbers(int), default="2048", show_default=True)
+@click.option("--scenes", default=4, show_default=True, help="Scenes of each side.")
+@click.option("--seed", default=920_000, show_default=True, help="Seed of the first scene.")
+@click.option(
+    "--budgets",
+    callback=_numbers(int),
+    default="32,64",
+    show_default=True,
+    help="Tiles of the counts by a sample; the search has the most of them.",
+)
+@synthetic_model_options
+def count(
+    output: Path,
+    sides: tuple[int, ...],
+    scenes: int,
+    seed: int,
+    budgets: tuple[int, ...],
+    loading: dict[str, Any],
+) -> None:
+    """Compare ways to count things over a scene.
+
+    Measures errors, and how often intervals hold the truth: sweeps, samples, one question, a
+    question for every tile, and a thumbnail. The same command resumes a stopped run.
+    """
+    from geofovea.pipeline.evaluation.counts.bench import run_count_bench
+    from geofovea.pipeline.hosts.load import load_host
+
+    host = load_host(**loading)
+    table = run_count_bench(output, sides, scenes, seed, host, budgets, unusual(loading))
+    echo(table, lines=True)
+
+
 @click.group()
 def bench() -> None:
     """Measure answers on synthetic scenes."""
 
 
-for _measurement in (calibration, focus, policies, reductions, synthetic):
+for _measurement in (calibration, count, focus, policies, reductions, synthetic):
     bench.add_command(_measurement)
