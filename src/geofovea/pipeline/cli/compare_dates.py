@@ -88,7 +88,7 @@ def compare_dates(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Ask what changed between two scenes of one place, or list it.
+    """Ask what changed between two dates.
 
     BEFORE and AFTER may have different grids and resolutions: they are aligned by the ground. With
     a QUESTION both dates are shown to the model. Without one, the places that changed are listed;

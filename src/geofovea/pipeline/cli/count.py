@@ -71,9 +71,9 @@ def count(
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
 ) -> None:
-    """Count something over a scene, or within polygons, with a 95 % interval.
+    """Count something in a scene, with an interval.
 
-    Every native tile is looked at, unless --max-tiles allows fewer. Then tiles are drawn, more of
+    The interval is that of 95 %; --regions counts within polygons. Every native tile is looked at, unless --max-tiles allows fewer. Then tiles are drawn, more of
     them where a coarse level says that something may be.
     """
     from geofovea.pipeline.places.confusion import read_confusion

@@ -1,7 +1,6 @@
 """SAISA: vision gives keys and values only, in each layer from a projector of its own.
 
-Source: "SAISA: Towards Multimodal Large Language Models with Both Training and Inference
-Efficiency", icip-cas/SAISA. No query and no feed-forward of a vision token is ever computed: a
+Source: SAISA, icip-cas/SAISA. No query and no feed-forward of a vision token is ever computed: a
 layer's projector makes of the encoder's features what its keys and values are made of. They depend
 on the token alone, so they could be kept with its tile.
 
