@@ -45,7 +45,7 @@ def build_index(
 ) -> IndexReport:
     """Embed the tiles of many scenes with a dual encoder, and keep the vectors in a folder.
 
-    A second call with the same folder goes on where the first one ended. It reads again what has
+    A second call with the same folder resumes where the first one ended. It reads again what has
     changed since. Settings that are left out are those of the index that is there.
 
     Args:

@@ -73,8 +73,9 @@ def count(
 ) -> None:
     """Count something in a scene, with an interval.
 
-    The interval is that of 95 %; --regions counts within polygons. Every native tile is looked at, unless --max-tiles allows fewer. Then tiles are drawn, more of
-    them where a coarse level says that something may be.
+    The interval is that of 95 %; --regions counts within polygons. Every native tile is looked at,
+    unless --max-tiles allows fewer. Then tiles are drawn, more of them where a coarse level says
+    that something may be.
     """
     from geofovea.pipeline.places.confusion import read_confusion
     from geofovea.pipeline.places.counting import count_places

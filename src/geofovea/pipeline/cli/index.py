@@ -94,7 +94,7 @@ def index(
     """Embed the tiles of many scenes, to search them by words.
 
     SCENES are raster files, folders, globs, manifests or STAC item collections. The same command
-    goes on where a run ended, and reads again what has changed. It ends with code 1 if a scene
+    resumes where a run ended, and reads again what has changed. It ends with code 1 if a scene
     cannot be read.
     """
     from geofovea.pipeline.archive.allowance import IndexBudget
