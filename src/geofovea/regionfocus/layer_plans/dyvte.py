@@ -12,6 +12,8 @@ loss takes token 0 for no answer. ``fixed``: any place, and no exit is a stock r
 Without routers the stand-in looks ahead: vision leaves before a layer in which the last word would
 give it less attention, mean of heads, than a threshold. Measured on the embedded model: as a sign
 that the answer stays, the area under the curve of the stand-in is .994, of trained routers .993.
+Its threshold has to be chosen for a model: for 19 questions about one world no layer of the
+embedded model from the third on fell below .2, so that the default of .1 drops nothing there.
 """
 
 from __future__ import annotations
