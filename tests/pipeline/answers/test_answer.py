@@ -34,7 +34,7 @@ def test_json_has_exactly_the_keys_of_the_contract(answer, scene_path):
     assert set(row) == {
         "question", "answer", "confidence", "model", "scene", "evidence", "cost", "warnings",
         "radiometry", "stopped", "route", "choices", "confidence_known",
-        "confidence_text",
+        "confidence_text", "measurement",
     }  # fmt: skip
     assert set(row["route"]) == {"route", "reason", "places"}
     assert set(row["scene"]) == {"path", "width", "height", "levels", "crs", "gsd_m"}
