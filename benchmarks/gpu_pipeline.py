@@ -347,9 +347,10 @@ def measure(options: argparse.Namespace, path: Path, report: Report) -> None:
 def decode_steps_of(model: Any, course: Course, answer: int) -> Steps:
     """Decoding steps behind a prompt as long as that of a course: stock, unplanned, ours."""
     decoder, weight = model.model.language_model, model.lm_head.weight
-    generator = torch.Generator(weight.device).manual_seed(0)
+    # drawn on the CPU: the numbers are the same on every device
+    generator = torch.Generator().manual_seed(0)
     shape = (1, course.counts["prompt"], decoder.config.hidden_size)
-    embedded = torch.randn(shape, generator=generator, device=weight.device).to(weight.dtype)
+    embedded = torch.randn(shape, generator=generator).to(weight.device, weight.dtype)
     return time_steps(decoder, embedded, max(3, answer))
 
 

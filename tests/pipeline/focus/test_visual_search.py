@@ -89,7 +89,7 @@ def test_a_global_question_is_answered_from_above(make_session):
     answer = make_session().ask("Is this a rural or urban scene?")
     assert answer.route.word == "none"
     assert min(look.level for look in answer.looks) > 0
-    assert answer.to_json()["route"]["reason"] == "'rural or urban' is seen from above"
+    assert answer.to_json()["route"]["reason"] == "'rural or urban' asks about the whole scene"
     assert answer.to_json()["stopped"] == answer.stopped == "tiles"
 
 

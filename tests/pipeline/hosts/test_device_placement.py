@@ -18,6 +18,7 @@ from pipeline_toys import texture
 import geofovea as gf
 import gpu_floor
 import gpu_pipeline
+import gpu_report
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.hosts.lvlm import LvlmHost
 from geofovea.pipeline.session.request import AskRequest
@@ -93,10 +94,13 @@ def test_the_benchmark_of_the_pipeline_and_its_rivals_run_there(
     monkeypatch.setattr(gpu_pipeline, "build", build_there)
     monkeypatch.setattr(gpu_pipeline, "measure_rates", lambda *_: gpu_floor.Rates(1e12, 1e11))
     options = Namespace(shape="tiny", device=str(DEVICE), answer=3, tiles=20, tokens=60)
-    courses = gpu_pipeline.measure(options, picture)["courses"]
+    report = gpu_pipeline.Report({}, gpu_report.Clock(60), None)
+    gpu_pipeline.measure(options, picture, report)
+    courses = report.courses
     for name in ("first question", "second question", "any resolution", "published steps"):
         assert courses[name].counts["prompt"] > courses[name].counts["tokens"] > 0
         assert courses[name].seconds["decode"] > 0
+    assert not report.skipped
     assert device.launches.total() > 0
 
 

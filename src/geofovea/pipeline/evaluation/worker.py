@@ -125,7 +125,7 @@ class _EvalTask:
             None for a question that is asked about one image: it has no other, or the model or the
             images do not allow it, which its record then says.
         """
-        images = [(str(path), str(identity)) for path, identity in payload["images"]]
+        images = [(str(path), str(identity)) for path, identity in payload.get("images", ())]
         if not images:
             return None
         try:
@@ -148,7 +148,7 @@ class _EvalTask:
         )
 
     def record(self, session: SceneSession, payload: Payload, answer: Answer) -> Record:  # noqa: ARG002
-        images = tuple(str(path) for path, _ in payload["images"])
+        images = tuple(str(path) for path, _ in payload.get("images", ()))
         doubt = self._doubts.get(images, "")
         warnings = [f"{FIRST_ALONE.format(count=len(images))}: {doubt}"] if images else []
         return _record(payload, answer, warnings)

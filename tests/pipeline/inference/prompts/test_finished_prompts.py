@@ -89,12 +89,14 @@ def test_an_answer_that_is_none_is_wrong_and_told(server, tmp_path, said):
     assert any("no answer" in warning for warning in item["warnings"])
 
 
-def test_a_question_about_several_images_says_that_it_saw_one(server, tmp_path):
+def test_a_question_about_several_images_is_asked_with_all_of_them(server, tmp_path):
     write_benchmark("xlrs-bench", tmp_path / "bench", ("a.png", "b.png"))
     server.otherwise = says("A")
     scores, (item,) = evaluate(server, "xlrs-bench", tmp_path / "bench", tmp_path / "run")
-    assert any("about 2 images" in warning for warning in item["warnings"])
-    assert any("about several images" in note for note in scores["notes"])
+    content = server.requests[-1]["messages"][0]["content"]
+    assert sum(part["type"] == "image_url" for part in content) >= 2
+    assert not any("first alone" in warning for warning in item["warnings"])
+    assert not any("asked about the first" in note for note in scores["notes"])
 
 
 def test_words_of_a_person_are_bounded_and_those_of_a_table_are_not():

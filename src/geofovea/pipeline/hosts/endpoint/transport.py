@@ -19,6 +19,7 @@ from geofovea.pipeline.hosts.endpoint.retry_after import RetryHint
 from geofovea.pipeline.hosts.endpoint.sanitize import printable
 from geofovea.pipeline.hosts.endpoint.settings import EndpointSettings
 from geofovea.pipeline.system.cancellation import wait_for
+from geofovea.tiling.machine.forks import ForkSafeLock
 
 __all__ = ["MAX_DETAIL", "SPEAKS", "Failure", "Refusal", "post"]
 
@@ -267,7 +268,7 @@ class _Request:
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._work = work
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._task: asyncio.Task[Any] | None = None
         self._is_unwanted = False
         self.reply: Any = None
