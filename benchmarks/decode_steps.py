@@ -30,6 +30,8 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
     """Prefill as a stock model would; what runs one more token."""
     from transformers import DynamicCache
 
+    from geofovea.pipeline.inference.decoder.forward import forward
+
     cache = DynamicCache(config=decoder.config)
 
     def run(some: Tensor) -> Tensor:
@@ -37,7 +39,8 @@ def stock_run(decoder: Any, embedded: Tensor) -> Callable[[Tensor], Tensor]:
         ids = torch.arange(length, length + some.shape[1], device=some.device)[None]
         mask = torch.ones(1, length + some.shape[1], dtype=torch.long, device=some.device)
         inputs = {"inputs_embeds": some, "position_ids": ids, "attention_mask": mask}
-        states: Tensor = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
+        # releases of transformers name the cache differently
+        states: Tensor = forward(decoder, **inputs, cache=cache).last_hidden_state
         return states[:, -1]
 
     run(embedded)

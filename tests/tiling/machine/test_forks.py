@@ -145,7 +145,7 @@ def test_nobody_is_kept_alive_to_be_renewed():
 
 
 # an event that a function makes to end a thread of its own ends with the call
-OF_ONE_CALL = ("progress.py", "transport.py", "widget.py")
+OF_ONE_CALL = ("cancellation.py", "progress.py", "transport.py", "widget.py")
 
 
 def test_every_lock_of_the_package_is_made_anew_after_a_fork():
