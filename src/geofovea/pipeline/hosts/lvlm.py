@@ -99,10 +99,10 @@ class LvlmHost:
         self._tokenizer, self._settings = tokenizer, settings
         self._embedding = WordEmbedding(family.model)
         self._tiles = TileEncoder(name, family, settings, self._embedding.dtype, scene_position)
-        self.grid = self._tiles.grid
-        self._prompts = PromptBuilder.of(
-            name, family, tokenizer, settings, self.grid, self._embedding
-        )
+        grid = self.grid = self._tiles.grid
+        self._prompts = PromptBuilder.of(name, family, tokenizer, settings, grid, self._embedding)
+        # earlier names of both, which scripts reach for
+        self._words, self._prompt = self._prompts.words, self._prompts.sequence
         plain_prompts = abilities.are_plain(family, policy, self._prompts.words.shows_first)
         depth = family.decoder.config.num_hidden_layers
         reuses_prefix = plain_prompts and can_reuse_prefix(family.decoder, depth - 1)
