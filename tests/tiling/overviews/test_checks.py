@@ -170,3 +170,45 @@ def test_no_change_of_any_bytes_shows_other_pixels(
             change(file, range(first, min(first + count, file.stat().st_size)))
         assert same(all_pixels(reader_of(path)), truth)
         assert prepare(open_scene(path)).is_current
+
+
+def test_blocks_that_another_thread_compared_meanwhile_are_not_compared_again(tmp_path, texture):
+    path = tmp_path / "level.tif"
+    shape = {"width": 320, "height": 256, "count": 3, "dtype": "uint8"}
+    blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64, "interleave": "pixel"}
+    with rasterio.open(path, "w", "GTiff", **shape, **blocks) as dataset:
+        dataset.write(texture(256, 320))
+
+    class ReadByAnother:
+        """An image whose blocks are all found sound elsewhere while the first row is read."""
+
+        def __init__(self, image, sums):
+            self._image, self._sums = image, sums
+            self.reads = 0
+
+        def __getattr__(self, name):
+            return getattr(self._image, name)
+
+        def read(self, *args, **options):
+            self.reads += 1
+            self._sums.is_sound[:] = True
+            return self._image.read(*args, **options)
+
+    with rasterio.open(path) as image:
+        layout = level_checks._Layout.of(image)
+        values = image.read()
+        sums = np.array(
+            [
+                [
+                    [
+                        level_checks.sum_of_block(values[:, y : y + 64, x : x + 64].copy())
+                        for x in range(0, 320, 64)
+                    ]
+                    for y in range(0, 256, 64)
+                ]
+            ]
+        )
+        assert sums.shape == layout.shape
+        known = level_checks._ImageSums(sums)
+        read = level_checks.CheckedImage(ReadByAnother(image, known), known).read()
+        assert np.array_equal(read, values)

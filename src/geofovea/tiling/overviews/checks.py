@@ -211,7 +211,8 @@ class CheckedImage:
     def _compare(self, indexes: Any, options: dict[str, Any]) -> None:
         rows, cols = self._touched(options.get("window"), options.get("out_shape"))
         for plane in self._layout.planes_of(indexes):
-            is_sound = self._sums.is_sound[plane, rows, cols]
+            # a copy: another thread that reads this image marks blocks meanwhile
+            is_sound = self._sums.is_sound[plane, rows, cols].copy()
             if is_sound.all():
                 continue
             for row in np.flatnonzero(~is_sound.all(axis=1)):

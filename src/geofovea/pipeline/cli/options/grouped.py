@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from geofovea import __version__
+from geofovea.errors import GeoFoveaError
 from geofovea.pipeline.system.logs import LOG, logging_to
 from geofovea.pipeline.system.terminal import echo
 
@@ -134,7 +135,9 @@ class GroupedCommand(click.Command):
             try:
                 return super().invoke(ctx)
             except Exception as error:
-                LOG.error("%s: %s", type(error).__name__, error)
+                # of an error that nobody foresaw, the log says where it came from
+                is_foreseen = isinstance(error, (GeoFoveaError, click.ClickException))
+                LOG.error("%s: %s", type(error).__name__, error, exc_info=not is_foreseen)
                 raise
 
     def _help_all(self) -> click.Option:
