@@ -7,7 +7,7 @@ from typing import Any
 
 from geofovea.pipeline.agents.plain import plain_values
 from geofovea.pipeline.agents.questions import Tell, ask
-from geofovea.pipeline.agents.scene_choice import chosen_box, chosen_scene
+from geofovea.pipeline.agents.scene_choice import chosen_region, chosen_scene
 from geofovea.pipeline.viewer.desk import Desk
 from geofovea.pipeline.viewer.job import Job
 from geofovea.pipeline.viewer.job_request import JobRequest
@@ -47,13 +47,13 @@ async def place_facts(
         GeoFoveaError: If it is refused or fails; see ``ask``.
     """
     served = chosen_scene(desk, scene)
-    part = chosen_box(served.session.scene, *boxes)
+    region = chosen_region(served.session.scene, *boxes)
     most = desk.search_budget.tiles
     usual = most if sweep else min(_USUAL_TILES, most)
     request = JobRequest(
         served.id,
         phrase,
-        region=None if part is None else {"box": list(part.as_tuple())},
+        region=region,
         budget={"tiles": usual if max_tiles is None else max_tiles},
         task=task,
         sweep=sweep,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import shapely
 
@@ -15,7 +16,7 @@ from geofovea.tiling.geo.region import region_from_crs
 from geofovea.tiling.pyramid import Box
 from geofovea.tiling.scene import Scene
 
-__all__ = ["chosen_box", "chosen_scene", "ready_scene"]
+__all__ = ["chosen_box", "chosen_region", "chosen_scene", "ready_scene"]
 
 _MOST_NAMED = 20
 
@@ -83,6 +84,18 @@ def chosen_box(
     west, south, east, north = _four(lonlat_box, what, turns=True)
     shape = shapely.box(west, south, east if east > west else east + 360, north)
     return Box(*region_from_crs(scene, shape, "EPSG:4326").geometry.bounds)
+
+
+def chosen_region(
+    scene: Scene, box: Sequence[float] | None, lonlat_box: Sequence[float] | None
+) -> dict[str, Any] | None:
+    """The region of a job that `chosen_box` names; None for the whole scene.
+
+    Raises:
+        GeometryError: As `chosen_box` does.
+    """
+    part = chosen_box(scene, box, lonlat_box)
+    return None if part is None else {"box": list(part.as_tuple())}
 
 
 def _four(

@@ -12,7 +12,12 @@ from typing import Annotated, Any
 
 from geofovea.pipeline.agents.place_questions import place_facts
 from geofovea.pipeline.agents.questions import Tell, answer_facts, ask, measured_facts
-from geofovea.pipeline.agents.scene_choice import chosen_box, chosen_scene, ready_scene
+from geofovea.pipeline.agents.scene_choice import (
+    chosen_box,
+    chosen_region,
+    chosen_scene,
+    ready_scene,
+)
 from geofovea.pipeline.agents.window_picture import LARGEST_SIDE, WindowPicture, window_picture
 from geofovea.pipeline.session.measuring import check_measurable
 from geofovea.pipeline.viewer.desk import Desk
@@ -92,12 +97,12 @@ async def ask_scene(
         GeoFoveaError: If the question is refused or fails; see ``ask``.
     """
     served = chosen_scene(desk, scene)
-    part = chosen_box(served.session.scene, box, lonlat_box)
+    region = chosen_region(served.session.scene, box, lonlat_box)
     limits = {"tiles": max_tiles, "tokens": max_tokens}
     request = JobRequest(
         served.id,
         question,
-        region=None if part is None else {"box": list(part.as_tuple())},
+        region=region,
         budget={name: limit for name, limit in limits.items() if limit is not None},
         choices=tuple(choices or ()),
     )
@@ -130,11 +135,11 @@ async def measure(
     """
     served = chosen_scene(desk, scene)
     check_measurable(question)
-    part = chosen_box(served.session.scene, box, lonlat_box)
+    region = chosen_region(served.session.scene, box, lonlat_box)
     request = JobRequest(
         served.id,
         question,
-        region=None if part is None else {"box": list(part.as_tuple())},
+        region=region,
         budget={} if max_tiles is None else {"tiles": max_tiles},
     )
     return measured_facts(await ask(desk, request, tell))

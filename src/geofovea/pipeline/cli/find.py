@@ -12,7 +12,7 @@ from geofovea.pipeline.cli.options.ask import ask_options
 from geofovea.pipeline.cli.options.grouped import GroupedCommand, option
 from geofovea.pipeline.cli.options.places import (
     min_score_option,
-    named_regions,
+    open_regions,
     phrase_argument,
     print_end,
     region_options,
@@ -95,7 +95,6 @@ def find(
     from geofovea.pipeline.places.find import FindOptions, checked_phrase, find_budget, find_places
     from geofovea.pipeline.places.native_tiles import native_count
     from geofovea.pipeline.system.files import check_writable
-    from geofovea.tiling.opening import open_scene
 
     phrase = checked_phrase(" ".join(words))
     FindOptions(coverage, min_score, sampled_share=sampled_share, seed=seed)
@@ -103,18 +102,15 @@ def find(
         if output.suffix.lower() not in FORMATS:
             raise click.BadParameter(f"places are saved as one of: {', '.join(FORMATS)}")
         check_writable(output, keep=scene)
-    raster = open_scene(
+    session, areas = open_regions(
         scene,
+        regions,
+        settings,
+        output,
         allow_vrt=allow_vrt,
         allow_remote=allow_remote,
         allowed_hosts=allowed_hosts,
-        nodata=settings.nodata,
     )
-    areas = named_regions(raster, regions)
-    if output and len(areas) > 1:
-        raise click.UsageError("--output is for one region: name a file with one polygon")
-    settings = settings.for_scenes([raster])
-    session = settings.open_session(raster, settings.load_host())
     budget = find_budget(
         session.host, coverage, native_count(session.pyramid), None, settings.limits
     )

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from geofovea.pipeline.answers.cost import Cost
     from geofovea.pipeline.engine.watching import Watcher
     from geofovea.pipeline.places.coverage import Coverage
+    from geofovea.pipeline.session.session import SceneSession
+    from geofovea.pipeline.session.settings import AskSettings
     from geofovea.tiling.geo.region import Region
     from geofovea.tiling.scene import Scene
 
 __all__ = [
     "min_score_option",
-    "named_regions",
+    "open_regions",
     "phrase_argument",
     "print_end",
     "region_options",
@@ -111,6 +113,36 @@ def named_regions(
     if not inside:
         raise DataError(f"the scene shows none of the polygons of {file}: check their CRS")
     return inside
+
+
+def open_regions(
+    scene: str,
+    regions: Mapping[str, Any] | None,
+    settings: AskSettings,
+    output: Path | None,
+    **access: Any,
+) -> tuple[SceneSession, list[tuple[str | None, Region | None]]]:
+    """A scene with its model loaded, and the regions of it that are looked at; see `named_regions`.
+
+    Args:
+        scene: Its path.
+        regions: The file of polygons and how to read it; None for the whole scene.
+        settings: How the model is loaded.
+        output: A file for the result of one region.
+        access: What the scene may reach; see ``open_scene``.
+
+    Raises:
+        UsageError: If there is one file for several regions.
+        GeoFoveaError: If the scene, the polygons or the model cannot be used.
+    """
+    from geofovea.tiling.opening import open_scene
+
+    raster = open_scene(scene, nodata=settings.nodata, **access)
+    areas = named_regions(raster, regions)
+    if output and len(areas) > 1:
+        raise click.UsageError("--output is for one region: name a file with one polygon")
+    settings = settings.for_scenes([raster])
+    return settings.open_session(raster, settings.load_host()), areas
 
 
 @contextmanager

@@ -135,9 +135,7 @@ class PrefixCache:
         return DynamicCache(config=self._decoder.config)
 
     def _run(self, prompts: PromptBatch, cache: Any, read: Visit) -> list[Tensor]:
-        inputs = prompts.inputs()
-        mask, length = inputs["attention_mask"], cache.get_seq_length()
-        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), length), mask], dim=1)
+        inputs = prompts.inputs(cache.get_seq_length())
         return visit_layers(self._decoder, self._layers, inputs, read, cache)
 
 

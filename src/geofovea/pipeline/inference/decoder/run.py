@@ -49,21 +49,16 @@ class DecoderRun:
         self._decoder = decoder
         self._prompts = prompts
         self._cache = preallocated_cache(decoder.config, max(prompts.lengths) + answer)
+        self._stored = 0
         self._next = prompts.next_positions[:, None]
         self._answer, self._recorded = answer, recorded
         self._replayed: Callable[[Tensor], Tensor] | None = None
 
     def prefill(self) -> Tensor:
         """Run the prompts; the state of the last token of each, ``(b, d)``."""
-        output = forward(self._decoder, **_inputs(self._decoder, self._prompts), cache=self._cache)
-        return _at_last(output.last_hidden_state, self._prompts)
-
-    def _prefill_behind(self, stored: int) -> Tensor:
-        """Run the prompts behind what the cache already holds of them; as `prefill`."""
-        inputs = self._prompts.inputs()
-        mask = inputs["attention_mask"]
-        inputs["attention_mask"] = torch.cat([mask.new_ones(len(mask), stored), mask], dim=1)
-        output = forward(self._decoder, **inputs, cache=self._cache)
+        output = forward(
+            self._decoder, **_inputs(self._decoder, self._prompts, self._stored), cache=self._cache
+        )
         return _at_last(output.last_hidden_state, self._prompts)
 
     def advance(self, embedded: Tensor) -> Tensor:
@@ -156,9 +151,9 @@ def _remembered(layer: Any) -> Any:
     return deepcopy(layer) if hasattr(layer, "recurrent_states") else copy(layer)
 
 
-def _inputs(decoder: Any, prompts: PromptBatch) -> dict[str, Any]:
+def _inputs(decoder: Any, prompts: PromptBatch, stored: int = 0) -> dict[str, Any]:
     """What a decoder takes for prompts, with masks where tokens see tokens behind them."""
-    inputs = prompts.inputs()
+    inputs = prompts.inputs(stored)
     if prompts.blocks is not None:
         inputs["attention_mask"] = block_masks(decoder, prompts.blocks, prompts.embedded.dtype)
     return inputs

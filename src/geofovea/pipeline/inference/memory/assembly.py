@@ -14,7 +14,7 @@ from geofovea.pipeline.inference.memory.rotation import turned
 from geofovea.pipeline.inference.memory.tile_states import TileStates, WordStates
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 
-__all__ = ["StoredPrefix", "TileRows"]
+__all__ = ["StoredPrefix", "TileRows", "filled_cache"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,16 +67,17 @@ class StoredPrefix:
         keys, values = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
         return turned(decoder, keys, self.sequence.positions[0, : self.length]), values
 
-    def cache(self, decoder: Any, depth: int, room: int = 0) -> Any:
-        """A cache that holds the stored part of the prompt in some layers.
 
-        Args:
-            decoder: The text model.
-            depth: How many layers are filled, from the first on.
-            room: Places behind them that memory is set aside for.
-        """
-        keys, values = self.states(decoder, depth)
-        cache = preallocated_cache(decoder.config, self.length + room)
-        for layer in range(depth):
-            cache.update(keys[layer][None], values[layer][None], layer)
-        return cache
+def filled_cache(decoder: Any, keys: Tensor, values: Tensor, room: int = 0) -> Any:
+    """A cache that holds keys and values in its first layers.
+
+    Args:
+        decoder: The text model.
+        keys: At their positions, ``(depth, key_heads, s, head_dim)``.
+        values: Likewise.
+        room: Places behind them that memory is set aside for.
+    """
+    cache = preallocated_cache(decoder.config, keys.shape[2] + room)
+    for layer, pair in enumerate(zip(keys, values, strict=True)):
+        cache.update(*(states[None] for states in pair), layer)
+    return cache

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geofovea.pipeline.inference.attention.rows import pair_logits, rotated_queries
 from geofovea.pipeline.inference.decoder.run import DecoderRun, visit_layers
-from geofovea.pipeline.inference.memory.assembly import StoredPrefix
+from geofovea.pipeline.inference.memory.assembly import StoredPrefix, filled_cache
 from geofovea.pipeline.inference.prompts.batch import PromptBatch
 
 __all__ = ["StoredRun", "stored_row_logits"]
@@ -30,11 +30,9 @@ class StoredRun(DecoderRun):
         tail = PromptBatch.of([prefix.tail])
         super().__init__(decoder, tail, answer)
         room = max(tail.lengths) + answer
-        self._cache = prefix.cache(decoder, len(decoder.layers), room)
-
-    def prefill(self) -> Tensor:
-        """Run what follows the stored part; the state of the last token, ``(1, d)``."""
-        return self._prefill_behind(self._cache.get_seq_length())
+        keys, values = prefix.states(decoder, len(decoder.layers))
+        self._cache = filled_cache(decoder, keys, values, room)
+        self._stored = prefix.length
 
 
 def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix) -> Tensor:
@@ -52,11 +50,9 @@ def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix)
     """
     depth = layers[-1]
     keys, values = prefix.states(decoder, depth + 1)
-    cache = _cache_of(decoder, keys[:depth], values[:depth])
+    cache = filled_cache(decoder, keys[:depth], values[:depth])
     tail = PromptBatch.of([prefix.tail])
-    inputs = tail.inputs()
-    mask = inputs["attention_mask"]
-    inputs["attention_mask"] = torch.cat([mask.new_ones(1, prefix.length), mask], dim=1)
+    inputs = tail.inputs(prefix.length)
     visual = prefix.sequence.visual.to(keys.device)
 
     def read(number: int, hidden: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
@@ -66,12 +62,3 @@ def stored_row_logits(decoder: Any, layers: Sequence[int], prefix: StoredPrefix)
         return pair_logits(queries, own, module.self_attn.scaling)[0, :, 0]
 
     return torch.stack(visit_layers(decoder, layers, inputs, read, cache))
-
-
-def _cache_of(decoder: Any, keys: Tensor, values: Tensor) -> Any:
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=decoder.config)
-    for layer, pair in enumerate(zip(keys, values, strict=True)):
-        cache.update(*(states[None] for states in pair), layer)
-    return cache

@@ -91,14 +91,19 @@ class PromptBatch:
         """int64 ``(b, 1)``: the place of the last token of each prompt."""
         return torch.tensor(self.lengths, device=self.embedded.device)[:, None] - 1
 
-    def inputs(self) -> dict[str, Any]:
-        """What a text model of ``transformers`` takes for all prompts, without a cache."""
+    def inputs(self, stored: int = 0) -> dict[str, Any]:
+        """What a text model of ``transformers`` takes for all prompts, without the cache itself.
+
+        Args:
+            stored: Places before each prompt that a cache holds.
+        """
+        count, length = self.embedded.shape[:2]
         inputs: dict[str, Any] = {
             "inputs_embeds": self.embedded,
             "position_ids": self.positions,
             # all ones: padding behind is hidden by causality
             "attention_mask": torch.ones(
-                self.embedded.shape[:2], dtype=torch.long, device=self.embedded.device
+                (count, stored + length), dtype=torch.long, device=self.embedded.device
             ),
         }
         if self.deep is not None:

@@ -17,6 +17,7 @@ are merged. Version 2 of the code is ``sparsevlm2``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,6 +38,7 @@ __all__ = [
     "PUBLISHED",
     "SparseVlm",
     "cluster_means",
+    "published_schedules",
     "rank_count",
     "rater_scores",
     "raters",
@@ -45,15 +47,19 @@ __all__ = [
 
 _BLOCK = 2048
 
-PUBLISHED = {
-    tokens: Schedule.of(*zip((3 / 32, 7 / 32, 16 / 32), [n / 576 for n in counts], strict=True))
-    for tokens, counts in {
-        192: (300, 200, 110),
-        128: (303, 110, 36),
-        96: (238, 48, 26),
-        64: (66, 30, 17),
-    }.items()
-}
+
+def published_schedules(counts: Mapping[int, tuple[int, int, int]]) -> dict[int, Schedule]:
+    """Schedules by name: counts of 576 tokens after layers 2, 6 and 15 of 32, as shares."""
+    layers = (3 / 32, 7 / 32, 16 / 32)
+    return {
+        tokens: Schedule.of(*zip(layers, [n / 576 for n in left], strict=True))
+        for tokens, left in counts.items()
+    }
+
+
+PUBLISHED = published_schedules(
+    {192: (300, 200, 110), 128: (303, 110, 36), 96: (238, 48, 26), 64: (66, 30, 17)}
+)
 """The published schedules, as shares, by the number of tokens that they call themselves."""
 
 

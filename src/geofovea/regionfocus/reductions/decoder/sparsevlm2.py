@@ -29,22 +29,16 @@ from geofovea.errors import ModelError
 from geofovea.regionfocus.reductions.base import TokenChoice, keep_best
 from geofovea.regionfocus.reductions.decoder.base import DecoderStage, DecoderView, Positions
 from geofovea.regionfocus.reductions.decoder.schedule import Schedule
-from geofovea.regionfocus.reductions.decoder.sparsevlm import raters
+from geofovea.regionfocus.reductions.decoder.sparsevlm import published_schedules, raters
 from geofovea.regionfocus.reductions.decoder.visual_sinks import SinkFilter, exclude_visual_sinks
 from geofovea.regionfocus.reductions.primitives.sums import summed
 from geofovea.regionfocus.scoring import top_indices
 
 __all__ = ["PUBLISHED_2", "SparseVlm2", "corrected_scores", "rotary_kernel"]
 
-PUBLISHED_2 = {
-    tokens: Schedule.of(*zip((3 / 32, 7 / 32, 16 / 32), [n / 576 for n in counts], strict=True))
-    for tokens, counts in {
-        192: (300, 200, 118),
-        128: (238, 108, 60),
-        96: (246, 54, 28),
-        64: (66, 34, 20),
-    }.items()
-}
+PUBLISHED_2 = published_schedules(
+    {192: (300, 200, 118), 128: (238, 108, 60), 96: (246, 54, 28), 64: (66, 34, 20)}
+)
 """The published schedules, as shares, by the number of tokens that they call themselves."""
 
 
