@@ -32,8 +32,11 @@ def test_frozen_layers_run_no_vision_and_layers_beyond_the_last_change_nothing(m
     assert "vision_layers" not in plain.cost.to_json()
     frozen = session.ask(QUESTION, skip="ima:1")
     assert frozen.cost.vision_layers == frozen.cost.tokens_llm
+    assert frozen.cost.flops.full.prefill < plain.cost.flops.full.prefill
+    assert frozen.cost.flops.published_tera < plain.cost.flops.published_tera
     none = session.ask(QUESTION, skip=f"ima:{depth}")
     assert none.cost.vision_layers == depth * none.cost.tokens_llm
+    assert none.cost.flops.full.prefill == pytest.approx(plain.cost.flops.full.prefill)
     assert (none.text, none.confidence) == (plain.text, pytest.approx(plain.confidence))
 
 

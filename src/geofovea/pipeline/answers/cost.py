@@ -68,8 +68,8 @@ class Cost:
         tokens_end: Vision tokens that the last layer of the decoder still saw.
         reductions: What each reduction left, in the order in which tokens passed them.
         endpoint: What was spent at the model's endpoint, if it is behind one.
-        flops: Operations, counted in two ways, where the shape of the host is known; those of a
-            decoder that runs everything, whatever a scene memory saved or was skipped in layers.
+        flops: Operations, counted in two ways, where the shape of the host is known. What vision
+            tokens skipped inside layers is left out; what a scene memory saved is counted.
         memory: What was taken from a scene memory, if there was one.
         thought_tokens: Tokens that the model thought before it answered.
         focus: What the host's own attention was read for, where that was the focus.

@@ -52,7 +52,8 @@ class MeteredGenerator:
         by_layer = generation.tokens_by_layer
         answer_tokens = len(generation.log_probabilities)
         thought, text = generation.thought_tokens, generation.text_tokens
-        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought))
+        work = generation.layer_work
+        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought, work))
         self.tokens_end += by_layer[-1] if by_layer else tokens_in
-        self.vision_layers += sum(generation.run_by_layer)
+        self.vision_layers += sum(max(layer.attended, layer.fed) for layer in work)
         return generation

@@ -193,9 +193,7 @@ class AnswerGenerator:
             )
         run = PlannedRun(self.decoder, sequence, method, tokens.tile_index)
         generation = self._behind_thought(run.prefill(), run.advance, prompt)
-        return replace(
-            generation, tokens_by_layer=run.tokens_by_layer, run_by_layer=run.run_by_layer
-        )
+        return replace(generation, tokens_by_layer=run.tokens_by_layer, layer_work=tuple(run.work))
 
     def _behind_thought(
         self,
