@@ -80,3 +80,16 @@ def test_a_run_with_other_work_skipped_is_another_run():
     )
     assert "skip" not in plain.described()
     assert plain.hash != skips.hash
+
+
+def test_a_stacked_level_takes_no_place_in_the_sequence(make_session):
+    budget = gf.Budget(tiles=12, tokens=30)
+    plain = make_session().ask(QUESTION, budget=budget, descent="geometric")
+    stacked = make_session().ask(QUESTION, budget=budget, descent="geometric", skip="deepstack")
+    cost = stacked.cost
+    assert cost.tiles_by_level == plain.cost.tiles_by_level
+    assert 0 < cost.tokens_beside <= 4 * cost.tokens_llm <= 4 * 30
+    assert cost.to_json()["tokens_beside"] == cost.tokens_beside
+    assert plain.cost.tokens_beside == 0
+    assert min(plain.cost.tiles_by_level) == 0
+    assert stacked.text

@@ -44,6 +44,7 @@ class Generation:
             dropped on the way; else empty. Answers are equal whatever it says.
         layer_work: What each layer did in the prefill, where work was skipped inside layers; else
             empty. Answers are equal whatever it says.
+        tokens_beside: Tokens that entered layers without a place in the sequence.
         choices: Log-probability of each answer that it could choose from, in their order.
         text_tokens: Tokens of the prompt besides those of vision; 0 where that is not known.
         warnings: What a careful reader of the answer should know.
@@ -58,3 +59,4 @@ class Generation:
     warnings: tuple[str, ...] = ()
     thought_tokens: int = 0
     layer_work: tuple[LayerWork, ...] = field(default=(), compare=False)
+    tokens_beside: int = field(default=0, compare=False)

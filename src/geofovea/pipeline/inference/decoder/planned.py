@@ -113,6 +113,8 @@ class PlannedRun:
             self.plans.append(plan)
             self._entries.append(entries)
             self.work.append(work_of(plan, entries, self._decoder.config.num_attention_heads))
+            if plan.added is not None:
+                hidden = hidden.index_add(1, entries.visual, plan.added[None].to(hidden))
             hidden = self._through(number, hidden, rotary, plan, entries)
             deep = sequence.deep
             if deep is not None and number < len(deep) and len(entries.visual):
