@@ -75,6 +75,7 @@ class Cost:
         focus: What the host's own attention was read for, where that was the focus.
         vision_layers: Vision tokens of which a layer of the decoder computed more than keys and
             values, summed over its layers; None where no work was skipped inside them.
+        tiles_indexed: Tiles that an index compared by their vectors, without their pixels.
     """
 
     tiles_read: int
@@ -93,6 +94,7 @@ class Cost:
     thought_tokens: int = 0
     focus: FocusCost | None = None
     vision_layers: int | None = None
+    tiles_indexed: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -117,6 +119,7 @@ class Cost:
             tokens_end=data.get("tokens_end"),
             reductions=tuple(StageTokens(**stage) for stage in data.get("reductions", ())),
             vision_layers=data.get("vision_layers"),
+            tiles_indexed=data.get("tiles_indexed", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -132,6 +135,8 @@ class Cost:
         }
         if self.thought_tokens:
             extra["thought_tokens"] = self.thought_tokens
+        if self.tiles_indexed:
+            extra["tiles_indexed"] = self.tiles_indexed
         if self.vision_layers is not None:
             extra["vision_layers"] = self.vision_layers
         return extra | {

@@ -99,6 +99,8 @@ def compare_dates(
     from geofovea.tiling.opening import open_scene
 
     _check_words(question, phrase, choices, picture)
+    if settings.index is not None:
+        raise click.UsageError("--index knows one date; leave it out to compare two")
     for path in (evidence, picture):
         if path:
             check_writable(path, keep=before)

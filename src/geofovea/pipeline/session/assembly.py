@@ -97,6 +97,7 @@ def assemble_answer(
         thought_tokens=sum(run.thought_tokens for run in reduced.runs),
         focus=_focus_cost(host, usage),
         vision_layers=reduced.vision_layers,
+        tiles_indexed=usage.tiles_indexed,
     )
     warnings = (
         *warned,
