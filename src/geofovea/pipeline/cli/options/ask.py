@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
-_NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
+_NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
 _OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip")
 
 
@@ -155,6 +155,14 @@ def ask_options(
             help="What finds the place. Default: attention, or prompted at an endpoint.",
         ),
         search("--focus-model", help="CLIP or SigLIP (folder, hub id) for --focus similarity."),
+        search(
+            "--index",
+            metavar="FOLDER",
+            help=(
+                "Folder that geofovea index wrote: look where its vectors are likest. Default "
+                "focus then: similarity."
+            ),
+        ),
         search(
             "--focus-module",
             "rfm",
