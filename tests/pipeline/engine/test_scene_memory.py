@@ -94,6 +94,7 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
     [
         (lambda: gf.MemoryOptions(0), BudgetError, "needs room"),
         (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
+        (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
         (lambda: gf.MemoryOptions(9, "compresskv"), ModelError, "before the question"),
         (lambda: gf.MemoryOptions(9, "best"), ModelError, "choose one of exact"),
     ],

@@ -18,6 +18,8 @@ class MemoryOptions:
         megabytes: Most megabytes of 10⁶ bytes of keys and values; tiles that were not read for
             longest are forgotten first.
         policy: How they are stored, one of ``PREFIX_POLICY_NAMES``.
+        ready_megabytes: Most megabytes of keys and values that are held restored beside them, where
+            they are stored in few bits; 0 restores for each look anew.
 
     Raises:
         BudgetError: If there is no room.
@@ -26,10 +28,16 @@ class MemoryOptions:
 
     megabytes: float = 512.0
     policy: str = "plain"
+    ready_megabytes: float = 64.0
 
     def __post_init__(self) -> None:
         if not self.megabytes > 0:
             raise BudgetError(f"a scene memory needs room, got megabytes={self.megabytes}")
+        if not self.ready_megabytes >= 0:
+            raise BudgetError(
+                "a scene memory holds restored keys and values in at least 0 megabytes, got "
+                f"ready_megabytes={self.ready_megabytes}"
+            )
         if self.policy not in PREFIX_POLICY_NAMES:
             raise ModelError(
                 "a scene memory is written before the question is known, and "
@@ -41,3 +49,8 @@ class MemoryOptions:
     def limit_bytes(self) -> int:
         """Most bytes."""
         return int(self.megabytes * 1e6)
+
+    @property
+    def ready_bytes(self) -> int:
+        """Most bytes of what is held restored."""
+        return int(self.ready_megabytes * 1e6)

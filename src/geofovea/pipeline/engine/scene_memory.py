@@ -8,6 +8,7 @@ which a tile also sees the tiles before it; the answer says that a memory was us
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from geofovea.pipeline.hosts.base import Host, SupportsTileMemory
 from geofovea.pipeline.hosts.usage import MemoryUse
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation
+from geofovea.pipeline.inference.memory.behind import WordQueries
+from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
 from geofovea.regionfocus.cache_policies.registry import make_cache_policy
 from geofovea.regionfocus.tokens import TokenSet
@@ -58,6 +61,7 @@ class SceneMemory:
         self.prompts: StoredPrompts = prompts
         self._tiles = tiles
         self._policy = make_cache_policy(options.policy)
+        self._ready = ReadyStates(options.ready_bytes)
         self._stored: LruCache[Tile, StoredTile] = LruCache(
             options.limit_bytes, lambda tile: tile.nbytes
         )
@@ -67,6 +71,11 @@ class SceneMemory:
     def nbytes(self) -> int:
         """Bytes that it holds."""
         return self._stored.nbytes
+
+    @property
+    def ready_bytes(self) -> int:
+        """Bytes that it holds restored beside them."""
+        return self._ready.nbytes
 
     @property
     def tokens(self) -> int:
@@ -87,7 +96,8 @@ class SceneMemory:
             for start in range(0, len(missing), _TILES_AT_ONCE):
                 some = self._tiles.of(missing[start : start + _TILES_AT_ONCE], usage)
                 for tile, one in self.prompts.store(some, self._policy).items():
-                    stored[tile] = self._stored.put(tile, one)
+                    ready = replace(one, states=self._ready.behind(one.states))
+                    stored[tile] = self._stored.put(tile, ready)
         return stored, len(missing)
 
 
@@ -100,6 +110,7 @@ class MemoryCalls(DirectCalls):
         self._memory = memory
         self._usage = QuestionUsage()
         self._use = MemoryUse()
+        self._queries: dict[str, WordQueries] = {}
 
     def tokens(self, tiles: Sequence[Tile], usage: QuestionUsage) -> TokenSet:
         """See ``EngineCalls``."""
@@ -108,7 +119,7 @@ class MemoryCalls(DirectCalls):
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:  # noqa: ARG002
         """See ``EngineCalls``."""
-        return self._memory.prompts.scores(question, tokens, self._stored(tokens))
+        return self._memory.prompts.scores(question, tokens, self._stored(tokens), self._queries)
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``.
@@ -141,6 +152,7 @@ class MemoryCalls(DirectCalls):
             self._use.tiles_read + len(stored) - made,
             self._use.entries_read + len(tokens),
             self._memory.nbytes,
+            self._memory.ready_bytes,
         )
         self._usage.memory = self._use
         return stored

@@ -65,12 +65,14 @@ class MemoryUse:
         tiles_read: Stored tiles that it read, once for each look and for the answer.
         entries_read: Vision tokens whose keys and values it read, likewise.
         nbytes: Bytes that the memory held then.
+        ready_bytes: Bytes of keys and values that were restored beside them.
     """
 
     tiles_stored: int = 0
     tiles_read: int = 0
     entries_read: int = 0
     nbytes: int = 0
+    ready_bytes: int = 0
 
     def to_json(self) -> dict[str, int]:
         """The counts by name."""
@@ -79,4 +81,5 @@ class MemoryUse:
             "tiles_read": self.tiles_read,
             "entries_read": self.entries_read,
             "bytes": self.nbytes,
+            "ready_bytes": self.ready_bytes,
         }

@@ -75,7 +75,11 @@ class CacheView:
 
 
 class StoredEntries(Protocol):
-    """Vision entries of a layer as a policy stores them."""
+    """Vision entries of a layer as a policy stores them; each is told from others by identity."""
+
+    def __hash__(self) -> int:
+        """Of the object, whatever it holds."""
+        ...
 
     @property
     def nbytes(self) -> int:

@@ -1,5 +1,7 @@
 """Stored keys and values of tiles: what a decoder makes of them is what it would have made."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from family_toys import QUESTION, host_of, stock_inputs, stock_logits, tokens_of, variant_of
@@ -10,7 +12,10 @@ from transformers import DynamicCache
 from geofovea.pipeline.hosts.families.registry import FAMILIES
 from geofovea.pipeline.inference.decoder.forward import forward
 from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.rotation import turned, unturned
+from geofovea.regionfocus.attention_mode import AttentionMode
+from geofovea.regionfocus.cache_policies.base import CacheView
 from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES, make_cache_policy
 from geofovea.regionfocus.tokens import TokenSet
 
@@ -50,7 +55,7 @@ def test_one_tile_out_of_the_memory_is_read_as_the_stock_decoder_reads_it(family
     model = host_of(family)
     tokens = tokens_of(model, 1)
     tiles = model.stored_prompts.store(tokens, EXACT)
-    alike(model.stored_prompts.scores(QUESTION, tokens, tiles), model.scores(QUESTION, tokens))
+    alike(model.stored_prompts.scores(QUESTION, tokens, tiles, {}), model.scores(QUESTION, tokens))
     for choices in ((), CHOICES):
         stock = model.generate(QUESTION, tokens, choices=choices)
         ours = model.stored_prompts.generate(Prompt(QUESTION, tokens, choices), tiles)
@@ -86,10 +91,10 @@ def test_tiles_in_another_order_only_move_keys():
     tiles = model.stored_prompts.store(tokens, EXACT)
     turned_round = TokenSet.concat([second, first])
     prompts = model.stored_prompts
-    forth = prompts.scores(QUESTION, tokens, tiles)
-    back = prompts.scores(QUESTION, turned_round, tiles)
+    forth = prompts.scores(QUESTION, tokens, tiles, {})
+    back = prompts.scores(QUESTION, turned_round, tiles, {})
     assert not torch.allclose(forth, back[torch.cat([torch.arange(16, 32), torch.arange(16)])])
-    again = prompts.scores(QUESTION, tokens, tiles)
+    again = prompts.scores(QUESTION, tokens, tiles, {})
     assert torch.equal(forth, again)
 
 
@@ -137,6 +142,40 @@ def test_two_tiles_are_those_of_a_decoder_in_which_each_sees_itself_alone():
     assert answer.log_probabilities[0] == pytest.approx(float(logs.max()), abs=1e-4)
 
 
+@pytest.mark.parametrize("family", ABLE)
+def test_queries_of_the_first_look_serve_a_later_one_wherever_its_words_stand(family):
+    """In the first layer queries come from words alone, so that a fresh run says the same."""
+    model = host_of(family)
+    prompts = replace(model.stored_prompts, mode=AttentionMode(layers=(0,)))
+    tokens, (first, _) = two(model)
+    tiles = prompts.store(tokens, EXACT)
+    queries = {}
+    prompts.scores(QUESTION, first, tiles, queries)
+    assert list(queries) == [QUESTION, *prompts.mode.neutral]
+    later = prompts.scores(QUESTION, tokens, tiles, queries)
+    alike(later, prompts.scores(QUESTION, tokens, tiles, {}))
+
+
+def test_what_was_restored_is_held_within_its_room():
+    entries = [make_cache_policy("plain").store(view) for view in views(3)]
+    size = sum(states.nbytes for states in entries[0].restore())
+    ready = ReadyStates(2 * size)
+    pairs = [ready.of(each) for each in entries]
+    assert ready.nbytes == 2 * size
+    # the last two are held, the first is restored anew, to the same numbers
+    assert ready.of(entries[2])[0] is pairs[2][0]
+    again = ready.of(entries[0])[0]
+    assert again is not pairs[0][0]
+    assert torch.equal(again, pairs[0][0])
+
+
+def views(count):
+    made = torch.Generator().manual_seed(1)
+    keys, values = torch.randn(2, count, 2, 40, 16, generator=made)
+    every = torch.arange(40)
+    return [CacheView(k, v, every) for k, v in zip(keys, values, strict=True)]
+
+
 @given(st.sets(st.integers(0, 31), min_size=1), st.integers(0, 99))
 @few
 def test_some_tokens_of_stored_tiles_are_read_without_the_others(chosen, seed):
@@ -144,7 +183,7 @@ def test_some_tokens_of_stored_tiles_are_read_without_the_others(chosen, seed):
     tokens = tokens_of(model, 2, seed=seed)
     some = tokens.select(torch.tensor(sorted(chosen)))
     tiles = model.stored_prompts.store(tokens, EXACT)
-    scores = model.stored_prompts.scores(QUESTION, some, tiles)
+    scores = model.stored_prompts.scores(QUESTION, some, tiles, {})
     assert scores.shape == (len(chosen),)
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
 
@@ -155,7 +194,7 @@ def test_fewer_bits_stay_near_what_they_stand_for(name):
     tokens = tokens_of(model, 2)
     exact = model.stored_prompts.store(tokens, EXACT)
     coded = model.stored_prompts.store(tokens, make_cache_policy(name))
-    scores = [model.stored_prompts.scores(QUESTION, tokens, tiles) for tiles in (exact, coded)]
+    scores = [model.stored_prompts.scores(QUESTION, tokens, tiles, {}) for tiles in (exact, coded)]
     assert float((scores[0] - scores[1]).abs().sum()) < 0.7
     if name != "exact":
         assert sum(t.nbytes for t in coded.values()) < 0.7 * sum(t.nbytes for t in exact.values())

@@ -13,8 +13,17 @@ from geofovea.pipeline.inference.attention.backend import unplanned_attention
 from geofovea.pipeline.inference.decoder.generate import AnswerGenerator
 from geofovea.pipeline.inference.decoder.inputs import Prompt
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
-from geofovea.pipeline.inference.memory.assembly import StoredPrefix, TileRows
-from geofovea.pipeline.inference.memory.behind import StoredRun, stored_row_logits
+from geofovea.pipeline.inference.memory.assembly import (
+    StoredPrefix,
+    StoredTiles,
+    TileRows,
+)
+from geofovea.pipeline.inference.memory.behind import (
+    StoredRun,
+    WordQueries,
+    query_logits,
+    word_queries,
+)
 from geofovea.pipeline.inference.memory.tile_states import (
     TileStates,
     WordStates,
@@ -126,31 +135,51 @@ class StoredPrompts:
 
     @one_at_a_time
     @torch.inference_mode()
-    def scores(self, question: str, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> Tensor:
+    def scores(
+        self,
+        question: str,
+        tokens: TokenSet,
+        tiles: Mapping[Tile, StoredTile],
+        queries: dict[str, WordQueries],
+    ) -> Tensor:
         """As ``Host.scores``, from stored tiles.
+
+        The words of a question run once, behind the tiles of its first look. Their queries meet the
+        stored keys of the tiles of every later look.
 
         Args:
             question: What is asked.
             tokens: Some tokens of stored tiles.
             tiles: The stored tiles.
+            queries: By question; those that are not in it are computed, and added.
 
         Raises:
             ModelError: If the model makes numbers that are not finite.
         """
         rows, *neutral = [
-            self._rows(each, tokens, tiles) for each in (question, *self.mode.neutral)
+            self._rows(each, tokens, tiles, queries) for each in (question, *self.mode.neutral)
         ]
         others = torch.stack(neutral) if neutral else rows.new_empty((0, *rows.shape))
         return scores_from_rows(rows, others, tokens, self.mode).cpu()
 
-    def _rows(self, question: str, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> Tensor:
+    def _rows(
+        self,
+        question: str,
+        tokens: TokenSet,
+        tiles: Mapping[Tile, StoredTile],
+        queries: dict[str, WordQueries],
+    ) -> Tensor:
         """The rows (g, n) that the mode names, as shares."""
-        parts = []
+        parts, layers = [], self.mode.layers
         for group in self.prompts.groups(question, tokens, self.sees):
-            prefix = self._prefix(self.prompts.sequence(question, group, answer=0), group, tiles)
-            with unplanned_attention(prefix.length):
-                parts.append(stored_row_logits(self.decoder, self.mode.layers, prefix))
-        rows = rows_of_mode(torch.cat(parts, dim=-1).softmax(-1), self.mode.layers, self.mode)
+            if question not in queries:
+                sequence = self.prompts.sequence(question, group, answer=0)
+                prefix = self._prefix(sequence, group, tiles)
+                with unplanned_attention(prefix.length):
+                    queries[question] = word_queries(self.decoder, layers, prefix)
+            stored = self._stored_tiles(group, tiles)
+            parts.append(query_logits(self.decoder, layers, queries[question], stored))
+        rows = rows_of_mode(torch.cat(parts, dim=-1).softmax(-1), layers, self.mode)
         check_finite(rows, self.name, self.decoder)
         return rows
 
@@ -178,11 +207,19 @@ class StoredPrompts:
     def _prefix(
         self, sequence: PromptSequence, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]
     ) -> StoredPrefix:
-        opening = len(self.prompts.layout.marks.open)
-        first = int(sequence.visual[0]) - opening
+        stored = self._stored_tiles(tokens, tiles)
+        return StoredPrefix(stored.words, stored.tiles, sequence)
+
+    def _stored_tiles(self, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> StoredTiles:
         if self._words is None:
             # the words before the image are the same in every prompt
+            sequence = self.prompts.sequence("", tokens, answer=0)
+            first = int(sequence.visual[0]) - len(self.prompts.layout.marks.open)
             self._words = word_states(self.decoder, sequence, first)
+        return StoredTiles(self._words, self._tile_rows(tokens, tiles))
+
+    def _tile_rows(self, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]) -> list[TileRows]:
+        """Tokens, tile after tile, as rows of stored tiles."""
         cells = _cells(tokens, self.prompts.layout)
         _, counts = torch.unique_consecutive(tokens.tile_index, return_counts=True)
         rows, start = [], 0
@@ -191,7 +228,7 @@ class StoredPrompts:
             own = cells[start : start + count]
             rows.append(TileRows(stored.states, torch.searchsorted(stored.cells, own)))
             start += count
-        return StoredPrefix(self._words, rows, sequence)
+        return rows
 
 
 def _cells(tokens: TokenSet, layout: PromptLayout) -> Tensor:
