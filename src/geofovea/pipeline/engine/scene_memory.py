@@ -18,6 +18,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import DirectCalls
 from geofovea.pipeline.engine.memory_options import MemoryOptions
+from geofovea.pipeline.engine.state_store import store_of_states
 from geofovea.pipeline.engine.tile_tokens import TileTokens
 from geofovea.pipeline.hosts.base import Host, SupportsTileMemory
 from geofovea.pipeline.hosts.usage import MemoryUse
@@ -61,6 +62,7 @@ class SceneMemory:
         self.prompts: StoredPrompts = prompts
         self._tiles = tiles
         self._policy = make_cache_policy(options.policy)
+        self._store = store_of_states(tiles.store, prompts, self._policy)
         self._ready = ReadyStates(options.ready_bytes)
         self._stored: LruCache[Tile, StoredTile] = LruCache(
             options.limit_bytes, lambda tile: tile.nbytes
@@ -90,15 +92,38 @@ class SceneMemory:
             usage: Of the question; takes the cost of tiles that have to be encoded again.
         """
         with self._lock:
-            found = {tile: self._stored.get(tile) for tile in dict.fromkeys(tiles)}
+            found = {tile: self._known(tile) for tile in dict.fromkeys(tiles)}
             stored = {tile: one for tile, one in found.items() if one is not None}
             missing = [tile for tile, one in found.items() if one is None]
             for start in range(0, len(missing), _TILES_AT_ONCE):
-                some = self._tiles.of(missing[start : start + _TILES_AT_ONCE], usage)
-                for tile, one in self.prompts.store(some, self._policy).items():
-                    ready = replace(one, states=self._ready.behind(one.states))
-                    stored[tile] = self._stored.put(tile, ready)
+                stored |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
         return stored, len(missing)
+
+    def _known(self, tile: Tile) -> StoredTile | None:
+        """A tile from memory or disk."""
+        known = self._stored.get(tile)
+        if known is not None or self._store is None:
+            return known
+        one = self._store.get(tile)
+        return None if one is None else self._held(tile, one)
+
+    def _made(self, tiles: Sequence[Tile], usage: QuestionUsage) -> dict[Tile, StoredTile]:
+        """Run some tiles, and keep what the decoder makes of them."""
+        made = {}
+        for tile, one in self.prompts.store(self._tiles.of(tiles, usage), self._policy).items():
+            if self._store is not None:
+                self._store.put(tile, one)
+            made[tile] = self._held(tile, one)
+        return made
+
+    def _held(self, tile: Tile, one: StoredTile) -> StoredTile:
+        return self._stored.put(tile, replace(one, states=self._ready.behind(one.states)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong with keeping keys and values on disk, if anything did."""
+        warning = self._store and self._store.warning
+        return (warning,) if warning else ()
 
 
 class MemoryCalls(DirectCalls):
@@ -155,6 +180,8 @@ class MemoryCalls(DirectCalls):
             self._memory.ready_bytes,
         )
         self._usage.memory = self._use
+        news = [each for each in self._memory.warnings if each not in self._usage.warnings]
+        self._usage.warnings += news
         return stored
 
     def _check_unmerged(self, tokens: TokenSet) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -111,6 +112,29 @@ class StoredPrompts:
 
     def __post_init__(self) -> None:
         self.model_lock = lock_of(self.decoder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder runs."""
+        device: torch.device = next(self.decoder.parameters()).device
+        return device
+
+    def described(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that stored tiles depend on besides their tokens: weights, and the rest as JSON."""
+        decoder, layout = self.decoder, self.prompts.layout
+        weights = {**dict(decoder.named_parameters()), **dict(decoder.named_buffers())}
+        if layout.newline is not None:
+            weights["newline"] = layout.newline
+        words = self.prompts.sequence("", None, answer=0).embedded.detach().float().cpu()
+        about = {
+            "config": {**decoder.config.to_dict(), "_name_or_path": None},
+            "attention": decoder.config._attn_implementation,
+            "words": hashlib.sha256(words.numpy().tobytes()).hexdigest(),
+            "marks": asdict(layout.marks),
+            "layout": [layout.policy, layout.axes, layout.grid, layout.tile_size],
+            "device": str(self.device),
+        }
+        return weights, about
 
     @one_at_a_time
     @torch.inference_mode()
