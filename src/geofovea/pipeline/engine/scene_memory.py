@@ -27,7 +27,8 @@ from geofovea.pipeline.inference.decoder.outputs import Generation
 from geofovea.pipeline.inference.memory.behind import WordQueries
 from geofovea.pipeline.inference.memory.ready import ReadyStates
 from geofovea.pipeline.inference.memory.stored_prompts import StoredPrompts, StoredTile
-from geofovea.regionfocus.cache_policies.registry import make_cache_policy
+from geofovea.regionfocus.cache_policies.base import CachePolicy
+from geofovea.regionfocus.cache_policies.kv_spec import KvSpec
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.machine.forks import ForkSafeLock
 from geofovea.tiling.machine.lru import LruCache
@@ -61,7 +62,8 @@ class SceneMemory:
             )
         self.prompts: StoredPrompts = prompts
         self._tiles = tiles
-        self._policy = make_cache_policy(options.policy)
+        self._policy = options.spec.storing()
+        self.reader = _reader(options.spec, prompts)
         self._store = store_of_states(tiles.store, prompts, self._policy)
         self._ready = ReadyStates(options.ready_bytes)
         self._stored: LruCache[Tile, StoredTile] = LruCache(
@@ -126,6 +128,17 @@ class SceneMemory:
         return (warning,) if warning else ()
 
 
+def _reader(spec: KvSpec, prompts: StoredPrompts) -> CachePolicy | None:
+    """What reads the memory for the words of a question."""
+    heads = prompts.mode.heads
+    if spec.reader != "compresskv" or heads is None:
+        return spec.reading()
+    # a calibrated model knows the heads that point at what is asked for
+    depth = len(prompts.decoder.layers)
+    by_layer = tuple(tuple(h for lay, h in heads if lay == number) for number in range(depth))
+    return spec.reading(heads=by_layer)
+
+
 class MemoryCalls(DirectCalls):
     """Calls of one question that are answered from a scene memory."""
 
@@ -168,7 +181,13 @@ class MemoryCalls(DirectCalls):
                 "skip; leave out the memory, or skip="
             )
         self._check_unmerged(tokens)
-        return self._memory.prompts.generate(prompt, self._stored(tokens))
+        stored = self._stored(tokens)
+        memory = self._memory
+        generation, entries = memory.prompts.generate(prompt, stored, memory.reader)
+        if memory.reader is not None:
+            self._use = replace(self._use, entries_chosen=entries)
+            self._usage.memory = self._use
+        return generation
 
     def _stored(self, tokens: TokenSet) -> dict[Tile, StoredTile]:
         stored, made = self._memory.of(tokens.tiles, self._usage)
@@ -178,6 +197,7 @@ class MemoryCalls(DirectCalls):
             self._use.entries_read + len(tokens),
             self._memory.nbytes,
             self._memory.ready_bytes,
+            self._use.entries_chosen,
         )
         self._usage.memory = self._use
         news = [each for each in self._memory.warnings if each not in self._usage.warnings]

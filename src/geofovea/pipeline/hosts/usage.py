@@ -66,6 +66,8 @@ class MemoryUse:
         entries_read: Vision tokens whose keys and values it read, likewise.
         nbytes: Bytes that the memory held then.
         ready_bytes: Bytes of keys and values that were restored beside them.
+        entries_chosen: Vision entries that words of the last prompt attended to, over all layers
+            and words, where a cache policy chooses them; else 0.
     """
 
     tiles_stored: int = 0
@@ -73,6 +75,7 @@ class MemoryUse:
     entries_read: int = 0
     nbytes: int = 0
     ready_bytes: int = 0
+    entries_chosen: int = 0
 
     def to_json(self) -> dict[str, int]:
         """The counts by name."""
@@ -82,4 +85,5 @@ class MemoryUse:
             "entries_read": self.entries_read,
             "bytes": self.nbytes,
             "ready_bytes": self.ready_bytes,
+            "entries_chosen": self.entries_chosen,
         }

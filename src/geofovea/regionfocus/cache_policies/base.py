@@ -157,6 +157,17 @@ class CachePolicy(ABC):
         """
         return None
 
+    def sees(self, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+        """As `read`, for some queries at once.
+
+        Args:
+            logits: float32 ``(heads, m, n)``, scaled, of the queries over the vision entries.
+
+        Returns:
+            bool ``(m, n)``; None where each attends to all of them.
+        """
+        return None
+
 
 def attention_rows(view: CacheView) -> Tensor:
     """Attention of the rows that a view shows, float32 ``(heads, m, s)``; a row sees up to itself.

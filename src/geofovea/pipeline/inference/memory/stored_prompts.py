@@ -25,6 +25,7 @@ from geofovea.pipeline.inference.memory.behind import (
     query_logits,
     word_queries,
 )
+from geofovea.pipeline.inference.memory.selected import SelectiveRun
 from geofovea.pipeline.inference.memory.tile_states import (
     TileStates,
     WordStates,
@@ -209,15 +210,24 @@ class StoredPrompts:
 
     @one_at_a_time
     @torch.inference_mode()
-    def generate(self, prompt: Prompt, tiles: Mapping[Tile, StoredTile]) -> Generation:
-        """As ``Host.generate``, from stored tiles.
+    def generate(
+        self,
+        prompt: Prompt,
+        tiles: Mapping[Tile, StoredTile],
+        reader: CachePolicy | None = None,
+    ) -> tuple[Generation, int]:
+        """As ``Host.generate``, from stored tiles, and how many vision entries were attended to.
+
+        Entries are counted over all layers and words where a policy chooses them; else the vision
+        tokens of the prompt are.
 
         Args:
             prompt: What is asked, with tokens of stored tiles and no reduction in the decoder.
             tiles: The stored tiles.
+            reader: Says which entries each word reads; None reads all of them.
 
         Raises:
-            ModelError: If the prompt does not fit the context.
+            ModelError: If the prompt does not fit the context, or the decoder takes no reader.
             QuestionError: If a choice says nothing.
         """
         # a prompt without tokens, or with those of several dates, is not sent here
@@ -225,8 +235,12 @@ class StoredPrompts:
         sequence = self.prompts.sequence(prompt.question, prompt.tokens, self.instruction(prompt))
         prefix = self._prefix(sequence, prompt.tokens, tiles)
         with unplanned_attention(prefix.length):
-            run = StoredRun(self.decoder, prefix, self.writer.most)
-            return self.writer.answer_of(prompt, sequence, run)
+            if reader is None:
+                run = StoredRun(self.decoder, prefix, self.writer.most)
+                return self.writer.answer_of(prompt, sequence, run), len(prompt.tokens)
+            choosing = SelectiveRun(self.decoder, prefix, reader, self.writer.most)
+            generation = self.writer.answer_of(prompt, sequence, choosing)
+            return generation, choosing.entries_read
 
     def _prefix(
         self, sequence: PromptSequence, tokens: TokenSet, tiles: Mapping[Tile, StoredTile]
