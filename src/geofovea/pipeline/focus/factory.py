@@ -128,8 +128,11 @@ class FocusFactory:
     def _attention(
         self, question: str, calls: EngineCalls, usage: QuestionUsage
     ) -> Callable[[TokenSet], Tensor]:
+        # what a host can do does not change within a question, and asking takes time
+        neutral, reuses = _neutral_passes(self._host)
+
         def score(tokens: TokenSet) -> Tensor:
-            usage.tokens_scored += _tokens_scored(self._host, len(tokens))
+            usage.tokens_scored += [len(tokens)] + [0 if reuses else len(tokens)] * neutral
             # every descent begins with these tiles, whatever is asked
             base = self._reader.pyramid.base_level
             again = all(tile.level >= base for tile in tokens.tiles)
@@ -157,13 +160,12 @@ class FocusFactory:
         return SimilarityFocus(encoder, question, pixels, self._host.tile_size, cache, usage.clock)
 
 
-def _tokens_scored(host: Host, count: int) -> list[int]:
-    """Tokens of each pass that scores a look: the question's, and those of neutral questions."""
+def _neutral_passes(host: Host) -> tuple[int, bool]:
+    """Neutral questions that score a look beside the user's, and whether they run words alone."""
     if not isinstance(host, SupportsAttentionMode):
-        return [count]
+        return 0, False
     # behind a shared prefix the words alone run
-    further = 0 if host.reuses_prefix else count
-    return [count] + [further] * len(host.attention_mode.neutral)
+    return len(host.attention_mode.neutral), host.reuses_prefix
 
 
 def _timed(score: Callable[[TokenSet], Tensor], clock: StageClock) -> Callable[[TokenSet], Tensor]:

@@ -21,7 +21,7 @@ from geofovea.pipeline.hosts.load_options import AUTO, LoadOptions
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.settings import AskSettings
 from geofovea.pipeline.system.configuration import variable_of
-from geofovea.regionfocus.cache_policies.registry import PREFIX_POLICY_NAMES
+from geofovea.regionfocus.cache_policies.kv_spec import KV_NAMES
 from geofovea.regionfocus.reductions.chain_spec import ENCODER_LINKS, parse_chain
 from geofovea.regionfocus.reductions.registry import DECODER_REDUCTION_NAMES, REDUCTION_NAMES
 from geofovea.regionfocus.strategies import (
@@ -109,10 +109,13 @@ def ask_options(
         budget(
             "--kv",
             "policy",
-            type=click.Choice(PREFIX_POLICY_NAMES),
+            metavar="NAME[:NUMBER][+NAME[:SHARE]]",
             default="plain",
             show_default=True,
-            help="How --memory stores keys and values: exactly, or in few bits.",
+            help=(
+                "How --memory stores keys and values, such as exact or plain:2, and what words "
+                f"read of them, such as plain:2+tokenselect:0.05. Names: {', '.join(KV_NAMES)}."
+            ),
         ),
     )
     options = (
