@@ -77,6 +77,7 @@ class Cost:
             values, summed over its layers; None where no work was skipped inside them.
         tokens_beside: Those that entered layers without a place in the sequence, at most four for
             each of ``tokens_llm``.
+        tiles_indexed: Tiles that an index compared by their vectors, without their pixels.
     """
 
     tiles_read: int
@@ -96,6 +97,7 @@ class Cost:
     focus: FocusCost | None = None
     vision_layers: int | None = None
     tokens_beside: int = 0
+    tiles_indexed: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -121,6 +123,7 @@ class Cost:
             reductions=tuple(StageTokens(**stage) for stage in data.get("reductions", ())),
             vision_layers=data.get("vision_layers"),
             tokens_beside=data.get("tokens_beside", 0),
+            tiles_indexed=data.get("tiles_indexed", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -138,6 +141,8 @@ class Cost:
             extra["thought_tokens"] = self.thought_tokens
         if self.tokens_beside:
             extra["tokens_beside"] = self.tokens_beside
+        if self.tiles_indexed:
+            extra["tiles_indexed"] = self.tiles_indexed
         if self.vision_layers is not None:
             extra["vision_layers"] = self.vision_layers
         return extra | {

@@ -98,6 +98,7 @@ def assemble_answer(
         focus=_focus_cost(host, usage),
         vision_layers=reduced.vision_layers,
         tokens_beside=reduced.tokens_beside,
+        tiles_indexed=usage.tiles_indexed,
     )
     warnings = (
         *warned,
