@@ -1,8 +1,8 @@
 """An encoder of bands, pretrained on what is hidden from it in scenes with near infrared.
 
 It begins with the vision tower of the embedded model. The batch of a step and what is hidden of it
-follow from the seed and the number of the step, so a run that was stopped goes on as if it had not
-been. Which bands a batch has is drawn as ChannelViT does.
+follow from the seed and the number of the step, so a run that was stopped resumes as if it had
+not been. Which bands a batch has is drawn as ChannelViT does.
 """
 
 from __future__ import annotations
