@@ -64,6 +64,7 @@ def ask(
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
     skip: str | None = None,
+    resampler: str | None = None,
     cache_tokens: bool | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
@@ -113,6 +114,8 @@ def ask(
             large they are; ``off`` leaves them to the model.
         skip: What vision tokens skip inside the decoder's layers, such as ``ima`` or ``dyvte``;
             ``NAME:START`` names the first layer.
+        resampler: What makes few tokens of each tile, such as ``m3:4``, for models that carry
+            trained weights of it.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
 
     Returns:
@@ -165,6 +168,7 @@ def ask(
         focus_model=focus_model,
         geometry=geometry,
         skip=skip,
+        resampler=resampler,
     )
 
 

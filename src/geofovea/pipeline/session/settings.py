@@ -112,6 +112,8 @@ class AskSettings:
         }
         if self.options.skip is not None:
             record["skip"] = self.options.skip
+        if self.options.resampler is not None:
+            record["resampler"] = self.options.resampler
         if self.memory is not None:
             # how much it holds changes what is spent, how it stores changes answers
             record["kv"] = self.memory.policy

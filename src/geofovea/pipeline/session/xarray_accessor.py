@@ -90,6 +90,7 @@ class FoveaAccessor:
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
         skip: str | None = None,
+        resampler: str | None = None,
         cache_tokens: bool | None = None,
     ) -> Answer:
         """Ask one question; the arguments are those of ``geofovea.ask``.
@@ -133,6 +134,7 @@ class FoveaAccessor:
             focus_model=focus_model,
             geometry=geometry,
             skip=skip,
+            resampler=resampler,
         )
 
     def _session(self, host: Host, **view: Any) -> SceneSession:
