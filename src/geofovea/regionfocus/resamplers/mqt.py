@@ -7,9 +7,7 @@ carry most. Latents have no place: each stands for the whole tile.
 ``faithful``: `Mqt` with ``keys="position"`` and an output matrix, and `resized_positions`. In the
 release the keys are positions alone, so that the attention does not depend on the picture (checked:
 equal for two pictures): a learned, fixed pooling. ``fixed``: ``keys="content"`` reads the tokens,
-and a learned share of the tile's mean is added. Measured on the embedded model with the same
-lessons: from 1 to 36 tokens a tile .66 to .83 with content, .64 to .67 at any number with
-positions after twice the steps.
+and a learned share of the tile's mean is added.
 """
 
 from __future__ import annotations

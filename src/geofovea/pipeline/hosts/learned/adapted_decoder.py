@@ -1,7 +1,7 @@
 """A decoder with low-rank differences in its matrices, beside the decoder that it is made of.
 
 A part that changes what the decoder is shown teaches the decoder to read it, and the looks of a
-search go on with the decoder as it was. The copy shares what the differences do not touch.
+search keep the decoder as it was. The copy shares what the differences do not touch.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class PartRecipe:
 
 _OF_METHOD: dict[str, dict[str, Any]] = {
     "quecc": {"questions": 4},
-    "dyvte": {"steps": 1500, "rank": 0, "learning_rate": 1e-3, "settings": {"hidden": 64}},
-    "saisa": {"steps": 1500, "rank": 0, "learning_rate": 1e-3},
+    "dyvte": {"steps": 6000, "rank": 0, "learning_rate": 1e-3, "settings": {"hidden": 64}},
+    "saisa": {"steps": 6000, "rank": 0, "learning_rate": 1e-3},
 }
 
 
