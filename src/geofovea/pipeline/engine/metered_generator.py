@@ -35,6 +35,7 @@ class MeteredGenerator:
             over layers and runs; counted where work is skipped.
         decoder: What reads tokens that were resampled; None where none are.
         is_whole: Whether tokens are all that their tiles have, which the model's own decoder reads.
+        tokens_beside: Those that entered layers without a place in a sequence, of all runs.
     """
 
     calls: EngineCalls
@@ -47,6 +48,7 @@ class MeteredGenerator:
     vision_layers: int = 0
     decoder: Any = None
     is_whole: Callable[[TokenSet], bool] = bool
+    tokens_beside: int = 0
 
     def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
         """See ``Host.generate``; with choices, the likeliest of them."""
@@ -61,7 +63,9 @@ class MeteredGenerator:
         by_layer = generation.tokens_by_layer
         answer_tokens = len(generation.log_probabilities)
         thought, text = generation.thought_tokens, generation.text_tokens
-        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought))
+        work = generation.layer_work
+        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought, work))
         self.tokens_end += by_layer[-1] if by_layer else tokens_in
-        self.vision_layers += sum(generation.run_by_layer)
+        self.vision_layers += sum(max(layer.attended, layer.fed) for layer in work)
+        self.tokens_beside += generation.tokens_beside
         return generation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -66,6 +67,7 @@ def ask(
     skip: str | None = None,
     resampler: str | None = None,
     cache_tokens: bool | None = None,
+    index: str | os.PathLike[str] | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -117,6 +119,7 @@ def ask(
         resampler: What makes few tokens of each tile, such as ``m3:4``, for models that carry
             trained weights of it.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
+        index: Folder of an index that knows where to look; see ``SceneSession``.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -153,6 +156,7 @@ def ask(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
+        index=index,
         open_seconds=open_seconds,
     )
     return session.ask(
