@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from click.testing import CliRunner
 from pipeline_toys import QUESTION, lively_student, llava_host, load_anew, random_llava
 from safetensors.torch import load_file, save_file
 from training_toys import PLAN
 
 import geofovea as gf
 from geofovea.errors import DataError, ModelError
+from geofovea.pipeline.cli import main
 from geofovea.pipeline.hosts.learned.part_files import read_cards
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest
@@ -224,3 +226,18 @@ def test_a_model_of_another_kind_is_refused():
 def test_a_part_that_does_not_exist_is_refused():
     with pytest.raises(DataError, match="choose m3"):
         PartRecipe("perceiver")
+
+
+def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
+    run = tmp_path / "run"
+    words = ["train", "--with", "m3", "--model", folder, "--output", run, "--scale", "0.001"]
+    result = CliRunner().invoke(main, [*map(str, words), "--batch", "1"])
+    assert result.exit_code == 0, result.output
+    assert "m3 after 1 steps" in result.output
+    asked = ["ask", scene_path, QUESTION, "--model", run / "model", "--resampler", "m3:1", "--json"]
+    answer = CliRunner().invoke(main, [*map(str, asked)])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["cost"]["reductions"][-1]["name"] == "m3"
+    wrong = CliRunner().invoke(main, [*map(str, asked[:-2]), "mqt:x"])
+    assert wrong.exit_code != 0
+    assert "write mqt:4" in wrong.output
