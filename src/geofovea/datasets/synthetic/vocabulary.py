@@ -80,5 +80,5 @@ SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
 
 DIRECTIONS = ("north", "south", "east", "west")
 
-SPELLINGS = {"colour": "color", "harbor": "harbour"}
+SPELLINGS = {"colour": "color", "harbor": "harbour", "grey": "gray", "an": "a"}
 """Other spellings of words above, and those that questions were taught in."""

@@ -1,4 +1,4 @@
-"""``geofovea train``: the embedded model, from nothing."""
+"""``geofovea train``: the embedded model, from nothing or from weights of its kind."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ __all__ = ["train"]
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Model to train further: a folder that this command wrote, or 'embedded'.",
+)
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
@@ -23,6 +29,7 @@ __all__ = ["train"]
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
     output: Path,
+    start: str | None,
     scale: float,
     batch: int,
     seed: int,
@@ -31,18 +38,24 @@ def train(
     minutes: float | None,
     compiled: bool,
 ) -> None:
-    """Train the demo model from nothing.
+    """Train the demo model, from nothing or further.
 
     The same command resumes a stopped run.
     """
     import math
 
+    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
     from geofovea.pipeline.training import train as training
-    from geofovea.pipeline.training.curriculum import default_config
+    from geofovea.pipeline.training.curriculum import default_config, further_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
+    from geofovea.pipeline.training.starting import shape_of
 
-    config = default_config(scale, seed, batch)
+    if start is None:
+        folder, config = None, default_config(scale, seed, batch)
+    else:
+        folder = embedded_model_path() if start == EMBEDDED else Path(start)
+        config = further_config(shape_of(folder), scale, seed, batch)
     records = training.train(
         config,
         output,
@@ -50,6 +63,7 @@ def train(
         workers=workers,
         compiled=compiled,
         stop_after=math.inf if minutes is None else 60 * minutes,
+        start=folder,
     )
     for record in records:
         echo(json.dumps(record), err=True)
