@@ -43,7 +43,7 @@ def test_the_default_config_scales_its_steps_and_keeps_its_phases():
 
 
 def test_a_further_run_learns_the_same_lessons_at_a_fifth_of_the_rates():
-    first, further = default_config(), further_config(PLAN_SHAPE)
+    first, further = default_config(), further_config("embedded", PLAN_SHAPE)
     assert further.learning_rate == pytest.approx(first.learning_rate / 5)
     assert further.matrix_learning_rate == pytest.approx(first.matrix_learning_rate / 5)
     kinds = {turn.plan for phase in first.phases for turn in phase.turns if turn.plan.questions}
@@ -53,9 +53,9 @@ def test_a_further_run_learns_the_same_lessons_at_a_fifth_of_the_rates():
     assert further.pace_at(0) == further.pace_at(further.heads_first - 1) > 1
     assert further.pace_at(further.heads_first) < 0.1
     assert further.pace_at(further.heads_first + further.warmup) == pytest.approx(1, abs=1e-3)
-    assert further_config(PLAN_SHAPE, 1e-9).steps == len(further.phases)
+    assert further_config("embedded", PLAN_SHAPE, 1e-9).steps == len(further.phases)
 
 
-@pytest.mark.parametrize("config", [default_config(seed=3), further_config(PLAN_SHAPE)])
+@pytest.mark.parametrize("config", [default_config(seed=3), further_config("embedded", PLAN_SHAPE)])
 def test_a_config_comes_back_from_its_json(config):
     assert config_from_json(json.loads(json.dumps(asdict(config)))) == config

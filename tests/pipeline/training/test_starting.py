@@ -11,7 +11,7 @@ from pipeline_toys import TINY
 from safetensors.torch import load_file
 from training_toys import CONFIG
 
-from geofovea.errors import ModelError
+from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.hosts.load import embedded_model_path
 from geofovea.pipeline.training import train as training
 from geofovea.pipeline.training.checkpoint import STATE_FILE, load_student
@@ -116,16 +116,25 @@ def test_at_first_the_heads_alone_learn_and_then_all_does(student, tiny_folder, 
     plain = {"workers": 0, "compiled": False, "log_every": 1, "measure_every": 100}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "measure", lambda *_: {})
-        config = replace(CONFIG, heads_first=1)
-        list(training.train(config, tmp_path, start=tiny_folder, stop_after=0, **plain))
+        config = replace(CONFIG, heads_first=1, start=str(tiny_folder))
+        list(training.train(config, tmp_path, stop_after=0, **plain))
         first = load_student(tmp_path)[0].state_dict()
         for name, value in student.state_dict().items():
             is_head = name.startswith(("dense_head", "heard_head"))
             assert torch.equal(first[name], value.half().float()) != is_head, name
         # a run that is resumed goes on from its own state
-        list(training.train(config, tmp_path, start=tiny_folder, stop_after=0, **plain))
+        list(training.train(config, tmp_path, stop_after=0, **plain))
     state = load_file(tmp_path / STATE_FILE)
     assert int(state["step"]) == 2
     second = load_student(tmp_path)[0].state_dict()
     moved = [name for name in first if not torch.equal(first[name], second[name])]
     assert len(moved) > 0.7 * len(first)
+
+
+def test_a_folder_of_a_run_with_another_start_is_refused(tiny_folder, tmp_path):
+    plain = {"workers": 0, "compiled": False, "stop_after": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "measure", lambda *_: {})
+        list(training.train(CONFIG, tmp_path, **plain))
+    with pytest.raises(DataError, match="start nothing"):
+        list(training.train(replace(CONFIG, start=str(tiny_folder)), tmp_path, **plain))

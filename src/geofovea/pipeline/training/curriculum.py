@@ -58,6 +58,8 @@ class TrainingConfig:
 
     Attributes:
         seed: Of the weights and of the samples.
+        start: Model whose weights the run starts from: a folder, or ``embedded``. Empty starts from
+            nothing.
         shape: Of the model.
         phases: One after the other.
         learning_rate: Peak for embeddings, heads and vectors (AdamW).
@@ -74,6 +76,7 @@ class TrainingConfig:
     """
 
     seed: int = 0
+    start: str = ""
     shape: ModelShape = field(default_factory=ModelShape)
     phases: tuple[Phase, ...] = ()
     learning_rate: float = 1e-3
@@ -158,7 +161,7 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
 
 
 def further_config(
-    shape: ModelShape, scale: float = 1.0, seed: int = 0, batch: int = 4
+    start: str, shape: ModelShape, scale: float = 1.0, seed: int = 0, batch: int = 4
 ) -> TrainingConfig:
     """The config of a model that was trained before: all lessons in turn, at a fifth of the rates.
 
@@ -166,7 +169,8 @@ def further_config(
     lack. First the words for what the model sees anyway, then the vision tower learns with them.
 
     Args:
-        shape: Of the model.
+        start: The model: a folder, or ``embedded``.
+        shape: Of it.
         scale: Multiplies the steps.
         seed: Of the samples.
         batch: Scenes a step.
@@ -181,6 +185,7 @@ def further_config(
     return replace(
         first,
         seed=seed,
+        start=start,
         shape=shape,
         learning_rate=first.learning_rate / 5,
         matrix_learning_rate=first.matrix_learning_rate / 5,

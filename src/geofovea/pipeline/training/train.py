@@ -27,7 +27,7 @@ from geofovea.pipeline.training.lessons.spec import LESSON_KINDS
 from geofovea.pipeline.training.losses import Losses
 from geofovea.pipeline.training.run_log import RunLog, training_log
 from geofovea.pipeline.training.samples import training_samples
-from geofovea.pipeline.training.starting import start_from
+from geofovea.pipeline.training.starting import folder_of, start_from
 from geofovea.pipeline.training.student import Student
 
 __all__ = ["train"]
@@ -73,7 +73,6 @@ def train(
     log_every: int = 50,
     measure_every: int = 500,
     stop_after: float = math.inf,
-    start: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train, or go on training, and yield one log record at a time.
 
@@ -87,12 +86,10 @@ def train(
         log_every: Steps between records of the training loss.
         measure_every: Steps between measurements on held-out samples, and between checkpoints.
         stop_after: Seconds after which to stop with a checkpoint, to be resumed later.
-        start: Folder of a model to start from; None starts from nothing. A run that is resumed goes
-            on from its own state.
 
     Raises:
-        ModelError: If ``start`` holds no model of this shape and these words.
-        DataError: If the folder holds the state of a run with another seed or shape.
+        ModelError: If the config starts from a folder without a model of its shape and its words.
+        DataError: If the folder holds the state of a run with another seed, start or shape.
         OutputError: If the folder cannot be made.
     """
     make_folder(folder)
@@ -102,8 +99,8 @@ def train(
     torch.set_flush_denormal(True)
     torch.manual_seed(config.seed)
     student = Student(config.shape).to(device)
-    if start is not None:
-        start_from(student, start)
+    if config.start:
+        start_from(student, folder_of(config.start))
     optimizers = _optimizers(student, config)
     step = resume(student, optimizers, config, folder)
     # every kind of step has a shape of its own, with the vision tower and without

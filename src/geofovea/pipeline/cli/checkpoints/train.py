@@ -44,18 +44,16 @@ def train(
     """
     import math
 
-    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
     from geofovea.pipeline.training import train as training
     from geofovea.pipeline.training.curriculum import default_config, further_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
-    from geofovea.pipeline.training.starting import shape_of
+    from geofovea.pipeline.training.starting import folder_of, shape_of
 
     if start is None:
-        folder, config = None, default_config(scale, seed, batch)
+        config = default_config(scale, seed, batch)
     else:
-        folder = embedded_model_path() if start == EMBEDDED else Path(start)
-        config = further_config(shape_of(folder), scale, seed, batch)
+        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch)
     records = training.train(
         config,
         output,
@@ -63,7 +61,6 @@ def train(
         workers=workers,
         compiled=compiled,
         stop_after=math.inf if minutes is None else 60 * minutes,
-        start=folder,
     )
     for record in records:
         echo(json.dumps(record), err=True)
