@@ -1,9 +1,22 @@
 """Phases and the pace of learning are functions of the step alone."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 from training_toys import CONFIG, PLAN
 
-from geofovea.pipeline.training.curriculum import Phase, TrainingConfig, Turn, default_config
+from geofovea.pipeline.training.curriculum import (
+    Phase,
+    TrainingConfig,
+    Turn,
+    config_from_json,
+    default_config,
+    further_config,
+)
+from geofovea.pipeline.training.embedded_model import ModelShape
+
+PLAN_SHAPE = ModelShape()
 
 
 @pytest.mark.parametrize(
@@ -27,3 +40,22 @@ def test_the_default_config_scales_its_steps_and_keeps_its_phases():
     assert len(whole.phases) == len(tenth.phases)
     assert tenth.steps == pytest.approx(whole.steps / 10, abs=2)
     assert default_config(1e-9).steps == len(whole.phases)
+
+
+def test_a_further_run_learns_the_same_lessons_at_a_fifth_of_the_rates():
+    first, further = default_config(), further_config("embedded", PLAN_SHAPE)
+    assert further.learning_rate == pytest.approx(first.learning_rate / 5)
+    assert further.matrix_learning_rate == pytest.approx(first.matrix_learning_rate / 5)
+    kinds = {turn.plan for phase in first.phases for turn in phase.turns if turn.plan.questions}
+    for phase in further.phases:
+        assert {turn.plan for turn in phase.turns} == kinds
+    # the heads come first, and the warm-up after them
+    assert further.pace_at(0) == further.pace_at(further.heads_first - 1) > 1
+    assert further.pace_at(further.heads_first) < 0.1
+    assert further.pace_at(further.heads_first + further.warmup) == pytest.approx(1, abs=1e-3)
+    assert further_config("embedded", PLAN_SHAPE, 1e-9).steps == len(further.phases)
+
+
+@pytest.mark.parametrize("config", [default_config(seed=3), further_config("embedded", PLAN_SHAPE)])
+def test_a_config_comes_back_from_its_json(config):
+    assert config_from_json(json.loads(json.dumps(asdict(config)))) == config

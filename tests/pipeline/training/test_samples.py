@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.training.embedded_model import ModelShape, vocabulary
+from geofovea.pipeline.training.lessons.dense_labels import DENSE_LABELS, IGNORED
+from geofovea.pipeline.training.lessons.spec import LESSON_KINDS
 from geofovea.pipeline.training.samples import SampleSpec, training_samples
 
 SHAPE = ModelShape()
@@ -143,7 +144,7 @@ def test_the_tile_of_a_lone_pad_shows_what_its_questions_are_about():
         assert sample.tiles.shape == (2, SHAPE.tile_size, SHAPE.tile_size, 3)
         assert sample.places.shape == (tokens, 3)
         assert sample.answered.all()
-        assert "rural or urban" not in {CATEGORIES[c] for c in sample.category}
+        assert "rural or urban" not in {LESSON_KINDS[c] for c in sample.category}
         # a pad of no scene does not look like the site whose name it has
         for name in ("site", "setting"):
             assert (sample.dense[labels.index(name), :tokens] == IGNORED).all()

@@ -84,5 +84,5 @@ LAWNS = ("healthy", "dry")
 
 DIRECTIONS = ("north", "south", "east", "west")
 
-SPELLINGS = {"colour": "color", "harbor": "harbour"}
+SPELLINGS = {"colour": "color", "harbor": "harbour", "grey": "gray", "an": "a"}
 """Other spellings of words above, and those that questions were taught in."""

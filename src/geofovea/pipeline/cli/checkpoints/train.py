@@ -1,4 +1,4 @@
-"""``geofovea train``: the embedded model, from nothing."""
+"""``geofovea train``: the embedded model, from nothing or from weights of its kind."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ __all__ = ["train"]
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Model to train further: a folder that this command wrote, or 'embedded'.",
+)
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
@@ -39,6 +45,7 @@ __all__ = ["train"]
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
     output: Path,
+    start: str | None,
     scale: float,
     batch: int,
     seed: int,
@@ -51,7 +58,7 @@ def train(
     model: str,
     lessons: Path | None,
 ) -> None:
-    """Train the demo model from nothing.
+    """Train the demo model, from nothing or further.
 
     The same command resumes a stopped run.
     """
@@ -61,11 +68,15 @@ def train(
     import math
 
     from geofovea.pipeline.training import train as training
-    from geofovea.pipeline.training.curriculum import default_config
+    from geofovea.pipeline.training.curriculum import default_config, further_config
     from geofovea.pipeline.training.export import export_model
     from geofovea.pipeline.training.report import draw_curve, write_card
+    from geofovea.pipeline.training.starting import folder_of, shape_of
 
-    config = default_config(scale, seed, batch, world)
+    if start is None:
+        config = default_config(scale, seed, batch, world)
+    else:
+        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch, world)
     records = training.train(
         config,
         output,
