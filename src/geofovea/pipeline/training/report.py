@@ -97,6 +97,8 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
             questions=questions,
             hours=hours,
             hardware=_hardware(),
+            world=f" of version {config.world}" if config.world > 1 else "",
+            option=f" --world {config.world}" if config.world > 1 else "",
             rows=rows,
             overall=last["held_out"]["overall"],
         ),
@@ -121,11 +123,11 @@ the pipeline says so with every such answer.
 | | |
 |---|---|
 | shape | `{shape}` |
-| data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
+| data | synthetic world{world}, rendered on the fly, seed {seed}; half of the tiles are JPEG |
 | steps | {steps} ({questions:,} questions) |
 | time | {hours:.2f} h |
 | hardware | {hardware} |
-| made by | `geofovea train --output RUN` |
+| made by | `geofovea train --output RUN{option}` |
 
 Accuracy on held-out samples (right tiles given) at the end of the run:
 
