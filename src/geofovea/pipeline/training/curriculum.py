@@ -93,6 +93,12 @@ class TrainingConfig:
         """Steps of the whole run."""
         return sum(phase.steps for phase in self.phases)
 
+    @property
+    def world(self) -> int:
+        """Version of the synthetic world that the last phase shows; 1 if there is none."""
+        turns = [turn for phase in self.phases[-1:] for turn in phase.turns]
+        return max((turn.plan.world for turn in turns), default=1)
+
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to; steps beyond the end belong to the last."""
         for phase in self.phases:
