@@ -183,6 +183,11 @@ class MemoryCalls(DirectCalls):
                 "a scene memory holds what every layer makes of a tile, so that no work is left to "
                 "skip; leave out the memory, or skip="
             )
+        if prompt.decoder is not None:
+            raise ModelError(
+                "a scene memory holds what the model's own decoder makes of a tile, and a trained "
+                "resampler has another; leave out the memory, or resampler="
+            )
         self._check_unmerged(tokens)
         stored = self._stored(tokens)
         memory = self._memory

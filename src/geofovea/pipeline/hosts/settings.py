@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from geofovea.datasets.tables.text_files import json_of
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.fingerprint import checkpoint_digest
+from geofovea.pipeline.hosts.learned.card import PartCard, cards_from_json
 from geofovea.pipeline.hosts.load_options import LONGEST_ANSWER, THINKING
 from geofovea.pipeline.inference.attention.calibration_record import CalibrationRecord
 from geofovea.pipeline.inference.prompts.presence import PresenceWords
@@ -53,6 +54,7 @@ class HostSettings:
             not.
         thought_tokens: The longest thought where there is room for one; at most 4096.
         presence_confusion: Measured errors of detection; see ``PresenceWords``.
+        parts: What was trained beside the weights, by kind; see ``PartCard``.
     """
 
     template: str | None = None
@@ -75,6 +77,7 @@ class HostSettings:
     thinking: str = "off"
     thought_tokens: int = 1024
     presence_confusion: tuple[int, int, int, int] | None = None
+    parts: Mapping[str, PartCard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         template = "{image}{question}" if self.template is None else str(self.template)
@@ -203,7 +206,11 @@ def with_calibration(name: str, settings: HostSettings, weights: Sequence[Path])
     return settings
 
 
-_READERS = {"focus": AttentionMode.from_json, "calibration": CalibrationRecord.from_json}
+_READERS = {
+    "focus": AttentionMode.from_json,
+    "calibration": CalibrationRecord.from_json,
+    "parts": cards_from_json,
+}
 
 
 def _value(key: str, value: Any) -> Any:

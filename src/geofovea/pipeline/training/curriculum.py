@@ -111,8 +111,12 @@ def cosine_pace(step: int, warmup: int, steps: int) -> float:
     return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
-def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> TrainingConfig:
+def default_config(
+    scale: float = 1.0, seed: int = 0, batch: int = 4, world: int = 1
+) -> TrainingConfig:
     """The config, its steps multiplied by ``scale``, with samples of ``batch`` scenes a step.
+
+    All samples show worlds of version ``world``.
 
     First tiles crowded with things, so that things get their names. Then three kinds of steps in
     turn: tiles that are all pad, with many questions, for what the words of a question have to do
@@ -131,8 +135,9 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
         native_tiles=0,
         crowded_tiles=6,
         questions=0,
+        world=world,
     )
-    pads = SampleSpec(lone_pad=True, questions=12)
+    pads = SampleSpec(lone_pad=True, questions=12, world=world)
     maps = SampleSpec(
         coarse_levels=0,
         native_tiles=0,
@@ -141,6 +146,7 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
         alone=0.0,
         questions=12,
         scene_sides=(5120, 6144, 8192, 10240),
+        world=world,
     )
     sites = SampleSpec(
         base_tiles=9,
@@ -152,6 +158,7 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
         alone=0.0,
         thinned=0.25,
         questions=24,
+        world=world,
     )
     scenes = SampleSpec(
         base_tiles=2,
@@ -162,6 +169,7 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
         alone=0.0,
         thinned=0.5,
         questions=20,
+        world=world,
     )
     crowds = Turn(batch, crowded)
     many_pads = Turn(4 * batch, pads)

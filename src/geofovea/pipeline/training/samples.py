@@ -19,10 +19,9 @@ from PIL import Image
 
 from geofovea.datasets.synthetic.questions import Question, ask_about
 from geofovea.datasets.synthetic.rendering import render_window
-from geofovea.datasets.synthetic.vocabulary import (
-    CATEGORIES,
-)
-from geofovea.datasets.synthetic.world import Site, World, make_crowd, make_pad, make_world
+from geofovea.datasets.synthetic.versions import check_version, crowd_of, pad_of, world_of
+from geofovea.datasets.synthetic.vocabulary import CATEGORIES
+from geofovea.datasets.synthetic.world import Site, World
 from geofovea.pipeline.hosts.scene_positions import token_places
 from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED, TokenBoxes, dense_labels
 from geofovea.pipeline.training.embedded_model import ModelShape
@@ -64,6 +63,10 @@ class SampleSpec:
             having its tokens pruned.
         thinned: Share of samples that show about as little as a reduction leaves, and mostly what
             some of the questions point at.
+        world: Version of the synthetic world, one of ``VERSIONS``.
+
+    Raises:
+        DataError: If there is no such version.
     """
 
     overview: bool = True
@@ -81,6 +84,10 @@ class SampleSpec:
     alone: float = 0.2
     dropped: float = 0.3
     thinned: float = 0.0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        check_version(self.world)
 
     @property
     def tiles(self) -> int:
@@ -134,7 +141,7 @@ def training_samples(
             yield _make_pad_sample(rng, shape, plan, word_ids)
             continue
         side = rng.choice(plan.scene_sides)
-        world = make_world(rng.getrandbits(48), side, side)
+        world = world_of(plan.world, rng.getrandbits(48), side, side)
         for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
             if not plan.questions:
                 yield _make_drill(rng, world, site, shape, plan)
@@ -171,7 +178,7 @@ def _make_sample(
         before, visible = visible, thin(rng, visible, group, focus)
         answered &= distracted | is_kept(visible, before, focus)
     words, targets = _spell(questions, plan, word_ids)
-    views += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    views += [_show_crowd(rng, shape, plan) for _ in range(plan.crowded_tiles)]
     return TrainingSample(
         tiles=np.stack([pixels for pixels, _, _ in views]),
         places=np.concatenate([token_places(pyramid, t, shape.grid) for t in tiles]),
@@ -190,7 +197,7 @@ def _make_pad_sample(
     rng: random.Random, shape: ModelShape, plan: SampleSpec, word_ids: dict[str, int]
 ) -> TrainingSample:
     """One tile that a pad fills, somewhere in a scene, with questions about its details."""
-    pad = make_pad(rng, shape.tile_size)
+    pad = pad_of(plan.world, rng, shape.tile_size)
     tile = Tile(0, 0, 0)
     views = [_show(rng, pad, Pyramid(pad.width, pad.height, shape.tile_size), tile, shape)]
     boxes = views[0][1]
@@ -200,7 +207,7 @@ def _make_pad_sample(
     around = Pyramid(side, side, shape.tile_size)
     rows, cols = around.grid_shape(0)
     somewhere = Tile(0, rng.randrange(rows), rng.randrange(cols))
-    views += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    views += [_show_crowd(rng, shape, plan) for _ in range(plan.crowded_tiles)]
     details = (
         question
         for question in ask_about(pad, pad.sites[0], rng)
@@ -233,7 +240,7 @@ def _make_drill(
         for group in _choose_tiles(rng, pyramid, site, plan, distracted=False)
         for tile in group
     ]
-    views += [_show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    views += [_show_crowd(rng, shape, plan) for _ in range(plan.crowded_tiles)]
     tokens = (plan.tiles - plan.crowded_tiles) * shape.grid**2
     nothing = np.zeros((0, plan.question_length), np.int64)
     return TrainingSample(
@@ -251,11 +258,11 @@ def _make_drill(
 
 
 def _show_crowd(
-    rng: random.Random, shape: ModelShape
+    rng: random.Random, shape: ModelShape, plan: SampleSpec
 ) -> tuple[NDArray[np.uint8], TokenBoxes, NDArray[np.int64]]:
     """A tile full of things, with the labels of things alone; some are seen from twice as far."""
     level = int(rng.random() < _SHARE_OF_COARSE_CROWDS)
-    crowd = make_crowd(rng, (shape.tile_size << level) // 64)
+    crowd = crowd_of(plan.world, rng, (shape.tile_size << level) // 64)
     pyramid = Pyramid(crowd.width, crowd.height, shape.tile_size)
     pixels, boxes, dense = _show(rng, crowd, pyramid, Tile(level, 0, 0), shape)
     for name in ("site", "setting"):

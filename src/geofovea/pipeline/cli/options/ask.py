@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
-_NAMES = (*("cache_tokens", "bands", "composite", "band_map", "nodata"),)
-_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip")
+_NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
+_OPTIONS = (
+    *("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip", "resampler"),
+)
 
 
 def ask_options(
@@ -87,6 +89,11 @@ def ask_options(
             "--skip",
             metavar="NAME[:START]",
             help="What vision tokens skip inside the decoder, such as ima or dyvte.",
+        ),
+        budget(
+            "--resampler",
+            metavar="NAME[:TOKENS]",
+            help="A trained part of the model that makes so many tokens of each tile: m3, mqt.",
         ),
         search(
             "--min-contrast",
@@ -158,6 +165,14 @@ def ask_options(
             help="What finds the place. Default: attention, or prompted at an endpoint.",
         ),
         search("--focus-model", help="CLIP or SigLIP (folder, hub id) for --focus similarity."),
+        search(
+            "--index",
+            metavar="FOLDER",
+            help=(
+                "Folder that geofovea index wrote: look where its vectors are likest. Default "
+                "focus then: similarity."
+            ),
+        ),
         search(
             "--focus-module",
             "rfm",
