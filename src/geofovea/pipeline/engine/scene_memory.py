@@ -125,6 +125,11 @@ class SceneMemory:
         return self._stored.put(tile, replace(one, states=self._ready.behind(one.states)))
 
     @property
+    def is_kept(self) -> bool:
+        """Whether what it holds is kept on disk, too."""
+        return self._store is not None
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What went wrong with keeping keys and values on disk, if anything did."""
         warning = self._store and self._store.warning
