@@ -195,10 +195,8 @@ def _print_remembered(scene: RememberedScene) -> None:
         f"{scene.megabytes_per_gigapixel:.0f} MB a gigapixel"
     )
     if not fill.is_whole:
-        notice(
-            f"  warning    {fill.tiles - fill.made - fill.known} of {fill.tiles} tiles do not fit; "
-            "give --memory more"
-        )
+        left = fill.tiles - fill.made - fill.known - fill.empty
+        notice(f"  warning    {left} of {fill.tiles} tiles do not fit; give --memory more")
     for warning in scene.warnings:
         notice(f"  warning    {in_shell_words(warning, command)}")
 
