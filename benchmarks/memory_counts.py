@@ -3,9 +3,10 @@
     python benchmarks/memory_counts.py --side 4096 --tiles 64 --tokens 576
 
 A host with the layers of a 7B one, so narrow that a CPU computes it (``thin_hosts``), is asked two
-questions about a synthetic scene: without a memory; with one that the first question filled; and
-about the base level alone, all of whose tokens are shown, as any-resolution models do. Launches and
-bytes are those of the second question, by operations of torch; bytes are of the narrow host.
+questions about a synthetic scene all of whose tiles are encoded: without a memory; with one that
+holds all tiles; and about the base level alone, all of whose tokens are shown, as any-resolution
+models do. Launches and bytes are those of the second question, by operations of torch; bytes are of
+the narrow host.
 Operations and the size of keys and values are those of CLIP-L/14-336 with Qwen2.5-7B, whose shape
 is put in place of the narrow one's for the same tiles, tokens and words.
 """
@@ -32,6 +33,19 @@ WAYS: dict[str, tuple[str | None, str]] = {
 """Policy of the memory, and focus."""
 
 
+class OperationCounter(LaunchCounter):
+    """Counts as `LaunchCounter` does, and lets what is waited for happen."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if not func.is_view and not name.startswith("empty"):
+            self.note(name, args, kwargs, result)
+        return result
+
+
 @dataclass(frozen=True)
 class Counts:
     """A further question in one way.
@@ -42,7 +56,7 @@ class Counts:
         tera: Operations of the 7B host in 10¹², by stage.
         tiles: That it encoded.
         tokens: That it showed.
-        stored: Megabytes that keys and values of the tiles so far take in the 7B host.
+        stored: Megabytes that keys and values of all tiles take in the 7B host.
     """
 
     launches: int
@@ -80,6 +94,7 @@ def seven_b(focus_layer: int) -> Any:
 
 def counted(path: Path, kv: str | None, focus: str, options: argparse.Namespace) -> Counts:
     """Ask two questions, and count the second."""
+    from geofovea.pipeline.engine.memory_fill import fill_memory, tiles_of_levels
     from geofovea.pipeline.engine.memory_options import MemoryOptions
     from geofovea.pipeline.session.session import SceneSession
     from geofovea.regionfocus.budget import Budget
@@ -90,16 +105,17 @@ def counted(path: Path, kv: str | None, focus: str, options: argparse.Namespace)
     memory = None if kv is None else MemoryOptions(4000, kv)
     session = SceneSession(open_scene(path), host, memory=memory)
     budget = Budget(tiles=options.tiles, tokens=options.tokens)
+    tiles = tiles_of_levels(session.pyramid)
+    if session.memory is None:
+        session.tokens(tiles)
+    else:
+        fill_memory(session.memory, tiles, 4 * 10**9)
     session.ask(QUESTIONS[0], budget=budget, focus=focus)
-    with LaunchCounter() as counter:
+    with OperationCounter() as counter:
         cost = session.ask(QUESTIONS[1], budget=budget, focus=focus).cost
     stored = 0.0
-    if session.memory is not None:
-        narrow = session.memory.nbytes / session.memory.tokens / _values(host.decoder.config)
-        decoder = shape.decoder
-        values = 2 * decoder.layers * decoder.kv_heads * decoder.head_width
-        # bytes a value are those of the narrow host; what is exact there has four of them, here two
-        stored = session.memory.tokens * values * (2 if kv == "exact" else narrow) / 1e6
+    if session.memory is not None and kv is not None:
+        stored = session.memory.tokens * bytes_a_token(kv, shape.decoder) / 1e6
     full = cost.flops.full
     tera = {name: getattr(full, name) for name in ("encode", "focus", "prefill", "decode")}
     return Counts(
@@ -112,10 +128,16 @@ def counted(path: Path, kv: str | None, focus: str, options: argparse.Namespace)
     )
 
 
-def _values(config: Any) -> int:
-    """Numbers of the keys and values of one token."""
-    width: int = config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * config.num_key_value_heads * width
+def bytes_a_token(kv: str, decoder: Any, tokens: int = 36) -> float:
+    """Bytes of the keys and values of a vision token in all layers, in a tile of so many."""
+    import torch
+
+    from geofovea.regionfocus.cache_policies.base import CacheView
+    from geofovea.regionfocus.cache_policies.kv_spec import parse_kv
+
+    states = torch.randn(2, decoder.kv_heads, tokens, decoder.head_width).bfloat16()
+    view = CacheView(*states, torch.arange(tokens))
+    return decoder.layers * parse_kv(kv).storing().store(view).nbytes / tokens
 
 
 def rows_of(counts: dict[str, Counts]) -> list[Sequence[str]]:

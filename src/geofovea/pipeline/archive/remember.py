@@ -62,7 +62,7 @@ def remember_scenes(
     """Run the tiles of scenes through a model, and keep on disk what the decoder makes of them.
 
     Sessions with the same model, the same policy and ``cache_tokens=True`` then run no tile again.
-    A second call goes on where an earlier one ended, and runs again what has changed since.
+    A second call resumes where an earlier one ended, and runs again what has changed since.
 
     Args:
         scenes: A raster file, folder, glob, manifest, STAC item collection or URL, or several.

@@ -61,7 +61,7 @@ def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> li
 def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) -> MemoryFill:
     """Store tiles one after the other, until all are stored or there is no more room.
 
-    A tile that is on disk already is counted and not run again, so that the same call goes on where
+    A tile that is on disk already is counted and not run again, so that the same call resumes where
     an earlier one ended.
 
     Args:
