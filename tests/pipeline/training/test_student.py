@@ -62,7 +62,7 @@ def _tiles(places, shape):
 @torch.no_grad()
 def seen_by_student(student, case):
     """Word logits (q, l, V) and focus logits (heads, q, n) of the training code."""
-    encoded = student._encode(case.batch["tiles"])
+    encoded = student.encode(case.batch["tiles"])
     placed = encoded + student.scene_position(case.batch["places"])
     logits, attention, _ = student._decode(placed, case.batch)
     return placed[0], logits[0], attention[0]

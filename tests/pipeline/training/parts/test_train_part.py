@@ -104,6 +104,7 @@ def test_a_part_is_trained_logged_and_described(trained, method):
     run = trained(method)
     records = part_log(run).read()
     assert [r["step"] for r in records if "held_out" not in r] == [1, 2, 3]
+    assert [r["step"] for r in records if "held_out" in r] == [0, 3]
     card = next(iter(read_cards(run / "model").values()))
     assert (card.method, card.steps) == (method, 3)
     assert card.held_out == records[-1]["held_out"]
@@ -114,7 +115,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, store, trained, t
     how = {"lessons": store, "spec": SPEC}
     for steps in (1, 2):
         records = list(train_part(FrozenModel(host), recipe("mqt"), tmp_path, stop_after=0, **how))
-        assert [record["step"] for record in records] == [steps, steps]
+        assert [record["step"] for record in records][-2:] == [steps, steps]
     list(train_part(FrozenModel(host), recipe("mqt"), tmp_path, **how))
     once, again = (load_file(f / "part_state.safetensors") for f in (trained("mqt"), tmp_path))
     assert once.keys() == again.keys()

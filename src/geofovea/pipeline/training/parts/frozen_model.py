@@ -65,7 +65,7 @@ class FrozenModel:
             places: ``(b, n, 3)``, see ``token_places``.
         """
         # in bits of a batch, or the tower would hold the tiles of all at once
-        parts = [self._student._encode(each[None]) for each in tiles]
+        parts = [self._student.encode(each[None]) for each in tiles]
         tokens = torch.cat(parts)[:, : places.shape[1]]
         placed: Tensor = tokens + self._student.scene_position(places)
         return placed
