@@ -13,6 +13,7 @@ from training_toys import PLAN
 import geofovea as gf
 from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.learned.part_files import read_cards
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest
@@ -185,6 +186,13 @@ def test_what_does_not_fit_is_refused(trained, scene_path, how, message):
     session = SceneSession(open_scene(scene_path), load_anew(trained("m3") / "model"))
     with pytest.raises(ModelError, match=message):
         session.ask(QUESTION, **how)
+
+
+def test_a_scene_memory_takes_no_resampled_tokens(trained, scene_path):
+    scene, host = open_scene(scene_path), load_anew(trained("m3") / "model")
+    session = SceneSession(scene, host, memory=MemoryOptions())
+    with pytest.raises(ModelError, match="leave out the memory, or resampler="):
+        session.ask(QUESTION, resampler="m3:1")
 
 
 def test_a_host_without_a_part_says_how_to_make_one(make_session):
