@@ -32,7 +32,7 @@ from geofovea.datasets.synthetic.world import (
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
 
-__all__ = ["ChangeKind", "WorldChange", "changes_between", "make_dated_world"]
+__all__ = ["ChangeKind", "WorldChange", "change_site", "changes_between", "make_dated_world"]
 
 ChangeKind = Literal["appeared", "gone", "changed", "new site", "gone site"]
 
@@ -123,7 +123,7 @@ def _changed(world: World, rng: random.Random) -> World:
     """The world one date later; at least one of its sites is not as it was."""
     certain = rng.randrange(len(world.sites))
     sites = [
-        _changed_site(site, rng) if rng.random() < _SHARE_OF_SITES or i == certain else site
+        change_site(site, rng) if rng.random() < _SHARE_OF_SITES or i == certain else site
         for i, site in enumerate(world.sites)
     ]
     if rng.random() < _SHARE_OF_BUILDING:
@@ -131,7 +131,7 @@ def _changed(world: World, rng: random.Random) -> World:
     return replace(world, sites=tuple(sites), light=rng.uniform(*_LIGHT))
 
 
-def _changed_site(site: Site, rng: random.Random) -> Site:
+def change_site(site: Site, rng: random.Random) -> Site:
     """One or two things come, go or change; what cannot happen on a pad becomes a change."""
     for change in rng.sample((_one_comes, _one_goes, _one_changes), rng.randint(1, 2)):
         site = change(site, rng) or _one_changes(site, rng) or site

@@ -111,8 +111,11 @@ class SceneMemory:
 
     def _made(self, tiles: Sequence[Tile], usage: QuestionUsage) -> dict[Tile, StoredTile]:
         """Run some tiles, and keep what the decoder makes of them."""
-        made = {}
-        for tile, one in self.prompts.store(self._tiles.of(tiles, usage), self._policy).items():
+        made: dict[Tile, StoredTile] = {}
+        tokens = self._tiles.of(tiles, usage)
+        if not len(tokens):
+            return made
+        for tile, one in self.prompts.store(tokens, self._policy).items():
             if self._store is not None:
                 self._store.put(tile, one)
             made[tile] = self._held(tile, one)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofovea.pipeline.inference.attention.rows import row_logits
-from geofovea.pipeline.training.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.training.embedded_model import ModelShape, build_model
+from geofovea.pipeline.training.lessons.dense_labels import DENSE_LABELS, IGNORED
 from geofovea.pipeline.training.losses import (
     Losses,
     answer_position,
@@ -36,7 +36,13 @@ _WEIGHT_OF_NOTHING = 0.1
 
 
 class Student(nn.Module):
-    """A LLaVA with its scene positions and its dense heads."""
+    """A LLaVA with its scene positions and its dense heads.
+
+    Attributes:
+        shape: Of the model.
+        vision_frozen: Whether the vision tower learns nothing.
+        heads_alone: Whether nothing learns but the heads that teach.
+    """
 
     mean: Tensor
     std: Tensor
@@ -46,6 +52,7 @@ class Student(nn.Module):
         super().__init__()
         self.shape = shape
         self.vision_frozen = False
+        self.heads_alone = False
         self.llava = build_model(shape)
         # sequences are short: plain matrix products beat the fused kernels' backward on a CPU
         self.llava.set_attn_implementation(
@@ -59,14 +66,16 @@ class Student(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         """Losses of a batch; ``TrainingSample`` has the shapes, here with a leading b."""
-        tokens = self.encode(batch["tiles"])
+        learns = torch.is_grad_enabled() and not self.heads_alone
+        with torch.set_grad_enabled(learns):
+            tokens = self.encode(batch["tiles"])
         dense = self._dense_loss(tokens, batch["dense"])
         if not batch["words"].shape[1]:
             return only_dense(dense, batch)
         # the tokens of crowded tiles come last, and nobody is asked about them
-        tokens = tokens[:, : batch["places"].shape[1]]
-        placed = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
-        logits, attention_logits, gathered = self._decode(placed, batch)
+        with torch.set_grad_enabled(learns):
+            placed = self._placed(tokens[:, : batch["places"].shape[1]], batch)
+            logits, attention_logits, gathered = self._decode(placed, batch)
         words_loss = question_loss(self.heard_head(gathered).float(), batch)
         targets, answered = batch["targets"], batch["answered"]
         labels = targets.masked_fill(~answered[..., None], IGNORED)
@@ -91,6 +100,16 @@ class Student(nn.Module):
         tokens = tokens.unflatten(1, (side // pool, pool, side // pool, pool)).mean((2, 4))
         pooled: Tensor = tokens.reshape(batch, count * (side // pool) ** 2, -1)
         return pooled
+
+    def _placed(self, tokens: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Tokens (b, n, d) that know their place, those of each of two dates behind its word."""
+        placed: Tensor = tokens + self.scene_position(batch["places"]).to(tokens.dtype)
+        labels = batch["labels"]
+        if not labels.shape[1]:
+            return placed
+        words = self.llava.get_input_embeddings()(labels)[:, :, None].to(placed.dtype)
+        dates = placed.reshape(len(placed), labels.shape[1], -1, placed.shape[2])
+        return torch.cat([words, dates], 2).flatten(1, 2)
 
     def _dense_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
         logits = self.dense_head(tokens).float().split(list(DENSE_LABELS.values()), -1)

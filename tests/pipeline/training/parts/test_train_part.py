@@ -77,15 +77,15 @@ def trained(folder, host, store, tmp_path_factory):
         if method not in runs:
             runs[method] = tmp_path_factory.mktemp(method)
             how = {"lessons": store, "spec": SPEC}
-            list(train_part(FrozenModel(host), recipe(method), runs[method], **how))
+            list(train_part(FrozenModel(host, folder), recipe(method), runs[method], **how))
             write_part(runs[method], recipe(method), host, folder)
         return runs[method]
 
     return run
 
 
-def test_the_teacher_answers_as_the_host_does(host, store):
-    model = FrozenModel(host)
+def test_the_teacher_answers_as_the_host_does(host, folder, store):
+    model = FrozenModel(host, folder)
     lessons = LessonStore(store, model, 0, SPEC).shard(0)
     assert lessons.visible.any(1).all()
     whole = LessonStore(store, model, 0, SPEC).shard(0)
@@ -112,20 +112,21 @@ def test_a_part_is_trained_logged_and_described(trained, method):
     assert len(records[-1]["held_out"]) >= 2
 
 
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, store, trained, tmp_path):
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, trained, tmp_path):
     how = {"lessons": store, "spec": SPEC}
+    model = FrozenModel(host, folder)
     for steps in (1, 2):
-        records = list(train_part(FrozenModel(host), recipe("mqt"), tmp_path, stop_after=0, **how))
+        records = list(train_part(model, recipe("mqt"), tmp_path, stop_after=0, **how))
         assert [record["step"] for record in records][-2:] == [steps, steps]
-    list(train_part(FrozenModel(host), recipe("mqt"), tmp_path, **how))
+    list(train_part(model, recipe("mqt"), tmp_path, **how))
     once, again = (load_file(f / "part_state.safetensors") for f in (trained("mqt"), tmp_path))
     assert once.keys() == again.keys()
     assert all(torch.equal(once[name], again[name]) for name in once)
 
 
-def test_another_recipe_does_not_go_on_with_a_run(host, store, trained):
+def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):
     other = replace(recipe("mqt"), seed=9)
-    records = train_part(FrozenModel(host), other, trained("mqt"), lessons=store, spec=SPEC)
+    records = train_part(FrozenModel(host, folder), other, trained("mqt"), lessons=store, spec=SPEC)
     with pytest.raises(DataError, match="another recipe"):
         next(records)
 
@@ -227,9 +228,11 @@ def test_settings_that_speak_of_no_part_are_refused(folder, tmp_path, entry):
         load_anew(tmp_path)
 
 
-def test_a_model_of_another_kind_is_refused():
-    with pytest.raises(ModelError, match="synthetic world"):
-        FrozenModel(llava_host(random_llava()))
+def test_a_model_of_another_kind_is_refused(folder, tmp_path):
+    other = llava_host(random_llava())
+    for place, message in ((folder, "synthetic world"), (tmp_path, "geofovea train made")):
+        with pytest.raises(ModelError, match=message):
+            FrozenModel(other, place)
 
 
 def test_a_part_that_does_not_exist_is_refused():
@@ -239,7 +242,7 @@ def test_a_part_that_does_not_exist_is_refused():
 
 def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
     run = tmp_path / "run"
-    words = ["train", "--with", "m3", "--model", folder, "--output", run, "--scale", "0.001"]
+    words = ["train", "--with", "m3", "--from", folder, "--output", run, "--scale", "0.001"]
     result = CliRunner().invoke(main, [*map(str, words), "--batch", "1"])
     assert result.exit_code == 0, result.output
     assert "m3 after 1 steps" in result.output

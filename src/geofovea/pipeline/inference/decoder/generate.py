@@ -16,8 +16,8 @@ from geofovea.pipeline.inference.decoder.choice_scoring import letter_scores, wo
 from geofovea.pipeline.inference.decoder.decoded_answer import decoded_answer
 from geofovea.pipeline.inference.decoder.greedy import greedy_tokens
 from geofovea.pipeline.inference.decoder.inputs import Prompt
+from geofovea.pipeline.inference.decoder.lazy import planned_run
 from geofovea.pipeline.inference.decoder.outputs import Generation, check_finite
-from geofovea.pipeline.inference.decoder.planned import PlannedRun
 from geofovea.pipeline.inference.decoder.pruned import pruned_run, vision_lengths
 from geofovea.pipeline.inference.decoder.recorded_steps import RecordedSteps
 from geofovea.pipeline.inference.decoder.run import DecoderRun
@@ -207,7 +207,7 @@ class AnswerGenerator:
                 "while it skips work; leave out skip= or the choices"
             )
         method = method.of(tokens)
-        run = PlannedRun(self.decoder, sequence, method, tokens.tile_index)
+        run = planned_run(self.decoder, sequence, method, tokens.tile_index)
         generation = self._behind_thought(run.prefill(), run.advance, prompt)
         return replace(
             generation,
