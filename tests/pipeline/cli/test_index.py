@@ -94,3 +94,27 @@ def test_levels_that_are_no_numbers_are_wrong_usage(run, folder, scene_path):
         result = run(*verb, "--levels", "fine")
         assert result.exit_code == 2
         assert "'fine' is not a list of levels such as 0,1,2" in result.stderr
+
+
+def test_ask_and_find_look_where_an_index_leads(run, folder, scene_path, tmp_path, tiny_folder):
+    model = ("--model", tiny_folder, "--index", folder)
+    result = run("ask", scene_path, "What color is the roof?", "--max-tiles", 6, *model)
+    assert result.exit_code == 0, result.stderr
+    assert "  index      20 tiles compared, " in result.stdout
+    result = run("find", scene_path, "red roof", "--max-tiles", 6, *model, "--json")
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["coverage"]["by_index"]
+    assert record["cost"]["tiles_indexed"] == 20
+    assert record["cost"]["tiles_read"] == 6
+    assert is_one_error_line(run("find", scene_path, "roof", *model[:2], "--index", tmp_path))
+
+
+def test_what_an_index_cannot_lead_is_refused(run, folder, scene_path, tiny_folder):
+    dates = (scene_path, scene_path, "--model", tiny_folder)
+    result = run("compare-dates", *dates, "--index", folder)
+    assert result.exit_code == 2
+    assert "--index knows one date" in result.stderr
+    missing = run("ask", scene_path, "Where?", "--model", tiny_folder, "--focus", "similarity")
+    assert "--focus-model" in missing.stderr
+    assert "--index" in missing.stderr

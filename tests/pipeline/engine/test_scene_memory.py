@@ -75,6 +75,12 @@ def test_fewer_bits_take_less_room(make_session, policy):
     assert coded.memory.nbytes < exact.memory.nbytes
 
 
+def test_words_that_choose_what_they_read_are_counted(make_session):
+    options = gf.MemoryOptions(200, "exact+tokenselect:0.1")
+    cost = make_session(memory=options).ask(QUESTION, budget=FEW).cost.to_json()
+    assert cost["memory"]["entries_chosen"] > 0
+
+
 @pytest.mark.parametrize(
     ("reduction", "message"), [("fastv", "between layers"), ("tome", "only drops")]
 )
@@ -94,7 +100,9 @@ def test_without_a_memory_nothing_is_told_of_one(make_session):
     [
         (lambda: gf.MemoryOptions(0), BudgetError, "needs room"),
         (lambda: gf.MemoryOptions(float("nan")), BudgetError, "needs room"),
-        (lambda: gf.MemoryOptions(9, "compresskv"), ModelError, "before the question"),
+        (lambda: gf.MemoryOptions(9, ready_megabytes=-1), BudgetError, "at least 0"),
+        (lambda: gf.MemoryOptions(9, "plain:3"), ModelError, "2, 4 or 8 bits"),
+        (lambda: gf.MemoryOptions(9, "plain+exact"), ModelError, "two that do the same"),
         (lambda: gf.MemoryOptions(9, "best"), ModelError, "choose one of exact"),
     ],
 )

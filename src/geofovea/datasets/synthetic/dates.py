@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.vocabulary import (
     COLORS,
     FILLER_SITES,
@@ -25,8 +26,8 @@ from geofovea.datasets.synthetic.world import (
     World,
     make_site,
     make_thing,
-    make_world,
     slot_center,
+    with_lawn,
 )
 from geofovea.errors import DataError
 from geofovea.tiling.pyramid import Box
@@ -62,7 +63,7 @@ class WorldChange:
     after: Thing | None = None
 
 
-def make_dated_world(seed: int, width: int, height: int, number: int) -> World:
+def make_dated_world(seed: int, width: int, height: int, number: int, version: int = 1) -> World:
     """The world of a seed at a date.
 
     Args:
@@ -70,13 +71,14 @@ def make_dated_world(seed: int, width: int, height: int, number: int) -> World:
         width: In pixels.
         height: In pixels.
         number: Of the date, from 0; 120 days lie between two.
+        version: Of the world, one of ``VERSIONS``.
 
     Raises:
-        DataError: If the scene is too small for a site, or there is no such date.
+        DataError: If the scene is too small for a site, or there is no such date or version.
     """
     if not 0 <= number < _MOST_DATES:
         raise DataError(f"a synthetic world has dates 0 to {_MOST_DATES - 1}, got {number}")
-    world = make_world(seed, width, height)
+    world = world_of(version, seed, width, height)
     for step in range(1, number + 1):
         rng = random.Random(f"geofovea-date-{seed}-{width}-{height}-{step}")
         world = _changed(world, rng)
@@ -177,7 +179,7 @@ def _with_new_site(world: World, sites: list[Site], rng: random.Random) -> list[
     side = world.cell_side
     taken = {_cell_of(site, side): site for site in sites}
     cells = [(r, c) for r in range(world.height // side) for c in range(world.width // side)]
-    free = [cell for cell in cells if cell not in taken]
+    free = [cell for cell in cells if cell not in taken and world.is_dry(*cell)]
     free = free or [cell for cell, site in taken.items() if site.kind in FILLER_SITES]
     if not free:
         return sites
@@ -185,6 +187,8 @@ def _with_new_site(world: World, sites: list[Site], rng: random.Random) -> list[
     cell = rng.choice(free)
     kind = rng.choice(kinds or FILLER_SITES)
     built = make_site(rng, kind, *cell, side, world.terrain[cell[0]][cell[1]])
+    if world.bands > 3:
+        built = with_lawn(rng, built)
     standing = [*(site for site in sites if _cell_of(site, side) != cell), built]
     # named sites stand before the others
     return sorted(standing, key=lambda site: site.kind not in SITES)

@@ -7,6 +7,7 @@ __all__ = [
     "COLORS",
     "DIRECTIONS",
     "FILLER_SITES",
+    "LAWNS",
     "SETTINGS",
     "SHAPES",
     "SITES",
@@ -77,6 +78,9 @@ SHAPES = ("rectangular", "circular", "triangular", "l-shaped", "cross-shaped")
 
 SURFACES = ("concrete", "asphalt", "grass", "sand", "brick", "gravel")
 """Coverings of the pad on which the things of a site stand."""
+
+LAWNS = ("healthy", "dry")
+"""States of the grass around a pad of version 2; both look the same but in near infrared."""
 
 DIRECTIONS = ("north", "south", "east", "west")
 

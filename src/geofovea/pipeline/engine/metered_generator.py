@@ -31,6 +31,7 @@ class MeteredGenerator:
         runs: Of the decoder, in their order.
         vision_layers: Vision tokens of which a layer computed more than keys and values, summed
             over layers and runs; counted where work is skipped.
+        tokens_beside: Those that entered layers without a place in a sequence, of all runs.
     """
 
     calls: EngineCalls
@@ -41,6 +42,7 @@ class MeteredGenerator:
     runs: list[DecoderPass] = field(default_factory=list)
     skip: LayerMethod | None = None
     vision_layers: int = 0
+    tokens_beside: int = 0
 
     def generate(self, question: str, tokens: TokenSet | DatedTokens | None) -> Generation:
         """See ``Host.generate``; with choices, the likeliest of them."""
@@ -52,7 +54,9 @@ class MeteredGenerator:
         by_layer = generation.tokens_by_layer
         answer_tokens = len(generation.log_probabilities)
         thought, text = generation.thought_tokens, generation.text_tokens
-        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought))
+        work = generation.layer_work
+        self.runs.append(DecoderPass(tokens_in, text, answer_tokens, by_layer, thought, work))
         self.tokens_end += by_layer[-1] if by_layer else tokens_in
-        self.vision_layers += sum(generation.run_by_layer)
+        self.vision_layers += sum(max(layer.attended, layer.fed) for layer in work)
+        self.tokens_beside += generation.tokens_beside
         return generation

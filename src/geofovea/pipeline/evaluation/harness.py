@@ -7,6 +7,7 @@ about one image several times in a row.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,7 @@ def make_answerer(
     band_map: Mapping[str, int] | None = None,
     endpoint: EndpointSettings | str | None = None,
     cache_tokens: bool | None = None,
+    index: str | os.PathLike[str] | None = None,
     dtype: str | None = None,
     device_map: str | None = None,
     quantization: str | None = None,
@@ -120,6 +122,7 @@ def make_answerer(
         ),
         endpoint=EndpointSettings(endpoint) if isinstance(endpoint, str) else endpoint,
         cache_tokens=cache_tokens,
+        index=None if index is None else os.fspath(index),
     )
     settings.budget()
     if settings.has_model:

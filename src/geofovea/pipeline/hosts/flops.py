@@ -16,6 +16,7 @@ from typing import Any
 
 from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.hosts.shapes import HostShape
+from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
 __all__ = ["DecoderPass", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
 
@@ -76,6 +77,8 @@ class DecoderPass:
         tokens_by_layer: Vision tokens that ran through each layer, where some were dropped on the
             way; else empty.
         thought_tokens: Of what it thought before.
+        layer_work: What each layer did in the prefill, where work was skipped inside layers; else
+            empty.
     """
 
     vision_tokens: int
@@ -83,6 +86,7 @@ class DecoderPass:
     answer_tokens: int
     tokens_by_layer: tuple[int, ...] = ()
     thought_tokens: int = 0
+    layer_work: tuple[LayerWork, ...] = ()
 
 
 def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> float:
@@ -123,12 +127,27 @@ def count_flops(
         prefill += decoder.logits(1)
         decode += decoder.logits(further)
         for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:
-            published += published_tera(1, vision, *sizes)
-            prefill += decoder.prefill(vision + run.text_tokens, 1)
             decode += decoder.decode_layer(vision + run.text_tokens, further)
+            if not run.layer_work:
+                published += published_tera(1, vision, *sizes)
+                prefill += decoder.prefill(vision + run.text_tokens, 1)
+        for work in run.layer_work:
+            published += _published_work(work, *sizes)
+            prefill += decoder.prefill_layer(work, run.text_tokens)
     encode = shape.encoder.tiles(tiles_encoded, decoder.width)
     full = FullFlops(*(stage / _TERA for stage in (encode, focus, prefill, decode)))
     return FlopCount(published, full)
+
+
+def _published_work(work: LayerWork, width: int, intermediate: int) -> float:
+    """One layer of the published convention where vision skips some of it, in 10¹².
+
+    Of ``4 n d²``, half makes keys and values; a token without a query does none of ``2 n² d``.
+    """
+    units = intermediate if work.units is None else work.units
+    matrices = 2 * (work.present + work.attended) * width * width
+    attention = 2 * work.attended * work.present * width
+    return (matrices + attention + 3 * work.fed * width * units) / _TERA
 
 
 def answer_flops(

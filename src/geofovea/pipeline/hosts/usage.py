@@ -65,12 +65,17 @@ class MemoryUse:
         tiles_read: Stored tiles that it read, once for each look and for the answer.
         entries_read: Vision tokens whose keys and values it read, likewise.
         nbytes: Bytes that the memory held then.
+        ready_bytes: Bytes of keys and values that were restored beside them.
+        entries_chosen: Vision entries that words of the last prompt attended to, over all layers
+            and words, where a cache policy chooses them; else 0.
     """
 
     tiles_stored: int = 0
     tiles_read: int = 0
     entries_read: int = 0
     nbytes: int = 0
+    ready_bytes: int = 0
+    entries_chosen: int = 0
 
     def to_json(self) -> dict[str, int]:
         """The counts by name."""
@@ -79,4 +84,6 @@ class MemoryUse:
             "tiles_read": self.tiles_read,
             "entries_read": self.entries_read,
             "bytes": self.nbytes,
+            "ready_bytes": self.ready_bytes,
+            "entries_chosen": self.entries_chosen,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -65,6 +66,7 @@ def ask(
     geometry: str = DEFAULT_GEOMETRY,
     skip: str | None = None,
     cache_tokens: bool | None = None,
+    index: str | os.PathLike[str] | None = None,
 ) -> Answer:
     """Ask one question about a scene of any size.
 
@@ -114,6 +116,7 @@ def ask(
         skip: What vision tokens skip inside the decoder's layers, such as ``ima`` or ``dyvte``;
             ``NAME:START`` names the first layer.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
+        index: Folder of an index that knows where to look; see ``SceneSession``.
 
     Returns:
         The answer with confidence, evidence, cost and warnings.
@@ -150,6 +153,7 @@ def ask(
         composite=composite,
         band_map=band_map,
         cache_tokens=cache_tokens,
+        index=index,
         open_seconds=open_seconds,
     )
     return session.ask(

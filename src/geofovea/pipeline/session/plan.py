@@ -9,10 +9,11 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
 from geofovea.pipeline.engine.calls import EngineCalls
 from geofovea.pipeline.engine.tile_tokens import TileTokens
-from geofovea.pipeline.focus.factory import default_focus
+from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
+from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
 from geofovea.pipeline.session.reducer import Reducer
@@ -75,8 +76,15 @@ class AnswerPlan:
         return replace(self.search, stop=self.stop.rules(probe))
 
 
-def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswerPlan:
+def plan_answer(
+    host: Host, request: AskRequest, index: SceneIndex | None = None
+) -> AnswerPlan | PublishedAnswerPlan:
     """Settle how a question will be answered.
+
+    Args:
+        host: The model.
+        request: What is asked.
+        index: What an index knows of the scene, if there is one.
 
     Raises:
         QuestionError: If the question is empty or too long, or the choices cannot be meant.
@@ -99,7 +107,7 @@ def plan_answer(host: Host, request: AskRequest) -> AnswerPlan | PublishedAnswer
     encoding = plan_encoding(host, [chain])
     skip = plan_skip(host, request.options.skip, chain)
     fitting, warnings = fitting_budget(host, question, budget, choices)
-    search = _search_options(host, request)
+    search = _search_options(host, request, index)
     search.check(host)
     return AnswerPlan(
         request, question, choices, budget, fitting, search, chain, encoding, warnings, skip
@@ -133,14 +141,15 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     return method
 
 
-def _search_options(host: Host, request: AskRequest) -> SearchOptions:
+def _search_options(host: Host, request: AskRequest, index: SceneIndex | None) -> SearchOptions:
     options = request.options
+    focus = options.focus or default_focus(host, index)
     return SearchOptions(
-        options.focus or default_focus(host),
+        focus,
         options.descent,
         options.route,
         concentrated=request.concentrated,
-        focus_model=options.focus_model,
+        focus_model=focus_model_of(focus, options.focus_model, index),
         boxes=request.boxes,
         region=request.region,
     )

@@ -23,6 +23,7 @@ from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.search.looks import LevelLook
+from geofovea.regionfocus.selection.without_finest import without_finest
 
 __all__ = ["ReducedAnswer", "Reducer"]
 
@@ -39,6 +40,7 @@ class ReducedAnswer:
         tokens_end: Vision tokens in the last layer of the decoder.
         runs: Of the decoder, those of probes and of single places included.
         vision_layers: See `MeteredGenerator`; None where no work was skipped.
+        tokens_beside: See `MeteredGenerator`.
     """
 
     reply: Reply
@@ -46,6 +48,7 @@ class ReducedAnswer:
     tokens_end: int
     runs: tuple[DecoderPass, ...]
     vision_layers: int | None = None
+    tokens_beside: int = 0
 
 
 class Reducer:
@@ -119,6 +122,7 @@ class Reducer:
             BudgetError: If a method cannot hold so many tokens at a time.
             ModelError: If the context lacks what the method needs.
         """
+        result = self._beside(result)
         chain, tokens_in = self._chain, sum(len(look.tokens) for look in result.relevant.looks)
         if chain.projected_share is not None:
             most = max(1, math.floor(chain.projected_share * tokens_in + 0.5))
@@ -129,7 +133,17 @@ class Reducer:
         stages = self._stages(tokens_in, reply.tokens_llm)
         end, runs = self.generator.tokens_end, tuple(self.generator.runs)
         ran = None if self.generator.skip is None else self.generator.vision_layers
-        return ReducedAnswer(reply, stages, end, runs, ran)
+        return ReducedAnswer(reply, stages, end, runs, ran, self.generator.tokens_beside)
+
+    def _beside(self, result: SearchResult) -> SearchResult:
+        """The same without the level that enters layers beside the sequence, if one does."""
+        method = self.generator.skip
+        if method is None or not method.takes_finest:
+            return result
+        parts = without_finest(result.relevant, result.descent, result.places)
+        if parts.fine is not None:
+            self.generator.skip = method.beside(parts.fine)
+        return replace(result, relevant=parts.relevant, places=parts.places)
 
     def _reply(self, result: SearchResult, budget: Budget) -> Reply:
         started, before = time.perf_counter(), self.generator.seconds

@@ -132,8 +132,12 @@ def cosine_pace(step: int, warmup: int, steps: int) -> float:
     return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1, share))) / 2
 
 
-def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> TrainingConfig:
+def default_config(
+    scale: float = 1.0, seed: int = 0, batch: int = 4, world: int = 1
+) -> TrainingConfig:
     """The config, its steps multiplied by ``scale``, with samples of ``batch`` scenes a step.
+
+    All samples show worlds of version ``world``.
 
     First tiles crowded with things, so that things get their names. Then three kinds of steps in
     turn: tiles that are all pad, with many questions, for what the words of a question have to do
@@ -145,7 +149,7 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
     alone, among many other tokens, the model attends to any thing instead of the kind that it is
     asked for, for 8,000 steps.
     """
-    turns = _Turns.of(batch)
+    turns = _Turns.of(batch, world)
     return TrainingConfig(
         seed=seed,
         phases=(
@@ -161,7 +165,12 @@ def default_config(scale: float = 1.0, seed: int = 0, batch: int = 4) -> Trainin
 
 
 def further_config(
-    start: str, shape: ModelShape, scale: float = 1.0, seed: int = 0, batch: int = 4
+    start: str,
+    shape: ModelShape,
+    scale: float = 1.0,
+    seed: int = 0,
+    batch: int = 4,
+    world: int = 1,
 ) -> TrainingConfig:
     """The config of a model that was trained before: all lessons in turn, at a fifth of the rates.
 
@@ -174,8 +183,9 @@ def further_config(
         scale: Multiplies the steps.
         seed: Of the samples.
         batch: Scenes a step.
+        world: Version of the synthetic world.
     """
-    turns = _Turns.of(batch)
+    turns = _Turns.of(batch, world)
     order = (*turns.all, turns.pads)
     phases = (
         Phase(max(1, round(4000 * scale)), order, vision_frozen=True),
@@ -233,8 +243,13 @@ class _Turns:
         return (self.pads, self.maps, self.near, self.dates, self.far, self.dated_scenes)
 
     @staticmethod
-    def of(batch: int) -> _Turns:
-        """With samples of so many scenes a step, and more of those that are short."""
+    def of(batch: int, world: int) -> _Turns:
+        """Turns in one version of the world.
+
+        Args:
+            batch: Scenes a step; of short samples there are more.
+            world: The version.
+        """
         crowded = SampleSpec(
             overview=False,
             coarse_levels=1,
@@ -293,14 +308,18 @@ class _Turns:
             reworded=0.5,
             questions=8,
         )
+
+        def turn(lessons: int, plan: SampleSpec) -> Turn:
+            return Turn(lessons, replace(plan, world=world))
+
         return _Turns(
-            crowds=Turn(batch, crowded),
-            pads=Turn(4 * batch, pads),
-            maps=Turn(4 * batch, maps),
-            far=Turn(max(1, batch // 2), far),
-            near=Turn(batch, near),
-            dates=Turn(2 * batch, dates),
-            dated_scenes=Turn(max(1, batch // 2), dated_scenes),
+            crowds=turn(batch, crowded),
+            pads=turn(4 * batch, pads),
+            maps=turn(4 * batch, maps),
+            far=turn(max(1, batch // 2), far),
+            near=turn(batch, near),
+            dates=turn(2 * batch, dates),
+            dated_scenes=turn(max(1, batch // 2), dated_scenes),
         )
 
 

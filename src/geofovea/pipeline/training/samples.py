@@ -15,8 +15,9 @@ import numpy as np
 
 from geofovea.datasets.synthetic.change_questions import CHANGE_CATEGORIES, ask_undated
 from geofovea.datasets.synthetic.questions import Question, ask_about
+from geofovea.datasets.synthetic.versions import world_of
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
-from geofovea.datasets.synthetic.world import Site, World, make_world
+from geofovea.datasets.synthetic.world import Site, World
 from geofovea.pipeline.hosts.scene_positions import token_places
 from geofovea.pipeline.training.embedded_model import ModelShape
 from geofovea.pipeline.training.lessons.dated import (
@@ -47,7 +48,7 @@ def training_samples(
             yield make_pad_sample(rng, shape, plan, word_ids)
             continue
         side = rng.choice(plan.scene_sides)
-        world = make_world(rng.getrandbits(48), side, side)
+        world = world_of(plan.world, rng.getrandbits(48), side, side)
         for site in rng.sample(world.named_sites, min(3, len(world.named_sites))):
             if not plan.questions:
                 yield _make_drill(rng, world, site, shape, plan)
@@ -87,7 +88,7 @@ def _make_sample(
         answered &= [q.category not in CHANGE_CATEGORIES for q in questions]
     words, targets = spell(rng, questions, plan, word_ids)
     views = [view for views in by_date for view in views]
-    views += [show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    views += [show_crowd(rng, shape, plan.world) for _ in range(plan.crowded_tiles)]
     places = np.concatenate([token_places(pyramid, t, shape.grid) for t in tiles])
     count = len(dates)
     return TrainingSample(
@@ -120,7 +121,7 @@ def _make_drill(
         for group in choose_tiles(rng, pyramid, site, plan, distracted=False)
         for tile in group
     ]
-    views += [show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    views += [show_crowd(rng, shape, plan.world) for _ in range(plan.crowded_tiles)]
     tokens = (plan.tiles - plan.crowded_tiles) * shape.grid**2
     nothing = np.zeros((0, plan.question_length), np.int64)
     return TrainingSample(

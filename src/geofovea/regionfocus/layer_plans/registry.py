@@ -22,6 +22,7 @@ _METHODS = {
     "dyvte": "dyvte:DyVte",
     "var": "var:Var",
     "aki": "aki:Aki",
+    "deepstack": "deepstack:DeepStack",
 }
 """Module of this folder and class, by name."""
 

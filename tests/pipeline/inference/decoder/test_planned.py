@@ -8,7 +8,7 @@ import torch
 from decoder_models import DEPTH, FAMILIES, WIDTH, make_model
 
 from geofovea.errors import ModelError
-from geofovea.pipeline.inference.decoder.planned import LayerWork, PlannedRun
+from geofovea.pipeline.inference.decoder.planned import PlannedRun
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan, Shaping
 from geofovea.regionfocus.layer_plans.ima import Ima
@@ -136,7 +136,7 @@ def test_an_empty_plan_is_the_stock_generate(model, kernel):
     # random weights that answer one word forever would prove nothing
     assert len(set(chosen)) > 1
     assert generated[0, :4].tolist() == chosen
-    assert run.work == [LayerWork(19, 19, 19)] * DEPTH
+    assert [(w.present, w.attended, w.fed) for w in run.work] == [(19, 19, 19)] * DEPTH
 
 
 def _pairs():
@@ -208,9 +208,9 @@ def test_what_is_skipped_is_not_computed(model):
             hook.remove()
     words = LENGTH - 19
     assert rows == {"q_proj": [words] * 4, "k_proj": [LENGTH] * 4, "up_proj": [words] * 4}
-    assert run.work == [LayerWork(19, 19, 19)] * 2 + [LayerWork(19, 0, 0)] * 4
+    work = [(w.present, w.attended, w.fed) for w in run.work]
+    assert work == [(19, 19, 19)] * 2 + [(19, 0, 0)] * 4
     assert run.tokens_by_layer == (19,) * DEPTH
-    assert run.run_by_layer == (19, 19, 0, 0, 0, 0)
 
 
 def test_what_is_gone_is_in_no_later_cache(model):
@@ -218,7 +218,7 @@ def test_what_is_gone_is_in_no_later_cache(model):
     run.prefill()
     lengths = [run.cache.get_seq_length(layer) for layer in range(DEPTH)]
     assert lengths == [LENGTH] * 2 + [LENGTH - 19] * 4
-    assert run.tokens_by_layer == run.run_by_layer == (19, 19, 0, 0, 0, 0)
+    assert run.tokens_by_layer == (19, 19, 0, 0, 0, 0)
 
 
 def test_a_decoder_of_another_kind_is_refused(model):

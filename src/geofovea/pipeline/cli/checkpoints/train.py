@@ -23,6 +23,13 @@ __all__ = ["train"]
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the config's steps.")
 @click.option("--batch", default=4, show_default=True, help="Samples a step; more on a GPU.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and data.")
+@click.option(
+    "--world",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 2),
+    help="Version of the synthetic world that it learns.",
+)
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
 @click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
@@ -33,6 +40,7 @@ def train(
     scale: float,
     batch: int,
     seed: int,
+    world: int,
     device: str,
     workers: int,
     minutes: float | None,
@@ -51,9 +59,9 @@ def train(
     from geofovea.pipeline.training.starting import folder_of, shape_of
 
     if start is None:
-        config = default_config(scale, seed, batch)
+        config = default_config(scale, seed, batch, world)
     else:
-        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch)
+        config = further_config(start, shape_of(folder_of(start)), scale, seed, batch, world)
     records = training.train(
         config,
         output,

@@ -191,10 +191,14 @@ class AnswerGenerator:
                 f"{self.name} has no letters to choose by, and its decoder cannot score words "
                 "while it skips work; leave out skip= or the choices"
             )
+        method = method.of(tokens)
         run = PlannedRun(self.decoder, sequence, method, tokens.tile_index)
         generation = self._behind_thought(run.prefill(), run.advance, prompt)
         return replace(
-            generation, tokens_by_layer=run.tokens_by_layer, run_by_layer=run.run_by_layer
+            generation,
+            tokens_by_layer=run.tokens_by_layer,
+            layer_work=tuple(run.work),
+            tokens_beside=method.tokens_beside,
         )
 
     def _behind_thought(

@@ -21,6 +21,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.inference.attention.rows import merged_rotary, row_logits
 from geofovea.pipeline.inference.attention.support import attention_window
 from geofovea.pipeline.inference.decoder.forward import forward
+from geofovea.pipeline.inference.decoder.layer_work import LayerWork, work_of
 from geofovea.pipeline.inference.decoder.planned_layer import (
     Entries,
     can_plan_layers,
@@ -29,22 +30,7 @@ from geofovea.pipeline.inference.decoder.planned_layer import (
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan
 
-__all__ = ["LayerWork", "PlannedRun"]
-
-
-@dataclass(frozen=True, slots=True)
-class LayerWork:
-    """What one layer did for vision tokens in the prefill.
-
-    Attributes:
-        present: Vision tokens whose keys and values it made.
-        attended: Those that made a query.
-        fed: Those that passed the feed-forward, or some units of it.
-    """
-
-    present: int
-    attended: int
-    fed: int
+__all__ = ["PlannedRun"]
 
 
 class PlannedRun:
@@ -108,11 +94,6 @@ class PlannedRun:
         """Vision tokens whose keys and values each layer made."""
         return tuple(each.present for each in self.work)
 
-    @property
-    def run_by_layer(self) -> tuple[int, ...]:
-        """Vision tokens of which each layer computed more than keys and values."""
-        return tuple(max(each.attended, each.fed) for each in self.work)
-
     @torch.inference_mode()
     def prefill(self) -> Tensor:
         """Run the prompt; the normed state of its last token, ``(1, d)``."""
@@ -131,7 +112,9 @@ class PlannedRun:
                 entries = Entries(len(stay), nothing, nothing)
             self.plans.append(plan)
             self._entries.append(entries)
-            self.work.append(_work(plan, len(entries.visual)))
+            self.work.append(work_of(plan, entries, self._decoder.config.num_attention_heads))
+            if plan.added is not None:
+                hidden = hidden.index_add(1, entries.visual, plan.added[None].to(hidden))
             hidden = self._through(number, hidden, rotary, plan, entries)
             deep = sequence.deep
             if deep is not None and number < len(deep) and len(entries.visual):
@@ -216,11 +199,6 @@ class _View:
         later = torch.arange(length, device=rows.device) > rows[:, None]
         weights: Tensor = logits.masked_fill(later, -torch.inf).softmax(-1)
         return weights
-
-
-def _work(plan: LayerPlan, count: int) -> LayerWork:
-    fed = count if isinstance(plan.feeds, Tensor) or plan.feeds else 0
-    return LayerWork(count, count if plan.attends else 0, fed)
 
 
 def _causal(hidden: Tensor, layer: Any) -> Tensor | None:

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.questions import Question, ask_site
+from geofovea.datasets.synthetic.versions import pad_of, world_of
 from geofovea.datasets.synthetic.vocabulary import SITES
-from geofovea.datasets.synthetic.world import Site, Thing, World, make_pad, make_world
+from geofovea.datasets.synthetic.world import Site, Thing, World
 from geofovea.pipeline.hosts.scene_positions import token_places
 from geofovea.pipeline.training.embedded_model import ModelShape
 from geofovea.pipeline.training.lessons.dated import (
@@ -74,7 +75,7 @@ def make_pad_sample(
     boxes = scene.views[0][1]
     questions = list(islice(scene.questions, plan.questions))
     words, targets = spell(rng, questions, plan, word_ids)
-    crowds = [show_crowd(rng, shape) for _ in range(plan.crowded_tiles)]
+    crowds = [show_crowd(rng, shape, plan.world) for _ in range(plan.crowded_tiles)]
     views, dates = [*scene.views, *crowds], plan.dates
     focus = np.stack([boxes.over_any(q.evidence) for q in questions])
     return TrainingSample(
@@ -97,7 +98,7 @@ def _make_scene(rng: random.Random, shape: ModelShape, plan: SampleSpec) -> _Sce
         return _two_dates(rng, shape, plan)
     if plan.cut and rng.random() < plan.cut:
         return _cut_tile(rng, shape, plan)
-    pad = make_pad(rng, shape.tile_size)
+    pad = pad_of(plan.world, rng, shape.tile_size)
     view = _pad_view(rng, pad, shape)
     pyramid, tile = _somewhere(rng, shape, plan)
     if plan.close_up and rng.random() < plan.close_up:
@@ -132,7 +133,7 @@ def _close_up(
 
 def _cut_tile(rng: random.Random, shape: ModelShape, plan: SampleSpec) -> _Scene:
     """A native tile of a scene: mostly one that shows some thing."""
-    world = make_world(rng.getrandbits(48), _SCENE_SIDE, _SCENE_SIDE)
+    world = world_of(plan.world, rng.getrandbits(48), _SCENE_SIDE, _SCENE_SIDE)
     pyramid = Pyramid(world.width, world.height, shape.tile_size)
     tile = _tile_of(rng, world, pyramid)
     view = show_tile(rng, world, pyramid, tile, shape)
@@ -184,7 +185,7 @@ def _is_about(question: Question, things: list[Thing]) -> bool:
 
 def _two_dates(rng: random.Random, shape: ModelShape, plan: SampleSpec) -> _Scene:
     """A pad before and after some changes; the questions are about these."""
-    before = make_pad(rng, shape.tile_size)
+    before = pad_of(plan.world, rng, shape.tile_size)
     after = changed_world(before, before.sites[0], rng)
     views = [_pad_view(rng, world, shape) for world in (before, after)]
     pyramid, tile = _somewhere(rng, shape, plan)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.change_questions import CHANGE_CATEGORIES
 from geofovea.datasets.synthetic.questions import SITE_QUESTIONS
+from geofovea.datasets.synthetic.versions import check_version
 from geofovea.datasets.synthetic.vocabulary import CATEGORIES
 
 __all__ = ["LESSON_KINDS", "SampleSpec", "TrainingSample"]
@@ -51,6 +52,11 @@ class SampleSpec:
         thinned: Share of samples that show about as little as a reduction leaves, and mostly what
             some of the questions point at.
         reworded: Share of questions in any wording of their kind, rather than in those of a bench.
+        world: Version of the synthetic world, one of ``VERSIONS``.
+
+    Raises:
+        DataError: If there is no such version.
+        ValueError: If there are no such kinds, or lessons could run out of questions.
     """
 
     overview: bool = True
@@ -66,6 +72,7 @@ class SampleSpec:
     undated: float = 0.0
     kinds: tuple[str, ...] = _DETAILS
     reworded: float = 0.0
+    world: int = 1
     strangers: float = 0.0
     questions: int = 32
     question_length: int = 16
@@ -76,6 +83,7 @@ class SampleSpec:
     thinned: float = 0.0
 
     def __post_init__(self) -> None:
+        check_version(self.world)
         if unknown := set(self.kinds) - {*SITE_QUESTIONS, *CHANGE_CATEGORIES}:
             raise ValueError(f"no kinds of questions: {', '.join(sorted(unknown))}")
         # of a tile without things, and of a pad where little happened, nothing else can be asked

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geofovea.datasets.synthetic.rendering import render_window
-from geofovea.datasets.synthetic.world import World, make_crowd
+from geofovea.datasets.synthetic.versions import crowd_of
+from geofovea.datasets.synthetic.world import World
 from geofovea.pipeline.training.embedded_model import ModelShape
 from geofovea.pipeline.training.lessons.dense_labels import (
     DENSE_LABELS,
@@ -35,10 +36,10 @@ def forget_place(view: View) -> View:
     return view
 
 
-def show_crowd(rng: random.Random, shape: ModelShape) -> View:
+def show_crowd(rng: random.Random, shape: ModelShape, version: int) -> View:
     """A tile full of things, with the labels of things alone; some are seen from twice as far."""
     level = int(rng.random() < _SHARE_OF_COARSE_CROWDS)
-    crowd = make_crowd(rng, (shape.tile_size << level) // 64)
+    crowd = crowd_of(version, rng, (shape.tile_size << level) // 64)
     pyramid = Pyramid(crowd.width, crowd.height, shape.tile_size)
     return forget_place(show_tile(rng, crowd, pyramid, Tile(level, 0, 0), shape))
 
