@@ -63,7 +63,7 @@ def ask_scene(host: Host, path: Path, seed: int, side: int, each: int, ways: lis
     replies: dict[Way, list[Reply]] = {way: [] for way in ways}
     for question, way in product(ask_world(world, each), ways):
         budget = Budget(host.default_budget.tiles, way[0])
-        answer = session.ask(question.text, budget=budget, skip=way[1])
+        answer = session.ask(question.text, budget=budget, skip=way[1], geometry="off")
         replies[way].append(Reply(seed, side, answer.text == question.answer, answer))
     return replies
 
@@ -84,7 +84,7 @@ def report(replies: dict[Way, list[Reply]]) -> str:
             f"{same:.3f}",
             f"{mean(cost.tokens_llm for cost in costs):.0f}",
             f"{mean(cost.tokens_beside for cost in costs):.0f}",
-            "-" if skip is None else f"{mean(cost.vision_layers for cost in costs):.0f}",
+            "-" if skip is None else f"{mean(cost.vision_layers or 0 for cost in costs):.0f}",
             f"{prefill / of_first:.2f}",
         ])  # fmt: skip
     titles = ("method, tokens", "accuracy", "same", "in", "beside", "token-layers", "prefill")

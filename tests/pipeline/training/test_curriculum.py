@@ -59,3 +59,20 @@ def test_a_further_run_learns_the_same_lessons_at_a_fifth_of_the_rates():
 @pytest.mark.parametrize("config", [default_config(seed=3), further_config("embedded", PLAN_SHAPE)])
 def test_a_config_comes_back_from_its_json(config):
     assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_a_config_names_its_world_and_survives_json():
+    for world in (1, 2):
+        config = default_config(0.01, world=world)
+        assert config.world == world
+        assert {t.plan.world for phase in config.phases for t in phase.turns} == {world}
+        assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
+    assert default_config(0.01) == default_config(0.01, world=1)
+
+
+def test_a_config_of_before_there_were_two_worlds_is_of_the_first():
+    record = json.loads(json.dumps(asdict(default_config(0.01))))
+    for phase in record["phases"]:
+        for turn in phase["turns"]:
+            del turn["plan"]["world"]
+    assert config_from_json(record) == default_config(0.01)

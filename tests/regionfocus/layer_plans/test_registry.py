@@ -20,7 +20,7 @@ def prepared(method):
 
 
 def changes(plan):
-    return not plan.is_stock or plan.added is not None
+    return not plan.is_stock or plan.added is not None or plan.stays is not None
 
 
 @pytest.mark.parametrize("name", LAYER_METHOD_NAMES)

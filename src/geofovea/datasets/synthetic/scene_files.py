@@ -18,7 +18,7 @@ __all__ = ["write_scene"]
 
 _BLOCK = 512
 _STRIP = 2048
-_COMPRESSION = {
+_COMPRESSION: dict[int, dict[str, Any]] = {
     3: {"COMPRESS": "JPEG", "QUALITY": 90},
     4: {"COMPRESS": "DEFLATE", "PREDICTOR": "YES"},
 }

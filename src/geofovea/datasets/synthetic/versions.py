@@ -1,16 +1,15 @@
-"""Versions of the synthetic world: 1 is a chessboard of terrains, 2 looks like the Earth."""
+"""Worlds by their version."""
 
 from __future__ import annotations
 
 import random
 
 from geofovea.datasets.synthetic.earth.making import make_earth, make_earth_crowd, make_earth_pad
+from geofovea.datasets.synthetic.vocabulary import VERSIONS
 from geofovea.datasets.synthetic.world import World, make_crowd, make_pad, make_world
 from geofovea.errors import DataError
 
-__all__ = ["VERSIONS", "check_version", "crowd_of", "pad_of", "world_of"]
-
-VERSIONS = (1, 2)
+__all__ = ["check_version", "crowd_of", "pad_of", "world_of"]
 
 _MAKERS = {1: make_world, 2: make_earth}
 _CROWD_MAKERS = {1: make_crowd, 2: make_earth_crowd}

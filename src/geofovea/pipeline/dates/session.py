@@ -262,6 +262,10 @@ class StackSession:
                 f"skip={options.skip!r} acts inside the decoder, on tokens of one date; leave out "
                 "skip="
             )
+        if options.resampler is not None:
+            raise ModelError(
+                f"resampler={options.resampler!r} was trained with tokens of one date; leave it out"
+            )
         chain = make_chain(options.reduction)
         if isinstance(host, SupportsImages) and options.reduction != DEFAULT_REDUCTION:
             raise ModelError(

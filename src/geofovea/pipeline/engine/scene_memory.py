@@ -111,8 +111,11 @@ class SceneMemory:
 
     def _made(self, tiles: Sequence[Tile], usage: QuestionUsage) -> dict[Tile, StoredTile]:
         """Run some tiles, and keep what the decoder makes of them."""
-        made = {}
-        for tile, one in self.prompts.store(self._tiles.of(tiles, usage), self._policy).items():
+        made: dict[Tile, StoredTile] = {}
+        tokens = self._tiles.of(tiles, usage)
+        if not len(tokens):
+            return made
+        for tile, one in self.prompts.store(tokens, self._policy).items():
             if self._store is not None:
                 self._store.put(tile, one)
             made[tile] = self._held(tile, one)
@@ -179,6 +182,11 @@ class MemoryCalls(DirectCalls):
             raise ModelError(
                 "a scene memory holds what every layer makes of a tile, so that no work is left to "
                 "skip; leave out the memory, or skip="
+            )
+        if prompt.decoder is not None:
+            raise ModelError(
+                "a scene memory holds what the model's own decoder makes of a tile, and a trained "
+                "resampler has another; leave out the memory, or resampler="
             )
         self._check_unmerged(tokens)
         stored = self._stored(tokens)

@@ -67,6 +67,7 @@ def make_answerer(
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
     skip: str | None = None,
+    resampler: str | None = None,
     bands: tuple[int, ...] | None = None,
     composite: str | None = None,
     band_map: Mapping[str, int] | None = None,
@@ -103,7 +104,9 @@ def make_answerer(
     settings = AskSettings(
         model,
         {name: limit for name, limit in limits.items() if limit is not None},
-        AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry, skip),
+        AnswerOptions(
+            focus, reduction, descent, route, stop, focus_model, geometry, skip, resampler
+        ),
         bands=bands,
         composite=composite,
         band_map=band_map,

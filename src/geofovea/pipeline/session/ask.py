@@ -65,6 +65,7 @@ def ask(
     focus_model: str | None = None,
     geometry: str = DEFAULT_GEOMETRY,
     skip: str | None = None,
+    resampler: str | None = None,
     cache_tokens: bool | None = None,
     index: str | os.PathLike[str] | None = None,
 ) -> Answer:
@@ -115,6 +116,8 @@ def ask(
             large they are; ``off`` leaves them to the model.
         skip: What vision tokens skip inside the decoder's layers, such as ``ima`` or ``dyvte``;
             ``NAME:START`` names the first layer.
+        resampler: What makes few tokens of each tile, such as ``m3:4``, for models that carry
+            trained weights of it.
         cache_tokens: Whether encoded tiles are kept on disk; see ``SceneSession``.
         index: Folder of an index that knows where to look; see ``SceneSession``.
 
@@ -169,6 +172,7 @@ def ask(
         focus_model=focus_model,
         geometry=geometry,
         skip=skip,
+        resampler=resampler,
     )
 
 

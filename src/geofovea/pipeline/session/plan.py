@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from geofovea.errors import ModelError
 from geofovea.pipeline.engine.accounting import QuestionUsage
@@ -13,6 +14,7 @@ from geofovea.pipeline.focus.factory import default_focus, focus_model_of
 from geofovea.pipeline.focus.stopping import ConfidentStop, StopAt
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host, SupportsContextRoom, SupportsImages
+from geofovea.pipeline.hosts.learned.trained_parts import planned_method, resampling, saisa_of
 from geofovea.pipeline.index.scene_index import SceneIndex
 from geofovea.pipeline.inference.vision.inputs import EncodePlan
 from geofovea.pipeline.session.published import PublishedAnswerPlan, plan_published_answer
@@ -45,6 +47,7 @@ class AnswerPlan:
         encoding: How tiles have to be encoded for that.
         warnings: What a careful reader of the answer should know of the plan.
         skip: What vision tokens do inside the layers of the decoder; None what they always do.
+        decoder: What reads tokens that a resampler made; None where none does.
     """
 
     request: AskRequest
@@ -57,6 +60,7 @@ class AnswerPlan:
     encoding: EncodePlan
     warnings: tuple[str, ...] = ()
     skip: LayerMethod | None = None
+    decoder: Any = None
 
     @property
     def stop(self) -> StopAt:
@@ -68,7 +72,15 @@ class AnswerPlan:
     ) -> Reducer:
         """What carries it out for one question."""
         return Reducer(
-            host, self.chain, self.question, tiles, usage, self.choices, calls, self.skip
+            host,
+            self.chain,
+            self.question,
+            tiles,
+            usage,
+            self.choices,
+            calls,
+            self.skip,
+            self.decoder,
         )
 
     def search_with(self, probe: ConfidentStop | None) -> SearchOptions:
@@ -103,15 +115,45 @@ def plan_answer(
     if is_published:
         return plan_published_answer(host, request, question, budget)
     _check_for_pictures(host, request)
-    chain = make_chain(request.options.reduction)
+    chain, decoder = _chain(host, request)
     encoding = plan_encoding(host, [chain])
     skip = plan_skip(host, request.options.skip, chain)
     fitting, warnings = fitting_budget(host, question, budget, choices)
     search = _search_options(host, request, index)
     search.check(host)
     return AnswerPlan(
-        request, question, choices, budget, fitting, search, chain, encoding, warnings, skip
+        request,
+        question,
+        choices,
+        budget,
+        fitting,
+        search,
+        chain,
+        encoding,
+        warnings,
+        skip,
+        decoder,
     )
+
+
+def _chain(host: Host, request: AskRequest) -> tuple[Chain, Any]:
+    """What drops tokens, and what reads what is left in place of the model's own decoder."""
+    options = request.options
+    chain = make_chain(options.reduction)
+    if options.resampler is None:
+        return chain, None
+    if options.reduction != DEFAULT_REDUCTION:
+        raise ModelError(
+            f"resampler={options.resampler!r} makes the tokens of an answer, and "
+            f"reduction={options.reduction!r} would choose them; leave out one of them"
+        )
+    if options.skip is not None:
+        raise ModelError(
+            f"skip={options.skip!r} plans layers of the model's own decoder, and "
+            f"resampler={options.resampler!r} has another; leave out one of them"
+        )
+    part = resampling(host, options.resampler)
+    return replace(chain, projected=part.tiles, projected_name=part.tiles.name), part.decoder
 
 
 def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
@@ -127,7 +169,8 @@ def plan_skip(host: Host, text: str | None, chain: Chain) -> LayerMethod | None:
     """
     if text is None:
         return None
-    method = make_layer_method(text)
+    name = text.partition(":")[0]
+    method = saisa_of(host) if name == "saisa" else planned_method(host, make_layer_method(text))
     if not host.capabilities.layer_plans:
         raise ModelError(
             f"{host.name} cannot skip work inside the layers of its decoder; leave out skip=, or "

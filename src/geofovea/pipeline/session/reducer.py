@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from geofovea.pipeline.answers.cost import StageTokens
@@ -24,6 +26,7 @@ from geofovea.regionfocus.reductions.chain import Chain
 from geofovea.regionfocus.reductions.context import TokenContext
 from geofovea.regionfocus.search.looks import LevelLook
 from geofovea.regionfocus.selection.without_finest import without_finest
+from geofovea.regionfocus.tokens import TokenSet
 
 __all__ = ["ReducedAnswer", "Reducer"]
 
@@ -69,6 +72,7 @@ class Reducer:
         choices: tuple[str, ...] = (),
         calls: EngineCalls | None = None,
         skip: LayerMethod | None = None,
+        decoder: Any = None,
     ) -> None:
         """Join what the chain needs; the encoding of ``usage`` holds what the chain reads.
 
@@ -85,14 +89,28 @@ class Reducer:
         def context_of(look: LevelLook) -> TokenContext:
             if reads_text and not embeds:
                 embeds.append(host.question_embeds(question))  # type: ignore[attr-defined]
-            return tiles.context(look.tokens, look.scores, usage, embeds[0] if embeds else None)
+            text = embeds[0] if embeds else None
+            context = tiles.context(look.tokens, look.scores, usage, text)
+            if decoder is None or context.cells is not None:
+                return context
+            place, columns = tiles.cells_of(look.tokens), host.grid[1]
+            return replace(context, cells=torch.stack([place // columns, place % columns], 1))
+
+        def is_whole(tokens: TokenSet) -> bool:
+            entries = [usage.entries[tile] for tile in tokens.tiles]
+            return len(tokens) == sum(int(entry.valid.sum()) for entry in entries)
 
         self._image_tokens = host.image_tokens if isinstance(host, SupportsImages) else None
         self._name = host.name
         self._context_of = context_of
         self._probe: ConfidentStop | None = None
         self.generator = MeteredGenerator(
-            calls or DirectCalls(host, tiles), chain.decoder, choices, skip=skip
+            calls or DirectCalls(host, tiles),
+            chain.decoder,
+            choices,
+            skip=skip,
+            decoder=decoder,
+            is_whole=is_whole,
         )
         self.selection_seconds = 0.0
 

@@ -51,11 +51,7 @@ from geofovea.pipeline.system.torch_threads import using_threads
 from geofovea.regionfocus.budget import Budget
 from geofovea.regionfocus.search.descent import Encode
 from geofovea.regionfocus.search.region_filter import restrict
-from geofovea.regionfocus.strategies import (
-    DEFAULT_DESCENT,
-    DEFAULT_GEOMETRY,
-    DEFAULT_REDUCTION,
-)
+from geofovea.regionfocus.strategies import DEFAULT_DESCENT, DEFAULT_GEOMETRY, DEFAULT_REDUCTION
 from geofovea.regionfocus.tokens import TokenSet
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
@@ -154,6 +150,7 @@ class SceneSession:
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
         skip: str | None = None,
+        resampler: str | None = None,
         watch: Watcher | None = None,
     ) -> Answer:
         """Answer one question.
@@ -179,6 +176,7 @@ class SceneSession:
             geometry: ``auto`` computes the answers to questions about where named places lie and
                 how large they are; ``off`` leaves them to the model.
             skip: What vision tokens skip inside the decoder, such as ``ima``; see `AnswerOptions`.
+            resampler: What makes few tokens of each tile, such as ``mqt:4``; see `AnswerOptions`.
             watch: Hears what happens while it happens, and may end the question.
 
         Raises:
@@ -193,7 +191,9 @@ class SceneSession:
         Warns:
             DemoModelWarning: If the host is the demo model and the scene is not synthetic.
         """
-        options = AnswerOptions(focus, reduction, descent, route, stop, focus_model, geometry, skip)
+        options = AnswerOptions(
+            focus, reduction, descent, route, stop, focus_model, geometry, skip, resampler
+        )
         request = AskRequest(
             question,
             budget,

@@ -114,6 +114,8 @@ class AskSettings:
         }
         if self.options.skip is not None:
             record["skip"] = self.options.skip
+        if self.options.resampler is not None:
+            record["resampler"] = self.options.resampler
         if self.index is not None:
             record |= {"index": self.index, "index_digest": self._index_digest()}
         if self.memory is not None:

@@ -91,6 +91,7 @@ class FoveaAccessor:
         focus_model: str | None = None,
         geometry: str = DEFAULT_GEOMETRY,
         skip: str | None = None,
+        resampler: str | None = None,
         cache_tokens: bool | None = None,
         index: str | os.PathLike[str] | None = None,
     ) -> Answer:
@@ -140,6 +141,7 @@ class FoveaAccessor:
             focus_model=focus_model,
             geometry=geometry,
             skip=skip,
+            resampler=resampler,
         )
 
     def _session(self, host: Host, **view: Any) -> SceneSession:

@@ -93,6 +93,12 @@ class TrainingConfig:
         """Steps of the whole run."""
         return sum(phase.steps for phase in self.phases)
 
+    @property
+    def world(self) -> int:
+        """Version of the synthetic world that the last phase shows; 1 if there is none."""
+        turns = [turn for phase in self.phases[-1:] for turn in phase.turns]
+        return max((turn.plan.world for turn in turns), default=1)
+
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to; steps beyond the end belong to the last."""
         for phase in self.phases:
@@ -183,7 +189,7 @@ def further_config(
         scale: Multiplies the steps.
         seed: Of the samples.
         batch: Scenes a step.
-        world: Version of the synthetic world.
+        world: Version of the synthetic world that it learns.
     """
     turns = _Turns.of(batch, world)
     order = (*turns.all, turns.pads)
@@ -244,11 +250,11 @@ class _Turns:
 
     @staticmethod
     def of(batch: int, world: int) -> _Turns:
-        """Turns in one version of the world.
+        """With samples of so many scenes a step, and more of those that are short.
 
         Args:
-            batch: Scenes a step; of short samples there are more.
-            world: The version.
+            batch: Scenes a step.
+            world: Version of the synthetic world.
         """
         crowded = SampleSpec(
             overview=False,
@@ -310,16 +316,16 @@ class _Turns:
         )
 
         def turn(lessons: int, plan: SampleSpec) -> Turn:
-            return Turn(lessons, replace(plan, world=world))
+            return Turn(max(1, lessons), replace(plan, world=world))
 
         return _Turns(
             crowds=turn(batch, crowded),
             pads=turn(4 * batch, pads),
             maps=turn(4 * batch, maps),
-            far=turn(max(1, batch // 2), far),
+            far=turn(batch // 2, far),
             near=turn(batch, near),
             dates=turn(2 * batch, dates),
-            dated_scenes=turn(max(1, batch // 2), dated_scenes),
+            dated_scenes=turn(batch // 2, dated_scenes),
         )
 
 

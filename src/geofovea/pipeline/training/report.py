@@ -91,7 +91,7 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
         path,
         _CARD.format(
             origin=f"trained further, from `{config.start}`," if config.start else _FROM_NOTHING,
-            option=f"--from {config.start} " if config.start else "",
+            option=_options(config),
             parameters=sum(p.numel() for p in Student(config.shape).llava.parameters()) / 1e6,
             shape=asdict(config.shape),
             seed=config.seed,
@@ -99,10 +99,17 @@ def write_card(run: Path, path: Path, config: TrainingConfig) -> None:
             questions=questions,
             hours=hours,
             hardware=_hardware(),
+            world=f" of version {config.world}" if config.world > 1 else "",
             rows=rows,
             overall=last["held_out"]["overall"],
         ),
     )
+
+
+def _options(config: TrainingConfig) -> str:
+    """What stands in the command of a run beside its folder."""
+    start = f"--from {config.start} " if config.start else ""
+    return start + (f"--world {config.world} " if config.world > 1 else "")
 
 
 def _hardware() -> str:
@@ -124,7 +131,7 @@ the pipeline says so with every such answer.
 | | |
 |---|---|
 | shape | `{shape}` |
-| data | synthetic world, rendered on the fly, seed {seed}; half of the tiles pass through JPEG |
+| data | synthetic world{world}, rendered on the fly, seed {seed}; half of the tiles are JPEG |
 | steps | {steps} ({questions:,} questions) |
 | time | {hours:.2f} h |
 | hardware | {hardware} |

@@ -28,7 +28,7 @@ from geofovea.pipeline.training.losses import (
 )
 from geofovea.pipeline.training.packed_attention import PACKED_QUESTIONS
 
-__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student"]
+__all__ = ["IMAGE_MEAN", "IMAGE_STD", "Student", "packed_positions"]
 
 IMAGE_MEAN = (0.48, 0.46, 0.41)
 IMAGE_STD = (0.27, 0.26, 0.28)
@@ -140,7 +140,7 @@ class Student(nn.Module):
         hidden = torch.cat([start, vision, embed(words.flatten(1))], 1).to(vision.dtype)
         # not F.pad: compiled for a CPU it reads before the first element, perhaps unmapped memory
         attended = torch.cat([visible.new_ones(batch_size, 1), visible], 1)
-        positions = _packed_positions(attended, questions, length)
+        positions = packed_positions(attended, questions, length)
         decoder = self.llava.model.language_model
         rotary = decoder.rotary_emb(hidden, positions)
         attention_logits = gathered = hidden.new_zeros(())
@@ -161,7 +161,7 @@ class Student(nn.Module):
         return logits.view(batch_size, questions, length, -1), attention_logits, gathered
 
 
-def _packed_positions(attended: Tensor, questions: int, length: int) -> Tensor:
+def packed_positions(attended: Tensor, questions: int, length: int) -> Tensor:
     """Positions (b, s) of the prefix, then of questions that each go on behind what is seen of it.
 
     So every question has the positions that it would have alone behind the pruned prefix.

@@ -89,6 +89,7 @@ class LayerPlan:
         blind_heads: Query heads in which nothing sees a vision token but itself.
         shaping: What is done to rows of attention.
         added: ``(n, d)``, added to their states before the layer.
+        stays: int64 ``(m,)``, ascending: those that go on to the next layer; None for all.
         info: What is worth telling, such as ``{"sinks": 3}``.
 
     Raises:
@@ -106,6 +107,7 @@ class LayerPlan:
     blind_heads: tuple[int, ...] = ()
     shaping: Shaping | None = None
     added: Tensor | None = None
+    stays: Tensor | None = None
     info: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,7 +121,10 @@ class LayerPlan:
 
     @property
     def is_stock(self) -> bool:
-        """Whether the layer runs as it always does on what enters it."""
+        """Whether the layer runs as it always does on what enters it.
+
+        What is added before it, and who leaves behind it, is no matter of the layer.
+        """
         return (
             not (self.is_gone or self.is_parallel or self.blind_heads)
             and self.attends
@@ -138,6 +143,7 @@ class LayerView(Protocol):
         hidden: ``(s, d)``, what would enter it.
         visual: int64 ``(n,)``, ascending places of the vision tokens, at least one.
         tiles: int64 ``(n,)``, the tile of each of them, in any numbering.
+        numbers: int64 ``(n,)``, ascending: which of the prompt's vision tokens they are.
     """
 
     @property
@@ -150,6 +156,8 @@ class LayerView(Protocol):
     def visual(self) -> Tensor: ...  # noqa: D102
     @property
     def tiles(self) -> Tensor: ...  # noqa: D102
+    @property
+    def numbers(self) -> Tensor: ...  # noqa: D102
 
     def attention(self, rows: Tensor) -> Tensor:
         """Stock attention of some rows in the layer, float32 ``(heads, q, s)``.

@@ -11,6 +11,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.inference.decoder.planned import PlannedRun
 from geofovea.pipeline.inference.prompts.embeds import PromptSequence
 from geofovea.regionfocus.layer_plans.base import LayerMethod, LayerPlan, Shaping
+from geofovea.regionfocus.layer_plans.deepstack import DeepStack
 from geofovea.regionfocus.layer_plans.ima import Ima
 
 BEFORE, SHOWN, AFTER = 3, 20, 6
@@ -92,6 +93,9 @@ def _masked_layer(layer, hidden, rotary, plan, is_visual, tile, *, gone):
         heads[head] &= ~is_visual | torch.eye(length, dtype=torch.bool)
     lowest = torch.finfo(torch.float32).min
     mask = torch.zeros(heads.shape).masked_fill(~heads, lowest)[None]
+    if plan.added is not None:
+        hidden = hidden.clone()
+        hidden[0, is_visual] += plan.added
     source = hidden
     if plan.states is not None:
         source = hidden.clone()
@@ -162,6 +166,9 @@ PLANS = {
         states=torch.randn(19, WIDTH, generator=torch.Generator().manual_seed(9)),
     ),
     "gone": LayerPlan(is_gone=True),
+    "something added": LayerPlan(
+        added=torch.randn(19, WIDTH, generator=torch.Generator().manual_seed(5))
+    ),
 }
 
 
@@ -175,6 +182,25 @@ def test_skipping_equals_computing_all_and_hiding(model, name):
     torch.testing.assert_close(logits, oracle(model, chosen, plans), **CLOSE)
     # and the plan matters
     assert not torch.allclose(logits, oracle(model, chosen, {}), atol=1e-3)
+
+
+def test_stacked_groups_of_zero_are_a_plain_run_to_the_bit(model):
+    groups = torch.randn(4, 19, WIDTH, generator=torch.Generator().manual_seed(6))
+    runs = [
+        PlannedRun(model.model, make_prompt(), method)
+        for method in (
+            Planned(),
+            DeepStack(groups=groups, maps=(torch.zeros(WIDTH, WIDTH),) * 4),
+            DeepStack(groups=groups, maps=(torch.eye(WIDTH),) * 4),
+            DeepStack(groups=groups),
+        )
+    ]
+    plain, zero, same, stacked = (decode(model, run)[0] for run in runs)
+    assert torch.equal(plain, zero)
+    torch.testing.assert_close(same, stacked, **CLOSE)
+    assert not torch.allclose(plain, stacked, atol=1e-3)
+    # no place more in any cache
+    assert [run.cache.get_seq_length(5) for run in runs] == [LENGTH + 4] * 4
 
 
 def test_attention_is_changed_in_the_rows_that_are_named_and_in_the_answer(model):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.synthetic.earth.land import EarthWorld, Seam
+from geofovea.datasets.synthetic.earth.land import EarthWorld
 from geofovea.datasets.synthetic.earth.noise import Axis, Field, fractal
 
 __all__ = ["through_air"]
@@ -14,13 +16,12 @@ _ONE = 128
 """Factors are whole numbers of this many parts, so that 16 bits hold a product."""
 
 _NODE = 32
-"""Level pixels between places at which light and haze are computed, at most."""
+"""Scene pixels that share one light and one haze; they differ by less than a gray value."""
 
-_SHADE = 0.085
+_SHADE, _DEEPEST = 0.17, 0.15
 _RELIEF_WAVE, _SLOPE = 2600, 160
 _HAZE_WAVE = 9000
 _HAZE_COLOR = np.array((0.86, 0.95, 1.1, 0.4))
-_STRIP = 256
 
 
 def through_air(
@@ -28,57 +29,56 @@ def through_air(
 ) -> None:
     """Shade, haze and balance a window in place; uint8 (height, width, 4)."""
     step = 1 << level
-    width = pixels.shape[1]
+    height, width = pixels.shape[:2]
+    pitch = max(1, _NODE // step)
+    columns, rows = (
+        np.arange(first // pitch, (first + count - 1) // pitch + 1)
+        for first, count in ((x0_level, width), (y0_level, height))
+    )
+    light, haze = _light_and_haze(world, step, (columns + 0.5) * pitch, (rows + 0.5) * pitch)
     x = (x0_level + np.arange(width) + 0.5) * step
-    for top in range(0, len(pixels), _STRIP):
-        part = pixels[top : top + _STRIP]
-        y = (y0_level + top + np.arange(len(part)) + 0.5) * step
-        light, haze = _light_and_haze(world, step, x, y)
-        gains = _gains(world, x, y)
-        mixed = part * (light[..., None] * gains).astype(np.uint16)
-        mixed += (haze[..., None] * (_ONE * _HAZE_COLOR)).astype(np.uint16)
+    along = np.arange(x0_level, x0_level + width) // pitch - columns[0]
+    for number, row in enumerate(rows):
+        top, bottom = max(row * pitch - y0_level, 0), min((row + 1) * pitch - y0_level, height)
+        y = (y0_level + np.arange(top, bottom) + 0.5) * step
+        factor = (light[number, along, None] * _gains(world, x, y)).astype(np.uint16)
+        mixed = pixels[top:bottom] * factor
+        mixed += haze[number, along]
         mixed >>= 7
         np.minimum(mixed, 255, out=mixed)
-        part[:] = mixed
+        pixels[top:bottom] = mixed
     _cut_off(world, step, x0_level, y0_level, pixels)
 
 
-def _light_and_haze(world: EarthWorld, step: int, x: Axis, y: Axis) -> tuple[Field, Field]:
-    """Light in parts of `_ONE` and haze in gray values, float32 (len(y), len(x))."""
-    land, scale = world.land, world.scale
-    pitch = max(1, 64 // step) * step
-    first_x, first_y = x[0] // pitch, y[0] // pitch
-    node_x = np.arange(first_x, x[-1] // pitch + 1) * pitch + pitch / 2
-    node_y = np.arange(first_y, y[-1] // pitch + 1) * pitch + pitch / 2
-    ground_x, ground_y = node_x * scale, node_y * scale
+def _light_and_haze(
+    world: EarthWorld, step: int, x_level: Axis, y_level: Axis
+) -> tuple[Field, NDArray[np.uint16]]:
+    """Light in parts of `_ONE`, (rows, columns), and what haze adds to each band, likewise."""
+    land = world.land
+    x, y = x_level * step * world.scale, y_level * step * world.scale
+    finest = step * world.scale / 2
 
     def relief(shift: float) -> Field:
-        at_x, at_y = ground_x + shift, ground_y + shift
-        return fractal(at_x, at_y, land.seed + 23, _RELIEF_WAVE, 4, step * scale / 2)
+        return fractal(x + shift, y + shift, land.seed + 23, _RELIEF_WAVE, 3, finest)
 
     slope = relief(-_SLOPE) - relief(_SLOPE)
-    light = _ONE * (1 + np.clip(slope * (_SHADE * 2), -0.15, 0.15))
-    haze = fractal(ground_x, ground_y, land.seed + 29, _HAZE_WAVE, 2) * 0.45 + 0.5
-    haze = np.clip(haze, 0, 1) * land.haze
-    rows, cols = (y // pitch - first_y).astype(int), (x // pitch - first_x).astype(int)
-    return light[rows][:, cols], haze[rows][:, cols]
+    light: Field = _ONE * (1 + np.clip(slope * _SHADE, -_DEEPEST, _DEEPEST))
+    thick = np.clip(fractal(x, y, land.seed + 29, _HAZE_WAVE, 2) * 0.45 + 0.5, 0, 1) * land.haze
+    return light, (thick[..., None] * (_ONE * _HAZE_COLOR)).astype(np.uint16)
 
 
-def _gains(world: EarthWorld, x: Axis, y: Axis) -> NDArray[np.float32]:
-    """Factors of the bands: (4,) if one picture of the mosaic fills the window, else of each."""
+def _gains(world: EarthWorld, x: Axis, y: Axis) -> NDArray[np.floating[Any]]:
+    """Factors of the bands: (4,) if one picture of the mosaic fills these rows, else by pixel."""
     land = world.land
     gains = np.array(land.gains, np.float32)
     for seam in land.seams:
-        right = _right_of(seam, x, y)
-        if right.all():
+        line = seam.x + seam.slope * y
+        if line.max() < x[0]:
             gains = np.array(seam.gains, np.float32)
-        elif right.any():
-            gains = np.where(right[..., None], np.array(seam.gains, np.float32), gains)
+        elif line.min() < x[-1]:
+            right = x[None, :, None] > line[:, None, None]
+            gains = np.where(right, np.array(seam.gains, np.float32), gains)
     return gains
-
-
-def _right_of(seam: Seam, x: Axis, y: Axis) -> NDArray[np.bool_]:
-    return x[None] - seam.slope * y[:, None] > seam.x
 
 
 def _cut_off(

@@ -12,16 +12,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, speckled
+from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, packed_levels, speckled
 from geofovea.datasets.synthetic.earth.towns import TOWN_BLOCKS
-from geofovea.datasets.synthetic.textures import SIDE, periodic_noise
+from geofovea.datasets.synthetic.textures import SIDE, Texture, periodic_noise
 
 __all__ = ["COVERS", "atlas", "number_of"]
 
-_Recipe = Callable[[np.random.Generator], NDArray[np.float32]]
+_Recipe = Callable[[np.random.Generator], Texture]
 
 
-def _woods(rng: np.random.Generator) -> NDArray[np.float32]:
+def _woods(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((38, 54, 34, 96), rng, 8))
     for _ in range(1500):
         sheet.crown(rng, rng.uniform(5, 10))
@@ -29,7 +29,7 @@ def _woods(rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _scattered(ground: Bands, amplitude: float, trees: int, radius: float) -> _Recipe:
-    def draw(rng: np.random.Generator) -> NDArray[np.float32]:
+    def draw(rng: np.random.Generator) -> Texture:
         sheet = Sheet(speckled(ground, rng, amplitude))
         for _ in range(trees):
             sheet.crown(rng, rng.uniform(0.6, 1.2) * radius)
@@ -39,21 +39,22 @@ def _scattered(ground: Bands, amplitude: float, trees: int, radius: float) -> _R
 
 
 def _crop(ground: Bands, amplitude: float, along_x: bool, contrast: float = 0.06) -> _Recipe:
-    """Rows of plants, and the wheel tracks of the machines every 48 units."""
+    """Rows of plants, and the wheel tracks of the machines every 64 units."""
 
-    def draw(rng: np.random.Generator) -> NDArray[np.float32]:
+    def draw(rng: np.random.Generator) -> Texture:
         image = speckled(ground, rng, amplitude)
         at = np.arange(SIDE)
         rows = 1 + contrast * np.sin(at * (2 * np.pi / 8)) + 0.03 * periodic_noise(rng)[0]
         rows[at % 64 < 2] *= 0.88
         rows[(at + 10) % 64 < 2] *= 0.88
         lines = rows[:, None, None] if along_x else rows[None, :, None]
-        return (image * lines).astype(np.float32)
+        crop: Texture = image * lines
+        return crop
 
     return draw
 
 
-def _orchard(rng: np.random.Generator) -> NDArray[np.float32]:
+def _orchard(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((126, 132, 90, 150), rng, 10))
     for y in range(0, SIDE, 32):
         for x in range(0, SIDE, 32):
@@ -83,6 +84,7 @@ COVERS: dict[str, _Recipe] = {
     "pasture": _scattered((128, 140, 90, 180), 12, 24, 8),
     "scrub": _scattered((178, 158, 122, 132), 14, 240, 3.5),
     "bare": _scattered((192, 172, 138, 140), 13, 50, 3.5),
+    "fringe": _scattered((120, 132, 88, 172), 13, 520, 7),
     "hedge": _scattered((74, 92, 58, 150), 10, 900, 7),
     "road": lambda rng: speckled((118, 116, 114, 78), rng, 5),
     "track": lambda rng: speckled((170, 154, 126, 118), rng, 9),
@@ -105,31 +107,16 @@ def number_of(name: str) -> int:
     return _NUMBERS[name]
 
 
-@cache
-def _pyramids() -> list[NDArray[np.float32]]:
-    images = []
-    for name, recipe in COVERS.items():
-        images.append(recipe(np.random.default_rng(list(b"earth" + name.encode()))))
-    levels = [np.stack(images)]
-    while levels[-1].shape[1] > 1:
-        fine = levels[-1]
-        levels.append(
-            (fine[:, 0::2, 0::2] + fine[:, 1::2, 0::2] + fine[:, 0::2, 1::2] + fine[:, 1::2, 1::2])
-            / 4
-        )
-    return levels
-
-
-@cache
 def atlas(level: int) -> NDArray[np.uint32]:
     """All covers at a level, the four bands of a pixel in one number: (covers, side, side)."""
-    levels = _packed()
+    levels = _atlases()
     return levels[min(level, len(levels) - 1)]
 
 
 @cache
-def _packed() -> list[NDArray[np.uint32]]:
-    return [
-        np.clip(np.rint(level), 0, 255).astype(np.uint8).view(np.uint32)[..., 0]
-        for level in _pyramids()
+def _atlases() -> list[NDArray[np.uint32]]:
+    pyramids = [
+        packed_levels(recipe(np.random.default_rng(list(b"earth" + name.encode()))))
+        for name, recipe in COVERS.items()
     ]
+    return [np.stack(level) for level in zip(*pyramids, strict=True)]

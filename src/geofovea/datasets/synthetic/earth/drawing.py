@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.synthetic.textures import SIDE, periodic_noise
+from geofovea.datasets.synthetic.textures import SIDE, Texture, periodic_noise
 
-__all__ = ["Bands", "Sheet", "speckled"]
+__all__ = ["Bands", "Sheet", "packed_levels", "speckled"]
 
 Bands = tuple[float, float, float, float]
 """Red, green, blue and near infrared, 0 to 255."""
@@ -20,18 +20,31 @@ _SHADE = 0.5
 _CROWN: Bands = (62, 86, 48, 178)
 
 
-def speckled(ground: Bands, rng: np.random.Generator, amplitude: float) -> NDArray[np.float32]:
+def speckled(ground: Bands, rng: np.random.Generator, amplitude: float) -> Texture:
     """A sheet of one cover with noise of many sizes, float32 (SIDE, SIDE, 4)."""
     noise = periodic_noise(rng)[..., None]
     fine = rng.uniform(-1, 1, (SIDE, SIDE, 1)).astype(np.float32)
-    sheet: NDArray[np.float32] = np.asarray(ground, np.float32) + amplitude * (noise + 0.25 * fine)
+    sheet: Texture = np.asarray(ground, np.float32) + amplitude * (noise + 0.25 * fine)
     return sheet
+
+
+def packed_levels(sheet: Texture) -> list[NDArray[np.uint32]]:
+    """A sheet and its means at every level, the four bands of a pixel in one number."""
+    levels = [sheet]
+    while len(levels[-1]) > 1:
+        fine = levels[-1]
+        levels.append(
+            (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
+        )
+    return [
+        np.clip(np.rint(level), 0, 255).astype(np.uint8).view(np.uint32)[..., 0] for level in levels
+    ]
 
 
 class Sheet:
     """A periodic picture that is drawn on, later over earlier."""
 
-    def __init__(self, pixels: NDArray[np.float32]) -> None:
+    def __init__(self, pixels: Texture) -> None:
         """Draw on ``pixels``, float32 (SIDE, SIDE, 4)."""
         self.pixels = pixels
 

@@ -12,13 +12,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, speckled
-from geofovea.datasets.synthetic.textures import SIDE, material, periodic_noise
+from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, packed_levels, speckled
+from geofovea.datasets.synthetic.textures import SIDE, Texture, material, periodic_noise
 from geofovea.datasets.synthetic.vocabulary import SURFACES
 
 __all__ = ["ground"]
 
-_Recipe = Callable[[np.random.Generator], NDArray[np.float32]]
+_Recipe = Callable[[np.random.Generator], Texture]
 _CONCRETE: Bands = (176, 174, 168, 140)
 _ASPHALT: Bands = (88, 88, 92, 66)
 _PAINT: Bands = (226, 226, 222, 190)
@@ -35,13 +35,13 @@ def ground(name: str) -> tuple[NDArray[np.uint8], ...]:
     Raises:
         KeyError: If there is no ground of that name.
     """
-    levels = [_RECIPES[name](np.random.default_rng(list(b"earth " + name.encode())))]
-    while len(levels[-1]) > 1:
-        fine = levels[-1]
-        levels.append(
-            (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
-        )
-    return tuple(np.clip(np.rint(level), 0, 255).astype(np.uint8) for level in levels)
+    rng = np.random.default_rng(list(b"earth " + name.encode()))
+    sheet = _RECIPES[name](rng)
+    # nothing outdoors has one color: dust, wear and moisture
+    wear = 1 + 0.05 * periodic_noise(rng) + rng.uniform(-0.025, 0.025, (SIDE, SIDE))
+    if name not in _AS_BEFORE:
+        sheet = (sheet * wear[..., None]).astype(np.float32)
+    return tuple(level.view(np.uint8).reshape(*level.shape, 4) for level in packed_levels(sheet))
 
 
 def _boxes(
@@ -65,7 +65,7 @@ def _boxes(
                 sheet.house((left, top, left + wide, top + deep), roof, height, ridge)
 
 
-def _airport(rng: np.random.Generator) -> NDArray[np.float32]:
+def _airport(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((104, 152, 108, 200), rng, 9))
     for top in (0, 256):
         sheet.fill((0, top + 60, SIDE, top + 132), _ASPHALT)
@@ -77,7 +77,7 @@ def _airport(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _harbour(rng: np.random.Generator) -> NDArray[np.float32]:
+def _harbour(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((36, 98, 150, 14), rng, 5))
     roofs: tuple[Bands, ...] = ((168, 84, 62, 120), (70, 96, 126, 84), (200, 198, 190, 160))
     for x in range(0, SIDE, 128):
@@ -88,7 +88,7 @@ def _harbour(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _depot(rng: np.random.Generator) -> NDArray[np.float32]:
+def _depot(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((200, 188, 132, 150), rng, 8))
     roofs: tuple[Bands, ...] = (
         (190, 168, 84, 150), (232, 222, 190, 190), (150, 128, 66, 120), (206, 196, 120, 160),
@@ -99,7 +99,7 @@ def _depot(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _car_park(rng: np.random.Generator) -> NDArray[np.float32]:
+def _car_park(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((62, 62, 70, 52), rng, 5))
     paints: tuple[Bands, ...] = (
         (206, 206, 208, 170), (40, 42, 46, 34), (136, 138, 144, 110), (132, 52, 48, 100),
@@ -112,7 +112,7 @@ def _car_park(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _stadium(rng: np.random.Generator) -> NDArray[np.float32]:
+def _stadium(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((64, 160, 66, 64), rng, 5))
     at = np.arange(SIDE) % 256 - 127.5
     dx, dy = np.meshgrid(np.maximum(np.abs(at) - 40, 0), at)
@@ -126,7 +126,7 @@ def _stadium(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _solar(rng: np.random.Generator) -> NDArray[np.float32]:
+def _solar(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((112, 118, 100, 130), rng, 8))
     for y in range(0, SIDE, 32):
         sheet.house((0, y + 4, SIDE, y + 24), (34, 42, 92, 34), 3, ridge=False)
@@ -136,7 +136,7 @@ def _solar(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _rail_yard(rng: np.random.Generator) -> NDArray[np.float32]:
+def _rail_yard(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((124, 90, 70, 92), rng, 9))
     roofs: tuple[Bands, ...] = ((92, 66, 56, 78), (150, 138, 124, 120), (70, 74, 80, 62))
     for x in range(0, SIDE, 32):
@@ -150,17 +150,17 @@ def _rail_yard(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _quarry(rng: np.random.Generator) -> NDArray[np.float32]:
+def _quarry(rng: np.random.Generator) -> Texture:
     """Terraces: steps of a smooth height, each with its shaded edge."""
     height = 5 * periodic_noise(rng, 16)
     depth = np.floor(height)
     edge = (height - depth) < 0.14
-    image = speckled((222, 162, 104, 150), rng, 14) + (depth * 9)[..., None]
+    image: Texture = speckled((222, 162, 104, 150), rng, 14) + (depth * 9)[..., None]
     image[edge] *= 0.7
-    return image.astype(np.float32)
+    return image
 
 
-def _greenhouse(rng: np.random.Generator) -> NDArray[np.float32]:
+def _greenhouse(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((150, 170, 140, 160), rng, 8))
     for x in range(0, SIDE, 32):
         for y in range(0, SIDE, 256):
@@ -169,7 +169,7 @@ def _greenhouse(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _vineyard(rng: np.random.Generator) -> NDArray[np.float32]:
+def _vineyard(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((150, 104, 112, 118), rng, 8))
     for x in range(0, SIDE, 16):
         lush = rng.uniform(0.85, 1.15)
@@ -180,7 +180,7 @@ def _vineyard(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _power_plant(rng: np.random.Generator) -> NDArray[np.float32]:
+def _power_plant(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((166, 112, 106, 116), rng, 8))
     for y in (0, 256):
         for x in (0, 256):
@@ -202,7 +202,7 @@ def _tower(sheet: Sheet, at: tuple[float, float], radius: float) -> None:
     sheet.pixels[distance < 0.62 * radius] = (92, 74, 76, 60)
 
 
-def _camp(rng: np.random.Generator) -> NDArray[np.float32]:
+def _camp(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((124, 126, 58, 130), rng, 9))
     roofs: tuple[Bands, ...] = ((188, 178, 110, 150), (164, 156, 92, 130))
     _boxes(sheet, rng, (64, 32), (44, 15), roofs, height=5, share=0.85, ridge=True)
@@ -211,7 +211,7 @@ def _camp(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _village(rng: np.random.Generator) -> NDArray[np.float32]:
+def _village(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((138, 134, 104, 150), rng, 12))
     roofs: tuple[Bands, ...] = ((186, 108, 84, 124), (168, 94, 72, 112), (146, 122, 104, 110))
     for x in (0, 256):
@@ -222,7 +222,7 @@ def _village(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _farm(rng: np.random.Generator) -> NDArray[np.float32]:
+def _farm(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((168, 172, 112, 150), rng, 10))
     for x in range(0, SIDE, 128):
         sheet.fill((x, 0, x + 64, SIDE), (122, 148, 78, 208))
@@ -235,7 +235,7 @@ def _farm(rng: np.random.Generator) -> NDArray[np.float32]:
 def _surface(name: str, near: float) -> _Recipe:
     """A surface of version 1 with near infrared: what a pad is covered with is learnt once."""
 
-    def draw(_: np.random.Generator) -> NDArray[np.float32]:
+    def draw(_: np.random.Generator) -> Texture:
         color = material(name)[0].astype(np.float32)
         tone = color.mean(-1, keepdims=True)
         return np.concatenate([color, tone * (near / tone.mean())], -1)
@@ -251,13 +251,16 @@ _NEAR_OF_SURFACES = {
 def _lawn(near: float) -> _Recipe:
     """The same grass to the eye, whether it grows or has dried."""
 
-    def draw(_: np.random.Generator) -> NDArray[np.float32]:
+    def draw(_: np.random.Generator) -> Texture:
         image = speckled((62, 92, 52, 0), np.random.default_rng(7), 7)
         image[..., 3] = near * image[..., 1] / image[..., 1].mean()
         return image
 
     return draw
 
+
+_AS_BEFORE = ("apron", "frame", "healthy", "dry", *SURFACES)
+"""What is drawn without wear: pads look as in version 1, and lawns equal each other to the eye."""
 
 _RECIPES: dict[str, _Recipe] = {
     "airport": _airport,

@@ -12,7 +12,17 @@ from geofovea.datasets.synthetic.earth.noise import Axis, Field, fractal
 from geofovea.datasets.synthetic.vocabulary import URBAN
 from geofovea.datasets.synthetic.world import World
 
-__all__ = ["GROUND_UNIT_M", "WATER", "EarthWorld", "Land", "River", "Seam", "spread"]
+__all__ = [
+    "GROUND_UNIT_M",
+    "WATER",
+    "Drive",
+    "EarthWorld",
+    "Land",
+    "River",
+    "Seam",
+    "spread",
+    "turned",
+]
 
 GROUND_UNIT_M = 0.5
 """Land is described in units of half a meter on the ground, whatever the sensor resolves."""
@@ -45,6 +55,23 @@ class River:
 
 
 @dataclass(frozen=True, slots=True)
+class Drive:
+    """The road from a site to the nearest road of the grid, in coordinates of the grid.
+
+    Attributes:
+        vertical: Whether it runs along v rather than along u.
+        across: Its place across that direction.
+        start: Where it begins along that direction.
+        end: Where it ends, beyond ``start``.
+    """
+
+    vertical: bool
+    across: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Seam:
     """A line where one picture of a mosaic ends and the next begins.
 
@@ -70,6 +97,7 @@ class Land:
         haze: Most that haze adds, in gray values.
         gains: Factors of the four bands left of the first seam.
         rivers: See `River`.
+        drives: See `Drive`.
         seams: From left to right.
     """
 
@@ -79,6 +107,7 @@ class Land:
     haze: float
     gains: tuple[float, float, float, float]
     rivers: tuple[River, ...]
+    drives: tuple[Drive, ...]
     seams: tuple[Seam, ...]
 
 
@@ -91,7 +120,7 @@ class EarthWorld(World):
             to the sea; the borders between them are drawn soft.
     """
 
-    land: Land = Land(0, 0.0, 0.0, 0.0, (1.0, 1.0, 1.0, 1.0), (), ())
+    land: Land = Land(0, 0.0, 0.0, 0.0, (1.0, 1.0, 1.0, 1.0), (), (), ())
 
     @property
     def version(self) -> int:
@@ -119,14 +148,24 @@ class EarthWorld(World):
     def settings_over(self, x_scene: Sequence[float], y_scene: Sequence[float]) -> list[list[str]]:
         """See `World.settings_over`; both rise."""
         x, y = (np.array(axis) * self.scale for axis in (x_scene, y_scene))
-        settings: list[list[str]] = np.where(self.town(x, y) > 0, "urban", "rural").tolist()
+        town = self.town(x, y)
+        if town is None:
+            return [["rural"] * len(x) for _ in y]
+        settings: list[list[str]] = np.where(town > 0, "urban", "rural").tolist()
         return settings
 
-    def town(self, x: Axis, y: Axis) -> Field:
-        """How far inside a town (above 0) or outside of one a place lies; ground units."""
+    def town(self, x: Axis, y: Axis) -> Field | None:
+        """How far inside a town (above 0) or outside of one a place lies; ground units.
+
+        None if no place is near a town.
+        """
         cells = [[1.0 if name == URBAN else -1.0 for name in row] for row in self.terrain]
+        inside = spread(self, cells, x, y)
+        if inside.max() == -1:
+            # all cells around are country, and noise alone makes no town
+            return None
         noise = fractal(x, y, self.land.seed + 11, _TOWN_WAVE, 3)
-        return spread(self, cells, x, y) + np.float32(_TOWN_NOISE) * noise + np.float32(_TOWN_BIAS)
+        return inside + np.float32(_TOWN_NOISE) * noise + np.float32(_TOWN_BIAS)
 
 
 def spread(world: EarthWorld, cells: list[list[float]], x: Axis, y: Axis) -> Field:

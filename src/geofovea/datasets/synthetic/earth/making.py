@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import random
 
-from geofovea.datasets.synthetic.earth.land import WATER, EarthWorld, Land, River, Seam
+import numpy as np
+
+from geofovea.datasets.synthetic.earth.land import WATER, Drive, EarthWorld, Land, River, Seam
+from geofovea.datasets.synthetic.earth.parcels import DISTRICT, grid_at
 from geofovea.datasets.synthetic.vocabulary import TERRAINS, URBAN
 from geofovea.datasets.synthetic.world import (
     CELL_SIDE,
@@ -57,11 +60,13 @@ def make_earth(seed: int, width: int, height: int) -> EarthWorld:
         for kind, (row, col) in zip(kinds, cells, strict=False)
     )
     rivers = _rivers(rng, sites, (rows, cols), cell_side)
-    return EarthWorld(
+    world = EarthWorld(
         seed, width, height, cell_side, terrain, sites,
         gsd_m=rng.choice(SENSORS_GSD_M),
         land=_land(rng, width, height, rivers),
     )  # fmt: skip
+    drives = tuple(_drive(world, site) for site in sites)
+    return dataclasses.replace(world, land=dataclasses.replace(world.land, drives=drives))
 
 
 def make_earth_crowd(rng: random.Random, slots: int) -> EarthWorld:
@@ -93,8 +98,19 @@ def _land(rng: random.Random, width: int, height: int, rivers: tuple[River, ...]
         haze=rng.uniform(0, 22),
         gains=_gains(rng),
         rivers=rivers,
+        drives=(),
         seams=tuple(seams),
     )
+
+
+def _drive(world: EarthWorld, site: Site) -> Drive:
+    """From the middle of a site along the grid to the road that is nearest."""
+    x, y = (np.array([middle * world.scale]) for middle in site.box.center)
+    place = [float(axis[0, 0]) for axis in grid_at(world.land, x, y)]
+    roads = [round(along / DISTRICT) * float(DISTRICT) for along in place]
+    vertical = abs(place[1] - roads[1]) < abs(place[0] - roads[0])
+    start, end = sorted((place[vertical], roads[vertical]))
+    return Drive(vertical, place[not vertical], start, end)
 
 
 def _gains(rng: random.Random) -> tuple[float, float, float, float]:

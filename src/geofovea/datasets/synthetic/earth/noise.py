@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 __all__ = ["Axis", "Field", "fractal", "hashed", "smooth_noise"]
 
-Axis = NDArray[np.float64]
+Axis = NDArray[np.floating[Any]]
 """Coordinates along one axis."""
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 """Values of shape (len(y), len(x))."""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.earth.land import Land, turned
-from geofovea.datasets.synthetic.earth.noise import Axis, Field, hashed, smooth_noise
+from geofovea.datasets.synthetic.earth.noise import Axis, Field, smooth_noise
 
 __all__ = ["BORDERS", "DISTRICT", "HEDGE", "PARCELS", "TRACK", "VERGE", "grid_at", "layouts"]
 
@@ -36,17 +36,14 @@ _WARPS = ((5200, 620), (1700, 110))
 
 
 def grid_at(land: Land, x: Axis, y: Axis) -> tuple[Field, Field]:
-    """Coordinates of the grid, float32 (len(y), len(x)) each; ground units.
-
-    They are counted from the district of the first place, or they would lose digits.
-    """
+    """Coordinates of the grid, float32 (len(y), len(x)) each; ground units."""
     cos, sin = turned(land)
     u = cos * x[None] + sin * y[:, None]
     v = cos * y[:, None] - sin * x[None]
     for number, (wave, reach) in enumerate(_WARPS):
         u = u + reach * smooth_noise(x, y, land.seed + 31 + number, wave)
         v = v + reach * smooth_noise(x, y, land.seed + 41 + number, wave)
-    return u, v
+    return u.astype(np.float32), v.astype(np.float32)
 
 
 @cache
@@ -89,10 +86,3 @@ def _cut(
         _cut(rng, table, part, size, free)
     if line is not None:
         table[gap] = line
-
-
-def district_numbers(
-    columns: NDArray[np.int64], rows: NDArray[np.int64], seed: int
-) -> NDArray[np.uint32]:
-    """A random number for each district, (len(rows), len(columns))."""
-    return hashed(columns[None], rows[:, None], seed)

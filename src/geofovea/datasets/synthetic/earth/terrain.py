@@ -9,15 +9,14 @@ From the second level on a pixel is the mean of 2 x 2 samples of a finer level.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.earth.covers import atlas, number_of
 from geofovea.datasets.synthetic.earth.land import WATER, EarthWorld, spread
-from geofovea.datasets.synthetic.earth.noise import Axis, Field, fractal, hashed, smooth_noise
+from geofovea.datasets.synthetic.earth.noise import Field, fractal, hashed
 from geofovea.datasets.synthetic.earth.parcels import (
     BORDERS,
     CELL,
@@ -27,28 +26,31 @@ from geofovea.datasets.synthetic.earth.parcels import (
     LAYOUTS,
     TRACK,
     VERGE,
-    district_numbers,
     grid_at,
     layouts,
 )
 from geofovea.datasets.synthetic.earth.rivers import river_distance
-from geofovea.datasets.synthetic.textures import SIDE
+from geofovea.datasets.synthetic.earth.samples import Samples
+from geofovea.datasets.synthetic.textures import SIDE, periodic_noise
 
 __all__ = ["draw_land", "labels_at"]
 
-_NODE = 32
-"""Ground units between nodes of the fields."""
+_DISTRICT_BITS, _CODE_BITS = (number.bit_length() - 1 for number in (ENTRIES, CODES))
 
-_STRIP = 256
-"""Rows drawn at once, so that what is computed stays in the processor's cache."""
+_SAMPLES_AT_ONCE = 2**18
+"""Memory that drawing needs beside its result is that of so many samples, or of 16 rows."""
 
 _COARSEST_WITH_ROADS = 24
 """Beyond this distance of samples a road would be drawn as dots."""
 
 _SEA_NOISE, _SEA_WAVE, _SEA_BIAS = 0.45, 1700, 0.35
 _SHALLOW, _SEA, _BEACH = -0.07, -0.3, 0.035
-_TOWN_CORE = 0.55
-_WOODS, _MEADOW, _DRY = 0.34, 0.24, -0.62
+_TOWN_FRINGE, _TOWN_CORE = 0.035, 0.55
+_WOODS, _MEADOW, _DRY, _BARE = 0.34, 0.24, -0.62, -0.87
+_ROUGH_REACH = 0.2
+"""How far roughness moves the edge of a wood, in moisture."""
+
+_BANK = 14
 _MOISTURE_WAVE = 2600
 
 _CROPS = ("wheat", "wheat", "stubble", "barley", "beet", "maize", "soil", "soil", "rape", "clover")
@@ -63,182 +65,139 @@ _OUTSKIRTS = (
 _FIRST_TOWN = min(number_of(name) for name in (*_CORES, *_OUTSKIRTS))
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """A lattice of samples: whole numbers of its first one, and ground units between two.
-
-    Attributes:
-        col: Column of the first.
-        row: Row of the first.
-        width: Columns.
-        height: Rows.
-        step: Ground units from one to the next.
-    """
-
-    col: int
-    row: int
-    width: int
-    height: int
-    step: int
-
-    @property
-    def x(self) -> Axis:
-        """Middles of the columns."""
-        return (np.arange(self.col, self.col + self.width) + 0.5) * self.step
-
-    @property
-    def y(self) -> Axis:
-        """Middles of the rows."""
-        return (np.arange(self.row, self.row + self.height) + 0.5) * self.step
-
-    def field(self, function: Callable[[Axis, Axis], Field]) -> Field:
-        """A function of the place at every sample, by way of nodes where that is enough."""
-        if self.step >= _NODE:
-            return function(self.x, self.y)
-        return self.drawn_out(function(*self.nodes))
-
-    @property
-    def nodes(self) -> tuple[Axis, Axis]:
-        """Coordinates of the nodes around these samples."""
-        x0, x1 = self.x[[0, -1]] // _NODE
-        y0, y1 = self.y[[0, -1]] // _NODE
-        return np.arange(x0, x1 + 2) * _NODE, np.arange(y0, y1 + 2) * _NODE
-
-    def drawn_out(self, values: Field) -> Field:
-        """Values of the nodes, linear between them."""
-        col, along_x = _between(self.x)
-        row, along_y = _between(self.y)
-        upper = values[row]
-        lines = values[row + 1] - upper
-        lines *= along_y[:, None]
-        lines += upper
-        left = lines[:, col]
-        field: Field = lines[:, col + 1] - left
-        field *= along_x
-        field += left
-        return field
-
-
-def _between(axis: Axis) -> tuple[NDArray[np.int64], Field]:
-    scaled = axis / _NODE
-    cell = np.floor(scaled)
-    return (cell - cell[0]).astype(np.int64), (scaled - cell).astype(np.float32)
-
-
 def draw_land(
     world: EarthWorld, level: int, x0_level: int, y0_level: int, width: int, height: int
 ) -> NDArray[np.uint8]:
     """The land without sites, uint8 (height, width, 4): red, green, blue, near infrared."""
     step = world.scale << level
     pixels = np.empty((height, width, 4), np.uint8)
-    for top in range(0, height, _STRIP):
-        rows = min(_STRIP, height - top)
+    strip = max(_SAMPLES_AT_ONCE // (4 * width if level else width), 16)
+    for top in range(0, height, strip):
+        rows = min(strip, height - top)
         part = pixels[top : top + rows]
-        if step == 1:
-            # a meter decides on the cover, half of one shows it
-            shown = Samples(x0_level, y0_level + top, width, rows, 1)
-            part[:] = _drawn(world, shown, _doubled(world, shown))
+        if level == 0:
+            part[:] = _drawn(world, Samples(x0_level, y0_level + top, width, rows, step))
         else:
             fine = Samples(2 * x0_level, 2 * (y0_level + top), 2 * width, 2 * rows, step // 2)
-            part[:] = _halved(_drawn(world, fine, labels_at(world, fine)))
+            part[:] = _halved(_drawn(world, fine))
     return pixels
 
 
 def _halved(fine: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    rows = fine[0::2].astype(np.uint16) + fine[1::2]
-    mean: NDArray[np.uint16] = (rows[:, 0::2] + rows[:, 1::2] + 2) >> 2
+    rows = np.add(fine[0::2], fine[1::2], dtype=np.uint16)
+    mean = rows[:, 0::2] + rows[:, 1::2]
+    mean += 2
+    mean >>= 2
     return mean
 
 
-def _doubled(world: EarthWorld, shown: Samples) -> NDArray[np.uint8]:
-    """Covers of native samples, decided for 2 x 2 of them at once."""
-    col, row = shown.col // 2, shown.row // 2
-    cols = (shown.col + shown.width + 1) // 2 - col
-    rows = (shown.row + shown.height + 1) // 2 - row
-    labels = labels_at(world, Samples(col, row, cols, rows, 2))
-    labels = labels.repeat(2, 0).repeat(2, 1)
-    left, top = shown.col % 2, shown.row % 2
-    return labels[top : top + shown.height, left : left + shown.width]
-
-
-def _drawn(world: EarthWorld, samples: Samples, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _drawn(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
     """Pixels of covers; the blocks of towns follow the grid, all else lies as the picture does."""
+    labels = _labels(world, samples)
     sheets = atlas(samples.step.bit_length() - 1)
     side = sheets.shape[1]
-    at_x = np.arange(samples.col, samples.col + samples.width, dtype=np.int64) % side
-    at_y = np.arange(samples.row, samples.row + samples.height, dtype=np.int64) % side
-    index = labels.astype(np.int32)
-    index *= side * side
-    index += (at_y * side).astype(np.int32)[:, None]
-    index += at_x.astype(np.int32)
+    at_x = np.arange(samples.col, samples.col + samples.width) % side
+    at_y = np.arange(samples.row, samples.row + samples.height) % side
+    place = (at_y * side).astype(np.int32)[:, None] + at_x.astype(np.int32)
     urban = labels >= _FIRST_TOWN
     if urban.any():
-        grid = _grid(world, samples)
-        u, v = (np.floor(axis[urban] / samples.step).astype(np.int32) % side for axis in grid)
-        index[urban] = labels[urban].astype(np.int32) * (side * side) + v * side + u
+        u, v = _grid(world, samples)
+        in_block = _whole(v, samples.step) & (side - 1)
+        in_block *= side
+        in_block += _whole(u, samples.step) & (side - 1)
+        np.copyto(place, in_block, where=urban)
+    index = labels.astype(np.int32)
+    index *= side * side
+    index += place
     packed = sheets.ravel().take(index)
     return packed.view(np.uint8).reshape(*labels.shape, 4)
 
 
+def _whole(axis: Field, step: int) -> NDArray[np.int32]:
+    """Whole steps in coordinates; ``step`` is a power of two, so that nothing is rounded."""
+    scaled = axis * np.float32(1 / step)
+    whole: NDArray[np.int32] = np.floor(scaled, out=scaled).astype(np.int32)
+    return whole
+
+
+def _labels(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
+    """Covers of samples; of native ones they are decided for 2 x 2 at once, a meter wide."""
+    if samples.step > 1:
+        return labels_at(world, samples)
+    col, row = samples.col // 2, samples.row // 2
+    cols = (samples.col + samples.width + 1) // 2 - col
+    rows = (samples.row + samples.height + 1) // 2 - row
+    labels = labels_at(world, Samples(col, row, cols, rows, 2))
+    labels = labels.repeat(2, 1).repeat(2, 0)
+    left, top = samples.col % 2, samples.row % 2
+    return labels[top : top + samples.height, left : left + samples.width]
+
+
 def _grid(world: EarthWorld, samples: Samples) -> tuple[Field, Field]:
     """Coordinates of the grid at every sample."""
-    if samples.step >= _NODE:
-        u, v = grid_at(world.land, samples.x, samples.y)
-        return u, v
     u, v = grid_at(world.land, *samples.nodes)
     return samples.drawn_out(u), samples.drawn_out(v)
 
 
 def labels_at(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
     """Number of the cover at every sample, uint8 (height, width)."""
-    land, step = world.land, samples.step
-    rough = _roughness(world, samples)
+    rough = _roughness(samples)
     u, v = _grid(world, samples)
     labels, codes = _parcels(world, u, v)
-    open_land = (codes >= HEDGE) if step < _COARSEST_WITH_ROADS else np.ones_like(codes, bool)
-    moisture = samples.field(
-        lambda x, y: (
-            fractal(x, y, land.seed + 7, _MOISTURE_WAVE, 5, step / 2)
-            + np.float32(land.wetness * 0.5)
-        )
-    )
-    moisture += np.float32(0.1) * rough
-    labels[open_land & (moisture > _MEADOW)] = number_of("meadow")
-    labels[open_land & (moisture > _WOODS)] = number_of("woods")
-    dry = open_land & (moisture < _DRY)
-    labels[dry] = number_of("scrub")
-    labels[dry & (moisture < _DRY - 0.25)] = number_of("bare")
+    open_land = codes >= HEDGE if samples.step < _COARSEST_WITH_ROADS else codes >= 0
+    _lay_nature(world, samples, labels, open_land, rough)
     _lay_towns(world, samples, labels, open_land, (u, v))
+    if samples.step < _COARSEST_WITH_ROADS:
+        _lay_drives(world, labels, (u, v))
     _lay_rivers(world, samples, labels, rough)
     _lay_sea(world, samples, labels, rough)
     return labels
 
 
-def _roughness(world: EarthWorld, samples: Samples) -> Field:
-    """What makes edges of nature ragged, about in [-1, 1]; nothing where it could not be seen."""
-    if samples.step > 16:
-        return np.zeros((1, 1), np.float32)
-    x, y, seed = samples.x, samples.y, world.land.seed
-    return smooth_noise(x, y, seed + 3, 44) + np.float32(0.6) * smooth_noise(x, y, seed + 4, 14)
+@cache
+def _rough_sheets() -> list[Field]:
+    """Noise that makes edges of nature ragged, averaged for every level."""
+    levels: list[Field] = [1.6 * periodic_noise(np.random.default_rng(5), 8, 64)]
+    while len(levels[-1]) > 1:
+        fine = levels[-1]
+        levels.append(
+            (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
+        )
+    return levels
+
+
+def _roughness(samples: Samples) -> Field:
+    """About in [-1, 1], float32 (height, width)."""
+    sheet = _rough_sheets()[min(samples.step.bit_length() - 1, 9)]
+    at_x = np.arange(samples.col, samples.col + samples.width) % len(sheet)
+    at_y = np.arange(samples.row, samples.row + samples.height) % len(sheet)
+    return sheet[at_y].take(at_x, 1)
 
 
 def _parcels(world: EarthWorld, u: Field, v: Field) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Cover of roads and fields at grid coordinates, and the codes of the layouts there."""
     seed = world.land.seed + 61
-    column, row = np.floor(u / CELL).astype(np.int32), np.floor(v / CELL).astype(np.int32)
-    district_x, district_y = column // ENTRIES, row // ENTRIES
-    first_x, first_y = int(district_x.min()), int(district_y.min())
-    columns = np.arange(first_x, int(district_x.max()) + 1, dtype=np.int64)
-    rows = np.arange(first_y, int(district_y.max()) + 1, dtype=np.int64)
-    numbers = district_numbers(columns, rows, seed)
-    district_x -= first_x
-    district_y -= first_y
-    district = district_y * len(columns) + district_x
-    place = (row % ENTRIES) * ENTRIES + column % ENTRIES
-    place += (numbers % LAYOUTS).astype(np.int32).ravel()[district] * ENTRIES**2
-    codes = layouts().ravel().take(place)
-    district *= CODES
-    district += codes
+    column, row = _whole(u, CELL), _whole(v, CELL)
+    district, row_of_district = column >> _DISTRICT_BITS, row >> _DISTRICT_BITS
+    first_x, first_y = int(district.min()), int(row_of_district.min())
+    columns = np.arange(first_x, int(district.max()) + 1, dtype=np.int64)
+    rows = np.arange(first_y, int(row_of_district.max()) + 1, dtype=np.int64)
+    numbers = hashed(columns[None], rows[:, None], seed)
+    row_of_district -= first_y
+    row_of_district *= len(columns)
+    district -= first_x
+    district += row_of_district
+    row &= ENTRIES - 1
+    row <<= _DISTRICT_BITS
+    column &= ENTRIES - 1
+    row |= column
+    if numbers.size == 1:
+        row += int(numbers[0, 0] % LAYOUTS) * ENTRIES**2
+    else:
+        row += ((numbers % LAYOUTS).astype(np.int32).ravel() * ENTRIES**2).take(district)
+    codes = layouts().ravel().take(row)
+    district <<= _CODE_BITS
+    district |= codes
     return _cover_table(numbers, columns, rows, seed).take(district), codes
 
 
@@ -264,6 +223,31 @@ def _cover_table(
     return table.ravel()
 
 
+def _lay_nature(
+    world: EarthWorld,
+    samples: Samples,
+    labels: NDArray[np.uint8],
+    open_land: NDArray[np.bool_],
+    rough: Field,
+) -> None:
+    """Woods and meadows where it is moist, scrub and bare soil where it is dry."""
+    land = world.land
+    at_nodes = fractal(*samples.nodes, land.seed + 7, _MOISTURE_WAVE, 5, samples.finest)
+    at_nodes += np.float32(land.wetness * 0.5)
+    low, high = at_nodes.min() - _ROUGH_REACH, at_nodes.max() + _ROUGH_REACH
+    if low > _DRY and high < _MEADOW:
+        return
+    moisture = samples.drawn_out(at_nodes)
+    moisture += np.float32(_ROUGH_REACH / 2) * rough
+    for name, there in (
+        ("meadow", moisture > _MEADOW),
+        ("woods", moisture > _WOODS),
+        ("scrub", moisture < _DRY),
+        ("bare", moisture < _BARE),
+    ):
+        np.copyto(labels, np.uint8(number_of(name)), where=there & open_land)
+
+
 def _lay_towns(
     world: EarthWorld,
     samples: Samples,
@@ -271,17 +255,42 @@ def _lay_towns(
     open_land: NDArray[np.bool_],
     grid: tuple[Field, Field],
 ) -> None:
-    town = samples.field(world.town)
-    urban = town > 0
-    if not urban.any():
+    at_nodes = world.town(*samples.nodes)
+    if at_nodes is None or at_nodes.max() <= 0:
         return
-    u, v = (np.floor(axis[urban] / SIDE).astype(np.int32) for axis in grid)
-    numbers = hashed(u, v, world.land.seed + 71) % 8
+    town = samples.drawn_out(at_nodes)
+    column, row = (_whole(axis, SIDE) for axis in grid)
+    first_x, first_y = int(column.min()), int(row.min())
+    columns = np.arange(first_x, int(column.max()) + 1)
+    rows = np.arange(first_y, int(row.max()) + 1)
     names = [[number_of(n) for n in _OUTSKIRTS], [number_of(n) for n in _CORES]]
-    table = np.array(names, np.uint8)
-    blocks = table[(town[urban] > _TOWN_CORE).astype(np.int8), numbers]
-    # a main road goes on through a town
-    labels[urban] = np.where(open_land[urban], blocks, number_of("road"))
+    drawn = hashed(columns[None], rows[:, None], world.land.seed + 71) % 8
+    table = np.array(names, np.uint8)[:, drawn].ravel()
+    row -= first_y
+    row *= len(columns)
+    row += column
+    row -= first_x
+    row += (town > _TOWN_CORE).astype(np.int32) * np.int32(drawn.size)
+    urban = town > 0
+    fringe = town < _TOWN_FRINGE
+    blocks = table.take(row)
+    # gardens and trees at the edge, where blocks would be cut through; main roads go on
+    np.copyto(blocks, np.uint8(number_of("fringe")), where=fringe)
+    np.copyto(blocks, np.uint8(number_of("road")), where=~open_land)
+    np.copyto(labels, blocks, where=urban)
+
+
+def _lay_drives(world: EarthWorld, labels: NDArray[np.uint8], grid: tuple[Field, Field]) -> None:
+    """The roads from sites to the roads of the grid, in the part of the window where they run."""
+    for drive in world.land.drives:
+        along, across = grid[drive.vertical], grid[not drive.vertical]
+        if not (across.min() - CELL < drive.across < across.max() + CELL):
+            continue
+        if along.max() < drive.start or along.min() > drive.end:
+            continue
+        there = np.abs(across - np.float32(drive.across)) < np.float32(0.75 * CELL)
+        there &= (along > drive.start) & (along < drive.end)
+        labels[there] = number_of("road")
 
 
 def _lay_rivers(
@@ -291,32 +300,28 @@ def _lay_rivers(
         distance = river_distance(world, river, samples.x, samples.y)
         if distance is None:
             continue
-        inner = slice(*distance.span)
-        part = distance.values + 2 * (rough[inner] if river_is_wide(rough) else rough)
-        view = labels[inner]
-        view[(part < 14) & (view != number_of("road"))] = number_of("bank")
+        rows = slice(*distance.span)
+        part = distance.values + 2 * rough[rows]
+        view = labels[rows]
+        view[(part < _BANK) & (view != number_of("road"))] = number_of("bank")
         view[part < 0] = number_of("river")
-
-
-def river_is_wide(rough: Field) -> bool:
-    """Whether roughness was computed."""
-    return rough.size > 1
 
 
 def _lay_sea(world: EarthWorld, samples: Samples, labels: NDArray[np.uint8], rough: Field) -> None:
     if not any(name == WATER for row in world.terrain for name in row):
         return
-    seed = world.land.seed
+    x, y = samples.nodes
     cells = [[-1.0 if name == WATER else 1.0 for name in row] for row in world.terrain]
-
-    def height(x: Axis, y: Axis) -> Field:
-        noise = fractal(x, y, seed + 17, _SEA_WAVE, 5, samples.step / 2)
-        return spread(world, cells, x, y) + np.float32(_SEA_NOISE) * noise + np.float32(_SEA_BIAS)
-
-    above = samples.field(height)
-    if above.min() > 2 * _BEACH:
+    at_nodes = spread(world, cells, x, y)
+    if at_nodes.min() == 1:
+        # far from all water, where noise alone makes none
         return
+    at_nodes += np.float32(_SEA_BIAS)
+    noise = fractal(x, y, world.land.seed + 17, _SEA_WAVE, 5, samples.finest)
+    at_nodes += np.float32(_SEA_NOISE) * noise
+    if at_nodes.min() > 2 * _BEACH:
+        return
+    above = samples.drawn_out(at_nodes)
     above += np.float32(0.008) * rough
-    labels[above < _BEACH] = number_of("beach")
-    for below, name in ((0.0, "shallow"), (_SHALLOW, "sea"), (_SEA, "deep sea")):
-        labels[above < below] = number_of(name)
+    for below, name in ((_BEACH, "beach"), (0.0, "shallow"), (_SHALLOW, "sea"), (_SEA, "deep sea")):
+        np.copyto(labels, np.uint8(number_of(name)), where=above < below)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geofovea.datasets.synthetic.earth.drawing import Bands, Sheet, speckled
-from geofovea.datasets.synthetic.textures import SIDE
+from geofovea.datasets.synthetic.textures import SIDE, Texture
 
 __all__ = ["TOWN_BLOCKS"]
 
@@ -51,7 +50,7 @@ _CARS: tuple[Bands, ...] = (
 _STREET, _WALK = 7, 11
 
 
-def _suburb(rng: np.random.Generator) -> NDArray[np.float32]:
+def _suburb(rng: np.random.Generator) -> Texture:
     """Rows of detached houses in gardens along streets."""
     sheet = Sheet(speckled(_GARDEN, rng, 14))
     _streets(sheet, rng, (0, 256), (0, 128, 256, 384))
@@ -74,7 +73,7 @@ def _home(sheet: Sheet, rng: np.random.Generator, x: float, y: float, row: int) 
     sheet.house((x, y, x + width, y + depth), _toned(rng, _TILES), rng.uniform(5, 8), ridge=True)
 
 
-def _center(rng: np.random.Generator) -> NDArray[np.float32]:
+def _center(rng: np.random.Generator) -> Texture:
     """Closed blocks of houses of several floors around courtyards."""
     sheet = Sheet(speckled(_YARD, rng, 9))
     edges = (0, 128, 256, 384)
@@ -111,7 +110,7 @@ def _closed_block(
             y += width
 
 
-def _estate(rng: np.random.Generator) -> NDArray[np.float32]:
+def _estate(rng: np.random.Generator) -> Texture:
     """Long flat-roofed buildings in lawns, with cars along the streets."""
     sheet = Sheet(speckled((116, 130, 88, 172), rng, 14))
     _streets(sheet, rng, (0, 256), (0, 256))
@@ -129,7 +128,7 @@ def _estate(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _industry(rng: np.random.Generator) -> NDArray[np.float32]:
+def _industry(rng: np.random.Generator) -> Texture:
     """Large halls in yards."""
     sheet = Sheet(speckled((146, 142, 136, 108), rng, 10))
     for y0 in (0, 256):
@@ -144,7 +143,7 @@ def _industry(rng: np.random.Generator) -> NDArray[np.float32]:
     return sheet.pixels
 
 
-def _park(rng: np.random.Generator) -> NDArray[np.float32]:
+def _park(rng: np.random.Generator) -> Texture:
     sheet = Sheet(speckled((108, 130, 78, 200), rng, 14))
     for at in (140, 390):
         sheet.fill((at, 0, at + 5, SIDE), (182, 168, 140, 130))
@@ -175,7 +174,7 @@ def _streets(
         for y in rows:
             sheet.fill((0, y - half, SIDE, y + half), color)
     for y in rows:
-        for x in np.arange(16, SIDE - 16, 16):
+        for x in range(16, SIDE - 16, 16):
             if rng.random() < 0.3:
                 car = _CARS[rng.integers(len(_CARS))]
                 side = rng.choice((-6, 2))
@@ -188,7 +187,7 @@ def _toned(rng: np.random.Generator, roofs: tuple[Bands, ...]) -> Bands:
     return red, green, blue, near
 
 
-TOWN_BLOCKS: dict[str, Callable[[np.random.Generator], NDArray[np.float32]]] = {
+TOWN_BLOCKS: dict[str, Callable[[np.random.Generator], Texture]] = {
     "center a": _center,
     "center b": _center,
     "suburb a": _suburb,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from geofovea.pipeline.system.terminal import echo
+from geofovea.pipeline.training.parts.recipe import PART_NAMES
 
 __all__ = ["train"]
 
@@ -33,6 +34,14 @@ __all__ = ["train"]
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--workers", default=1, show_default=True, help="Processes that render samples.")
 @click.option("--minutes", type=float, help="Stop with a checkpoint after this time.")
+@click.option(
+    "--with",
+    "part",
+    type=click.Choice(PART_NAMES),
+    help="Train this part beside a model instead, whose own weights stay.",
+)
+@click.option("--model", default="embedded", help="The model beside which the part is trained.")
+@click.option("--lessons", type=click.Path(path_type=Path), help="Keep what parts share here.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
     output: Path,
@@ -45,11 +54,17 @@ def train(
     workers: int,
     minutes: float | None,
     compiled: bool,
+    part: str | None,
+    model: str,
+    lessons: Path | None,
 ) -> None:
     """Train the demo model, from nothing or further.
 
     The same command resumes a stopped run.
     """
+    if part is not None:
+        _train_part(part, output, model, scale, batch, seed, minutes, lessons)
+        return
     import math
 
     from geofovea.pipeline.training import train as training
@@ -76,3 +91,37 @@ def train(
     write_card(output, output / "model" / "README.md", config)
     draw_curve(output, output / "curve.png")
     echo(f"wrote {output / 'model'}")
+
+
+def _train_part(
+    part: str,
+    output: Path,
+    model: str,
+    scale: float,
+    batch: int,
+    seed: int,
+    minutes: float | None,
+    lessons: Path | None,
+) -> None:
+    """Train a part beside a model, and write ``OUTPUT/model``, a copy of the model with it."""
+    import math
+    from dataclasses import replace
+
+    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
+    from geofovea.pipeline.hosts.region_focus import with_decoder_access
+    from geofovea.pipeline.training.parts.frozen_model import FrozenModel
+    from geofovea.pipeline.training.parts.recipe import default_recipe
+    from geofovea.pipeline.training.parts.train_part import train_part
+    from geofovea.pipeline.training.parts.written_part import write_part
+
+    recipe = default_recipe(part, seed=seed)
+    steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
+    recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
+    host = with_decoder_access(load_host(model))
+    stop_after = math.inf if minutes is None else 60 * minutes
+    records = train_part(FrozenModel(host), recipe, output, lessons=lessons, stop_after=stop_after)
+    for record in records:
+        echo(json.dumps(record), err=True)
+    folder = embedded_model_path() if model == EMBEDDED else Path(model)
+    card = write_part(output, recipe, host, folder)
+    echo(f"wrote {output / 'model'}: {card.method} after {card.steps} steps {dict(card.held_out)}")

@@ -42,7 +42,9 @@ __all__ = ["ask_options", "checked_chain"]
 
 _LIMITS = ("tiles", "tokens", "seconds", "host_ram_mb")
 _NAMES = ("cache_tokens", "index", "bands", "composite", "band_map", "nodata")
-_OPTIONS = ("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip")
+_OPTIONS = (
+    *("focus", "focus_model", "reduction", "descent", "route", "geometry", "skip", "resampler"),
+)
 
 
 def ask_options(
@@ -87,6 +89,11 @@ def ask_options(
             "--skip",
             metavar="NAME[:START]",
             help="What vision tokens skip inside the decoder, such as ima or dyvte.",
+        ),
+        budget(
+            "--resampler",
+            metavar="NAME[:TOKENS]",
+            help="A trained part of the model that makes so many tokens of each tile: m3, mqt.",
         ),
         search(
             "--min-contrast",

@@ -72,7 +72,6 @@ class SampleSpec:
     undated: float = 0.0
     kinds: tuple[str, ...] = _DETAILS
     reworded: float = 0.0
-    world: int = 1
     strangers: float = 0.0
     questions: int = 32
     question_length: int = 16
@@ -81,6 +80,7 @@ class SampleSpec:
     alone: float = 0.2
     dropped: float = 0.3
     thinned: float = 0.0
+    world: int = 1
 
     def __post_init__(self) -> None:
         check_version(self.world)

@@ -37,7 +37,13 @@ def forget_place(view: View) -> View:
 
 
 def show_crowd(rng: random.Random, shape: ModelShape, version: int) -> View:
-    """A tile full of things, with the labels of things alone; some are seen from twice as far."""
+    """A tile full of things, with the labels of things alone; some are seen from twice as far.
+
+    Args:
+        rng: Decides everything.
+        shape: Of the model.
+        version: Of the synthetic world.
+    """
     level = int(rng.random() < _SHARE_OF_COARSE_CROWDS)
     crowd = crowd_of(version, rng, (shape.tile_size << level) // 64)
     pyramid = Pyramid(crowd.width, crowd.height, shape.tile_size)
