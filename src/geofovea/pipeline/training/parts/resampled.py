@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geofovea.pipeline.hosts.learned.adapted_decoder import learnable_decoder, low_rank_tensors
-from geofovea.pipeline.training.dense_labels import IGNORED
+from geofovea.pipeline.training.lessons.dense_labels import IGNORED
 from geofovea.pipeline.training.losses import answer_position
 from geofovea.pipeline.training.parts.frozen_model import FrozenModel
 from geofovea.pipeline.training.parts.lessons import Lessons, at_answers

@@ -79,7 +79,7 @@ class VqToken(Selector):
         broken = broken_rows(context.features)
         start = farthest_first(unit, broken, most_isolated(unit, broken), k)
         labels, _ = spherical_k_means(unit, unit[start.to(unit.device)])
-        groups = labels.unique(return_inverse=True)[1].cpu()
+        groups = labels.unique(return_inverse=True)[1].cpu()  # type: ignore[no-untyped-call]
         count = int(groups.max()) + 1
         means = group_means(context.features, groups, count)
         own = unit_rows(means)[groups.to(means.device)]
