@@ -147,6 +147,7 @@ class IndexStore:
             OutputError: If it cannot be written.
         """
         folder, was_removed = self._folder(scene), False
+        older: IndexedScene | None = None
         if (folder / _SCENE).exists():
             try:
                 older = _read(folder / _SCENE, self._scene_of)
@@ -157,9 +158,10 @@ class IndexStore:
             else:
                 self._remove_parts(scene)
                 was_removed = True
-        make_folder(folder.parent)
-        make_folder(folder)
-        write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
+        if scene != older:
+            make_folder(folder.parent)
+            make_folder(folder)
+            write_text(folder / _SCENE, json.dumps(scene.to_record(), indent=1))
         return scene, was_removed
 
     def part_names(self, scene: IndexedScene, level: int | None = None) -> list[PartName]:

@@ -7,11 +7,11 @@ from typing import Any, Literal, get_args
 
 from geofovea.pipeline.answers.answer import Answer
 from geofovea.pipeline.answers.page.data import answer_data
+from geofovea.pipeline.dates.as_answer import changes_as_answer
 from geofovea.pipeline.dates.session import StackSession
 from geofovea.pipeline.dates.stack import make_stack
 from geofovea.pipeline.engine.watching import Watcher, watched_by
 from geofovea.pipeline.hosts.base import Host
-from geofovea.pipeline.places.as_answer import places_as_answer
 from geofovea.pipeline.places.count import Count
 from geofovea.pipeline.places.counting import count_places
 from geofovea.pipeline.places.find import find_places
@@ -108,12 +108,12 @@ def compare_dates(
     """
     stack = make_stack((before.scene, after.scene))
     session = StackSession(stack, before.host)
+    reference = before if stack.reference == 0 else after
     with watched_by(watch):
         if task == "compare":
             return session.answer(request).answer, None
-        places = session.changes(request.question or None, budget=request.budget)
-    reference = before if stack.reference == 0 else after
-    return places_as_answer(reference, request, places), places
+        phrase = request.question or None
+        return changes_as_answer(session, reference, request, phrase, request.budget)
 
 
 def shown_data(answer: Answer, name: str) -> dict[str, Any]:

@@ -50,7 +50,6 @@ class DeepStack(LayerMethod):
             are.
         fine: The tokens that are added; None adds nothing.
         groups: ``(4, n, d)``, what is added to n tokens of a prompt; `of` makes them.
-        stacked: Vectors among these that are not empty.
 
     Raises:
         ModelError: If there is no such layer, or the maps are too few.
@@ -61,7 +60,6 @@ class DeepStack(LayerMethod):
     maps: tuple[Tensor, ...] | None = None
     fine: TokenSet | None = None
     groups: Tensor | None = None
-    stacked: int = 0
     name: ClassVar[str] = "deepstack"
     takes_finest: ClassVar[bool] = True
 
@@ -72,11 +70,6 @@ class DeepStack(LayerMethod):
         if self.maps is not None and len(self.maps) != QUARTERS:
             raise ModelError(f"deepstack needs a map for each of 4 groups, got {len(self.maps)}")
 
-    @property
-    def tokens_beside(self) -> int:
-        """See `LayerMethod`."""
-        return self.stacked
-
     def beside(self, fine: TokenSet) -> DeepStack:
         """See `LayerMethod`."""
         return replace(self, fine=fine)
@@ -85,8 +78,7 @@ class DeepStack(LayerMethod):
         """See `LayerMethod`."""
         if self.fine is None:
             return self
-        groups, is_filled = stacked_groups(tokens, self.fine)
-        return replace(self, groups=groups, stacked=int(is_filled.sum()))
+        return replace(self, groups=stacked_groups(tokens, self.fine)[0])
 
     def plan(self, view: LayerView) -> LayerPlan:
         """See `LayerMethod`.

@@ -47,6 +47,14 @@ _SEA_NOISE, _SEA_WAVE, _SEA_BIAS = 0.45, 1700, 0.35
 _SHALLOW, _SEA, _BEACH = -0.07, -0.3, 0.035
 _TOWN_FRINGE, _TOWN_CORE = 0.035, 0.55
 _WOODS, _MEADOW, _DRY, _BARE = 0.34, 0.24, -0.62, -0.87
+_NATURE = (
+    ("meadow", _MEADOW, True),
+    ("woods", _WOODS, True),
+    ("scrub", _DRY, False),
+    ("bare", _BARE, False),
+)
+"""Covers with the moisture above or below which they lie, later over earlier."""
+
 _ROUGH_REACH = 0.2
 """How far roughness moves the edge of a wood, in moisture."""
 
@@ -239,13 +247,12 @@ def _lay_nature(
         return
     moisture = samples.drawn_out(at_nodes)
     moisture += np.float32(_ROUGH_REACH / 2) * rough
-    for name, there in (
-        ("meadow", moisture > _MEADOW),
-        ("woods", moisture > _WOODS),
-        ("scrub", moisture < _DRY),
-        ("bare", moisture < _BARE),
-    ):
-        np.copyto(labels, np.uint8(number_of(name)), where=there & open_land)
+    for name, limit, is_above in _NATURE:
+        if high < limit if is_above else low > limit:
+            continue
+        there = moisture > limit if is_above else moisture < limit
+        there &= open_land
+        np.copyto(labels, np.uint8(number_of(name)), where=there)
 
 
 def _lay_towns(
@@ -323,5 +330,8 @@ def _lay_sea(world: EarthWorld, samples: Samples, labels: NDArray[np.uint8], rou
         return
     above = samples.drawn_out(at_nodes)
     above += np.float32(0.008) * rough
+    lowest = above.min()
     for below, name in ((_BEACH, "beach"), (0.0, "shallow"), (_SHALLOW, "sea"), (_SEA, "deep sea")):
+        if lowest >= below:
+            break
         np.copyto(labels, np.uint8(number_of(name)), where=above < below)
