@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
@@ -33,9 +33,6 @@ from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Tile
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places"]
 
@@ -314,26 +311,33 @@ def _coverage(
     sampled: int = 0,
 ) -> Coverage:
     looked = list(looker.looked)
+    drawn = looked[len(looked) - sampled :]
     passed_over = len(native.tiles) - len(looked)
-    ruled_out = 0
-    if descent is not None and passed_over:
-        mask = native.is_ruled_out(descent)
-        ruled_out = sum(
-            bool(out) and tile not in looker.looked
-            for tile, out in zip(native.tiles, mask, strict=True)
-        )
     recall, recall_low = _recall(looker, looked, sampled, passed_over)
+    outside = _ruled_out(native, descent) if passed_over else set()
+    tested = [tile for tile in drawn if tile in outside]
     return Coverage(
         mode,
         len(native.tiles),
         len(looked),
-        ruled_out,
+        # what was never put to the test is not called ruled out
+        len(outside - set(looked)) if tested else 0,
         native.share_of(looked),
         recall,
         recall_low,
         sampled,
         "complete" if not passed_over else looker.stopped or "tiles",
+        len(tested),
+        sum(looker.looked[tile] > 0 for tile in tested),
     )
+
+
+def _ruled_out(native: NativeTiles, descent: Descent | None) -> set[Tile]:
+    """The native tiles that a coarser level of a descent rules out."""
+    if descent is None:
+        return set()
+    mask = native.is_ruled_out(descent)
+    return {tile for tile, is_out in zip(native.tiles, mask, strict=True) if is_out}
 
 
 def _recall(
