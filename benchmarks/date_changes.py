@@ -1,6 +1,7 @@
 """Do differences of tokens lead to what changed? Measured on the synthetic world at two dates.
 
     python benchmarks/date_changes.py --seeds 6
+    python benchmarks/date_changes.py --lists --sweep --seeds 12 --first-seed 500 --side 2048
 
 For every question about a change, the native tiles that the answer was read from are compared with
 the truth, beside three others: differences alone, the question alone at the later date (with what
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=4096, help="Of a scene in pixels.")
     parser.add_argument("--tiles", type=int, default=48, help="Of all dates together.")
     parser.add_argument("--sweep", action="store_true", help="Also compare every native tile.")
+    parser.add_argument("--lists", action="store_true", help="Look for all changes, ask nothing.")
     options = parser.parse_args()
     host = gf.load_host("embedded")
     hits, listed = defaultdict(list), defaultdict(list)
@@ -58,7 +60,26 @@ def measure(seed, options, host, folder, hits, listed) -> None:
     paths = [folder / f"{number}.tif" for number in (0, 1)]
     for world, path in zip(worlds, paths, strict=True):
         write_scene(world, path)
-    pair, single = gf.open_pair(*paths, model=host), gf.open(paths[1], model=host)
+    pair = gf.open_pair(*paths, model=host)
+    if not options.lists:
+        ask(seed, options, worlds, pair, gf.open(paths[1], model=host), hits)
+    changes = [change.box for change in changes_between(*worlds)]
+    for name, limit in {"search of 96 tiles": gf.Budget(96, 768), "sweep": None}.items():
+        if limit is None and not options.sweep:
+            continue
+        found = [place.box_scene for place in pair.changes(budget=limit)]
+        listed[name].append(
+            (
+                sum(any(box.intersection(place) for place in found) for box in changes),
+                len(changes),
+                sum(any(box.intersection(place) for box in changes) for place in found),
+                len(found),
+            )
+        )
+
+
+def ask(seed, options, worlds, pair, single, hits) -> None:
+    """The questions about one world."""
     budget = gf.Budget(options.tiles, 768)
     half = gf.Budget(options.tiles // 2, 384)
     rng = random.Random(seed)
@@ -79,19 +100,6 @@ def measure(seed, options, host, folder, hits, listed) -> None:
         count = sum(item.tile.level == 0 for item in answers["question and differences"])
         native = [pair.pyramid.box_scene(tile) for tile in pair.pyramid.tiles(0)]
         hits["as many tiles at random"] += [covered(p, rng.sample(native, count)) for p in places]
-    changes = [change.box for change in changes_between(*worlds)]
-    for name, limit in {"search of 96 tiles": gf.Budget(96, 768), "sweep": None}.items():
-        if limit is None and not options.sweep:
-            continue
-        found = [place.box_scene for place in pair.changes(budget=limit)]
-        listed[name].append(
-            (
-                sum(any(box.intersection(place) for place in found) for box in changes),
-                len(changes),
-                sum(any(box.intersection(place) for box in changes) for place in found),
-                len(found),
-            )
-        )
 
 
 def covered(place, tiles) -> bool:

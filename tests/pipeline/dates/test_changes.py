@@ -102,6 +102,10 @@ def test_a_phrase_asks_the_model_at_both_dates(session, swept):
     assert len(trucks) <= len(every)
     assert all(place.label in ("new truck", "gone truck") for place in trucks)
     assert trucks.cost.tokens_llm > 0 == every.cost.tokens_llm
+    # the least score is that of what is listed, with a phrase as without one
+    more = session.changes("truck", min_score=1e-6)
+    assert len(more) > len(trucks)
+    assert [p for p in more if p.score >= 0.5] == list(trucks)
 
 
 @pytest.mark.parametrize("score", [0, 1, -1, 2])
@@ -121,36 +125,72 @@ def test_a_phrase_without_a_word_is_refused(session, phrase):
         session.changes(phrase)
 
 
+def row_of_cells(count, high=()):
+    """Cells side by side, twelve a tile: distances that rise a little, and some that stand out."""
+    boxes = np.array([[32 * i, 0, 32 * i + 32, 32] for i in range(count)], dtype=float)
+    distances = 1 + 0.01 * np.arange(count)
+    distances[list(high)] = 90
+    return boxes, distances, [Tile(0, 0, i // 12) for i in range(count)]
+
+
 def test_cells_that_touch_across_a_seam_are_one_place():
     compared = Compared()
-    boxes = np.array([[32 * i, 0, 32 * i + 32, 32] for i in range(12)], dtype=float)
-    distances = np.ones(12) + 0.01 * np.arange(12)
-    distances[[5, 6, 9]] = 9
-    compared.add(boxes[:6], distances[:6], [Tile(0, 0, 0)] * 6)
-    compared.add(boxes[6:], distances[6:], [Tile(0, 0, 1)] * 6)
+    compared.add(*row_of_cells(60, high=(11, 12, 20)))
     places = changed_places(compared, 0.97)
     assert [place.box_scene.as_tuple() for place in places] == [
-        (160, 0, 224, 32),
-        (288, 0, 320, 32),
+        (352, 0, 416, 32),
+        (640, 0, 672, 32),
     ]
     assert places[0].evidence == (Tile(0, 0, 0), Tile(0, 0, 1))
 
 
 def test_what_a_search_was_led_to_does_not_tell_what_is_usual():
     compared = Compared()
-    boxes = np.array([[32 * i, 0, 32 * i + 32, 32] for i in range(24)], dtype=float)
-    distances = np.where(np.arange(24) < 8, 9.0, 1.0 + 0.01 * np.arange(24))
-    compared.add(boxes[:12], distances[:12], [Tile(0, 0, 0)] * 12, is_usual=False)
-    compared.add(boxes[12:], distances[12:], [Tile(0, 0, 1)] * 12)
-    assert changed_places(compared, 0.99)[0].box_scene.as_tuple() == (0, 0, 256, 32)
+    boxes, distances, tiles = row_of_cells(48, high=range(12))
+    compared.add(boxes[:24], distances[:24], tiles[:24], is_usual=False)
+    compared.add(boxes[24:], distances[24:], tiles[24:])
+    assert changed_places(compared, 0.99)[0].box_scene.as_tuple() == (0, 0, 384, 32)
 
 
-def test_scores_bound_what_chance_does_whatever_the_distribution():
-    """Of heavy-tailed numbers without any change, few reach a score: Cantelli's promise."""
+def test_the_halo_of_a_change_in_its_tile_is_no_place_of_its_own():
+    compared = Compared()
+    boxes, distances, tiles = row_of_cells(60, high=(2,))
+    distances[[8, 30]] = 15
+    compared.add(boxes, distances, tiles)
+    found = [place.box_scene.x0 / 32 for place in changed_places(compared, 0.99)]
+    assert found == [2, 30]
+
+
+@pytest.mark.parametrize("cells", [400, 4000])
+@pytest.mark.parametrize(
+    ("spreads", "score", "most"),
+    [([1.0], 0.9, 0.1), ([1.0, 2.0, 4.0], 0.99, 0.1)],
+    ids=["one material", "three materials, whose tails together are longer"],
+)
+def test_few_scenes_without_a_change_list_one_whatever_their_size(cells, spreads, score, most):
     rng = np.random.default_rng(1)
-    for draw in (rng.normal, rng.laplace, rng.exponential):
-        numbers = draw(size=20_000)
-        scores = change_scores(numbers, numbers[:2000])
-        for level in (0.8, 0.9, 0.97):
-            assert (scores >= level).mean() <= 1 - level
+    lists = []
+    for _ in range(200):
+        distances = rng.choice(spreads, cells) * rng.exponential(size=cells)
+        lists.append(change_scores(distances, distances).max() >= score)
+    assert np.mean(lists) <= most
+
+
+def test_changes_of_many_cells_do_not_hide_each_other():
+    rng = np.random.default_rng(2)
+    distances = rng.exponential(size=2000)
+    distances[:120] += 60
+    scores = change_scores(distances, distances)
+    assert (scores[:120] >= 0.99).all()
+    assert not (scores[120:] >= 0.99).any()
+
+
+def test_a_search_is_held_to_the_size_of_the_scene_that_it_searched():
+    numbers = np.random.default_rng(3).exponential(size=300)
+    alone = change_scores(np.array([12.0]), numbers)
+    among = change_scores(np.array([12.0]), numbers, family=1_000_000)
+    assert among[0] < 0.5 < alone[0]
+
+
+def test_without_any_difference_nothing_is_a_change():
     assert not change_scores(np.ones(5), np.ones(5)).any()

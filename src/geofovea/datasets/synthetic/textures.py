@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["material"]
+__all__ = ["SIDE", "Texture", "material", "periodic_noise"]
 
 SIDE = 512
 
@@ -39,7 +39,7 @@ def material(name: str) -> tuple[NDArray[np.uint8], ...]:
     return tuple(np.clip(np.rint(level), 0, 255).astype(np.uint8) for level in levels)
 
 
-def _noise(rng: np.random.Generator, finest: int = 2, coarsest: int = 128) -> Texture:
+def periodic_noise(rng: np.random.Generator, finest: int = 2, coarsest: int = 128) -> Texture:
     """Periodic noise in [-1, 1], the sum of octaves from ``coarsest`` to ``finest`` pixels."""
     total = np.zeros((SIDE, SIDE), np.float32)
     weight = 1.0
@@ -72,7 +72,7 @@ def _coordinates() -> tuple[Texture, Texture]:
 
 
 def _paint(base: tuple[int, int, int], rng: np.random.Generator, amplitude: float) -> Texture:
-    return np.asarray(base, np.float32) + amplitude * _noise(rng)[..., None]
+    return np.asarray(base, np.float32) + amplitude * periodic_noise(rng)[..., None]
 
 
 def _plain(base: tuple[int, int, int], amplitude: float) -> Callable[..., Texture]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,9 @@ __all__ = ["Compared", "change_scores", "changed_places"]
 
 Numbers = NDArray[np.float64]
 
-_NORMAL_SPREAD = 1.4826
+# where the tail of unchanged cells is taken to begin
+_TAIL_SHARE = 0.25
+# what is below this share of a peak beside it is its halo
 _PEAK_SHARE = 0.25
 LABEL = "change"
 
@@ -57,39 +60,50 @@ class Compared:
         self.tiles += tiles
 
 
-def change_scores(distances: Numbers, usual: Numbers) -> Numbers:
-    """How surely each of n distances is no usual one, ``(n,)`` in [0, 1).
+def change_scores(distances: Numbers, usual: Numbers, family: int | None = None) -> Numbers:
+    """How likely no cell of a scene without changes lies as far out as each of n, ``(n,)``.
 
-    ``z² / (1 + z²)`` of the number ``z`` of usual spreads above the median; 0 below it. The usual
-    spread is the median deviation from the median, scaled to that of a normal distribution, so that
-    changes in less than half of the cells do not pull it along.
+    Distances of unchanged cells have a long tail, for materials and light differ from place to
+    place. Beyond a high quantile a tail is close to exponential (peaks over threshold; Pickands,
+    Annals of Statistics 3, 1975). Its scale comes from the median of what exceeds the third
+    quartile, so that changes in up to about a tenth of the cells hardly move it. From the tail
+    follows how many of all cells chance would put beyond a distance; the score is the probability
+    that it puts none there. The scale is the largest that the sample leaves likely.
 
     Args:
         distances: float64 ``(n,)``.
         usual: float64 ``(m,)``, those of places that were not looked at for their difference.
+        family: Cells among which the largest were looked for; n if not given.
     """
-    middle = np.median(usual)
-    spread = _NORMAL_SPREAD * np.median(np.abs(usual - middle))
-    above = np.clip(distances - middle, 0, None)
-    if spread <= 0:
-        return np.where(above > 0, 1 - 1e-6, 0.0)
-    squares = np.square(above / spread)
-    scores: Numbers = squares / (1 + squares)
+    start = float(np.quantile(usual, 1 - _TAIL_SHARE))
+    excess = usual[usual > start] - start
+    above = distances - start
+    if not len(excess):
+        return np.where(above > 0, 1.0, 0.0)
+    # the upper end of the interval of a median of so many
+    rank = min(0.5 + 1 / math.sqrt(len(excess)), 0.9)
+    scale = float(np.quantile(excess, rank)) / math.log(2)
+    count = len(distances) if family is None else max(family, len(distances))
+    expected = count * _TAIL_SHARE * np.exp(-np.clip(above, 0, None) / scale)
+    scores: Numbers = np.exp(-expected) * (above > 0)
     return scores
 
 
-def changed_places(compared: Compared, min_score: float) -> list[Place]:
-    """The places whose cells stand out, the surest first; cells that touch are one place.
+def changed_places(compared: Compared, min_score: float, family: int | None = None) -> list[Place]:
+    """The places whose cells stand out, the farthest out first; cells that touch are one place.
 
     Args:
         compared: The cells.
-        min_score: The least score of a cell.
+        min_score: The least score of a cell; see `change_scores`.
+        family: Cells of all that could have been compared; those that were if not given.
     """
     boxes = np.concatenate(compared.boxes)
     distances, is_usual = np.concatenate(compared.distances), np.concatenate(compared.is_usual)
     usual = distances[is_usual] if is_usual.any() else distances
-    scores = change_scores(distances, usual)
-    which = np.flatnonzero(scores >= min_score)
+    scores = change_scores(distances, usual, family)
+    above = distances - np.median(usual)
+    is_peak = above >= _PEAK_SHARE * _largest_of_tiles(above, compared.tiles)
+    which = np.flatnonzero((scores >= min_score) & is_peak)
     if not len(which):
         return []
     cells = shapely.box(*boxes[which].T)
@@ -100,19 +114,31 @@ def changed_places(compared: Compared, min_score: float) -> list[Place]:
     places = []
     for number in range(len(parts)):
         own = which[cell_of[part_of == number]]
-        # an encoder spreads a change over the tile: what is far below the peak is its halo
-        above = distances[own] - np.median(usual)
-        own = own[above >= _PEAK_SHARE * above.max()]
-        low, high = boxes[own, :2], boxes[own, 2:]
-        places.append(
-            Place(
-                Box(*low.min(0).tolist(), *high.max(0).tolist()),
-                float(scores[own].max()),
-                0,
-                LABEL,
-                tuple(sorted({compared.tiles[i] for i in own})),
-                "tokens",
-                float((high - low).max()),
-            )
-        )
-    return sorted(places, key=lambda place: (-place.score, place.box_scene))
+        own = own[above[own] >= _PEAK_SHARE * above[own].max()]
+        places.append((float(above[own].max()), _place(own, boxes, scores, compared.tiles)))
+    # scores of what is far out are all 1
+    return [place for _, place in sorted(places, key=lambda p: (-p[0], p[1].box_scene))]
+
+
+def _largest_of_tiles(above: Numbers, tiles: Sequence[Tile]) -> Numbers:
+    """The largest number of each cell's tile: an encoder spreads a change over the tile."""
+    numbers = {tile: number for number, tile in enumerate(dict.fromkeys(tiles))}
+    tile_of = np.array([numbers[tile] for tile in tiles])
+    largest = np.full(len(numbers), -np.inf)
+    np.maximum.at(largest, tile_of, above)
+    result: Numbers = largest[tile_of]
+    return result
+
+
+def _place(own: NDArray[np.intp], boxes: Numbers, scores: Numbers, tiles: Sequence[Tile]) -> Place:
+    """One place of some cells."""
+    low, high = boxes[own, :2], boxes[own, 2:]
+    return Place(
+        Box(*low.min(0).tolist(), *high.max(0).tolist()),
+        float(scores[own].max()),
+        0,
+        LABEL,
+        tuple(sorted({tiles[i] for i in own})),
+        "tokens",
+        float((high - low).max()),
+    )

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["MIN_SCORE", "find_changes"]
 
 MIN_SCORE = 0.99
-"""The least score of a change by default: ten usual spreads above the median."""
+"""The least score of a change by default: one in 100 scenes without changes lists a place."""
 
+_MIN_SCORE_OF_PHRASE = 0.5
 _TILES_AT_ONCE = 16
 _TILES_OF_SCALE = 32
 _SAMPLED_SHARE = 0.25
@@ -54,13 +55,14 @@ def find_changes(
     *,
     budget: Budget | None = None,
     region: Region | None = None,
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
 ) -> Places:
     """Find the places that changed.
 
-    The score of a place is ``z² / (1 + z²)``, where ``z`` says how many usual spreads its tokens
-    lie above the median difference: by Cantelli's inequality a place where nothing happened reaches
-    it with a probability of at most ``1 - score``, whatever the distribution.
+    The score of a place is the probability that no token of a scene where nothing changed differs
+    as much, given how differences of this scene are distributed; see ``change_scores``. So it
+    speaks of the whole list. Where more than about a tenth of the tokens changed, those that
+    changed least are missed.
 
     Args:
         session: The dates and the model.
@@ -70,7 +72,8 @@ def find_changes(
             at every date. With one that does not hold them, three quarters go where a search by
             differences leads, and a quarter is spread over the scene to tell what is usual.
         region: What alone is compared, in the reference scene.
-        min_score: The least score of a change, in (0, 1).
+        min_score: The least score of a place that is listed, in (0, 1). By default `MIN_SCORE`, and
+            half with a phrase: there the score is also the model's, as that of ``find``.
 
     Returns:
         The places in the reference scene, the surest first; none is no error.
@@ -80,6 +83,8 @@ def find_changes(
         BudgetError: If the budget does not hold one tile of each date.
         SceneError: If the scenes show no common place, or are not the files they were.
     """
+    if min_score is None:
+        min_score = MIN_SCORE if phrase is None else _MIN_SCORE_OF_PHRASE
     if not 0 < min_score < 1:
         raise QuestionError(f"min_score={min_score!r} is no share: give a number between 0 and 1")
     words = None if phrase is None else checked_phrase(phrase)
@@ -97,11 +102,12 @@ def find_changes(
             f"no place of {session.stack.reference_scene.path} shows data at two dates: there is "
             "nothing to compare"
         )
-    places = changed_places(look.compared, min_score)
+    cells = len(native.tiles) * look.cells_per_tile
+    places = changed_places(look.compared, min_score if words is None else MIN_SCORE, cells)
     warnings: tuple[str, ...] = ()
     tokens_llm = 0
     if words is not None:
-        places, tokens_llm, warnings = ask_of_changes(session, look.stack, words, places)
+        places, tokens_llm, warnings = ask_of_changes(session, look.stack, words, places, min_score)
     return Places(
         tuple(places),
         words or "change",
@@ -144,6 +150,12 @@ class _Look:
             for start in range(0, len(some), _TILES_AT_ONCE):
                 self._compare(some[start : start + _TILES_AT_ONCE], is_usual=is_usual)
 
+    @property
+    def cells_per_tile(self) -> int:
+        """Tokens of a tile."""
+        rows, cols = self._session.host.grid
+        return rows * cols
+
     def coverage(self, native: NativeTiles) -> Coverage:
         """How much of the scene was compared."""
         looked, total = len(self._looked), len(native.tiles)
@@ -160,12 +172,11 @@ class _Look:
         usages, dates = self.stack.usages, len(self._session.stack)
         by_level = self._coarse + Counter({0: len(self._looked)})
         encoded = {level: dates * count for level, count in by_level.items()}
-        cells = self._session.host.grid[0] * self._session.host.grid[1]
         return Cost(
             tiles_read=sum(usage.tiles_read for usage in usages),
             tiles_encoded=sum(encoded.values()),
             tiles_by_level=encoded,
-            tokens_total=cells * sum(encoded.values()),
+            tokens_total=self.cells_per_tile * sum(encoded.values()),
             tokens_llm=tokens_llm,
             seconds=usages[0].clock.seconds(),
             peak_rss_mb=peak_rss_mb(),

@@ -22,7 +22,9 @@ class Coverage:
         tiles_total: Native tiles of the scene, or of the region that was named.
         tiles_looked: Those that were looked at, those without data included.
         tiles_ruled_out: Those that were skipped because a coarser level shows no data there, or
-            drew less than a tenth of the average attention.
+            drew less than a tenth of the average attention; by an index, because its vectors show
+            no data there, or are at no level nearer to the phrase than one standard deviation below
+            the average.
         share: Share of the area that the tiles looked at cover, in [0, 1].
         recall: Expected share of what the model would find in all tiles, in [0, 1]. It comes from
             a random sample of the tiles that the search passed over, not from the model's own
@@ -30,6 +32,7 @@ class Coverage:
         recall_low: Lower end of its 95 % interval.
         sampled: Tiles of that random sample.
         stopped: ``complete``, or what ended it: ``tiles``, ``tokens``, ``time``, ``memory``.
+        by_index: Whether an index said which tiles are the likeliest, and ruled tiles out.
 
     Raises:
         QuestionError: If there is no such mode, or the numbers contradict each other.
@@ -44,6 +47,7 @@ class Coverage:
     recall_low: float | None = None
     sampled: int = 0
     stopped: str = "complete"
+    by_index: bool = False
 
     def __post_init__(self) -> None:
         checked_mode(self.mode)
@@ -70,7 +74,8 @@ class Coverage:
         )
         if self.is_complete:
             return line
-        line += f"; {self.tiles_ruled_out} ruled out by a coarser level, {self.tiles_left} left"
+        what = "the index" if self.by_index else "a coarser level"
+        line += f"; {self.tiles_ruled_out} ruled out by {what}, {self.tiles_left} left"
         if self.recall is not None:
             line += f"; expected recall {self.recall:.0%}"
             line += "" if self.recall_low is None else f" (at least {self.recall_low:.0%})"

@@ -6,19 +6,24 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from geofovea.errors import BudgetError, QuestionError
 from geofovea.pipeline.engine.accounting import QuestionUsage, StageClock
 from geofovea.pipeline.engine.calls import DirectCalls, EngineCalls
 from geofovea.pipeline.engine.watching import WatchedCalls, Watcher, watched_by
-from geofovea.pipeline.focus.factory import default_focus
+from geofovea.pipeline.focus.dual_encoder import load_dual_encoder
+from geofovea.pipeline.focus.factory import default_focus, focus_model_of
+from geofovea.pipeline.focus.indexed import indexed_likeness
 from geofovea.pipeline.focus.visual_search import SearchOptions
 from geofovea.pipeline.hosts.base import Host
 from geofovea.pipeline.places.coverage import Coverage, Mode, checked_mode
 from geofovea.pipeline.places.looking import TileLooker
 from geofovea.pipeline.places.merging import merge_places
-from geofovea.pipeline.places.native_tiles import NativeTiles
+from geofovea.pipeline.places.native_tiles import NativeTiles, RankedTiles
 from geofovea.pipeline.places.place import Places
 from geofovea.pipeline.places.presence import presence_words
 from geofovea.pipeline.places.recall import expected_recall
@@ -33,9 +38,6 @@ from geofovea.regionfocus.search.looks import Descent
 from geofovea.tiling.files.handles import check_current
 from geofovea.tiling.geo.region import Region
 from geofovea.tiling.pyramid import Tile
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["FindOptions", "checked_phrase", "find_budget", "find_places"]
 
@@ -106,7 +108,9 @@ def find_places(
         session: The scene and the model.
         phrase: What is looked for, such as ``"red truck"``.
         coverage: ``sweep`` looks at every native tile. ``search`` goes to the likeliest from coarse
-            to fine, and draws some of the others at random to tell the expected recall.
+            to fine, and draws some of the others at random to tell the expected recall. With an
+            index it goes to those whose vectors are most like the phrase, and encodes no coarser
+            tile.
         budget: What may be spent. Its tokens are those of all prompts together. By default a search
             looks at 256 tiles, and a sweep at all of them.
         tiles: Most tiles to look at, in place of the budget's.
@@ -262,17 +266,42 @@ def _search(
         looker.look(native.tiles)
         return _coverage("search", looker, native)
     sampled = math.floor(options.sampled_share * looker.budget.tiles)
+    ranked = _ranked_by_index(session, looker, native, options)
+    if ranked is not None:
+        looker.look(ranked.tiles[: looker.budget.tiles - sampled])
+        drawn = _look_at_sample(looker, native, sampled, options.seed)
+        return _coverage("search", looker, native, ranked.ruled_out, drawn, by_index=True)
     descent = _descend(session, looker, looker.budget.tiles - sampled, options, watch)
     finest = descent.looks[-1]
     looker.spent_tiles += descent.tiles_encoded - (len(finest.tiles) if not finest.level else 0)
     looker.look(_native_of(native, descent))
+    drawn = _look_at_sample(looker, native, sampled, options.seed)
+    return _coverage("search", looker, native, native.is_ruled_out(descent), drawn)
+
+
+def _ranked_by_index(
+    session: SceneSession, looker: TileLooker, native: NativeTiles, options: FindOptions
+) -> RankedTiles | None:
+    """The native tiles as an index ranks them; None where it does not lead, or cannot."""
+    index = session.index
+    focus = options.focus or default_focus(session.host, index)
+    encoder_name = focus_model_of(focus, options.focus_model, index)
+    if index is None or focus != "similarity" or encoder_name is None:
+        return None
+    encoder = load_dual_encoder(encoder_name)
+    with looker.usage.clock.stage("focus"):
+        likeness = indexed_likeness(index, encoder, looker.phrase, looker.usage)
+        return None if likeness is None else native.ranked(likeness)
+
+
+def _look_at_sample(looker: TileLooker, native: NativeTiles, count: int, seed: int) -> int:
+    """Look at some of the tiles that a search passed over; returns how many the budget held."""
     passed_over = [tile for tile in native.tiles if tile not in looker.looked]
     before = len(looker.looked)
     if not looker.stopped:
-        drawn = random.Random(options.seed).sample(passed_over, min(sampled, len(passed_over)))
         # in the order of the draw, so that what a budget ends is a random sample, too
-        looker.look(drawn)
-    return _coverage("search", looker, native, descent, len(looker.looked) - before)
+        looker.look(random.Random(seed).sample(passed_over, min(count, len(passed_over))))
+    return len(looker.looked) - before
 
 
 def _descend(
@@ -285,11 +314,12 @@ def _descend(
     """Look from coarse to fine for the tiles that are likeliest to show what is looked for."""
     words = presence_words(session.host)
     noun, _ = words.parts(looker.phrase)
+    focus = options.focus or default_focus(session.host, session.index)
     search = SearchOptions(
-        options.focus or default_focus(session.host),
+        focus,
         "best_first",
         "several",
-        focus_model=options.focus_model,
+        focus_model=focus_model_of(focus, options.focus_model, session.index),
         region=looker.region,
     )
     search.check(session.host)
@@ -310,14 +340,15 @@ def _coverage(
     mode: Mode,
     looker: TileLooker,
     native: NativeTiles,
-    descent: Descent | None = None,
+    mask: NDArray[np.bool_] | None = None,
     sampled: int = 0,
+    *,
+    by_index: bool = False,
 ) -> Coverage:
     looked = list(looker.looked)
     passed_over = len(native.tiles) - len(looked)
     ruled_out = 0
-    if descent is not None and passed_over:
-        mask = native.is_ruled_out(descent)
+    if mask is not None and passed_over:
         ruled_out = sum(
             bool(out) and tile not in looker.looked
             for tile, out in zip(native.tiles, mask, strict=True)
@@ -333,6 +364,7 @@ def _coverage(
         recall_low,
         sampled,
         "complete" if not passed_over else looker.stopped or "tiles",
+        by_index,
     )
 
 
