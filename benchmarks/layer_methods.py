@@ -6,14 +6,15 @@ Worlds that no training used are drawn. Each question is asked once for each met
 of tokens, in one session a scene, so that all see the same tiles. What is printed: accuracy with
 its interval over scenes, the share of answers that are those of the first row, tokens in the
 sequence and beside it, vision tokens by layers, and operations of the prefill as a ratio. A method
-that starts behind the last layer, such as ``deepstack:99``, shows its sequence alone.
+that starts behind the last layer, such as ``deepstack:99``, shows its sequence alone. Replies are
+kept scene by scene in the folder, so a stopped bench resumes.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from itertools import product
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -39,52 +40,79 @@ Way = tuple[int, str | None]
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer.
+    """One answer, and what it cost.
 
     Attributes:
         scene: Seed of its world.
         side: Of its scene, in pixels.
         correct: Whether it is the right word.
-        answer: What came back.
+        text: The word.
+        tokens: Vision tokens in the sequence.
+        beside: Those that entered layers without a place in it.
+        layers: Vision tokens by layers; 0 where nothing was skipped.
+        prefill: Operations of the prefill, in 10¹².
     """
 
     scene: int
     side: int
     correct: bool
-    answer: Answer
+    text: str
+    tokens: int
+    beside: int
+    layers: int
+    prefill: float
 
 
-def ask_scene(host: Host, path: Path, seed: int, side: int, each: int, ways: list[Way]):
-    """The replies of each way to the questions about one scene."""
+def ask_scene(
+    host: Host, folder: Path, seed: int, side: int, each: int, ways: list[Way]
+) -> list[list[Reply]]:
+    """The replies of each way to the questions about one scene; kept, and not asked for again."""
     world = make_world(seed, side, side)
+    kept = folder / f"replies_{seed}.json"
+    if kept.exists():
+        return [[Reply(**row) for row in some] for some in json.loads(kept.read_text("utf-8"))]
+    path = folder / f"scene_{seed}.tif"
     if not path.exists():
         write_scene(world, path)
     session = SceneSession(open_scene(path), host, cache_tokens=False)
-    replies: dict[Way, list[Reply]] = {way: [] for way in ways}
-    for question, way in product(ask_world(world, each), ways):
-        budget = Budget(host.default_budget.tiles, way[0])
-        answer = session.ask(question.text, budget=budget, skip=way[1], geometry="off")
-        replies[way].append(Reply(seed, side, answer.text == question.answer, answer))
+    replies: list[list[Reply]] = [[] for _ in ways]
+    for question in ask_world(world, each):
+        for some, (tokens, skip) in zip(replies, ways, strict=True):
+            budget = Budget(host.default_budget.tiles, tokens)
+            answer = session.ask(question.text, budget=budget, skip=skip, geometry="off")
+            some.append(_reply(answer, seed, side, question.answer))
+    write_text(kept, json.dumps([[asdict(reply) for reply in some] for some in replies]))
     return replies
 
 
-def report(replies: dict[Way, list[Reply]]) -> str:
+def _reply(answer: Answer, seed: int, side: int, expected: str) -> Reply:
+    cost = answer.cost
+    prefill = 0.0 if cost.flops is None else cost.flops.full.prefill
+    return Reply(
+        seed,
+        side,
+        answer.text == expected,
+        answer.text,
+        cost.tokens_llm,
+        cost.tokens_beside,
+        cost.vision_layers or 0,
+        prefill,
+    )
+
+
+def report(ways: list[Way], replies: list[list[Reply]]) -> str:
     """The table."""
-    first = next(iter(replies.values()))
     rows = []
-    for (tokens, skip), some in replies.items():
-        same = mean(a.answer.text == b.answer.text for a, b in zip(some, first, strict=True))
-        costs = [reply.answer.cost for reply in some]
-        prefill, of_first = (
-            mean(r.answer.cost.flops.full.prefill for r in which) for which in (some, first)
-        )
+    for (tokens, skip), some in zip(ways, replies, strict=True):
+        same = mean(a.text == b.text for a, b in zip(some, replies[0], strict=True))
+        prefill, of_first = (mean(r.prefill for r in which) for which in (some, replies[0]))
         rows.append([
             f"{skip or 'none'}, {tokens}",
             accuracy_text(some),
             f"{same:.3f}",
-            f"{mean(cost.tokens_llm for cost in costs):.0f}",
-            f"{mean(cost.tokens_beside for cost in costs):.0f}",
-            "-" if skip is None else f"{mean(cost.vision_layers or 0 for cost in costs):.0f}",
+            f"{mean(r.tokens for r in some):.0f}",
+            f"{mean(r.beside for r in some):.0f}",
+            f"{mean(r.layers for r in some):.0f}" if skip else "-",
             f"{prefill / of_first:.2f}",
         ])  # fmt: skip
     titles = ("method, tokens", "accuracy", "same", "in", "beside", "token-layers", "prefill")
@@ -106,13 +134,12 @@ def main() -> None:
     host = load_host(options.model, threads=1)
     skips = [None, *options.skips.split(",")]
     ways = [(int(count), skip) for count in options.tokens.split(",") for skip in skips]
-    replies: dict[Way, list[Reply]] = {way: [] for way in ways}
+    replies: list[list[Reply]] = [[] for _ in ways]
     for number in range(options.scenes):
-        path = options.output / f"scene_{number}.tif"
-        seed, side = FIRST_SEED + number, options.side
-        for way, some in ask_scene(host, path, seed, side, options.per_category, ways).items():
-            replies[way] += some
-        table = report(replies)
+        scene = FIRST_SEED + number, options.side, options.per_category
+        for some, new in zip(replies, ask_scene(host, options.output, *scene, ways), strict=True):
+            some += new
+        table = report(ways, replies)
         print(f"scene {number + 1} of {options.scenes}\n\n{table}", flush=True)
         write_text(options.output / "layer_methods.md", table)
 

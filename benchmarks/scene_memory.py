@@ -32,6 +32,7 @@ from geofovea.pipeline.hosts.load import load_host
 from geofovea.pipeline.session.session import SceneSession
 from geofovea.pipeline.system.files import make_folder, write_text
 from geofovea.pipeline.system.tables import markdown_table
+from geofovea.regionfocus.cache_policies.kv_spec import parse_kv
 from geofovea.tiling.opening import open_scene
 from side_by_side import cpu_seconds
 
@@ -76,7 +77,8 @@ class Way:
     """All answers in one way.
 
     Attributes:
-        filling: From a memory that the questions fill, or without one.
+        filling: From a memory that the questions fill, or without one; empty for ways that differ
+            from another in what they read alone.
         full: From a memory on disk that holds everything.
         opening: CPU seconds of opening each scene with a full memory.
         bits: Bits a value of each scene, with everything that is stored.
@@ -142,7 +144,8 @@ class Bench:
 
     def ask(self, kv: str, way: Way) -> None:
         """All questions in one way."""
-        way.filling += self.replies(self.session(kv, on_disk=False))
+        if kv == STOCK or parse_kv(kv).reader is None:
+            way.filling += self.replies(self.session(kv, on_disk=False))
         if kv == STOCK:
             return
         self.fill(kv, way)
@@ -171,10 +174,10 @@ def _head_dim(config: object) -> int:
     return own or config.hidden_size // config.num_attention_heads  # type: ignore[attr-defined]
 
 
-def run(options: argparse.Namespace) -> tuple[dict[str, Way], float]:
-    """Ask all questions about all scenes in all ways, scene after scene."""
+def run(options: argparse.Namespace) -> str:
+    """Ask all questions about all scenes in all ways, scene after scene; the table."""
     host = load_host(options.model, threads=1)
-    ways, alone = {kv: Way() for kv in (STOCK, *options.kv)}, 0.0
+    ways, alone, table = {kv: Way() for kv in (STOCK, *options.kv)}, 0.0, ""
     for number in range(options.scenes):
         world = make_world(FIRST_SEED + number, options.side, options.side)
         path = options.output / f"scene_{number}.tif"
@@ -184,8 +187,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Way], float]:
         alone += bench.alone(options.alone)
         for kv, way in ways.items():
             bench.ask(kv, way)
+        table = report(ways, alone)
         print(f"scene {number + 1} of {options.scenes}, {time.process_time():.0f} s", flush=True)
-    return ways, alone
+        # what was measured stands there if the rest is not waited for
+        write_text(options.output / "scene_memory.md", table)
+    return table
 
 
 def report(ways: dict[str, Way], apart: float) -> str:
@@ -205,11 +211,11 @@ def report(ways: dict[str, Way], apart: float) -> str:
     for kv, way in ways.items():
         if kv == STOCK:
             continue
-        filling = median(r.cpu for r in way.filling if not r.is_first)
+        filling = [r.cpu for r in way.filling if not r.is_first]
         full = median(r.cpu for r in way.full if not r.is_first)
         whole = sum(r.cpu for r in way.full) + sum(way.opening)
         rows.append(_row(kv, way.full, stock, [
-            f"{filling / later:.2f}",
+            f"{median(filling) / later:.2f}" if filling else "-",
             f"{full / later:.2f}",
             f"{apart / whole:.1f}",
             f"{mean(way.bits):.2f}",
@@ -246,9 +252,7 @@ def main() -> None:
     options = parser.parse_args()
     make_folder(options.output)
     os.environ["GEOFOVEA_CACHE_DIR"] = str(options.output / "cache")
-    table = report(*run(options))
-    print(table)
-    write_text(options.output / "scene_memory.md", table)
+    print(run(options))
 
 
 if __name__ == "__main__":

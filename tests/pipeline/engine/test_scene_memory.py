@@ -25,6 +25,21 @@ def test_a_second_question_runs_no_tile_again(make_session):
     assert second.cost.to_json()["memory"]["bytes"] == session.memory.nbytes > 0
 
 
+def test_operations_are_those_of_words_and_of_tiles_that_are_stored(make_session):
+    session, plain = make_session(memory=ROOMY), make_session()
+    first, second = (session.ask(QUESTION, budget=FEW).cost for _ in range(2))
+    without = [plain.ask(QUESTION, budget=FEW).cost for _ in range(2)][1].flops.full
+    shape = session.host.shape
+    tile = session.memory.tokens // first.memory.tiles_stored
+    # the words of both questions do the same work
+    extra = first.memory.tiles_stored * shape.decoder.prefill(tile) / 1e12
+    assert first.flops.full.prefill - second.flops.full.prefill == pytest.approx(extra)
+    assert second.memory.looks_run == first.memory.looks_run
+    assert len(second.memory.looks_run) == 1 + len(session.host.attention_mode.neutral)
+    assert second.flops.full.prefill < 0.7 * without.prefill
+    assert second.flops.full.focus < without.focus
+
+
 def test_an_answer_out_of_a_memory_is_that_of_a_fresh_memory(make_session):
     used = make_session(memory=ROOMY)
     used.ask(OTHER, budget=FEW)

@@ -92,4 +92,6 @@ def test_a_stacked_level_takes_no_place_in_the_sequence(make_session):
     assert cost.to_json()["tokens_beside"] == cost.tokens_beside
     assert plain.cost.tokens_beside == 0
     assert min(plain.cost.tiles_by_level) == 0
+    alone = make_session().ask(QUESTION, budget=budget, descent="geometric", skip="deepstack:99")
+    assert (alone.cost.tokens_beside, alone.cost.tokens_llm) == (0, cost.tokens_llm)
     assert stacked.text

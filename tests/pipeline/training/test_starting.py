@@ -45,10 +45,11 @@ def without_its_last_words(folder, copy, count):
     return copy
 
 
-def test_a_student_gets_every_weight_of_the_model(student, tiny_folder):
+def test_a_student_gets_every_weight_of_the_model_in_silence(student, tiny_folder, capfd):
     torch.manual_seed(9)
     other = Student(TINY)
     start_from(other, tiny_folder)
+    assert capfd.readouterr() == ("", "")
     heads = ("dense_head", "heard_head")
     for name, value in student.state_dict().items():
         found = other.state_dict()[name]

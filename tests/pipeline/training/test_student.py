@@ -63,7 +63,7 @@ def _tiles(places, shape):
 @torch.no_grad()
 def seen_by_student(student, case):
     """Word logits (q, l, V) and focus logits (heads, q, n) of the training code."""
-    encoded = student._encode(case.batch["tiles"])
+    encoded = student.encode(case.batch["tiles"])
     placed = encoded + student.scene_position(case.batch["places"])
     logits, attention, _ = student._decode(placed, case.batch)
     return placed[0], logits[0], attention[0]
@@ -132,7 +132,7 @@ def test_two_dates_are_seen_in_use_as_in_training(student, tiny_host, first_logi
     word_ids = {word: index for index, word in enumerate(WORDS)}
     sample = next(iter(training_samples(3, student.shape, plan, word_ids)))
     batch = {name: torch.from_numpy(value)[None] for name, value in vars(sample).items()}
-    placed = student._placed(student._encode(batch["tiles"]), batch)
+    placed = student._placed(student.encode(batch["tiles"]), batch)
     logits, _, _ = student._decode(placed, batch)
     (tile, _), pyramid = _tiles(sample.places, student.shape), Pyramid(SIDE, SIDE, 64)
     sets = tuple(

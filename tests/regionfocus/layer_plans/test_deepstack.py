@@ -78,7 +78,6 @@ def test_groups_enter_one_layer_after_the_other_and_none_where_nothing_is_kept_o
     coarse, fine = tokens(PARENT), tokens(*CHILDREN, seed=1)
     few = coarse.select(torch.arange(5))
     method = DeepStack().beside(fine).of(few)
-    assert method.tokens_beside == 20
     plans = [method.plan(toy_view(layer)) for layer in range(6)]
     assert [plan.added is None for plan in plans] == [True, False, False, False, False, True]
     assert all(plan.is_stock for plan in plans)

@@ -183,7 +183,7 @@ class World:
 
     @property
     def version(self) -> int:
-        """Of the way in which worlds look; scenes are stamped with it."""
+        """Which of the looks of the world this one has; scenes are stamped with it."""
         return 1
 
     @property

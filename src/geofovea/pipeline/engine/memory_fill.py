@@ -25,13 +25,15 @@ class MemoryFill:
         tiles: Tiles that were wanted.
         known: Those that an earlier run had stored.
         made: Those that were run through the decoder now.
-        nbytes: Bytes of keys and values of both.
-        is_whole: Whether all fitted; those that show nothing take no room.
+        empty: Those that show nothing, and take no room.
+        nbytes: Bytes of keys and values of those that are stored.
+        is_whole: Whether all fitted.
     """
 
     tiles: int
     known: int
     made: int
+    empty: int
     nbytes: int
     is_whole: bool
 
@@ -59,7 +61,7 @@ def tiles_of_levels(pyramid: Pyramid, levels: Sequence[int] | None = None) -> li
 def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) -> MemoryFill:
     """Store tiles one after the other, until all are stored or there is no more room.
 
-    A tile that is on disk already is counted and not run again, so that the same call goes on where
+    A tile that is on disk already is counted and not run again, so that the same call resumes where
     an earlier one ended.
 
     Args:
@@ -72,7 +74,7 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         ModelError: If the model makes numbers that are not finite.
     """
     wanted, usage = list(tiles), QuestionUsage()
-    rest, known, made, nbytes, largest = iter(wanted), 0, 0, 0, 0
+    rest, known, made, empty, nbytes, largest = iter(wanted), 0, 0, 0, 0, 0
     while some := list(islice(rest, _TILES_AT_ONCE)):
         # a tile of this scene takes at most what the largest so far took
         if nbytes + largest * len(some) > limit_bytes:
@@ -80,7 +82,9 @@ def fill_memory(memory: SceneMemory, tiles: Iterable[Tile], limit_bytes: int) ->
         stored, fresh = memory.of(some, usage)
         sizes = [one.nbytes for one in stored.values()]
         nbytes, largest = nbytes + sum(sizes), max(largest, *sizes, 1)
-        made, known = made + fresh, known + len(some) - fresh
+        made, empty = made + len(fresh), empty + len(some) - len(stored)
+        known += len(stored) - len(fresh)
         if len(some) < _TILES_AT_ONCE:
             break
-    return MemoryFill(len(wanted), known, made, nbytes, known + made == len(wanted))
+    is_whole = known + made + empty == len(wanted)
+    return MemoryFill(len(wanted), known, made, empty, nbytes, is_whole)

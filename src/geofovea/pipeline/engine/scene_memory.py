@@ -86,8 +86,10 @@ class SceneMemory:
         """Vision tokens whose keys and values it holds."""
         return sum(len(tile.cells) for tile in self._stored)
 
-    def of(self, tiles: Sequence[Tile], usage: QuestionUsage) -> tuple[dict[Tile, StoredTile], int]:
-        """Stored tiles, made now where they were not, and how many were made.
+    def of(
+        self, tiles: Sequence[Tile], usage: QuestionUsage
+    ) -> tuple[dict[Tile, StoredTile], list[StoredTile]]:
+        """Stored tiles, and those of them that were made now.
 
         Args:
             tiles: That show something.
@@ -97,9 +99,10 @@ class SceneMemory:
             found = {tile: self._known(tile) for tile in dict.fromkeys(tiles)}
             stored = {tile: one for tile, one in found.items() if one is not None}
             missing = [tile for tile, one in found.items() if one is None]
+            fresh: dict[Tile, StoredTile] = {}
             for start in range(0, len(missing), _TILES_AT_ONCE):
-                stored |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
-        return stored, len(missing)
+                fresh |= self._made(missing[start : start + _TILES_AT_ONCE], usage)
+        return stored | fresh, list(fresh.values())
 
     def _known(self, tile: Tile) -> StoredTile | None:
         """A tile from memory or disk."""
@@ -123,6 +126,11 @@ class SceneMemory:
 
     def _held(self, tile: Tile, one: StoredTile) -> StoredTile:
         return self._stored.put(tile, replace(one, states=self._ready.behind(one.states)))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what it holds is kept on disk, too."""
+        return self._store is not None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -160,7 +168,11 @@ class MemoryCalls(DirectCalls):
 
     def scores(self, question: str, tokens: TokenSet, *, again: bool) -> Tensor:  # noqa: ARG002
         """See ``EngineCalls``."""
-        return self._memory.prompts.scores(question, tokens, self._stored(tokens), self._queries)
+        stored, known = self._stored(tokens), len(self._queries)
+        scores = self._memory.prompts.scores(question, tokens, stored, self._queries)
+        runs = (len(tokens),) * (len(self._queries) - known)
+        self._note(replace(self._use, looks_run=(*self._use.looks_run, *runs)))
+        return scores
 
     def generate(self, prompt: Prompt) -> Generation:
         """See ``EngineCalls``.
@@ -193,24 +205,29 @@ class MemoryCalls(DirectCalls):
         memory = self._memory
         generation, entries = memory.prompts.generate(prompt, stored, memory.reader)
         if memory.reader is not None:
-            self._use = replace(self._use, entries_chosen=entries)
-            self._usage.memory = self._use
+            self._note(replace(self._use, entries_chosen=entries))
         return generation
 
     def _stored(self, tokens: TokenSet) -> dict[Tile, StoredTile]:
         stored, made = self._memory.of(tokens.tiles, self._usage)
-        self._use = MemoryUse(
-            self._use.tiles_stored + made,
-            self._use.tiles_read + len(stored) - made,
-            self._use.entries_read + len(tokens),
-            self._memory.nbytes,
-            self._memory.ready_bytes,
-            self._use.entries_chosen,
+        use, memory = self._use, self._memory
+        self._note(
+            replace(
+                use,
+                tiles_stored=use.tiles_stored + len(made),
+                tokens_stored=use.tokens_stored + sum(len(one.cells) for one in made),
+                tiles_read=use.tiles_read + len(stored) - len(made),
+                entries_read=use.entries_read + len(tokens),
+                nbytes=memory.nbytes,
+                ready_bytes=memory.ready_bytes,
+            )
         )
-        self._usage.memory = self._use
         news = [each for each in self._memory.warnings if each not in self._usage.warnings]
         self._usage.warnings += news
         return stored
+
+    def _note(self, use: MemoryUse) -> None:
+        self._use = self._usage.memory = use
 
     def _check_unmerged(self, tokens: TokenSet) -> None:
         """Stored keys and values are those of tokens as they were encoded."""

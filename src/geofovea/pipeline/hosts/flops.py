@@ -16,6 +16,7 @@ from typing import Any
 
 from geofovea.pipeline.hosts.base import Host, SupportsFlopCount
 from geofovea.pipeline.hosts.shapes import HostShape
+from geofovea.pipeline.hosts.usage import MemoryUse
 from geofovea.pipeline.inference.decoder.layer_work import LayerWork
 
 __all__ = ["DecoderPass", "FlopCount", "FullFlops", "answer_flops", "count_flops", "published_tera"]
@@ -103,7 +104,12 @@ def published_tera(layers: int, tokens: int, width: int, intermediate: int) -> f
 
 
 def count_flops(
-    shape: HostShape, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
+    shape: HostShape,
+    *,
+    tiles_encoded: int,
+    scored: Sequence[int],
+    runs: Sequence[DecoderPass],
+    memory: MemoryUse | None = None,
 ) -> FlopCount:
     """Count one answer in both ways.
 
@@ -113,12 +119,19 @@ def count_flops(
         scored: Vision tokens of each look that the host's own attention scored; counted whole, even
             where the host still knew what its first layers made of them.
         runs: Of the decoder; what choices cost beyond one token is not in them.
+        memory: What was taken from a scene memory: words alone ran behind what was stored, and
+            tiles that were stored now count as prefill.
     """
     decoder, before = shape.decoder, shape.focus_layer
     text = max((run.text_tokens for run in runs), default=0)
     sizes = (decoder.width, decoder.intermediate)
     published = focus = prefill = decode = 0.0
-    for tokens in scored:
+    if memory is not None:
+        focus, prefill = _memory_work(shape, memory, text)
+        published = memory.tiles_stored * published_tera(
+            decoder.layers, memory.tokens_stored // max(1, memory.tiles_stored), *sizes
+        )
+    for tokens in scored if memory is None else ():
         published += published_tera(before, tokens, *sizes)
         focus += decoder.prefill(tokens + text, before) + decoder.keys(tokens + text)
     for run in runs:
@@ -128,7 +141,9 @@ def count_flops(
         decode += decoder.logits(further)
         for vision in run.tokens_by_layer or (run.vision_tokens,) * decoder.layers:
             decode += decoder.decode_layer(vision + run.text_tokens, further)
-            if not run.layer_work:
+            if memory is not None:
+                prefill += decoder.prefill_behind(vision, run.text_tokens, 1)
+            elif not run.layer_work:
                 published += published_tera(1, vision, *sizes)
                 prefill += decoder.prefill(vision + run.text_tokens, 1)
         for work in run.layer_work:
@@ -137,6 +152,17 @@ def count_flops(
     encode = shape.encoder.tiles(tiles_encoded, decoder.width)
     full = FullFlops(*(stage / _TERA for stage in (encode, focus, prefill, decode)))
     return FlopCount(published, full)
+
+
+def _memory_work(shape: HostShape, memory: MemoryUse, text: int) -> tuple[float, float]:
+    """Operations of looks at stored tiles, and of tiles that were run alone to be stored."""
+    decoder, before = shape.decoder, shape.focus_layer
+    width = decoder.heads * decoder.head_width
+    # the queries of words that ran, and each stored key that they met
+    looks = 2.0 * width * (len(memory.looks_run) * decoder.width + memory.entries_read)
+    looks += sum(decoder.prefill_behind(tokens, text, before) for tokens in memory.looks_run)
+    mean = memory.tokens_stored // max(1, memory.tiles_stored)
+    return looks, memory.tiles_stored * decoder.prefill(mean)
 
 
 def _published_work(work: LayerWork, width: int, intermediate: int) -> float:
@@ -151,9 +177,16 @@ def _published_work(work: LayerWork, width: int, intermediate: int) -> float:
 
 
 def answer_flops(
-    host: Host, *, tiles_encoded: int, scored: Sequence[int], runs: Sequence[DecoderPass]
+    host: Host,
+    *,
+    tiles_encoded: int,
+    scored: Sequence[int],
+    runs: Sequence[DecoderPass],
+    memory: MemoryUse | None = None,
 ) -> FlopCount | None:
     """Both counts of what was done for a question; None where the host's shape is not known."""
     if not isinstance(host, SupportsFlopCount) or host.shape is None:
         return None
-    return count_flops(host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs)
+    return count_flops(
+        host.shape, tiles_encoded=tiles_encoded, scored=scored, runs=runs, memory=memory
+    )

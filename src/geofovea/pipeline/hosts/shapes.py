@@ -71,6 +71,13 @@ class DecoderShape:
         attention = 2 * pairs * self.heads * self.head_width
         return 2.0 * count * (tokens * self.macs_a_token + attention)
 
+    def prefill_behind(self, stored: int, tokens: int, layers: int | None = None) -> float:
+        """Operations of ``tokens`` behind others whose keys and values are stored."""
+        count = self.layers if layers is None else layers
+        pairs = tokens * stored + tokens * (tokens + 1) / 2
+        attention = 2 * pairs * self.heads * self.head_width
+        return 2.0 * count * (tokens * self.macs_a_token + attention)
+
     def prefill_layer(self, work: LayerWork, text: int) -> float:
         """Operations of one layer on a prompt whose vision tokens skip some of it.
 

@@ -70,8 +70,8 @@ def count_places(
 
     Every native tile is looked at, if the budget holds them all. Otherwise a coarse level is
     scored, or an index is asked, native tiles are put into strata by that, and some are drawn from
-    each; see ``make_strata`` and ``estimate_total``. A thing that a seam cuts counts in the tile of its
-    center, and for that the neighbor is looked at, too.
+    each; see ``make_strata`` and ``estimate_total``. A thing that a seam cuts counts in the tile of
+    its center, and for that the neighbor is looked at, too.
 
     Args:
         session: The scene and the model.

@@ -150,4 +150,5 @@ def _flops(
         tiles_encoded=usage.tiles_encoded,
         scored=usage.tokens_scored,
         runs=reduced.runs,
+        memory=usage.memory,
     )

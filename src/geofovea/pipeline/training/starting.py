@@ -13,6 +13,7 @@ from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.utils import CONFIG_NAME
 
 from geofovea.errors import ModelError
+from geofovea.pipeline.hosts.checkpoint import quiet_transformers
 from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
 from geofovea.pipeline.hosts.settings import SETTINGS_FILE
@@ -68,7 +69,8 @@ def start_from(student: Student, folder: Path) -> None:
     if shape_of(folder) != student.shape:
         raise ModelError(f"{folder} holds a model of shape {shape_of(folder)}, not {student.shape}")
     known = _known_words(folder)
-    model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    with quiet_transformers():
+        model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     weights = model.state_dict()
     weights[_WORD_TABLE] = _with_new_words(student, weights[_WORD_TABLE], known)
     # the output matrix is the table of words

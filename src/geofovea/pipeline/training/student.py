@@ -68,7 +68,7 @@ class Student(nn.Module):
         """Losses of a batch; ``TrainingSample`` has the shapes, here with a leading b."""
         learns = torch.is_grad_enabled() and not self.heads_alone
         with torch.set_grad_enabled(learns):
-            tokens = self._encode(batch["tiles"])
+            tokens = self.encode(batch["tiles"])
         dense = self._dense_loss(tokens, batch["dense"])
         if not batch["words"].shape[1]:
             return only_dense(dense, batch)
@@ -89,7 +89,7 @@ class Student(nn.Module):
         correct = (predicted == targets.gather(2, position))[..., 0]
         return Losses(answer, dense, focus, words_loss, correct, mass)
 
-    def _encode(self, tiles: Tensor) -> Tensor:
+    def encode(self, tiles: Tensor) -> Tensor:
         """Projected and pooled tokens of tiles uint8 (b, k, T, T, 3), shape (b, k·g², d)."""
         batch, count = tiles.shape[:2]
         pixels = (tiles.flatten(0, 1).float() - self.mean) / self.std

@@ -179,11 +179,6 @@ class LayerMethod(ABC):
     name: ClassVar[str]
     takes_finest: ClassVar[bool] = False
 
-    @property
-    def tokens_beside(self) -> int:
-        """Tokens that enter layers of a prompt without a place in its sequence."""
-        return 0
-
     def beside(self, fine: TokenSet) -> LayerMethod:  # noqa: ARG002 - most take none
         """The method with the tokens that are kept out of the sequence, where it takes any."""
         return self

@@ -50,3 +50,11 @@ def test_fields_at_samples_are_linear_between_nodes_and_equal_in_any_window(col,
     assert np.abs(field - exact).max() <= 1e-4 * max(1, np.abs(exact).max())
     part = Samples(col + 11, row + 5, 20, 9, step).field(plane)
     assert (part == field[5:14, 11:31]).all()
+
+
+@few
+@given(st.integers(0, 2**33), st.floats(40, 6000), st.integers(-(10**5), 10**5), st.integers(1, 5))
+def test_few_places_have_the_values_that_they_have_among_many(seed, wave, start, octaves):
+    x, y = np.arange(start, start + 1200, 16) + 0.5, np.arange(0.0, 1000, 13)
+    many = fractal(x, y, seed, wave, octaves)
+    assert (fractal(x[9:30], y[4:24], seed, wave, octaves) == many[4:24, 9:30]).all()

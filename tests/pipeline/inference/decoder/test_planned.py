@@ -199,6 +199,7 @@ def test_stacked_groups_of_zero_are_a_plain_run_to_the_bit(model):
     assert torch.equal(plain, zero)
     torch.testing.assert_close(same, stacked, **CLOSE)
     assert not torch.allclose(plain, stacked, atol=1e-3)
+    assert [run.tokens_beside for run in runs] == [0, 0, 76, 76]
     # no place more in any cache
     assert [run.cache.get_seq_length(5) for run in runs] == [LENGTH + 4] * 4
 

@@ -13,6 +13,7 @@ from training_toys import PLAN
 import geofovea as gf
 from geofovea.errors import DataError, ModelError
 from geofovea.pipeline.cli import main
+from geofovea.pipeline.engine.memory_options import MemoryOptions
 from geofovea.pipeline.hosts.learned.part_files import read_cards
 from geofovea.pipeline.session.options import AnswerOptions
 from geofovea.pipeline.session.request import AskRequest
@@ -76,15 +77,15 @@ def trained(folder, host, store, tmp_path_factory):
         if method not in runs:
             runs[method] = tmp_path_factory.mktemp(method)
             how = {"lessons": store, "spec": SPEC}
-            list(train_part(FrozenModel(host), recipe(method), runs[method], **how))
+            list(train_part(FrozenModel(host, folder), recipe(method), runs[method], **how))
             write_part(runs[method], recipe(method), host, folder)
         return runs[method]
 
     return run
 
 
-def test_the_teacher_answers_as_the_host_does(host, store):
-    model = FrozenModel(host)
+def test_the_teacher_answers_as_the_host_does(host, folder, store):
+    model = FrozenModel(host, folder)
     lessons = LessonStore(store, model, 0, SPEC).shard(0)
     assert lessons.visible.any(1).all()
     whole = LessonStore(store, model, 0, SPEC).shard(0)
@@ -104,26 +105,28 @@ def test_a_part_is_trained_logged_and_described(trained, method):
     run = trained(method)
     records = part_log(run).read()
     assert [r["step"] for r in records if "held_out" not in r] == [1, 2, 3]
+    assert [r["step"] for r in records if "held_out" in r] == [0, 3]
     card = next(iter(read_cards(run / "model").values()))
     assert (card.method, card.steps) == (method, 3)
     assert card.held_out == records[-1]["held_out"]
     assert len(records[-1]["held_out"]) >= 2
 
 
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, store, trained, tmp_path):
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(host, folder, store, trained, tmp_path):
     how = {"lessons": store, "spec": SPEC}
+    model = FrozenModel(host, folder)
     for steps in (1, 2):
-        records = list(train_part(FrozenModel(host), recipe("mqt"), tmp_path, stop_after=0, **how))
-        assert [record["step"] for record in records] == [steps, steps]
-    list(train_part(FrozenModel(host), recipe("mqt"), tmp_path, **how))
+        records = list(train_part(model, recipe("mqt"), tmp_path, stop_after=0, **how))
+        assert [record["step"] for record in records][-2:] == [steps, steps]
+    list(train_part(model, recipe("mqt"), tmp_path, **how))
     once, again = (load_file(f / "part_state.safetensors") for f in (trained("mqt"), tmp_path))
     assert once.keys() == again.keys()
     assert all(torch.equal(once[name], again[name]) for name in once)
 
 
-def test_another_recipe_does_not_go_on_with_a_run(host, store, trained):
+def test_another_recipe_does_not_go_on_with_a_run(host, folder, store, trained):
     other = replace(recipe("mqt"), seed=9)
-    records = train_part(FrozenModel(host), other, trained("mqt"), lessons=store, spec=SPEC)
+    records = train_part(FrozenModel(host, folder), other, trained("mqt"), lessons=store, spec=SPEC)
     with pytest.raises(DataError, match="another recipe"):
         next(records)
 
@@ -186,6 +189,13 @@ def test_what_does_not_fit_is_refused(trained, scene_path, how, message):
         session.ask(QUESTION, **how)
 
 
+def test_a_scene_memory_takes_no_resampled_tokens(trained, scene_path):
+    scene, host = open_scene(scene_path), load_anew(trained("m3") / "model")
+    session = SceneSession(scene, host, memory=MemoryOptions())
+    with pytest.raises(ModelError, match="leave out the memory, or resampler="):
+        session.ask(QUESTION, resampler="m3:1")
+
+
 def test_a_host_without_a_part_says_how_to_make_one(make_session):
     with pytest.raises(ModelError, match="geofovea train --with m3 --output RUN"):
         make_session().ask(QUESTION, resampler="m3:4")
@@ -218,9 +228,11 @@ def test_settings_that_speak_of_no_part_are_refused(folder, tmp_path, entry):
         load_anew(tmp_path)
 
 
-def test_a_model_of_another_kind_is_refused():
-    with pytest.raises(ModelError, match="synthetic world"):
-        FrozenModel(llava_host(random_llava()))
+def test_a_model_of_another_kind_is_refused(folder, tmp_path):
+    other = llava_host(random_llava())
+    for place, message in ((folder, "synthetic world"), (tmp_path, "geofovea train made")):
+        with pytest.raises(ModelError, match=message):
+            FrozenModel(other, place)
 
 
 def test_a_part_that_does_not_exist_is_refused():
@@ -230,7 +242,7 @@ def test_a_part_that_does_not_exist_is_refused():
 
 def test_the_command_writes_a_model_that_answers(folder, scene_path, tmp_path):
     run = tmp_path / "run"
-    words = ["train", "--with", "m3", "--model", folder, "--output", run, "--scale", "0.001"]
+    words = ["train", "--with", "m3", "--from", folder, "--output", run, "--scale", "0.001"]
     result = CliRunner().invoke(main, [*map(str, words), "--batch", "1"])
     assert result.exit_code == 0, result.output
     assert "m3 after 1 steps" in result.output

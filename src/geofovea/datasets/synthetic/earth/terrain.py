@@ -33,7 +33,7 @@ from geofovea.datasets.synthetic.earth.rivers import river_distance
 from geofovea.datasets.synthetic.earth.samples import Samples
 from geofovea.datasets.synthetic.textures import SIDE, periodic_noise
 
-__all__ = ["draw_land", "labels_at"]
+__all__ = ["draw_land", "grid_coordinates", "labels_at"]
 
 _DISTRICT_BITS, _CODE_BITS = (number.bit_length() - 1 for number in (ENTRIES, CODES))
 
@@ -47,6 +47,14 @@ _SEA_NOISE, _SEA_WAVE, _SEA_BIAS = 0.45, 1700, 0.35
 _SHALLOW, _SEA, _BEACH = -0.07, -0.3, 0.035
 _TOWN_FRINGE, _TOWN_CORE = 0.035, 0.55
 _WOODS, _MEADOW, _DRY, _BARE = 0.34, 0.24, -0.62, -0.87
+_NATURE = (
+    ("meadow", _MEADOW, True),
+    ("woods", _WOODS, True),
+    ("scrub", _DRY, False),
+    ("bare", _BARE, False),
+)
+"""Covers with the moisture above or below which they lie, later over earlier."""
+
 _ROUGH_REACH = 0.2
 """How far roughness moves the edge of a wood, in moisture."""
 
@@ -93,7 +101,7 @@ def _halved(fine: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 def _drawn(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
     """Pixels of covers; the blocks of towns follow the grid, all else lies as the picture does."""
-    labels = _labels(world, samples)
+    labels, grid = _labels(world, samples)
     sheets = atlas(samples.step.bit_length() - 1)
     side = sheets.shape[1]
     at_x = np.arange(samples.col, samples.col + samples.width) % side
@@ -101,7 +109,7 @@ def _drawn(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
     place = (at_y * side).astype(np.int32)[:, None] + at_x.astype(np.int32)
     urban = labels >= _FIRST_TOWN
     if urban.any():
-        u, v = _grid(world, samples)
+        u, v = grid or grid_coordinates(world, samples)
         in_block = _whole(v, samples.step) & (side - 1)
         in_block *= side
         in_block += _whole(u, samples.step) & (side - 1)
@@ -120,35 +128,46 @@ def _whole(axis: Field, step: int) -> NDArray[np.int32]:
     return whole
 
 
-def _labels(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
-    """Covers of samples; of native ones they are decided for 2 x 2 at once, a meter wide."""
+def _labels(
+    world: EarthWorld, samples: Samples
+) -> tuple[NDArray[np.uint8], tuple[Field, Field] | None]:
+    """Covers of samples; of native ones they are decided for 2 x 2 at once, a meter wide.
+
+    And coordinates of the grid at the samples, where they were needed on the way.
+    """
     if samples.step > 1:
-        return labels_at(world, samples)
+        grid = grid_coordinates(world, samples)
+        return labels_at(world, samples, grid), grid
     col, row = samples.col // 2, samples.row // 2
     cols = (samples.col + samples.width + 1) // 2 - col
     rows = (samples.row + samples.height + 1) // 2 - row
-    labels = labels_at(world, Samples(col, row, cols, rows, 2))
-    labels = labels.repeat(2, 1).repeat(2, 0)
+    half = Samples(col, row, cols, rows, 2)
+    labels = labels_at(world, half, grid_coordinates(world, half)).repeat(2, 1).repeat(2, 0)
     left, top = samples.col % 2, samples.row % 2
-    return labels[top : top + samples.height, left : left + samples.width]
+    return labels[top : top + samples.height, left : left + samples.width], None
 
 
-def _grid(world: EarthWorld, samples: Samples) -> tuple[Field, Field]:
+def grid_coordinates(world: EarthWorld, samples: Samples) -> tuple[Field, Field]:
     """Coordinates of the grid at every sample."""
     u, v = grid_at(world.land, *samples.nodes)
     return samples.drawn_out(u), samples.drawn_out(v)
 
 
-def labels_at(world: EarthWorld, samples: Samples) -> NDArray[np.uint8]:
-    """Number of the cover at every sample, uint8 (height, width)."""
+def labels_at(world: EarthWorld, samples: Samples, grid: tuple[Field, Field]) -> NDArray[np.uint8]:
+    """Number of the cover at every sample, uint8 (height, width).
+
+    Args:
+        world: Whose land it is.
+        samples: Where.
+        grid: Coordinates of the grid there, see `grid_coordinates`.
+    """
     rough = _roughness(samples)
-    u, v = _grid(world, samples)
-    labels, codes = _parcels(world, u, v)
+    labels, codes = _parcels(world, *grid)
     open_land = codes >= HEDGE if samples.step < _COARSEST_WITH_ROADS else codes >= 0
     _lay_nature(world, samples, labels, open_land, rough)
-    _lay_towns(world, samples, labels, open_land, (u, v))
+    _lay_towns(world, samples, labels, open_land, grid)
     if samples.step < _COARSEST_WITH_ROADS:
-        _lay_drives(world, labels, (u, v))
+        _lay_drives(world, labels, grid)
     _lay_rivers(world, samples, labels, rough)
     _lay_sea(world, samples, labels, rough)
     return labels
@@ -239,13 +258,12 @@ def _lay_nature(
         return
     moisture = samples.drawn_out(at_nodes)
     moisture += np.float32(_ROUGH_REACH / 2) * rough
-    for name, there in (
-        ("meadow", moisture > _MEADOW),
-        ("woods", moisture > _WOODS),
-        ("scrub", moisture < _DRY),
-        ("bare", moisture < _BARE),
-    ):
-        np.copyto(labels, np.uint8(number_of(name)), where=there & open_land)
+    for name, limit, is_above in _NATURE:
+        if high < limit if is_above else low > limit:
+            continue
+        there = moisture > limit if is_above else moisture < limit
+        there &= open_land
+        np.copyto(labels, np.uint8(number_of(name)), where=there)
 
 
 def _lay_towns(
@@ -323,5 +341,8 @@ def _lay_sea(world: EarthWorld, samples: Samples, labels: NDArray[np.uint8], rou
         return
     above = samples.drawn_out(at_nodes)
     above += np.float32(0.008) * rough
+    lowest = above.min()
     for below, name in ((_BEACH, "beach"), (0.0, "shallow"), (_SHALLOW, "sea"), (_SEA, "deep sea")):
+        if lowest >= below:
+            break
         np.copyto(labels, np.uint8(number_of(name)), where=above < below)

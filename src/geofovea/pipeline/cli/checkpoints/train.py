@@ -38,9 +38,8 @@ __all__ = ["train"]
     "--with",
     "part",
     type=click.Choice(PART_NAMES),
-    help="Train this part beside a model instead, whose own weights stay.",
+    help="Train this part beside the model instead; the model itself stays as it is.",
 )
-@click.option("--model", default="embedded", help="The model beside which the part is trained.")
 @click.option("--lessons", type=click.Path(path_type=Path), help="Keep what parts share here.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model first.")
 def train(
@@ -55,7 +54,6 @@ def train(
     minutes: float | None,
     compiled: bool,
     part: str | None,
-    model: str,
     lessons: Path | None,
 ) -> None:
     """Train the demo model, from nothing or further.
@@ -63,7 +61,7 @@ def train(
     The same command resumes a stopped run.
     """
     if part is not None:
-        _train_part(part, output, model, scale, batch, seed, minutes, lessons)
+        _train_part(part, output, start, scale, batch, seed, minutes, lessons)
         return
     import math
 
@@ -96,7 +94,7 @@ def train(
 def _train_part(
     part: str,
     output: Path,
-    model: str,
+    start: str | None,
     scale: float,
     batch: int,
     seed: int,
@@ -107,21 +105,23 @@ def _train_part(
     import math
     from dataclasses import replace
 
-    from geofovea.pipeline.hosts.load import EMBEDDED, embedded_model_path, load_host
+    from geofovea.pipeline.hosts.load import EMBEDDED, load_host
     from geofovea.pipeline.hosts.region_focus import with_decoder_access
     from geofovea.pipeline.training.parts.frozen_model import FrozenModel
     from geofovea.pipeline.training.parts.recipe import default_recipe
     from geofovea.pipeline.training.parts.train_part import train_part
     from geofovea.pipeline.training.parts.written_part import write_part
+    from geofovea.pipeline.training.starting import folder_of
 
     recipe = default_recipe(part, seed=seed)
     steps, shards = (max(1, round(n * scale)) for n in (recipe.steps, recipe.shards))
     recipe = replace(recipe, steps=steps, shards=shards, lessons=batch)
-    host = with_decoder_access(load_host(model))
+    name = start or EMBEDDED
+    host, folder = with_decoder_access(load_host(name)), folder_of(name)
     stop_after = math.inf if minutes is None else 60 * minutes
-    records = train_part(FrozenModel(host), recipe, output, lessons=lessons, stop_after=stop_after)
+    model = FrozenModel(host, folder)
+    records = train_part(model, recipe, output, lessons=lessons, stop_after=stop_after)
     for record in records:
         echo(json.dumps(record), err=True)
-    folder = embedded_model_path() if model == EMBEDDED else Path(model)
     card = write_part(output, recipe, host, folder)
     echo(f"wrote {output / 'model'}: {card.method} after {card.steps} steps {dict(card.held_out)}")

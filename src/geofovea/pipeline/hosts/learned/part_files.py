@@ -38,13 +38,12 @@ def read_cards(folder: Path) -> dict[str, PartCard]:
     return cards_from_json(_settings(folder).get(_KEY, {}))
 
 
-def part_tensors(folder: Path, kind: str) -> dict[str, Tensor]:
-    """The weights of the part of a kind.
+def part_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a part.
 
     Raises:
-        ModelError: If they are missing or damaged.
+        ModelError: If the file is missing or damaged.
     """
-    path = folder / PART_FILES[kind]
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -13,7 +13,7 @@ from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.fingerprint import weights_hash
 from geofovea.pipeline.hosts.learned.adapted_decoder import adapted_decoder
-from geofovea.pipeline.hosts.learned.card import PartCard
+from geofovea.pipeline.hosts.learned.card import PART_FILES, PartCard
 from geofovea.pipeline.hosts.learned.part_files import part_tensors
 from geofovea.regionfocus.layer_plans.base import LayerMethod
 from geofovea.regionfocus.layer_plans.dyvte import DyVte, ExitRouter
@@ -54,9 +54,17 @@ class SupportsTrainedParts(Protocol):
 class TrainedParts:
     """What stands beside a host's weights; threads may share it, and load a part twice at worst."""
 
-    def __init__(self, folder: Path, cards: Mapping[str, PartCard]) -> None:
-        """Remember where the parts are; nothing is read yet."""
-        self._folder, self.cards = folder, dict(cards)
+    def __init__(
+        self, name: str, cards: Mapping[str, PartCard], files: Mapping[str, Path | None]
+    ) -> None:
+        """Remember where the parts are; nothing is read yet.
+
+        Args:
+            name: Of the model.
+            cards: What is known of each part, by kind.
+            files: Where its weights are; None where they are missing.
+        """
+        self._name, self.cards, self._files = name, dict(cards), dict(files)
         self._loaded: dict[str, Any] = {}
 
     def resampler(self, host: SupportsDecoderAccess) -> Resampling | None:
@@ -84,14 +92,14 @@ class TrainedParts:
         if kind not in self._loaded:
             self._check(host, self.cards[kind])
             device = next(host.decoder.parameters()).device
-            tensors = part_tensors(self._folder, kind)
+            tensors = part_tensors(self._files[kind] or Path(self._name) / PART_FILES[kind])
             on_device = {name: value.float().to(device) for name, value in tensors.items()}
             try:
                 self._loaded[kind] = make(host, self.cards[kind], on_device)
             except (KeyError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())
                 raise ModelError(
-                    f"the {kind} in {self._folder} are not what its geofovea.json says ({reason}): "
+                    f"the {kind} beside {self._name} are not what geofovea.json says ({reason}): "
                     "train them again with geofovea train --with"
                 ) from error
         return self._loaded[kind]
@@ -100,7 +108,7 @@ class TrainedParts:
         own = weights_hash(host.weights())
         if own != card.host_hash:
             raise ModelError(
-                f"the part {card.method!r} in {self._folder} was trained beside weights "
+                f"the part {card.method!r} of {self._name} was trained beside weights "
                 f"{card.host_hash[:12]}, and this model has weights {own[:12]}: train one for it "
                 f"with geofovea train --with {card.method}"
             )

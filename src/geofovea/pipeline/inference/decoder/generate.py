@@ -213,7 +213,7 @@ class AnswerGenerator:
             generation,
             tokens_by_layer=run.tokens_by_layer,
             layer_work=tuple(run.work),
-            tokens_beside=method.tokens_beside,
+            tokens_beside=run.tokens_beside,
         )
 
     def _behind_thought(

@@ -95,6 +95,12 @@ class PlannedRun:
         """Vision tokens whose keys and values each layer made."""
         return tuple(each.present for each in self.work)
 
+    @property
+    def tokens_beside(self) -> int:
+        """Tokens that entered layers of the prompt without a place in its sequence."""
+        added = [plan.added for plan in self.plans if plan.added is not None]
+        return sum(int(each.any(1).sum()) for each in added)
+
     @torch.inference_mode()
     def prefill(self) -> Tensor:
         """Run the prompt; the normed state of its last token, ``(1, d)``."""

@@ -56,6 +56,7 @@ class SampleSpec:
 
     Raises:
         DataError: If there is no such version.
+        ValueError: If there are no such kinds, or lessons could run out of questions.
     """
 
     overview: bool = True

@@ -6,6 +6,7 @@ It is of the kind of the embedded model, for nothing else knows the words of the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from geofovea.errors import ModelError
 from geofovea.pipeline.hosts.base import SupportsDecoderAccess
 from geofovea.pipeline.hosts.scene_positions import SCENE_POSITION_FILE
-from geofovea.pipeline.training.embedded_model import ModelShape
+from geofovea.pipeline.training.starting import shape_of
 from geofovea.pipeline.training.student import Student, packed_positions
 
 __all__ = ["FrozenModel", "Watch"]
@@ -31,19 +32,23 @@ class FrozenModel:
         llava: Its stock class, with the attention of packed questions in its decoder.
     """
 
-    def __init__(self, host: SupportsDecoderAccess) -> None:
+    def __init__(self, host: SupportsDecoderAccess, folder: Path) -> None:
         """Copy the weights of a host.
+
+        Args:
+            host: The model, loaded.
+            folder: Where it was loaded from.
 
         Raises:
             ModelError: If it is no model of the embedded kind.
         """
         weights = dict(host.weights())
         position = weights.pop(SCENE_POSITION_FILE, None)
+        self.shape = shape_of(folder)
+        student = Student(self.shape)
         try:
-            self.shape = _shape(weights, host)
-            student = Student(self.shape)
             missing, unexpected = student.llava.load_state_dict(weights, strict=False)
-        except (KeyError, RuntimeError, StopIteration, ArithmeticError, ValueError) as error:
+        except RuntimeError as error:
             raise _not_of_this_kind(host) from error
         if position is None or unexpected or set(missing) - {"lm_head.weight"}:
             raise _not_of_this_kind(host)
@@ -65,7 +70,7 @@ class FrozenModel:
             places: ``(b, n, 3)``, see ``token_places``.
         """
         # in bits of a batch, or the tower would hold the tiles of all at once
-        parts = [self._student._encode(each[None]) for each in tiles]
+        parts = [self._student.encode(each[None]) for each in tiles]
         tokens = torch.cat(parts)[:, : places.shape[1]]
         placed: Tensor = tokens + self._student.scene_position(places)
         return placed
@@ -116,24 +121,6 @@ class FrozenModel:
         states = decoder.norm(hidden[:, 1 + vision.shape[1] :])
         logits: Tensor = self.llava.lm_head(states).float()
         return logits.view(batch, questions, length, -1)
-
-
-def _shape(weights: dict[str, Tensor], host: SupportsDecoderAccess) -> ModelShape:
-    patches = next(v for k, v in weights.items() if k.endswith("patch_embedding.weight"))
-    in_tower = {
-        k.split("layers.")[1].split(".")[0] for k in weights if "vision" in k and "layers." in k
-    }
-    tile_size, grid = host.tile_size, host.grid[0]  # type: ignore[attr-defined]
-    patch = int(patches.shape[-1])
-    return ModelShape(
-        width=len(patches),
-        vision_layers=len(in_tower),
-        decoder_layers=len(host.decoder.layers),
-        tile_size=tile_size,
-        patch_size=patch,
-        pool=tile_size // patch // grid,
-        focus_layer=host.focus_layer,
-    )
 
 
 def _not_of_this_kind(host: object) -> ModelError:

@@ -41,6 +41,9 @@ class ResampledPart(nn.Module):
         self.decoder = learnable_decoder(model.llava.model.language_model, recipe.rank)
         self._model, self._questions = [model], recipe.questions
 
+    def prepare(self, lessons: Lessons) -> None:
+        """See ``TrainedPart``: lessons are all that is needed."""
+
     def loss(self, lessons: Lessons, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """What is to fall, and what is worth logging.
 

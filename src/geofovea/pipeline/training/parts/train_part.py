@@ -41,6 +41,10 @@ class TrainedPart(Protocol):
 
     settings: dict[str, Any]
 
+    def prepare(self, lessons: Lessons) -> None:
+        """Compute once what is learned from, where that is more than the lessons."""
+        ...
+
     def loss(self, lessons: Lessons, draw: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """What is to fall, and what is worth logging."""
         ...
@@ -106,74 +110,94 @@ def train_part(
     started = time.monotonic()
     make_folder(folder)
     torch.set_flush_denormal(True)
-    part: Any = make_part(model, recipe)
-    optimizer = torch.optim.AdamW(
-        part.rates(recipe), betas=(0.9, 0.95), weight_decay=recipe.weight_decay
-    )
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    step = _resumed(part, optimizer, recipe, folder)
-    log = part_log(folder)
-    log.forget_beyond(step)
+    run = _Run(make_part(model, recipe), recipe, folder)
     store = LessonStore(lessons or folder / "lessons", model, recipe.seed, spec)
     known = Lessons.joined(list(store.shards(0, recipe.shards)))
-    if hasattr(part, "prepare"):
-        part.prepare(known)
     held_out = Lessons.joined(list(store.shards(HELD_OUT, _HELD_OUT_SHARDS)))
+    run.part.prepare(known)
+    if not run.step:
+        # what it has to beat
+        yield run.measured(held_out)
     last = time.monotonic()
-    while step < recipe.steps:
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * cosine_pace(step, recipe.warmup, recipe.steps)
-        draw = torch.Generator().manual_seed((recipe.seed << 32) + step)
-        chosen = torch.randint(len(known), (recipe.lessons,), generator=draw)
-        loss, record = part.loss(known.at(chosen), draw)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(part.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        is_over = step == recipe.steps or time.monotonic() - started > stop_after
-        if step % _LOG_EVERY == 0 or is_over:
+    while run.step < recipe.steps:
+        record = run.take_step(known)
+        is_over = run.step == recipe.steps or time.monotonic() - started > stop_after
+        if run.step % _LOG_EVERY == 0 or is_over:
             now = time.monotonic()
-            pace = {"seconds": round(now - last, 2)}
+            yield run.log.append({**record, "seconds": round(now - last, 2)})
             last = now
-            numbers = {name: round(value, 4) for name, value in record.items()}
-            yield log.append({"step": step, "steps": recipe.steps, **numbers, **pace})
-        if step % _MEASURE_EVERY == 0 or is_over:
-            yield log.append({"step": step, "held_out": part.measure(held_out)})
-            _save(part, optimizer, recipe, step, folder)
+        if run.step % _MEASURE_EVERY == 0 or is_over:
+            yield run.measured(held_out)
+            run.save()
         if is_over:
             return
 
 
-def _save(
-    part: Any, optimizer: torch.optim.Optimizer, recipe: PartRecipe, step: int, folder: Path
-) -> None:
-    tensors = {f"part.{name}": value for name, value in _learned(part).items()}
-    tensors |= {f"made.{name}": value for name, value in part.tensors().items()}
-    # in one file with the weights, or a crash between two files would part them
-    tensors |= moments_of(optimizer, "optimizer") | {"step": torch.tensor(step)}
-    stored = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    write_file(folder / _STATE_FILE, lambda aside: save_file(stored, aside))
-    progress = recipe.as_json() | {"made_with": part.settings}
-    write_text(folder / _PROGRESS_FILE, json.dumps(progress, indent=1))
+class _Run:
+    """A part, its optimizer and the step it is at, in the folder of a run."""
 
-
-def _resumed(part: Any, optimizer: torch.optim.Optimizer, recipe: PartRecipe, folder: Path) -> int:
-    """Load the state in a folder, if there is one, and return the step to go on from."""
-    if not (folder / _PROGRESS_FILE).exists():
-        return 0
-    known = json.loads((folder / _PROGRESS_FILE).read_text())
-    known.pop("made_with", None)
-    ours = json.loads(json.dumps(recipe.as_json()))
-    if known | {"steps": 0} != ours | {"steps": 0}:
-        raise DataError(
-            f"{folder} holds a run with another recipe: name another folder, or remove that one"
+    def __init__(self, part: Any, recipe: PartRecipe, folder: Path) -> None:
+        """Go on with the state in the folder, if there is one."""
+        self.part, self.recipe, self.folder = part, recipe, folder
+        self._optimizer = torch.optim.AdamW(
+            part.rates(recipe), betas=(0.9, 0.95), weight_decay=recipe.weight_decay
         )
-    tensors = load_file(folder / _STATE_FILE)
-    for name, value in _learned(part).items():
-        value.data.copy_(tensors[f"part.{name}"])
-    load_moments(optimizer, "optimizer", tensors)
-    return int(tensors["step"])
+        self._peaks = [group["lr"] for group in self._optimizer.param_groups]
+        self.step = self._resumed()
+        self.log = part_log(folder)
+        self.log.forget_beyond(self.step)
+
+    def take_step(self, known: Lessons) -> dict[str, Any]:
+        """Learn from the lessons of the next step; what is worth logging of it."""
+        recipe, optimizer = self.recipe, self._optimizer
+        pace = cosine_pace(self.step, recipe.warmup, recipe.steps)
+        for group, peak in zip(optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * pace
+        draw = torch.Generator().manual_seed((recipe.seed << 32) + self.step)
+        chosen = torch.randint(len(known), (recipe.lessons,), generator=draw)
+        loss, record = self.part.loss(known.at(chosen), draw)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
+        optimizer.step()
+        self.step += 1
+        numbers = {name: round(value, 4) for name, value in record.items()}
+        return {"step": self.step, "steps": recipe.steps, **numbers}
+
+    def measured(self, held_out: Lessons) -> dict[str, Any]:
+        """What the part does on lessons that it does not learn from, logged."""
+        return self.log.append({"step": self.step, "held_out": self.part.measure(held_out)})
+
+    def save(self) -> None:
+        """Write the state in place of the one before."""
+        part = self.part
+        tensors = {f"part.{name}": value for name, value in _learned(part).items()}
+        tensors |= {f"made.{name}": value for name, value in part.tensors().items()}
+        # in one file with the weights, or a crash between two files would part them
+        tensors |= moments_of(self._optimizer, "optimizer") | {"step": torch.tensor(self.step)}
+        stored = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+        write_file(self.folder / _STATE_FILE, lambda aside: save_file(stored, aside))
+        progress = self.recipe.as_json() | {"made_with": part.settings}
+        write_text(self.folder / _PROGRESS_FILE, json.dumps(progress, indent=1))
+
+    def _resumed(self) -> int:
+        """Load the state in the folder, if there is one, and return the step to go on from."""
+        path = self.folder / _PROGRESS_FILE
+        if not path.exists():
+            return 0
+        known = json.loads(path.read_text())
+        known.pop("made_with", None)
+        ours = json.loads(json.dumps(self.recipe.as_json()))
+        if known | {"steps": 0} != ours | {"steps": 0}:
+            raise DataError(
+                f"{self.folder} holds a run with another recipe: name another folder, or remove "
+                "that one"
+            )
+        tensors = load_file(self.folder / _STATE_FILE)
+        for name, value in _learned(self.part).items():
+            value.data.copy_(tensors[f"part.{name}"])
+        load_moments(self._optimizer, "optimizer", tensors)
+        return int(tensors["step"])
 
 
 def trained_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
