@@ -102,6 +102,16 @@ def test_coverage_says_what_the_index_rules_out_and_what_is_left(open_indexed):
     assert coverage.stopped == "tiles"
 
 
+def test_a_count_draws_its_sample_by_the_index(open_indexed):
+    session, tiles = open_indexed()
+    count = session.count("truck", tiles=9)
+    assert count.method == "sample"
+    assert count.places.cost.tiles_indexed == INDEXED
+    # no coarse level is read for the strata
+    assert {*count.places.cost.tiles_by_level} == {0}
+    assert {tile.level for tile in tiles} == {0}
+
+
 def test_a_question_goes_by_the_index_and_reads_each_tile_once(open_indexed, encoder_folder):
     session, tiles = open_indexed()
     answer = session.ask(QUESTION, budget=FEW)
