@@ -358,26 +358,33 @@ def _coverage(
     by_index: bool = False,
 ) -> Coverage:
     looked = list(looker.looked)
+    drawn = looked[len(looked) - sampled :]
     passed_over = len(native.tiles) - len(looked)
-    ruled_out = 0
-    if mask is not None and passed_over:
-        ruled_out = sum(
-            bool(out) and tile not in looker.looked
-            for tile, out in zip(native.tiles, mask, strict=True)
-        )
     recall, recall_low = _recall(looker, looked, sampled, passed_over)
+    outside = _ruled_out(native, mask) if passed_over else set()
+    tested = [tile for tile in drawn if tile in outside]
     return Coverage(
         mode,
         len(native.tiles),
         len(looked),
-        ruled_out,
+        # what was never put to the test is not called ruled out
+        len(outside - set(looked)) if tested else 0,
         native.share_of(looked),
         recall,
         recall_low,
         sampled,
         "complete" if not passed_over else looker.stopped or "tiles",
+        len(tested),
+        sum(looker.looked[tile] > 0 for tile in tested),
         by_index,
     )
+
+
+def _ruled_out(native: NativeTiles, mask: NDArray[np.bool_] | None) -> set[Tile]:
+    """The native tiles that a coarser level of a descent, or an index, rules out."""
+    if mask is None:
+        return set()
+    return {tile for tile, is_out in zip(native.tiles, mask, strict=True) if is_out}
 
 
 def _recall(
