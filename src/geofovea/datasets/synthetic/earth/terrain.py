@@ -31,7 +31,7 @@ from geofovea.datasets.synthetic.earth.parcels import (
 )
 from geofovea.datasets.synthetic.earth.rivers import river_distance
 from geofovea.datasets.synthetic.earth.samples import Samples
-from geofovea.datasets.synthetic.textures import SIDE, periodic_noise
+from geofovea.datasets.synthetic.textures import SIDE, means_of, periodic_noise
 
 __all__ = ["draw_land", "grid_coordinates", "labels_at"]
 
@@ -176,13 +176,7 @@ def labels_at(world: EarthWorld, samples: Samples, grid: tuple[Field, Field]) ->
 @cache
 def _rough_sheets() -> list[Field]:
     """Noise that makes edges of nature ragged, averaged for every level."""
-    levels: list[Field] = [1.6 * periodic_noise(np.random.default_rng(5), 8, 64)]
-    while len(levels[-1]) > 1:
-        fine = levels[-1]
-        levels.append(
-            (fine[0::2, 0::2] + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]) / 4
-        )
-    return levels
+    return means_of(1.6 * periodic_noise(np.random.default_rng(5), 8, 64))
 
 
 def _roughness(samples: Samples) -> Field:
