@@ -89,11 +89,9 @@ class Coverage:
         if self.is_complete:
             return line
         if self.ruled_out_miss_rate is not None:
-            line += (
-                f"; {self.tiles_ruled_out} ruled out by a coarser level: of "
-                f"{self.ruled_out_sampled} such tiles looked at, {self.ruled_out_misses} show it (at most "
-                f"{self.ruled_out_miss_rate:.0%} of all)"
-            )
+            line += f"; {self.tiles_ruled_out} ruled out by a coarser level: of "
+            line += f"{self.ruled_out_sampled} such tiles looked at, {self.ruled_out_misses} show "
+            line += f"it (at most {self.ruled_out_miss_rate:.0%} of all)"
         line += f"; {self.tiles_left} left"
         if self.recall is not None:
             line += f"; expected recall {self.recall:.0%}"
